@@ -1,0 +1,140 @@
+/* Weir's IOMMU subsystem as the rest of the hypervisor sees it (Intel VT-d, revision 4.1 of the specification).
+ *
+ * The one rule: a page is never given back while any device can still reach it, through a second-stage table, the
+ * paging-structure caches, the IOTLB or a device's own TLB. Each leaf entry holds a dev_tlb reference (kernel/frame.h);
+ * unmapping turns it into a tombstone that keeps the reference; the completion interrupt of the invalidation releases it.
+ *
+ *	gather_begin -> unmap/map ... -> commit -> (invalidation) -> interrupt -> release step by step -> done()
+ *
+ * Nothing here waits in place, and nothing between unmap and release allocates memory.
+ */
+#pragma once
+
+#include <kernel/compiler.h>
+#include <kernel/types.h>
+
+struct iommu_domain;
+struct iommu_batch;
+
+/* A device on the bus: PCI segment, and bus/device/function as in a requester id. */
+struct pci_id {
+	u16 segment;
+	u16 bdf;
+};
+#define PCI_BDF(bus, dev, fn) ((u16)((bus) << 8 | (dev) << 3 | (fn)))
+
+/* What the administrator said with `iommu=`. */
+struct iommu_options {
+	bool off; /* leave the units alone; nothing can be passed through */
+	bool no_intremap;
+};
+
+/* Find the units in the DMAR table (NULL: there is none) and bring them up with translation on and every device
+ * blocked, queued invalidation, interrupt remapping where offered. Needs irq_alloc(), mmio_map() and the allocator.
+ * Whatever is wrong is logged in one line that names it; a unit that fails leaves the devices it covers unassignable.
+ * Boot, bootstrap processor. Returns 0, or -ENODEV when no unit works (the reason is kept for iommu_why_absent()). */
+int iommu_init(const void *dmar, size_t length, const struct iommu_options *options);
+/* NULL if devices can be passed through, else the reason in words, for the message to the administrator. */
+const char *iommu_why_absent(void);
+
+/* --- domains ----------------------------------------------------------------------------------------------------- */
+
+/* Called when all of a batch has been answered, in work context, after its I/O tables were released: one bounded step
+ * of the caller's own release (nested tables, giving frames back). True: done, the batch is recycled. */
+typedef bool (*iommu_batch_step)(struct iommu_batch *b);
+
+/* I/O address space of domain `owner` (the id that owns the frames). Works without any unit too: then it has no tables,
+ * but batches still complete when all CPUs have answered. `wake` is called (any context, no lock held) when a batch of the
+ * pool or a tombstone that a vCPU may wait for is gone. -ENOMEM, -ENOSPC (domain ids). */
+int __must_check iommu_domain_create(struct iommu_domain **out, u16 owner, void (*wake)(void *arg), void *arg);
+/* All devices must have been detached. Unmaps everything; the tables go through the deferred path, then `done(arg)`. */
+void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void *arg);
+
+/* --- mapping ------------------------------------------------------------------------------------------------------ */
+
+#define IOMMU_READ 1u
+#define IOMMU_WRITE 2u
+
+/* A change of one domain's tables that is being accumulated. On the caller's stack; must be committed on every path
+ * (a debug build stops where one is dropped). No lock is held between begin and commit. */
+struct iommu_gather {
+	struct iommu_domain *domain;
+	struct iommu_batch *batch;
+	dfn_t first, last; /* range that must be flushed; first > last: nothing */
+	u64 leaves; /* tombstones that were made */
+	bool structural; /* a table was unlinked: paging-structure caches must go too (IH = 0) */
+	const char *file;
+	int line;
+};
+
+/* Take a batch from the pool and the reserve of tables that a ragged unmap can need. -EAGAIN: the domain's share of the
+ * pool is in flight, try again after `wake`; -ENOMEM: no tables. Nothing to undo then. */
+int __must_check iommu_gather_begin_at(struct iommu_gather *g, struct iommu_domain *d, const char *file, int line);
+#define iommu_gather_begin(g, d) iommu_gather_begin_at(g, d, __FILE__, __LINE__)
+
+/* Map nr frames from mfn at dfn with the largest leaves possible, taking one dev_tlb reference per leaf. -EAGAIN: a
+ * tombstone is in the way (wait for `wake`); -EEXIST: something else is mapped there; -EPERM/-EBUSY: the frame table
+ * refused (owner, type); -ENOMEM; -ERANGE: beyond the width. On failure what this call had mapped is unmapped again
+ * (into the gather). */
+int __must_check iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm);
+/* Unmap nr frames from dfn; what is not mapped is skipped. Splits superpages at the ends. Cannot fail for lack of memory. */
+void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
+
+/* What the caller's own release step may use: small words that live as long as the batch. */
+struct iommu_batch_user {
+	iommu_batch_step step; /* NULL: nothing of the caller's to release */
+	void *owner;
+	u64 word[4];
+};
+struct iommu_batch_user *iommu_gather_user(struct iommu_gather *g);
+struct iommu_batch_user *iommu_batch_user(struct iommu_batch *b);
+/* The batch's number in the pool, below 2^11 and unique while the batch lives: nested tombstones carry it. */
+u32 iommu_gather_number(const struct iommu_gather *g);
+u32 iommu_batch_number(const struct iommu_batch *b);
+
+/* One more party (a CPU whose TLB may hold the range) has to answer before the batch is released. Before commit. */
+struct iommu_batch *iommu_gather_expect(struct iommu_gather *g);
+/* It has. Any context. */
+void iommu_batch_answer(struct iommu_batch *b);
+
+/* Post the invalidations. Never waits, never fails; an empty gather gives its batch back at once. `frames_held` is what
+ * the caller keeps until the release, for the accounting. Ends the gather. */
+void iommu_gather_commit(struct iommu_gather *g, u64 frames_held);
+
+/* --- devices ------------------------------------------------------------------------------------------------------ */
+
+/* Let the device use d's tables (context entry, context-cache and IOTLB invalidation where the specification asks).
+ * -ENODEV: no unit covers it; -EBUSY: it belongs to a domain already; -ENOMEM. The caller has bus mastering off. */
+int __must_check iommu_attach(struct iommu_domain *d, struct pci_id dev);
+/* Block the device; done(arg) once no cached translation of it is left. The caller has bus mastering off. */
+void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg);
+/* NULL if the device can be given to a domain, else why not (reserved memory of the firmware, no unit, ...). */
+const char *iommu_why_not(struct pci_id dev);
+
+/* --- interrupt remapping (chapter 5) ------------------------------------------------------------------------------- */
+
+/* One remapping entry of a device, verified by its source id. */
+struct iommu_irte {
+	struct pci_id dev;
+	u16 index;
+	u16 unit;
+	bool valid;
+};
+/* Reserve an entry, blocked until set. -ENODEV without remapping, -ENOSPC when the table is full. */
+int __must_check iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev);
+/* Deliver to `vector` on the CPU with this APIC id; posted and flushed without waiting (until then the old one holds). */
+void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector);
+void iommu_irte_mask(struct iommu_irte *e);
+/* Freed for reuse once its invalidation has completed. */
+void iommu_irte_free(struct iommu_irte *e);
+/* The message in remappable format that the device must send: to be written to its MSI or MSI-X registers. */
+void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data);
+
+/* --- to look at --------------------------------------------------------------------------------------------------- */
+
+/* Called for each recorded fault (interrupt context), after it was logged: the domain that has the device is `owner`. */
+void iommu_set_fault_hook(void (*hook)(u16 owner, struct pci_id dev));
+
+struct weir_stats;
+/* Fill the io_, batch, invalidation and latency members. */
+void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s);

@@ -1,0 +1,81 @@
+/* What a guest may ask of Weir. VMMCALL (AMD) or VMCALL (Intel) from CPL 0 in long mode: RAX = number, arguments in
+ * RDI, RSI, RDX; the result in RAX, negative errno values as 64-bit two's complement. No other register changes. From
+ * CPL > 0 the answer is -EPERM.
+ *
+ * Presence: CPUID 0x40000000 returns EAX = highest leaf, EBX:ECX:EDX = "WeirWeirWeir"; 0x40000001.EAX is the ABI version.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define WEIR_ABI_VERSION 1
+#define WEIR_CPUID_BASE 0x40000000u
+#define WEIR_CPUID_EBX 0x72696557u /* "Weir" */
+
+enum weir_hypercall {
+	/* -> ABI version */
+	WEIR_HC_VERSION = 0,
+	/* RDI = first guest frame, RSI = frames. Give memory back. The pages leave the guest's tables and its devices'
+	 * at once, and belong to nobody until every TLB that may hold them has been flushed. */
+	WEIR_HC_MEM_RELEASE = 1,
+	/* RDI = first guest frame, RSI = frames. Take memory (zeroed) for frames that hold none. The vCPU sleeps while
+	 * an earlier release of the same frames is under way. -ENOMEM when the machine has none left or more than the
+	 * domain's `mem=` would be used. */
+	WEIR_HC_MEM_POPULATE = 2,
+	/* RDI = guest-physical address (8-byte aligned, one page at most) of struct weir_stats, RSI = its size. Fills
+	 * what fits; -> bytes that Weir knows. */
+	WEIR_HC_STATS = 3,
+	/* RDI = 0 power off, 1 reboot (ends the domain too, for now), 2 crashed, RSI = status for the log. No return. */
+	WEIR_HC_SHUTDOWN = 4,
+};
+
+#define WEIR_LATENCY_BUCKETS 16
+
+enum weir_exit_reason {
+	WEIR_EXIT_INTERRUPT, /* a host interrupt while the guest ran */
+	WEIR_EXIT_INTERRUPT_WINDOW,
+	WEIR_EXIT_CPUID,
+	WEIR_EXIT_MSR,
+	WEIR_EXIT_IO,
+	WEIR_EXIT_MMIO,
+	WEIR_EXIT_NESTED_FAULT,
+	WEIR_EXIT_HLT,
+	WEIR_EXIT_HYPERCALL,
+	WEIR_EXIT_OTHER,
+	WEIR_NR_EXIT_REASONS
+};
+
+/* All counts since the domain's start unless it says "now". */
+struct weir_stats {
+	uint64_t abi_version;
+	char domain_name[32];
+	uint64_t uptime_ns;
+
+	/* I/O page tables of this domain */
+	uint64_t io_entries[3]; /* present leaves now: 4 KiB, 2 MiB, 1 GiB */
+	uint64_t io_tables; /* table pages now */
+	uint64_t io_splits, io_collapses, io_tables_freed;
+	uint64_t io_references; /* dev_tlb references now, present entries and tombstones */
+
+	/* Deferred release */
+	uint64_t pages_held, pages_held_max; /* frames that wait for an invalidation: now, and at most */
+	uint64_t batches_in_flight; /* now */
+	uint64_t batches_posted, batches_completed;
+	uint64_t iotlb_invalidations, device_tlb_invalidations, context_invalidations;
+	uint64_t invalidations_posted, invalidations_completed; /* descriptors, waits not counted */
+	uint64_t completion_interrupts; /* of all units: shared by all domains */
+	/* From commit to the last answer; bucket i counts latencies below 1 us << i, the last one all others. */
+	uint64_t latency[WEIR_LATENCY_BUCKETS];
+	uint64_t io_faults;
+
+	/* Memory */
+	uint64_t pages_owned; /* frames in the guest's tables now */
+	uint64_t pages_limit;
+	uint64_t nested_entries[3];
+
+	/* CPU side */
+	uint64_t nr_vcpus;
+	uint64_t exits[WEIR_NR_EXIT_REASONS];
+	uint64_t interrupts_delivered; /* device interrupts that reached a vCPU */
+	uint64_t absent_accesses; /* ports, MSRs, addresses where nothing is */
+};

@@ -1,0 +1,26 @@
+/* Time since boot, and one-shot timers per CPU. */
+#pragma once
+
+#include <kernel/compiler.h>
+#include <kernel/list.h>
+
+/* Nanoseconds since Weir started; monotonic, the same on all CPUs. */
+u64 clock_ns(void);
+/* TSC ticks per second, as calibrated at boot. */
+u64 clock_tsc_hz(void);
+/* Spin for a short, known time: hardware bring-up at boot only. */
+void clock_delay_us(u32 us);
+
+struct timer {
+	struct list link;
+	u64 deadline_ns;
+	void (*fn)(struct timer *t);
+	bool armed;
+	u32 cpu; /* where it is armed */
+};
+
+void timer_init(struct timer *t, void (*fn)(struct timer *t));
+/* (Re)arm on this CPU; fn runs here, in interrupt context, at or soon after the deadline. */
+void timer_set(struct timer *t, u64 deadline_ns);
+/* On the CPU that armed it. */
+void timer_cancel(struct timer *t);
