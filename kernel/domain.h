@@ -1,0 +1,53 @@
+/* A domain: a guest with its memory, its vCPUs, its devices. */
+#pragma once
+
+#include <kernel/abi/hypercall.h>
+#include <kernel/bus.h>
+#include <kernel/compiler.h>
+#include <kernel/list.h>
+#include <kernel/nested.h>
+#include <kernel/vuart.h>
+#include <kernel/work.h>
+
+#define DOMAIN_NAME_MAX 32
+#define DOMAIN_MAX_VCPUS 16
+#define MAX_DOMAINS 64
+
+struct iommu_domain;
+struct vcpu;
+struct vpci;
+
+enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING, DOMAIN_DEAD };
+
+struct domain {
+	u16 id; /* 1 .. MAX_DOMAINS; the owner of its frames */
+	char name[DOMAIN_NAME_MAX];
+	enum domain_state state;
+	struct spinlock lock; /* state, waiting; outermost */
+
+	struct nested nested;
+	struct iommu_domain *iommu;
+	bool has_devices; /* its memory is mapped in the I/O tables */
+	u64 pages_owned, pages_limit; /* under nested.lock */
+
+	struct bus io, mmio;
+	struct vuart uart;
+	struct vpci *pci; /* NULL until the virtual PCI bus was built */
+
+	u32 nr_vcpus;
+	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
+	u64 start_ns;
+	struct work reaper; /* tears it down once it is dying */
+};
+
+/* The domain with this id or name, or NULL. */
+struct domain *domain_by_id(u16 id);
+struct domain *domain_by_name(const char *name);
+/* -ENOSPC: MAX_DOMAINS, -EEXIST: the name is taken, -ENOMEM. */
+int __must_check domain_create(const char *name, struct domain **out);
+/* End it, with one line saying why: its vCPUs stop, its devices are reset and detached, its memory comes back through the
+ * deferred path. Any context, any number of times. */
+void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
+void domain_shutdown(struct domain *d, const char *why);
+/* Wake all parked vCPUs: something that they may wait for is gone. Any context. */
+void domain_wake(struct domain *d);

@@ -1,0 +1,33 @@
+/* A virtual local APIC in x2APIC mode (SDM vol. 3, 11.12): MSRs 0x800 .. 0x83f, timer, IPIs, and the delivery of device
+ * interrupts. One per vCPU. xAPIC MMIO at 0xfee00000 is not offered. */
+#pragma once
+
+#include <kernel/clock.h>
+#include <kernel/compiler.h>
+#include <kernel/spinlock.h>
+
+struct vcpu;
+
+struct vlapic {
+	u32 irr[8], isr[8], tmr[8]; /* irr: set by any CPU, atomically; isr: by its own CPU only */
+	u32 tpr, svr, esr, lvt_timer, lvt_lint[2], lvt_error, lvt_perf, lvt_thermal, lvt_cmci;
+	u64 apic_base; /* IA32_APIC_BASE */
+	u64 icr;
+	u32 timer_initial, timer_divide;
+	u64 timer_start_ns;
+	u64 tsc_deadline;
+	struct timer timer;
+};
+
+void vlapic_init(struct vcpu *v);
+/* Stop its timer; its own CPU. */
+void vlapic_reset(struct vcpu *v);
+/* Any CPU, any context: make `vector` pending (edge) and wake or kick the vCPU. Vectors below 16 are dropped. */
+void vlapic_deliver(struct vcpu *v, u8 vector);
+/* Highest pending vector above the processor priority, or -1. Its own CPU. */
+int vlapic_pending(struct vcpu *v);
+/* The vCPU takes it: IRR -> ISR. */
+void vlapic_accept(struct vcpu *v, u8 vector);
+/* MSR 0x1b and 0x800 .. 0x83f, 0x6e0. -EINVAL: #GP. */
+int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value);
+int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value);
