@@ -1,0 +1,159 @@
+/* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). Output goes to Weir's log, line by line; the
+ * transmitter is always empty. There is no input and no interrupt yet: guests poll. */
+
+#include <kernel/vuart.h>
+
+#include <kernel/domain.h>
+#include <kernel/log.h>
+
+#define COM1_FIRST 0x3f8
+#define COM1_LAST 0x3ff
+
+enum {
+	THR = 0, /* RBR when read; divisor latch low with LCR.DLAB */
+	IER = 1, /* divisor latch high with LCR.DLAB */
+	FCR = 2, /* IIR when read */
+	LCR = 3,
+	MCR = 4,
+	LSR = 5,
+	MSR = 6,
+	SCR = 7,
+};
+
+#define LCR_DLAB 0x80
+#define LSR_THRE 0x20
+#define LSR_TEMT 0x40
+#define IIR_NONE 0x01
+#define IIR_FIFO 0xc0
+#define FCR_ENABLE 0x01
+#define MCR_LOOP 0x10
+#define MSR_CTS_DSR_DCD 0xb0
+
+static void print_line(struct vuart *u)
+{
+	u->line[u->len] = 0;
+	log_info("%s| %s", u->domain->name, u->line);
+	u->len = 0;
+}
+
+static void put(struct vuart *u, u8 c)
+{
+	if (c == '\r')
+		return;
+	if (c == '\n') {
+		print_line(u);
+		return;
+	}
+	/* What would drive the administrator's terminal is shown, not sent: a guest is not trusted with it. */
+	if ((c < ' ' && c != '\t') || c == 0x7f)
+		c = '.';
+	u->line[u->len++] = (char)c;
+	if (u->len == sizeof(u->line) - 1)
+		print_line(u);
+}
+
+static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
+{
+	struct vuart *u = ctx;
+	bool dlab;
+
+	if (size != 1)
+		return 0;
+
+	spin_lock(&u->lock);
+	dlab = u->lcr & LCR_DLAB;
+	switch (offset) {
+	case THR:
+		*value = dlab ? u->dll : 0;
+		break;
+	case IER:
+		*value = dlab ? u->dlm : u->ier;
+		break;
+	case FCR:
+		*value = IIR_NONE | (u->fcr & FCR_ENABLE ? IIR_FIFO : 0);
+		break;
+	case LCR:
+		*value = u->lcr;
+		break;
+	case MCR:
+		*value = u->mcr;
+		break;
+	case LSR:
+		*value = LSR_THRE | LSR_TEMT;
+		break;
+	case MSR:
+		/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip by that. */
+		*value = u->mcr & MCR_LOOP ? (u8)((u->mcr & 0x0c) << 4 | (u->mcr & 2) << 3 |
+						  (u->mcr & 1) << 5)
+					   : MSR_CTS_DSR_DCD;
+		break;
+	case SCR:
+		*value = u->scr;
+		break;
+	}
+	spin_unlock(&u->lock);
+	return 0;
+}
+
+static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
+{
+	struct vuart *u = ctx;
+	u8 b = (u8)value;
+	bool dlab;
+
+	if (size != 1)
+		return 0;
+
+	spin_lock(&u->lock);
+	dlab = u->lcr & LCR_DLAB;
+	switch (offset) {
+	case THR:
+		if (dlab)
+			u->dll = b;
+		else if (!(u->mcr & MCR_LOOP))
+			put(u, b);
+		break;
+	case IER:
+		if (dlab)
+			u->dlm = b;
+		else
+			u->ier = b & 0x0f;
+		break;
+	case FCR:
+		u->fcr = b;
+		break;
+	case LCR:
+		u->lcr = b;
+		break;
+	case MCR:
+		u->mcr = b & 0x1f;
+		break;
+	case SCR:
+		u->scr = b;
+		break;
+	}
+	spin_unlock(&u->lock);
+	return 0;
+}
+
+int vuart_init(struct vuart *u, struct domain *d)
+{
+	struct bus_range r = {
+		.first = COM1_FIRST,
+		.last = COM1_LAST,
+		.ctx = u,
+		.read = vuart_read,
+		.write = vuart_write,
+	};
+
+	u->domain = d;
+	return bus_add(&d->io, &r);
+}
+
+void vuart_flush(struct vuart *u)
+{
+	spin_lock(&u->lock);
+	if (u->len)
+		print_line(u);
+	spin_unlock(&u->lock);
+}
