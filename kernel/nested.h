@@ -44,7 +44,7 @@ void nested_free(struct nested *n);
 /* Map nr frames with the largest leaves. -EAGAIN: a tombstone is in the way; -EEXIST; -ENOMEM. What was mapped before
  * the error stays: *done says how many frames. */
 int __must_check nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 flags, u64 *done);
-/* Turn the leaves of [gfn, gfn + nr) into tombstones of batch `number`. Stops after `budget` entries, or where a
+/* Turn the RAM leaves of [gfn, gfn + nr) into tombstones of batch `number`; device leaves stay. Stops after `budget` entries, or where a
  * superpage must be split and there is no memory for its table; returns the frames passed, *unmapped counts those that
  * were mapped. */
 u64 nested_unmap(struct nested *n, gfn_t gfn, u64 nr, u32 number, unsigned int budget, u64 *unmapped);
@@ -52,6 +52,14 @@ u64 nested_unmap(struct nested *n, gfn_t gfn, u64 nr, u32 number, unsigned int b
  * entries are looked at; true when the range is finished, else *gfn is where to go on. */
 bool nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsigned int budget,
 		    void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx);
+
+/* Clear device leaves of [gfn, gfn + nr). They hold nothing that must be given back; the caller makes the CPUs flush.
+ * Returns the frames passed: fewer than nr when a superpage must be split and there is no memory. */
+u64 nested_unmap_device(struct nested *n, gfn_t gfn, u64 nr);
+/* For a domain that ends, when nothing can reach its memory: clear every leaf from *gfn on and call fn with it. At most
+ * `budget` entries are looked at; true when none is left. */
+bool nested_empty(struct nested *n, gfn_t *gfn, unsigned int budget,
+		  void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx);
 
 struct nested_leaf {
 	mfn_t mfn; /* of this gfn, not of the leaf's start */
