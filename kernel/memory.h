@@ -8,7 +8,6 @@
 #include <kernel/compiler.h>
 
 struct domain;
-struct vcpu;
 
 /* Give a new domain its memory in the largest blocks there are, zeroed, and map it for CPUs and (if it will own devices)
  * for devices. -ENOMEM with one line in the log saying what could be had. Boot. */
@@ -26,5 +25,6 @@ int __must_check guest_read(struct domain *d, gpaddr_t gpa, void *buf, size_t le
 int __must_check guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len);
 int __must_check guest_zero(struct domain *d, gpaddr_t gpa, u64 len);
 
-/* Set up the shoot-down vector; boot. */
-void memory_init(void);
+/* For a domain that ends, when neither CPU nor device can reach its memory any more: free a bounded part. True when all
+ * is free; *gfn (first 0) is where to go on. */
+bool memory_empty_step(struct domain *d, gfn_t *gfn);

@@ -299,10 +299,10 @@ static bool take_leaf(u64 *table, unsigned int level, gfn_t base, gfn_t *gfn, mf
 		gfn_t at = base + i * level_frames(level);
 		u64 e = table[i];
 
-		*gfn = MAX(*gfn, at);
 		if (!*budget)
 			return false;
 		(*budget)--;
+		*gfn = MAX(*gfn, at);
 		BUG_ON(is_tombstone(e)); /* all batches of this domain are done by now */
 		if (is_leaf(e, level)) {
 			*mfn = entry_mfn(e, level);
