@@ -7,6 +7,7 @@
 #define MAX_CPUS 64
 
 struct vcpu;
+struct exit_ring;
 struct irq_slot {
 	void (*handler)(void *arg);
 	void *arg;
@@ -23,6 +24,7 @@ struct cpu {
 	struct vcpu *current; /* the vCPU whose state is loaded, or NULL */
 	void *arch; /* the SVM or VMX back end's own */
 	void *sched; /* the scheduler's own */
+	struct exit_ring *exits; /* see kernel/exitring.h */
 	struct irq_slot irq[256];
 };
 

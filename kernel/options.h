@@ -1,0 +1,22 @@
+/* The words on Weir's own command line. docs: `help` of each word is in kernel/options.c's table. */
+#pragma once
+
+#include <kernel/compiler.h>
+#include <kernel/log.h>
+
+struct options {
+	u16 console; /* I/O port of the UART that gets the log; 0: none */
+	enum log_level loglevel;
+	bool iommu_off; /* iommu=off */
+	bool no_intremap; /* iommu=nointremap */
+	u32 max_cpus; /* maxcpus=N */
+	bool x2apic_off; /* x2apic=off */
+	bool exit_when_ready; /* exit=ready: end QEMU as soon as the marker line is out */
+	bool panic_test; /* panic=test: show what a panic looks like */
+};
+
+extern struct options options;
+
+/* Read the line, over the defaults. A word that nobody knows, or a value that makes no sense, is named in the log and
+ * ignored. */
+void options_parse(const char *cmdline);
