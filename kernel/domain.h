@@ -3,6 +3,7 @@
 
 #include <kernel/abi/hypercall.h>
 #include <kernel/bus.h>
+#include <kernel/clock.h>
 #include <kernel/compiler.h>
 #include <kernel/list.h>
 #include <kernel/nested.h>
@@ -17,13 +18,16 @@ struct iommu_domain;
 struct vcpu;
 struct vpci;
 
-enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING, DOMAIN_DEAD };
+enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING };
+
+/* How far the tear-down of a dying domain has come; see kernel/domain.c. */
+enum reap_stage { REAP_VCPUS, REAP_DEVICES, REAP_IO_TABLES, REAP_WAIT_IO_TABLES, REAP_MEMORY };
 
 struct domain {
 	u16 id; /* 1 .. MAX_DOMAINS; the owner of its frames */
 	char name[DOMAIN_NAME_MAX];
 	enum domain_state state;
-	struct spinlock lock; /* state, waiting; outermost */
+	struct spinlock lock; /* guards state; leaf */
 
 	struct nested nested;
 	struct iommu_domain *iommu;
@@ -37,7 +41,11 @@ struct domain {
 	u32 nr_vcpus;
 	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
 	u64 start_ns;
+
 	struct work reaper; /* tears it down once it is dying */
+	struct timer reap_timer;
+	enum reap_stage reap_stage;
+	gfn_t reap_gfn;
 };
 
 /* The domain with this id or name, or NULL. */
@@ -45,9 +53,10 @@ struct domain *domain_by_id(u16 id);
 struct domain *domain_by_name(const char *name);
 /* -ENOSPC: MAX_DOMAINS, -EEXIST: the name is taken, -ENOMEM. */
 int __must_check domain_create(const char *name, struct domain **out);
-/* End it, with one line saying why: its vCPUs stop, its devices are reset and detached, its memory comes back through the
- * deferred path. Any context, any number of times. */
+/* End it because of what it did or needs, with one line saying why. Its vCPUs stop, its devices are reset and detached, its
+ * memory comes back through the deferred path; nothing waits. Any context, any number of times. */
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
-void domain_shutdown(struct domain *d, const char *why);
+/* The same because the guest wants it. */
+void domain_shutdown(struct domain *d, const char *why, u64 status);
 /* Wake all parked vCPUs: something that they may wait for is gone. Any context. */
 void domain_wake(struct domain *d);

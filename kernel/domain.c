@@ -1,0 +1,219 @@
+/* Domains: their table, their end.
+ *
+ * A dying domain is torn down step by step, each step started by the completion of the one before:
+ *
+ *	vCPUs killed -> (all stopped) -> devices detached -> (no cached translation left) -> I/O tables released ->
+ *	(batches done) -> frames freed -> nested tables freed -> the name and id are free again
+ */
+
+#include <kernel/domain.h>
+
+#include <iommu/iommu.h>
+#include <kernel/alloc.h>
+#include <kernel/clock.h>
+#include <kernel/debugexit.h>
+#include <kernel/errno.h>
+#include <kernel/log.h>
+#include <kernel/memory.h>
+#include <kernel/panic.h>
+#include <kernel/string.h>
+#include <kernel/vcpu.h>
+#include <kernel/vpci.h>
+
+#define STOP_POLL_NS 1000000
+
+/* Guards the table and nr_domains; leaf. */
+static struct spinlock domains_lock;
+static struct domain *domains[MAX_DOMAINS + 1]; /* by id; 0 is no domain's */
+static u32 nr_domains;
+
+static bool reap_step(struct work *w);
+static void reap_again(struct timer *t);
+
+struct domain *domain_by_id(u16 id)
+{
+	return id <= MAX_DOMAINS ? load_acquire(&domains[id]) : NULL;
+}
+
+struct domain *domain_by_name(const char *name)
+{
+	for (u16 id = 1; id <= MAX_DOMAINS; id++) {
+		struct domain *d = domain_by_id(id);
+
+		if (d && !strcmp(d->name, name))
+			return d;
+	}
+	return NULL;
+}
+
+static void wake(void *d)
+{
+	domain_wake(d);
+}
+
+static void free_domain(struct domain *d)
+{
+	nested_free(&d->nested);
+	kfree(d);
+}
+
+int domain_create(const char *name, struct domain **out)
+{
+	struct domain *d;
+	u16 id = 1;
+	int ret;
+
+	if (domain_by_name(name))
+		return -EEXIST;
+	while (id <= MAX_DOMAINS && domains[id])
+		id++;
+	if (id > MAX_DOMAINS)
+		return -ENOSPC;
+
+	d = kzalloc(sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->id = id;
+	copy_string(d->name, name, sizeof(d->name));
+	d->state = DOMAIN_BUILDING;
+	d->start_ns = clock_ns();
+	work_init(&d->reaper, reap_step);
+	timer_init(&d->reap_timer, reap_again);
+
+	ret = nested_init(&d->nested, id);
+	if (!ret)
+		ret = vuart_init(&d->uart, d);
+	if (!ret)
+		ret = iommu_domain_create(&d->iommu, id, wake, d);
+	if (ret) {
+		free_domain(d);
+		return ret;
+	}
+
+	spin_lock(&domains_lock);
+	store_release(&domains[id], d);
+	nr_domains++;
+	spin_unlock(&domains_lock);
+	*out = d;
+	return 0;
+}
+
+void domain_wake(struct domain *d)
+{
+	for (u32 i = 0; i < d->nr_vcpus; i++)
+		vcpu_wake(d->vcpu[i]);
+}
+
+static bool begin_end(struct domain *d)
+{
+	bool first;
+
+	spin_lock(&d->lock);
+	first = d->state < DOMAIN_DYING;
+	if (first)
+		d->state = DOMAIN_DYING;
+	spin_unlock(&d->lock);
+	return first;
+}
+
+static void tear_down(struct domain *d)
+{
+	for (u32 i = 0; i < d->nr_vcpus; i++)
+		vcpu_kill(d->vcpu[i]);
+	vuart_flush(&d->uart);
+	work_queue(&d->reaper);
+}
+
+void domain_crash(struct domain *d, const char *fmt, ...)
+{
+	__builtin_va_list ap;
+	char why[160];
+
+	if (!begin_end(d))
+		return;
+	__builtin_va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	__builtin_va_end(ap);
+	log_err("domain %s: ended by Weir: %s", d->name, why);
+	tear_down(d);
+}
+
+void domain_shutdown(struct domain *d, const char *why, u64 status)
+{
+	if (!begin_end(d))
+		return;
+	log_info("domain %s: %s, status %lu", d->name, why, status);
+	tear_down(d);
+}
+
+static void reap_next(void *arg)
+{
+	struct domain *d = arg;
+
+	d->reap_stage++;
+	work_queue(&d->reaper);
+}
+
+static void reap_again(struct timer *t)
+{
+	work_queue(&container_of(t, struct domain, reap_timer)->reaper);
+}
+
+static bool all_stopped(const struct domain *d)
+{
+	for (u32 i = 0; i < d->nr_vcpus; i++)
+		if (!vcpu_is_stopped(d->vcpu[i]))
+			return false;
+	return true;
+}
+
+static void finish(struct domain *d)
+{
+	bool last;
+
+	for (u32 i = 0; i < d->nr_vcpus; i++)
+		vcpu_destroy(d->vcpu[i]);
+	BUG_ON(d->pages_owned);
+	log_info("domain %s: its %lu pages are free again", d->name, d->pages_limit);
+
+	spin_lock(&domains_lock);
+	domains[d->id] = NULL;
+	last = !--nr_domains;
+	spin_unlock(&domains_lock);
+	free_domain(d);
+	if (last) {
+		log_info("weir: the last domain has ended");
+		debug_exit_when(DEBUG_EXIT_IDLE);
+	}
+}
+
+/* True: this work item is done for now; the next stage queues it again. */
+static bool reap_step(struct work *w)
+{
+	struct domain *d = container_of(w, struct domain, reaper);
+
+	switch (d->reap_stage) {
+	case REAP_VCPUS:
+		if (!all_stopped(d)) {
+			timer_set(&d->reap_timer, clock_ns() + STOP_POLL_NS);
+			return true;
+		}
+		d->reap_stage = REAP_DEVICES;
+		vpci_remove_all(d, reap_next, d);
+		return true;
+	case REAP_DEVICES: /* reap_next() leaves this stage */
+		return true;
+	case REAP_IO_TABLES:
+		d->reap_stage = REAP_WAIT_IO_TABLES;
+		iommu_domain_destroy(d->iommu, reap_next, d);
+		return true;
+	case REAP_WAIT_IO_TABLES:
+		return true;
+	case REAP_MEMORY:
+		if (!memory_empty_step(d, &d->reap_gfn))
+			return false;
+		finish(d);
+		return true;
+	}
+	BUG();
+}
