@@ -1,0 +1,326 @@
+/* Nested tables against a flat array that says the same: random maps, unmaps, releases and splits.
+ * sources: kernel/nested.c
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <kernel/alloc.h>
+#include <kernel/errno.h>
+#include <kernel/frame.h>
+#include <kernel/nested.h>
+#include <kernel/paging.h>
+#include <kernel/string.h>
+
+#include <cmocka.h>
+
+#define GUEST_FRAMES 4096UL /* eight 2 MiB regions */
+#define FIRST_MFN 0x100000UL
+#define NUMBERS 8
+
+/* "Physical" memory of the tables: host addresses are the physical ones. */
+static long pages_live, pages_left;
+
+void *phys_to_virt(paddr_t pa)
+{
+	return (void *)pa;
+}
+
+paddr_t virt_to_phys(const void *va)
+{
+	return (paddr_t)va;
+}
+
+void *alloc_page(void)
+{
+	void *p;
+
+	if (!pages_left)
+		return NULL;
+	p = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
+	memset(p, 0, PAGE_SIZE);
+	pages_live++;
+	pages_left--;
+	return p;
+}
+
+void free_page(void *p)
+{
+	pages_live--;
+	free(p);
+}
+
+int frame_set(mfn_t mfn, unsigned int order, enum frame_type type, u16 owner)
+{
+	(void)mfn, (void)order, (void)type, (void)owner;
+	return 0;
+}
+
+/* An entry format of the test's own: present is bit 0, leaf bit 7, flags from bit 56. */
+static u64 fmt_table(paddr_t pa)
+{
+	return pa | 1;
+}
+
+static u64 fmt_leaf(paddr_t pa, unsigned int level, u32 flags)
+{
+	return pa | 1 | (level > 1 ? 0x80 : 0) | (u64)flags << 56;
+}
+
+static bool fmt_present(u64 e)
+{
+	return e & 1;
+}
+
+static bool fmt_is_leaf(u64 e, unsigned int level)
+{
+	return level == 1 || (e & 0x80);
+}
+
+static u32 fmt_flags(u64 e)
+{
+	return e >> 56;
+}
+
+static const struct nested_format format = { fmt_table,	  fmt_leaf,  fmt_present,
+					     fmt_is_leaf, fmt_flags, true };
+
+enum cell_state { HOLE, RAM, DEVICE, TOMB };
+static struct {
+	enum cell_state state;
+	mfn_t mfn;
+	u32 number;
+} ref[GUEST_FRAMES];
+
+static struct nested n;
+static u32 releasing;
+
+static int setup(void **state)
+{
+	(void)state;
+	nested_format = &format;
+	memset(ref, 0, sizeof(ref));
+	pages_left = 100000;
+	return nested_init(&n, 1);
+}
+
+static void ignore(void *ctx, mfn_t mfn, unsigned int order, u32 flags)
+{
+	(void)ctx, (void)mfn, (void)order, (void)flags;
+}
+
+static int teardown(void **state)
+{
+	gfn_t gfn = 0;
+
+	(void)state;
+	for (u32 number = 0; number < NUMBERS; number++) {
+		gfn_t g = 0;
+
+		while (!nested_release(&n, &g, GUEST_FRAMES - 1, number, 7, ignore, NULL))
+			;
+	}
+	while (!nested_empty(&n, &gfn, 5, ignore, NULL))
+		;
+	nested_free(&n);
+	assert_int_equal(pages_live, 0);
+	return 0;
+}
+
+static bool is_mapped(gfn_t g)
+{
+	return ref[g].state == RAM || ref[g].state == DEVICE;
+}
+
+static void check(void)
+{
+	u64 frames = 0;
+
+	for (gfn_t g = 0; g < GUEST_FRAMES; g++) {
+		struct nested_leaf l = nested_lookup(&n, g);
+
+		assert_int_equal(l.tombstone, ref[g].state == TOMB);
+		if (is_mapped(g)) {
+			assert_int_equal(l.mfn, ref[g].mfn);
+			assert_int_equal(!!(l.flags & NESTED_DEVICE), ref[g].state == DEVICE);
+			frames++;
+			continue;
+		}
+		assert_int_equal(l.flags, 0);
+		/* The whole of the hole that it reports is one. */
+		for (gfn_t h = 0; l.order <= ORDER_2M && h < 1UL << l.order; h++)
+			assert_int_equal(ref[ALIGN_DOWN(g, 1UL << l.order) + h].state, ref[g].state);
+	}
+	assert_int_equal(n.entries[0] + (n.entries[1] << 9) + (n.entries[2] << 18), frames);
+}
+
+static void released(void *ctx, mfn_t mfn, unsigned int order, u32 flags)
+{
+	(void)ctx;
+	assert_false(flags & NESTED_DEVICE);
+	for (u64 i = 0; i < 1UL << order; i++) {
+		bool found = false;
+
+		for (gfn_t g = 0; g < GUEST_FRAMES && !found; g++) {
+			if (ref[g].state != TOMB || ref[g].mfn != mfn + i || ref[g].number != releasing)
+				continue;
+			ref[g].state = HOLE;
+			found = true;
+		}
+		assert_true(found);
+	}
+}
+
+static void map_step(u32 flags)
+{
+	u64 nr = rand() % 3 ? 1UL << (rand() % 11) : 1UL + rand() % 700, done, i;
+	gfn_t gfn = rand() % GUEST_FRAMES;
+	bool tomb = false, other = false;
+	mfn_t mfn;
+	int ret;
+
+	if (rand() % 2)
+		gfn = ALIGN_DOWN(gfn, 512UL);
+	nr = MIN(nr, GUEST_FRAMES - gfn);
+	mfn = FIRST_MFN + gfn + (rand() % 4 ? 0 : rand() % 512);
+
+	ret = nested_map(&n, gfn, mfn, nr, flags, &done);
+	for (i = 0; i < done; i++) {
+		assert_int_equal(ref[gfn + i].state, HOLE);
+		ref[gfn + i].state = flags & NESTED_DEVICE ? DEVICE : RAM;
+		ref[gfn + i].mfn = mfn + i;
+	}
+	if (!ret) {
+		assert_int_equal(done, nr);
+		return;
+	}
+	for (i = done; i < MIN(done + 512, nr); i++) {
+		tomb |= ref[gfn + i].state == TOMB;
+		other |= is_mapped(gfn + i);
+	}
+	assert_true(ret == -EAGAIN ? tomb : ret == -EEXIST && other);
+}
+
+static void unmap_step(void)
+{
+	gfn_t gfn = rand() % GUEST_FRAMES;
+	u64 nr = MIN(1UL + rand() % 1500, GUEST_FRAMES - gfn), unmapped, passed, seen = 0;
+	u64 generation = n.generation;
+	u32 number = rand() % NUMBERS;
+
+	passed = nested_unmap(&n, gfn, nr, number, 1 + rand() % 600, &unmapped);
+	assert_true(passed <= nr);
+	for (u64 i = 0; i < passed; i++) {
+		if (ref[gfn + i].state == RAM) {
+			ref[gfn + i].state = TOMB;
+			ref[gfn + i].number = number;
+			seen++;
+		}
+	}
+	assert_int_equal(seen, unmapped);
+	assert_int_equal(n.generation != generation, unmapped != 0);
+}
+
+static void unmap_device_step(void)
+{
+	gfn_t gfn = rand() % GUEST_FRAMES;
+	u64 nr = MIN(1UL + rand() % 100, GUEST_FRAMES - gfn);
+
+	assert_int_equal(nested_unmap_device(&n, gfn, nr), nr);
+	for (u64 i = 0; i < nr; i++)
+		if (ref[gfn + i].state == DEVICE)
+			ref[gfn + i].state = HOLE;
+}
+
+static void release_step(void)
+{
+	gfn_t gfn = 0;
+
+	releasing = rand() % NUMBERS;
+	while (!nested_release(&n, &gfn, GUEST_FRAMES - 1, releasing, 1 + rand() % 50, released, NULL))
+		;
+	for (gfn = 0; gfn < GUEST_FRAMES; gfn++)
+		assert_false(ref[gfn].state == TOMB && ref[gfn].number == releasing);
+}
+
+static void random_program(void **state)
+{
+	unsigned int seed = getenv("SEED") ? (unsigned int)atoi(getenv("SEED")) : 20261;
+
+	(void)state;
+	print_message("seed %u\n", seed);
+	srand(seed);
+	for (int i = 0; i < 3000; i++) {
+		switch (rand() % 8) {
+		case 0:
+		case 1:
+		case 2:
+			map_step(NESTED_RAM);
+			break;
+		case 3:
+			map_step(NESTED_READ | NESTED_WRITE | NESTED_DEVICE);
+			break;
+		case 4:
+		case 5:
+			unmap_step();
+			break;
+		case 6:
+			unmap_device_step();
+			break;
+		case 7:
+			release_step();
+			break;
+		}
+		if (i % 25 == 0)
+			check();
+	}
+	check();
+}
+
+static void uses_superpages(void **state)
+{
+	u64 done;
+
+	(void)state;
+	assert_int_equal(nested_map(&n, 0, 1UL << ORDER_1G, 1UL << ORDER_1G, NESTED_RAM, &done), 0);
+	assert_int_equal(n.entries[2], 1);
+	assert_int_equal(n.tables, 2);
+}
+
+/* A split that gets no table changes nothing, and what was passed before it is said. */
+static void split_without_memory(void **state)
+{
+	u64 done, unmapped;
+
+	(void)state;
+	assert_int_equal(nested_map(&n, 0, FIRST_MFN, 1024, NESTED_RAM, &done), 0);
+	pages_left = 0;
+	assert_int_equal(nested_unmap(&n, 0, 700, 1, 100, &unmapped), 512);
+	assert_int_equal(unmapped, 512);
+	assert_int_equal(nested_lookup(&n, 512).mfn, FIRST_MFN + 512);
+	assert_int_equal(nested_lookup(&n, 512).order, ORDER_2M);
+	assert_true(nested_lookup(&n, 0).tombstone);
+}
+
+static void out_of_range(void **state)
+{
+	u64 done, unmapped;
+
+	(void)state;
+	assert_int_equal(nested_map(&n, 1UL << 36, 0, 1, NESTED_RAM, &done), -EINVAL);
+	assert_int_equal(nested_map(&n, (1UL << 36) - 1, 0, 2, NESTED_RAM, &done), -EINVAL);
+	assert_int_equal(nested_unmap(&n, ~0UL, 2, 1, 10, &unmapped), 0);
+	assert_int_equal(nested_lookup(&n, ~0UL).flags, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(random_program, setup, teardown),
+		cmocka_unit_test_setup_teardown(uses_superpages, setup, teardown),
+		cmocka_unit_test_setup_teardown(split_without_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(out_of_range, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
