@@ -47,7 +47,8 @@ typedef bool (*iommu_batch_step)(struct iommu_batch *b);
  * but batches still complete when all CPUs have answered. `wake` is called (any context, no lock held) when a batch of the
  * pool or a tombstone that a vCPU may wait for is gone. -ENOMEM, -ENOSPC (domain ids). */
 int __must_check iommu_domain_create(struct iommu_domain **out, u16 owner, void (*wake)(void *arg), void *arg);
-/* All devices must have been detached. Unmaps everything; the tables go through the deferred path, then `done(arg)`. */
+/* All devices must have been detached. Unmaps everything; the tables go through the deferred path. `done(arg)` comes (in work
+ * context) when every batch of the domain is finished, earlier ones' user steps included; d is gone then. */
 void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void *arg);
 
 /* --- mapping ------------------------------------------------------------------------------------------------------ */
@@ -94,7 +95,7 @@ u32 iommu_batch_number(const struct iommu_batch *b);
 
 /* One more party (a CPU whose TLB may hold the range) has to answer before the batch is released. Before commit. */
 struct iommu_batch *iommu_gather_expect(struct iommu_gather *g);
-/* It has. Any context. */
+/* It has. Any context; also before the commit, which counts as a party of its own. */
 void iommu_batch_answer(struct iommu_batch *b);
 
 /* Post the invalidations. Never waits, never fails; an empty gather gives its batch back at once. `frames_held` is what
