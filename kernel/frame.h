@@ -5,8 +5,9 @@
  * effective type and count are its own plus those of the blocks above it; a block counts the *special* frames below it
  * (page tables of any kind), so that a conflict is found in O(1) from either side.
  *
- * The race between a block reference and a special type inside the block, taken on two CPUs at once, is closed by order:
- * each side publishes its own count, then a full barrier, then looks at the other's, and backs off on conflict.
+ * The race between a block reference and a type change inside the block, taken on two CPUs at once, is closed by order:
+ * each side first publishes what it does in its own record, with a full barrier, then looks at the other's, and backs off
+ * on conflict. kernel/frame.c says why that is enough.
  */
 #pragma once
 
@@ -42,21 +43,25 @@ bool frame_valid(mfn_t mfn);
 bool frame_query(mfn_t mfn, struct frame_info *info);
 const char *frame_type_name(enum frame_type type);
 
-/* Change type and owner of 1 << order frames that nobody references (boot, allocator, special frames). Typing frames
- * as a table makes them special: -EBUSY if a block above or the frame itself holds a dev_tlb reference, nothing changed
- * then. -EINVAL for frames without a record. Any context. */
+/* Change type and owner of 1 << order frames (mfn aligned to that) that nobody references: boot, allocator, special
+ * frames. -EBUSY if a block above, one of the frames or a block inside holds a dev_tlb reference; nothing changed then.
+ * -EINVAL for frames without a record, and for FRAME_RAM of OWNER_NONE. Setting a whole 2 MiB or 1 GiB block to RAM in
+ * one call lets it be referenced as a block. Nobody else may set the same frames at the same time. Any context. */
 int __must_check frame_set(mfn_t mfn, unsigned int order, enum frame_type type, u16 owner);
 
 /* Take one dev_tlb reference for `owner` on the record of 1 << order frames (ORDER_4K, _2M or _1G; mfn aligned).
- * -EPERM if it is not all FRAME_RAM of that owner, -EBUSY if a special frame is or lies in it, -EINVAL if it has no
+ * -EPERM if it is not all FRAME_RAM of that owner, or (for a block) if it became so piece by piece and was never set or
+ * merged as a whole; -EBUSY if a special frame is or lies in it, or its type is being changed; -EINVAL if it has no
  * record, -ERANGE if the count is full. Any context, lock-free. */
 int __must_check frame_get_dev(mfn_t mfn, unsigned int order, u16 owner);
 /* Take nr references at ORDER_4K or ORDER_2M on consecutive frames/blocks, all or none. */
 int __must_check frame_get_dev_many(mfn_t mfn, unsigned int order, u64 nr, u16 owner);
 /* Drop one. Panics on underflow: that is our own bug. */
 void frame_put_dev(mfn_t mfn, unsigned int order);
+/* Drop one on each of nr consecutive frames or blocks (ORDER_4K or ORDER_2M). */
+void frame_put_dev_many(mfn_t mfn, unsigned int order, u64 nr);
 /* Move one reference on a block down to its 512 parts (split), or 512 up into one (collapse). Never fail; the caller
- * holds those references. At no moment is any part unreferenced. */
+ * holds those references. At no moment is any part unreferenced. A merged block counts as set as a whole. */
 void frame_split_dev(mfn_t mfn, unsigned int order);
 void frame_merge_dev(mfn_t mfn, unsigned int order);
 /* dev_tlb references that reach this frame: its own plus the blocks'. */
@@ -74,3 +79,16 @@ struct frame_links {
 	u32 next, prev;
 };
 struct frame_links *frame_links(mfn_t mfn);
+/* The order of the free block that starts at this FRAME_FREE frame; -1: none starts here. frame_set() makes it -1. The
+ * allocator's lock guards it. */
+int frame_free_order(mfn_t mfn);
+void frame_set_free_order(mfn_t mfn, int order);
+
+/* What the allocator of small objects keeps per page, valid while FRAME_WEIR. */
+struct frame_slab {
+	u16 kind; /* 0: not from kzalloc() */
+	u16 used; /* objects handed out */
+	u16 first_free; /* index of an object */
+	u16 reserved;
+};
+struct frame_slab *frame_slab(mfn_t mfn);
