@@ -1,6 +1,7 @@
 /* Physical memory: a buddy allocator of orders 0 to 18 (4 KiB to 1 GiB) that keeps large blocks whole.
  *
- * Lock: alloc_lock, innermost; nothing is called with it held but the frame table.
+ * Lock: alloc_lock, innermost; nothing is called with it held but the frame table. kzalloc() and kfree() take slab_lock
+ * before it.
  */
 #pragma once
 
@@ -8,7 +9,8 @@
 
 #define ALLOC_MAX_ORDER 18
 
-/* Give RAM [mfn, mfn + nr) to the allocator; types it FRAME_FREE. Boot, and whenever memory comes back. */
+/* Give RAM [mfn, mfn + nr) to the allocator; types it FRAME_FREE. Frame 0 is never taken. Boot, and whenever memory comes
+ * back. Frames below 1 MiB are kept for alloc_frames_below() until nothing else is left. */
 void alloc_add(mfn_t mfn, u64 nr);
 /* 1 << order frames, aligned to their size, typed FRAME_WEIR; INVALID_MFN if there are none. Contents undefined. Takes
  * from the smallest block that fits, so 1 GiB and 2 MiB blocks stay whole as long as they can. */
@@ -28,3 +30,8 @@ void kfree(void *p);
 /* One zeroed page at its direct-map address; NULL if there is none. */
 void *alloc_page(void) __must_check;
 void free_page(void *page);
+
+#ifdef WEIR_HOST
+/* Tests: asked before each allocation (kzalloc: with the order that its size would need); true makes it fail. */
+extern bool (*alloc_fail_hook)(unsigned int order);
+#endif
