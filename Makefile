@@ -40,7 +40,7 @@ $(BUILD)/weir.elf: $(OBJS) linker.ld
 # Unit tests: each tests/unit/test_*.c names its sources in a line "sources:", and libraries in a line "libs:".
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
-UNIT_CFLAGS := -std=gnu11 -O1 -g $(WARN) -DWEIR_HOST -I. -fsanitize=address,undefined -fno-omit-frame-pointer
+UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -I. -fsanitize=address,undefined -fno-omit-frame-pointer
 
 define UNIT_RULE
 $(BUILD)/tests/$(1): tests/unit/$(1).c tests/unit/host.c $(shell sed -n 's/.*sources: *//p' tests/unit/$(1).c)
