@@ -1,12 +1,15 @@
-/* Memory before the allocator: pages cut off one range of RAM, never given back. */
+/* Memory before the allocator: pages cut off the end of one range of RAM, never given back. */
 #pragma once
 
 #include <kernel/compiler.h>
 
-/* Use RAM [start, end), page aligned, below 4 GiB. */
-void early_init(paddr_t start, paddr_t end);
+struct boot_info;
+
+/* Choose the range: the largest piece of RAM below 4 GiB that neither the image nor a module nor the boot information at
+ * [used, used_end) lies in. */
+void early_init(const struct boot_info *info, paddr_t used, paddr_t used_end);
 /* nr zeroed, contiguous pages; panics when the range is used up, since nothing can go on without. */
 void *early_pages(u64 nr);
-/* What was used: [start, next) belongs to Weir. */
+/* What was taken, [start, end), belongs to Weir. */
 paddr_t early_start(void);
-paddr_t early_next(void);
+paddr_t early_end(void);

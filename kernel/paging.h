@@ -2,6 +2,7 @@
  *
  *   0xffff800000000000  direct map of all RAM (1G/2M pages, RW, no execute)
  *   0xffffa00000000000  MMIO windows (uncached, 4K pages), given out by mmio_map()
+ *   0xffffb00000000000  stacks of the application processors, with an unmapped page below each
  *   0xffffffff80000000  the image, linked there, loaded at 1 MiB: text RX, rodata R, data RW
  */
 #pragma once
@@ -10,6 +11,7 @@
 
 #define DIRECT_MAP_BASE 0xffff800000000000UL
 #define MMIO_BASE 0xffffa00000000000UL
+#define STACK_BASE 0xffffb00000000000UL
 #define IMAGE_BASE 0xffffffff80000000UL
 
 #ifdef WEIR_HOST
@@ -38,3 +40,25 @@ static inline mfn_t virt_to_mfn(const void *va)
 /* Map device registers, uncached; pa and size in bytes, any alignment. NULL when the window or memory is used up. Such
  * windows live for ever. Boot or any context that may allocate. */
 volatile void *mmio_map(paddr_t pa, size_t size) __must_check;
+
+/* Copy len bytes of physical memory, whatever is there (firmware tables lie in memory that is not RAM). Boot, bootstrap
+ * processor. */
+void phys_read(paddr_t pa, void *buf, size_t len);
+
+struct boot_info;
+/* Replace the tables of boot/entry.asm: direct map of all RAM ranges, image with W^X. Takes tables from early_pages().
+ * Bootstrap processor. */
+void paging_init(const struct boot_info *info);
+/* From now on tables come from the allocator. */
+void paging_use_allocator(void);
+/* The root, for CR3; below 4 GiB. */
+paddr_t paging_root(void);
+/* Map one page of code at its own address, for the start of the application processors; and take it away again. */
+int __must_check paging_map_identity(paddr_t page);
+void paging_unmap_identity(void);
+/* A stack of nr_pages with an unmapped page below it; its top, or NULL without memory. */
+void *paging_map_stack(u32 nr_pages) __must_check;
+/* True if an access to va would hit an unmapped page below a stack. */
+bool paging_is_stack_guard(const void *va);
+/* True if va can be read. Any context; takes no lock. */
+bool paging_mapped(const void *va);

@@ -8,15 +8,20 @@
 #include <kernel/compiler.h>
 #include <kernel/list.h>
 
+/* RUNNING and queued once more meanwhile: AGAIN. A piece of work is never on two CPUs at once. */
+enum work_state { WORK_IDLE, WORK_QUEUED, WORK_RUNNING, WORK_AGAIN };
+
 struct work {
 	struct list link;
-	/* One bounded step (some microseconds). True: done. False: call again later. */
+	/* One bounded step (some microseconds). True: done. False: call again later. The work may not be freed by its own
+	 * step. */
 	bool (*step)(struct work *w);
-	bool queued;
+	u32 state; /* enum work_state */
 };
 
 void work_init(struct work *w, bool (*step)(struct work *w));
-/* Queue on this CPU; does nothing if it is queued already. Any context. */
+/* Queue on this CPU; does nothing if it is queued already, and makes it run once more, where it runs, if it is running.
+ * Any context but NMI. */
 void work_queue(struct work *w);
 /* Do some steps; true if work is left. */
 bool work_run(void);

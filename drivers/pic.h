@@ -1,0 +1,5 @@
+/* The two 8259 interrupt controllers, which Weir does not use. */
+#pragma once
+
+/* Move their vectors out of the exceptions' way and mask every line. */
+void pic_disable(void);

@@ -1,0 +1,76 @@
+/* Start-up, told step by step. */
+#include <boot/multiboot2.h>
+#include <drivers/uart.h>
+#include <kernel/clock.h>
+#include <kernel/clockinit.h>
+#include <kernel/console.h>
+#include <kernel/cpuinit.h>
+#include <kernel/debugexit.h>
+#include <kernel/early.h>
+#include <kernel/irq.h>
+#include <kernel/log.h>
+#include <kernel/options.h>
+#include <kernel/paging.h>
+#include <kernel/panic.h>
+#include <kernel/string.h>
+#include <kernel/work.h>
+
+/* GRUB's information lies in memory that gets reused. */
+struct boot_info boot_info;
+
+/* More than GRUB ever hands over; all of it is below 4 GiB, and so mapped. */
+#define BOOT_INFORMATION_MAX (4UL << 20)
+
+void boot_main(u32 magic, u32 info) __noreturn;
+
+static void __noreturn halt(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+static void read_boot_information(u32 magic, u32 info)
+{
+	if (magic != MULTIBOOT2_BOOTLOADER_MAGIC) {
+		log_err("Weir must be started by Multiboot2 (GRUB's command multiboot2); EAX is 0x%x", magic);
+		halt();
+	}
+	if (multiboot2_parse(phys_to_virt(info), BOOT_INFORMATION_MAX, &boot_info))
+		halt();
+	options_parse(boot_info.cmdline);
+	console_set(options.console);
+}
+
+static void __noreturn idle(void)
+{
+	for (;;) {
+		while (work_run())
+			irq_window();
+		irq_wait();
+	}
+}
+
+void boot_main(u32 magic, u32 info)
+{
+	clock_start();
+	console_set(UART_COM1);
+	log_info("Weir starts");
+	cpu_init_boot();
+	read_boot_information(magic, info);
+	if (!cpu_check())
+		halt();
+
+	early_init(&boot_info, info, info + BOOT_INFORMATION_MAX);
+	paging_init(&boot_info);
+	if (!clock_calibrate(0, 0)) {
+		log_err("no timer to measure the TSC by: neither the ACPI timer nor the PIT runs");
+		halt();
+	}
+
+	if (options.panic_test)
+		panic("asked for by panic=test");
+	log_info("weir: ready");
+	if (options.exit_when_ready)
+		debug_exit(DEBUG_EXIT_READY);
+	idle();
+}

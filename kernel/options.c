@@ -1,0 +1,129 @@
+#include <drivers/uart.h>
+#include <kernel/cpu.h>
+#include <kernel/options.h>
+#include <kernel/string.h>
+
+struct options options = {
+	.console = UART_COM1,
+	.loglevel = LOG_INFO,
+	.max_cpus = MAX_CPUS,
+};
+
+static bool set_console(const char *v)
+{
+	if (!strcmp(v, "com1"))
+		options.console = UART_COM1;
+	else if (!strcmp(v, "com2"))
+		options.console = UART_COM2;
+	else if (!strcmp(v, "none"))
+		options.console = 0;
+	else
+		return false;
+	return true;
+}
+
+static bool set_loglevel(const char *v)
+{
+	static const char *const word[] = { "error", "warning", "info", "debug" };
+
+	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
+		if (!strcmp(v, word[i])) {
+			options.loglevel = (enum log_level)i;
+			return true;
+		}
+	return false;
+}
+
+static bool set_iommu(const char *v)
+{
+	if (!strcmp(v, "on")) {
+		options.iommu_off = false;
+		options.no_intremap = false;
+	} else if (!strcmp(v, "off")) {
+		options.iommu_off = true;
+	} else if (!strcmp(v, "nointremap")) {
+		options.no_intremap = true;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static bool set_maxcpus(const char *v)
+{
+	u32 n = 0;
+
+	for (; *v >= '0' && *v <= '9' && n < 100000; v++)
+		n = n * 10 + (u32)(*v - '0');
+	if (*v || !n || n > MAX_CPUS)
+		return false;
+	options.max_cpus = n;
+	return true;
+}
+
+static bool set_x2apic(const char *v)
+{
+	options.x2apic_off = !strcmp(v, "off");
+	return options.x2apic_off || !strcmp(v, "on");
+}
+
+static bool set_exit(const char *v)
+{
+	options.exit_when_ready = !strcmp(v, "ready");
+	return options.exit_when_ready || !strcmp(v, "never");
+}
+
+static bool set_panic(const char *v)
+{
+	options.panic_test = !strcmp(v, "test");
+	return options.panic_test;
+}
+
+static const struct {
+	const char *name;
+	bool (*set)(const char *value);
+	const char *values;
+} words[] = {
+	{ "console", set_console, "com1, com2, none" },
+	{ "loglevel", set_loglevel, "error, warning, info, debug" },
+	{ "iommu", set_iommu, "on, off, nointremap" },
+	{ "maxcpus", set_maxcpus, "1 to 64" },
+	{ "x2apic", set_x2apic, "on, off" },
+	{ "exit", set_exit, "ready, never" },
+	{ "panic", set_panic, "test" },
+};
+_Static_assert(MAX_CPUS == 64, "the text of maxcpus= says so");
+
+static void parse_word(const char *word)
+{
+	const char *equals = strchr(word, '=');
+	size_t n = equals ? (size_t)(equals - word) : strlen(word);
+
+	for (u32 i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strncmp(word, words[i].name, n) || words[i].name[n])
+			continue;
+		if (!equals || !words[i].set(equals + 1))
+			log_warn("command line: \"%s\": give one of %s=%s; ignored", word, words[i].name,
+				 words[i].values);
+		return;
+	}
+	log_warn("command line: unknown word \"%s\" ignored", word);
+}
+
+void options_parse(const char *cmdline)
+{
+	char word[64];
+
+	while (*cmdline) {
+		size_t n = 0;
+
+		for (; *cmdline == ' ' || *cmdline == '\t'; cmdline++)
+			;
+		for (; *cmdline && *cmdline != ' ' && *cmdline != '\t'; cmdline++)
+			if (n + 1 < sizeof(word))
+				word[n++] = *cmdline;
+		word[n] = 0;
+		if (n)
+			parse_word(word);
+	}
+}
