@@ -14,20 +14,22 @@
  * At one size they meet in the same word: a frame is frozen or referenced by compare-and-swap, never both. Across sizes
  * the setter (frame_set() on RAM; other types can not be referenced at any size, as every block above is mixed) does
  *
- *	1. special counts up in the blocks		publish
- *	2. freeze each frame that has no reference	publish; no new 4 KiB reference from here on
- *	3. mark the 1 GiB block mixed, if it has no reference
- *	4. mark the 2 MiB blocks mixed likewise		look
- *	5. the 1 GiB block must still be mixed and unreferenced, else again from 3
+ *	1. special counts up in the blocks			publish
+ *	2. freeze each frame that has no reference		publish; no new 4 KiB reference from here on
+ *	3. mark the blocks mixed, if they have no reference	publish and look
+ *	4. the frames must have no reference still		look
+ *	5. the blocks must be mixed and unreferenced still, else again from 4
  *
  * and the taker of a block reference needs the block's word to say "owner" and "no special frame" in the very
- * compare-and-swap that counts the reference. So a taker comes either before 3 (4), and the setter sees it and backs
- * off, or after it, and finds the block mixed. What is left are references that *move* between sizes, which need no
- * owner check: frame_merge_dev() and frame_split_dev(). They publish at the new size before they drop at the old one,
- * and both put the owner back into the block that gets the reference. A merge into a frozen frame's 2 MiB block is
- * impossible, since the caller would hold a reference on each frame. A merge into the 1 GiB block between 3 and 5 is seen
- * in 5, by the owner that it wrote. If there was none, the 1 GiB block was unreferenced from 3 to 5 and could not split
- * down either; so at 4 no size held a reference on the frozen frames, and none can come back.
+ * compare-and-swap that counts the reference. So a taker comes either before 3, and the setter sees it and backs off, or
+ * after it, and finds the block mixed.
+ *
+ * What is left are references that *move* between sizes, which ask for no owner: frame_merge_dev() and
+ * frame_split_dev(). They publish at the new size before they drop at the old one, and where the new size is a block they
+ * write the owner back into it. So if 5 finds all blocks mixed still, none of them was given a reference since it was
+ * marked: between 3 and 5 they had none, and no reference could move down from them to a frame. At 4, then, the frames
+ * were unreferenced at every size; new references are refused at every size; and none can move in, since a merge needs
+ * one on each frame and a split one on a block.
  *
  * A setter that loses the race leaves a block mixed that need not be: safe, and put right by the next merge or whole set.
  */
@@ -179,6 +181,20 @@ const char *frame_type_name(enum frame_type type)
 	return "?";
 }
 
+#ifdef WEIR_HOST
+void (*frame_race_hook)(void);
+
+static void race_point(void)
+{
+	if (frame_race_hook)
+		frame_race_hook();
+}
+#else
+static inline void race_point(void)
+{
+}
+#endif
+
 /* --- type and owner ----------------------------------------------------------------------------------------------- */
 
 /* The frames of one frame_set(), and the blocks above or inside them. */
@@ -192,7 +208,7 @@ static bool any_refs(const struct record *r, u64 nr)
 	u64 seen = 0;
 
 	for (u64 i = 0; i < nr; i++)
-		seen |= read_once(&r[i].word);
+		seen |= __atomic_load_n(&r[i].word, __ATOMIC_SEQ_CST);
 	return seen & WORD_REFS;
 }
 
@@ -245,22 +261,37 @@ static enum mark mark_mixed(struct record *block)
 	return MARK_DONE;
 }
 
-/* Steps 3 to 5 of the comment at the top. */
-static bool mark_blocks(const struct span *s)
+/* Mark all the span's blocks. MARK_DONE if one of them was not mixed any more. */
+static enum mark mark_blocks(const struct span *s)
 {
-	enum mark again;
+	enum mark all = mark_mixed(s->block_1g);
 
-	do {
-		if (mark_mixed(s->block_1g) == MARK_REFERENCED)
+	race_point();
+	for (u64 i = 0; all != MARK_REFERENCED && i < s->nr_2m; i++) {
+		enum mark one = mark_mixed(&s->block_2m[i]);
+
+		if (one != MARK_WAS_MIXED)
+			all = one;
+	}
+	race_point();
+	return all;
+}
+
+/* Steps 3 to 5 of the comment at the top. Every access here and in freeze() is sequentially consistent, which is the full
+ * barrier between publishing and looking. */
+static bool unreferenced_at_all_sizes(const struct span *s)
+{
+	enum mark mark = mark_blocks(s);
+
+	while (mark != MARK_REFERENCED) {
+		if (any_refs(s->frame, s->nr))
 			return false;
-		for (u64 i = 0; i < s->nr_2m; i++)
-			if (mark_mixed(&s->block_2m[i]) == MARK_REFERENCED)
-				return false;
-		again = mark_mixed(s->block_1g);
-		if (again == MARK_REFERENCED)
-			return false;
-	} while (again == MARK_DONE);
-	return true;
+		race_point();
+		mark = mark_blocks(s);
+		if (mark == MARK_WAS_MIXED)
+			return true;
+	}
+	return false;
 }
 
 static void mark_owner(struct record *block, u16 owner)
@@ -312,10 +343,11 @@ static bool exclude_references(const struct span *s)
 	/* A plain look first: who is referenced for long is refused without its blocks losing their owner. */
 	if (any_refs(s->block_1g, 1) || any_refs(s->block_2m, s->nr_2m) || any_refs(s->frame, s->nr))
 		return false;
+	race_point();
 	if (!freeze(s))
 		return false;
-	smp_mb();
-	if (mark_blocks(s))
+	race_point();
+	if (unreferenced_at_all_sizes(s))
 		return true;
 	thaw(s, s->nr);
 	return false;

@@ -92,3 +92,8 @@ struct frame_slab {
 	u16 reserved;
 };
 struct frame_slab *frame_slab(mfn_t mfn);
+
+#ifdef WEIR_HOST
+/* Tests: called between the steps of frame_set(), to do what another CPU may do just then. */
+extern void (*frame_race_hook)(void);
+#endif

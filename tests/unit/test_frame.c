@@ -367,6 +367,125 @@ static void test_random(void **state)
 	}
 }
 
+/* --- interleavings ----------------------------------------------------------------------------------------------------- */
+
+/* Another CPU that holds references and moves them between sizes, one step at a time, at any point inside frame_set(). It
+ * holds nothing, the whole GiB at one of three sizes, or block 0 alone. */
+static enum { HOLD_NONE, HOLD_1G, HOLD_2M, HOLD_4K, HOLD_BLOCK } hold;
+
+static void other_cpu_step(void)
+{
+	switch (hold) {
+	case HOLD_NONE:
+		if (rand() % 3 == 0) {
+			if (!frame_get_dev(0, ORDER_2M, 5))
+				hold = HOLD_BLOCK;
+		} else if (rand() % 2) {
+			if (!frame_get_dev(0, ORDER_1G, 5))
+				hold = HOLD_1G;
+		} else if (!frame_get_dev_many(512, ORDER_2M, 511, 5)) {
+			/* As a mapping made of leaves of two sizes, which may collapse later. */
+			if (!frame_get_dev_many(0, ORDER_4K, 512, 5))
+				hold = HOLD_4K;
+			else
+				frame_put_dev_many(512, ORDER_2M, 511);
+		}
+		break;
+	case HOLD_1G:
+		if (rand() % 2) {
+			frame_split_dev(0, ORDER_1G);
+			hold = HOLD_2M;
+		} else {
+			frame_put_dev(0, ORDER_1G);
+			hold = HOLD_NONE;
+		}
+		break;
+	case HOLD_2M:
+		switch (rand() % 3) {
+		case 0:
+			frame_merge_dev(0, ORDER_1G);
+			hold = HOLD_1G;
+			break;
+		case 1:
+			frame_split_dev(0, ORDER_2M);
+			hold = HOLD_4K;
+			break;
+		case 2:
+			frame_put_dev_many(0, ORDER_2M, 512);
+			hold = HOLD_NONE;
+			break;
+		}
+		break;
+	case HOLD_4K:
+		if (rand() % 3) {
+			frame_merge_dev(0, ORDER_2M);
+			hold = HOLD_2M;
+		} else {
+			frame_put_dev_many(0, ORDER_4K, 512);
+			frame_put_dev_many(512, ORDER_2M, 511);
+			hold = HOLD_NONE;
+		}
+		break;
+	case HOLD_BLOCK:
+		frame_put_dev(0, ORDER_2M);
+		hold = HOLD_NONE;
+		break;
+	}
+}
+
+static void other_cpu(void)
+{
+	for (int n = rand() % 4; n > 0; n--)
+		other_cpu_step();
+}
+
+static void test_interleavings(void **state)
+{
+	static const enum frame_type types[] = { FRAME_FREE, FRAME_IO_TABLE };
+	u64 won = 0, refused = 0;
+
+	(void)state;
+	srand(test_seed());
+	fresh(FRAMES_1G);
+	hold = HOLD_NONE;
+	ram(0, ORDER_1G, 5);
+	for (int round = 0; round < 20000; round++) {
+		enum frame_type type = types[rand() % 2];
+		mfn_t m = rand() % 2 ? 3 : 0;
+		unsigned int order = m ? 0 : rand() % 11;
+		int err;
+
+		other_cpu();
+		frame_race_hook = other_cpu;
+		err = frame_set(m, order, type, OWNER_NONE);
+		frame_race_hook = NULL;
+		if (err) {
+			assert_int_equal(err, -EBUSY);
+			refused++;
+		} else {
+			won++;
+			/* Nobody reaches the frames, and nobody can. */
+			assert_true(hold == HOLD_NONE);
+			for (u64 i = 0; i < 1UL << order; i++) {
+				assert_int_equal(frame_dev_refs(m + i), 0);
+				assert_true(frame_get_dev(m + i, ORDER_4K, 5) < 0);
+			}
+			assert_true(frame_get_dev(0, ORDER_2M, 5) < 0);
+			assert_true(frame_get_dev(0, ORDER_1G, 5) < 0);
+			for (int i = 0; i < 4; i++)
+				other_cpu_step();
+			assert_true(hold == HOLD_NONE);
+			ram(m, order, 5);
+		}
+		/* Whole again; now and then the block only, as after piecemeal changes. */
+		if (hold == HOLD_NONE)
+			ram(0, rand() % 8 ? ORDER_2M : ORDER_1G, 5);
+	}
+	while (hold != HOLD_NONE)
+		other_cpu_step();
+	assert_true(won > 100 && refused > 100);
+}
+
 /* --- races ---------------------------------------------------------------------------------------------------------- */
 
 #define RACE_ROUNDS 20000
@@ -425,7 +544,7 @@ static void race(unsigned int order, enum frame_type type, u64 nr_frames)
 		assert_int_equal(pthread_create(&thread[i], NULL, block_taker,
 						(void *)(uintptr_t)(i ? ORDER_4K : order)),
 				 0);
-	for (int i = 0; i < RACE_ROUNDS || !taken || (!typed && i < 100 * RACE_ROUNDS); i++) {
+	for (int i = 0; i < RACE_ROUNDS || !__atomic_load_n(&taken, __ATOMIC_RELAXED) || (!typed && i < 100 * RACE_ROUNDS); i++) {
 		if (frame_set(0, ORDER_4K, type, OWNER_WEIR))
 			continue;
 		typed++;
@@ -488,7 +607,7 @@ static void test_race_moving(void **state)
 	taken = typed = violations = 0;
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, mover, NULL), 0);
-	for (int i = 0; i < 200 || !taken; i++) {
+	for (int i = 0; i < 200 || !__atomic_load_n(&taken, __ATOMIC_RELAXED); i++) {
 		for (int k = 0; k < 1000; k++) {
 			if (frame_set(0, ORDER_4K, FRAME_FREE, OWNER_NONE)) {
 				lost++;
@@ -521,6 +640,7 @@ int main(void)
 		cmocka_unit_test(test_underflow_panics),
 		cmocka_unit_test(test_count_is_limited),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_interleavings),
 		cmocka_unit_test(test_race_2m),
 		cmocka_unit_test(test_race_moving),
 	};
