@@ -9,14 +9,14 @@
 
 extern boot_main
 
-global _start
+global boot_entry
 global boot_stack_guard
 global boot_stack_top
 
-section .boot.text progbits alloc exec nowrite align=16
+section .boot progbits alloc exec nowrite align=16
 bits 32
 
-_start:
+boot_entry:
 	cli
 	cld
 	mov esp, PHYS(boot_stack_top)
@@ -84,14 +84,14 @@ _start:
 	or eax, CR0_PG | CR0_WP | CR0_NE | CR0_MP
 	mov cr0, eax
 
-	lgdt [PHYS(boot_gdt_pointer)]
-	jmp BOOT_CS64:PHYS(long_mode)
+	lgdt [boot_gdt_pointer]
+	jmp BOOT_CS64:long_mode
 
 no_long_mode:
-	mov esi, PHYS(text_no_long_mode)
+	mov esi, text_no_long_mode
 	jmp complain
 no_nx:
-	mov esi, PHYS(text_no_nx)
+	mov esi, text_no_nx
 
 ; Print ESI on COM1, as the firmware left it set up or at 115200 baud, and stop.
 complain:
@@ -137,9 +137,11 @@ long_mode:
 	xor eax, eax
 	mov fs, ax
 	mov gs, ax
-	mov rax, .high
+	mov rax, high
 	jmp rax
-.high:
+
+section .text progbits alloc exec nowrite align=16
+high:
 	mov rsp, boot_stack_top
 	xor ebp, ebp		; ends a backtrace
 	mov eax, esi
@@ -148,14 +150,14 @@ long_mode:
 	call boot_main
 	ud2
 
-section .boot.rodata progbits alloc noexec nowrite align=8
+section .boot.data progbits alloc noexec nowrite align=8
 boot_gdt:
 	dq 0
 	dq 0x00af9b000000ffff	; 64-bit code
 	dq 0x00cf93000000ffff	; data
 boot_gdt_pointer:
 	dw $ - boot_gdt - 1
-	dd PHYS(boot_gdt)
+	dd boot_gdt
 
 text_no_long_mode:
 	db "error: weir: this CPU has no 64-bit mode; Weir needs an x86-64 CPU", 13, 10, 0

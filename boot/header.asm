@@ -1,8 +1,6 @@
 ; Multiboot2 header (Multiboot2 Specification 2.0, section 3.1): must lie in the first 32 KiB of the file.
 
-%include "boot/layout.inc"
-
-extern _start
+extern boot_entry
 
 section .multiboot2 progbits alloc noexec nowrite align=8
 
@@ -20,7 +18,7 @@ header:
 	dw 3
 	dw 0
 	dd 12
-	dd PHYS(_start)
+	dd boot_entry
 
 	; Modules aligned to pages, so that a frame never holds two of them.
 	align 8

@@ -114,19 +114,12 @@ static void parse_mmap(const u8 *data, size_t size, struct boot_info *info)
 		struct mmap_entry e;
 
 		memcpy(&e, data + at, sizeof(e));
-		if (!e.length)
-			continue;
-		if (e.base + e.length < e.base) {
-			log_warn("multiboot2: memory range 0x%lx + 0x%lx wraps around; ignored", (unsigned long)e.base,
-				 (unsigned long)e.length);
-			continue;
-		}
 		if (info->nr_ranges == BOOT_MAX_RANGES) {
 			log_warn("multiboot2: more than %d memory ranges; those from 0x%lx on are not used",
 				 BOOT_MAX_RANGES, (unsigned long)e.base);
 			return;
 		}
-		info->range[info->nr_ranges++] = (struct boot_range){ e.base, e.base + e.length, e.type };
+		info->range[info->nr_ranges++] = (struct memmap_entry){ e.base, e.length, e.type };
 	}
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <kernel/compiler.h>
+#include <kernel/memmap.h>
 
 /* EAX at the entry point. */
 #define MULTIBOOT2_BOOTLOADER_MAGIC 0x36d76289u
@@ -12,20 +13,6 @@
 /* For all the modules' lines together. */
 #define BOOT_STRINGS_SIZE 8192
 
-/* Types of a memory-map entry, section 3.6.8; anything else counts as reserved. */
-enum boot_range_type {
-	BOOT_RAM = 1,
-	BOOT_RESERVED = 2,
-	BOOT_ACPI_RECLAIMABLE = 3,
-	BOOT_ACPI_NVS = 4,
-	BOOT_BAD_RAM = 5,
-};
-
-struct boot_range {
-	paddr_t start, end; /* end is not included; start < end */
-	u32 type; /* enum boot_range_type */
-};
-
 /* A file that GRUB loaded: [start, end) with the rest of its menu line (the file's name not included by GRUB). */
 struct boot_module {
 	paddr_t start, end;
@@ -35,7 +22,7 @@ struct boot_module {
 struct boot_info {
 	char cmdline[BOOT_CMDLINE_SIZE];
 	u32 nr_ranges; /* as the firmware gave them: unsorted, may overlap */
-	struct boot_range range[BOOT_MAX_RANGES];
+	struct memmap_entry range[BOOT_MAX_RANGES];
 	u32 nr_modules;
 	struct boot_module module[BOOT_MAX_MODULES];
 	u32 rsdp_length; /* 0: there is none */

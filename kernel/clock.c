@@ -23,18 +23,19 @@ void clock_start(void)
 	tsc_start = rdtsc();
 }
 
-/* The best of three: whatever disturbs a measurement makes it longer or shorter, and two that agree were not. */
+/* The median of three: one disturbed measurement does no harm. */
 static u64 measure(u64 (*once)(u16 port, unsigned int bits), u16 port, unsigned int bits)
 {
-	u64 hz[3];
+	u64 low = once(port, bits), high = once(port, bits), third = once(port, bits), swap;
 
-	for (u32 i = 0; i < 3; i++) {
-		hz[i] = once(port, bits);
-		if (!hz[i])
-			return 0;
+	if (!low || !high || !third)
+		return 0;
+	if (low > high) {
+		swap = low;
+		low = high;
+		high = swap;
 	}
-	/* The median. */
-	return MAX(MIN(hz[0], hz[1]), MIN(MAX(hz[0], hz[1]), hz[2]));
+	return third < low ? low : third > high ? high : third;
 }
 
 static u64 measure_pit(u16 port __unused, unsigned int bits __unused)

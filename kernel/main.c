@@ -1,12 +1,12 @@
 /* Start-up, told step by step. */
 #include <boot/multiboot2.h>
 #include <drivers/uart.h>
+#include <kernel/bootmem.h>
 #include <kernel/clock.h>
 #include <kernel/clockinit.h>
 #include <kernel/console.h>
 #include <kernel/cpuinit.h>
 #include <kernel/debugexit.h>
-#include <kernel/early.h>
 #include <kernel/irq.h>
 #include <kernel/log.h>
 #include <kernel/options.h>
@@ -60,8 +60,11 @@ void boot_main(u32 magic, u32 info)
 	if (!cpu_check())
 		halt();
 
-	early_init(&boot_info, info, info + BOOT_INFORMATION_MAX);
-	paging_init(&boot_info);
+	if (!bootmem_init(&boot_info))
+		halt();
+	paging_init(bootmem_ram());
+	if (!bootmem_start_allocator())
+		halt();
 	if (!clock_calibrate(0, 0)) {
 		log_err("no timer to measure the TSC by: neither the ACPI timer nor the PIT runs");
 		halt();

@@ -7,12 +7,11 @@
  * All CPUs use the same tables. Entries are only ever added while more than one CPU runs, so nobody needs a shoot-down;
  * the identity entry, which goes away, is one that nobody but a starting CPU uses.
  */
-#include <boot/multiboot2.h>
 #include <kernel/alloc.h>
+#include <kernel/bootmem.h>
 #include <kernel/cpu.h>
-#include <kernel/early.h>
 #include <kernel/errno.h>
-#include <kernel/log.h>
+#include <kernel/memmap.h>
 #include <kernel/paging.h>
 #include <kernel/panic.h>
 #include <kernel/spinlock.h>
@@ -35,10 +34,11 @@
 #define TOP_LEVEL 3
 
 #define DIRECT_MAP_SIZE (MMIO_BASE - DIRECT_MAP_BASE)
+_Static_assert(MEMMAP_MAX_FRAMES << PAGE_SHIFT <= DIRECT_MAP_SIZE, "all RAM has its place");
 #define MMIO_SIZE (STACK_BASE - MMIO_BASE)
 #define IMAGE_SIZE (1UL << 30)
 
-extern const u8 image_start[], text_start[], text_end[], rodata_start[], rodata_end[], data_start[], image_end[];
+extern const u8 _text_start[], _text_end[], _rodata_start[], _rodata_end[], _data_start[], _image_end[];
 extern const u8 boot_stack_guard[];
 
 /* Guards the tables and the two cursors; alloc_lock is taken inside. */
@@ -81,7 +81,7 @@ static u64 *entry_at(u64 va, u32 *level)
 			return e;
 		}
 		if (!(*e & PTE_PRESENT)) {
-			void *new = allocator_up ? alloc_page() : early_pages(1);
+			void *new = allocator_up ? alloc_page() : bootmem_pages(1);
 
 			if (!new)
 				return NULL;
@@ -129,29 +129,20 @@ static void map_image(const u8 *start, const u8 *end, u64 flags)
 		BUG();
 }
 
-void paging_init(const struct boot_info *info)
+void paging_init(const struct rangeset *ram)
 {
 	have_1g = cpuid(0x80000001, 0).edx & BIT(26);
 
-	for (u32 i = 0; i < info->nr_ranges; i++) {
-		paddr_t start = ALIGN_UP(info->range[i].start, PAGE_SIZE);
-		paddr_t end = ALIGN_DOWN(info->range[i].end, PAGE_SIZE);
+	rangeset_for_each(r, ram) {
+		u64 start = r->first << PAGE_SHIFT, size = (r->last - r->first + 1) << PAGE_SHIFT;
 
-		if (info->range[i].type != BOOT_RAM || start >= end)
-			continue;
-		if (end > DIRECT_MAP_SIZE) {
-			log_warn("RAM above 0x%lx is not used", DIRECT_MAP_SIZE);
-			if (start >= DIRECT_MAP_SIZE)
-				continue;
-			end = DIRECT_MAP_SIZE;
-		}
-		if (map_range(DIRECT_MAP_BASE + start, start, end - start, RAM_FLAGS, have_1g ? 2 : 1))
+		if (map_range(DIRECT_MAP_BASE + start, start, size, RAM_FLAGS, have_1g ? 2 : 1))
 			BUG();
 	}
-	map_image(text_start, text_end, 0);
-	map_image(rodata_start, rodata_end, PTE_NX);
-	map_image(data_start, boot_stack_guard, PTE_NX | PTE_WRITE);
-	map_image(boot_stack_guard + PAGE_SIZE, image_end, PTE_NX | PTE_WRITE);
+	map_image(_text_start, _text_end, 0);
+	map_image(_rodata_start, _rodata_end, PTE_NX);
+	map_image(_data_start, boot_stack_guard, PTE_NX | PTE_WRITE);
+	map_image(boot_stack_guard + PAGE_SIZE, _image_end, PTE_NX | PTE_WRITE);
 	__asm__ volatile("mov %0, %%cr3" ::"r"(paging_root()) : "memory");
 }
 

@@ -45,10 +45,10 @@ volatile void *mmio_map(paddr_t pa, size_t size) __must_check;
  * processor. */
 void phys_read(paddr_t pa, void *buf, size_t len);
 
-struct boot_info;
-/* Replace the tables of boot/entry.asm: direct map of all RAM ranges, image with W^X. Takes tables from early_pages().
+struct rangeset;
+/* Replace the tables of boot/entry.asm: direct map of all RAM (frame numbers), image with W^X. Takes tables from bootmem_pages().
  * Bootstrap processor. */
-void paging_init(const struct boot_info *info);
+void paging_init(const struct rangeset *ram);
 /* From now on tables come from the allocator. */
 void paging_use_allocator(void);
 /* The root, for CR3; below 4 GiB. */

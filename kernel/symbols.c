@@ -14,14 +14,14 @@ struct ksyms {
 };
 
 extern const struct ksyms ksyms_blob __attribute__((weak));
-extern const u8 text_start[], text_end[];
+extern const u8 _text_start[], _text_end[];
 
 const char *symbol_find(u64 address, u64 *offset)
 {
 	const struct ksyms *t = &ksyms_blob;
 	u32 low = 0, high, key;
 
-	if (!t || address < (u64)text_start || address >= (u64)text_end)
+	if (!t || address < (u64)_text_start || address >= (u64)_text_end)
 		return NULL;
 	key = (u32)(address - IMAGE_BASE);
 	for (high = t->count; low < high;) {
