@@ -3,6 +3,8 @@
 
 #include <kernel/compiler.h>
 
+#define LAPIC_DEFAULT_ADDRESS 0xfee00000UL
+
 /* Choose the mode and enable the bootstrap processor's; address as in the MADT. -ENODEV without one. */
 int __must_check lapic_init(paddr_t address);
 /* Enable the calling CPU's own, everything masked, spurious vector set. */

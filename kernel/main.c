@@ -1,5 +1,9 @@
 /* Start-up, told step by step. */
 #include <boot/multiboot2.h>
+#include <drivers/acpi.h>
+#include <drivers/ioapic.h>
+#include <drivers/lapic.h>
+#include <drivers/pic.h>
 #include <drivers/uart.h>
 #include <kernel/bootmem.h>
 #include <kernel/clock.h>
@@ -17,6 +21,7 @@
 
 /* GRUB's information lies in memory that gets reused. */
 struct boot_info boot_info;
+static struct acpi_madt madt;
 
 /* More than GRUB ever hands over; all of it is below 4 GiB, and so mapped. */
 #define BOOT_INFORMATION_MAX (4UL << 20)
@@ -39,6 +44,39 @@ static void read_boot_information(u32 magic, u32 info)
 		halt();
 	options_parse(boot_info.cmdline);
 	console_set(options.console);
+}
+
+/* ACPI tables, interrupt controllers, clock and timers. */
+static void init_interrupts(void)
+{
+	const struct acpi_header *table, *fadt;
+	unsigned int pm_timer_bits = 0;
+	u16 pm_timer = 0;
+
+	if (!acpi_init(boot_info.rsdp, boot_info.rsdp_length)) {
+		table = acpi_find("APIC");
+		fadt = acpi_find("FACP");
+		if (table)
+			acpi_parse_madt(table, &madt);
+		if (fadt)
+			pm_timer = acpi_pm_timer_port(fadt, &pm_timer_bits);
+	}
+	pic_disable();
+	for (u32 i = 0; i < madt.nr_ioapics; i++)
+		ioapic_mask_all(&madt.ioapic[i]);
+	if (lapic_init(madt.lapic_address ? madt.lapic_address : LAPIC_DEFAULT_ADDRESS))
+		halt();
+	cpus[0]->apic_id = lapic_id();
+	log_info("interrupts: %s, %u I/O APICs masked", lapic_is_x2apic() ? "x2APIC" : "xAPIC", madt.nr_ioapics);
+
+	if (!clock_calibrate(pm_timer, pm_timer_bits)) {
+		log_err("no timer to measure the TSC by: neither the ACPI timer nor the PIT runs");
+		halt();
+	}
+	if (!timer_init_system()) {
+		log_err("the local APIC's timer stands still");
+		halt();
+	}
 }
 
 static void __noreturn idle(void)
@@ -65,10 +103,8 @@ void boot_main(u32 magic, u32 info)
 	paging_init(bootmem_ram());
 	if (!bootmem_start_allocator())
 		halt();
-	if (!clock_calibrate(0, 0)) {
-		log_err("no timer to measure the TSC by: neither the ACPI timer nor the PIT runs");
-		halt();
-	}
+	init_interrupts();
+	smp_init(&madt, idle);
 
 	if (options.panic_test)
 		panic("asked for by panic=test");

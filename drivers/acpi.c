@@ -1,0 +1,345 @@
+/* The firmware's tables are copied before they are looked at, so that what was verified is what is used. */
+#include <drivers/acpi.h>
+#include <kernel/alloc.h>
+#include <kernel/errno.h>
+#include <kernel/log.h>
+#include <kernel/paging.h>
+#include <kernel/string.h>
+
+/* Root pointer, section 5.2.5.3. */
+struct rsdp {
+	char signature[8];
+	u8 checksum; /* of the first 20 bytes */
+	char oem_id[6];
+	u8 revision;
+	u32 rsdt;
+	u32 length; /* from here on: revision 2 and later */
+	u64 xsdt;
+	u8 extended_checksum;
+	u8 reserved[3];
+} __packed;
+_Static_assert(sizeof(struct rsdp) == 36, "ACPI 5.2.5.3");
+#define RSDP_V1_LENGTH 20
+
+#define MAX_TABLES 64
+
+static struct acpi_header *tables[MAX_TABLES];
+static u32 nr_tables;
+
+static bool sums_to_zero(const void *data, size_t len)
+{
+	const u8 *p = data;
+	u8 sum = 0;
+
+	while (len--)
+		sum = (u8)(sum + *p++);
+	return !sum;
+}
+
+/* A signature as text: what is not printable would garble the log. */
+struct name {
+	char text[5];
+};
+
+static struct name name_of(const char signature[4])
+{
+	struct name n = { "????" };
+
+	for (u32 i = 0; i < 4; i++)
+		if (signature[i] > ' ' && signature[i] < 0x7f)
+			n.text[i] = signature[i];
+	return n;
+}
+
+/* A verified copy of the table at pa, or NULL with a line in the log. */
+static struct acpi_header *copy_table(paddr_t pa)
+{
+	struct acpi_header header, *copy;
+	struct name name;
+
+	phys_read(pa, &header, sizeof(header));
+	name = name_of(header.signature);
+	if (header.length < sizeof(header) || header.length > ACPI_MAX_TABLE) {
+		log_warn("ACPI: table %s at 0x%lx claims %u bytes; ignored", name.text, (unsigned long)pa, header.length);
+		return NULL;
+	}
+	copy = kzalloc(header.length);
+	if (!copy) {
+		log_warn("ACPI: no memory for table %s of %u bytes; ignored", name.text, header.length);
+		return NULL;
+	}
+	phys_read(pa, copy, header.length);
+	if (copy->length != header.length || !sums_to_zero(copy, header.length)) {
+		log_warn("ACPI: table %s at 0x%lx has a wrong checksum; ignored (firmware update?)", name.text,
+			 (unsigned long)pa);
+		kfree(copy);
+		return NULL;
+	}
+	return copy;
+}
+
+static void add_table(paddr_t pa)
+{
+	struct acpi_header *t;
+
+	if (!pa)
+		return;
+	if (nr_tables == MAX_TABLES) {
+		log_warn("ACPI: more than %d tables; that at 0x%lx is ignored", MAX_TABLES, (unsigned long)pa);
+		return;
+	}
+	t = copy_table(pa);
+	if (!t)
+		return;
+	log_debug("ACPI: %s at 0x%lx, %u bytes", name_of(t->signature).text, (unsigned long)pa, t->length);
+	tables[nr_tables++] = t;
+}
+
+/* RSDT (section 5.2.7) or XSDT (5.2.8): an array of 32- or 64-bit addresses, not aligned. */
+static bool walk_root(paddr_t pa, const char *signature, size_t entry_size)
+{
+	struct acpi_header *root = copy_table(pa);
+	const u8 *p;
+
+	if (!root)
+		return false;
+	if (memcmp(root->signature, signature, 4)) {
+		log_warn("ACPI: found %s where the %s should be", name_of(root->signature).text, signature);
+		kfree(root);
+		return false;
+	}
+	p = (const u8 *)(root + 1);
+	for (size_t left = root->length - sizeof(*root); left >= entry_size; left -= entry_size) {
+		u64 table = 0;
+
+		memcpy(&table, p, entry_size);
+		add_table(table);
+		p += entry_size;
+	}
+	kfree(root);
+	return true;
+}
+
+int acpi_init(const void *data, size_t length)
+{
+	struct rsdp rsdp = { .revision = 0 };
+	bool have_xsdt;
+
+	for (u32 i = 0; i < nr_tables; i++)
+		kfree(tables[i]);
+	nr_tables = 0;
+	if (length < RSDP_V1_LENGTH) {
+		log_warn("ACPI: the boot loader gave no root pointer (RSDP)");
+		return -ENODEV;
+	}
+	memcpy(&rsdp, data, MIN(length, sizeof(rsdp)));
+	if (memcmp(rsdp.signature, "RSD PTR ", 8) || !sums_to_zero(data, RSDP_V1_LENGTH)) {
+		log_warn("ACPI: the root pointer (RSDP) has a wrong signature or checksum");
+		return -ENODEV;
+	}
+	have_xsdt = rsdp.revision >= 2 && length >= sizeof(rsdp) && rsdp.xsdt;
+	if (have_xsdt && (rsdp.length < sizeof(rsdp) || rsdp.length > length || !sums_to_zero(data, rsdp.length))) {
+		log_warn("ACPI: the root pointer's extension is broken; its XSDT is ignored");
+		have_xsdt = false;
+	}
+	if (have_xsdt && walk_root(rsdp.xsdt, "XSDT", 8))
+		return 0;
+	if (rsdp.rsdt && walk_root(rsdp.rsdt, "RSDT", 4))
+		return 0;
+	log_warn("ACPI: no usable root table; no further CPUs, no IOMMU");
+	return -ENODEV;
+}
+
+const struct acpi_header *acpi_find(const char signature[4])
+{
+	for (u32 i = 0; i < nr_tables; i++)
+		if (!memcmp(tables[i]->signature, signature, 4))
+			return tables[i];
+	return NULL;
+}
+
+/* --- MADT, section 5.2.12 --- */
+
+struct madt {
+	struct acpi_header header;
+	u32 lapic_address;
+	u32 flags;
+} __packed;
+_Static_assert(sizeof(struct madt) == 44, "ACPI 5.2.12");
+#define MADT_PCAT_COMPAT BIT(0)
+
+enum madt_type {
+	MADT_LOCAL_APIC = 0,
+	MADT_IO_APIC = 1,
+	MADT_LOCAL_APIC_ADDRESS = 5,
+	MADT_LOCAL_X2APIC = 9,
+};
+
+struct madt_entry {
+	u8 type, length;
+} __packed;
+
+struct madt_local_apic {
+	struct madt_entry entry;
+	u8 processor_uid;
+	u8 apic_id;
+	u32 flags;
+} __packed;
+_Static_assert(sizeof(struct madt_local_apic) == 8, "ACPI 5.2.12.2");
+#define MADT_CPU_ENABLED BIT(0)
+
+struct madt_io_apic {
+	struct madt_entry entry;
+	u8 id;
+	u8 reserved;
+	u32 address;
+	u32 gsi_base;
+} __packed;
+_Static_assert(sizeof(struct madt_io_apic) == 12, "ACPI 5.2.12.3");
+
+struct madt_local_apic_address {
+	struct madt_entry entry;
+	u16 reserved;
+	u64 address;
+} __packed;
+_Static_assert(sizeof(struct madt_local_apic_address) == 12, "ACPI 5.2.12.8");
+
+struct madt_local_x2apic {
+	struct madt_entry entry;
+	u16 reserved;
+	u32 apic_id;
+	u32 flags;
+	u32 processor_uid;
+} __packed;
+_Static_assert(sizeof(struct madt_local_x2apic) == 16, "ACPI 5.2.12.12");
+
+static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
+{
+	if (!(flags & MADT_CPU_ENABLED))
+		return;
+	/* Some firmware lists a CPU in both forms. */
+	for (u32 i = 0; i < madt->nr_cpus; i++)
+		if (madt->apic_id[i] == apic_id)
+			return;
+	if (madt->nr_cpus == ACPI_MAX_CPUS) {
+		log_warn("ACPI: MADT lists more than %d CPUs; APIC id 0x%x is ignored", ACPI_MAX_CPUS, apic_id);
+		return;
+	}
+	madt->apic_id[madt->nr_cpus++] = apic_id;
+}
+
+static void add_ioapic(struct acpi_madt *madt, const struct madt_io_apic *e)
+{
+	if (madt->nr_ioapics == ACPI_MAX_IOAPICS) {
+		log_warn("ACPI: MADT lists more than %d I/O APICs; that at 0x%x is ignored", ACPI_MAX_IOAPICS, e->address);
+		return;
+	}
+	madt->ioapic[madt->nr_ioapics++] = (struct acpi_ioapic){ e->id, e->address, e->gsi_base };
+}
+
+void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
+{
+	struct madt head;
+	const u8 *p = (const u8 *)table;
+	size_t at = sizeof(head);
+
+	memset(madt, 0, sizeof(*madt));
+	if (table->length < sizeof(head)) {
+		log_warn("ACPI: MADT has only %u bytes; ignored", table->length);
+		return;
+	}
+	memcpy(&head, table, sizeof(head));
+	madt->lapic_address = head.lapic_address;
+	madt->has_8259 = head.flags & MADT_PCAT_COMPAT;
+
+	while (table->length - at >= sizeof(struct madt_entry)) {
+		struct madt_entry e;
+		union {
+			struct madt_local_apic lapic;
+			struct madt_io_apic ioapic;
+			struct madt_local_apic_address address;
+			struct madt_local_x2apic x2apic;
+		} u;
+		static const u8 needed[] = {
+			[MADT_LOCAL_APIC] = sizeof(u.lapic),
+			[MADT_IO_APIC] = sizeof(u.ioapic),
+			[MADT_LOCAL_APIC_ADDRESS] = sizeof(u.address),
+			[MADT_LOCAL_X2APIC] = sizeof(u.x2apic),
+		};
+
+		memcpy(&e, p + at, sizeof(e));
+		if (e.length < sizeof(e) || e.length > table->length - at ||
+		    (e.type < ARRAY_SIZE(needed) && e.length < needed[e.type])) {
+			log_warn("ACPI: MADT entry of type %u at offset %zu claims %u bytes; the rest is ignored", e.type,
+				 at, e.length);
+			return;
+		}
+		if (e.type < ARRAY_SIZE(needed) && needed[e.type])
+			memcpy(&u, p + at, needed[e.type]);
+		if (e.type == MADT_LOCAL_APIC)
+			add_cpu(madt, u.lapic.apic_id, u.lapic.flags);
+		else if (e.type == MADT_LOCAL_X2APIC)
+			add_cpu(madt, u.x2apic.apic_id, u.x2apic.flags);
+		else if (e.type == MADT_IO_APIC)
+			add_ioapic(madt, &u.ioapic);
+		else if (e.type == MADT_LOCAL_APIC_ADDRESS)
+			madt->lapic_address = u.address.address;
+		at += e.length;
+	}
+}
+
+/* --- MCFG --- */
+
+struct mcfg_entry {
+	u64 address;
+	u16 segment;
+	u8 first_bus, last_bus;
+	u32 reserved;
+} __packed;
+_Static_assert(sizeof(struct mcfg_entry) == 16, "PCI firmware specification, table 4-3");
+#define MCFG_ENTRIES (sizeof(struct acpi_header) + 8)
+
+u32 acpi_parse_mcfg(const struct acpi_header *table, struct acpi_ecam *ecam, u32 max)
+{
+	const u8 *p = (const u8 *)table;
+	u32 nr = 0;
+
+	for (size_t at = MCFG_ENTRIES; at + sizeof(struct mcfg_entry) <= table->length; at += sizeof(struct mcfg_entry)) {
+		struct mcfg_entry e;
+
+		memcpy(&e, p + at, sizeof(e));
+		if (e.last_bus < e.first_bus || !IS_ALIGNED(e.address, 1UL << 20) || !e.address) {
+			log_warn("ACPI: MCFG entry for segment %u makes no sense (buses %u to %u at 0x%lx); ignored", e.segment,
+				 e.first_bus, e.last_bus, (unsigned long)e.address);
+			continue;
+		}
+		if (nr < max)
+			ecam[nr] = (struct acpi_ecam){ e.address, e.segment, e.first_bus, e.last_bus };
+		nr++;
+	}
+	return nr;
+}
+
+/* --- FADT --- */
+
+#define FADT_PM_TMR_BLK 76
+#define FADT_PM_TMR_LEN 91
+#define FADT_FLAGS 112
+#define FADT_TMR_VAL_EXT BIT(8)
+
+u16 acpi_pm_timer_port(const struct acpi_header *fadt, unsigned int *bits)
+{
+	const u8 *p = (const u8 *)fadt;
+	u32 port, flags;
+
+	*bits = 24;
+	if (fadt->length < FADT_FLAGS + sizeof(flags))
+		return 0;
+	memcpy(&port, p + FADT_PM_TMR_BLK, sizeof(port));
+	memcpy(&flags, p + FADT_FLAGS, sizeof(flags));
+	if (p[FADT_PM_TMR_LEN] != 4 || !port || port > 0xfffc)
+		return 0;
+	if (flags & FADT_TMR_VAL_EXT)
+		*bits = 32;
+	return (u16)port;
+}
