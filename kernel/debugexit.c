@@ -1,13 +1,20 @@
 #include <kernel/cpu.h>
 #include <kernel/debugexit.h>
+#include <kernel/options.h>
 
 #define DEBUG_EXIT_PORT 0x501
 
-void debug_exit(u8 value)
+void debug_exit(enum debug_exit value)
 {
 	/* On real hardware nobody knows what lies at this port; and an absent one reads all ones. */
 	bool emulated = cpuid(1, 0).ecx & BIT(31);
 
 	if (emulated && inb(DEBUG_EXIT_PORT) != 0xff)
-		outb(DEBUG_EXIT_PORT, value);
+		outb(DEBUG_EXIT_PORT, (u8)value);
+}
+
+void debug_exit_when(enum debug_exit value)
+{
+	if (options.exit_at == (int)value)
+		debug_exit(value);
 }

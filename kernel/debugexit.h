@@ -3,8 +3,13 @@
 
 #include <kernel/compiler.h>
 
-#define DEBUG_EXIT_PANIC 0x11 /* status 35 */
-#define DEBUG_EXIT_READY 0x10 /* status 33 */
+enum debug_exit {
+	DEBUG_EXIT_READY = 0x10, /* Weir's own start is done: status 33 */
+	DEBUG_EXIT_PANIC = 0x11, /* status 35 */
+	DEBUG_EXIT_IDLE = 0x12, /* the last domain has ended: status 37 */
+};
 
 /* Returns where there is no such device. */
-void debug_exit(u8 value);
+void debug_exit(enum debug_exit value);
+/* The same, if the command line asks for an end at this moment (exit=ready, exit=idle). */
+void debug_exit_when(enum debug_exit value);

@@ -180,6 +180,7 @@ static void finish(struct domain *d)
 	domains[d->id] = NULL;
 	last = !--nr_domains;
 	spin_unlock(&domains_lock);
+	work_forget(&d->reaper);
 	free_domain(d);
 	if (last) {
 		log_info("weir: the last domain has ended");

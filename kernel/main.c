@@ -109,7 +109,6 @@ void boot_main(u32 magic, u32 info)
 	if (options.panic_test)
 		panic("asked for by panic=test");
 	log_info("weir: ready");
-	if (options.exit_when_ready)
-		debug_exit(DEBUG_EXIT_READY);
+	debug_exit_when(DEBUG_EXIT_READY);
 	idle();
 }

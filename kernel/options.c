@@ -1,5 +1,6 @@
 #include <drivers/uart.h>
 #include <kernel/cpu.h>
+#include <kernel/debugexit.h>
 #include <kernel/options.h>
 #include <kernel/string.h>
 
@@ -69,8 +70,15 @@ static bool set_x2apic(const char *v)
 
 static bool set_exit(const char *v)
 {
-	options.exit_when_ready = !strcmp(v, "ready");
-	return options.exit_when_ready || !strcmp(v, "never");
+	if (!strcmp(v, "ready"))
+		options.exit_at = DEBUG_EXIT_READY;
+	else if (!strcmp(v, "idle"))
+		options.exit_at = DEBUG_EXIT_IDLE;
+	else if (!strcmp(v, "never"))
+		options.exit_at = 0;
+	else
+		return false;
+	return true;
 }
 
 static bool set_panic(const char *v)
@@ -89,7 +97,7 @@ static const struct {
 	{ "iommu", set_iommu, "on, off, nointremap" },
 	{ "maxcpus", set_maxcpus, "1 to 64" },
 	{ "x2apic", set_x2apic, "on, off" },
-	{ "exit", set_exit, "ready, never" },
+	{ "exit", set_exit, "ready, idle, never" },
 	{ "panic", set_panic, "test" },
 };
 _Static_assert(MAX_CPUS == 64, "the text of maxcpus= says so");

@@ -11,7 +11,7 @@ struct options {
 	bool no_intremap; /* iommu=nointremap */
 	u32 max_cpus; /* maxcpus=N */
 	bool x2apic_off; /* x2apic=off */
-	bool exit_when_ready; /* exit=ready: end QEMU as soon as the marker line is out */
+	int exit_at; /* exit=ready, exit=idle: enum debug_exit at which to end QEMU; 0: never */
 	bool panic_test; /* panic=test: show what a panic looks like */
 };
 

@@ -1,5 +1,6 @@
 #include <kernel/atomic.h>
 #include <kernel/cpu.h>
+#include <kernel/panic.h>
 #include <kernel/work.h>
 
 /* Steps done by one call of work_run(). */
@@ -7,6 +8,7 @@
 
 /* Only ever touched by its own CPU, with interrupts off: no lock. */
 static struct list queues[MAX_CPUS];
+static struct work *running[MAX_CPUS]; /* whose step runs */
 
 static struct list *my_queue(void)
 {
@@ -46,17 +48,30 @@ void work_queue(struct work *w)
 		append(w);
 }
 
+void work_forget(struct work *w)
+{
+	BUG_ON(running[this_cpu()->id] != w);
+	running[this_cpu()->id] = NULL;
+}
+
 bool work_run(void)
 {
 	struct list *q = my_queue();
+	struct work **current = &running[this_cpu()->id];
 
 	for (u32 n = 0; n < STEPS_PER_RUN && !list_empty(q); n++) {
 		struct work *w = list_first(q, struct work, link);
-		u32 running = WORK_RUNNING;
+		u32 expected = WORK_RUNNING;
+		bool done;
 
 		list_del(&w->link);
 		store_release(&w->state, WORK_RUNNING);
-		if (w->step(w) && atomic_cmpxchg(&w->state, &running, WORK_IDLE))
+		*current = w;
+		done = w->step(w);
+		if (!*current)
+			continue;
+		*current = NULL;
+		if (done && atomic_cmpxchg(&w->state, &expected, WORK_IDLE))
 			continue;
 		store_release(&w->state, WORK_QUEUED);
 		append(w);

@@ -13,8 +13,8 @@ enum work_state { WORK_IDLE, WORK_QUEUED, WORK_RUNNING, WORK_AGAIN };
 
 struct work {
 	struct list link;
-	/* One bounded step (some microseconds). True: done. False: call again later. The work may not be freed by its own
-	 * step. */
+	/* One bounded step (some microseconds). True: done. False: call again later. A step that
+	 * frees the work itself calls work_forget() first. */
 	bool (*step)(struct work *w);
 	u32 state; /* enum work_state */
 };
@@ -23,5 +23,7 @@ void work_init(struct work *w, bool (*step)(struct work *w));
 /* Queue on this CPU; does nothing if it is queued already, and makes it run once more, where it runs, if it is running.
  * Any context but NMI. */
 void work_queue(struct work *w);
+/* From inside w's step: it returns to work_run() without w being looked at again. */
+void work_forget(struct work *w);
 /* Do some steps; true if work is left. */
 bool work_run(void);
