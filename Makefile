@@ -11,7 +11,8 @@ WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Ws
 CFLAGS := -std=gnu11 -O2 -g $(WARN) -I. -MMD -MP \
 	-ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-omit-frame-pointer -fno-optimize-sibling-calls -fno-stack-protector -fno-strict-aliasing \
-	-fno-asynchronous-unwind-tables -fcf-protection=none
+	-fno-asynchronous-unwind-tables -fcf-protection=none \
+	-ffunction-sections -fdata-sections
 
 C_SRCS := $(wildcard boot/*.c kernel/*.c kernel/*/*.c iommu/*.c drivers/*.c)
 ASM_SRCS := $(wildcard boot/*.asm kernel/*.asm kernel/*/*.asm)
@@ -32,7 +33,7 @@ $(BUILD)/%.asm.o: %.asm
 
 $(BUILD)/weir.elf: $(OBJS) linker.ld
 	$(if $(V),,@echo "  LD      $@")
-	$(Q)$(LD) -n -nostdlib -static -z max-page-size=4096 --no-warn-rwx-segments -T linker.ld -o $@ $(OBJS)
+	$(Q)$(LD) -n -nostdlib -static -z max-page-size=4096 --no-warn-rwx-segments --gc-sections -T linker.ld -o $@ $(OBJS)
 
 -include $(OBJS:.o=.d)
 -include userland/build.mk
