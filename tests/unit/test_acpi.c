@@ -1,0 +1,273 @@
+/* sources: drivers/acpi.c */
+/* ACPI tables in a small "physical memory": good ones are found, broken ones are left out, nothing outside is used. */
+#include "test.h"
+
+#include <drivers/acpi.h>
+#include <kernel/alloc.h>
+#include <kernel/errno.h>
+#include <kernel/log.h>
+#include <kernel/paging.h>
+
+static u8 memory[1 << 21];
+static int warnings;
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	(void)fmt;
+	if (level <= LOG_WARN)
+		warnings++;
+}
+
+/* Outside there is nothing, which reads as on a PC. */
+void phys_read(paddr_t pa, void *buf, size_t len)
+{
+	u8 *out = buf;
+
+	for (size_t i = 0; i < len; i++)
+		out[i] = pa + i < sizeof(memory) ? memory[pa + i] : 0xff;
+}
+
+void *kzalloc(size_t size)
+{
+	return calloc(1, size);
+}
+
+void kfree(void *p)
+{
+	free(p);
+}
+
+static void fix_sum(u8 *p, size_t len, u8 *sum)
+{
+	u8 total = 0;
+
+	*sum = 0;
+	for (size_t i = 0; i < len; i++)
+		total = (u8)(total + p[i]);
+	*sum = (u8)-total;
+}
+
+static struct acpi_header *table(paddr_t pa, const char *signature, const void *body, size_t size)
+{
+	struct acpi_header *h = (struct acpi_header *)(memory + pa);
+
+	memset(h, 0, sizeof(*h));
+	memcpy(h->signature, signature, 4);
+	h->length = (u32)(sizeof(*h) + size);
+	if (size)
+		memcpy(h + 1, body, size);
+	fix_sum((u8 *)h, h->length, &h->checksum);
+	return h;
+}
+
+static u8 rsdp[36];
+
+static void make_rsdp(u8 revision, u32 rsdt, u64 xsdt)
+{
+	u32 length = 36;
+
+	memset(rsdp, 0, sizeof(rsdp));
+	memcpy(rsdp, "RSD PTR ", 8);
+	rsdp[15] = revision;
+	memcpy(rsdp + 16, &rsdt, 4);
+	memcpy(rsdp + 20, &length, 4);
+	memcpy(rsdp + 24, &xsdt, 8);
+	fix_sum(rsdp, 20, &rsdp[8]);
+	fix_sum(rsdp, 36, &rsdp[32]);
+}
+
+static int setup(void **state)
+{
+	static const u32 rsdt[] = { 0x3000, 0x4000 };
+	static const u64 xsdt[] = { 0x3000, 0x4000, 0x5000 };
+
+	(void)state;
+	memset(memory, 0, sizeof(memory));
+	table(0x1000, "RSDT", rsdt, sizeof(rsdt));
+	table(0x2000, "XSDT", xsdt, sizeof(xsdt));
+	table(0x3000, "AAAA", "1", 1);
+	table(0x4000, "BBBB", "22", 2);
+	table(0x5000, "CCCC", "333", 3);
+	warnings = 0;
+	return 0;
+}
+
+static void test_roots(void **state)
+{
+	(void)state;
+	make_rsdp(0, 0x1000, 0);
+	assert_int_equal(acpi_init(rsdp, 20), 0);
+	assert_non_null(acpi_find("BBBB"));
+	assert_null(acpi_find("CCCC"));
+	make_rsdp(2, 0x1000, 0x2000);
+	assert_int_equal(acpi_init(rsdp, 36), 0);
+	assert_int_equal(acpi_find("CCCC")->length, 39);
+	assert_memory_equal(acpi_find("CCCC") + 1, "333", 3);
+	assert_int_equal(warnings, 0);
+
+	/* Falls back to the RSDT. */
+	memory[0x2000 + 9]++;
+	assert_int_equal(acpi_init(rsdp, 36), 0);
+	assert_null(acpi_find("CCCC"));
+	assert_non_null(acpi_find("AAAA"));
+	assert_int_equal(warnings, 1);
+	/* An extension with a wrong checksum, and one that the loader did not hand over whole. */
+	rsdp[32]++;
+	assert_int_equal(acpi_init(rsdp, 36), 0);
+	assert_int_equal(acpi_init(rsdp, 30), 0);
+	/* Nothing at all. */
+	rsdp[8]++;
+	assert_int_equal(acpi_init(rsdp, 36), -ENODEV);
+	assert_null(acpi_find("AAAA"));
+	assert_int_equal(acpi_init(rsdp, 0), -ENODEV);
+	make_rsdp(0, 0x3000, 0);
+	assert_int_equal(acpi_init(rsdp, 20), -ENODEV);
+}
+
+static void test_broken_tables(void **state)
+{
+	struct acpi_header *b = (struct acpi_header *)(memory + 0x4000);
+
+	(void)state;
+	make_rsdp(2, 0x1000, 0x2000);
+	b->checksum++;
+	assert_int_equal(acpi_init(rsdp, 36), 0);
+	assert_null(acpi_find("BBBB"));
+	assert_non_null(acpi_find("CCCC"));
+	assert_int_equal(warnings, 1);
+	static const u32 lengths[] = { 0, 35, ACPI_MAX_TABLE + 1, 0xffffffff };
+
+	for (u32 i = 0; i < ARRAY_SIZE(lengths); i++) {
+		b->length = lengths[i];
+		assert_int_equal(acpi_init(rsdp, 36), 0);
+		assert_null(acpi_find("BBBB"));
+		assert_int_equal(warnings, 2 + (int)i);
+	}
+}
+
+static void test_madt(void **state)
+{
+	static const u8 body[] = {
+		0, 0, 0xe0, 0xfe, 1, 0, 0, 0, /* local APIC address, PCAT_COMPAT */
+		0, 8, 0, 0, 1, 0, 0, 0, /* CPU 0, enabled */
+		0, 8, 1, 1, 0, 0, 0, 0, /* CPU 1, disabled */
+		0, 8, 2, 2, 1, 0, 0, 0,
+		9, 16, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, /* the same CPU again */
+		9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, /* 0x100 */
+		1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,
+		2, 10, 0, 0, 2, 0, 0, 0, 0, 0, /* not of interest */
+		5, 12, 0, 0, 0, 0, 0xe1, 0xfe, 0, 0, 0, 0,
+	};
+	static struct acpi_madt madt;
+
+	(void)state;
+	acpi_parse_madt(table(0x6000, "APIC", body, sizeof(body)), &madt);
+	assert_int_equal(madt.nr_cpus, 3);
+	assert_int_equal(madt.apic_id[1], 2);
+	assert_int_equal(madt.apic_id[2], 0x100);
+	assert_int_equal(madt.nr_ioapics, 1);
+	assert_int_equal(madt.ioapic[0].address, 0xfec00000);
+	assert_int_equal(madt.lapic_address, 0xfee10000);
+	assert_true(madt.has_8259);
+	assert_int_equal(warnings, 0);
+
+	/* Cut off at every byte, at the end of an allocation: whole entries count, nothing behind is read. */
+	for (size_t size = 0; size < sizeof(body); size++) {
+		struct acpi_header *t = table(0x6000, "APIC", body, size), *copy = malloc(t->length);
+
+		memcpy(copy, t, t->length);
+		acpi_parse_madt(copy, &madt);
+		assert_true(madt.nr_cpus <= 3);
+		free(copy);
+	}
+	/* An entry of no length must not be met for ever. */
+	static const u8 endless[] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+
+	acpi_parse_madt(table(0x6000, "APIC", endless, sizeof(endless)), &madt);
+	assert_int_equal(madt.nr_cpus, 0);
+}
+
+static void test_mcfg(void **state)
+{
+	u8 body[8 + 3 * 16] = { 0 };
+	struct acpi_ecam ecam[2];
+	u64 good = 0xb0000000, odd = 0xb0000001;
+
+	(void)state;
+	memcpy(body + 8, &good, 8);
+	body[8 + 11] = 0xff;
+	memcpy(body + 24, &odd, 8);
+	memcpy(body + 40, &good, 8);
+	body[40 + 10] = 5; /* first bus behind the last */
+	assert_int_equal(acpi_parse_mcfg(table(0x6000, "MCFG", body, sizeof(body)), ecam, 2), 1);
+	assert_int_equal(ecam[0].address, good);
+	assert_int_equal(ecam[0].last_bus, 0xff);
+	assert_int_equal(warnings, 2);
+	assert_int_equal(acpi_parse_mcfg(table(0x6000, "MCFG", body, 3), ecam, 2), 0);
+	assert_int_equal(acpi_parse_mcfg(table(0x6000, "MCFG", body, 24), ecam, 0), 1);
+}
+
+static void test_fadt(void **state)
+{
+	u8 body[200] = { 0 };
+	unsigned int bits;
+
+	(void)state;
+	body[76 - 36] = 0x08;
+	body[77 - 36] = 0x06;
+	body[91 - 36] = 4;
+	assert_int_equal(acpi_pm_timer_port(table(0x6000, "FACP", body, sizeof(body)), &bits), 0x608);
+	assert_int_equal(bits, 24);
+	body[113 - 36] = 1;
+	assert_int_equal(acpi_pm_timer_port(table(0x6000, "FACP", body, sizeof(body)), &bits), 0x608);
+	assert_int_equal(bits, 32);
+	assert_int_equal(acpi_pm_timer_port(table(0x6000, "FACP", body, 70), &bits), 0);
+	body[91 - 36] = 0;
+	assert_int_equal(acpi_pm_timer_port(table(0x6000, "FACP", body, sizeof(body)), &bits), 0);
+}
+
+/* Random damage anywhere in the tables: found or not, but never a read outside a copy. */
+static void test_random(void **state)
+{
+	static struct acpi_madt madt;
+	struct acpi_ecam ecam[4];
+	unsigned int bits;
+
+	for (int n = 0; n < 3000; n++) {
+		setup(state);
+		make_rsdp(2, 0x1000, 0x2000);
+		for (int i = rand() % 4; i > 0; i--) {
+			paddr_t pa = 0x1000UL * (1 + (u64)rand() % 5);
+			struct acpi_header *h = (struct acpi_header *)(memory + pa);
+
+			((u8 *)h)[rand() % 60] = (u8)rand();
+			/* Often with a right checksum, so that it is looked at. */
+			if (h->length >= sizeof(*h) && h->length < 4096)
+				fix_sum((u8 *)h, h->length, &h->checksum);
+		}
+		(void)!acpi_init(rsdp, 36);
+		for (int i = 0; i < 3; i++) {
+			const struct acpi_header *t = acpi_find(&"AAAABBBBCCCC"[4 * i]);
+
+			if (!t)
+				continue;
+			acpi_parse_madt(t, &madt);
+			acpi_parse_mcfg(t, ecam, 4);
+			acpi_pm_timer_port(t, &bits);
+		}
+	}
+	memset(rsdp, 0, sizeof(rsdp));
+	assert_int_equal(acpi_init(rsdp, 36), -ENODEV); /* frees what the last round left */
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_roots, setup), cmocka_unit_test_setup(test_broken_tables, setup),
+		cmocka_unit_test_setup(test_madt, setup),  cmocka_unit_test_setup(test_mcfg, setup),
+		cmocka_unit_test_setup(test_fadt, setup),  cmocka_unit_test_setup(test_random, setup),
+	};
+
+	srand(test_seed());
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
