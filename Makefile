@@ -44,7 +44,7 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -I. -fsanitize=address,undefined -fno-omit-frame-pointer
 
 define UNIT_RULE
-$(BUILD)/tests/$(1): tests/unit/$(1).c tests/unit/host.c $(shell sed -n 's/.*sources: *//p' tests/unit/$(1).c)
+$(BUILD)/tests/$(1): tests/unit/$(1).c tests/unit/host.c $(shell sed -n 's|.*sources: *\([^*]*\).*|\1|p' tests/unit/$(1).c)
 	@mkdir -p $$(@D)
 	$(if $(V),,@echo "  TEST    $(1)")
 	$$(Q)$$(CC) $$(UNIT_CFLAGS) $$(filter %.c,$$^) -o $$@ $(shell sed -n 's|.*libs: *\([^*]*\).*|\1|p' tests/unit/$(1).c) -lcmocka -lpthread
