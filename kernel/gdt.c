@@ -17,12 +17,6 @@ static void write_tss_descriptor(struct segments *s)
 	s->gdt[4] = base >> 32;
 }
 
-void segments_reload_tss(struct segments *s)
-{
-	write_tss_descriptor(s);
-	__asm__ volatile("ltr %w0" ::"r"(SEL_TSS) : "memory");
-}
-
 void segments_load(struct segments *s)
 {
 	struct table_pointer gdtr = { sizeof(s->gdt) - 1, (u64)s->gdt };
@@ -49,5 +43,6 @@ void segments_load(struct segments *s)
 			 :
 			 : "m"(gdtr), "i"(SEL_CODE), "i"(SEL_DATA)
 			 : "rax", "memory");
-	segments_reload_tss(s);
+	write_tss_descriptor(s);
+	__asm__ volatile("ltr %w0" ::"r"(SEL_TSS) : "memory");
 }

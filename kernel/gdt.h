@@ -30,5 +30,3 @@ struct segments {
 
 /* Fill in and load on the calling CPU; s lives for ever. */
 void segments_load(struct segments *s);
-/* Load the task register again, with the busy bit cleared: after a world switch that lost it. */
-void segments_reload_tss(struct segments *s);

@@ -100,7 +100,7 @@ void irq_msi_message(u32 cpu, int vector, u64 *address, u32 *data)
 	u32 id = cpus[cpu]->apic_id;
 
 	*address = 0xfee00000UL | (id & 0xff) << 12;
-	/* VT-d 11.4.x: the units' own events carry bits 31:8 of an x2APIC id in the upper address register. */
+	/* The remapping units take the rest of an x2APIC id in the upper half: VT-d, Fault Event Upper Address Register. */
 	*address |= (u64)(id & 0xffffff00) << 32;
 	*data = (u32)vector;
 }

@@ -27,7 +27,9 @@ static const char *const level_word[] = {
 
 void console_set(u16 port)
 {
-	console_port = port && uart_init(port) ? port : 0;
+	/* Setting it up again would drop what its FIFO still holds. */
+	if (port != console_port)
+		console_port = port && uart_init(port) ? port : 0;
 }
 
 void console_panic(void)

@@ -1,4 +1,4 @@
-/* The words on Weir's own command line. docs: `help` of each word is in kernel/options.c's table. */
+/* The words on Weir's own command line; docs/command-line.md tells them to the administrator. */
 #pragma once
 
 #include <kernel/compiler.h>

@@ -143,6 +143,11 @@ void paging_init(const struct rangeset *ram)
 	map_image(_rodata_start, _rodata_end, PTE_NX);
 	map_image(_data_start, boot_stack_guard, PTE_NX | PTE_WRITE);
 	map_image(boot_stack_guard + PAGE_SIZE, _image_end, PTE_NX | PTE_WRITE);
+	paging_flush();
+}
+
+void paging_flush(void)
+{
 	__asm__ volatile("mov %0, %%cr3" ::"r"(paging_root()) : "memory");
 }
 
@@ -170,7 +175,7 @@ void paging_unmap_identity(void)
 {
 	/* The tables below stay allocated: three pages, and no CPU has to be asked whether it still walks them. */
 	write_once(&pml4[0], 0);
-	__asm__ volatile("mov %0, %%cr3" ::"r"(paging_root()) : "memory");
+	paging_flush();
 }
 
 volatile void *mmio_map(paddr_t pa, size_t size)

@@ -56,6 +56,8 @@ paddr_t paging_root(void);
 /* Map one page of code at its own address, for the start of the application processors; and take it away again. */
 int __must_check paging_map_identity(paddr_t page);
 void paging_unmap_identity(void);
+/* Forget this CPU's cached translations: a started CPU still has that of the identity page. */
+void paging_flush(void);
 /* A stack of nr_pages with an unmapped page below it; its top, or NULL without memory. */
 void *paging_map_stack(u32 nr_pages) __must_check;
 /* True if an access to va would hit an unmapped page below a stack. */

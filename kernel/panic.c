@@ -137,6 +137,9 @@ void panic_trap(const struct trap_frame *f)
 	log_err("  r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx", f->r12, f->r13, f->r14, f->r15);
 	log_err("  rflags %lx  cs %lx  cr0 %lx  cr2 %lx  cr3 %lx  cr4 %lx", f->rflags, f->cs, read_cr(0), cr2, read_cr(3),
 		read_cr(4));
+	/* A call into the void has made no frame yet: its return address is all there is. */
+	if (f->vector == EXC_PAGE_FAULT && f->error & BIT(4) && paging_mapped((void *)f->rsp))
+		print_address("from", *(const u64 *)f->rsp);
 	backtrace((const u64 *)f->rbp);
 	finish();
 }

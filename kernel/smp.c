@@ -33,6 +33,7 @@ static void ap_entry(struct cpu_area *area) __noreturn;
 static void ap_entry(struct cpu_area *area)
 {
 	cpu_init(area);
+	paging_flush();
 	lapic_enable();
 	if (rdtsc() < load_acquire(&tsc_before))
 		write_once(&tsc_behind, true);
@@ -46,10 +47,11 @@ static bool start(u32 apic_id, u8 *page)
 {
 	struct trampoline_words *w = (struct trampoline_words *)(page + (trampoline_words - trampoline_start));
 	struct cpu_area *area = kzalloc(sizeof(*area));
-	void *stack = paging_map_stack(STACK_PAGES);
+	void *stack = area ? paging_map_stack(STACK_PAGES) : NULL;
 	u64 deadline;
 
-	if (!area || !stack) {
+	if (!stack) {
+		kfree(area);
 		log_warn("cpu: no memory for the CPU with APIC id 0x%x; it stays off", apic_id);
 		return false;
 	}
