@@ -74,9 +74,11 @@ static s64 shutdown_call(struct domain *d, u64 how, u64 status)
 int hypercall(struct vcpu *v)
 {
 	struct domain *d = v->domain;
+	struct vcpu_mode mode;
 	s64 ret;
 
-	if (vcpu_backend->cpl(v)) {
+	vcpu_backend->mode(v, &mode);
+	if (mode.cpl) {
 		v->reg[RAX] = (u64)-EPERM;
 		return 0;
 	}

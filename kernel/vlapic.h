@@ -6,15 +6,20 @@
 #include <kernel/compiler.h>
 #include <kernel/spinlock.h>
 
+/* The APIC timer counts at this rate before its divider; CPUID leaf 0x40000010 says so. */
+#define VLAPIC_TIMER_HZ 1000000000UL
+
 struct vcpu;
 
 struct vlapic {
-	u32 irr[8], isr[8], tmr[8]; /* irr: set by any CPU, atomically; isr: by its own CPU only */
-	u32 tpr, svr, esr, lvt_timer, lvt_lint[2], lvt_error, lvt_perf, lvt_thermal, lvt_cmci;
+	u32 irr[8]; /* set by any CPU, atomically */
+	u32 isr[8]; /* this and all below: its own CPU only */
+	u32 tpr, svr, esr, esr_pending;
+	u32 lvt_cmci, lvt_timer, lvt_thermal, lvt_perf, lvt_lint[2], lvt_error;
 	u64 apic_base; /* IA32_APIC_BASE */
 	u64 icr;
-	u32 timer_initial, timer_divide;
-	u64 timer_start_ns;
+	u32 timer_initial, timer_divide; /* divide: the register's value */
+	u64 timer_start_ns; /* when the count began */
 	u64 tsc_deadline;
 	struct timer timer;
 };

@@ -1,0 +1,62 @@
+#include <kernel/fpu.h>
+
+#include <kernel/alloc.h>
+#include <kernel/errno.h>
+#include <kernel/policy.h>
+#include <kernel/vcpu.h>
+
+/* SDM vol. 1, 13.4: the legacy region's reset values, and where the header starts. */
+#define FCW_RESET 0x037f
+#define MXCSR_RESET 0x1f80
+#define MXCSR_OFFSET 24
+
+#define CR4_OSXSAVE BIT(18)
+
+static bool has_xsave(void)
+{
+	u64 cr4;
+
+	__asm__("mov %%cr4, %0" : "=r"(cr4));
+	return cr4 & CR4_OSXSAVE;
+}
+
+static void set_xcr0(u64 value)
+{
+	__asm__ volatile("xsetbv" ::"c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
+}
+
+int fpu_create(struct vcpu *v)
+{
+	_Static_assert(PAGE_SIZE >= 512 + 64 + 256, "x87, SSE and AVX fit into a page");
+	v->fpu = alloc_page();
+	if (!v->fpu)
+		return -ENOMEM;
+	*(u16 *)v->fpu = FCW_RESET;
+	*(u32 *)((char *)v->fpu + MXCSR_OFFSET) = MXCSR_RESET;
+	v->xcr0 = 1;
+	return 0;
+}
+
+void fpu_destroy(struct vcpu *v)
+{
+	if (v->fpu)
+		free_page(v->fpu);
+	v->fpu = NULL;
+}
+
+void fpu_switch(struct vcpu *from, struct vcpu *to)
+{
+	if (!has_xsave()) {
+		if (from)
+			__asm__ volatile("fxsave64 (%0)" ::"r"(from->fpu) : "memory");
+		__asm__ volatile("fxrstor64 (%0)" ::"r"(to->fpu) : "memory");
+		return;
+	}
+	/* All that a guest may enable, whatever it has enabled now. */
+	set_xcr0(policy_xcr0());
+	if (from)
+		__asm__ volatile("xsave64 (%0)" ::"r"(from->fpu), "a"(~0u), "d"(~0u) : "memory");
+	/* A header of zeros loads the initial state, but MXCSR is always loaded from memory: 13.8.1. */
+	__asm__ volatile("xrstor64 (%0)" ::"r"(to->fpu), "a"(~0u), "d"(~0u) : "memory");
+	set_xcr0(to->xcr0);
+}

@@ -1,0 +1,14 @@
+/* What a guest sees of the processor: CPUID (kernel/cpuid.c) and MSRs (kernel/msr.c), as tables of deliberate answers. */
+#pragma once
+
+#include <kernel/cpu.h>
+
+struct vcpu;
+
+struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf);
+/* The XSAVE features that a guest may enable. */
+u64 policy_xcr0(void);
+
+/* 0, or -EINVAL for #GP. */
+int __must_check policy_rdmsr(struct vcpu *v, u32 msr, u64 *value);
+int __must_check policy_wrmsr(struct vcpu *v, u32 msr, u64 value);

@@ -1,0 +1,90 @@
+; The world switch (APM 2, 15.5).
+;
+; VMRUN and #VMEXIT swap RIP, RSP, RAX, RFLAGS, the control registers and CS, SS, DS, ES. VMLOAD and VMSAVE swap what is
+; left of the segment state: FS, GS, TR, LDTR, KernelGSBase, STAR..., SYSENTER. The other general registers are ours to swap.
+
+default rel
+bits 64
+section .text progbits alloc exec nowrite align=16
+
+global svm_world_switch
+
+; void svm_world_switch(u64 *reg, paddr_t guest_vmcb, paddr_t host_vmcb)
+; reg[16] is in ModRM order; RAX and RSP are in the VMCB.
+svm_world_switch:
+	push	rbp
+	push	rbx
+	push	r12
+	push	r13
+	push	r14
+	push	r15
+	push	rdx			; host VMCB
+	push	rsi			; guest VMCB
+	push	rdi			; registers
+
+	; From here to STGI nothing can come in. IF is set under GIF = 0, since it is what lets physical interrupts end
+	; the guest (V_INTR_MASKING, APM 2, 15.21.1).
+	clgi
+	sti
+
+	mov	rax, rsi
+	vmload	rax
+	mov	rcx, [rdi + 8 * 1]
+	mov	rdx, [rdi + 8 * 2]
+	mov	rbx, [rdi + 8 * 3]
+	mov	rbp, [rdi + 8 * 5]
+	mov	rsi, [rdi + 8 * 6]
+	mov	r8,  [rdi + 8 * 8]
+	mov	r9,  [rdi + 8 * 9]
+	mov	r10, [rdi + 8 * 10]
+	mov	r11, [rdi + 8 * 11]
+	mov	r12, [rdi + 8 * 12]
+	mov	r13, [rdi + 8 * 13]
+	mov	r14, [rdi + 8 * 14]
+	mov	r15, [rdi + 8 * 15]
+	mov	rdi, [rdi + 8 * 7]
+	vmrun	rax
+
+	push	rdi
+	mov	rdi, [rsp + 8]
+	mov	[rdi + 8 * 1], rcx
+	mov	[rdi + 8 * 2], rdx
+	mov	[rdi + 8 * 3], rbx
+	mov	[rdi + 8 * 5], rbp
+	mov	[rdi + 8 * 6], rsi
+	pop	qword [rdi + 8 * 7]
+	mov	[rdi + 8 * 8], r8
+	mov	[rdi + 8 * 9], r9
+	mov	[rdi + 8 * 10], r10
+	mov	[rdi + 8 * 11], r11
+	mov	[rdi + 8 * 12], r12
+	mov	[rdi + 8 * 13], r13
+	mov	[rdi + 8 * 14], r14
+	mov	[rdi + 8 * 15], r15
+
+	pop	rdi
+	pop	rax			; guest VMCB
+	vmsave	rax
+	pop	rax			; host VMCB
+	vmload	rax
+	cli
+	stgi
+
+	; Nothing of the guest's stays in registers that speculation could use.
+	xor	ecx, ecx
+	xor	edx, edx
+	xor	esi, esi
+	xor	edi, edi
+	xor	r8d, r8d
+	xor	r9d, r9d
+	xor	r10d, r10d
+	xor	r11d, r11d
+	pop	r15
+	pop	r14
+	pop	r13
+	pop	r12
+	pop	rbx
+	pop	rbp
+	ret
+
+section .note.GNU-stack noalloc noexec nowrite progbits
