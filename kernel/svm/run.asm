@@ -28,7 +28,7 @@ svm_world_switch:
 	sti
 
 	mov	rax, rsi
-	vmload	rax
+	vmload
 	mov	rcx, [rdi + 8 * 1]
 	mov	rdx, [rdi + 8 * 2]
 	mov	rbx, [rdi + 8 * 3]
@@ -43,7 +43,7 @@ svm_world_switch:
 	mov	r14, [rdi + 8 * 14]
 	mov	r15, [rdi + 8 * 15]
 	mov	rdi, [rdi + 8 * 7]
-	vmrun	rax
+	vmrun
 
 	push	rdi
 	mov	rdi, [rsp + 8]
@@ -64,9 +64,9 @@ svm_world_switch:
 
 	pop	rdi
 	pop	rax			; guest VMCB
-	vmsave	rax
+	vmsave
 	pop	rax			; host VMCB
-	vmload	rax
+	vmload
 	cli
 	stgi
 
