@@ -138,7 +138,7 @@ int elf_claim(const struct elf *elf, struct guest_layout *l, struct loader_error
 
 		if (s.type != ELF_PT_LOAD || !s.mem_size)
 			continue;
-		if (!in_file(s.offset, s.file_size, elf->len))
+		if (s.file_size && !in_file(s.offset, s.file_size, elf->len))
 			return loader_fail(error, -EINVAL,
 					   "ELF segment %u: %llu bytes at offset %llx lie beyond the file's end (%llu bytes); it is cut off, copy it again",
 					   i, (unsigned long long)s.file_size, (unsigned long long)s.offset,
@@ -163,11 +163,13 @@ int elf_write(const struct elf *elf, const struct guest_memory *memory, struct l
 {
 	for (u32 i = 0; i < elf->phnum; i++) {
 		struct elf_segment s = elf_segment(elf, i);
-		int err;
+		int err = 0;
 
 		if (s.type != ELF_PT_LOAD || !s.mem_size)
 			continue;
-		err = memory->write(memory->ctx, s.paddr, elf->file + s.offset, s.file_size);
+		/* One of bss only may have any offset. */
+		if (s.file_size)
+			err = memory->write(memory->ctx, s.paddr, elf->file + s.offset, s.file_size);
 		if (!err)
 			err = memory->zero(memory->ctx, s.paddr + s.file_size, s.mem_size - s.file_size);
 		if (err)
