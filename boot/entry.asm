@@ -137,11 +137,11 @@ long_mode:
 	xor eax, eax
 	mov fs, ax
 	mov gs, ax
-	mov rax, high
+	mov rax, boot_entry64
 	jmp rax
 
 section .text progbits alloc exec nowrite align=16
-high:
+boot_entry64:
 	mov rsp, boot_stack_top
 	xor ebp, ebp		; ends a backtrace
 	mov eax, esi

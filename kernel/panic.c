@@ -32,15 +32,29 @@ static void __noreturn stop(void)
 		__asm__ volatile("cli; hlt");
 }
 
-static void print_address(const char *what, u64 address)
+static void print_address(const char *what, u64 address, const char *name, u64 offset)
 {
-	u64 offset;
-	const char *name = symbol_find(address, &offset);
-
 	if (name)
 		log_err("  %s %016lx  %s+0x%lx", what, address, name, offset);
 	else
 		log_err("  %s %016lx", what, address);
+}
+
+static void print_rip(u64 rip)
+{
+	u64 offset = 0;
+	const char *name = symbol_find(rip, &offset);
+
+	print_address("rip ", rip, name, offset);
+}
+
+/* The call lies before its return address; where it never returns, that is already the next function. */
+static void print_caller(u64 address)
+{
+	u64 offset = 0;
+	const char *name = symbol_find(address - 1, &offset);
+
+	print_address("from", address, name, offset + 1);
 }
 
 static void backtrace(const u64 *frame)
@@ -51,7 +65,7 @@ static void backtrace(const u64 *frame)
 			return;
 		if (!frame[1])
 			return;
-		print_address("from", frame[1]);
+		print_caller(frame[1]);
 		if (!frame[0])
 			return;
 		frame = (const u64 *)frame[0];
@@ -130,7 +144,7 @@ void panic_trap(const struct trap_frame *f)
 			cr2, f->error & BIT(0) ? "not permitted" : "not mapped");
 	if (paging_is_stack_guard((const void *)cr2) || (f->vector == EXC_DOUBLE_FAULT && paging_is_stack_guard((void *)(f->rsp - 8))))
 		log_err("  the stack of this CPU has overflowed");
-	print_address("rip ", f->rip);
+	print_rip(f->rip);
 	log_err("  rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
 	log_err("  rsi %016lx  rdi %016lx  rbp %016lx  rsp %016lx", f->rsi, f->rdi, f->rbp, f->rsp);
 	log_err("  r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx", f->r8, f->r9, f->r10, f->r11);
@@ -139,7 +153,7 @@ void panic_trap(const struct trap_frame *f)
 		read_cr(4));
 	/* A call into the void has made no frame yet: its return address is all there is. */
 	if (f->vector == EXC_PAGE_FAULT && f->error & BIT(4) && paging_mapped((void *)f->rsp))
-		print_address("from", *(const u64 *)f->rsp);
+		print_caller(*(const u64 *)f->rsp);
 	backtrace((const u64 *)f->rbp);
 	finish();
 }
