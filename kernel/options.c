@@ -64,8 +64,13 @@ static bool set_maxcpus(const char *v)
 
 static bool set_x2apic(const char *v)
 {
-	options.x2apic_off = !strcmp(v, "off");
-	return options.x2apic_off || !strcmp(v, "on");
+	if (!strcmp(v, "on"))
+		options.x2apic_off = false;
+	else if (!strcmp(v, "off"))
+		options.x2apic_off = true;
+	else
+		return false;
+	return true;
 }
 
 static bool set_exit(const char *v)
@@ -83,8 +88,10 @@ static bool set_exit(const char *v)
 
 static bool set_panic(const char *v)
 {
-	options.panic_test = !strcmp(v, "test");
-	return options.panic_test;
+	if (strcmp(v, "test"))
+		return false;
+	options.panic_test = true;
+	return true;
 }
 
 static const struct {

@@ -1,0 +1,107 @@
+/* sources: kernel/options.c */
+/* Weir's command line: each word, the order, and what is wrong is named and changes nothing. */
+#include "test.h"
+
+#include <drivers/uart.h>
+#include <kernel/debugexit.h>
+#include <kernel/options.h>
+
+static struct options defaults;
+static char last_warning[512];
+static int warnings;
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	assert_int_equal(level, LOG_WARN);
+	va_start(ap, fmt);
+	vsnprintf(last_warning, sizeof(last_warning), fmt, ap);
+	va_end(ap);
+	warnings++;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	options = defaults;
+	warnings = 0;
+	return 0;
+}
+
+static void test_words(void **state)
+{
+	(void)state;
+	options_parse("console=com2 loglevel=debug iommu=off maxcpus=3 x2apic=off exit=idle panic=test");
+	assert_int_equal(warnings, 0);
+	assert_int_equal(options.console, UART_COM2);
+	assert_int_equal(options.loglevel, LOG_DEBUG);
+	assert_true(options.iommu_off);
+	assert_int_equal(options.max_cpus, 3);
+	assert_true(options.x2apic_off);
+	assert_int_equal(options.exit_at, DEBUG_EXIT_IDLE);
+	assert_true(options.panic_test);
+}
+
+static void test_last_one_holds(void **state)
+{
+	(void)state;
+	options_parse("  iommu=off\tiommu=nointremap   iommu=on iommu=nointremap console=none console=com1 exit=ready exit=never  ");
+	assert_int_equal(warnings, 0);
+	assert_false(options.iommu_off);
+	assert_true(options.no_intremap);
+	assert_int_equal(options.console, UART_COM1);
+	assert_int_equal(options.exit_at, 0);
+	options_parse("");
+	options_parse("   ");
+	assert_int_equal(warnings, 0);
+}
+
+static void test_wrong_words(void **state)
+{
+	static const char *const wrong[] = {
+		"foo",	     "iommu",	  "iommu=",    "iommu=onn",	"iommux=on",	   "iomm=on",	"=",
+		"=on",	     "maxcpus=0", "maxcpus=x", "maxcpus=65",	"maxcpus=4294967297", "maxcpus=1x", "maxcpus=",
+		"console=x", "loglevel=", "panic=",    "loglevel=Info", "exit=now",	   "x2apic=maybe",
+	};
+
+	static struct options before;
+
+	/* Over the defaults, and over the opposite of them. */
+	for (u32 i = 0; i < 2 * ARRAY_SIZE(wrong); i++) {
+		setup(state);
+		if (i % 2)
+			options_parse("console=none loglevel=error iommu=nointremap maxcpus=2 x2apic=off exit=ready panic=test");
+		before = options;
+		options_parse(wrong[i / 2]);
+		assert_int_equal(warnings, 1);
+		assert_non_null(strstr(last_warning, wrong[i / 2]));
+		assert_memory_equal(&options, &before, sizeof(options));
+	}
+}
+
+static void test_long_word(void **state)
+{
+	char line[1000];
+
+	(void)state;
+	memset(line, 'a', sizeof(line));
+	line[sizeof(line) - 1] = 0;
+	memcpy(line + sizeof(line) - 11, " iommu=off", 10);
+	options_parse(line);
+	assert_int_equal(warnings, 1);
+	assert_true(options.iommu_off);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_words, setup),
+		cmocka_unit_test_setup(test_last_one_holds, setup),
+		cmocka_unit_test_setup(test_wrong_words, setup),
+		cmocka_unit_test_setup(test_long_word, setup),
+	};
+
+	defaults = options;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
