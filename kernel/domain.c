@@ -146,6 +146,22 @@ void domain_shutdown(struct domain *d, const char *why, u64 status)
 	tear_down(d);
 }
 
+void domain_discard(struct domain *d)
+{
+	if (begin_end(d))
+		tear_down(d);
+}
+
+void domain_start(struct domain *d, const struct guest_entry *entry)
+{
+	d->start_ns = clock_ns();
+	spin_lock(&d->lock);
+	if (d->state == DOMAIN_BUILDING)
+		d->state = DOMAIN_RUNNING;
+	spin_unlock(&d->lock);
+	vcpu_start(d->vcpu[0], entry);
+}
+
 static void reap_next(void *arg)
 {
 	struct domain *d = arg;
@@ -156,7 +172,12 @@ static void reap_next(void *arg)
 
 static void reap_again(struct timer *t)
 {
-	work_queue(&container_of(t, struct domain, reap_timer)->reaper);
+	struct domain *d = container_of(t, struct domain, reap_timer);
+
+	if (d->reap_stage == REAP_DONE)
+		free_domain(d);
+	else
+		work_queue(&d->reaper);
 }
 
 static bool all_stopped(const struct domain *d)
@@ -181,7 +202,9 @@ static void finish(struct domain *d)
 	last = !--nr_domains;
 	spin_unlock(&domains_lock);
 	work_forget(&d->reaper);
-	free_domain(d);
+	/* Not here: the work item that is running is part of it. */
+	d->reap_stage = REAP_DONE;
+	timer_set(&d->reap_timer, clock_ns());
 	if (last) {
 		log_info("weir: the last domain has ended");
 		debug_exit_when(DEBUG_EXIT_IDLE);
@@ -209,6 +232,7 @@ static bool reap_step(struct work *w)
 		iommu_domain_destroy(d->iommu, reap_next, d);
 		return true;
 	case REAP_WAIT_IO_TABLES:
+	case REAP_DONE:
 		return true;
 	case REAP_MEMORY:
 		if (!memory_empty_step(d, &d->reap_gfn))

@@ -14,6 +14,7 @@
 #define DOMAIN_MAX_VCPUS 16
 #define MAX_DOMAINS 64
 
+struct guest_entry;
 struct iommu_domain;
 struct vcpu;
 struct vpci;
@@ -21,7 +22,7 @@ struct vpci;
 enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING };
 
 /* How far the tear-down of a dying domain has come; see kernel/domain.c. */
-enum reap_stage { REAP_VCPUS, REAP_DEVICES, REAP_IO_TABLES, REAP_WAIT_IO_TABLES, REAP_MEMORY };
+enum reap_stage { REAP_VCPUS, REAP_DEVICES, REAP_IO_TABLES, REAP_WAIT_IO_TABLES, REAP_MEMORY, REAP_DONE };
 
 struct domain {
 	u16 id; /* 1 .. MAX_DOMAINS; the owner of its frames */
@@ -53,6 +54,10 @@ struct domain *domain_by_id(u16 id);
 struct domain *domain_by_name(const char *name);
 /* -ENOSPC: MAX_DOMAINS, -EEXIST: the name is taken, -ENOMEM. */
 int __must_check domain_create(const char *name, struct domain **out);
+/* Let its first vCPU run. */
+void domain_start(struct domain *d, const struct guest_entry *entry);
+/* Give up one that could not be built; the reason was logged. */
+void domain_discard(struct domain *d);
 /* End it because of what it did or needs, with one line saying why. Its vCPUs stop, its devices are reset and detached, its
  * memory comes back through the deferred path; nothing waits. Any context, any number of times. */
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);

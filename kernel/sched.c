@@ -15,7 +15,7 @@
 #include <kernel/clock.h>
 #include <kernel/domain.h>
 #include <kernel/irq.h>
-#include <kernel/loader/entry.h>
+#include <kernel/loader/guest.h>
 #include <kernel/vcpuload.h>
 #include <kernel/work.h>
 

@@ -7,7 +7,7 @@
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/exitring.h>
-#include <kernel/loader/entry.h>
+#include <kernel/loader/guest.h>
 #include <kernel/log.h>
 #include <kernel/paging.h>
 #include <kernel/panic.h>

@@ -1,0 +1,211 @@
+#include <kernel/builder.h>
+
+#include <boot/multiboot2.h>
+#include <iommu/iommu.h>
+#include <kernel/alloc.h>
+#include <kernel/domain.h>
+#include <kernel/errno.h>
+#include <kernel/loader/guest.h>
+#include <kernel/loader/modline.h>
+#include <kernel/log.h>
+#include <kernel/memory.h>
+#include <kernel/paging.h>
+#include <kernel/string.h>
+#include <kernel/vcpu.h>
+#include <kernel/vpci.h>
+
+/* One of GRUB's modules, its line taken apart. */
+struct module {
+	const struct boot_module *boot;
+	struct module_line line;
+	bool valid, used;
+};
+
+static struct module modules[BOOT_MAX_MODULES];
+
+static const void *module_data(const struct module *m)
+{
+	return phys_to_virt(m->boot->start);
+}
+
+static u64 module_size(const struct module *m)
+{
+	return m->boot->end - m->boot->start;
+}
+
+static int write_guest(void *ctx, gpaddr_t gpa, const void *src, size_t len)
+{
+	return guest_write(ctx, gpa, src, len);
+}
+
+static int zero_guest(void *ctx, gpaddr_t gpa, u64 len)
+{
+	return guest_zero(ctx, gpa, len);
+}
+
+static bool load_kernel(struct domain *d, const struct module *kernel, u32 nr, struct guest_entry *entry)
+{
+	static struct guest_module ramdisk[BOOT_MAX_MODULES];
+	const struct guest_memory memory = { d, write_guest, zero_guest };
+	struct guest_image image = {
+		.kernel = module_data(kernel),
+		.kernel_len = module_size(kernel),
+		.module = ramdisk,
+		.command_line = kernel->line.command_line,
+		.ram = kernel->line.memory,
+	};
+	struct loader_error error;
+	const char *protocol;
+
+	for (u32 i = 0; i < nr; i++) {
+		struct module *m = &modules[i];
+
+		if (!m->valid || m->line.kind != MODULE_RAMDISK || strcmp(m->line.domain, d->name))
+			continue;
+		m->used = true;
+		ramdisk[image.nr_modules++] = (struct guest_module){
+			.data = module_data(m),
+			.len = module_size(m),
+			.command_line = m->line.command_line,
+		};
+	}
+	if (guest_load(&image, &memory, entry, &protocol, &error)) {
+		log_err("domain %s: its kernel cannot be loaded: %s", d->name, error.text);
+		return false;
+	}
+	log_info("domain %s: kernel by %s, entry 0x%x, %u module%s", d->name, protocol, entry->eip,
+		 image.nr_modules, image.nr_modules == 1 ? "" : "s");
+	return true;
+}
+
+static bool assign_devices(struct domain *d, const struct module_line *line)
+{
+	if (vpci_init(d)) {
+		log_err("domain %s: no memory for its PCI bus", d->name);
+		return false;
+	}
+	for (u32 i = 0; i < line->nr_devices; i++)
+		if (vpci_assign(d, line->device[i]))
+			return false;
+	return true;
+}
+
+/* A vCPU whose domain has no say in it goes to the CPU that got none for longest. */
+static u32 choose_cpu(const struct module_line *line, u32 vcpu)
+{
+	static u32 next;
+
+	if (line->cpu >= 0)
+		return ((u32)line->cpu + vcpu) % nr_cpus;
+	return next++ % nr_cpus;
+}
+
+static bool make_vcpus(struct domain *d, const struct module_line *line)
+{
+	for (u32 i = 0; i < line->vcpus; i++) {
+		struct vcpu *v = vcpu_create(d, i, choose_cpu(line, i), line->priority);
+
+		if (!v) {
+			log_err("domain %s: no memory for vCPU %u", d->name, i);
+			return false;
+		}
+		d->vcpu[d->nr_vcpus++] = v;
+	}
+	return true;
+}
+
+/* What can be said before anything is made. */
+static bool can_build(const struct module_line *line)
+{
+	const char *why = line->nr_devices ? iommu_why_absent() : NULL;
+
+	if (!vcpu_backend) {
+		log_err("domain %s: left out: this machine cannot run guests", line->domain);
+		return false;
+	}
+	if (why) {
+		log_err("domain %s: left out: devices cannot be passed through: %s; take pci= away to run it without",
+			line->domain, why);
+		return false;
+	}
+	if (line->cpu >= (s32)nr_cpus) {
+		log_err("domain %s: left out: cpu=%d, but the CPUs are 0 to %u", line->domain, line->cpu,
+			nr_cpus - 1);
+		return false;
+	}
+	return true;
+}
+
+static void build(const struct module *m, u32 index, u32 nr)
+{
+	const struct module_line *line = &m->line;
+	struct guest_entry entry;
+	struct domain *d;
+	int ret;
+
+	if (!can_build(line))
+		return;
+	ret = domain_create(line->domain, &d);
+	if (ret) {
+		log_err("module %u: name=%s: %s", index, line->domain,
+			ret == -EEXIST	? "another domain has this name: choose a different one" :
+			ret == -ENOSPC	? "the table of domains (MAX_DOMAINS) is full" :
+					  "no memory");
+		return;
+	}
+	d->has_devices = line->nr_devices;
+	if (memory_build(d, line->memory) || !load_kernel(d, m, nr, &entry) ||
+	    !assign_devices(d, line) || !make_vcpus(d, line)) {
+		domain_discard(d);
+		return;
+	}
+	log_info("domain %s: %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, %u device%s, starts",
+		 d->name, line->memory >> 20, d->nested.entries[2], d->nested.entries[1],
+		 d->nested.entries[0], d->nr_vcpus, d->nr_vcpus == 1 ? "" : "s", line->nr_devices,
+		 line->nr_devices == 1 ? "" : "s");
+	domain_start(d, &entry);
+}
+
+static void parse_modules(const struct boot_info *info)
+{
+	for (u32 i = 0; i < info->nr_modules; i++) {
+		struct module_error error;
+
+		modules[i].boot = &info->module[i];
+		modules[i].valid = !modline_parse(info->module[i].line, &modules[i].line, &error);
+		if (!modules[i].valid)
+			log_err("module %u: %s", i, error.text);
+	}
+}
+
+static void say_what_was_not_used(u32 nr)
+{
+	for (u32 i = 0; i < nr; i++) {
+		const struct module *m = &modules[i];
+
+		if (m->valid && m->line.kind == MODULE_RAMDISK && !m->used)
+			log_err("module %u: ramdisk=%s: no domain of this name was built: say name=%s on its kernel's line",
+				i, m->line.domain, m->line.domain);
+	}
+}
+
+void build_domains(const struct boot_info *info)
+{
+	u32 nr = info->nr_modules;
+
+	if (!nr)
+		log_info("no modules: there is nothing to run; docs/guests.md tells how to name a guest");
+	parse_modules(info);
+	for (u32 i = 0; i < nr; i++)
+		if (modules[i].valid && modules[i].line.kind == MODULE_KERNEL)
+			build(&modules[i], i, nr);
+	say_what_was_not_used(nr);
+
+	for (u32 i = 0; i < nr; i++) {
+		mfn_t first = info->module[i].start >> PAGE_SHIFT;
+		mfn_t end = ALIGN_UP(info->module[i].end, PAGE_SIZE) >> PAGE_SHIFT;
+
+		/* GRUB loads modules at page boundaries, so no two share a frame. */
+		alloc_add(first, end - first);
+	}
+}
