@@ -63,7 +63,7 @@ int elf_open(struct elf *elf, const u8 *file, u64 len, struct loader_error *erro
 	u32 want_size;
 
 	if (!elf_has_magic(file, len))
-		return loader_fail(error, -EINVAL, "not an ELF file");
+		return loader_fail(error, -EINVAL, "not an ELF file; build it as one, or give its Multiboot header the address fields");
 	if (file[EI_DATA] != ELFDATA2LSB || file[EI_VERSION] != 1 ||
 	    (file[EI_CLASS] != ELFCLASS32 && file[EI_CLASS] != ELFCLASS64))
 		return loader_fail(error, -EINVAL,

@@ -16,12 +16,33 @@ static void good(const char *line)
 		fail_msg("\"%s\" was refused: %s", line, e.text);
 }
 
+/* docs/guests.md lists every message: what follows the word must stand there. Tests run in the top directory. */
+static void check_documented(const char *message)
+{
+	static char docs[65536];
+	const char *text = strstr(message, "\": ");
+
+	if (!docs[0]) {
+		FILE *in = fopen("docs/guests.md", "r");
+
+		assert_non_null(in);
+		assert_in_range(fread(docs, 1, sizeof(docs) - 1, in), 1000, sizeof(docs) - 2);
+		fclose(in);
+	}
+	text = text ? text + 3 : message;
+	if (!strncmp(text, "domain ", 7)) /* names it */
+		text = strstr(text, "has no memory");
+	if (!strstr(docs, text))
+		fail_msg("docs/guests.md does not list: %s", text);
+}
+
 /* The message must name the word and give the remedy. */
 static void bad(const char *line, const char *word, const char *remedy)
 {
 	assert_int_equal(modline_parse(line, &m, &e), -EINVAL);
 	if (!strstr(e.text, word) || !strstr(e.text, remedy))
 		fail_msg("\"%s\": message \"%s\" has no \"%s\" or no \"%s\"", line, e.text, word, remedy);
+	check_documented(e.text);
 }
 
 static void test_full_line(void **state)
