@@ -11,6 +11,7 @@ enum vmcb_intercept_1 {
 	INTERCEPT_INIT = 1u << 3,
 	INTERCEPT_VINTR = 1u << 4,
 	INTERCEPT_RDPMC = 1u << 15,
+	INTERCEPT_CPUID = 1u << 18,
 	INTERCEPT_IRET = 1u << 20,
 	INTERCEPT_INVD = 1u << 22,
 	INTERCEPT_HLT = 1u << 24,
