@@ -341,6 +341,30 @@ int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
 	return copy(d, gpa, len, copy_to, (void *)buf);
 }
 
+struct cmpxchg {
+	u64 expected, desired;
+	bool done;
+};
+
+static void exchange(void *word, void *arg, size_t n)
+{
+	struct cmpxchg *x = arg;
+	u32 expected = (u32)x->expected;
+
+	if (n == 4)
+		x->done = atomic_cmpxchg((u32 *)word, &expected, (u32)x->desired);
+	else
+		x->done = atomic_cmpxchg((u64 *)word, &x->expected, x->desired);
+}
+
+int guest_cmpxchg(struct domain *d, gpaddr_t gpa, unsigned int size, u64 expected, u64 desired)
+{
+	struct cmpxchg x = { expected, desired, false };
+	int ret = copy(d, gpa, size, exchange, &x);
+
+	return ret ? ret : x.done ? 0 : -EBUSY;
+}
+
 int guest_zero(struct domain *d, gpaddr_t gpa, u64 len)
 {
 	return copy(d, gpa, len, clear, NULL);

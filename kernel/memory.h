@@ -23,6 +23,8 @@ void memory_unmap_device(struct domain *d, gfn_t gfn, u64 nr);
 /* Copy to or from guest memory; may cross pages. -EFAULT where the guest has none. */
 int __must_check guest_read(struct domain *d, gpaddr_t gpa, void *buf, size_t len);
 int __must_check guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len);
+/* Replace the aligned word of `size` bytes (4 or 8) at gpa if it is `expected`. -EBUSY: it is not; -EFAULT. Atomic. */
+int __must_check guest_cmpxchg(struct domain *d, gpaddr_t gpa, unsigned int size, u64 expected, u64 desired);
 int __must_check guest_zero(struct domain *d, gpaddr_t gpa, u64 len);
 
 /* For a domain that ends, when neither CPU nor device can reach its memory any more: free a bounded part. True when all
