@@ -248,7 +248,7 @@ void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 		return;
 	}
 	v->exits[WEIR_EXIT_MMIO]++;
-	if (mmio_emulate(v, f->gpa, f->write, why, sizeof(why)) == -EINVAL)
+	if (mmio_emulate(v, f->gpa, why, sizeof(why)) == -EINVAL)
 		domain_crash(v->domain, "vCPU %u: %s of 0x%lx at RIP 0x%lx: %s", v->id,
 			     f->write ? "write" : "read", f->gpa, v->rip, why);
 }

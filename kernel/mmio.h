@@ -9,4 +9,4 @@ struct vcpu;
 /* Emulate the instruction at RIP, which touched gpa. 0: done and advanced over, or an exception was injected; -EAGAIN: the
  * vCPU was parked, to be executed again; -EINVAL: not an instruction that is known, with `why` filled in (one line,
  * the bytes in it). */
-int __must_check mmio_emulate(struct vcpu *v, gpaddr_t gpa, bool write, char *why, size_t why_size);
+int __must_check mmio_emulate(struct vcpu *v, gpaddr_t gpa, char *why, size_t why_size);
