@@ -1,66 +1,106 @@
-# Weir's build. `make help` lists what it can do.
+# Weir's build. `make help` lists what it can do. What is built lies in $(BUILD).
 
 BUILD ?= build
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+HOSTCC ?= gcc
 NASM ?= nasm
 LD ?= ld
+OBJCOPY ?= objcopy
 PYTHON ?= /usr/bin/python3
+GRUB_CFG ?= boot/grub.cfg
+ISO ?= $(BUILD)/weir.iso
 Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s%s\n' $(1) $(2))
 
 WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow
-CFLAGS := -std=gnu11 -O2 -g $(WARN) -I. -MMD -MP \
+CFLAGS := -std=gnu11 -O2 -g $(WARN) -I. \
 	-ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-omit-frame-pointer -fno-optimize-sibling-calls -fno-stack-protector -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fcf-protection=none \
 	-ffunction-sections -fdata-sections
+LDFLAGS := -n -nostdlib -static -z max-page-size=4096 --no-warn-rwx-segments --gc-sections -T linker.ld
 
 C_SRCS := $(wildcard boot/*.c kernel/*.c kernel/*/*.c iommu/*.c drivers/*.c)
 ASM_SRCS := $(wildcard boot/*.asm kernel/*.asm kernel/*/*.asm)
 OBJS := $(C_SRCS:%.c=$(BUILD)/%.o) $(ASM_SRCS:%.asm=$(BUILD)/%.asm.o)
+# Guests that go into the ISO; userland/build.mk adds its own.
+GUESTS :=
 
-.PHONY: all unit iso clean help
-all: $(BUILD)/weir.elf
+.PHONY: all unit iso clean help FORCE
+.DELETE_ON_ERROR:
 
-$(BUILD)/%.o: %.c
+all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; V=1: show the commands)
+
+include $(wildcard userland/build.mk)
+
+all: $(GUESTS)
+
+help: ## this list
+	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+# --- The hypervisor ---
+
+# Objects depend on this file, which changes when the compiler or its options do.
+$(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	$(if $(V),,@echo "  CC      $<")
-	$(Q)$(CC) $(CFLAGS) -c $< -o $@
+	@echo '$(CC) $(CFLAGS) $(NASM) $(LD) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(NASM) $(LD) $(LDFLAGS)' >$@
 
-$(BUILD)/%.asm.o: %.asm
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(if $(V),,@echo "  NASM    $<")
-	$(Q)$(NASM) -f elf64 -g -F dwarf -I. -MD $(@:.o=.d) -MT $@ $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/weir.elf: $(OBJS) linker.ld
-	$(if $(V),,@echo "  LD      $@")
-	$(Q)$(LD) -n -nostdlib -static -z max-page-size=4096 --no-warn-rwx-segments --gc-sections -T linker.ld -o $@ $(OBJS)
+$(BUILD)/%.asm.o: %.asm $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,NASM,$<)
+	$(Q)$(NASM) -f elf64 -g -F dwarf -I. -MD $(@:.o=.d) -MP -MT $@ $< -o $@
+
+# Linked twice: the symbol table of the first link goes into the second. It lies behind the code, and moves none of it.
+$(BUILD)/weir.elf: $(OBJS) linker.ld tools/ksyms
+	$(call say,LD,$@)
+	$(Q)$(LD) $(LDFLAGS) -o $(BUILD)/first.elf $(OBJS)
+	$(Q)tools/ksyms $(BUILD)/first.elf >$(BUILD)/ksyms.asm
+	$(Q)$(NASM) -f elf64 $(BUILD)/ksyms.asm -o $(BUILD)/ksyms.o
+	$(Q)$(LD) $(LDFLAGS) -o $@ $(OBJS) $(BUILD)/ksyms.o
+	$(Q)tools/ksyms $@ | cmp - $(BUILD)/ksyms.asm || { rm -f $@; echo "$@: the second link moved code" >&2; exit 1; }
+
+$(BUILD)/weir-stripped.elf: $(BUILD)/weir.elf
+	$(Q)$(OBJCOPY) -S $< $@
 
 -include $(OBJS:.o=.d)
--include userland/build.mk
 
-# Unit tests: each tests/unit/test_*.c names its sources in a line "sources:", and libraries in a line "libs:".
+compile_commands.json: FORCE ## for editors and clang-tidy
+	$(call say,GEN,$@)
+	@{ s='['; for f in $(C_SRCS); do \
+		printf '%s\n{ "directory": "%s", "file": "%s", "command": "%s" }' "$$s" '$(CURDIR)' $$f '$(CC) $(CFLAGS) -c '$$f; s=,; \
+	done; printf '\n]\n'; } >$@
+
+# --- The ISO ---
+
+iso: $(BUILD)/weir-stripped.elf $(GUESTS) ## build/weir.iso, booted by GRUB (GRUB_CFG=FILE: other menu; ISO=FILE: other place)
+	$(call say,ISO,$(ISO))
+	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
+	$(Q)tools/mkiso $(ISO) $(GRUB_CFG) $(BUILD)/boot/weir.elf $(GUESTS)
+
+# --- Unit tests: tests/unit/test_*.c, each with a line "sources:", and "libs:" where it needs some ---
+
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
-UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -I. -fsanitize=address,undefined -fno-omit-frame-pointer
+UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -I. -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
 
 define UNIT_RULE
-$(BUILD)/tests/$(1): tests/unit/$(1).c tests/unit/host.c $(shell sed -n 's|.*sources: *\([^*]*\).*|\1|p' tests/unit/$(1).c)
+$(BUILD)/tests/$(1): tests/unit/$(1).c tests/unit/host.c $(shell sed -n 's|.*sources: *\([^*]*\).*|\1|p' tests/unit/$(1).c) Makefile
 	@mkdir -p $$(@D)
-	$(if $(V),,@echo "  TEST    $(1)")
-	$$(Q)$$(CC) $$(UNIT_CFLAGS) $$(filter %.c,$$^) -o $$@ $(shell sed -n 's|.*libs: *\([^*]*\).*|\1|p' tests/unit/$(1).c) -lcmocka -lpthread
+	$$(call say,TEST,$(1))
+	$$(Q)$$(HOSTCC) $$(UNIT_CFLAGS) -MM -MP -MT $$@ $$(filter %.c,$$^) >$$@.d
+	$$(Q)$$(HOSTCC) $$(UNIT_CFLAGS) $$(filter %.c,$$^) -o $$@ $(shell sed -n 's|.*libs: *\([^*]*\).*|\1|p' tests/unit/$(1).c) -lcmocka -lpthread
 endef
 $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t))))
+-include $(UNIT_BINS:%=%.d)
 
-unit: $(UNIT_BINS)
+unit: $(UNIT_BINS) ## unit tests on the host
 	$(Q)for t in $(UNIT_BINS); do echo "== $$t"; $$t || exit 1; done
 
-$(BUILD)/weir.iso: $(BUILD)/weir.elf boot/grub.cfg
-	$(Q)rm -rf $(BUILD)/iso && mkdir -p $(BUILD)/iso/boot/grub
-	$(Q)cp boot/grub.cfg $(BUILD)/iso/boot/grub/ && objcopy -S $< $(BUILD)/iso/boot/weir.elf
-	$(Q)cp $(wildcard $(BUILD)/userland/*.elf) $(BUILD)/iso/boot/ 2>/dev/null || true
-	$(Q)grub-mkrescue -o $@ $(BUILD)/iso 2>/dev/null
-
-iso: $(BUILD)/weir.iso
-
-clean:
-	rm -rf $(BUILD)
+clean: ## remove what was built
+	rm -rf $(BUILD) compile_commands.json
