@@ -7,6 +7,7 @@
 #include <kernel/alloc.h>
 #include <kernel/atomic.h>
 #include <kernel/frame.h>
+#include <kernel/log.h>
 #include <kernel/paging.h>
 #include <kernel/panic.h>
 #include <kernel/spinlock.h>
@@ -179,13 +180,17 @@ void free_frames(mfn_t mfn, unsigned int order)
 	give(mfn, order);
 }
 
-void alloc_add(mfn_t mfn, u64 nr)
+/* Frame 0 would be a null pointer to many, and holds the firmware's vectors. A frame that is free already would end up in
+ * two blocks. */
+static bool addable(mfn_t mfn)
 {
-	mfn_t end = mfn + nr;
+	struct frame_info info;
 
-	/* Frame 0 would be a null pointer to many, and holds the firmware's vectors. */
-	if (!mfn)
-		mfn = 1;
+	return mfn && frame_query(mfn, &info) && info.type != FRAME_FREE;
+}
+
+static void add_run(mfn_t mfn, mfn_t end)
+{
 	while (mfn < end) {
 		mfn_t stop = mfn < LOW_LIMIT ? MIN(end, (mfn_t)LOW_LIMIT) : end;
 		unsigned int order = MIN(__builtin_ctzl(mfn), ALLOC_MAX_ORDER);
@@ -195,6 +200,25 @@ void alloc_add(mfn_t mfn, u64 nr)
 		give(mfn, order);
 		mfn += BIT(order);
 	}
+}
+
+void alloc_add(mfn_t mfn, u64 nr)
+{
+	mfn_t end = mfn + nr, from = mfn;
+	u64 left_out = 0;
+
+	for (; mfn < end; mfn++) {
+		if (addable(mfn))
+			continue;
+		left_out += mfn != 0;
+		add_run(from, mfn);
+		from = mfn + 1;
+	}
+	add_run(from, end);
+	if (left_out)
+		log_warn("alloc: of %llu frames from %llx, %llu were free already or are in no frame table: left out",
+			 (unsigned long long)nr, (unsigned long long)(end - nr),
+			 (unsigned long long)left_out);
 }
 
 u64 alloc_free_frames(void)

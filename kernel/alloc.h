@@ -9,8 +9,8 @@
 
 #define ALLOC_MAX_ORDER 18
 
-/* Give RAM [mfn, mfn + nr) to the allocator; types it FRAME_FREE. Frame 0 is never taken. Boot, and whenever memory comes
- * back. Frames below 1 MiB are kept for alloc_frames_below() until nothing else is left. */
+/* Give RAM [mfn, mfn + nr) to the allocator; types it FRAME_FREE. Frame 0 is never taken, nor one that is free already.
+ * Boot, and whenever memory comes back. Frames below 1 MiB are kept for alloc_frames_below() until nothing else is left. */
 void alloc_add(mfn_t mfn, u64 nr);
 /* 1 << order frames, aligned to their size, typed FRAME_WEIR; INVALID_MFN if there are none. Contents undefined. Takes
  * from the smallest block that fits, so 1 GiB and 2 MiB blocks stay whole as long as they can. */

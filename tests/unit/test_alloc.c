@@ -80,6 +80,21 @@ static void test_small_ones_come_from_small_blocks(void **state)
 	assert_int_equal(alloc_free_frames(), 512);
 }
 
+static void test_add_twice(void **state)
+{
+	(void)state;
+	fresh(4096);
+	alloc_add(1024, 1000);
+	alloc_add(1000, 2000);
+	alloc_add(4000, 200); /* 104 of them have no record */
+	assert_int_equal(alloc_free_frames(), 2000 + 96);
+	alloc_add(1000, 2000);
+	assert_int_equal(alloc_free_frames(), 2000 + 96);
+	for (int i = 0; i < 2096; i++)
+		assert_int_not_equal(alloc_frames(0), INVALID_MFN);
+	assert_int_equal(alloc_frames(0), INVALID_MFN);
+}
+
 static void test_types_and_owners(void **state)
 {
 	struct frame_info info;
@@ -325,6 +340,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_add_makes_the_largest_blocks),
 		cmocka_unit_test(test_small_ones_come_from_small_blocks),
+		cmocka_unit_test(test_add_twice),
 		cmocka_unit_test(test_types_and_owners),
 		cmocka_unit_test(test_the_one_rule),
 		cmocka_unit_test(test_below),
