@@ -160,9 +160,15 @@ static void give(mfn_t mfn, unsigned int order)
 {
 	int err = frame_set(mfn, order, FRAME_FREE, OWNER_NONE);
 
-	if (err)
-		panic("alloc: frame %lx (order %u) freed while %llu device references are left: error %d",
-		      (unsigned long)mfn, order, (unsigned long long)frame_dev_refs(mfn), err);
+	if (err) {
+		u64 i = 0;
+
+		while (i + 1 < BIT(order) && !frame_dev_refs(mfn + i))
+			i++;
+		panic("alloc: block %lx (order %u) can not be freed: frame %lx has %llu device references, error %d",
+		      (unsigned long)mfn, order, (unsigned long)(mfn + i),
+		      (unsigned long long)frame_dev_refs(mfn + i), err);
+	}
 	spin_lock(&alloc_lock);
 	insert(mfn, order);
 	spin_unlock(&alloc_lock);
