@@ -94,10 +94,12 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 static u32 choose_cpu(const struct module_line *line, u32 vcpu)
 {
 	static u32 next;
+	u32 cpu = line->cpu >= 0 ? (u32)line->cpu + vcpu : next++;
 
-	if (line->cpu >= 0)
-		return ((u32)line->cpu + vcpu) % nr_cpus;
-	return next++ % nr_cpus;
+	/* A CPU whose back end could not be set up has none; the bootstrap processor has. */
+	while (!cpus[cpu % nr_cpus]->arch)
+		cpu++;
+	return cpu % nr_cpus;
 }
 
 static bool make_vcpus(struct domain *d, const struct module_line *line)

@@ -200,14 +200,6 @@ static void start_timer(struct vlapic *a)
 	timer_set(&a->timer, a->timer_start_ns + period_ns(a));
 }
 
-/* At most 2^30 seconds, which is for ever. */
-static u64 tsc_to_ns(u64 ticks)
-{
-	u64 hz = clock_tsc_hz(), seconds = MIN(ticks / hz, 1UL << 30);
-
-	return seconds * 1000000000 + ticks % hz * 1000000000 / hz;
-}
-
 static void start_deadline(struct vcpu *v, u64 deadline)
 {
 	struct vlapic *a = &v->lapic;
@@ -219,7 +211,7 @@ static void start_deadline(struct vcpu *v, u64 deadline)
 		return;
 	}
 	left = deadline > now ? deadline - now : 0;
-	timer_set(&a->timer, clock_ns() + tsc_to_ns(left));
+	timer_set(&a->timer, clock_ns() + clock_tsc_to_ns(left));
 }
 
 static u32 current_count(const struct vlapic *a)
