@@ -45,8 +45,9 @@ typedef bool (*iommu_batch_step)(struct iommu_batch *b);
 
 /* I/O address space of domain `owner` (the id that owns the frames). Works without any unit too: then it has no tables,
  * but batches still complete when all CPUs have answered. `wake` is called (any context, no lock held) when a batch of the
- * pool or a tombstone that a vCPU may wait for is gone. -ENOMEM, -ENOSPC (domain ids). */
-int __must_check iommu_domain_create(struct iommu_domain **out, u16 owner, void (*wake)(void *arg), void *arg);
+ * pool or a tombstone that a vCPU may wait for is gone. `name` is for messages. -ENOMEM, -ENOSPC (domain ids). */
+int __must_check iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name, void (*wake)(void *arg),
+				     void *arg);
 /* All devices must have been detached. Unmaps everything; the tables go through the deferred path. `done(arg)` comes (in work
  * context) when every batch of the domain is finished, earlier ones' user steps included; d is gone then. */
 void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void *arg);
@@ -56,29 +57,26 @@ void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void 
 #define IOMMU_READ 1u
 #define IOMMU_WRITE 2u
 
-/* A change of one domain's tables that is being accumulated. On the caller's stack; must be committed on every path
- * (a debug build stops where one is dropped). No lock is held between begin and commit. */
+/* A change of one domain's tables that is being accumulated. On the caller's stack; must be committed on every path. No lock is held between begin and commit. */
 struct iommu_gather {
 	struct iommu_domain *domain;
 	struct iommu_batch *batch;
 	dfn_t first, last; /* range that must be flushed; first > last: nothing */
-	u64 leaves; /* tombstones that were made */
 	bool structural; /* a table was unlinked: paging-structure caches must go too (IH = 0) */
-	const char *file;
-	int line;
+	bool split; /* a superpage was split: its old translation covers more than the range */
 };
 
-/* Take a batch from the pool and the reserve of tables that a ragged unmap can need. -EAGAIN: the domain's share of the
- * pool is in flight, try again after `wake`; -ENOMEM: no tables. Nothing to undo then. */
-int __must_check iommu_gather_begin_at(struct iommu_gather *g, struct iommu_domain *d, const char *file, int line);
-#define iommu_gather_begin(g, d) iommu_gather_begin_at(g, d, __FILE__, __LINE__)
+/* Take one of the domain's batches, with the tables that one ragged unmap can need. -EAGAIN: all of them are in flight, try
+ * again after `wake`; -ENOMEM: no tables. Nothing to undo then. */
+int __must_check iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d);
 
 /* Map nr frames from mfn at dfn with the largest leaves possible, taking one dev_tlb reference per leaf. -EAGAIN: a
  * tombstone is in the way (wait for `wake`); -EEXIST: something else is mapped there; -EPERM/-EBUSY: the frame table
  * refused (owner, type); -ENOMEM; -ERANGE: beyond the width. On failure what this call had mapped is unmapped again
  * (into the gather). */
 int __must_check iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm);
-/* Unmap nr frames from dfn; what is not mapped is skipped. Splits superpages at the ends. Cannot fail for lack of memory. */
+/* Unmap nr frames from dfn; what is not mapped is skipped. Splits superpages at the ends. Cannot fail for lack of memory: once
+ * a gather, since its reserve of tables serves two ragged ends. */
 void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
 
 /* What the caller's own release step may use: small words that live as long as the batch. */
@@ -126,8 +124,9 @@ int __must_check iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev);
 /* Deliver to `vector` on the CPU with this APIC id; posted and flushed without waiting (until then the old one holds). */
 void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector);
 void iommu_irte_mask(struct iommu_irte *e);
-/* Freed for reuse once its invalidation has completed. */
-void iommu_irte_free(struct iommu_irte *e);
+/* Blocked at once; free for reuse when its invalidation has completed. Then done(arg) is called, in interrupt context: from
+ * there on the device cannot raise the vector any more. done may be NULL. */
+void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg);
 /* The message in remappable format that the device must send: to be written to its MSI or MSI-X registers. */
 void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data);
 

@@ -84,7 +84,7 @@ int domain_create(const char *name, struct domain **out)
 	if (!ret)
 		ret = vuart_init(&d->uart, d);
 	if (!ret)
-		ret = iommu_domain_create(&d->iommu, id, wake, d);
+		ret = iommu_domain_create(&d->iommu, id, d->name, wake, d);
 	if (ret) {
 		free_domain(d);
 		return ret;

@@ -1,0 +1,371 @@
+/* Configuration space, by ECAM (PCI Express Base 5.0, 7.2.2) where the firmware's MCFG table says so, else by mechanism 1
+ * (PCI Local Bus 3.0, 3.2.2.3.2); and the list of functions. */
+#include <drivers/pci.h>
+
+#include <drivers/acpi.h>
+#include <kernel/bootmem.h>
+#include <kernel/cpu.h>
+#include <kernel/log.h>
+#include <kernel/paging.h>
+#include <kernel/rangeset.h>
+#include <kernel/spinlock.h>
+#include <kernel/string.h>
+
+#define CONFIG_ADDRESS 0xcf8
+#define CONFIG_DATA 0xcfc
+#define CONFIG_ENABLE 0x80000000u
+
+#define MAX_ECAM 4
+#define BUS_WINDOW (1UL << 20)
+
+#define HEADER_MULTI_FUNCTION 0x80
+#define HEADER_BRIDGE 1
+#define CLASS_BRIDGE 0x06
+#define BAR_IO 0x1u
+#define BAR_TYPE_64 0x4u
+#define BAR_PREFETCHABLE 0x8u
+
+/* Guards CONFIG_ADDRESS with CONFIG_DATA, and the making of windows; leaf but for the mapping of memory. */
+static struct spinlock config_lock;
+static struct acpi_ecam ecam[MAX_ECAM];
+static u32 nr_ecam;
+static volatile void *bus_window[MAX_ECAM][256];
+
+static struct pci_device devices[PCI_MAX_DEVICES];
+static u32 nr_devices;
+
+/* --- configuration space ------------------------------------------------------------------------------------------------- */
+
+/* Where ECAM has the register, or NULL. */
+static volatile void *ecam_register(u16 segment, u16 bdf, u16 offset)
+{
+	u8 bus = (u8)(bdf >> 8);
+
+	for (u32 i = 0; i < nr_ecam; i++) {
+		volatile void **w = &bus_window[i][bus];
+
+		if (ecam[i].segment != segment || bus < ecam[i].first_bus || bus > ecam[i].last_bus)
+			continue;
+		if (!load_acquire(w)) {
+			spin_lock(&config_lock);
+			if (!*w)
+				store_release(w, mmio_map(ecam[i].address + bus * BUS_WINDOW, BUS_WINDOW));
+			spin_unlock(&config_lock);
+		}
+		return *w ? (volatile char *)*w + ((u64)(bdf & 0xff) << 12) + offset : NULL;
+	}
+	return NULL;
+}
+
+static bool select(u16 segment, u16 bdf, u16 offset)
+{
+	if (segment || offset > 255)
+		return false;
+	outl(CONFIG_ADDRESS, CONFIG_ENABLE | (u32)bdf << 8 | (offset & 0xfc));
+	return true;
+}
+
+#define CONFIG_ACCESS(bits, in, out)                                                               \
+	u##bits pci_config_read##bits(u16 segment, u16 bdf, u16 offset)                            \
+	{                                                                                          \
+		volatile u##bits *r = ecam_register(segment, bdf, offset);                         \
+		u##bits value = (u##bits)~0u;                                                      \
+                                                                                                   \
+		if (r)                                                                             \
+			return *r;                                                                 \
+		spin_lock(&config_lock);                                                           \
+		if (select(segment, bdf, offset))                                                  \
+			value = in((u16)(CONFIG_DATA + (offset & (4 - bits / 8))));                \
+		spin_unlock(&config_lock);                                                         \
+		return value;                                                                      \
+	}                                                                                          \
+                                                                                                   \
+	void pci_config_write##bits(u16 segment, u16 bdf, u16 offset, u##bits value)               \
+	{                                                                                          \
+		volatile u##bits *r = ecam_register(segment, bdf, offset);                         \
+                                                                                                   \
+		if (r) {                                                                           \
+			*r = value;                                                                \
+			return;                                                                    \
+		}                                                                                  \
+		spin_lock(&config_lock);                                                           \
+		if (select(segment, bdf, offset))                                                  \
+			out((u16)(CONFIG_DATA + (offset & (4 - bits / 8))), value);                \
+		spin_unlock(&config_lock);                                                         \
+	}
+
+CONFIG_ACCESS(8, inb, outb)
+CONFIG_ACCESS(16, inw, outw)
+CONFIG_ACCESS(32, inl, outl)
+
+bool pci_exists(u16 segment, u16 bdf)
+{
+	u16 vendor = pci_config_read16(segment, bdf, PCI_VENDOR_ID);
+
+	return vendor != 0xffff && vendor != 0;
+}
+
+static u32 read32(const struct pci_device *d, u16 offset)
+{
+	return pci_config_read32(d->id.segment, d->id.bdf, offset);
+}
+
+static u16 read16(const struct pci_device *d, u16 offset)
+{
+	return pci_config_read16(d->id.segment, d->id.bdf, offset);
+}
+
+static void write32(const struct pci_device *d, u16 offset, u32 value)
+{
+	pci_config_write32(d->id.segment, d->id.bdf, offset, value);
+}
+
+static void write16(const struct pci_device *d, u16 offset, u16 value)
+{
+	pci_config_write16(d->id.segment, d->id.bdf, offset, value);
+}
+
+const char *pci_name(struct pci_id id, char buf[16])
+{
+	if (id.segment)
+		snprintf(buf, 16, "%04x:%02x:%02x.%u", id.segment, id.bdf >> 8, id.bdf >> 3 & 31, id.bdf & 7);
+	else
+		snprintf(buf, 16, "%02x:%02x.%u", id.bdf >> 8, id.bdf >> 3 & 31, id.bdf & 7);
+	return buf;
+}
+
+void pci_set_bus_master(const struct pci_device *d, bool on)
+{
+	u16 command = read16(d, PCI_COMMAND);
+
+	command = on ? command | (u16)PCI_COMMAND_BUS_MASTER : command & (u16)~PCI_COMMAND_BUS_MASTER;
+	write16(d, PCI_COMMAND, command);
+}
+
+struct pci_device *pci_find(struct pci_id id)
+{
+	for (u32 i = 0; i < nr_devices; i++)
+		if (devices[i].id.segment == id.segment && devices[i].id.bdf == id.bdf)
+			return &devices[i];
+	return NULL;
+}
+
+/* --- functions ------------------------------------------------------------------------------------------------------------- */
+
+/* A broken list may be a loop: it has at most 48 entries. */
+static void find_capabilities(struct pci_device *d)
+{
+	u8 at;
+
+	if (!(read16(d, PCI_STATUS) & PCI_STATUS_CAPABILITIES))
+		return;
+	at = (u8)read16(d, PCI_CAPABILITIES) & 0xfc;
+	for (int n = 0; at >= 0x40 && n < 48; n++) {
+		u16 header = read16(d, at);
+		u8 *known = (u8)header == PCI_CAP_PM   ? &d->pm :
+			    (u8)header == PCI_CAP_MSI  ? &d->msi :
+			    (u8)header == PCI_CAP_PCIE ? &d->pcie :
+			    (u8)header == PCI_CAP_MSIX ? &d->msix :
+			    (u8)header == PCI_CAP_AF   ? &d->af :
+							 NULL;
+
+		if (known && !*known)
+			*known = at;
+		at = (header >> 8) & 0xfc;
+	}
+}
+
+/* Write all ones, see which bits stick, put the old value back (3.2.1 of the PCI specification, 6.2.5.1). Decoding is off. */
+static u32 probe(const struct pci_device *d, u16 reg)
+{
+	u32 old = read32(d, reg), mask;
+
+	write32(d, reg, ~0u);
+	mask = read32(d, reg);
+	write32(d, reg, old);
+	return mask;
+}
+
+static void size_bar(struct pci_device *d, u32 i)
+{
+	struct pci_bar *b = &d->bar[i];
+	u16 reg = (u16)(PCI_BAR0 + 4 * i);
+	u32 low = read32(d, reg);
+	u64 mask = probe(d, reg);
+
+	if (low & BAR_IO) {
+		b->io = true;
+		b->base = low & ~3u;
+		mask = (mask & ~3u) | 0xffffffffffff0000UL;
+	} else {
+		b->is64 = (low & 6) == BAR_TYPE_64 && i + 1 < PCI_BARS;
+		b->prefetchable = low & BAR_PREFETCHABLE;
+		b->base = low & ~0xfu;
+		mask = (mask & ~0xfu) | 0xffffffff00000000UL;
+		if (b->is64) {
+			b->base |= (u64)read32(d, reg + 4) << 32;
+			mask = (mask & 0xffffffff) | (u64)probe(d, reg + 4) << 32;
+		}
+	}
+	if ((mask & 0xffffffff) || (b->is64 && mask >> 32))
+		b->size = ~mask + 1;
+}
+
+/* A BAR that the firmware left unset, or that lies over RAM, must not be mapped for anybody. */
+static bool bar_is_sane(const struct pci_bar *b)
+{
+	if (!b->size || b->io)
+		return true;
+	return b->base && !(b->size & (b->size - 1)) && !(b->base & (b->size - 1)) &&
+	       !rangeset_overlaps(bootmem_ram(), b->base >> PAGE_SHIFT, (b->base + b->size - 1) >> PAGE_SHIFT);
+}
+
+static void size_bars(struct pci_device *d)
+{
+	u16 command = read16(d, PCI_COMMAND);
+
+	d->bars_ok = true;
+	write16(d, PCI_COMMAND, command & (u16) ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		size_bar(d, i);
+		d->bars_ok = d->bars_ok && bar_is_sane(&d->bar[i]);
+		if (d->bar[i].is64)
+			i++;
+	}
+	write16(d, PCI_COMMAND, command);
+}
+
+static void add_function(struct pci_id id)
+{
+	struct pci_device *d = &devices[nr_devices];
+	char name[16];
+
+	if (nr_devices == PCI_MAX_DEVICES) {
+		log_warn("pci: more functions than PCI_MAX_DEVICES: %s cannot be given to a domain", pci_name(id, name));
+		return;
+	}
+	*d = (struct pci_device){ .id = id };
+	d->vendor = read16(d, PCI_VENDOR_ID);
+	d->device = read16(d, PCI_DEVICE_ID);
+	d->class = read16(d, PCI_CLASS);
+	d->header = (u8)pci_config_read8(id.segment, id.bdf, PCI_HEADER_TYPE) & 0x7f;
+	find_capabilities(d);
+	if (d->header == 0 && d->class >> 8 != CLASS_BRIDGE) {
+		pci_set_bus_master(d, false);
+		size_bars(d);
+	}
+	log_debug("pci: %s %04x:%04x class %04x%s%s%s", pci_name(id, name), d->vendor, d->device, d->class,
+		  d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "", d->pcie ? ", PCIe" : "");
+	nr_devices++;
+}
+
+/* A bus is walked once: bridges with nonsense in their bus numbers cannot make a loop. */
+static void walk_bus(u16 segment, u8 bus, u64 seen[4])
+{
+	if (seen[bus / 64] & BIT(bus % 64))
+		return;
+	seen[bus / 64] |= BIT(bus % 64);
+
+	for (u32 dev = 0; dev < 32; dev++) {
+		u32 functions = 1;
+
+		for (u32 fn = 0; fn < functions; fn++) {
+			struct pci_id id = { segment, PCI_BDF(bus, dev, fn) };
+			u8 header;
+
+			if (!pci_exists(segment, id.bdf))
+				continue;
+			header = pci_config_read8(segment, id.bdf, PCI_HEADER_TYPE);
+			if (fn == 0 && (header & HEADER_MULTI_FUNCTION))
+				functions = 8;
+			add_function(id);
+			if ((header & 0x7f) == HEADER_BRIDGE)
+				walk_bus(segment, pci_config_read8(segment, id.bdf, PCI_SECONDARY_BUS), seen);
+		}
+	}
+}
+
+void pci_init(void)
+{
+	const struct acpi_header *mcfg = acpi_find("MCFG");
+
+	if (mcfg) {
+		u32 nr = acpi_parse_mcfg(mcfg, ecam, MAX_ECAM);
+
+		nr_ecam = MIN(nr, (u32)MAX_ECAM);
+		if (nr > MAX_ECAM)
+			log_warn("pci: more ECAM windows than MAX_ECAM (%u): the rest is not looked at", MAX_ECAM);
+	}
+	for (u32 i = 0; i < MAX(nr_ecam, 1u); i++) {
+		u64 seen[4] = { 0 };
+
+		walk_bus(nr_ecam ? ecam[i].segment : 0, nr_ecam ? ecam[i].first_bus : 0, seen);
+	}
+	log_info("pci: %u functions, by %s", nr_devices, nr_ecam ? "ECAM" : "ports 0xcf8 and 0xcfc");
+}
+
+/* --- reset ----------------------------------------------------------------------------------------------------------------- */
+
+#define PCIE_DEVCAP 4
+#define PCIE_DEVCAP_FLR BIT(28)
+#define PCIE_DEVCTL 8
+#define PCIE_DEVCTL_FLR BIT(15)
+#define AF_CAP 3
+#define AF_CAP_FLR BIT(1)
+#define AF_CTRL 4
+#define AF_CTRL_FLR BIT(0)
+#define PM_CSR 4
+#define PM_CSR_STATE 0x3
+#define PM_CSR_NO_SOFT_RESET BIT(3)
+
+enum reset { RESET_NONE, RESET_FLR, RESET_AF, RESET_PM };
+
+static enum reset reset_of(const struct pci_device *d)
+{
+	if (d->pcie && (read32(d, d->pcie + PCIE_DEVCAP) & PCIE_DEVCAP_FLR))
+		return RESET_FLR;
+	if (d->af && (read32(d, d->af) >> 24 & AF_CAP_FLR))
+		return RESET_AF;
+	if (d->pm && !(read16(d, d->pm + PM_CSR) & PM_CSR_NO_SOFT_RESET))
+		return RESET_PM;
+	return RESET_NONE;
+}
+
+const char *pci_reset_method(const struct pci_device *d)
+{
+	static const char *const names[] = { NULL, "function-level reset", "AF function-level reset",
+					     "power state D3hot" };
+
+	return names[reset_of(d)];
+}
+
+bool pci_reset_start(struct pci_device *d)
+{
+	switch (reset_of(d)) {
+	case RESET_FLR:
+		write16(d, d->pcie + PCIE_DEVCTL, read16(d, d->pcie + PCIE_DEVCTL) | (u16)PCIE_DEVCTL_FLR);
+		return true;
+	case RESET_AF:
+		pci_config_write8(d->id.segment, d->id.bdf, d->af + AF_CTRL, AF_CTRL_FLR);
+		return true;
+	case RESET_PM:
+		write16(d, d->pm + PM_CSR, read16(d, d->pm + PM_CSR) | PM_CSR_STATE);
+		return true;
+	default:
+		return false;
+	}
+}
+
+void pci_reset_finish(struct pci_device *d)
+{
+	if (d->pm)
+		write16(d, d->pm + PM_CSR, read16(d, d->pm + PM_CSR) & (u16)~PM_CSR_STATE);
+	write16(d, PCI_COMMAND, 0);
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		if (!d->bar[i].size)
+			continue;
+		write32(d, (u16)(PCI_BAR0 + 4 * i), (u32)d->bar[i].base);
+		if (d->bar[i].is64)
+			write32(d, (u16)(PCI_BAR0 + 4 * i + 4), (u32)(d->bar[i].base >> 32));
+	}
+}

@@ -1,0 +1,81 @@
+/* PCI functions of the machine: found, sized, read and written. PCI Local Bus 3.0, PCI Express Base 5.0. */
+#pragma once
+
+#include <iommu/iommu.h>
+#include <kernel/compiler.h>
+
+/* --- configuration space ------------------------------------------------------------------------------------------------ */
+
+/* Offsets in bytes, naturally aligned; beyond 255 only where there is ECAM. Absent functions read as all ones. Any context. */
+u8 pci_config_read8(u16 segment, u16 bdf, u16 offset);
+u16 pci_config_read16(u16 segment, u16 bdf, u16 offset);
+u32 pci_config_read32(u16 segment, u16 bdf, u16 offset);
+void pci_config_write8(u16 segment, u16 bdf, u16 offset, u8 value);
+void pci_config_write16(u16 segment, u16 bdf, u16 offset, u16 value);
+void pci_config_write32(u16 segment, u16 bdf, u16 offset, u32 value);
+bool pci_exists(u16 segment, u16 bdf);
+
+#define PCI_VENDOR_ID 0x00
+#define PCI_DEVICE_ID 0x02
+#define PCI_COMMAND 0x04
+#define PCI_COMMAND_IO BIT(0)
+#define PCI_COMMAND_MEMORY BIT(1)
+#define PCI_COMMAND_BUS_MASTER BIT(2)
+#define PCI_COMMAND_INTX_DISABLE BIT(10)
+#define PCI_STATUS 0x06
+#define PCI_STATUS_CAPABILITIES BIT(4)
+#define PCI_REVISION 0x08
+#define PCI_CLASS 0x0a /* base class in the upper byte */
+#define PCI_HEADER_TYPE 0x0e
+#define PCI_BAR0 0x10
+#define PCI_SECONDARY_BUS 0x19
+#define PCI_ROM 0x30
+#define PCI_CAPABILITIES 0x34
+
+#define PCI_CAP_PM 0x01
+#define PCI_CAP_MSI 0x05
+#define PCI_CAP_PCIE 0x10
+#define PCI_CAP_MSIX 0x11
+#define PCI_CAP_AF 0x13
+
+/* --- functions ----------------------------------------------------------------------------------------------------------- */
+
+#define PCI_BARS 6
+
+struct pci_bar {
+	paddr_t base;
+	u64 size; /* bytes; 0: there is none (or it is the upper half of the one before) */
+	bool io, is64, prefetchable;
+};
+
+struct domain;
+
+struct pci_device {
+	struct pci_id id;
+	u16 vendor, device, class;
+	u8 header; /* type, without the multi-function bit */
+	u8 pm, msi, msix, pcie, af; /* capability offsets; 0: absent */
+	struct pci_bar bar[PCI_BARS];
+	bool bars_ok; /* every memory BAR is set, and overlaps no RAM */
+	struct domain *owner; /* NULL: Weir's; changed at assignment and removal only */
+};
+
+#define PCI_MAX_DEVICES 128
+
+/* Find all functions behind the host bridges, and switch off the bus mastering of those that are no bridges: whoever gets one
+ * switches it on. Boot. */
+void pci_init(void);
+/* The function, or NULL. */
+struct pci_device *pci_find(struct pci_id id);
+/* Switch DMA (and MSI with it) on or off. */
+void pci_set_bus_master(const struct pci_device *d, bool on);
+/* "00:03.0" for messages; the buffer is the caller's. */
+const char *pci_name(struct pci_id id, char buf[16]);
+
+/* How the function can be reset, in words; NULL: it can not. */
+const char *pci_reset_method(const struct pci_device *d);
+/* Start a reset: false if there is no method. The function must not be touched for PCI_RESET_NS after, then
+ * pci_reset_finish() restores what the firmware had set up (BARs, without decoding or bus mastering). */
+#define PCI_RESET_NS 100000000UL
+bool pci_reset_start(struct pci_device *d);
+void pci_reset_finish(struct pci_device *d);

@@ -1,0 +1,75 @@
+#include <iommu/context.h>
+
+#include <kernel/alloc.h>
+#include <kernel/atomic.h>
+#include <kernel/errno.h>
+#include <kernel/frame.h>
+#include <kernel/paging.h>
+
+/* The context table of a bus; with `grow`, made if there is none. It then lives for ever: 256 a unit at most. */
+static struct context_entry *table_of(struct iommu_unit *u, u8 bus, bool grow)
+{
+	struct root_entry *r = &u->root[bus];
+	void *table;
+
+	if (r->lo & ROOT_P)
+		return phys_to_virt(r->lo & PAGE_MASK);
+	if (!grow)
+		return NULL;
+	table = alloc_page();
+	if (!table)
+		return NULL;
+	if (frame_set(virt_to_mfn(table), ORDER_4K, FRAME_IO_TABLE, OWNER_WEIR)) {
+		free_page(table);
+		return NULL;
+	}
+	iommu_write_back(table, PAGE_SIZE);
+	write_once(&r->lo, virt_to_phys(table) | ROOT_P);
+	iommu_write_back(r, sizeof(*r));
+	return table;
+}
+
+int context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels, u16 did)
+{
+	struct context_entry *e;
+
+	spin_lock(&u->context_lock);
+	e = table_of(u, (u8)(bdf >> 8), true);
+	if (e) {
+		e += bdf & 0xff;
+		/* The walker must never see P with the other half unset. */
+		e->hi = FIELD_PREP(CONTEXT_AW, levels - 2) | FIELD_PREP(CONTEXT_DID, did);
+		iommu_write_back(e, sizeof(*e));
+		store_release(&e->lo, root | CONTEXT_TT_UNTRANSLATED | CONTEXT_P);
+		iommu_write_back(e, sizeof(*e));
+	}
+	spin_unlock(&u->context_lock);
+	return e ? 0 : -ENOMEM;
+}
+
+void context_clear(struct iommu_unit *u, u16 bdf)
+{
+	struct context_entry *e;
+
+	spin_lock(&u->context_lock);
+	e = table_of(u, (u8)(bdf >> 8), false);
+	if (e) {
+		e += bdf & 0xff;
+		store_release(&e->lo, 0UL);
+		iommu_write_back(e, sizeof(*e));
+		e->hi = 0;
+	}
+	spin_unlock(&u->context_lock);
+}
+
+struct context_entry context_get(struct iommu_unit *u, u16 bdf)
+{
+	struct context_entry copy = { 0, 0 }, *e;
+
+	spin_lock(&u->context_lock);
+	e = table_of(u, (u8)(bdf >> 8), false);
+	if (e)
+		copy = e[bdf & 0xff];
+	spin_unlock(&u->context_lock);
+	return copy;
+}

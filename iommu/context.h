@@ -1,0 +1,11 @@
+/* Root and context tables (VT-d 9.1, 9.3): which device uses whose tables. */
+#pragma once
+
+#include <iommu/unit.h>
+
+/* Let requester id bdf use the tables at root. -ENOMEM. The entry was not present. */
+int __must_check context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels, u16 did);
+/* Block it. The caches still have the old entry until they are invalidated. */
+void context_clear(struct iommu_unit *u, u16 bdf);
+/* The entry's two halves, zeros if there is none: for fault messages. */
+struct context_entry context_get(struct iommu_unit *u, u16 bdf);

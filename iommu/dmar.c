@@ -1,0 +1,229 @@
+#include <iommu/dmar.h>
+
+#include <kernel/errno.h>
+#include <kernel/log.h>
+#include <kernel/string.h>
+
+/* 8.1: the ACPI header, host address width - 1, flags, ten reserved bytes. */
+#define TABLE_WIDTH 36
+#define TABLE_FLAGS 37
+#define TABLE_FIRST 48
+#define FLAGS_INTR_REMAP 0x01
+
+/* 8.2: remapping structure types. */
+enum structure_type { DRHD, RMRR, ATSR, RHSA, ANDD, SATC, SIDP };
+
+#define DRHD_LENGTH 16
+#define DRHD_INCLUDE_PCI_ALL 0x01
+#define RMRR_LENGTH 24
+
+/* 8.3.1 */
+#define SCOPE_LENGTH 6
+enum scope_type { SCOPE_ENDPOINT = 1, SCOPE_SUB_HIERARCHY = 2, SCOPE_IOAPIC = 3, SCOPE_HPET = 4, SCOPE_ACPI = 5 };
+
+/* The fields are not aligned. */
+static u16 get16(const u8 *p)
+{
+	return (u16)(p[0] | p[1] << 8);
+}
+
+static u32 get32(const u8 *p)
+{
+	return get16(p) | (u32)get16(p + 2) << 16;
+}
+
+static u64 get64(const u8 *p)
+{
+	return get32(p) | (u64)get32(p + 4) << 32;
+}
+
+/* Follow the path of a scope from its start bus; false if it leads nowhere. */
+static bool resolve(const u8 *scope, u32 length, u16 segment, dmar_bridge_fn bridge, struct dmar_scope *out)
+{
+	u8 bus = scope[5], secondary, subordinate;
+	u32 hops = (length - SCOPE_LENGTH) / 2;
+	u16 bdf = 0;
+
+	for (u32 i = 0; i < hops; i++) {
+		const u8 *path = scope + SCOPE_LENGTH + 2 * i;
+
+		if (path[0] > 31 || path[1] > 7)
+			return false;
+		bdf = PCI_BDF(bus, path[0], path[1]);
+		if (i + 1 == hops)
+			break;
+		if (!bridge(segment, bdf, &secondary, &subordinate))
+			return false;
+		bus = secondary;
+	}
+	*out = (struct dmar_scope){ .segment = segment, .bdf = bdf };
+	if (scope[0] == SCOPE_SUB_HIERARCHY) {
+		out->sub_hierarchy = true;
+		if (!bridge(segment, bdf, &out->first_bus, &out->last_bus))
+			out->sub_hierarchy = false; /* an endpoint after all */
+	}
+	return true;
+}
+
+/* Call fn for each device scope of a structure that means PCI devices. */
+static void for_each_scope(const u8 *p, const u8 *end, u16 segment, dmar_bridge_fn bridge, const char *what,
+			   void (*fn)(struct dmar *d, const struct dmar_scope *s, const void *ctx),
+			   struct dmar *d, const void *ctx)
+{
+	while (end - p >= SCOPE_LENGTH) {
+		u32 length = p[1];
+		struct dmar_scope s;
+
+		if (length < SCOPE_LENGTH + 2 || length > (u64)(end - p) || length % 2) {
+			log_warn("iommu: DMAR: %s: a device scope of %u bytes is broken: the rest is ignored",
+				 what, length);
+			return;
+		}
+		if (p[0] == SCOPE_ENDPOINT || p[0] == SCOPE_SUB_HIERARCHY) {
+			if (resolve(p, length, segment, bridge, &s))
+				fn(d, &s, ctx);
+			else
+				log_warn("iommu: DMAR: %s: a device scope on bus 0x%x leads to no device: ignored",
+					 what, p[5]);
+		}
+		p += length;
+	}
+	if (p != end)
+		log_warn("iommu: DMAR: %s: %u bytes left over", what, (u32)(end - p));
+}
+
+static void add_unit_scope(struct dmar *d, const struct dmar_scope *s, const void *ctx)
+{
+	if (d->nr_scopes == DMAR_MAX_SCOPES) {
+		log_warn("iommu: DMAR: more device scopes than DMAR_MAX_SCOPES: a device has no unit");
+		return;
+	}
+	d->scope[d->nr_scopes] = *s;
+	d->scope[d->nr_scopes++].unit = *(const u8 *)ctx;
+}
+
+static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn bridge)
+{
+	struct dmar_unit u;
+	u8 index = (u8)d->nr_units;
+
+	if (length < DRHD_LENGTH) {
+		log_warn("iommu: DMAR: a DRHD of %u bytes is too short: ignored", length);
+		return;
+	}
+	u = (struct dmar_unit){
+		.base = get64(p + 8),
+		.size = (u32)PAGE_SIZE << (p[5] & 0xf),
+		.segment = get16(p + 6),
+		.include_all = p[4] & DRHD_INCLUDE_PCI_ALL,
+	};
+	if (!u.base || u.base % PAGE_SIZE || u.base >> 52) {
+		log_warn("iommu: DMAR: a DRHD with registers at 0x%lx makes no sense: ignored", u.base);
+		return;
+	}
+	for (u32 i = 0; i < d->nr_units; i++) {
+		if (d->unit[i].base == u.base) {
+			log_warn("iommu: DMAR: two DRHDs have registers at 0x%lx: the second is ignored", u.base);
+			return;
+		}
+	}
+	if (d->nr_units == DMAR_MAX_UNITS) {
+		log_warn("iommu: DMAR: more units than DMAR_MAX_UNITS: the one at 0x%lx is ignored", u.base);
+		return;
+	}
+	d->unit[d->nr_units++] = u;
+	for_each_scope(p + DRHD_LENGTH, p + length, u.segment, bridge, "DRHD", add_unit_scope, d, &index);
+}
+
+static void add_reserved(struct dmar *d, const struct dmar_scope *s, const void *ctx)
+{
+	const struct dmar_reserved *r = ctx;
+
+	if (d->nr_reserved == DMAR_MAX_RESERVED) {
+		/* A device that would be missing here could be given away with the firmware still using it. */
+		log_warn("iommu: DMAR: more reserved regions than DMAR_MAX_RESERVED");
+		d->incomplete = true;
+		return;
+	}
+	d->reserved[d->nr_reserved] = *r;
+	d->reserved[d->nr_reserved++].device = *s;
+}
+
+static void parse_rmrr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn bridge)
+{
+	struct dmar_reserved r;
+
+	if (length < RMRR_LENGTH) {
+		log_warn("iommu: DMAR: an RMRR of %u bytes is too short: ignored", length);
+		return;
+	}
+	r = (struct dmar_reserved){ .first = get64(p + 8), .last = get64(p + 16) };
+	if (r.first > r.last)
+		log_warn("iommu: DMAR: an RMRR from 0x%lx to 0x%lx; its devices are not given away", r.first,
+			 r.last);
+	for_each_scope(p + RMRR_LENGTH, p + length, get16(p + 6), bridge, "RMRR", add_reserved, d, &r);
+}
+
+int dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct dmar *out)
+{
+	const u8 *p = table, *end = p + length;
+	static const char *const ignored[] = { [ATSR] = "ATSR", [RHSA] = "RHSA", [ANDD] = "ANDD",
+					       [SATC] = "SATC", [SIDP] = "SIDP" };
+
+	memset(out, 0, sizeof(*out));
+	if (length < TABLE_FIRST) {
+		log_warn("iommu: DMAR: a table of %u bytes is too short", (u32)length);
+		return -EINVAL;
+	}
+	out->address_width = p[TABLE_WIDTH] + 1u;
+	out->intr_remap = p[TABLE_FLAGS] & FLAGS_INTR_REMAP;
+
+	for (p += TABLE_FIRST; end - p >= 4;) {
+		u32 type = get16(p), size = get16(p + 2);
+
+		if (size < 4 || size > (u64)(end - p)) {
+			log_warn("iommu: DMAR: a structure of type %u and %u bytes is broken: the rest is ignored",
+				 type, size);
+			break;
+		}
+		if (type == DRHD)
+			parse_drhd(out, p, size, bridge);
+		else if (type == RMRR)
+			parse_rmrr(out, p, size, bridge);
+		else
+			log_debug("iommu: DMAR: %s of %u bytes",
+				  type < ARRAY_SIZE(ignored) ? ignored[type] : "an unknown structure", size);
+		p += size;
+	}
+	return out->nr_units && !out->incomplete ? 0 : -EINVAL;
+}
+
+static bool in_scope(const struct dmar_scope *s, struct pci_id dev)
+{
+	u8 bus = (u8)(dev.bdf >> 8);
+
+	if (s->segment != dev.segment)
+		return false;
+	if (s->bdf == dev.bdf)
+		return true;
+	return s->sub_hierarchy && bus >= s->first_bus && bus <= s->last_bus;
+}
+
+int dmar_unit_of(const struct dmar *d, struct pci_id dev)
+{
+	for (u32 i = 0; i < d->nr_scopes; i++)
+		if (in_scope(&d->scope[i], dev))
+			return d->scope[i].unit;
+	for (u32 i = 0; i < d->nr_units; i++)
+		if (d->unit[i].include_all && d->unit[i].segment == dev.segment)
+			return (int)i;
+	return -1;
+}
+
+const struct dmar_reserved *dmar_reserved_of(const struct dmar *d, struct pci_id dev)
+{
+	for (u32 i = 0; i < d->nr_reserved; i++)
+		if (in_scope(&d->reserved[i].device, dev))
+			return &d->reserved[i];
+	return NULL;
+}

@@ -1,0 +1,332 @@
+/* I/O address spaces: made, given devices, ended. */
+#include <iommu/domain.h>
+
+#include <iommu/context.h>
+#include <iommu/release.h>
+#include <iommu/table.h>
+#include <kernel/alloc.h>
+#include <kernel/atomic.h>
+#include <kernel/errno.h>
+#include <kernel/frame.h>
+#include <kernel/log.h>
+#include <kernel/paging.h>
+#include <kernel/panic.h>
+#include <kernel/string.h>
+
+#define MAX_DEVICES 64
+
+/* A device that a domain has, or had until its translations are drained. */
+struct attachment {
+	struct iommu_request request;
+	struct pci_id dev;
+	struct iommu_domain *domain; /* NULL: free */
+	struct iommu_unit *unit;
+	bool flushing, detaching, last_flush;
+	void (*detached)(void *arg);
+	void *arg;
+};
+
+/* Guards the two tables; before a domain's lock. */
+static struct spinlock registry_lock;
+static struct iommu_domain *domains[MAX_IOMMU_DOMAINS];
+static struct attachment attachments[MAX_DEVICES];
+
+static bool destroy_step(struct work *w);
+
+static void free_domain(struct iommu_domain *d)
+{
+	for (unsigned int i = 0; i < BATCHES_PER_DOMAIN; i++) {
+		struct iommu_batch *b = d->batch[i];
+
+		while (b && b->nr_reserve)
+			free_page(b->reserve[--b->nr_reserve]);
+		kfree(b);
+	}
+	kfree(d);
+}
+
+static bool make_batches(struct iommu_domain *d, u32 slot)
+{
+	size_t size = sizeof(struct iommu_batch) + iommu_nr_units * sizeof(struct unit_request);
+
+	for (u32 i = 0; i < BATCHES_PER_DOMAIN; i++) {
+		struct iommu_batch *b = kzalloc(size);
+
+		if (!b)
+			return false;
+		b->domain = d;
+		b->number = slot * BATCHES_PER_DOMAIN + i;
+		release_init(b);
+		d->batch[i] = b;
+	}
+	return true;
+}
+
+int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name, void (*wake)(void *arg),
+			void *arg)
+{
+	struct iommu_domain *d = kzalloc(sizeof(*d));
+	u32 slot;
+
+	if (!d)
+		return -ENOMEM;
+	d->owner = owner;
+	d->name = name;
+	d->wake = wake;
+	d->wake_arg = arg;
+	work_init(&d->destroyer, destroy_step);
+
+	spin_lock(&registry_lock);
+	for (slot = 0; slot < MAX_IOMMU_DOMAINS && domains[slot]; slot++)
+		;
+	if (slot < MAX_IOMMU_DOMAINS)
+		domains[slot] = d;
+	spin_unlock(&registry_lock);
+	if (slot == MAX_IOMMU_DOMAINS || (iommu_nr_units && slot + 1 >= iommu_common.nr_domains)) {
+		log_err("iommu: %s: the table of domains (MAX_IOMMU_DOMAINS, or the units' own) is full", name);
+		if (slot < MAX_IOMMU_DOMAINS)
+			domains[slot] = NULL;
+		kfree(d);
+		return -ENOSPC;
+	}
+	d->did = (u16)(slot + 1);
+	if (!make_batches(d, slot) || (iommu_nr_units && table_init(d))) {
+		domains[slot] = NULL;
+		free_domain(d);
+		return -ENOMEM;
+	}
+	*out = d;
+	return 0;
+}
+
+unsigned int iommu_walk_owner(u16 owner, dfn_t dfn, u64 entry[5], mfn_t *mfn)
+{
+	unsigned int n = 0;
+
+	*mfn = INVALID_MFN;
+	spin_lock(&registry_lock);
+	for (u32 i = 0; i < MAX_IOMMU_DOMAINS; i++)
+		if (domains[i] && domains[i]->owner == owner)
+			n = table_walk(domains[i], dfn, entry, mfn);
+	spin_unlock(&registry_lock);
+	return n;
+}
+
+/* --- devices ------------------------------------------------------------------------------------------------------------- */
+
+static bool same(struct pci_id a, struct pci_id b)
+{
+	return a.segment == b.segment && a.bdf == b.bdf;
+}
+
+/* The device's record, or a free one if there is none and `make`. Locked. */
+static struct attachment *attachment_of(struct pci_id dev, bool make)
+{
+	struct attachment *free = NULL;
+
+	for (u32 i = 0; i < MAX_DEVICES; i++) {
+		struct attachment *a = &attachments[i];
+
+		if (a->domain && same(a->dev, dev))
+			return a;
+		if (!a->domain && !free)
+			free = a;
+	}
+	return make ? free : NULL;
+}
+
+u16 iommu_count_fault(struct pci_id dev, char *name, size_t size)
+{
+	u16 owner = OWNER_NONE;
+	struct attachment *a;
+
+	copy_string(name, "nobody", size);
+	spin_lock(&registry_lock);
+	a = attachment_of(dev, false);
+	if (a) {
+		owner = a->domain->owner;
+		copy_string(name, a->domain->name, size);
+		(void)atomic_add(&a->domain->counters.io_faults, 1);
+	}
+	spin_unlock(&registry_lock);
+	return owner;
+}
+
+/* Translations of the device, and what a walker may have cached of it. The IOTLB's part is the whole domain's: it is not
+ * tagged with the device. */
+static void flush_device(struct attachment *a, u16 context_did)
+{
+	struct iommu_domain *d = a->domain;
+
+	a->flushing = true;
+	a->request.desc[0] = qi_context_device(context_did, a->dev.bdf);
+	a->request.desc[1] = qi_iotlb_domain(a->unit, d->did);
+	a->request.nr = 2;
+	d->counters.context_invalidations++;
+	d->counters.iotlb_invalidations++;
+	d->counters.invalidations_posted += 2;
+	queue_submit(a->unit, &a->request);
+}
+
+static void drained(struct iommu_request *r)
+{
+	struct attachment *a = container_of(r, struct attachment, request);
+	struct iommu_domain *d = a->domain;
+	void (*done)(void *arg) = NULL;
+	void *arg = NULL;
+
+	spin_lock(&registry_lock);
+	spin_lock(&d->lock);
+	d->counters.invalidations_completed += 2;
+	a->flushing = false;
+	if (a->detaching && !a->last_flush) {
+		a->last_flush = true;
+		flush_device(a, d->did);
+	} else if (a->detaching) {
+		d->devices_on[a->unit->index]--;
+		done = a->detached;
+		arg = a->arg;
+		a->domain = NULL;
+	}
+	spin_unlock(&d->lock);
+	spin_unlock(&registry_lock);
+	if (done)
+		done(arg);
+}
+
+int iommu_attach(struct iommu_domain *d, struct pci_id dev)
+{
+	struct iommu_unit *u = iommu_unit_of(dev);
+	struct attachment *a;
+	int ret = 0;
+
+	if (!u || !d->root)
+		return -ENODEV;
+	spin_lock(&registry_lock);
+	a = attachment_of(dev, true);
+	if (!a || a->domain) {
+		if (!a)
+			log_err("iommu: the table of devices (MAX_DEVICES = %u) is full", MAX_DEVICES);
+		ret = a ? -EBUSY : -ENOSPC;
+	} else {
+		*a = (struct attachment){ .dev = dev, .domain = d, .unit = u };
+		list_init(&a->request.link);
+		a->request.done = drained;
+		spin_lock(&d->lock);
+		/* Counted before the entry is present: from then on every commit flushes this unit. */
+		d->devices_on[u->index]++;
+		ret = context_set(u, dev.bdf, virt_to_phys(d->root), iommu_common.levels, d->did);
+		if (ret) {
+			d->devices_on[u->index]--;
+			a->domain = NULL;
+		} else if (iommu_common.caching_mode) {
+			/* The entry may be cached as not present, under domain id 0 (6.1). */
+			flush_device(a, 0);
+		}
+		spin_unlock(&d->lock);
+	}
+	spin_unlock(&registry_lock);
+	return ret;
+}
+
+void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg)
+{
+	struct attachment *a;
+
+	spin_lock(&registry_lock);
+	a = attachment_of(dev, false);
+	BUG_ON(!a || a->detaching);
+	a->detaching = true;
+	a->detached = done;
+	a->arg = arg;
+	context_clear(a->unit, dev.bdf);
+	spin_lock(&a->domain->lock);
+	/* The flush of its attaching may still be under way: then drained() posts the last one. */
+	if (!a->flushing) {
+		a->last_flush = true;
+		flush_device(a, a->domain->did);
+	}
+	spin_unlock(&a->domain->lock);
+	spin_unlock(&registry_lock);
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------- */
+
+void domain_batch_done(struct iommu_domain *d)
+{
+	/* The batch still counts while the owner is called: d cannot go away. */
+	d->wake(d->wake_arg);
+	spin_lock(&d->lock);
+	if (!--d->nr_batches && d->destroying)
+		work_queue(&d->destroyer);
+	spin_unlock(&d->lock);
+}
+
+void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void *arg)
+{
+	spin_lock(&d->lock);
+	for (u32 i = 0; i < iommu_nr_units; i++)
+		BUG_ON(d->devices_on[i]);
+	d->destroying = true;
+	d->destroyed = done;
+	d->destroyed_arg = arg;
+	if (!d->nr_batches)
+		work_queue(&d->destroyer);
+	spin_unlock(&d->lock);
+}
+
+/* No device can reach the tables since each detach flushed the domain's translations, and no batch is left; so they are
+ * taken apart without a flush, one bounded step a call. */
+static bool destroy_step(struct work *w)
+{
+	struct iommu_domain *d = container_of(w, struct iommu_domain, destroyer);
+	void (*done)(void *arg) = d->destroyed;
+	void *arg = d->destroyed_arg;
+	bool empty;
+
+	spin_lock(&d->lock);
+	empty = !d->root || table_destroy_step(d);
+	spin_unlock(&d->lock);
+	if (!empty)
+		return false;
+	BUG_ON(d->references || d->tombstones || d->tables);
+
+	spin_lock(&registry_lock);
+	domains[d->did - 1] = NULL;
+	spin_unlock(&registry_lock);
+	work_forget(w);
+	free_domain(d);
+	done(arg);
+	return true;
+}
+
+/* --- to look at ------------------------------------------------------------------------------------------------------------ */
+
+void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
+{
+	struct iommu_domain *m = (struct iommu_domain *)d;
+	const struct weir_stats *c = &d->counters;
+
+	spin_lock(&m->lock);
+	for (unsigned int i = 0; i < 3; i++)
+		s->io_entries[i] = d->entries[i];
+	s->io_tables = d->tables;
+	s->io_splits = c->io_splits;
+	s->io_collapses = c->io_collapses;
+	s->io_tables_freed = c->io_tables_freed;
+	s->io_references = d->references;
+	s->pages_held = d->frames_held;
+	s->pages_held_max = d->frames_held_max;
+	s->batches_in_flight = d->nr_batches;
+	s->batches_posted = c->batches_posted;
+	s->batches_completed = c->batches_completed;
+	s->iotlb_invalidations = c->iotlb_invalidations;
+	s->context_invalidations = c->context_invalidations;
+	s->invalidations_posted = c->invalidations_posted;
+	s->invalidations_completed = c->invalidations_completed;
+	memcpy(s->latency, c->latency, sizeof(s->latency));
+	s->io_faults = read_once(&c->io_faults);
+	spin_unlock(&m->lock);
+	for (u32 i = 0; i < iommu_nr_units; i++)
+		s->completion_interrupts += iommu_units[i].queue.interrupts;
+}

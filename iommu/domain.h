@@ -1,0 +1,78 @@
+/* An I/O address space, as the files of iommu/ see it. */
+#pragma once
+
+#include <iommu/unit.h>
+#include <kernel/abi/hypercall.h>
+#include <kernel/work.h>
+
+/* What a domain may have in flight; numbers of all batches stay below 2^11, which is what a tombstone can carry. */
+#define BATCHES_PER_DOMAIN 16
+#define MAX_IOMMU_DOMAINS 64
+_Static_assert(BATCHES_PER_DOMAIN *MAX_IOMMU_DOMAINS <= 2048, "batch numbers of 11 bits");
+
+/* Tables that one unmap can need: each of its two ends may lie inside a 1 GiB leaf, and then inside one of the 2 MiB
+ * leaves that it was split into. */
+#define RESERVE_TABLES 4
+
+enum batch_state { BATCH_FREE, BATCH_OPEN, BATCH_POSTED };
+
+struct unit_request {
+	struct iommu_request request;
+	struct iommu_batch *batch;
+};
+
+struct iommu_batch {
+	struct iommu_batch_user user;
+	struct iommu_domain *domain;
+	u32 number;
+	enum batch_state state; /* under the domain's lock */
+	bool structural; /* counted in domain->structural */
+	bool changed; /* the tables */
+	u32 pending; /* who still has to answer, the commit included; atomic */
+	u64 tombstones; /* made by its gather */
+	dfn_t next, last; /* what the release has still to walk; next > last: nothing */
+	u32 orphans; /* collapsed tables, linked by their frame records; NO_ORPHAN: none */
+	u32 nr_descs; /* invalidations that were posted */
+	u64 frames_held, committed_ns;
+	u64 *reserve[RESERVE_TABLES]; /* stays with the batch from use to use */
+	u32 nr_reserve;
+	bool tables_released;
+	struct work work;
+	struct unit_request unit[]; /* iommu_nr_units */
+};
+#define NO_ORPHAN 0xffffffffu
+
+struct iommu_domain {
+	/* Guards all below, and the tables. Taken after the caller's lock of its nested tables; before a unit's queue, the
+	 * frame table and the allocator. Never held while a function of the caller's is called. */
+	struct spinlock lock;
+	u16 owner;
+	u16 did; /* domain id in the context entries, the same on all units; never 0 (CAP.CM reserves it) */
+	const char *name;
+	void (*wake)(void *arg);
+	void *wake_arg;
+
+	u64 *root;
+	u32 structural; /* gathers that unlinked a table, not completed yet: every flush is IH = 0 meanwhile */
+	u32 devices_on[DMAR_MAX_UNITS]; /* attached, or detached and not drained */
+	u32 nr_batches; /* not free */
+	struct iommu_batch *batch[BATCHES_PER_DOMAIN];
+
+	u64 entries[3]; /* leaves present, and those in unlinked tables until their release */
+	u64 tables, tombstones;
+	u64 references; /* dev_tlb: present leaves and leaf tombstones, those in unlinked tables too */
+	u64 frames_held, frames_held_max;
+	struct weir_stats counters; /* the io_, batch and invalidation members that only go up */
+
+	bool destroying;
+	void (*destroyed)(void *arg);
+	void *destroyed_arg;
+	struct work destroyer;
+};
+
+/* The entries that a walk for dfn meets in that owner's tables; see table_walk(). 0 if it has none. */
+unsigned int iommu_walk_owner(u16 owner, dfn_t dfn, u64 entry[5], mfn_t *mfn);
+/* Count a fault of dev. Its owner, or OWNER_NONE; name for the message. */
+u16 iommu_count_fault(struct pci_id dev, char *name, size_t size);
+/* A batch is free again: go on with what waits for it. No lock held. */
+void domain_batch_done(struct iommu_domain *d);

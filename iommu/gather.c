@@ -1,0 +1,166 @@
+/* Gather and commit: changes of a domain's tables are accumulated, then flushed together, once. */
+#include <iommu/domain.h>
+
+#include <iommu/release.h>
+#include <iommu/table.h>
+#include <kernel/alloc.h>
+#include <kernel/atomic.h>
+#include <kernel/clock.h>
+#include <kernel/errno.h>
+
+/* Top up the tables that stay with a batch from use to use. They are typed as tables from the start, so that nothing can
+ * fail when they are put in place. */
+static bool fill_reserve(struct iommu_batch *b)
+{
+	while (iommu_nr_units && b->nr_reserve < RESERVE_TABLES) {
+		u64 *t = table_alloc(b->domain);
+
+		if (!t)
+			return false;
+		b->reserve[b->nr_reserve++] = t;
+	}
+	return true;
+}
+
+static struct iommu_batch *take_batch(struct iommu_domain *d)
+{
+	for (unsigned int i = 0; i < BATCHES_PER_DOMAIN; i++) {
+		struct iommu_batch *b = d->batch[i];
+
+		if (b->state == BATCH_FREE) {
+			b->state = BATCH_OPEN;
+			d->nr_batches++;
+			return b;
+		}
+	}
+	return NULL;
+}
+
+int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
+{
+	struct iommu_batch *b;
+
+	spin_lock(&d->lock);
+	b = take_batch(d);
+	if (b && !fill_reserve(b)) {
+		b->state = BATCH_FREE;
+		d->nr_batches--;
+		spin_unlock(&d->lock);
+		return -ENOMEM;
+	}
+	spin_unlock(&d->lock);
+	if (!b)
+		return -EAGAIN;
+
+	b->user = (struct iommu_batch_user){ .step = NULL };
+	b->structural = b->changed = b->tables_released = false;
+	b->pending = 1; /* the commit */
+	b->tombstones = b->frames_held = b->nr_descs = 0;
+	b->next = 1;
+	b->last = 0;
+	b->orphans = NO_ORPHAN;
+	*g = (struct iommu_gather){ .domain = d, .batch = b, .first = ~0UL, .last = 0 };
+	return 0;
+}
+
+int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
+{
+	int ret;
+
+	spin_lock(&g->domain->lock);
+	ret = table_map(g, dfn, mfn, nr, perm);
+	spin_unlock(&g->domain->lock);
+	return ret;
+}
+
+void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
+{
+	spin_lock(&g->domain->lock);
+	table_unmap(g, dfn, nr);
+	spin_unlock(&g->domain->lock);
+}
+
+struct iommu_batch_user *iommu_gather_user(struct iommu_gather *g)
+{
+	return &g->batch->user;
+}
+
+struct iommu_batch_user *iommu_batch_user(struct iommu_batch *b)
+{
+	return &b->user;
+}
+
+u32 iommu_gather_number(const struct iommu_gather *g)
+{
+	return g->batch->number;
+}
+
+u32 iommu_batch_number(const struct iommu_batch *b)
+{
+	return b->number;
+}
+
+struct iommu_batch *iommu_gather_expect(struct iommu_gather *g)
+{
+	(void)atomic_add(&g->batch->pending, 1);
+	return g->batch;
+}
+
+/* The invalidation for this gather on one unit: by pages while one descriptor covers the range, else the whole domain. */
+static struct qi_desc invalidation(const struct iommu_gather *g, const struct iommu_unit *u)
+{
+	const struct iommu_domain *d = g->domain;
+	u32 am = g->first == g->last ? 0 : 64 - (u32)__builtin_clzl(g->first ^ g->last);
+
+	if (g->split || !(u->cap & CAP_PSI) || am > FIELD_GET(CAP_MAMV, u->cap))
+		return qi_iotlb_domain(u, d->did);
+	/* A table that went, by this gather or by one that is not completed, may still be cached by a walker: until then no
+	 * flush of this domain may leave the paging-structure caches as they are. */
+	return qi_iotlb_pages(u, d->did, ALIGN_DOWN(g->first, 1UL << am), am, !d->structural);
+}
+
+/* One request to each unit that has devices of the domain. Locked: nobody is attached meanwhile. */
+static void post(struct iommu_gather *g)
+{
+	struct iommu_domain *d = g->domain;
+	struct iommu_batch *b = g->batch;
+
+	for (u32 i = 0; i < iommu_nr_units; i++) {
+		if (!d->devices_on[i])
+			continue;
+		b->unit[i].request.desc[0] = invalidation(g, &iommu_units[i]);
+		b->unit[i].request.nr = 1;
+		b->nr_descs++;
+		(void)atomic_add(&b->pending, 1);
+		queue_submit(&iommu_units[i], &b->unit[i].request);
+	}
+	d->counters.iotlb_invalidations += b->nr_descs;
+	d->counters.invalidations_posted += b->nr_descs;
+}
+
+void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
+{
+	struct iommu_domain *d = g->domain;
+	struct iommu_batch *b = g->batch;
+
+	spin_lock(&d->lock);
+	if (!b->changed && !b->user.step && read_once(&b->pending) == 1) {
+		b->state = BATCH_FREE;
+		spin_unlock(&d->lock);
+		domain_batch_done(d);
+		return;
+	}
+	b->state = BATCH_POSTED;
+	b->frames_held = frames_held;
+	b->committed_ns = clock_ns();
+	d->counters.batches_posted++;
+	d->frames_held += frames_held;
+	d->frames_held_max = MAX(d->frames_held_max, d->frames_held);
+	if (b->changed) {
+		b->next = g->first;
+		b->last = g->last;
+		post(g);
+	}
+	spin_unlock(&d->lock);
+	iommu_batch_answer(b);
+}

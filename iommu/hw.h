@@ -1,0 +1,42 @@
+/* The hardware as iommu/ touches it: registers and cache lines. The unit tests put a model of a unit behind it. */
+#pragma once
+
+#include <kernel/compiler.h>
+
+#ifdef WEIR_HOST
+u32 hw_read32(volatile void *base, u32 reg);
+u64 hw_read64(volatile void *base, u32 reg);
+void hw_write32(volatile void *base, u32 reg, u32 value);
+void hw_write64(volatile void *base, u32 reg, u64 value);
+void hw_write_back(const void *p, size_t n);
+#else
+static inline u32 hw_read32(volatile void *base, u32 reg)
+{
+	return *(volatile u32 *)((volatile char *)base + reg);
+}
+
+static inline u64 hw_read64(volatile void *base, u32 reg)
+{
+	return *(volatile u64 *)((volatile char *)base + reg);
+}
+
+static inline void hw_write32(volatile void *base, u32 reg, u32 value)
+{
+	*(volatile u32 *)((volatile char *)base + reg) = value;
+}
+
+static inline void hw_write64(volatile void *base, u32 reg, u64 value)
+{
+	*(volatile u64 *)((volatile char *)base + reg) = value;
+}
+
+/* Make [p, p + n) visible to a walker that does not snoop the caches. 64 bytes is the line of every CPU with VT-d. */
+static inline void hw_write_back(const void *p, size_t n)
+{
+	const char *line = (const char *)((u64)p & ~63UL), *end = (const char *)p + n;
+
+	for (; line < end; line += 64)
+		__asm__ volatile("clflush %0" ::"m"(*line) : "memory");
+	__asm__ volatile("mfence" ::: "memory");
+}
+#endif

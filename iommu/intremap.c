@@ -1,0 +1,175 @@
+/* Interrupt remapping (VT-d chapter 5): a device's message names an entry, the entry names vector and CPU, and it accepts
+ * messages of its own device only.
+ *
+ * An entry's lower half (present, vector, destination) is one 64-bit word, so that changing it is one store: the unit sees
+ * the old interrupt or the new one. The upper half (source id) changes only while the entry is not present and its
+ * invalidation is done; an entry is given out again only then.
+ */
+#include <iommu/unit.h>
+
+#include <drivers/lapic.h>
+#include <iommu/hw.h>
+#include <kernel/alloc.h>
+#include <kernel/atomic.h>
+#include <kernel/errno.h>
+#include <kernel/frame.h>
+#include <kernel/log.h>
+#include <kernel/paging.h>
+
+#define IRTA_SIZE (__builtin_ctz(IRTE_PER_UNIT) - 1) /* 2^(S + 1) entries */
+_Static_assert(IRTE_PER_UNIT * sizeof(struct irte) == PAGE_SIZE, "one page");
+
+struct irte_slot {
+	struct iommu_request request;
+	struct iommu_unit *unit;
+	u16 index;
+	bool used, busy, again; /* busy: an invalidation is under way; again: and one more is needed */
+	bool freeing;
+	void (*freed)(void *arg);
+	void *arg;
+};
+
+static void invalidated(struct iommu_request *r);
+
+bool intremap_init(struct iommu_unit *u)
+{
+	struct iommu_request r = { .desc = { qi_iec_global() }, .nr = 1 };
+
+	u->irtes = alloc_page();
+	u->irte_slots = kzalloc(IRTE_PER_UNIT * sizeof(*u->irte_slots));
+	if (!u->irtes || !u->irte_slots ||
+	    frame_set(virt_to_mfn(u->irtes), ORDER_4K, FRAME_IO_TABLE, OWNER_WEIR)) {
+		log_err("iommu: unit %u: no memory for its interrupt-remapping table", u->index);
+		return false;
+	}
+	for (u16 i = 0; i < IRTE_PER_UNIT; i++) {
+		struct irte_slot *s = &u->irte_slots[i];
+
+		list_init(&s->request.link);
+		s->request.done = invalidated;
+		s->unit = u;
+		s->index = i;
+	}
+	iommu_write_back(u->irtes, PAGE_SIZE);
+	u->eim = (u->ecap & ECAP_EIM) && lapic_is_x2apic();
+	hw_write64(u->regs, IRTA_REG, virt_to_phys(u->irtes) | (u->eim ? IRTA_EIME : 0) | (u64)IRTA_SIZE);
+	if (!unit_command(u, GCMD_SIRTP, true))
+		return false;
+	list_init(&r.link);
+	if (queue_submit_and_sleep(u, &r)) {
+		log_err("iommu: unit %u: its invalidation queue does not answer", u->index);
+		return false;
+	}
+	/* GCMD.CFI stays 0: messages in the old format are blocked. */
+	return unit_command(u, GCMD_IRE, true);
+}
+
+/* The entry has changed: have the unit forget what it has cached. Locked. */
+static void invalidate(struct irte_slot *s)
+{
+	iommu_write_back(&s->unit->irtes[s->index], sizeof(struct irte));
+	if (s->busy) {
+		s->again = true;
+		return;
+	}
+	s->busy = true;
+	s->request.desc[0] = qi_iec_index(s->index);
+	s->request.nr = 1;
+	queue_submit(s->unit, &s->request);
+}
+
+static void invalidated(struct iommu_request *r)
+{
+	struct irte_slot *s = container_of(r, struct irte_slot, request);
+	struct iommu_unit *u = s->unit;
+	void (*freed)(void *arg) = NULL;
+	void *arg = NULL;
+
+	spin_lock(&u->irte_lock);
+	s->busy = false;
+	if (s->again) {
+		s->again = false;
+		invalidate(s);
+	} else if (s->freeing) {
+		freed = s->freed;
+		arg = s->arg;
+		s->freeing = s->used = false;
+	}
+	spin_unlock(&u->irte_lock);
+	if (freed)
+		freed(arg);
+}
+
+int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
+{
+	struct iommu_unit *u = iommu_unit_of(dev);
+	u32 i;
+
+	e->valid = false;
+	if (!u || !u->irtes)
+		return -ENODEV;
+	spin_lock(&u->irte_lock);
+	for (i = 0; i < IRTE_PER_UNIT && u->irte_slots[i].used; i++)
+		;
+	if (i < IRTE_PER_UNIT) {
+		u->irte_slots[i].used = true;
+		u->irtes[i].lo = 0;
+		u->irtes[i].hi = FIELD_PREP(IRTE_HI_SID, dev.bdf) | IRTE_HI_SVT_SID;
+		iommu_write_back(&u->irtes[i], sizeof(struct irte));
+	}
+	spin_unlock(&u->irte_lock);
+	if (i == IRTE_PER_UNIT) {
+		log_err("iommu: unit %u: its interrupt-remapping table (IRTE_PER_UNIT = %u) is full", u->index,
+			IRTE_PER_UNIT);
+		return -ENOSPC;
+	}
+	*e = (struct iommu_irte){ .dev = dev, .index = (u16)i, .unit = (u16)u->index, .valid = true };
+	return 0;
+}
+
+static void change(struct iommu_irte *e, u64 lo)
+{
+	struct iommu_unit *u = &iommu_units[e->unit];
+
+	spin_lock(&u->irte_lock);
+	if (u->irtes[e->index].lo != lo) {
+		store_release(&u->irtes[e->index].lo, lo);
+		invalidate(&u->irte_slots[e->index]);
+	}
+	spin_unlock(&u->irte_lock);
+}
+
+void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector)
+{
+	u64 destination = iommu_units[e->unit].eim ? FIELD_PREP(IRTE_DST, apic_id) :
+						     FIELD_PREP(IRTE_DST_XAPIC, apic_id);
+
+	change(e, IRTE_P | FIELD_PREP(IRTE_VECTOR, vector) | destination);
+}
+
+void iommu_irte_mask(struct iommu_irte *e)
+{
+	change(e, 0);
+}
+
+void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg)
+{
+	struct iommu_unit *u = &iommu_units[e->unit];
+	struct irte_slot *s = &u->irte_slots[e->index];
+
+	spin_lock(&u->irte_lock);
+	s->freed = done;
+	s->arg = arg;
+	s->freeing = true;
+	store_release(&u->irtes[e->index].lo, 0UL);
+	invalidate(s);
+	spin_unlock(&u->irte_lock);
+	e->valid = false;
+}
+
+void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data)
+{
+	/* 5.1.5.2: remappable format, no subhandle. */
+	*address = 0xfee00000UL | BIT(4) | (u64)(e->index & 0x7fff) << 5 | (u64)(e->index >> 15) << 2;
+	*data = 0;
+}

@@ -1,0 +1,87 @@
+/* The release of a batch.
+ *
+ *	commit ----.
+ *	unit 0 -----> pending-- ... 0:  work item ->  step: own tombstones, references, tables
+ *	unit 1 ----'                                  step: ...
+ *	CPU 3  ---'                                   step: the caller's own release (frames)
+ *	                                              batch free, waiting vCPUs woken
+ *
+ * Whoever answers last queues the work on its own CPU. The steps are bounded, and nothing in them allocates or waits.
+ *
+ * A batch releases tombstones that carry its own number, nothing else: in its range there may stand tombstones of other
+ * batches, and new mappings. Batches may be answered in any order; that is safe since no batch's release depends on
+ * another's, tables with foreign tombstones being emptied and not unlinked (iommu/table.c).
+ */
+#include <iommu/release.h>
+
+#include <iommu/table.h>
+#include <kernel/atomic.h>
+#include <kernel/clock.h>
+
+#define STEP_ENTRIES 512
+
+static void count_latency(struct iommu_domain *d, u64 ns)
+{
+	unsigned int bucket = 0;
+
+	while (bucket < WEIR_LATENCY_BUCKETS - 1 && ns >= 1000UL << bucket)
+		bucket++;
+	(void)atomic_add(&d->counters.latency[bucket], 1);
+}
+
+void iommu_batch_answer(struct iommu_batch *b)
+{
+	if (atomic_sub(&b->pending, 1))
+		return;
+	count_latency(b->domain, clock_ns() - b->committed_ns);
+	work_queue(&b->work);
+}
+
+static void unit_answered(struct iommu_request *r)
+{
+	iommu_batch_answer(container_of(r, struct unit_request, request)->batch);
+}
+
+static void recycle(struct iommu_batch *b)
+{
+	struct iommu_domain *d = b->domain;
+
+	spin_lock(&d->lock);
+	d->structural -= b->structural;
+	d->frames_held -= b->frames_held;
+	d->counters.batches_completed++;
+	d->counters.invalidations_completed += b->nr_descs;
+	b->state = BATCH_FREE;
+	spin_unlock(&d->lock);
+	domain_batch_done(d);
+}
+
+static bool release_step(struct work *w)
+{
+	struct iommu_batch *b = container_of(w, struct iommu_batch, work);
+
+	if (!b->tables_released) {
+		spin_lock(&b->domain->lock);
+		b->tables_released = table_release(b, STEP_ENTRIES);
+		spin_unlock(&b->domain->lock);
+		if (!b->tables_released)
+			return false;
+	}
+	if (b->user.step && !b->user.step(b))
+		return false;
+	/* From here on the batch may be in use again, and its domain may end. */
+	work_forget(w);
+	work_init(w, release_step);
+	recycle(b);
+	return true;
+}
+
+void release_init(struct iommu_batch *b)
+{
+	work_init(&b->work, release_step);
+	for (u32 i = 0; i < iommu_nr_units; i++) {
+		list_init(&b->unit[i].request.link);
+		b->unit[i].request.done = unit_answered;
+		b->unit[i].batch = b;
+	}
+}

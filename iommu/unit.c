@@ -1,0 +1,247 @@
+/* Bringing the units up: found, checked, everything blocked, then translation on. */
+#include <iommu/unit.h>
+
+#include <drivers/pci.h>
+#include <iommu/hw.h>
+#include <kernel/alloc.h>
+#include <kernel/atomic.h>
+#include <kernel/clock.h>
+#include <kernel/errno.h>
+#include <kernel/frame.h>
+#include <kernel/log.h>
+#include <kernel/paging.h>
+#include <kernel/string.h>
+
+#define COMMAND_TIMEOUT_NS 100000000UL
+
+struct iommu_unit iommu_units[DMAR_MAX_UNITS];
+u32 iommu_nr_units;
+struct iommu_common iommu_common;
+struct dmar iommu_dmar;
+
+static const char *why_absent = "the remapping units have not been looked for";
+
+const char *iommu_why_absent(void)
+{
+	return why_absent;
+}
+
+void iommu_write_back(const void *p, size_t n)
+{
+	if (!iommu_common.coherent)
+		hw_write_back(p, n);
+}
+
+bool unit_command(struct iommu_unit *u, u64 bit, bool on)
+{
+	u32 kept = hw_read32(u->regs, GSTS_REG) & (u32)GSTS_KEPT;
+	u64 deadline = clock_ns() + COMMAND_TIMEOUT_NS;
+
+	hw_write32(u->regs, GCMD_REG, on ? kept | (u32)bit : kept & ~(u32)bit);
+	while (!(hw_read32(u->regs, GSTS_REG) & bit) == on) {
+		if (clock_ns() > deadline) {
+			log_err("iommu: unit %u at 0x%lx does not answer command bit %u", u->index,
+				iommu_dmar.unit[u->index].base, (u32)__builtin_ctzl(bit));
+			return false;
+		}
+		cpu_relax();
+	}
+	return true;
+}
+
+static bool read_bridge(u16 segment, u16 bdf, u8 *secondary, u8 *subordinate)
+{
+	u32 header = pci_config_read32(segment, bdf, 0x0c), buses;
+
+	if (!pci_exists(segment, bdf) || (header >> 16 & 0x7f) != 1)
+		return false;
+	buses = pci_config_read32(segment, bdf, 0x18);
+	*secondary = (u8)(buses >> 8);
+	*subordinate = (u8)(buses >> 16);
+	return true;
+}
+
+/* NULL if Weir can work with this unit. */
+static const char *unfit(const struct iommu_unit *u)
+{
+	if (u->cap == ~0UL || u->ecap == ~0UL)
+		return "its registers read as all ones";
+	if (!(u->ecap & ECAP_QI))
+		return "it has no queued invalidation (ECAP.QI)";
+	if (u->cap & CAP_RWBF)
+		return "it needs its write buffers flushed by hand (CAP.RWBF)";
+	if (!(u->cap & (CAP_SAGAW_39 | CAP_SAGAW_48 | CAP_SAGAW_57)))
+		return "it has no second-stage tables of 3, 4 or 5 levels (CAP.SAGAW)";
+	return NULL;
+}
+
+/* Firmware, or an earlier system, may have left it running: translation goes off first, then what it depends on. */
+static bool stop(struct iommu_unit *u)
+{
+	static const u64 order[] = { GCMD_TE, GCMD_IRE, GCMD_QIE };
+	u32 status = hw_read32(u->regs, GSTS_REG);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
+		if ((status & order[i]) && !unit_command(u, order[i], false))
+			return false;
+	return true;
+}
+
+static bool find(struct iommu_unit *u, u32 index)
+{
+	const struct dmar_unit *d = &iommu_dmar.unit[index];
+	const char *why;
+
+	u->index = index;
+	u->segment = d->segment;
+	u->regs = mmio_map(d->base, MAX(d->size, 2 * (u32)PAGE_SIZE));
+	if (!u->regs) {
+		log_err("iommu: unit %u: its registers at 0x%lx cannot be mapped", index, d->base);
+		return false;
+	}
+	u->cap = hw_read64(u->regs, CAP_REG);
+	u->ecap = hw_read64(u->regs, ECAP_REG);
+	why = unfit(u);
+	if (why) {
+		log_err("iommu: unit %u at 0x%lx cannot be used: %s", index, d->base, why);
+		return false;
+	}
+	u->nr_domains = 1u << MIN(4 + 2 * FIELD_GET(CAP_ND, u->cap), 16UL);
+	return true;
+}
+
+/* What all units can do: their tables are shared. */
+static bool agree(void)
+{
+	struct iommu_common *c = &iommu_common;
+	u64 sagaw = CAP_SAGAW, superpages = CAP_SLLPS_2M | CAP_SLLPS_1G;
+
+	c->coherent = true;
+	c->nr_domains = 1u << 16;
+	for (u32 i = 0; i < iommu_nr_units; i++) {
+		const struct iommu_unit *u = &iommu_units[i];
+
+		sagaw &= u->cap;
+		superpages &= u->cap;
+		c->coherent = c->coherent && (u->ecap & ECAP_C);
+		c->caching_mode = c->caching_mode || (u->cap & CAP_CM);
+		c->nr_domains = MIN(c->nr_domains, u->nr_domains);
+	}
+	c->levels = sagaw & CAP_SAGAW_48 ? 4 : sagaw & CAP_SAGAW_39 ? 3 : sagaw & CAP_SAGAW_57 ? 5 : 0;
+	c->largest = superpages & CAP_SLLPS_1G ? 3 : superpages & CAP_SLLPS_2M ? 2 : 1;
+	return c->levels;
+}
+
+static bool flush_everything(struct iommu_unit *u)
+{
+	struct iommu_request r = {
+		.desc = { qi_context_global(), qi_iotlb_global(u) },
+		.nr = 2,
+	};
+	bool ok;
+
+	list_init(&r.link);
+	ok = !queue_submit_and_sleep(u, &r);
+	if (!ok)
+		log_err("iommu: unit %u: its invalidation queue does not answer: its devices stay unassignable",
+			u->index);
+	return ok;
+}
+
+/* An empty root table blocks every device behind the unit, so nothing is reachable from the moment translation is on. */
+static bool start(struct iommu_unit *u, bool remap_interrupts)
+{
+	u->root = alloc_page();
+	if (!u->root || frame_set(virt_to_mfn(u->root), ORDER_4K, FRAME_IO_TABLE, OWNER_WEIR)) {
+		log_err("iommu: unit %u: no memory for its root table", u->index);
+		return false;
+	}
+	iommu_write_back(u->root, PAGE_SIZE);
+	if (!stop(u))
+		return false;
+	hw_write64(u->regs, RTADDR_REG, virt_to_phys(u->root));
+	if (!unit_command(u, GCMD_SRTP, true))
+		return false;
+	if (fault_init(u) || queue_init(u)) {
+		log_err("iommu: unit %u: its events cannot be set up", u->index);
+		return false;
+	}
+	if (!flush_everything(u))
+		return false;
+	if (remap_interrupts && (u->ecap & ECAP_IR) && !intremap_init(u))
+		return false;
+	return unit_command(u, GCMD_TE, true);
+}
+
+static void describe(const struct iommu_unit *u)
+{
+	log_info("iommu: unit %u at 0x%lx: %u domains, %u-level tables, leaves to %s, %s walks%s%s%s",
+		 u->index, iommu_dmar.unit[u->index].base, u->nr_domains, iommu_common.levels,
+		 iommu_common.largest == 3 ? "1G" : iommu_common.largest == 2 ? "2M" : "4K",
+		 u->ecap & ECAP_C ? "coherent" : "non-coherent",
+		 u->irtes ? ", interrupt remapping" : "", u->eim ? " (x2APIC)" : "",
+		 u->cap & CAP_CM ? ", caching mode" : "");
+}
+
+int iommu_init(const void *dmar, size_t length, const struct iommu_options *options)
+{
+	u32 working = 0, remapping = 0;
+
+	if (options->off) {
+		why_absent = "the IOMMU is switched off by iommu=off";
+		return -ENODEV;
+	}
+	if (!dmar) {
+		why_absent = "this machine has no VT-d (no DMAR table); enable it in the firmware's setup, or give QEMU -device intel-iommu,intremap=on";
+		return -ENODEV;
+	}
+	why_absent = "no remapping unit can be used; the lines above say why";
+	if (dmar_parse(dmar, length, read_bridge, &iommu_dmar))
+		return -ENODEV;
+
+	iommu_nr_units = iommu_dmar.nr_units;
+	for (u32 i = 0; i < iommu_nr_units; i++)
+		if (!find(&iommu_units[i], i))
+			return -ENODEV;
+	if (!agree()) {
+		why_absent = "the remapping units have no table format in common";
+		return -ENODEV;
+	}
+	for (u32 i = 0; i < iommu_nr_units; i++) {
+		struct iommu_unit *u = &iommu_units[i];
+
+		u->works = start(u, !options->no_intremap);
+		if (!u->works)
+			continue;
+		describe(u);
+		working++;
+		remapping += !!u->irtes;
+	}
+	if (!working)
+		return -ENODEV;
+	if (options->no_intremap)
+		why_absent = "interrupt remapping is switched off by iommu=nointremap, and without it a device could raise any interrupt";
+	else if (remapping < working)
+		why_absent = "a remapping unit has no interrupt remapping, and without it a device could raise any interrupt; enable it in the firmware's setup, or give QEMU intel-iommu,intremap=on";
+	else
+		why_absent = NULL;
+	return 0;
+}
+
+struct iommu_unit *iommu_unit_of(struct pci_id dev)
+{
+	int i = dmar_unit_of(&iommu_dmar, dev);
+
+	return i >= 0 && iommu_units[i].works ? &iommu_units[i] : NULL;
+}
+
+const char *iommu_why_not(struct pci_id dev)
+{
+	if (why_absent)
+		return why_absent;
+	if (!iommu_unit_of(dev))
+		return "no remapping unit that works covers it";
+	if (dmar_reserved_of(&iommu_dmar, dev))
+		return "the firmware keeps memory for its own DMA by this device (RMRR)";
+	return NULL;
+}

@@ -1,0 +1,56 @@
+/* A remapping unit: its registers, what it can do, and its parts. */
+#pragma once
+
+#include <iommu/dmar.h>
+#include <iommu/queue.h>
+#include <iommu/regs.h>
+#include <kernel/spinlock.h>
+
+#define IRTE_PER_UNIT 256
+
+struct irte_slot;
+
+struct iommu_unit {
+	u32 index; /* in iommu_units[], and in the DMAR's list */
+	u16 segment;
+	bool works; /* translation is on, and the queue answers */
+	volatile void *regs;
+	u64 cap, ecap;
+	u32 nr_domains; /* domain ids */
+
+	struct iommu_queue queue;
+
+	struct spinlock context_lock; /* guards the root table and the tables below it; after a domain's lock */
+	struct root_entry *root;
+
+	struct spinlock irte_lock; /* guards the entries and slots; before the queue's */
+	struct irte *irtes; /* NULL: no interrupt remapping */
+	struct irte_slot *irte_slots;
+	bool eim;
+};
+
+/* What all units that work have in common: tables are shared between them. */
+struct iommu_common {
+	unsigned int levels; /* 3, 4 or 5 */
+	unsigned int largest; /* level of the largest leaf: 1 to 3 */
+	bool coherent; /* every walker snoops */
+	bool caching_mode; /* an entry that is not present may be cached */
+	u32 nr_domains;
+};
+
+extern struct iommu_unit iommu_units[DMAR_MAX_UNITS];
+extern u32 iommu_nr_units;
+extern struct iommu_common iommu_common;
+extern struct dmar iommu_dmar;
+
+/* The unit that translates for dev and works, or NULL. */
+struct iommu_unit *iommu_unit_of(struct pci_id dev);
+/* Write back what a walker will read, if walkers do not snoop. */
+void iommu_write_back(const void *p, size_t n);
+/* Change one bit of GCMD and wait for its echo in GSTS (bounded, boot only; 11.4.4). False: the unit does not answer. */
+bool __must_check unit_command(struct iommu_unit *u, u64 bit, bool on);
+
+/* iommu/intremap.c: set up the table and switch remapping on. False if the unit does not answer. */
+bool __must_check intremap_init(struct iommu_unit *u);
+/* iommu/fault.c: the fault event. */
+int __must_check fault_init(struct iommu_unit *u);
