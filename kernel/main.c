@@ -3,9 +3,12 @@
 #include <drivers/acpi.h>
 #include <drivers/ioapic.h>
 #include <drivers/lapic.h>
+#include <drivers/pci.h>
 #include <drivers/pic.h>
 #include <drivers/uart.h>
+#include <iommu/iommu.h>
 #include <kernel/bootmem.h>
+#include <kernel/builder.h>
 #include <kernel/clock.h>
 #include <kernel/clockinit.h>
 #include <kernel/console.h>
@@ -16,8 +19,9 @@
 #include <kernel/options.h>
 #include <kernel/paging.h>
 #include <kernel/panic.h>
+#include <kernel/shootdown.h>
 #include <kernel/string.h>
-#include <kernel/work.h>
+#include <kernel/vcpu.h>
 
 /* GRUB's information lies in memory that gets reused. */
 struct boot_info boot_info;
@@ -79,13 +83,21 @@ static void init_interrupts(void)
 	}
 }
 
-static void __noreturn idle(void)
+static void ap_main(void) __noreturn;
+static void ap_main(void)
 {
-	for (;;) {
-		while (work_run())
-			irq_window();
-		irq_wait();
-	}
+	if (vcpu_backend)
+		(void)vcpu_backend_init(); /* the builder looks which CPUs can run guests */
+	sched_enter();
+}
+
+static void init_iommu(void)
+{
+	const struct acpi_header *dmar = acpi_find("DMAR");
+	const struct iommu_options o = { .off = options.iommu_off, .no_intremap = options.no_intremap };
+
+	if (iommu_init(dmar, dmar ? dmar->length : 0, &o))
+		log_warn("iommu: %s; no device can be passed through", iommu_why_absent());
 }
 
 void boot_main(u32 magic, u32 info)
@@ -104,11 +116,17 @@ void boot_main(u32 magic, u32 info)
 	if (!bootmem_start_allocator())
 		halt();
 	init_interrupts();
-	smp_init(&madt, idle);
+	sched_init();
+	shootdown_init();
+	(void)vcpu_backend_init(); /* without one, the builder says so for each domain */
+	smp_init(&madt, ap_main);
+	pci_init();
+	init_iommu();
 
 	if (options.panic_test)
 		panic("asked for by panic=test");
+	build_domains(&boot_info);
 	log_info("weir: ready");
 	debug_exit_when(DEBUG_EXIT_READY);
-	idle();
+	sched_enter();
 }

@@ -1,0 +1,327 @@
+/* BARs as a guest sees them. The real ones never move: the guest's are numbers, and where decoding is on, the device's
+ * registers are mapped there. What must not be touched directly (the MSI-X table, a page that is shared with something
+ * else) is trapped. */
+#include <kernel/vpcifn.h>
+
+#include <kernel/domain.h>
+#include <kernel/errno.h>
+#include <kernel/log.h>
+#include <kernel/memory.h>
+#include <kernel/paging.h>
+
+/* A guest's window for devices below 4 GiB: no RAM, no APIC. */
+#define WINDOW_START 0xe0000000UL
+#define WINDOW_END 0xfec00000UL
+
+#define BAR_TYPE_64 0x4u
+#define BAR_PREFETCHABLE 0x8u
+
+static bool is_memory(const struct pci_bar *b)
+{
+	return b->size && !b->io;
+}
+
+static u64 bar_size(const struct pci_bar *b)
+{
+	return MAX(b->size, PAGE_SIZE);
+}
+
+static u64 end_of_bars(const struct vfunction *f)
+{
+	u64 end = 0;
+
+	for (u32 i = 0; i < PCI_BARS; i++)
+		if (is_memory(&f->dev->bar[i]))
+			end = MAX(end, f->bar[i].address + bar_size(&f->dev->bar[i]));
+	return end;
+}
+
+int vbar_place(struct vfunction *f)
+{
+	u64 next = WINDOW_START;
+
+	/* Behind what the domain's other functions got. */
+	for (u32 s = 0; s < VPCI_SLOTS; s++)
+		if (f->bus->slot[s])
+			next = MAX(next, end_of_bars(f->bus->slot[s]));
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		const struct pci_bar *b = &f->dev->bar[i];
+		u64 size = bar_size(b);
+
+		if (!is_memory(b))
+			continue;
+		next = ALIGN_UP(next, size);
+		if (size > WINDOW_END - WINDOW_START || next + size > WINDOW_END)
+			return -ENOSPC;
+		f->bar[i].address = next;
+		next += size;
+	}
+	return 0;
+}
+
+/* --- trapped pages ------------------------------------------------------------------------------------------------------------ */
+
+/* Pages of BAR i that hold the MSI-X table or the pending bits: [*first, *last], bytes in the BAR. */
+static bool trapped_pages(const struct vfunction *f, u32 i, u64 *first, u64 *last)
+{
+	bool any = false;
+	u64 table_end = f->msix_offset + 16 * f->nr_vectors;
+	u64 pba_end = f->pba_offset + ALIGN_UP(f->nr_vectors, 64) / 8;
+
+	*first = ~0UL;
+	*last = 0;
+	if (f->nr_vectors && f->msix_bar == i) {
+		*first = f->msix_offset & PAGE_MASK;
+		*last = ALIGN_UP(table_end, PAGE_SIZE) - 1;
+		any = true;
+	}
+	if (f->nr_vectors && f->pba_bar == i) {
+		*first = MIN(*first, f->pba_offset & PAGE_MASK);
+		*last = MAX(*last, ALIGN_UP(pba_end, PAGE_SIZE) - 1);
+		any = true;
+	}
+	/* Less than a page: what else is in that page is not the guest's. */
+	if (f->dev->bar[i].size < PAGE_SIZE) {
+		*first = 0;
+		*last = f->dev->bar[i].size - 1;
+		any = true;
+	}
+	*last = MIN(*last, f->dev->bar[i].size - 1);
+	return any;
+}
+
+static struct vfunction *find_bar(struct vpci *p, u64 gpa, u32 *bar)
+{
+	for (u32 s = 0; s < VPCI_SLOTS; s++) {
+		struct vfunction *f = p->slot[s];
+
+		for (u32 i = 0; f && i < PCI_BARS; i++) {
+			if (!f->bar[i].mapped || gpa < f->bar[i].mapped_at ||
+			    gpa - f->bar[i].mapped_at >= f->dev->bar[i].size)
+				continue;
+			*bar = i;
+			return f;
+		}
+	}
+	return NULL;
+}
+
+static bool in_msix_table(const struct vfunction *f, u32 bar, u64 offset)
+{
+	return f->nr_vectors && bar == f->msix_bar && offset >= f->msix_offset &&
+	       offset < f->msix_offset + 16 * f->nr_vectors;
+}
+
+static bool in_pba(const struct vfunction *f, u32 bar, u64 offset)
+{
+	return f->nr_vectors && bar == f->pba_bar && offset >= f->pba_offset &&
+	       offset < f->pba_offset + ALIGN_UP(f->nr_vectors, 64) / 8;
+}
+
+static volatile void *real_register(const struct vfunction *f, u32 bar, u64 offset)
+{
+	return f->window[bar] ? (volatile char *)f->window[bar] + (offset - f->window_offset[bar]) : NULL;
+}
+
+static u64 real_read(const struct vfunction *f, u32 bar, u64 offset, unsigned int size)
+{
+	volatile void *r = real_register(f, bar, offset);
+
+	if (!r || offset & (size - 1))
+		return ~0UL;
+	switch (size) {
+	case 1:
+		return *(volatile u8 *)r;
+	case 2:
+		return *(volatile u16 *)r;
+	case 4:
+		return *(volatile u32 *)r;
+	default:
+		return *(volatile u64 *)r;
+	}
+}
+
+static void real_write(const struct vfunction *f, u32 bar, u64 offset, unsigned int size, u64 value)
+{
+	volatile void *r = real_register(f, bar, offset);
+
+	if (!r || offset & (size - 1))
+		return;
+	switch (size) {
+	case 1:
+		*(volatile u8 *)r = (u8)value;
+		break;
+	case 2:
+		*(volatile u16 *)r = (u16)value;
+		break;
+	case 4:
+		*(volatile u32 *)r = (u32)value;
+		break;
+	default:
+		*(volatile u64 *)r = value;
+	}
+}
+
+/* The range's context is the bus; the address says which BAR. The table takes aligned dwords and quadwords only (PCI Local
+ * Bus 3.0, 6.8.2). */
+static int trap_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
+{
+	struct vtrap *t = ctx;
+	struct vfunction *f;
+	u64 gpa = t->gpa + offset, at;
+	u32 bar;
+
+	*value = ~0UL >> (64 - 8 * size);
+	spin_lock(&t->bus->lock);
+	f = find_bar(t->bus, gpa, &bar);
+	if (f) {
+		at = gpa - f->bar[bar].mapped_at;
+		if (!in_msix_table(f, bar, at)) {
+			*value &= real_read(f, bar, at, size);
+		} else if (size >= 4 && !(at & (size - 1))) {
+			*value = vmsix_table_read(f, (u32)(at - f->msix_offset));
+			if (size == 8)
+				*value |= (u64)vmsix_table_read(f, (u32)(at - f->msix_offset) + 4) << 32;
+		}
+	}
+	spin_unlock(&t->bus->lock);
+	return 0;
+}
+
+static int trap_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
+{
+	struct vtrap *t = ctx;
+	struct vfunction *f;
+	u64 gpa = t->gpa + offset, at;
+	u32 bar;
+
+	spin_lock(&t->bus->lock);
+	f = find_bar(t->bus, gpa, &bar);
+	if (f) {
+		at = gpa - f->bar[bar].mapped_at;
+		if (in_msix_table(f, bar, at)) {
+			if (size >= 4 && !(at & (size - 1))) {
+				vmsix_table_write(f, (u32)(at - f->msix_offset), (u32)value);
+				if (size == 8)
+					vmsix_table_write(f, (u32)(at - f->msix_offset) + 4, (u32)(value >> 32));
+			}
+		} else if (!in_pba(f, bar, at)) {
+			real_write(f, bar, at, size, value);
+		}
+	}
+	spin_unlock(&t->bus->lock);
+	return 0;
+}
+
+/* --- mapping -------------------------------------------------------------------------------------------------------------------- */
+
+static bool map_direct(struct vfunction *f, u32 i, u64 from, u64 to)
+{
+	u64 host = f->dev->bar[i].base, guest = f->bar[i].address;
+
+	return from >= to || !memory_map_device(f->domain, (guest + from) >> PAGE_SHIFT, (host + from) >> PAGE_SHIFT,
+						(to - from) >> PAGE_SHIFT);
+}
+
+static void unmap_bar(struct vfunction *f, u32 i)
+{
+	u64 size = f->dev->bar[i].size, first, last;
+
+	if (!f->bar[i].mapped)
+		return;
+	if (size >= PAGE_SIZE)
+		memory_unmap_device(f->domain, f->bar[i].mapped_at >> PAGE_SHIFT, size >> PAGE_SHIFT);
+	if (trapped_pages(f, i, &first, &last))
+		bus_remove(&f->domain->mmio, f->bar[i].mapped_at + first);
+	f->bar[i].mapped = false;
+}
+
+static void map_bar(struct vfunction *f, u32 i)
+{
+	struct vbar *b = &f->bar[i];
+	u64 size = f->dev->bar[i].size, first, last;
+	bool trapped = trapped_pages(f, i, &first, &last), ok = true;
+
+	if (b->address < WINDOW_START || b->address >= WINDOW_END || bar_size(&f->dev->bar[i]) > WINDOW_END - b->address)
+		return;
+	b->mapped = true;
+	b->mapped_at = b->address;
+	if (trapped) {
+		f->trap[i] = (struct vtrap){ .bus = f->bus, .gpa = b->address + first };
+		struct bus_range r = {
+			.first = b->address + first,
+			.last = b->address + last,
+			.ctx = &f->trap[i],
+			.read = trap_read,
+			.write = trap_write,
+		};
+
+		if (!f->window[i]) {
+			f->window[i] = mmio_map(f->dev->bar[i].base + first, last - first + 1);
+			f->window_offset[i] = first;
+		}
+		ok = f->window[i] && !bus_add(&f->domain->mmio, &r);
+	}
+	if (ok && size >= PAGE_SIZE)
+		ok = trapped ? map_direct(f, i, 0, first) && map_direct(f, i, last + 1, size) :
+			       map_direct(f, i, 0, size);
+	if (!ok) {
+		unmap_bar(f, i);
+		log_warn("domain %s: BAR %u cannot be mapped at 0x%lx, where something else is", f->domain->name, i,
+			 b->address);
+	}
+}
+
+void vbar_update(struct vfunction *f)
+{
+	bool decode = f->command & PCI_COMMAND_MEMORY;
+
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		struct vbar *b = &f->bar[i];
+
+		if (!is_memory(&f->dev->bar[i]))
+			continue;
+		if (b->mapped && (!decode || b->mapped_at != b->address))
+			unmap_bar(f, i);
+		if (!b->mapped && decode)
+			map_bar(f, i);
+	}
+}
+
+void vbar_unmap_all(struct vfunction *f)
+{
+	f->command &= (u16)~PCI_COMMAND_MEMORY;
+	vbar_update(f);
+}
+
+/* --- the registers ---------------------------------------------------------------------------------------------------------------- */
+
+static bool is_upper_half(const struct vfunction *f, u32 i)
+{
+	return i && f->dev->bar[i - 1].is64;
+}
+
+u32 vbar_read(const struct vfunction *f, u32 i)
+{
+	const struct pci_bar *b = &f->dev->bar[i];
+
+	if (is_upper_half(f, i))
+		return (u32)(f->bar[i - 1].address >> 32);
+	if (!is_memory(b))
+		return 0;
+	return (u32)f->bar[i].address | (b->is64 ? BAR_TYPE_64 : 0) | (b->prefetchable ? BAR_PREFETCHABLE : 0);
+}
+
+/* The bits below the size do not stick, so that writing all ones tells the size. */
+void vbar_write(struct vfunction *f, u32 i, u32 value, u32 mask)
+{
+	u32 low = is_upper_half(f, i) ? i - 1 : i, shift = is_upper_half(f, i) ? 32 : 0;
+	const struct pci_bar *b = &f->dev->bar[low];
+	u64 new;
+
+	if (!is_memory(b))
+		return;
+	new = (f->bar[low].address & ~((u64)mask << shift)) | (u64)(value & mask) << shift;
+	f->bar[low].address = new & ~(bar_size(b) - 1);
+	vbar_update(f);
+}

@@ -1,0 +1,113 @@
+/* A function on a virtual PCI bus: what the files kernel/vpci*.c and kernel/vmsi.c share. */
+#pragma once
+
+#include <drivers/pci.h>
+#include <iommu/iommu.h>
+#include <kernel/clock.h>
+#include <kernel/spinlock.h>
+#include <kernel/vpci.h>
+
+struct vcpu;
+struct vfunction;
+
+#define VPCI_SLOTS 32
+
+/* One interrupt of a device: MSI's only one, or an entry of the MSI-X table. */
+struct vmsi_vector {
+	struct vfunction *fn;
+	u32 index;
+	/* As the guest wrote them. */
+	u64 address;
+	u32 data;
+	bool masked;
+	/* What it comes to: 0, or VALID | vCPU << 8 | vector. Read by the handler without a lock. */
+	u32 route;
+	bool allocated; /* a host vector and a remapping entry */
+	u32 host_cpu;
+	int host_vector;
+	struct iommu_irte irte;
+};
+
+struct vbar {
+	u64 address; /* in guest-physical memory, as the guest wrote it */
+	bool mapped; /* there, for the CPUs */
+	u64 mapped_at;
+};
+
+/* What a trapped range of a BAR belongs to. */
+struct vtrap {
+	struct vpci *bus;
+	u64 gpa;
+};
+
+struct vfunction {
+	struct domain *domain;
+	struct pci_device *dev;
+	struct vpci *bus;
+	u16 command; /* as the guest sees it */
+	u8 interrupt_line; /* scratch */
+	u16 pm_state;
+	struct vbar bar[PCI_BARS];
+	struct vtrap trap[PCI_BARS];
+	volatile void *window[PCI_BARS]; /* Weir's own mapping of the trapped part; it stays */
+	u64 window_offset[PCI_BARS];
+
+	bool msi_enabled;
+	bool msix_enabled, msix_masked;
+	u32 nr_vectors; /* of MSI-X; 0: none */
+	u32 msix_bar, msix_offset, pba_bar, pba_offset;
+	volatile void *msix_table; /* the real one */
+	struct vmsi_vector msi;
+	struct vmsi_vector *msix;
+
+	struct timer reset_timer;
+};
+
+struct vpci {
+	struct domain *domain;
+	struct spinlock lock; /* guards all of the bus and its functions; before nested.lock and the IOMMU's */
+	u32 address; /* CONFIG_ADDRESS */
+	struct vfunction *slot[VPCI_SLOTS];
+
+	u32 leaving; /* what has still to be taken from the functions: interrupts, contexts, resets; atomic */
+	void (*left)(void *arg);
+	void *left_arg;
+};
+
+/* --- kernel/vpciconfig.c ----------------------------------------------------------------------------------------------- */
+
+/* A dword of a function's config space, through the filter; offset is a multiple of 4, mask says which bits are written.
+ * Bus locked. */
+u32 vconfig_read(struct vfunction *f, u8 offset);
+void vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
+
+/* --- kernel/vpcibar.c --------------------------------------------------------------------------------------------------- */
+
+/* Choose guest addresses for the BARs. -ENOSPC if they do not fit into the guest's device window. */
+int __must_check vbar_place(struct vfunction *f);
+/* Map or unmap after the command register or a BAR has changed. Bus locked. */
+void vbar_update(struct vfunction *f);
+void vbar_unmap_all(struct vfunction *f);
+u32 vbar_read(const struct vfunction *f, u32 i);
+void vbar_write(struct vfunction *f, u32 i, u32 value, u32 mask);
+
+/* --- kernel/vmsi.c ------------------------------------------------------------------------------------------------------ */
+
+/* Read the device's capabilities. -ENOMEM, -EINVAL (broken MSI-X capability). */
+int __must_check vmsi_init(struct vfunction *f);
+/* A dword of the MSI (offset from the capability) or of the MSI-X capability. Bus locked. */
+u32 vmsi_read(struct vfunction *f, u8 offset);
+void vmsi_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
+u32 vmsix_read(struct vfunction *f, u8 offset);
+void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
+/* The MSI-X table, offset in bytes from its start. Bus locked. */
+u32 vmsix_table_read(struct vfunction *f, u32 offset);
+void vmsix_table_write(struct vfunction *f, u32 offset, u32 value);
+/* Block all its interrupts; vpci_left_one() is called for each that was in use, once it can not come any more. */
+void vmsi_remove(struct vfunction *f);
+void vmsi_free(struct vfunction *f);
+
+/* --- kernel/vpci.c ------------------------------------------------------------------------------------------------------ */
+
+void vpci_leaving_one(struct vpci *bus);
+void vpci_left_one(struct vpci *bus);
