@@ -1,0 +1,64 @@
+# Guests. Included by the Makefile.
+
+GUEST_WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow
+GUEST_CFLAGS := -std=gnu11 -O2 -g $(GUEST_WARN) -I. -nostdinc -isystem userland/runtime/include \
+	-isystem $(shell $(CC) -print-file-name=include) \
+	-ffreestanding -fno-pic -fno-pie -mno-red-zone -mno-sse -mgeneral-regs-only -fno-omit-frame-pointer \
+	-fno-stack-protector -fno-strict-aliasing -fno-asynchronous-unwind-tables -fcf-protection=none \
+	-ffunction-sections -fdata-sections
+HELLO_CFLAGS := -m32 $(filter-out -mno-red-zone,$(GUEST_CFLAGS))
+
+GUEST := $(BUILD)/guest
+RUNTIME_SRCS := $(wildcard userland/runtime/*.c) kernel/printf.c
+RUNTIME_OBJS := $(GUEST)/userland/runtime/start.asm.o $(GUEST)/userland/runtime/vectors.asm.o $(RUNTIME_SRCS:%.c=$(GUEST)/%.o)
+NET_SRCS := $(wildcard userland/net/*.c userland/lwip/*.c drivers/net/*.c)
+NET_OBJS := $(RUNTIME_OBJS) $(NET_SRCS:%.c=$(GUEST)/%.o)
+HELLO_OBJS := $(GUEST)/hello/start.asm.o $(GUEST)/hello/hello.o
+
+$(BUILD)/guest-flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(GUEST_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(GUEST_CFLAGS)' >$@
+
+$(GUEST)/%.o: %.c $(BUILD)/guest-flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(GUEST)/%.asm.o: %.asm $(BUILD)/guest-flags
+	@mkdir -p $(@D)
+	$(call say,NASM,$<)
+	$(Q)$(NASM) -f elf64 -g -F dwarf $< -o $@
+
+$(GUEST)/hello/%.o: userland/hello/%.c $(BUILD)/guest-flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(HELLO_CFLAGS) -MMD -MP -c $< -o $@
+
+$(GUEST)/hello/%.asm.o: userland/hello/%.asm $(BUILD)/guest-flags
+	@mkdir -p $(@D)
+	$(call say,NASM,$<)
+	$(Q)$(NASM) -f elf32 $< -o $@
+
+$(BUILD)/userland/hello.elf: $(HELLO_OBJS) userland/hello/hello.ld
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(LD) -m elf_i386 -n -nostdlib -static -z noexecstack --no-warn-rwx-segments -T userland/hello/hello.ld -o $@ $(HELLO_OBJS)
+
+$(BUILD)/userland/net.elf: $(NET_OBJS) userland/runtime/guest.ld
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --gc-sections \
+		-T userland/runtime/guest.ld -o $@ $(NET_OBJS)
+
+GUESTS += $(BUILD)/userland/hello.elf $(BUILD)/userland/net.elf
+
+-include $(NET_OBJS:.o=.d) $(HELLO_OBJS:.o=.d)
+
+# Port 8080 of this machine is the guest's port 80.
+RUN_NATIVE_PORT ?= 8080
+run-native: $(BUILD)/userland/net.elf ## the network guest alone on QEMU's machine (APPEND=: its command line)
+	qemu-system-x86_64 -M q35 -accel tcg -cpu EPYC-v4,+x2apic -m 256M -display none -serial stdio -no-reboot \
+		-kernel $< -append "$(APPEND)" -device e1000e,netdev=n0,addr=3 \
+		-netdev user,id=n0,hostfwd=tcp:127.0.0.1:$(RUN_NATIVE_PORT)-:80
+
+.PHONY: run-native

@@ -1,0 +1,69 @@
+/* The console: COM1, polled. */
+#include <kernel/string.h>
+#include <stdarg.h>
+
+#include "cpu.h"
+#include "runtime.h"
+
+#define COM1 0x3f8
+#define UART_DLL 0
+#define UART_DLM 1
+#define UART_THR 0
+#define UART_IER 1
+#define UART_FCR 2
+#define UART_LCR 3
+#define UART_MCR 4
+#define UART_LSR 5
+#define LSR_THRE BIT(5)
+
+void console_init(void)
+{
+	outb(COM1 + UART_IER, 0);
+	outb(COM1 + UART_LCR, 0x80); /* DLAB */
+	outb(COM1 + UART_DLL, 1); /* 115200 baud */
+	outb(COM1 + UART_DLM, 0);
+	outb(COM1 + UART_LCR, 0x03); /* 8n1 */
+	outb(COM1 + UART_FCR, 0x07);
+	outb(COM1 + UART_MCR, 0x03);
+}
+
+static void put(char c)
+{
+	/* bounded, so that a machine without the port does not hang */
+	for (unsigned int i = 0; i < 100000 && !(inb(COM1 + UART_LSR) & LSR_THRE); i++)
+		cpu_pause();
+	outb(COM1 + UART_THR, (u8)c);
+}
+
+static void vprint(const char *fmt, va_list ap)
+{
+	char line[512];
+
+	vsnprintf(line, sizeof(line), fmt, ap);
+	for (const char *p = line; *p; p++) {
+		if (*p == '\n')
+			put('\r');
+		put(*p);
+	}
+}
+
+void print(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vprint(fmt, ap);
+	va_end(ap);
+}
+
+void fatal(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print("fatal: ");
+	vprint(fmt, ap);
+	print("\n");
+	va_end(ap);
+	shutdown(2, 1);
+}

@@ -1,0 +1,62 @@
+/* Is a hypervisor there, and Weir's calls (kernel/abi/hypercall.h). */
+#include <string.h>
+
+#include "cpu.h"
+#include "runtime.h"
+
+#define CPUID1_ECX_HYPERVISOR BIT(31)
+#define HOW_POWER_OFF 0
+
+static char name[13];
+static bool weir, amd;
+
+void hypervisor_init(void)
+{
+	struct cpuid vendor = cpuid(0, 0), r;
+
+	/* AuthenticAMD, HygonGenuine */
+	amd = vendor.ebx == 0x68747541 || vendor.ebx == 0x6f677948;
+	if (!(cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR))
+		return;
+	r = cpuid(WEIR_CPUID_BASE, 0);
+	memcpy(name, &r.ebx, 4);
+	memcpy(name + 4, &r.ecx, 4);
+	memcpy(name + 8, &r.edx, 4);
+	weir = r.eax > WEIR_CPUID_BASE && !strcmp(name, "WeirWeirWeir");
+}
+
+bool hypervisor_is_weir(void)
+{
+	return weir;
+}
+
+const char *hypervisor_name(void)
+{
+	return name;
+}
+
+s64 hypercall(u64 number, u64 a, u64 b, u64 c)
+{
+	u64 ret = number;
+
+	if (amd)
+		__asm__ volatile("vmmcall" : "+a"(ret) : "D"(a), "S"(b), "d"(c) : "memory");
+	else
+		__asm__ volatile("vmcall" : "+a"(ret) : "D"(a), "S"(b), "d"(c) : "memory");
+	return (s64)ret;
+}
+
+/* PM1a_CNT of the ICH9 as QEMU's firmware places it: SLP_EN, and S5 is type 0. */
+#define Q35_PM1A_CNT 0x604
+#define SLP_EN BIT(13)
+
+void shutdown(u64 how, u64 status)
+{
+	interrupts_off();
+	if (weir)
+		hypercall(WEIR_HC_SHUTDOWN, how, status, 0);
+	else if (how == HOW_POWER_OFF)
+		outw(Q35_PM1A_CNT, SLP_EN);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}

@@ -1,0 +1,73 @@
+/* The runtime of a Weir guest: what a program of ours finds when it starts, under Weir or on the bare machine. One CPU,
+ * one thread, memory mapped one to one. main() is called with interrupts on.
+ */
+#pragma once
+
+#include <kernel/abi/hypercall.h>
+#include <kernel/compiler.h>
+
+/* The program's own. Does not return. */
+void program_main(void);
+
+/* Console, COM1. Lines end with CR LF there. */
+void print(const char *fmt, ...) __printf(1, 2);
+/* One line that says what is wrong, then the end: the domain's, or of the machine's CPU. */
+void fatal(const char *fmt, ...) __printf(1, 2) __noreturn;
+
+/* Start information (boot.c) */
+struct memory_region {
+	u64 base, size;
+};
+
+/* NULL if the word is absent; else what follows "key=", up to the next space, in a static buffer. */
+const char *option(const char *key);
+u64 option_number(const char *key, u64 otherwise);
+const char *command_line(void);
+const char *boot_protocol(void);
+u64 memory_total(void);
+
+/* Memory (memory.c). The largest usable piece is cut in two: heap, and a spare region that nothing of ours uses. */
+/* Never fails (it is fatal), zeroed, never freed. align: a power of two. */
+void *heap_take(size_t size, size_t align);
+u64 heap_free_bytes(void);
+/* 2 MiB aligned; may be empty */
+struct memory_region spare_region(void);
+
+/* Time (clock.c): since the start */
+u64 clock_ns(void);
+u64 clock_tsc_khz(void);
+void delay_us(u32 us);
+
+/* Hypervisor (hypervisor.c) */
+bool hypervisor_is_weir(void);
+/* What CPUID says, or "" */
+const char *hypervisor_name(void);
+/* Only under Weir. The result of the hypercall. */
+s64 hypercall(u64 number, u64 a, u64 b, u64 c);
+/* Power off: by hypercall, or natively by ACPI's port of QEMU's q35; else halt. */
+void shutdown(u64 how, u64 status) __noreturn;
+
+/* Interrupts (trap.c, x2apic.c) */
+#define VECTOR_TIMER 0x30
+#define VECTOR_SPURIOUS 0xff
+
+struct trap_frame {
+	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+	u64 vector, error, rip, cs, rflags, rsp, ss;
+};
+
+typedef void (*interrupt_handler)(void *ctx);
+/* A free vector for a device's interrupt; the handler runs with interrupts off, the end of interrupt follows it. */
+u8 interrupt_allocate(interrupt_handler handler, void *ctx);
+u32 x2apic_id(void);
+void x2apic_end_of_interrupt(void);
+/* One timer interrupt after ns from now; 0: none. It only ends a halt. */
+void x2apic_timer(u64 ns);
+
+void trap_init(void);
+void x2apic_init(void);
+void boot_init(void);
+void memory_init(void);
+void clock_init(void);
+void hypervisor_init(void);
+void console_init(void);
