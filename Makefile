@@ -26,7 +26,9 @@ OBJS := $(C_SRCS:%.c=$(BUILD)/%.o) $(ASM_SRCS:%.asm=$(BUILD)/%.asm.o)
 # Guests that go into the ISO; userland/build.mk adds its own.
 GUESTS :=
 
-.PHONY: all unit iso clean help FORCE
+export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
+
+.PHONY: all clean deps help iso run unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; V=1: show the commands)
@@ -81,6 +83,21 @@ iso: $(BUILD)/weir-stripped.elf $(GUESTS) ## build/weir.iso, booted by GRUB (GRU
 	$(call say,ISO,$(ISO))
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
 	$(Q)tools/mkiso $(ISO) $(GRUB_CFG) $(BUILD)/boot/weir.elf $(GUESTS)
+
+run: deps ## build, then start it in QEMU; the network guest answers at http://localhost:8080/ (SMP=, MEM=, NIC=, QEMU_ARGS=)
+	$(Q)$(MAKE) --no-print-directory iso
+	@echo "  RUN     http://localhost:$(or $(PORT),8080)/ is the network guest; Ctrl-A X ends QEMU"
+	$(Q)tools/qemu $(ISO)
+
+deps: ## install with apt what is missing
+	$(Q)tools/deps
+
+# LWIP=DIR takes a source tree of yours.
+third_party/lwip/src/include/lwip/init.h:
+	$(Q)tools/fetch-lwip
+third_party/lwip/src/%.c: | third_party/lwip/src/include/lwip/init.h
+	@:
+$(if $(LWIP),$(shell tools/fetch-lwip >&2))
 
 # --- Unit tests: tests/unit/test_*.c, each with a line "sources:", and "libs:" where it needs some ---
 
