@@ -46,6 +46,11 @@ struct domain *domain_by_name(const char *name)
 	return NULL;
 }
 
+u32 domain_count(void)
+{
+	return read_once(&nr_domains);
+}
+
 static void wake(void *d)
 {
 	domain_wake(d);

@@ -52,6 +52,8 @@ struct domain {
 /* The domain with this id or name, or NULL. */
 struct domain *domain_by_id(u16 id);
 struct domain *domain_by_name(const char *name);
+/* Domains that exist, dying ones included. */
+u32 domain_count(void);
 /* -ENOSPC: MAX_DOMAINS, -EEXIST: the name is taken, -ENOMEM. */
 int __must_check domain_create(const char *name, struct domain **out);
 /* Let its first vCPU run. */

@@ -14,6 +14,7 @@
 #include <kernel/console.h>
 #include <kernel/cpuinit.h>
 #include <kernel/debugexit.h>
+#include <kernel/domain.h>
 #include <kernel/irq.h>
 #include <kernel/log.h>
 #include <kernel/options.h>
@@ -128,5 +129,7 @@ void boot_main(u32 magic, u32 info)
 	build_domains(&boot_info);
 	log_info("weir: ready");
 	debug_exit_when(DEBUG_EXIT_READY);
+	if (!domain_count())
+		debug_exit_when(DEBUG_EXIT_IDLE);
 	sched_enter();
 }
