@@ -1,0 +1,29 @@
+/* Finds a network device that there is a driver for. */
+#include <drivers/net/e1000e.h>
+#include <drivers/net/netdev.h>
+
+static const struct {
+	u16 vendor, id;
+	struct netdev *(*probe)(const struct pci_device *pci);
+} drivers[] = {
+	{ E1000E_VENDOR, E1000E_82574L, e1000e_probe },
+	{ E1000E_VENDOR, E1000E_82574LA, e1000e_probe },
+};
+
+static bool try_device(const struct pci_device *pci, void *ctx)
+{
+	struct netdev **found = ctx;
+
+	for (u32 i = 0; i < ARRAY_SIZE(drivers) && !*found; i++)
+		if (drivers[i].vendor == pci->vendor && drivers[i].id == pci->id)
+			*found = drivers[i].probe(pci);
+	return *found;
+}
+
+struct netdev *netdev_probe(void)
+{
+	struct netdev *dev = NULL;
+
+	pci_for_each(try_device, &dev);
+	return dev;
+}
