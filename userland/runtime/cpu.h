@@ -72,3 +72,8 @@ static inline void interrupts_on_and_halt(void) { __asm__ volatile("sti; hlt" ::
 
 static inline u32 mmio_read32(const volatile void *p) { return *(const volatile u32 *)p; }
 static inline void mmio_write32(volatile void *p, u32 value) { *(volatile u32 *)p = value; }
+
+/* What was written, or read, before is so for a device too before what follows. x86 keeps these orders by itself, so only
+ * the compiler has to be told. */
+static inline void write_barrier(void) { __asm__ volatile("" ::: "memory"); }
+static inline void read_barrier(void) { __asm__ volatile("" ::: "memory"); }
