@@ -91,8 +91,10 @@ void smp_init(const struct acpi_madt *madt, void (*main)(void))
 	u8 *page;
 
 	ap_main = main;
-	if (madt->nr_cpus <= 1 || options.max_cpus == 1)
+	if (madt->nr_cpus <= 1 || options.max_cpus == 1) {
+		log_info("cpu: 1 CPU online");
 		return;
+	}
 	mfn = alloc_frames_below(ORDER_4K, 0x100);
 	if (mfn == INVALID_MFN || paging_map_identity(mfn << PAGE_SHIFT)) {
 		log_warn("cpu: no page below 1 MiB to start the other CPUs with; they stay off");

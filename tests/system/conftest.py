@@ -1,0 +1,37 @@
+"""Fixtures of the system tests, and the summary that `make check` adds up."""
+import pathlib
+import re
+import shutil
+
+import pytest
+
+from weir import BUILD, Failure, Weir
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    # The log's tail tells more than where in the framework the test failed.
+    if call.excinfo and call.excinfo.errisinstance(Failure):
+        report = outcome.get_result()
+        frame = next((f for f in reversed(call.excinfo.traceback) if pathlib.Path(f.path).name.startswith("test_")), None)
+        where = f"{pathlib.Path(frame.path).name}:{frame.lineno + 1}: {frame.statement}\n" if frame else ""
+        report.longrepr = f"{where}{call.excinfo.value}"
+
+
+@pytest.fixture
+def boot(request):
+    """boot(modules, ...) starts a machine (see weir.Weir) that ends with the test. Logs: build/tests/system/TEST/."""
+    directory = BUILD / "tests/system" / re.sub(r"[^\w.-]+", "_", request.node.name)
+    shutil.rmtree(directory, ignore_errors=True)
+    machines = []
+
+    def start(modules=(), **options):
+        machine = Weir(directory / str(len(machines)) if machines else directory, modules, **options)
+        machines.append(machine)
+        return machine.__enter__()
+
+    yield start
+    for machine in machines:
+        if machine.process:
+            machine.__exit__()

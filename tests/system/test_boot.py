@@ -1,0 +1,67 @@
+"""Weir alone: it starts on all machines, says so, and panics readably."""
+import re
+
+import pytest
+
+from weir import PANIC, READY
+
+
+@pytest.mark.parametrize("smp", [1, 2])
+def test_all_cpus_start(boot, smp):
+    weir = boot(smp=smp)
+    weir.wait_ready()
+    weir.count(rf"cpu: {smp} CPUs? online", 1)
+
+
+@pytest.mark.parametrize("mem, mib", [("512M", 512), ("5G", 5120)])
+def test_memory_is_found(boot, mem, mib):
+    weir = boot(mem=mem)
+    weir.wait_ready()
+    found = int(weir.wait_for(r"memory: (\d+) MiB of RAM").group(1))
+    free = int(weir.wait_for(r"memory: (\d+) MiB free").group(1))
+    # The firmware keeps a little, Weir a little more.
+    assert mib - 4 <= found <= mib, f"{found} MiB of {mib} found"
+    assert found * 0.97 <= free < found, f"{free} MiB of {found} free"
+
+
+def test_exit_when_ready(boot):
+    weir = boot(cmdline="exit=ready")
+    assert weir.wait_exit() == READY
+    weir.count(r"weir: ready$", 1)
+
+
+def test_time_goes_on(boot):
+    weir = boot()
+    weir.wait_ready()
+    stamps = [float(m.group(1)) for m in (re.match(r"\[ *(\d+\.\d{6})\] ", line) for line in weir.find(r"^\[")) if m]
+    assert len(stamps) > 5 and stamps == sorted(stamps) and stamps[-1] > 0, stamps
+
+
+def test_unknown_word_is_named(boot):
+    weir = boot(cmdline="foo loglevel=loud")
+    weir.wait_ready()
+    weir.count(r'warning: command line: unknown word "foo" ignored', 1)
+    weir.count(r'warning: command line: .*loud', 1)
+
+
+@pytest.mark.parametrize("smp", [1, 2])
+def test_panic_is_readable(boot, smp):
+    weir = boot(cmdline="panic=test", smp=smp)
+    assert weir.wait_exit() == PANIC
+    weir.count(r"panic on CPU 0: asked for by panic=test", 1)
+    weir.count(r"from ffffffff8[0-9a-f]{7}  boot_main\+0x[0-9a-f]+$", 1)
+    weir.count(r"Weir has stopped", 1)
+    weir.count(r"weir: ready", 0)
+
+
+def test_log_to_nowhere(boot):
+    weir = boot(cmdline="console=none exit=ready")
+    assert weir.wait_exit() == READY
+    weir.count(r"weir: ready", 0)
+
+
+@pytest.mark.parametrize("flags", ["none", "intremap=off"])
+def test_boots_without_remapping(boot, flags):
+    weir = boot(iommu=flags)
+    weir.wait_ready()
+    weir.count(r"error: ", 0)

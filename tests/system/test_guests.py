@@ -1,0 +1,110 @@
+"""Guests and their module lines: what is right runs, what is wrong gives one line and leaves the rest alone."""
+import hashlib
+import re
+
+import pytest
+
+from weir import GUESTS, IDLE, READY, Nic
+
+HELLO = "/boot/hello.elf kernel name=hello mem=16M"
+NET = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
+
+
+def test_guest_runs_and_ends(boot):
+    weir = boot([HELLO + " -- a b=c"], cmdline="exit=idle")
+    assert weir.wait_exit() == IDLE
+    weir.count(r'hello\| hello: command line "a b=c"', 1)
+    weir.count(r"hello\| hello: no module", 1)
+    weir.count(r"hello\| hello: powering off", 1)
+    weir.count(r"the hypercall has come back", 0)
+
+
+def test_ramdisk_reaches_its_guest(boot, tmp_path):
+    content = hashlib.sha256(b"ramdisk").digest() * 200
+    (tmp_path / "disk").write_bytes(content)
+    weir = boot([HELLO, "/boot/disk ramdisk=hello -- its line"], files=[tmp_path / "disk"], cmdline="exit=idle")
+    assert weir.wait_exit() == IDLE
+    shown = " ".join(f"{b:02x}" for b in content[:16])
+    weir.count(rf'hello\| hello: module ".*its line", {len(content)} bytes: {shown}', 1)
+
+
+@pytest.mark.parametrize("smp", [1, 2])
+def test_many_guests_share_the_cpus(boot, smp):
+    names = [f"g{i}" for i in range(6)]
+    weir = boot([f"/boot/hello.elf kernel name={n} mem=8M -- I am {n}" for n in names], smp=smp, cmdline="exit=idle")
+    assert weir.wait_exit() == IDLE
+    for n in names:
+        weir.count(rf'{n}\| hello: command line "I am {n}"', 1)
+
+
+def test_two_domains_on_one_cpu_both_go_on(boot):
+    weir = boot([f"/boot/net.elf kernel name=n{i} mem=64M cpu=0" for i in range(2)], smp=1)
+    weir.wait_ready()
+    for i in range(2):
+        weir.wait_for(rf"n{i}\| ", 20)
+
+
+# The word that must be in the one line, by what is wrong. {} stands for the line's beginning, a kernel that is right.
+BAD = {
+    "unknown key": ("{} colour=blue", '"colour=blue": unknown word'),
+    "unknown kind": ("/boot/hello.elf kernle name=x mem=4M", '"kernle": unknown kind of module'),
+    "nothing": ("/boot/hello.elf", 'empty module line|nothing follows the file name'),
+    "no name": ("/boot/hello.elf kernel mem=4M", "the domain has no name"),
+    "no memory": ("/boot/hello.elf kernel name=x", "domain x has no memory"),
+    "bad name": ("/boot/hello.elf kernel name=a/b mem=4M", '"name=a/b": no usable name'),
+    "bad size": ("/boot/hello.elf kernel name=x mem=4MB", '"mem=4MB": no usable size'),
+    "too small": ("/boot/hello.elf kernel name=x mem=1M", '"mem=1M": no usable size'),
+    "no vcpu": ("{} vcpus=0", '"vcpus=0": no usable number'),
+    "bad priority": ("{} prio=256", '"prio=256": no usable priority'),
+    "bad CPU": ("{} cpu=64", '"cpu=64": no usable CPU'),
+    "CPU that is not there": ("{} cpu=7", "domain x: left out: cpu=7"),
+    "bad device": ("{} pci=3", '"pci=3": no PCI address'),
+    "device twice": ("{} pci=00:03.0,00:03.0", "names a device twice"),
+    "twice": ("{} mem=8M", '"mem=8M": given twice'),
+    "device that is not there": ("{} pci=00:1e.0", "domain x: pci=.*00:1e.0"),
+    "too much memory": ("/boot/hello.elf kernel name=x mem=100G", "domain x: mem=102400M cannot be had"),
+    "name taken": ("/boot/hello.elf kernel name=hello mem=4M", "another domain has this name"),
+    "kernel that does not fit": ("/boot/hello.elf kernel name=x mem=4M", "domain x: its kernel cannot be loaded: .*fit"),
+    "not a kernel": ("/boot/noise kernel name=x mem=4M", "domain x: its kernel cannot be loaded: not a kernel"),
+    "broken ELF": ("/boot/cut.elf kernel name=x mem=64M", "domain x: its kernel cannot be loaded: .*(cut off|beyond)"),
+    "ramdisk of nobody": ("/boot/noise ramdisk=nobody", "ramdisk=nobody: no domain of this name"),
+    "ramdisk with words": ("/boot/noise ramdisk=hello mem=4M", '"mem=4M": unknown word after ramdisk='),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_module_line(boot, tmp_path, what):
+    line, message = BAD[what]
+    (tmp_path / "noise").write_bytes(b"noise" * 1000)
+    (tmp_path / "cut.elf").write_bytes((GUESTS / "net.elf").read_bytes()[:12288])
+    weir = boot([HELLO, line.format("/boot/hello.elf kernel name=x mem=8M")], cmdline="exit=idle", nics=[Nic()],
+                files=[tmp_path / "noise", tmp_path / "cut.elf"])
+    assert weir.wait_exit() == IDLE
+    weir.count(r"error: ", 1)
+    weir.count(r"error: (module 1|domain x): ", 1)
+    weir.count(message, 1)
+    # The other domain runs.
+    weir.count(r"hello\| hello: powering off", 1)
+    weir.count(r"x\| ", 0)
+
+
+def test_device_given_twice(boot):
+    weir = boot([NET, NET.replace("net0", "net1")], nics=[Nic()], cmdline="exit=ready")
+    assert weir.wait_exit() == READY
+    weir.count(r"error: ", 1)
+    weir.count(r"error: domain net1: pci=.*00:03.0: it belongs to domain net0 already", 1)
+    weir.count(r"domain net0: .*starts", 1)
+
+
+@pytest.mark.parametrize("iommu, cmdline, reason", [
+    ("none", "", "this machine has no VT-d"),
+    ("intremap=off", "", "has no interrupt remapping"),
+    (None, "iommu=off", "switched off by iommu=off"),
+    (None, "iommu=nointremap", "switched off by iommu=nointremap"),
+], ids=["no VT-d", "no interrupt remapping", "iommu=off", "iommu=nointremap"])
+def test_no_device_without_remapping(boot, iommu, cmdline, reason):
+    weir = boot([NET, HELLO], nics=[Nic()], iommu=iommu, cmdline=cmdline + " exit=idle")
+    assert weir.wait_exit() == IDLE
+    weir.count(rf"error: domain net0: left out: .*{re.escape(reason)}.*pci=", 1)
+    weir.count(r"net0\| ", 0)
+    weir.count(r"hello\| hello: powering off", 1)

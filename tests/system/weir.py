@@ -1,0 +1,168 @@
+"""Weir under QEMU, seen from outside: an ISO with a menu of the test's own, QEMU by tools/qemu, the serial log."""
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = ROOT / os.environ.get("BUILD", "build")
+GUESTS = BUILD / "userland"
+
+# Status of QEMU after isa-debug-exit (kernel/debugexit.h).
+READY, PANIC, IDLE = 33, 35, 37
+
+# TCG on a busy machine is slow; but a boot that says nothing for so long hangs.
+SILENCE = 15
+TAIL = 60
+
+DEFECT = re.compile(r"panic on CPU|error: assertion|Weir has stopped")
+
+
+class Failure(AssertionError):
+    """What was waited for did not come; carries the end of the log."""
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Nic:
+    """A network device at 00:`slot`.0 on a network of its own, with ports of the host that lead to the guest's."""
+
+    def __init__(self, slot=3, model="e1000e", tcp=(80,), udp=()):
+        self.slot, self.model = slot, model
+        self.ports = {("tcp", p): free_port() for p in tcp}
+        self.ports.update({("udp", p): free_port(socket.SOCK_DGRAM) for p in udp})
+
+    def tcp(self, port=80):
+        return self.ports["tcp", port]
+
+    def udp(self, port):
+        return self.ports["udp", port]
+
+    def options(self):
+        net = f"net{self.slot}"
+        user = "".join(f",hostfwd={kind}:127.0.0.1:{host}-:{guest}" for (kind, guest), host in self.ports.items())
+        return ["-netdev", f"user,id={net}{user}",
+                "-device", f"{self.model},netdev={net},addr={self.slot:x},romfile=,mac=52:54:00:12:34:{self.slot:02x}"]
+
+
+class Weir:
+    """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests."""
+
+    def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=()):
+        self.lines, self.directory = [], pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.modules, self.cmdline, self.files = list(modules), cmdline, list(files)
+        self.environment = dict(os.environ, SMP=str(smp), MEM=mem, NIC="none", SERIAL="stdio", QEMU_ARGS="")
+        self.environment.pop("IOMMU", None)
+        if iommu is not None:
+            self.environment["IOMMU"] = iommu
+        self.options = [o for nic in nics for o in nic.options()] + list(qemu)
+        self.changed = threading.Condition()
+        self.process, self.ended, self.last_output = None, False, 0.0
+
+    def __enter__(self):
+        menu = self.directory / "grub.cfg"
+        menu.write_text("set timeout=0\nmenuentry Weir {\n"
+                        + f"\tmultiboot2 /boot/weir.elf {self.cmdline}\n"
+                        + "".join(f"\tmodule2 {m}\n" for m in self.modules) + "}\n")
+        iso = self.directory / "weir.iso"
+        made = subprocess.run([ROOT / "tools/mkiso", iso, menu, BUILD / "boot/weir.elf", *sorted(GUESTS.glob("*.elf")),
+                               *self.files], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise Failure(f"the ISO could not be made: {made.stderr}")
+        self.last_output = time.monotonic()
+        self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
+        self.process = subprocess.Popen([ROOT / "tools/qemu", iso, *self.options], env=self.environment,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdout.close()
+        self.stderr.close()
+        with contextlib.suppress(FileNotFoundError):
+            (self.directory / "weir.iso").unlink()
+
+    def _read(self):
+        with open(self.directory / "serial.log", "w", encoding="utf-8") as log:
+            for raw in self.process.stdout:
+                line = raw.decode(errors="replace").rstrip("\r\n")
+                log.write(line + "\n")
+                log.flush()
+                with self.changed:
+                    self.lines.append(line)
+                    self.last_output = time.monotonic()
+                    self.changed.notify_all()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def fail(self, what):
+        """Fails the test with `what` and the end of the log."""
+        self.stderr.seek(0)
+        said = self.stderr.read().strip()
+        tail = "\n".join(self.lines[-TAIL:]) or "(nothing)"
+        raise Failure(f"{what}\n--- serial log, its end ({self.directory}/serial.log) ---\n{tail}"
+                      + (f"\n--- QEMU said ---\n{said}" if said else ""))
+
+    def wait_for(self, pattern, timeout=30, panic_is_fine=False):
+        """The first line of the log, from its beginning, in which `pattern` is found, as a match object. Fails at once
+        when QEMU ends or Weir panics, and soon when the log stands still before Weir is ready."""
+        regex, seen, deadline, ready = re.compile(pattern), 0, time.monotonic() + timeout, False
+        with self.changed:
+            while True:
+                while seen < len(self.lines):
+                    line, seen = self.lines[seen], seen + 1
+                    ready = ready or line.endswith("weir: ready")
+                    match = regex.search(line)
+                    if match:
+                        return match
+                    if DEFECT.search(line) and not panic_is_fine:
+                        self.changed.wait(1)  # the backtrace
+                        self.fail(f"Weir panicked while the test waited for {pattern!r}")
+                now = time.monotonic()
+                if self.ended:
+                    self.fail(f"QEMU ended (status {self.process.wait()}) while the test waited for {pattern!r}")
+                if now >= deadline:
+                    self.fail(f"{pattern!r} did not come in {timeout} s")
+                if not ready and now - self.last_output > SILENCE:
+                    self.fail(f"the boot hangs: no output for {SILENCE} s; the test waited for {pattern!r}")
+                self.changed.wait(min(1, deadline - now))
+
+    def wait_ready(self, timeout=40):
+        return self.wait_for(r"weir: ready$", timeout)
+
+    def wait_exit(self, timeout=30):
+        """The status with which QEMU ends."""
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.fail(f"QEMU did not end in {timeout} s")
+        self.reader.join()
+        return status
+
+    def find(self, pattern):
+        """All lines so far in which `pattern` is found."""
+        with self.changed:
+            return [line for line in self.lines if re.search(pattern, line)]
+
+    def count(self, pattern, wanted):
+        """Fails unless exactly `wanted` lines so far have `pattern`."""
+        found = self.find(pattern)
+        if len(found) != wanted:
+            self.fail(f"{len(found)} lines have {pattern!r}, not {wanted}")
+        return found
