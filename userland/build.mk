@@ -1,4 +1,6 @@
-# Guests. Included by the Makefile.
+# Guests. Included by the Makefile. LWIP names lwIP 2.1.3's source; without it there is no net.elf (tools/fetch-lwip).
+
+LWIP ?= third_party/lwip
 
 GUEST_WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow
 GUEST_CFLAGS := -std=gnu11 -O2 -g $(GUEST_WARN) -I. -nostdinc -isystem userland/runtime/include \
@@ -12,17 +14,29 @@ GUEST := $(BUILD)/guest
 RUNTIME_SRCS := $(wildcard userland/runtime/*.c) kernel/printf.c
 RUNTIME_OBJS := $(GUEST)/userland/runtime/start.asm.o $(GUEST)/userland/runtime/vectors.asm.o $(RUNTIME_SRCS:%.c=$(GUEST)/%.o)
 NET_SRCS := $(wildcard userland/net/*.c userland/lwip/*.c drivers/net/*.c)
-NET_OBJS := $(RUNTIME_OBJS) $(NET_SRCS:%.c=$(GUEST)/%.o)
+LWIP_SRCS := $(wildcard $(addprefix $(LWIP)/src/,core/*.c core/ipv4/*.c core/ipv6/*.c netif/ethernet.c \
+	apps/lwiperf/lwiperf.c))
+LWIP_CFLAGS := -isystem $(LWIP)/src/include -Iuserland/lwip
+NET_OBJS := $(RUNTIME_OBJS) $(NET_SRCS:%.c=$(GUEST)/%.o) $(GUEST)/userland/net/page.asm.o \
+	$(LWIP_SRCS:$(LWIP)/%.c=$(GUEST)/lwip/%.o)
 HELLO_OBJS := $(GUEST)/hello/start.asm.o $(GUEST)/hello/hello.o
 
 $(BUILD)/guest-flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(GUEST_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(GUEST_CFLAGS)' >$@
+	@echo '$(CC) $(GUEST_CFLAGS) $(LWIP)' | cmp -s - $@ || echo '$(CC) $(GUEST_CFLAGS) $(LWIP)' >$@
 
 $(GUEST)/%.o: %.c $(BUILD)/guest-flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(GUEST_CFLAGS) $(LWIP_CFLAGS) -MD -MP -c $< -o $@
+
+# Not ours: its warnings are not ours either.
+$(GUEST)/lwip/%.o: $(LWIP)/%.c $(BUILD)/guest-flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(filter-out -W%,$(GUEST_CFLAGS)) $(LWIP_CFLAGS) -MD -MP -c $< -o $@
+
+$(GUEST)/userland/net/page.asm.o: userland/net/page.html
 
 $(GUEST)/%.asm.o: %.asm $(BUILD)/guest-flags
 	@mkdir -p $(@D)
@@ -32,7 +46,7 @@ $(GUEST)/%.asm.o: %.asm $(BUILD)/guest-flags
 $(GUEST)/hello/%.o: userland/hello/%.c $(BUILD)/guest-flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(HELLO_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(HELLO_CFLAGS) -MD -MP -c $< -o $@
 
 $(GUEST)/hello/%.asm.o: userland/hello/%.asm $(BUILD)/guest-flags
 	@mkdir -p $(@D)
@@ -50,15 +64,18 @@ $(BUILD)/userland/net.elf: $(NET_OBJS) userland/runtime/guest.ld
 	$(Q)$(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --gc-sections \
 		-T userland/runtime/guest.ld -o $@ $(NET_OBJS)
 
-GUESTS += $(BUILD)/userland/hello.elf $(BUILD)/userland/net.elf
+GUESTS += $(BUILD)/userland/hello.elf
+ifneq ($(LWIP_SRCS),)
+GUESTS += $(BUILD)/userland/net.elf
+endif
 
 -include $(NET_OBJS:.o=.d) $(HELLO_OBJS:.o=.d)
 
 # Port 8080 of this machine is the guest's port 80.
 RUN_NATIVE_PORT ?= 8080
-run-native: $(BUILD)/userland/net.elf ## the network guest alone on QEMU's machine (APPEND=: its command line)
+run-native: $(BUILD)/userland/net.elf ## the network guest alone on QEMU's machine (APPEND=: its command line; RUN_NATIVE_PORT=: for http, 8080)
 	qemu-system-x86_64 -M q35 -accel tcg -cpu EPYC-v4,+x2apic -m 256M -display none -serial stdio -no-reboot \
-		-kernel $< -append "$(APPEND)" -device e1000e,netdev=n0,addr=3 \
+		-kernel $< -append "$(APPEND)" -device e1000e,netdev=n0,addr=3,romfile= \
 		-netdev user,id=n0,hostfwd=tcp:127.0.0.1:$(RUN_NATIVE_PORT)-:80
 
 .PHONY: run-native

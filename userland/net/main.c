@@ -1,12 +1,21 @@
 /* The network guest: a web server, echo and a throughput server over lwIP; without a NIC, a heartbeat. Options on its
  * command line: ip= gw= mask= test=spin exit=SECONDS. */
+#include "../lwip/netif.h"
 #include "../runtime/cpu.h"
 #include "../runtime/runtime.h"
+#include "echo.h"
+#include "http.h"
+#include "release.h"
+#include "stats.h"
 
+#include <lwip/apps/lwiperf.h>
+#include <lwip/timeouts.h>
 #include <string.h>
 
 #define SECOND 1000000000UL
+#define POLL_BUDGET 64
 
+u64 idle_ns;
 static u64 exit_after; /* seconds; 0: never */
 
 static void exit_if_due(void)
@@ -15,6 +24,23 @@ static void exit_if_due(void)
 		print("net: %lu seconds are over, shutting down\n", exit_after);
 		shutdown(0, 0);
 	}
+}
+
+/* Halt until an interrupt, `until` at the latest; not at all if *pending is set. */
+static void halt(u64 until, const volatile bool *pending)
+{
+	u64 now = clock_ns();
+
+	if (until <= now)
+		return;
+	interrupts_off();
+	if (pending && *pending) {
+		interrupts_on();
+		return;
+	}
+	x2apic_timer(until - now);
+	interrupts_on_and_halt();
+	idle_ns += clock_ns() - now;
 }
 
 static void spin(void)
@@ -33,20 +59,55 @@ static void spin(void)
 
 static void heartbeat(void)
 {
-	u64 next = SECOND, second = 0;
+	u64 second = 0;
 
 	for (;;) {
-		u64 now = clock_ns();
-
-		if (now >= next) {
+		if (clock_ns() >= (second + 1) * SECOND) {
 			print("net: heartbeat %lu\n", ++second);
 			exit_if_due();
-			next += SECOND;
-			continue;
 		}
-		interrupts_off();
-		x2apic_timer(next - now);
-		interrupts_on_and_halt();
+		halt((second + 1) * SECOND, NULL);
+	}
+}
+
+static void perf_report(void *arg, enum lwiperf_report_type type, const ip_addr_t *local_address, u16_t local_port,
+			const ip_addr_t *remote, u16_t remote_port, u32_t bytes, u32_t ms, u32_t kbits)
+{
+	(void)arg;
+	(void)local_address;
+	(void)local_port;
+	print("net: lwiperf with %s port %u, end %d: %u bytes in %u ms, %u kbit/s\n", ipaddr_ntoa(remote), remote_port,
+	      type, bytes, ms, kbits);
+}
+
+static void address_ready(struct netif *netif)
+{
+	static bool running;
+
+	if (!running) {
+		http_start(netif->state);
+		echo_start();
+		lwiperf_start_tcp_server_default(perf_report, NULL);
+		running = true;
+	}
+	print("net: serving http on %s\n", ip4addr_ntoa(netif_ip4_addr(netif)));
+}
+
+static void serve(struct netdev *dev)
+{
+	for (;;) {
+		u64 until = clock_ns() + SECOND;
+		bool more = netdev_poll(dev, POLL_BUDGET) == POLL_BUDGET;
+		u32 ms;
+
+		sys_check_timeouts();
+		exit_if_due();
+		if (release_step(&until) || more)
+			continue;
+		ms = sys_timeouts_sleeptime();
+		if (ms != SYS_TIMEOUTS_SLEEPTIME_INFINITE)
+			until = MIN(until, clock_ns() + ms * 1000000UL);
+		halt(until, &dev->pending);
 	}
 }
 
@@ -54,9 +115,20 @@ void program_main(void)
 {
 	const char *test = option("test");
 	bool spinning = test && !strcmp(test, "spin");
+	struct netdev *dev;
 
+	print("net: Weir's network guest\n");
 	exit_after = option_number("exit", 0);
 	if (spinning)
 		spin();
-	heartbeat();
+	dev = netdev_probe();
+	if (!dev) {
+		print("net: no network device with a driver; a heartbeat is all there is\n");
+		heartbeat();
+	}
+	print("net: %s, %s, MAC %02x:%02x:%02x:%02x:%02x:%02x\n", dev->name, dev->interrupt_kind, dev->mac[0], dev->mac[1],
+	      dev->mac[2], dev->mac[3], dev->mac[4], dev->mac[5]);
+	if (!netif_open(dev, address_ready))
+		heartbeat();
+	serve(dev);
 }

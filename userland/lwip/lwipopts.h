@@ -1,0 +1,61 @@
+/* lwIP's options: one thread without an operating system, IPv4 and IPv6, sized for tens of connections at full speed. */
+#pragma once
+
+#define NO_SYS 1
+#define SYS_LIGHTWEIGHT_PROT 0
+#define LWIP_NETCONN 0
+#define LWIP_SOCKET 0
+
+#define MEM_ALIGNMENT 16
+#define MEM_SIZE (6 << 20)
+#define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 4)
+#define MEMP_NUM_TCP_PCB 128
+#define MEMP_NUM_TCP_PCB_LISTEN 8
+#define MEMP_NUM_TCP_SEG 4096
+#define MEMP_NUM_UDP_PCB 8
+#define MEMP_NUM_PBUF 2048
+#define MEMP_NUM_REASSDATA 8
+#define MEMP_NUM_FRAG_PBUF 64
+#define PBUF_POOL_SIZE 512
+
+#define LWIP_IPV4 1
+#define LWIP_IPV6 1
+#define LWIP_ARP 1
+#define LWIP_ETHERNET 1
+#define LWIP_ICMP 1
+#define LWIP_DHCP 1
+#define LWIP_DHCP_DOES_ACD_CHECK 0
+#define DHCP_DOES_ARP_CHECK 0
+#define LWIP_IPV6_AUTOCONFIG 1
+#define LWIP_IPV6_DHCP6 0
+#define IPV6_FRAG_COPYHEADER 1 /* pointers do not fit into a fragment header */
+#define IP_REASS_MAX_PBUFS 48
+#define LWIP_NETIF_STATUS_CALLBACK 1
+#define LWIP_NETIF_LINK_CALLBACK 1
+#define LWIP_SINGLE_NETIF 1
+#define LWIP_SUPPORT_CUSTOM_PBUF 1
+#define LWIP_NETIF_TX_SINGLE_PBUF 0
+
+#define LWIP_TCP 1
+#define LWIP_UDP 1
+#define TCP_MSS 1460
+#define LWIP_WND_SCALE 1
+#define TCP_RCV_SCALE 3
+#define TCP_WND (256 * 1024)
+#define TCP_SND_BUF (192 * 1024)
+#define TCP_SND_QUEUELEN 512
+#define TCP_SNDLOWAT 0x8000
+#define TCP_SNDQUEUELOWAT 300
+#define TCP_OVERSIZE TCP_MSS
+#define TCP_QUEUE_OOSEQ 1
+#define TCP_OOSEQ_MAX_PBUFS 128
+#define LWIP_TCP_SACK_OUT 1
+#define TCP_LISTEN_BACKLOG 1
+
+/* Who checks and computes TCP's checksum is told per frame: see netif.c */
+#define LWIP_CHECKSUM_CTRL_PER_NETIF 1
+#define LWIP_CHKSUM_ALGORITHM 3
+
+#define LWIP_STATS 1
+#define LWIP_STATS_DISPLAY 0
+#define LWIP_STATS_LARGE 1

@@ -1,0 +1,6 @@
+; The page, as it is, in memory.
+global page_html, page_html_end
+section .rodata
+page_html:
+	incbin "userland/net/page.html"
+page_html_end:
