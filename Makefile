@@ -28,7 +28,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all clean deps help iso run unit FORCE
+.PHONY: all check clean deps format help iso lint run system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; V=1: show the commands)
@@ -118,6 +118,19 @@ $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t))))
 
 unit: $(UNIT_BINS) ## unit tests on the host
 	$(Q)for t in $(UNIT_BINS); do echo "== $$t"; $$t || exit 1; done
+
+system: $(BUILD)/weir-stripped.elf $(GUESTS) ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
+	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
+	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') tests/system
+
+check: ## all that proves Weir: gcc, clang, lint, unit and system tests; ends in the sum
+	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check
+
+lint: ## layout, headers that stand alone, cppcheck
+	$(Q)CC='$(CC)' tools/lint
+
+format: ## bring the sources into the layout of .clang-format
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean: ## remove what was built
 	rm -rf $(BUILD) compile_commands.json
