@@ -117,7 +117,7 @@ $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t))))
 -include $(UNIT_BINS:%=%.d)
 
 unit: $(UNIT_BINS) ## unit tests on the host
-	$(Q)for t in $(UNIT_BINS); do echo "== $$t"; $$t || exit 1; done
+	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
 
 system: $(BUILD)/weir-stripped.elf $(GUESTS) ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
