@@ -33,7 +33,19 @@ export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; V=1: show the commands)
 
+# lwIP's sources must be there before the list of its files can be made: make builds this file first, and starts again.
+# LWIP=DIR takes a source tree of yours.
+ifneq ($(filter all iso run-native $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
+$(if $(LWIP),$(shell tools/fetch-lwip >&2))
+include third_party/fetched.mk
+endif
+third_party/fetched.mk: tools/fetch-lwip
+	$(Q)tools/fetch-lwip
+	@touch $@
+
 include $(wildcard userland/build.mk)
+
+%.d: ;
 
 all: $(GUESTS)
 
@@ -92,12 +104,6 @@ run: deps ## build, then start it in QEMU; the network guest answers at http://l
 deps: ## install with apt what is missing
 	$(Q)tools/deps
 
-# LWIP=DIR takes a source tree of yours.
-third_party/lwip/src/include/lwip/init.h:
-	$(Q)tools/fetch-lwip
-third_party/lwip/src/%.c: | third_party/lwip/src/include/lwip/init.h
-	@:
-$(if $(LWIP),$(shell tools/fetch-lwip >&2))
 
 # --- Unit tests: tests/unit/test_*.c, each with a line "sources:", and "libs:" where it needs some ---
 

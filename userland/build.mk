@@ -1,6 +1,4 @@
-# Guests. Included by the Makefile. LWIP names lwIP 2.1.3's source; without it there is no net.elf (tools/fetch-lwip).
-
-LWIP ?= third_party/lwip
+# Guests. Included by the Makefile, which has put lwIP's sources into third_party/lwip.
 
 GUEST_WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow
 GUEST_CFLAGS := -std=gnu11 -O2 -g $(GUEST_WARN) -I. -nostdinc -isystem userland/runtime/include \
@@ -14,16 +12,16 @@ GUEST := $(BUILD)/guest
 RUNTIME_SRCS := $(wildcard userland/runtime/*.c) kernel/printf.c
 RUNTIME_OBJS := $(GUEST)/userland/runtime/start.asm.o $(GUEST)/userland/runtime/vectors.asm.o $(RUNTIME_SRCS:%.c=$(GUEST)/%.o)
 NET_SRCS := $(wildcard userland/net/*.c userland/lwip/*.c drivers/net/*.c)
-LWIP_SRCS := $(wildcard $(addprefix $(LWIP)/src/,core/*.c core/ipv4/*.c core/ipv6/*.c netif/ethernet.c \
+LWIP_SRCS := $(wildcard $(addprefix third_party/lwip/src/,core/*.c core/ipv4/*.c core/ipv6/*.c netif/ethernet.c \
 	apps/lwiperf/lwiperf.c))
-LWIP_CFLAGS := -isystem $(LWIP)/src/include -Iuserland/lwip
+LWIP_CFLAGS := -isystem third_party/lwip/src/include -Iuserland/lwip
 NET_OBJS := $(RUNTIME_OBJS) $(NET_SRCS:%.c=$(GUEST)/%.o) $(GUEST)/userland/net/page.asm.o \
-	$(LWIP_SRCS:$(LWIP)/%.c=$(GUEST)/lwip/%.o)
+	$(LWIP_SRCS:third_party/lwip/%.c=$(GUEST)/lwip/%.o)
 HELLO_OBJS := $(GUEST)/hello/start.asm.o $(GUEST)/hello/hello.o
 
 $(BUILD)/guest-flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(GUEST_CFLAGS) $(LWIP)' | cmp -s - $@ || echo '$(CC) $(GUEST_CFLAGS) $(LWIP)' >$@
+	@echo '$(CC) $(GUEST_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(GUEST_CFLAGS)' >$@
 
 $(GUEST)/%.o: %.c $(BUILD)/guest-flags
 	@mkdir -p $(@D)
@@ -31,7 +29,7 @@ $(GUEST)/%.o: %.c $(BUILD)/guest-flags
 	$(Q)$(CC) $(GUEST_CFLAGS) $(LWIP_CFLAGS) -MD -MP -c $< -o $@
 
 # Not ours: its warnings are not ours either.
-$(GUEST)/lwip/%.o: $(LWIP)/%.c $(BUILD)/guest-flags
+$(GUEST)/lwip/%.o: third_party/lwip/%.c $(BUILD)/guest-flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(filter-out -W%,$(GUEST_CFLAGS)) $(LWIP_CFLAGS) -MD -MP -c $< -o $@
@@ -64,10 +62,7 @@ $(BUILD)/userland/net.elf: $(NET_OBJS) userland/runtime/guest.ld
 	$(Q)$(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --gc-sections \
 		-T userland/runtime/guest.ld -o $@ $(NET_OBJS)
 
-GUESTS += $(BUILD)/userland/hello.elf
-ifneq ($(LWIP_SRCS),)
-GUESTS += $(BUILD)/userland/net.elf
-endif
+GUESTS += $(BUILD)/userland/hello.elf $(BUILD)/userland/net.elf
 
 -include $(NET_OBJS:.o=.d) $(HELLO_OBJS:.o=.d)
 
