@@ -7,7 +7,7 @@
 struct release_result {
 	u64 released_pages, populated_pages;
 	u64 nonzero_pages; /* pages that were not all zero after they came back */
-	u64 pages_held_max; /* the highest that was seen while this job ran */
+	u64 pages_held_max; /* of this domain since its start, at the job's end */
 	u64 release_ns, populate_ns, total_ns; /* in hypercalls, in hypercalls, from the job's start to its end */
 	u64 release_calls, populate_calls;
 	s64 error; /* of the hypercall that failed, else 0 */
