@@ -12,9 +12,11 @@
 #define REG_CLASS 0x08
 #define REG_HEADER 0x0e
 #define REG_BAR 0x10
+#define REG_BUSES 0x18 /* primary, secondary */
 #define REG_CAPABILITIES 0x34
 #define STATUS_CAPABILITIES BIT(4)
 #define HEADER_MANY BIT(7)
+#define CLASS_PCI_BRIDGE 0x0604
 
 #define MSI_CONTROL 2
 #define MSI_CONTROL_ENABLE BIT(0)
@@ -68,28 +70,35 @@ static bool probe(struct pci_device *d)
 	return d->vendor != 0xffff;
 }
 
-bool pci_for_each(bool (*fn)(const struct pci_device *d, void *ctx), void *ctx)
+/* True if fn has had enough. Buses behind a bridge have higher numbers than its own, so this comes to an end. */
+static bool scan_bus(u8 bus, bool (*fn)(const struct pci_device *d, void *ctx), void *ctx)
 {
-	for (unsigned int bus = 0; bus < 256; bus++) {
-		for (unsigned int device = 0; device < 32; device++) {
-			bool many = true;
+	for (u8 device = 0; device < 32; device++) {
+		u8 functions = 1;
 
-			for (unsigned int function = 0; function < (many ? 8 : 1); function++) {
-				struct pci_device d = { (u8)bus, (u8)device, (u8)function, 0, 0, 0 };
+		for (u8 function = 0; function < functions; function++) {
+			struct pci_device d = { bus, device, function, 0, 0, 0 };
+			u8 behind;
 
-				if (!probe(&d)) {
-					if (!function)
-						break;
-					continue;
-				}
-				if (!function)
-					many = pci_read16(&d, REG_HEADER) & HEADER_MANY;
-				if (fn(&d, ctx))
-					return true;
-			}
+			if (!probe(&d))
+				continue;
+			if (!function && (pci_read16(&d, REG_HEADER) & HEADER_MANY))
+				functions = 8;
+			if (fn(&d, ctx))
+				return true;
+			if (d.class >> 8 != CLASS_PCI_BRIDGE)
+				continue;
+			behind = (u8)(pci_read16(&d, REG_BUSES) >> 8);
+			if (behind > bus && scan_bus(behind, fn, ctx))
+				return true;
 		}
 	}
 	return false;
+}
+
+bool pci_for_each(bool (*fn)(const struct pci_device *d, void *ctx), void *ctx)
+{
+	return scan_bus(0, fn, ctx);
 }
 
 u8 pci_find_capability(const struct pci_device *d, u8 id)
