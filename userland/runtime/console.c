@@ -10,11 +10,16 @@
 #define UART_DLM 1
 #define UART_THR 0
 #define UART_IER 1
-#define UART_FCR 2
+#define UART_FCR 2 /* IIR when read */
 #define UART_LCR 3
 #define UART_MCR 4
 #define UART_LSR 5
 #define LSR_THRE BIT(5)
+#define IIR_FIFO 0xc0
+#define FIFO_BYTES 16
+
+/* Bytes that the transmitter takes each time it is empty; each look at LSR saved is an exit saved in a domain. */
+static u32 burst, room;
 
 void console_init(void)
 {
@@ -25,13 +30,17 @@ void console_init(void)
 	outb(COM1 + UART_LCR, 0x03); /* 8n1 */
 	outb(COM1 + UART_FCR, 0x07);
 	outb(COM1 + UART_MCR, 0x03);
+	burst = (inb(COM1 + UART_FCR) & IIR_FIFO) == IIR_FIFO ? FIFO_BYTES : 1;
 }
 
 static void put(char c)
 {
 	/* bounded, so that a machine without the port does not hang */
-	for (unsigned int i = 0; i < 100000 && !(inb(COM1 + UART_LSR) & LSR_THRE); i++)
+	for (unsigned int i = 0; !room && i < 100000 && !(inb(COM1 + UART_LSR) & LSR_THRE); i++)
 		cpu_pause();
+	if (!room)
+		room = burst;
+	room--;
 	outb(COM1 + UART_THR, (u8)c);
 }
 
