@@ -97,9 +97,10 @@ static void any_interrupt(void *arg)
 static int interrupts_init(struct e1000e *e, const struct pci_device *pci)
 {
 	volatile u32 *table;
+	const char *wanted = option("interrupts");
 	u32 vectors = pci_msix_table(pci, &table);
 
-	if (vectors > VECTOR_OTHER) {
+	if (vectors > VECTOR_OTHER && !(wanted && !strcmp(wanted, "msi"))) {
 		pci_msix_set(table, VECTOR_QUEUES, interrupt_allocate(queues_interrupt, e));
 		pci_msix_set(table, VECTOR_OTHER, interrupt_allocate(other_interrupt, e));
 		pci_msix_enable(pci);

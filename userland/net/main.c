@@ -1,5 +1,5 @@
 /* The network guest: a web server, echo and a throughput server over lwIP; without a NIC, a heartbeat. Options on its
- * command line: ip= gw= mask= test=spin exit=SECONDS. */
+ * command line: ip= gw= mask= interrupts=msi test=spin exit=SECONDS. */
 #include "../lwip/netif.h"
 #include "../runtime/cpu.h"
 #include "../runtime/runtime.h"
