@@ -32,7 +32,7 @@ $(GUEST)/%.o: %.c $(BUILD)/guest-flags
 $(GUEST)/lwip/%.o: third_party/lwip/%.c $(BUILD)/guest-flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(filter-out -W%,$(GUEST_CFLAGS)) $(LWIP_CFLAGS) -MD -MP -c $< -o $@
+	$(Q)$(CC) $(filter-out -W%,$(GUEST_CFLAGS)) -w $(LWIP_CFLAGS) -MD -MP -c $< -o $@
 
 $(GUEST)/userland/net/page.asm.o: userland/net/page.html
 
