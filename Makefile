@@ -28,14 +28,14 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all check clean deps format help iso lint run system unit FORCE
+.PHONY: all bench check clean deps format help iso lint run system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; V=1: show the commands)
 
 # lwIP's sources must be there before the list of its files can be made: make builds this file first, and starts again.
 # LWIP=DIR takes a source tree of yours.
-ifneq ($(filter all iso run-native $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter all iso run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
 $(if $(LWIP),$(shell tools/fetch-lwip >&2))
 include third_party/fetched.mk
 endif
@@ -104,6 +104,10 @@ run: deps ## build, then start it in QEMU; the network guest answers at http://l
 deps: ## install with apt what is missing
 	$(Q)tools/deps
 
+
+bench: deps ## the network guest natively and in Weir: throughput, requests, exits (ROUNDS=, MB=)
+	$(Q)$(MAKE) --no-print-directory iso
+	$(Q)$(PYTHON) bench/network.py
 
 # --- Unit tests: tests/unit/test_*.c, each with a line "sources:", and "libs:" where it needs some ---
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from weir import BUILD, Failure, Weir
+from weir import BUILD, TAIL, Failure, Weir
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -17,6 +17,9 @@ def pytest_runtest_makereport(item, call):
         frame = next((f for f in reversed(call.excinfo.traceback) if pathlib.Path(f.path).name.startswith("test_")), None)
         where = f"{pathlib.Path(frame.path).name}:{frame.lineno + 1}: {frame.statement}\n" if frame else ""
         report.longrepr = f"{where}{call.excinfo.value}"
+    elif call.excinfo and hasattr(item, "funcargs") and "boot" in item.funcargs:
+        for machine in item.funcargs["boot"].machines:
+            outcome.get_result().sections.append((f"{machine.directory}/serial.log, its end", "\n".join(machine.lines[-TAIL:])))
 
 
 @pytest.fixture
@@ -31,6 +34,7 @@ def boot(request):
         machines.append(machine)
         return machine.__enter__()
 
+    start.machines = machines
     yield start
     for machine in machines:
         if machine.process:
