@@ -43,7 +43,7 @@ third_party/fetched.mk: tools/fetch-lwip
 	$(Q)tools/fetch-lwip
 	@touch $@
 
-include $(wildcard userland/build.mk)
+include $(wildcard userland/build.mk tests/guests/build.mk)
 
 %.d: ;
 
@@ -129,7 +129,7 @@ $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t))))
 unit: $(UNIT_BINS) ## unit tests on the host
 	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
 
-system: $(BUILD)/weir-stripped.elf $(GUESTS) ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
+system: $(BUILD)/weir-stripped.elf $(GUESTS) $(TEST_GUESTS) ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') tests/system
 

@@ -107,6 +107,28 @@ void exit_wrmsr(struct vcpu *v)
 	skip_instruction(v, 2);
 }
 
+void exit_write_cr8(struct vcpu *v)
+{
+	bool long_mode = long_code(v);
+	u8 bytes[15], rex = 0;
+	unsigned int nr = guest_fetch(v, bytes), at = 0;
+	u64 value;
+
+	v->exits[WEIR_EXIT_OTHER]++;
+	for (; at < nr && is_prefix(bytes[at], long_mode); at++)
+		rex = long_mode && (bytes[at] & 0xf0) == 0x40 ? bytes[at] : 0;
+	/* Something else stands there now: another vCPU has changed the code. Executing it again tells. */
+	if (at + 3 > nr || bytes[at] != 0x0f || bytes[at + 1] != 0x22)
+		return;
+	value = v->reg[(bytes[at + 2] & 7) | (rex & 1 ? 8 : 0)];
+	if (value > 0xf) {
+		inject_gp(v);
+		return;
+	}
+	vlapic_set_cr8(v, (u8)value);
+	skip_instruction(v, 3);
+}
+
 void exit_xsetbv(struct vcpu *v)
 {
 	u64 value = v->reg[RDX] << 32 | (u32)v->reg[RAX];

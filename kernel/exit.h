@@ -7,6 +7,8 @@
 void exit_cpuid(struct vcpu *v);
 void exit_rdmsr(struct vcpu *v);
 void exit_wrmsr(struct vcpu *v);
+/* MOV to CR8, whose source register is taken from the instruction. */
+void exit_write_cr8(struct vcpu *v);
 void exit_xsetbv(struct vcpu *v);
 void exit_hlt(struct vcpu *v);
 void exit_hypercall(struct vcpu *v);

@@ -155,6 +155,25 @@ int vlapic_pending(struct vcpu *v)
 	return ((u32)vector & 0xf0) > (ppr(&v->lapic) & 0xf0) ? vector : -1;
 }
 
+u8 vlapic_cr8(const struct vcpu *v)
+{
+	return (u8)(v->lapic.tpr >> 4);
+}
+
+void vlapic_set_cr8(struct vcpu *v, u8 cr8)
+{
+	if (cr8 != vlapic_cr8(v))
+		v->lapic.tpr = (u32)cr8 << 4;
+}
+
+bool vlapic_held_by_tpr(const struct vcpu *v)
+{
+	int vector = highest(v->lapic.irr), in_service = highest(v->lapic.isr);
+
+	return vector >= 0 && enabled(&v->lapic) && (vector & 0xf0) > (in_service < 0 ? 0 : in_service & 0xf0) &&
+	       (u32)(vector & 0xf0) <= (v->lapic.tpr & 0xf0);
+}
+
 void vlapic_accept(struct vcpu *v, u8 vector)
 {
 	clear_bit(v->lapic.irr, vector);

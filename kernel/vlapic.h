@@ -33,6 +33,11 @@ void vlapic_deliver(struct vcpu *v, u8 vector);
 int vlapic_pending(struct vcpu *v);
 /* The vCPU takes it: IRR -> ISR. */
 void vlapic_accept(struct vcpu *v, u8 vector);
+/* CR8, which is the upper half of the task priority (SDM vol. 3, 11.8.6). Its own CPU. */
+u8 vlapic_cr8(const struct vcpu *v);
+void vlapic_set_cr8(struct vcpu *v, u8 cr8);
+/* True: a vector waits for nothing but a lower task priority. */
+bool vlapic_held_by_tpr(const struct vcpu *v);
 /* MSR 0x1b and 0x800 .. 0x83f, 0x6e0. -EINVAL: #GP. */
 int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value);
 int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value);

@@ -66,6 +66,9 @@ void svm_handle_exit(struct vcpu *v)
 	case VMEXIT_CPUID:
 		exit_cpuid(v);
 		return;
+	case VMEXIT_CR8_WRITE:
+		exit_write_cr8(v);
+		return;
 	case VMEXIT_MSR:
 		if (c->exitinfo1)
 			exit_wrmsr(v);

@@ -28,9 +28,11 @@
 #define CR0_PE BIT(0)
 #define CR0_ET BIT(4)
 #define RFLAGS_RESERVED BIT(1)
+#define RFLAGS_TF BIT(8)
 #define RFLAGS_IF BIT(9)
 #define PAT_RESET 0x0007040600070406UL
 #define DR6_RESET 0xffff0ff0UL
+#define DR6_BS BIT(14)
 #define DR7_RESET 0x400UL
 
 /* What a CPU has of its own. */
@@ -283,6 +285,9 @@ static void svm_run(struct vcpu *v)
 	}
 	assign_asid(s);
 	inject(v);
+	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2): no exit, unless a lower one would let an interrupt in. */
+	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
+	c->cr_write = vlapic_held_by_tpr(v) ? CR_WRITE_CR8 : 0;
 	c->rax = v->reg[RAX];
 	c->rsp = v->reg[RSP];
 	c->rip = v->rip;
@@ -296,6 +301,7 @@ static void svm_run(struct vcpu *v)
 	v->rip = c->rip;
 	v->rflags = c->rflags;
 	v->next_rip = has_nrips ? c->nrip : 0;
+	vlapic_set_cr8(v, c->vintr & 0xf);
 	keep_interrupted_event(s);
 	exit_ring_record(v->domain->id, (u16)v->id, (u32)c->exitcode, v->rip, c->exitinfo1, c->exitinfo2);
 	svm_handle_exit(v);
@@ -325,12 +331,6 @@ static u64 svm_segment_base(const struct vcpu *v, enum guest_segment seg)
 	return s[seg]->base;
 }
 
-static void svm_set_rip(struct vcpu *v, u64 rip)
-{
-	v->rip = rip;
-	((struct svm_vcpu *)v->arch)->vmcb->interrupt_shadow = 0;
-}
-
 static void svm_inject(struct vcpu *v, u8 vector, s64 error)
 {
 	struct svm_vcpu *s = v->arch;
@@ -338,6 +338,19 @@ static void svm_inject(struct vcpu *v, u8 vector, s64 error)
 	s->event = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_EXCEPTION) | vector;
 	if (error >= 0)
 		s->event |= EVENT_ERROR_VALID | FIELD_PREP(EVENT_ERROR_CODE, (u64)error);
+}
+
+static void svm_set_rip(struct vcpu *v, u64 rip)
+{
+	struct vmcb *c = ((struct svm_vcpu *)v->arch)->vmcb;
+
+	v->rip = rip;
+	c->interrupt_shadow = 0;
+	/* An instruction that was carried out here is single-stepped like any other. */
+	if (v->rflags & RFLAGS_TF) {
+		c->dr6 |= DR6_BS;
+		svm_inject(v, 1, -1);
+	}
 }
 
 static void svm_set_cr2(struct vcpu *v, u64 cr2)

@@ -42,7 +42,11 @@ enum vmcb_intercept_2 {
 #define TLB_CONTROL_NOTHING 0
 #define TLB_CONTROL_FLUSH_ALL 1
 
+/* Offset 002h: one bit a register. */
+#define CR_WRITE_CR8 BIT(8)
+
 /* Offset 060h. */
+#define VINTR_V_TPR MASK(7, 0)
 #define VINTR_V_IRQ BIT(8)
 #define VINTR_PRIO_MAX (0xfUL << 16)
 #define VINTR_IGN_TPR BIT(20)
@@ -64,6 +68,7 @@ enum vmcb_intercept_2 {
 
 /* Appendix C: exit codes. */
 enum vmexit {
+	VMEXIT_CR8_WRITE = 0x18,
 	VMEXIT_EXCP_BASE = 0x40,
 	VMEXIT_EXCP_DB = 0x41,
 	VMEXIT_EXCP_AC = 0x51,

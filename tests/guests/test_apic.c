@@ -1,0 +1,257 @@
+#include <tests/guests/guest.h>
+
+#define V1 0x51
+#define V2 0x62
+#define TIMER 0x73
+#define PERIODIC (1u << 17)
+#define DEADLINE (2u << 17)
+#define MASKED (1u << 16)
+
+static u64 cr8(void)
+{
+	u64 v;
+
+	__asm__ volatile("mov %%cr8, %0" : "=r"(v));
+	return v;
+}
+
+static void set_cr8(u64 v)
+{
+	__asm__ volatile("mov %0, %%cr8" ::"r"(v) : "memory");
+}
+
+static void self_ipi(u8 vector)
+{
+	wrmsr(X2APIC(APIC_SELF_IPI), vector);
+}
+
+static void irqs_on(void)
+{
+	__asm__ volatile("sti; nop; nop" ::: "memory");
+}
+
+static void irqs_off(void)
+{
+	__asm__ volatile("cli" ::: "memory");
+}
+
+static void wait_hlt(u8 vector, u32 nr)
+{
+	while (taken[vector] < nr) {
+		__asm__ volatile("sti; hlt; cli" ::: "memory");
+	}
+}
+
+static void test_delivery(void)
+{
+	u64 value;
+
+	taken[V1] = 0;
+	self_ipi(V1);
+	CHECK_EQ("apic: held while IF = 0", taken[V1], 0);
+	CHECK("apic: IRR shows it", rdmsr(X2APIC(APIC_IRR + V1 / 32)) & 1u << V1 % 32);
+	irqs_on();
+	CHECK_EQ("apic: self-IPI", taken[V1], 1);
+	self_ipi(V1);
+	irqs_off();
+	CHECK_EQ("apic: self-IPI while IF = 1", taken[V1], 2);
+	CHECK_EQ("apic: nothing in service after EOI", rdmsr(X2APIC(APIC_ISR + V1 / 32)), 0);
+
+	/* The higher vector first. */
+	self_ipi(V1);
+	self_ipi(V2);
+	order_at = 0;
+	irqs_on();
+	irqs_off();
+	CHECK("apic: higher priority first", order_at == 2 && order[0] == V2 && order[1] == V1);
+
+	/* One in service keeps its own class and those below away. */
+	keep_in_service = V1;
+	self_ipi(V1);
+	irqs_on();
+	CHECK("apic: ISR shows it", rdmsr(X2APIC(APIC_ISR + V1 / 32)) & 1u << V1 % 32);
+	CHECK_EQ("apic: PPR is its class", rdmsr(X2APIC(APIC_PPR)), V1 & 0xf0);
+	taken[V1 - 1] = taken[V2] = 0;
+	self_ipi(V1 - 1);
+	self_ipi(V2);
+	irqs_off();
+	CHECK_EQ("apic: a lower one waits for EOI", taken[V1 - 1], 0);
+	CHECK_EQ("apic: a higher one does not", taken[V2], 1);
+	keep_in_service = 0;
+	wrmsr(X2APIC(APIC_EOI), 0);
+	irqs_on();
+	irqs_off();
+	CHECK_EQ("apic: after EOI it comes", taken[V1 - 1], 1);
+
+	CHECK_EQ("apic: EOI of anything but 0 is #GP", try_wrmsr(X2APIC(APIC_EOI), 1), 13);
+	CHECK_EQ("apic: reading EOI is #GP", try_rdmsr(X2APIC(APIC_EOI), &value), 13);
+	CHECK_EQ("apic: writing ISR is #GP", try_wrmsr(X2APIC(APIC_ISR), 0), 13);
+	CHECK_EQ("apic: a register that is not there is #GP", try_rdmsr(X2APIC(0x0e), &value), 13);
+}
+
+static void test_priority(void)
+{
+	taken[V1] = 0;
+	wrmsr(X2APIC(APIC_TPR), 0x60);
+	CHECK_EQ("apic: CR8 shows TPR", cr8(), 6);
+	self_ipi(V1);
+	irqs_on();
+	CHECK_EQ("apic: held by TPR", taken[V1], 0);
+	wrmsr(X2APIC(APIC_TPR), 0);
+	CHECK_EQ("apic: let go by TPR", taken[V1], 1);
+
+	set_cr8(6);
+	CHECK_EQ("apic: TPR shows CR8", rdmsr(X2APIC(APIC_TPR)), 0x60);
+	self_ipi(V1);
+	CHECK_EQ("apic: held by CR8", taken[V1], 1);
+	set_cr8(5);
+	CHECK_EQ("apic: held by CR8 of its own class", taken[V1], 1);
+	set_cr8(4);
+	__asm__ volatile("nop");
+	CHECK_EQ("apic: let go by CR8", taken[V1], 2);
+	set_cr8(0);
+
+	/* One held by TPR must not keep a higher one away. */
+	set_cr8(5);
+	self_ipi(V1);
+	taken[V2] = 0;
+	self_ipi(V2);
+	CHECK_EQ("apic: CR8 lets a higher one pass", taken[V2], 1);
+	set_cr8(0);
+	irqs_off();
+}
+
+static void test_timer(void)
+{
+	u64 start, elapsed, first, second, ticks = 1000000;
+
+	irqs_off();
+	taken[TIMER] = 0;
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb); /* by 1 */
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER);
+	start = rdtsc();
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 5 * ticks);
+	first = rdmsr(X2APIC(APIC_TIMER_CURRENT));
+	second = rdmsr(X2APIC(APIC_TIMER_CURRENT));
+	CHECK("apic: the timer counts down", first <= 5 * ticks && second < first);
+	wait_hlt(TIMER, 1);
+	elapsed = rdtsc() - start;
+	CHECK("apic: one-shot timer wakes from HLT", taken[TIMER] == 1);
+	if (under_weir)
+		CHECK("apic: not before 5 ms have passed, and before 200", elapsed >= 5 * tsc_khz * 99 / 100 &&
+										      elapsed < 200 * tsc_khz);
+	CHECK_EQ("apic: then it stands at 0", rdmsr(X2APIC(APIC_TIMER_CURRENT)), 0);
+	spin_us(10000);
+	irqs_on();
+	irqs_off();
+	CHECK_EQ("apic: one-shot fires once", taken[TIMER], 1);
+
+	taken[TIMER] = 0;
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | PERIODIC);
+	start = rdtsc();
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0x0); /* by 2 */
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 * ticks); /* 2 ms */
+	wait_hlt(TIMER, 5);
+	elapsed = rdtsc() - start;
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 0);
+	CHECK("apic: periodic timer", taken[TIMER] >= 5);
+	if (under_weir)
+		CHECK("apic: five periods of 2 ms", elapsed >= 9 * tsc_khz && elapsed < 400 * tsc_khz);
+	irqs_on();
+	irqs_off();
+	taken[TIMER] = 0;
+	spin_us(5000);
+	irqs_on();
+	irqs_off();
+	CHECK_EQ("apic: an initial count of 0 stops it", taken[TIMER], 0);
+
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | MASKED);
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1000);
+	spin_us(2000);
+	irqs_on();
+	irqs_off();
+	CHECK_EQ("apic: masked", taken[TIMER], 0);
+
+	if (cpuid(1, 0).ecx & 1u << 24) {
+		wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | DEADLINE);
+		wrmsr(X2APIC(APIC_TIMER_INITIAL), 1000);
+		CHECK_EQ("apic: no count in deadline mode", rdmsr(X2APIC(APIC_TIMER_CURRENT)), 0);
+		start = rdtsc();
+		wrmsr(0x6e0, start + 3 * tsc_khz);
+		CHECK_EQ("apic: the deadline can be read", rdmsr(0x6e0), start + 3 * tsc_khz);
+		wait_hlt(TIMER, 1);
+		elapsed = rdtsc() - start;
+		CHECK("apic: TSC deadline, not early", elapsed >= 3 * tsc_khz * 99 / 100);
+		CHECK_EQ("apic: the deadline is 0 then", rdmsr(0x6e0), 0);
+		wrmsr(0x6e0, 1);
+		wait_hlt(TIMER, 2);
+		CHECK_EQ("apic: a deadline that has passed fires at once", taken[TIMER], 2);
+	}
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | MASKED);
+
+	/* A guest that never exits by itself must be interrupted none the less. */
+	taken[TIMER] = 0;
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER);
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 * ticks);
+	irqs_on();
+	for (u64 end = rdtsc() + 1000 * (tsc_khz ? tsc_khz : 2000000); !taken[TIMER] && rdtsc() < end;)
+		__builtin_ia32_pause();
+	irqs_off();
+	CHECK_EQ("apic: the timer interrupts a spinning guest", taken[TIMER], 1);
+}
+
+static void test_commands(void)
+{
+	taken[V1] = taken[2] = 0;
+	irqs_on();
+	wrmsr(X2APIC(APIC_ICR), V1 | 1u << 18); /* self */
+	CHECK_EQ("apic: ICR, self", taken[V1], 1);
+	wrmsr(X2APIC(APIC_ICR), V1); /* physical, to id 0 */
+	CHECK_EQ("apic: ICR, physical", taken[V1], 2);
+	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 1u << 11 | V1); /* logical: cluster 0, bit 0 */
+	CHECK_EQ("apic: ICR, logical", taken[V1], 3);
+	wrmsr(X2APIC(APIC_ICR), 0x55UL << 32 | V1);
+	CHECK_EQ("apic: ICR, to nobody", taken[V1], 3);
+	wrmsr(X2APIC(APIC_ICR), 3u << 18 | V1); /* all but self */
+	CHECK_EQ("apic: ICR, all but self", taken[V1], 3);
+	irqs_off();
+	wrmsr(X2APIC(APIC_ICR), 4u << 8); /* NMI to id 0 */
+	__asm__ volatile("nop");
+	CHECK_EQ("apic: NMI, with IF = 0", taken[2], 1);
+	wrmsr(X2APIC(APIC_ICR), 4u << 8);
+	__asm__ volatile("nop");
+	CHECK_EQ("apic: the next NMI comes too", taken[2], 2);
+
+	wrmsr(X2APIC(APIC_ESR), 0);
+	wrmsr(X2APIC(APIC_ICR), 3);
+	wrmsr(X2APIC(APIC_ESR), 0);
+	CHECK("apic: an illegal vector is in the ESR", rdmsr(X2APIC(APIC_ESR)) & 0x60);
+	CHECK_EQ("apic: a reserved bit of ICR is #GP", try_wrmsr(X2APIC(APIC_ICR), 1u << 20 | V1), 13);
+}
+
+void test_apic(void)
+{
+	CHECK_EQ("apic: id", rdmsr(X2APIC(APIC_ID)), 0);
+	CHECK_EQ("apic: version", rdmsr(X2APIC(APIC_VERSION)) & 0xf0, 0x10);
+	CHECK_EQ("apic: logical id", rdmsr(X2APIC(APIC_LDR)), 1);
+	CHECK_EQ("apic: base, x2APIC and bootstrap", rdmsr(0x1b), 0xfee00d00);
+	CHECK_EQ("apic: back to xAPIC is #GP", try_wrmsr(0x1b, 0xfee00900), 13);
+	test_delivery();
+	test_priority();
+	test_timer();
+	test_commands();
+
+	/* STI holds interrupts back for one instruction. */
+	taken[V1] = 0;
+	self_ipi(V1);
+	{
+		u32 inside, after;
+
+		__asm__ volatile("sti; mov %2, %0; nop; mov %2, %1; cli"
+				 : "=&r"(inside), "=&r"(after)
+				 : "m"(taken[V1])
+				 : "memory");
+		CHECK_EQ("apic: not in the shadow of STI", inside, 0);
+		CHECK_EQ("apic: right behind it", after, 1);
+	}
+}

@@ -1,0 +1,88 @@
+#include <tests/guests/guest.h>
+
+#define V1 0x91
+#define TRAMPOLINE 0x8000UL
+
+extern const u8 trampoline[], trampoline_end[];
+
+static volatile u32 started, beats[16], stop;
+
+void ap_main(void);
+void ap_main(void)
+{
+	u32 id;
+
+	traps_load();
+	apic_on();
+	id = (u32)rdmsr(X2APIC(APIC_ID));
+	__atomic_fetch_or(&started, 1u << id, __ATOMIC_SEQ_CST);
+	__asm__ volatile("sti");
+	for (;;) {
+		beats[id]++;
+		if (stop)
+			__asm__ volatile("hlt");
+		else
+			__builtin_ia32_pause();
+	}
+}
+
+static bool wait_for(volatile u32 *word, u32 value, u64 ms)
+{
+	u64 end = rdtsc() + ms * (tsc_khz ? tsc_khz : 2000000);
+
+	while (*word != value && rdtsc() < end)
+		__builtin_ia32_pause();
+	return *word == value;
+}
+
+static void send_all_others(u32 command)
+{
+	wrmsr(X2APIC(APIC_ICR), 3u << 18 | command);
+}
+
+void test_smp(void)
+{
+	u32 nr = under_weir ? cpuid(0xb, 1).ebx : 1, others = (1u << nr) - 2, seen;
+
+	if (nr < 2) {
+		print("only one CPU\n");
+		return;
+	}
+	for (const u8 *s = trampoline, *d = (u8 *)TRAMPOLINE; s < trampoline_end; s++, d++)
+		*(volatile u8 *)(u64)d = *s;
+
+	/* With no pause between them: INIT must not swallow the SIPI that follows. */
+	send_all_others(5u << 8 | 1u << 14);
+	send_all_others(6u << 8 | TRAMPOLINE >> 12);
+	CHECK("smp: INIT, SIPI start all", wait_for(&started, others, 2000));
+
+	taken[V1] = 0;
+	send_all_others(V1);
+	CHECK("smp: IPI to all others", wait_for(&taken[V1], nr - 1, 1000));
+	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | V1);
+	CHECK("smp: IPI, physical", wait_for(&taken[V1], nr, 1000));
+	wrmsr(X2APIC(APIC_ICR), 2UL << 32 | 1u << 11 | V1);
+	CHECK("smp: IPI, logical", wait_for(&taken[V1], nr + 1, 1000));
+
+	stop = 1;
+	spin_us(20000);
+	taken[V1] = 0;
+	send_all_others(V1);
+	CHECK("smp: IPI wakes from HLT", wait_for(&taken[V1], nr - 1, 1000));
+	taken[2] = 0;
+	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 4u << 8);
+	CHECK("smp: NMI wakes from HLT", wait_for(&taken[2], 1, 1000));
+	stop = 0;
+	send_all_others(V1);
+	spin_us(20000);
+
+	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 5u << 8 | 1u << 14);
+	spin_us(50000);
+	seen = beats[1];
+	spin_us(50000);
+	CHECK_EQ("smp: INIT stops a CPU", beats[1], seen);
+	started = 0;
+	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 6u << 8 | TRAMPOLINE >> 12);
+	CHECK("smp: SIPI starts it again", wait_for(&started, 2, 2000));
+	send_all_others(5u << 8 | 1u << 14);
+}

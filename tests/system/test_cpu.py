@@ -1,0 +1,25 @@
+"""The processor that a guest sees, probed from inside: exceptions, MSRs, CPUID, the virtual APIC, instructions on memory
+that is not there, several vCPUs, the FPU. The guest prints a line per check."""
+import pytest
+
+from weir import BUILD, IDLE
+
+CPU = BUILD / "tests/guests/cpu.elf"
+
+
+@pytest.mark.parametrize("smp", [1, 2, 4])
+def test_processor(boot, smp):
+    weir = boot(["/boot/cpu.elf kernel name=c mem=64M vcpus=2"], files=[CPU], smp=smp, cmdline="exit=idle")
+    assert weir.wait_exit(60) == IDLE
+    weir.count(r"c\| FAIL", 0)
+    weir.count(r"c\| \d+ passed, 0 failed", 1)
+    assert len(weir.find(r"c\| PASS")) > 150
+
+
+def test_two_such_guests_do_not_disturb_each_other(boot):
+    weir = boot([f"/boot/cpu.elf kernel name=c{i} mem=64M vcpus=2" for i in range(2)], files=[CPU], smp=2,
+                cmdline="exit=idle")
+    assert weir.wait_exit(90) == IDLE
+    for i in range(2):
+        weir.count(rf"c{i}\| FAIL", 0)
+        weir.count(rf"c{i}\| \d+ passed, 0 failed", 1)
