@@ -35,6 +35,17 @@ void vcpu_destroy(struct vcpu *v)
 	kfree(v);
 }
 
+/* The breakpoint addresses stay in the registers between exit and entry: while Weir runs, DR7 has them off. */
+static void switch_breakpoints(struct vcpu *from, const struct vcpu *to)
+{
+	if (from)
+		__asm__ volatile("mov %%db0, %0; mov %%db1, %1; mov %%db2, %2; mov %%db3, %3"
+				 : "=r"(from->dr[0]), "=r"(from->dr[1]), "=r"(from->dr[2]),
+				   "=r"(from->dr[3]));
+	__asm__ volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3" ::"r"(to->dr[0]),
+			 "r"(to->dr[1]), "r"(to->dr[2]), "r"(to->dr[3]));
+}
+
 void vcpu_load(struct vcpu *v)
 {
 	struct cpu *cpu = this_cpu();
@@ -42,6 +53,7 @@ void vcpu_load(struct vcpu *v)
 	if (cpu->current == v)
 		return;
 	fpu_switch(cpu->current, v);
+	switch_breakpoints(cpu->current, v);
 	if (cpuid(0x80000001, 0).edx & BIT(27)) /* RDTSCP */
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vcpu_backend->load(v);

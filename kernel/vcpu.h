@@ -63,6 +63,7 @@ struct vcpu {
 	void *arch; /* the back end's: VMCB and so on */
 	void *fpu; /* XSAVE area, while another vCPU's state is in the registers */
 	u64 xcr0;
+	u64 dr[4]; /* DR0 to DR3, likewise; the back end has DR6 and DR7 */
 	u64 tsc_aux;
 	struct vlapic lapic;
 
