@@ -1,5 +1,6 @@
-/* Tags: Multiboot2 Specification 2.0, section 3.6. Each is {u32 type, u32 size, ...}, 8-byte aligned. GRUB is not an
- * enemy, but lengths are checked all the same: what it passes on (menu lines, firmware tables) others wrote. */
+/* Tags: Multiboot2 Specification 2.0, section 3.6. Each is {u32 type, u32 size, ...}, 8-byte
+ * aligned. GRUB is not an enemy, but lengths are checked all the same: what it passes on (menu
+ * lines, firmware tables) others wrote. */
 #include <boot/multiboot2.h>
 #include <kernel/errno.h>
 #include <kernel/log.h>
@@ -76,7 +77,8 @@ static void parse_module(const u8 *data, size_t size, struct boot_info *info)
 	}
 	memcpy(&m, data, sizeof(m));
 	if (m.end < m.start || !tag_text(data + sizeof(m), size - sizeof(m), &len)) {
-		log_warn("multiboot2: the tag of the module at 0x%x is malformed; module ignored", m.start);
+		log_warn("multiboot2: the tag of the module at 0x%x is malformed; module ignored",
+			 m.start);
 		return;
 	}
 	if (info->nr_modules == BOOT_MAX_MODULES) {
@@ -107,7 +109,8 @@ static void parse_mmap(const u8 *data, size_t size, struct boot_info *info)
 	}
 	memcpy(&map, data, sizeof(map));
 	if (map.entry_size < sizeof(struct mmap_entry)) {
-		log_warn("multiboot2: a memory map with entries of %u bytes is malformed; ignored", map.entry_size);
+		log_warn("multiboot2: a memory map with entries of %u bytes is malformed; ignored",
+			 map.entry_size);
 		return;
 	}
 	for (size_t at = sizeof(map); size - at >= map.entry_size; at += map.entry_size) {
@@ -123,7 +126,8 @@ static void parse_mmap(const u8 *data, size_t size, struct boot_info *info)
 	}
 }
 
-/* The new pointer (ACPI 2.0 and later, with the XSDT's address) wins, whatever the order of the tags. */
+/* The new pointer (ACPI 2.0 and later, with the XSDT's address) wins, whatever the order of the
+ * tags. */
 static void parse_rsdp(const u8 *data, size_t size, struct boot_info *info, bool *have_new, bool is_new)
 {
 	size_t len = MIN(size - sizeof(struct tag), sizeof(info->rsdp));
@@ -149,7 +153,8 @@ int multiboot2_parse(const void *data, size_t size, struct boot_info *info)
 	}
 	memcpy(&header, data, sizeof(header));
 	if (header.total_size < sizeof(header) + sizeof(struct tag) || header.total_size > size) {
-		log_err("multiboot2: the boot information claims a size of %u bytes", header.total_size);
+		log_err("multiboot2: the boot information claims a size of %u bytes",
+			header.total_size);
 		return -EINVAL;
 	}
 	size = header.total_size;

@@ -1,4 +1,5 @@
-/* What GRUB hands over (Multiboot2 Specification 2.0, section 3.6), copied out, since its memory gets reused. */
+/* What GRUB hands over (Multiboot2 Specification 2.0, section 3.6), copied out, since its memory
+ * gets reused. */
 #pragma once
 
 #include <kernel/compiler.h>
@@ -13,7 +14,8 @@
 /* For all the modules' lines together. */
 #define BOOT_STRINGS_SIZE 8192
 
-/* A file that GRUB loaded: [start, end) with the rest of its menu line (the file's name not included by GRUB). */
+/* A file that GRUB loaded: [start, end) with the rest of its menu line (the file's name not
+ * included by GRUB). */
 struct boot_module {
 	paddr_t start, end;
 	const char *line;
@@ -33,6 +35,7 @@ struct boot_info {
 
 extern struct boot_info boot_info;
 
-/* Read the tags in `data` (`size` bytes can be read) into *info. What is malformed or does not fit is named in the log
- * and left out. -EINVAL if there is no usable list of tags at all; *info is valid, maybe empty, in any case. */
+/* Read the tags in `data` (`size` bytes can be read) into *info. What is malformed or does not fit
+ * is named in the log and left out. -EINVAL if there is no usable list of tags at all; *info is
+ * valid, maybe empty, in any case. */
 int __must_check multiboot2_parse(const void *data, size_t size, struct boot_info *info);

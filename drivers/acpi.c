@@ -1,4 +1,5 @@
-/* The firmware's tables are copied before they are looked at, so that what was verified is what is used. */
+/* The firmware's tables are copied before they are looked at, so that what was verified is what is
+ * used. */
 #include <drivers/acpi.h>
 #include <kernel/alloc.h>
 #include <kernel/errno.h>
@@ -60,7 +61,8 @@ static struct acpi_header *copy_table(paddr_t pa)
 	phys_read(pa, &header, sizeof(header));
 	name = name_of(header.signature);
 	if (header.length < sizeof(header) || header.length > ACPI_MAX_TABLE) {
-		log_warn("ACPI: table %s at 0x%lx claims %u bytes; ignored", name.text, (unsigned long)pa, header.length);
+		log_warn("ACPI: table %s at 0x%lx claims %u bytes; ignored", name.text,
+			 (unsigned long)pa, header.length);
 		return NULL;
 	}
 	copy = kzalloc(header.length);
@@ -70,8 +72,8 @@ static struct acpi_header *copy_table(paddr_t pa)
 	}
 	phys_read(pa, copy, header.length);
 	if (copy->length != header.length || !sums_to_zero(copy, header.length)) {
-		log_warn("ACPI: table %s at 0x%lx has a wrong checksum; ignored (firmware update?)", name.text,
-			 (unsigned long)pa);
+		log_warn("ACPI: table %s at 0x%lx has a wrong checksum; ignored (firmware update?)",
+			 name.text, (unsigned long)pa);
 		kfree(copy);
 		return NULL;
 	}
@@ -85,13 +87,15 @@ static void add_table(paddr_t pa)
 	if (!pa)
 		return;
 	if (nr_tables == MAX_TABLES) {
-		log_warn("ACPI: more than %d tables; that at 0x%lx is ignored", MAX_TABLES, (unsigned long)pa);
+		log_warn("ACPI: more than %d tables; that at 0x%lx is ignored", MAX_TABLES,
+			 (unsigned long)pa);
 		return;
 	}
 	t = copy_table(pa);
 	if (!t)
 		return;
-	log_debug("ACPI: %s at 0x%lx, %u bytes", name_of(t->signature).text, (unsigned long)pa, t->length);
+	log_debug("ACPI: %s at 0x%lx, %u bytes", name_of(t->signature).text, (unsigned long)pa,
+		  t->length);
 	tables[nr_tables++] = t;
 }
 
@@ -104,7 +108,8 @@ static bool walk_root(paddr_t pa, const char *signature, size_t entry_size)
 	if (!root)
 		return false;
 	if (memcmp(root->signature, signature, 4)) {
-		log_warn("ACPI: found %s where the %s should be", name_of(root->signature).text, signature);
+		log_warn("ACPI: found %s where the %s should be", name_of(root->signature).text,
+			 signature);
 		kfree(root);
 		return false;
 	}
@@ -138,7 +143,8 @@ int acpi_init(const void *data, size_t length)
 		return -ENODEV;
 	}
 	have_xsdt = rsdp.revision >= 2 && length >= sizeof(rsdp) && rsdp.xsdt;
-	if (have_xsdt && (rsdp.length < sizeof(rsdp) || rsdp.length > length || !sums_to_zero(data, rsdp.length))) {
+	if (have_xsdt && (rsdp.length < sizeof(rsdp) || rsdp.length > length ||
+			  !sums_to_zero(data, rsdp.length))) {
 		log_warn("ACPI: the root pointer's extension is broken; its XSDT is ignored");
 		have_xsdt = false;
 	}
@@ -222,7 +228,8 @@ static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
 		if (madt->apic_id[i] == apic_id)
 			return;
 	if (madt->nr_cpus == ACPI_MAX_CPUS) {
-		log_warn("ACPI: MADT lists more than %d CPUs; APIC id 0x%x is ignored", ACPI_MAX_CPUS, apic_id);
+		log_warn("ACPI: MADT lists more than %d CPUs; APIC id 0x%x is ignored",
+			 ACPI_MAX_CPUS, apic_id);
 		return;
 	}
 	madt->apic_id[madt->nr_cpus++] = apic_id;
@@ -231,7 +238,8 @@ static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
 static void add_ioapic(struct acpi_madt *madt, const struct madt_io_apic *e)
 {
 	if (madt->nr_ioapics == ACPI_MAX_IOAPICS) {
-		log_warn("ACPI: MADT lists more than %d I/O APICs; that at 0x%x is ignored", ACPI_MAX_IOAPICS, e->address);
+		log_warn("ACPI: MADT lists more than %d I/O APICs; that at 0x%x is ignored",
+			 ACPI_MAX_IOAPICS, e->address);
 		return;
 	}
 	madt->ioapic[madt->nr_ioapics++] = (struct acpi_ioapic){ e->id, e->address, e->gsi_base };
@@ -270,8 +278,8 @@ void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
 		memcpy(&e, p + at, sizeof(e));
 		if (e.length < sizeof(e) || e.length > table->length - at ||
 		    (e.type < ARRAY_SIZE(needed) && e.length < needed[e.type])) {
-			log_warn("ACPI: MADT entry of type %u at offset %zu claims %u bytes; the rest is ignored", e.type,
-				 at, e.length);
+			log_warn("ACPI: MADT entry of type %u at offset %zu claims %u bytes; the rest is ignored",
+				 e.type, at, e.length);
 			return;
 		}
 		if (e.type < ARRAY_SIZE(needed) && needed[e.type])
@@ -304,13 +312,14 @@ u32 acpi_parse_mcfg(const struct acpi_header *table, struct acpi_ecam *ecam, u32
 	const u8 *p = (const u8 *)table;
 	u32 nr = 0;
 
-	for (size_t at = MCFG_ENTRIES; at + sizeof(struct mcfg_entry) <= table->length; at += sizeof(struct mcfg_entry)) {
+	for (size_t at = MCFG_ENTRIES; at + sizeof(struct mcfg_entry) <= table->length;
+	     at += sizeof(struct mcfg_entry)) {
 		struct mcfg_entry e;
 
 		memcpy(&e, p + at, sizeof(e));
 		if (e.last_bus < e.first_bus || !IS_ALIGNED(e.address, 1UL << 20) || !e.address) {
-			log_warn("ACPI: MCFG entry for segment %u makes no sense (buses %u to %u at 0x%lx); ignored", e.segment,
-				 e.first_bus, e.last_bus, (unsigned long)e.address);
+			log_warn("ACPI: MCFG entry for segment %u makes no sense (buses %u to %u at 0x%lx); ignored",
+				 e.segment, e.first_bus, e.last_bus, (unsigned long)e.address);
 			continue;
 		}
 		if (nr < max)

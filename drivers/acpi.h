@@ -23,7 +23,8 @@ _Static_assert(sizeof(struct acpi_header) == 36, "ACPI 5.2.6");
 /* Follow the root pointer (RSDP) and copy every table it leads to. A broken one is named in the log and ignored.
  * -ENODEV: no usable root. Boot, after the allocator is up. */
 int acpi_init(const void *rsdp, size_t length);
-/* The verified copy of the first table with this signature; its length is in its header. NULL: there is none. */
+/* The verified copy of the first table with this signature; its length is in its header. NULL:
+ * there is none. */
 const struct acpi_header *acpi_find(const char signature[4]);
 
 /* --- MADT, section 5.2.12 --- */

@@ -74,7 +74,8 @@ int lapic_init(paddr_t address)
 		return -ENODEV;
 	}
 	/* What the firmware has switched on can not be taken back without a detour. */
-	x2apic = features.ecx & BIT(21) && (!options.x2apic_off || rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD);
+	x2apic = features.ecx & BIT(21) &&
+		 (!options.x2apic_off || rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD);
 	tsc_deadline = features.ecx & BIT(24);
 	if (!x2apic) {
 		registers = mmio_map(address, PAGE_SIZE);
@@ -100,7 +101,8 @@ void lapic_enable(void)
 	lapic_write(LAPIC_LVT_ERROR, LVT_MASKED);
 	lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_1);
 	lapic_write(LAPIC_LVT_TIMER, VECTOR_TIMER | (tsc_deadline ? LVT_TSC_DEADLINE : 0));
-	/* The mode must be in place before the first write of the deadline; SDM vol. 3, 11.5.4.1. */
+	/* The mode must be in place before the first write of the deadline; SDM vol. 3,
+	 * 11.5.4.1. */
 	__asm__ volatile("mfence" ::: "memory");
 }
 

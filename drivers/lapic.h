@@ -1,11 +1,13 @@
-/* The local APIC of each CPU (SDM vol. 3, chapter 11): x2APIC where there is one, else through its page. */
+/* The local APIC of each CPU (SDM vol. 3, chapter 11): x2APIC where there is one, else through its
+ * page. */
 #pragma once
 
 #include <kernel/compiler.h>
 
 #define LAPIC_DEFAULT_ADDRESS 0xfee00000UL
 
-/* Choose the mode and enable the bootstrap processor's; address as in the MADT. -ENODEV without one. */
+/* Choose the mode and enable the bootstrap processor's; address as in the MADT. -ENODEV without
+ * one. */
 int __must_check lapic_init(paddr_t address);
 /* Enable the calling CPU's own, everything masked, spurious vector set. */
 void lapic_enable(void);
@@ -19,7 +21,8 @@ void lapic_send(u32 apic_id, u8 vector);
 void lapic_send_init(u32 apic_id);
 void lapic_send_startup(u32 apic_id, u8 page);
 void lapic_send_nmi_to_others(void);
-/* One-shot timer on VECTOR_TIMER: by count (divided by 1), or by TSC where `lapic_has_tsc_deadline()`. */
+/* One-shot timer on VECTOR_TIMER: by count (divided by 1), or by TSC where
+ * `lapic_has_tsc_deadline()`. */
 bool lapic_has_tsc_deadline(void);
 void lapic_timer_start(u32 count);
 u32 lapic_timer_count(void);

@@ -1,5 +1,5 @@
-/* Configuration space, by ECAM (PCI Express Base 5.0, 7.2.2) where the firmware's MCFG table says so, else by mechanism 1
- * (PCI Local Bus 3.0, 3.2.2.3.2); and the list of functions. */
+/* Configuration space, by ECAM (PCI Express Base 5.0, 7.2.2) where the firmware's MCFG table says
+ * so, else by mechanism 1 (PCI Local Bus 3.0, 3.2.2.3.2); and the list of functions. */
 #include <drivers/pci.h>
 
 #include <drivers/acpi.h>
@@ -25,7 +25,8 @@
 #define BAR_TYPE_64 0x4u
 #define BAR_PREFETCHABLE 0x8u
 
-/* Guards CONFIG_ADDRESS with CONFIG_DATA, and the making of windows; leaf but for the mapping of memory. */
+/* Guards CONFIG_ADDRESS with CONFIG_DATA, and the making of windows; leaf but for the mapping of
+ * memory. */
 static struct spinlock config_lock;
 static struct acpi_ecam ecam[MAX_ECAM];
 static u32 nr_ecam;
@@ -49,7 +50,8 @@ static volatile void *ecam_register(u16 segment, u16 bdf, u16 offset)
 		if (!load_acquire(w)) {
 			spin_lock(&config_lock);
 			if (!*w)
-				store_release(w, mmio_map(ecam[i].address + bus * BUS_WINDOW, BUS_WINDOW));
+				store_release(w, mmio_map(ecam[i].address + bus * BUS_WINDOW,
+							  BUS_WINDOW));
 			spin_unlock(&config_lock);
 		}
 		return *w ? (volatile char *)*w + ((u64)(bdf & 0xff) << 12) + offset : NULL;
@@ -69,7 +71,7 @@ static bool select(u16 segment, u16 bdf, u16 offset)
 	u##bits pci_config_read##bits(u16 segment, u16 bdf, u16 offset)                            \
 	{                                                                                          \
 		volatile u##bits *r = ecam_register(segment, bdf, offset);                         \
-		u##bits value = (u##bits)~0u;                                                      \
+		u##bits value = (u##bits) ~0u;                                                     \
                                                                                                    \
 		if (r)                                                                             \
 			return *r;                                                                 \
@@ -128,7 +130,8 @@ static void write16(const struct pci_device *d, u16 offset, u16 value)
 const char *pci_name(struct pci_id id, char buf[16])
 {
 	if (id.segment)
-		snprintf(buf, 16, "%04x:%02x:%02x.%u", id.segment, id.bdf >> 8, id.bdf >> 3 & 31, id.bdf & 7);
+		snprintf(buf, 16, "%04x:%02x:%02x.%u", id.segment, id.bdf >> 8, id.bdf >> 3 & 31,
+			 id.bdf & 7);
 	else
 		snprintf(buf, 16, "%02x:%02x.%u", id.bdf >> 8, id.bdf >> 3 & 31, id.bdf & 7);
 	return buf;
@@ -175,7 +178,8 @@ static void find_capabilities(struct pci_device *d)
 	}
 }
 
-/* Write all ones, see which bits stick, put the old value back (3.2.1 of the PCI specification, 6.2.5.1). Decoding is off. */
+/* Write all ones, see which bits stick, put the old value back (3.2.1 of the PCI specification,
+ * 6.2.5.1). Decoding is off. */
 static u32 probe(const struct pci_device *d, u16 reg)
 {
 	u32 old = read32(d, reg), mask;
@@ -217,7 +221,8 @@ static bool bar_is_sane(const struct pci_bar *b)
 	if (!b->size || b->io)
 		return true;
 	return b->base && !(b->size & (b->size - 1)) && !(b->base & (b->size - 1)) &&
-	       !rangeset_overlaps(bootmem_ram(), b->base >> PAGE_SHIFT, (b->base + b->size - 1) >> PAGE_SHIFT);
+	       !rangeset_overlaps(bootmem_ram(), b->base >> PAGE_SHIFT,
+				  (b->base + b->size - 1) >> PAGE_SHIFT);
 }
 
 static void size_bars(struct pci_device *d)
@@ -241,7 +246,8 @@ static void add_function(struct pci_id id)
 	char name[16];
 
 	if (nr_devices == PCI_MAX_DEVICES) {
-		log_warn("pci: more functions than PCI_MAX_DEVICES: %s cannot be given to a domain", pci_name(id, name));
+		log_warn("pci: more functions than PCI_MAX_DEVICES: %s cannot be given to a domain",
+			 pci_name(id, name));
 		return;
 	}
 	*d = (struct pci_device){ .id = id };
@@ -254,8 +260,8 @@ static void add_function(struct pci_id id)
 		pci_set_bus_master(d, false);
 		size_bars(d);
 	}
-	log_debug("pci: %s %04x:%04x class %04x%s%s%s", pci_name(id, name), d->vendor, d->device, d->class,
-		  d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "", d->pcie ? ", PCIe" : "");
+	log_debug("pci: %s %04x:%04x class %04x%s%s%s", pci_name(id, name), d->vendor, d->device,
+		  d->class, d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "", d->pcie ? ", PCIe" : "");
 	nr_devices++;
 }
 
@@ -280,7 +286,8 @@ static void walk_bus(u16 segment, u8 bus, u64 seen[4])
 				functions = 8;
 			add_function(id);
 			if ((header & 0x7f) == HEADER_BRIDGE)
-				walk_bus(segment, pci_config_read8(segment, id.bdf, PCI_SECONDARY_BUS), seen);
+				walk_bus(segment,
+					 pci_config_read8(segment, id.bdf, PCI_SECONDARY_BUS), seen);
 		}
 	}
 }
@@ -294,7 +301,8 @@ void pci_init(void)
 
 		nr_ecam = MIN(nr, (u32)MAX_ECAM);
 		if (nr > MAX_ECAM)
-			log_warn("pci: more ECAM windows than MAX_ECAM (%u): the rest is not looked at", MAX_ECAM);
+			log_warn("pci: more ECAM windows than MAX_ECAM (%u): the rest is not looked at",
+				 MAX_ECAM);
 	}
 	for (u32 i = 0; i < MAX(nr_ecam, 1u); i++) {
 		u64 seen[4] = { 0 };
@@ -333,8 +341,8 @@ static enum reset reset_of(const struct pci_device *d)
 
 const char *pci_reset_method(const struct pci_device *d)
 {
-	static const char *const names[] = { NULL, "function-level reset", "AF function-level reset",
-					     "power state D3hot" };
+	static const char *const names[] = { NULL, "function-level reset",
+					     "AF function-level reset", "power state D3hot" };
 
 	return names[reset_of(d)];
 }
@@ -343,7 +351,8 @@ bool pci_reset_start(struct pci_device *d)
 {
 	switch (reset_of(d)) {
 	case RESET_FLR:
-		write16(d, d->pcie + PCIE_DEVCTL, read16(d, d->pcie + PCIE_DEVCTL) | (u16)PCIE_DEVCTL_FLR);
+		write16(d, d->pcie + PCIE_DEVCTL,
+			read16(d, d->pcie + PCIE_DEVCTL) | (u16)PCIE_DEVCTL_FLR);
 		return true;
 	case RESET_AF:
 		pci_config_write8(d->id.segment, d->id.bdf, d->af + AF_CTRL, AF_CTRL_FLR);

@@ -1,4 +1,5 @@
-/* PCI functions of the machine: found, sized, read and written. PCI Local Bus 3.0, PCI Express Base 5.0. */
+/* PCI functions of the machine: found, sized, read and written. PCI Local Bus 3.0, PCI Express Base
+ * 5.0. */
 #pragma once
 
 #include <iommu/iommu.h>
@@ -6,7 +7,8 @@
 
 /* --- configuration space ------------------------------------------------------------------------------------------------ */
 
-/* Offsets in bytes, naturally aligned; beyond 255 only where there is ECAM. Absent functions read as all ones. Any context. */
+/* Offsets in bytes, naturally aligned; beyond 255 only where there is ECAM. Absent functions read
+ * as all ones. Any context. */
 u8 pci_config_read8(u16 segment, u16 bdf, u16 offset);
 u16 pci_config_read16(u16 segment, u16 bdf, u16 offset);
 u32 pci_config_read32(u16 segment, u16 bdf, u16 offset);
@@ -62,8 +64,8 @@ struct pci_device {
 
 #define PCI_MAX_DEVICES 128
 
-/* Find all functions behind the host bridges, and switch off the bus mastering of those that are no bridges: whoever gets one
- * switches it on. Boot. */
+/* Find all functions behind the host bridges, and switch off the bus mastering of those that are no
+ * bridges: whoever gets one switches it on. Boot. */
 void pci_init(void);
 /* The function, or NULL. */
 struct pci_device *pci_find(struct pci_id id);
@@ -74,8 +76,9 @@ const char *pci_name(struct pci_id id, char buf[16]);
 
 /* How the function can be reset, in words; NULL: it can not. */
 const char *pci_reset_method(const struct pci_device *d);
-/* Start a reset: false if there is no method. The function must not be touched for PCI_RESET_NS after, then
- * pci_reset_finish() restores what the firmware had set up (BARs, without decoding or bus mastering). */
+/* Start a reset: false if there is no method. The function must not be touched for PCI_RESET_NS
+ * after, then pci_reset_finish() restores what the firmware had set up (BARs, without decoding or
+ * bus mastering). */
 #define PCI_RESET_NS 100000000UL
 bool pci_reset_start(struct pci_device *d);
 void pci_reset_finish(struct pci_device *d);

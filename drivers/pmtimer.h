@@ -1,4 +1,5 @@
-/* ACPI's power-management timer (ACPI specification 6.5, section 4.8.2.1): 3.579545 MHz, 24 or 32 bits. */
+/* ACPI's power-management timer (ACPI specification 6.5, section 4.8.2.1): 3.579545 MHz, 24 or 32
+ * bits. */
 #pragma once
 
 #include <kernel/compiler.h>

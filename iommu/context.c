@@ -6,7 +6,8 @@
 #include <kernel/frame.h>
 #include <kernel/paging.h>
 
-/* The context table of a bus; with `grow`, made if there is none. It then lives for ever: 256 a unit at most. */
+/* The context table of a bus; with `grow`, made if there is none. It then lives for ever: 256 a
+ * unit at most. */
 static struct context_entry *table_of(struct iommu_unit *u, u8 bus, bool grow)
 {
 	struct root_entry *r = &u->root[bus];

@@ -19,7 +19,13 @@ enum structure_type { DRHD, RMRR, ATSR, RHSA, ANDD, SATC, SIDP };
 
 /* 8.3.1 */
 #define SCOPE_LENGTH 6
-enum scope_type { SCOPE_ENDPOINT = 1, SCOPE_SUB_HIERARCHY = 2, SCOPE_IOAPIC = 3, SCOPE_HPET = 4, SCOPE_ACPI = 5 };
+enum scope_type {
+	SCOPE_ENDPOINT = 1,
+	SCOPE_SUB_HIERARCHY = 2,
+	SCOPE_IOAPIC = 3,
+	SCOPE_HPET = 4,
+	SCOPE_ACPI = 5
+};
 
 /* The fields are not aligned. */
 static u16 get16(const u8 *p)
@@ -38,7 +44,8 @@ static u64 get64(const u8 *p)
 }
 
 /* Follow the path of a scope from its start bus; false if it leads nowhere. */
-static bool resolve(const u8 *scope, u32 length, u16 segment, dmar_bridge_fn bridge, struct dmar_scope *out)
+static bool resolve(const u8 *scope, u32 length, u16 segment, dmar_bridge_fn bridge,
+		    struct dmar_scope *out)
 {
 	u8 bus = scope[5], secondary, subordinate;
 	u32 hops = (length - SCOPE_LENGTH) / 2;
@@ -66,7 +73,8 @@ static bool resolve(const u8 *scope, u32 length, u16 segment, dmar_bridge_fn bri
 }
 
 /* Call fn for each device scope of a structure that means PCI devices. */
-static void for_each_scope(const u8 *p, const u8 *end, u16 segment, dmar_bridge_fn bridge, const char *what,
+static void for_each_scope(const u8 *p, const u8 *end, u16 segment, dmar_bridge_fn bridge,
+			   const char *what,
 			   void (*fn)(struct dmar *d, const struct dmar_scope *s, const void *ctx),
 			   struct dmar *d, const void *ctx)
 {
@@ -123,16 +131,19 @@ static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 	}
 	for (u32 i = 0; i < d->nr_units; i++) {
 		if (d->unit[i].base == u.base) {
-			log_warn("iommu: DMAR: two DRHDs have registers at 0x%lx: the second is ignored", u.base);
+			log_warn("iommu: DMAR: two DRHDs have registers at 0x%lx: the second is ignored",
+				 u.base);
 			return;
 		}
 	}
 	if (d->nr_units == DMAR_MAX_UNITS) {
-		log_warn("iommu: DMAR: more units than DMAR_MAX_UNITS: the one at 0x%lx is ignored", u.base);
+		log_warn("iommu: DMAR: more units than DMAR_MAX_UNITS: the one at 0x%lx is ignored",
+			 u.base);
 		return;
 	}
 	d->unit[d->nr_units++] = u;
-	for_each_scope(p + DRHD_LENGTH, p + length, u.segment, bridge, "DRHD", add_unit_scope, d, &index);
+	for_each_scope(p + DRHD_LENGTH, p + length, u.segment, bridge, "DRHD", add_unit_scope, d,
+		       &index);
 }
 
 static void add_reserved(struct dmar *d, const struct dmar_scope *s, const void *ctx)
@@ -140,7 +151,8 @@ static void add_reserved(struct dmar *d, const struct dmar_scope *s, const void 
 	const struct dmar_reserved *r = ctx;
 
 	if (d->nr_reserved == DMAR_MAX_RESERVED) {
-		/* A device that would be missing here could be given away with the firmware still using it. */
+		/* A device that would be missing here could be given away with the firmware still
+		 * using it. */
 		log_warn("iommu: DMAR: more reserved regions than DMAR_MAX_RESERVED");
 		d->incomplete = true;
 		return;
@@ -159,16 +171,17 @@ static void parse_rmrr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 	}
 	r = (struct dmar_reserved){ .first = get64(p + 8), .last = get64(p + 16) };
 	if (r.first > r.last)
-		log_warn("iommu: DMAR: an RMRR from 0x%lx to 0x%lx; its devices are not given away", r.first,
-			 r.last);
+		log_warn("iommu: DMAR: an RMRR from 0x%lx to 0x%lx; its devices are not given away",
+			 r.first, r.last);
 	for_each_scope(p + RMRR_LENGTH, p + length, get16(p + 6), bridge, "RMRR", add_reserved, d, &r);
 }
 
 int dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct dmar *out)
 {
 	const u8 *p = table, *end = p + length;
-	static const char *const ignored[] = { [ATSR] = "ATSR", [RHSA] = "RHSA", [ANDD] = "ANDD",
-					       [SATC] = "SATC", [SIDP] = "SIDP" };
+	static const char *const ignored[] = {
+		[ATSR] = "ATSR", [RHSA] = "RHSA", [ANDD] = "ANDD", [SATC] = "SATC", [SIDP] = "SIDP"
+	};
 
 	memset(out, 0, sizeof(*out));
 	if (length < TABLE_FIRST) {
@@ -192,7 +205,8 @@ int dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct d
 			parse_rmrr(out, p, size, bridge);
 		else
 			log_debug("iommu: DMAR: %s of %u bytes",
-				  type < ARRAY_SIZE(ignored) ? ignored[type] : "an unknown structure", size);
+				  type < ARRAY_SIZE(ignored) ? ignored[type] : "an unknown structure",
+				  size);
 		p += size;
 	}
 	return out->nr_units && !out->incomplete ? 0 : -EINVAL;

@@ -42,8 +42,8 @@ struct dmar {
 /* Bus numbers behind a bridge: true with *secondary and *subordinate if `bdf` is one. */
 typedef bool (*dmar_bridge_fn)(u16 segment, u16 bdf, u8 *secondary, u8 *subordinate);
 
-/* Parse a table whose ACPI checksum is right. What is broken or does not fit is named in the log and left out. -EINVAL if
- * there is no unit that can be used. */
+/* Parse a table whose ACPI checksum is right. What is broken or does not fit is named in the log
+ * and left out. -EINVAL if there is no unit that can be used. */
 int __must_check dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct dmar *out);
 /* Index of the unit that translates for dev, or -1. */
 int dmar_unit_of(const struct dmar *d, struct pci_id dev);

@@ -62,8 +62,8 @@ static bool make_batches(struct iommu_domain *d, u32 slot)
 	return true;
 }
 
-int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name, void (*wake)(void *arg),
-			void *arg)
+int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
+			void (*wake)(void *arg), void *arg)
 {
 	struct iommu_domain *d = kzalloc(sizeof(*d));
 	u32 slot;
@@ -83,7 +83,8 @@ int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name, 
 		domains[slot] = d;
 	spin_unlock(&registry_lock);
 	if (slot == MAX_IOMMU_DOMAINS || (iommu_nr_units && slot + 1 >= iommu_common.nr_domains)) {
-		log_err("iommu: %s: the table of domains (MAX_IOMMU_DOMAINS, or the units' own) is full", name);
+		log_err("iommu: %s: the table of domains (MAX_IOMMU_DOMAINS, or the units' own) is full",
+			name);
 		if (slot < MAX_IOMMU_DOMAINS)
 			domains[slot] = NULL;
 		kfree(d);
@@ -152,8 +153,8 @@ u16 iommu_count_fault(struct pci_id dev, char *name, size_t size)
 	return owner;
 }
 
-/* Translations of the device, and what a walker may have cached of it. The IOTLB's part is the whole domain's: it is not
- * tagged with the device. */
+/* Translations of the device, and what a walker may have cached of it. The IOTLB's part is the
+ * whole domain's: it is not tagged with the device. */
 static void flush_device(struct attachment *a, u16 context_did)
 {
 	struct iommu_domain *d = a->domain;
@@ -213,7 +214,8 @@ int iommu_attach(struct iommu_domain *d, struct pci_id dev)
 		list_init(&a->request.link);
 		a->request.done = drained;
 		spin_lock(&d->lock);
-		/* Counted before the entry is present: from then on every commit flushes this unit. */
+		/* Counted before the entry is present: from then on every commit flushes this
+		 * unit. */
 		d->devices_on[u->index]++;
 		ret = context_set(u, dev.bdf, virt_to_phys(d->root), iommu_common.levels, d->did);
 		if (ret) {
@@ -275,8 +277,8 @@ void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void 
 	spin_unlock(&d->lock);
 }
 
-/* No device can reach the tables since each detach flushed the domain's translations, and no batch is left; so they are
- * taken apart without a flush, one bounded step a call. */
+/* No device can reach the tables since each detach flushed the domain's translations, and no batch
+ * is left; so they are taken apart without a flush, one bounded step a call. */
 static bool destroy_step(struct work *w)
 {
 	struct iommu_domain *d = container_of(w, struct iommu_domain, destroyer);

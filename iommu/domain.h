@@ -5,13 +5,14 @@
 #include <kernel/abi/hypercall.h>
 #include <kernel/work.h>
 
-/* What a domain may have in flight; numbers of all batches stay below 2^11, which is what a tombstone can carry. */
+/* What a domain may have in flight; numbers of all batches stay below 2^11, which is what a
+ * tombstone can carry. */
 #define BATCHES_PER_DOMAIN 16
 #define MAX_IOMMU_DOMAINS 64
 _Static_assert(BATCHES_PER_DOMAIN *MAX_IOMMU_DOMAINS <= 2048, "batch numbers of 11 bits");
 
-/* Tables that one unmap can need: each of its two ends may lie inside a 1 GiB leaf, and then inside one of the 2 MiB
- * leaves that it was split into. */
+/* Tables that one unmap can need: each of its two ends may lie inside a 1 GiB leaf, and then inside
+ * one of the 2 MiB leaves that it was split into. */
 #define RESERVE_TABLES 4
 
 enum batch_state { BATCH_FREE, BATCH_OPEN, BATCH_POSTED };
@@ -43,8 +44,9 @@ struct iommu_batch {
 #define NO_ORPHAN 0xffffffffu
 
 struct iommu_domain {
-	/* Guards all below, and the tables. Taken after the caller's lock of its nested tables; before a unit's queue, the
-	 * frame table and the allocator. Never held while a function of the caller's is called. */
+	/* Guards all below, and the tables. Taken after the caller's lock of its nested tables;
+	 * before a unit's queue, the frame table and the allocator. Never held while a function of
+	 * the caller's is called. */
 	struct spinlock lock;
 	u16 owner;
 	u16 did; /* domain id in the context entries, the same on all units; never 0 (CAP.CM reserves it) */
@@ -70,7 +72,8 @@ struct iommu_domain {
 	struct work destroyer;
 };
 
-/* The entries that a walk for dfn meets in that owner's tables; see table_walk(). 0 if it has none. */
+/* The entries that a walk for dfn meets in that owner's tables; see table_walk(). 0 if it has
+ * none. */
 unsigned int iommu_walk_owner(u16 owner, dfn_t dfn, u64 entry[5], mfn_t *mfn);
 /* Count a fault of dev. Its owner, or OWNER_NONE; name for the message. */
 u16 iommu_count_fault(struct pci_id dev, char *name, size_t size);

@@ -23,27 +23,48 @@ void iommu_set_fault_hook(void (*hook)(u16 owner, struct pci_id dev))
 static const char *reason_text(u32 reason)
 {
 	switch (reason) {
-	case 0x1: return "the root entry is not present";
-	case 0x2: return "the device belongs to nobody (its context entry is not present)";
-	case 0x3: return "the context entry is invalid";
-	case 0x4: return "the address is beyond the domain's width";
-	case 0x5: return "the page may not be written";
-	case 0x6: return "the page may not be read";
-	case 0x7: return "a page table cannot be read";
-	case 0x8: return "the root table cannot be read";
-	case 0x9: return "the context table cannot be read";
-	case 0xa: return "a root entry has reserved bits set";
-	case 0xb: return "a context entry has reserved bits set";
-	case 0xc: return "a page-table entry has reserved bits set";
-	case 0xd: return "translation requests are blocked for this device";
-	case 0x20: return "an interrupt message has reserved bits set";
-	case 0x21: return "an interrupt names an entry beyond the table";
-	case 0x22: return "an interrupt names an entry that is not present";
-	case 0x23: return "the interrupt-remapping table cannot be read";
-	case 0x24: return "an interrupt-remapping entry has reserved bits set";
-	case 0x25: return "an interrupt in the old format is blocked";
-	case 0x26: return "an interrupt names another device's entry";
-	default: return "see the specification, 7.2.3";
+	case 0x1:
+		return "the root entry is not present";
+	case 0x2:
+		return "the device belongs to nobody (its context entry is not present)";
+	case 0x3:
+		return "the context entry is invalid";
+	case 0x4:
+		return "the address is beyond the domain's width";
+	case 0x5:
+		return "the page may not be written";
+	case 0x6:
+		return "the page may not be read";
+	case 0x7:
+		return "a page table cannot be read";
+	case 0x8:
+		return "the root table cannot be read";
+	case 0x9:
+		return "the context table cannot be read";
+	case 0xa:
+		return "a root entry has reserved bits set";
+	case 0xb:
+		return "a context entry has reserved bits set";
+	case 0xc:
+		return "a page-table entry has reserved bits set";
+	case 0xd:
+		return "translation requests are blocked for this device";
+	case 0x20:
+		return "an interrupt message has reserved bits set";
+	case 0x21:
+		return "an interrupt names an entry beyond the table";
+	case 0x22:
+		return "an interrupt names an entry that is not present";
+	case 0x23:
+		return "the interrupt-remapping table cannot be read";
+	case 0x24:
+		return "an interrupt-remapping entry has reserved bits set";
+	case 0x25:
+		return "an interrupt in the old format is blocked";
+	case 0x26:
+		return "an interrupt names another device's entry";
+	default:
+		return "see the specification, 7.2.3";
 	}
 }
 
@@ -64,7 +85,8 @@ static void log_walk(u16 owner, u64 address)
 
 		if (frame_query(mfn, &f))
 			log_warn("iommu:   page 0x%lx: owner %u, type %s, %u + %u dev_tlb references",
-				 mfn << PAGE_SHIFT, f.owner, frame_type_name(f.type), f.own_refs, f.block_refs);
+				 mfn << PAGE_SHIFT, f.owner, frame_type_name(f.type), f.own_refs,
+				 f.block_refs);
 	}
 }
 

@@ -8,8 +8,8 @@
 #include <kernel/clock.h>
 #include <kernel/errno.h>
 
-/* Top up the tables that stay with a batch from use to use. They are typed as tables from the start, so that nothing can
- * fail when they are put in place. */
+/* Top up the tables that stay with a batch from use to use. They are typed as tables from the
+ * start, so that nothing can fail when they are put in place. */
 static bool fill_reserve(struct iommu_batch *b)
 {
 	while (iommu_nr_units && b->nr_reserve < RESERVE_TABLES) {
@@ -106,7 +106,8 @@ struct iommu_batch *iommu_gather_expect(struct iommu_gather *g)
 	return g->batch;
 }
 
-/* The invalidation for this gather on one unit: by pages while one descriptor covers the range, else the whole domain. */
+/* The invalidation for this gather on one unit: by pages while one descriptor covers the range,
+ * else the whole domain. */
 static struct qi_desc invalidation(const struct iommu_gather *g, const struct iommu_unit *u)
 {
 	const struct iommu_domain *d = g->domain;
@@ -114,8 +115,9 @@ static struct qi_desc invalidation(const struct iommu_gather *g, const struct io
 
 	if (g->split || !(u->cap & CAP_PSI) || am > FIELD_GET(CAP_MAMV, u->cap))
 		return qi_iotlb_domain(u, d->did);
-	/* A table that went, by this gather or by one that is not completed, may still be cached by a walker: until then no
-	 * flush of this domain may leave the paging-structure caches as they are. */
+	/* A table that went, by this gather or by one that is not completed, may still be cached by
+	 * a walker: until then no flush of this domain may leave the paging-structure caches as
+	 * they are. */
 	return qi_iotlb_pages(u, d->did, ALIGN_DOWN(g->first, 1UL << am), am, !d->structural);
 }
 

@@ -1,4 +1,5 @@
-/* The hardware as iommu/ touches it: registers and cache lines. The unit tests put a model of a unit behind it. */
+/* The hardware as iommu/ touches it: registers and cache lines. The unit tests put a model of a
+ * unit behind it. */
 #pragma once
 
 #include <kernel/compiler.h>
@@ -30,7 +31,8 @@ static inline void hw_write64(volatile void *base, u32 reg, u64 value)
 	*(volatile u64 *)((volatile char *)base + reg) = value;
 }
 
-/* Make [p, p + n) visible to a walker that does not snoop the caches. 64 bytes is the line of every CPU with VT-d. */
+/* Make [p, p + n) visible to a walker that does not snoop the caches. 64 bytes is the line of every
+ * CPU with VT-d. */
 static inline void hw_write_back(const void *p, size_t n)
 {
 	const char *line = (const char *)((u64)p & ~63UL), *end = (const char *)p + n;

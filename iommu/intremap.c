@@ -1,9 +1,10 @@
-/* Interrupt remapping (VT-d chapter 5): a device's message names an entry, the entry names vector and CPU, and it accepts
- * messages of its own device only.
+/* Interrupt remapping (VT-d chapter 5): a device's message names an entry, the entry names vector
+ * and CPU, and it accepts messages of its own device only.
  *
- * An entry's lower half (present, vector, destination) is one 64-bit word, so that changing it is one store: the unit sees
- * the old interrupt or the new one. The upper half (source id) changes only while the entry is not present and its
- * invalidation is done; an entry is given out again only then.
+ * An entry's lower half (present, vector, destination) is one 64-bit word, so that changing it is
+ * one store: the unit sees the old interrupt or the new one. The upper half (source id) changes
+ * only while the entry is not present and its invalidation is done; an entry is given out again
+ * only then.
  */
 #include <iommu/unit.h>
 
@@ -52,7 +53,8 @@ bool intremap_init(struct iommu_unit *u)
 	}
 	iommu_write_back(u->irtes, PAGE_SIZE);
 	u->eim = (u->ecap & ECAP_EIM) && lapic_is_x2apic();
-	hw_write64(u->regs, IRTA_REG, virt_to_phys(u->irtes) | (u->eim ? IRTA_EIME : 0) | (u64)IRTA_SIZE);
+	hw_write64(u->regs, IRTA_REG,
+		   virt_to_phys(u->irtes) | (u->eim ? IRTA_EIME : 0) | (u64)IRTA_SIZE);
 	if (!unit_command(u, GCMD_SIRTP, true))
 		return false;
 	list_init(&r.link);
@@ -119,8 +121,8 @@ int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
 	}
 	spin_unlock(&u->irte_lock);
 	if (i == IRTE_PER_UNIT) {
-		log_err("iommu: unit %u: its interrupt-remapping table (IRTE_PER_UNIT = %u) is full", u->index,
-			IRTE_PER_UNIT);
+		log_err("iommu: unit %u: its interrupt-remapping table (IRTE_PER_UNIT = %u) is full",
+			u->index, IRTE_PER_UNIT);
 		return -ENOSPC;
 	}
 	*e = (struct iommu_irte){ .dev = dev, .index = (u16)i, .unit = (u16)u->index, .valid = true };

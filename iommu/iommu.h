@@ -29,27 +29,32 @@ struct iommu_options {
 	bool no_intremap;
 };
 
-/* Find the units in the DMAR table (NULL: there is none) and bring them up with translation on and every device
- * blocked, queued invalidation, interrupt remapping where offered. Needs irq_alloc(), mmio_map() and the allocator.
- * Whatever is wrong is logged in one line that names it; a unit that fails leaves the devices it covers unassignable.
- * Boot, bootstrap processor. Returns 0, or -ENODEV when no unit works (the reason is kept for iommu_why_absent()). */
+/* Find the units in the DMAR table (NULL: there is none) and bring them up with translation on and
+ * every device blocked, queued invalidation, interrupt remapping where offered. Needs irq_alloc(),
+ * mmio_map() and the allocator. Whatever is wrong is logged in one line that names it; a unit that
+ * fails leaves the devices it covers unassignable. Boot, bootstrap processor. Returns 0, or -ENODEV
+ * when no unit works (the reason is kept for iommu_why_absent()). */
 int iommu_init(const void *dmar, size_t length, const struct iommu_options *options);
-/* NULL if devices can be passed through, else the reason in words, for the message to the administrator. */
+/* NULL if devices can be passed through, else the reason in words, for the message to the
+ * administrator. */
 const char *iommu_why_absent(void);
 
 /* --- domains ----------------------------------------------------------------------------------------------------- */
 
-/* Called when all of a batch has been answered, in work context, after its I/O tables were released: one bounded step
- * of the caller's own release (nested tables, giving frames back). True: done, the batch is recycled. */
+/* Called when all of a batch has been answered, in work context, after its I/O tables were
+ * released: one bounded step of the caller's own release (nested tables, giving frames back). True:
+ * done, the batch is recycled. */
 typedef bool (*iommu_batch_step)(struct iommu_batch *b);
 
-/* I/O address space of domain `owner` (the id that owns the frames). Works without any unit too: then it has no tables,
- * but batches still complete when all CPUs have answered. `wake` is called (any context, no lock held) when a batch of the
- * pool or a tombstone that a vCPU may wait for is gone. `name` is for messages. -ENOMEM, -ENOSPC (domain ids). */
-int __must_check iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name, void (*wake)(void *arg),
-				     void *arg);
-/* All devices must have been detached. Unmaps everything; the tables go through the deferred path. `done(arg)` comes (in work
- * context) when every batch of the domain is finished, earlier ones' user steps included; d is gone then. */
+/* I/O address space of domain `owner` (the id that owns the frames). Works without any unit too:
+ * then it has no tables, but batches still complete when all CPUs have answered. `wake` is called
+ * (any context, no lock held) when a batch of the pool or a tombstone that a vCPU may wait for is
+ * gone. `name` is for messages. -ENOMEM, -ENOSPC (domain ids). */
+int __must_check iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
+				     void (*wake)(void *arg), void *arg);
+/* All devices must have been detached. Unmaps everything; the tables go through the deferred path.
+ * `done(arg)` comes (in work context) when every batch of the domain is finished, earlier ones'
+ * user steps included; d is gone then. */
 void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void *arg);
 
 /* --- mapping ------------------------------------------------------------------------------------------------------ */
@@ -57,7 +62,8 @@ void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void 
 #define IOMMU_READ 1u
 #define IOMMU_WRITE 2u
 
-/* A change of one domain's tables that is being accumulated. On the caller's stack; must be committed on every path. No lock is held between begin and commit. */
+/* A change of one domain's tables that is being accumulated. On the caller's stack; must be
+ * committed on every path. No lock is held between begin and commit. */
 struct iommu_gather {
 	struct iommu_domain *domain;
 	struct iommu_batch *batch;
@@ -66,17 +72,17 @@ struct iommu_gather {
 	bool split; /* a superpage was split: its old translation covers more than the range */
 };
 
-/* Take one of the domain's batches, with the tables that one ragged unmap can need. -EAGAIN: all of them are in flight, try
- * again after `wake`; -ENOMEM: no tables. Nothing to undo then. */
+/* Take one of the domain's batches, with the tables that one ragged unmap can need. -EAGAIN: all of
+ * them are in flight, try again after `wake`; -ENOMEM: no tables. Nothing to undo then. */
 int __must_check iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d);
 
-/* Map nr frames from mfn at dfn with the largest leaves possible, taking one dev_tlb reference per leaf. -EAGAIN: a
- * tombstone is in the way (wait for `wake`); -EEXIST: something else is mapped there; -EPERM/-EBUSY: the frame table
- * refused (owner, type); -ENOMEM; -ERANGE: beyond the width. On failure what this call had mapped is unmapped again
- * (into the gather). */
+/* Map nr frames from mfn at dfn with the largest leaves possible, taking one dev_tlb reference per
+ * leaf. -EAGAIN: a tombstone is in the way (wait for `wake`); -EEXIST: something else is mapped
+ * there; -EPERM/-EBUSY: the frame table refused (owner, type); -ENOMEM; -ERANGE: beyond the width.
+ * On failure what this call had mapped is unmapped again (into the gather). */
 int __must_check iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm);
-/* Unmap nr frames from dfn; what is not mapped is skipped. Splits superpages at the ends. Cannot fail for lack of memory: once
- * a gather, since its reserve of tables serves two ragged ends. */
+/* Unmap nr frames from dfn; what is not mapped is skipped. Splits superpages at the ends. Cannot
+ * fail for lack of memory: once a gather, since its reserve of tables serves two ragged ends. */
 void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
 
 /* What the caller's own release step may use: small words that live as long as the batch. */
@@ -87,17 +93,19 @@ struct iommu_batch_user {
 };
 struct iommu_batch_user *iommu_gather_user(struct iommu_gather *g);
 struct iommu_batch_user *iommu_batch_user(struct iommu_batch *b);
-/* The batch's number in the pool, below 2^11 and unique while the batch lives: nested tombstones carry it. */
+/* The batch's number in the pool, below 2^11 and unique while the batch lives: nested tombstones
+ * carry it. */
 u32 iommu_gather_number(const struct iommu_gather *g);
 u32 iommu_batch_number(const struct iommu_batch *b);
 
-/* One more party (a CPU whose TLB may hold the range) has to answer before the batch is released. Before commit. */
+/* One more party (a CPU whose TLB may hold the range) has to answer before the batch is released.
+ * Before commit. */
 struct iommu_batch *iommu_gather_expect(struct iommu_gather *g);
 /* It has. Any context; also before the commit, which counts as a party of its own. */
 void iommu_batch_answer(struct iommu_batch *b);
 
-/* Post the invalidations. Never waits, never fails; an empty gather gives its batch back at once. `frames_held` is what
- * the caller keeps until the release, for the accounting. Ends the gather. */
+/* Post the invalidations. Never waits, never fails; an empty gather gives its batch back at once.
+ * `frames_held` is what the caller keeps until the release, for the accounting. Ends the gather. */
 void iommu_gather_commit(struct iommu_gather *g, u64 frames_held);
 
 /* --- devices ------------------------------------------------------------------------------------------------------ */
@@ -105,9 +113,11 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held);
 /* Let the device use d's tables (context entry, context-cache and IOTLB invalidation where the specification asks).
  * -ENODEV: no unit covers it; -EBUSY: it belongs to a domain already; -ENOMEM. The caller has bus mastering off. */
 int __must_check iommu_attach(struct iommu_domain *d, struct pci_id dev);
-/* Block the device; done(arg) once no cached translation of it is left. The caller has bus mastering off. */
+/* Block the device; done(arg) once no cached translation of it is left. The caller has bus
+ * mastering off. */
 void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg);
-/* NULL if the device can be given to a domain, else why not (reserved memory of the firmware, no unit, ...). */
+/* NULL if the device can be given to a domain, else why not (reserved memory of the firmware, no
+ * unit, ...). */
 const char *iommu_why_not(struct pci_id dev);
 
 /* --- interrupt remapping (chapter 5) ------------------------------------------------------------------------------- */
@@ -119,20 +129,25 @@ struct iommu_irte {
 	u16 unit;
 	bool valid;
 };
-/* Reserve an entry, blocked until set. -ENODEV without remapping, -ENOSPC when the table is full. */
+/* Reserve an entry, blocked until set. -ENODEV without remapping, -ENOSPC when the table is
+ * full. */
 int __must_check iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev);
-/* Deliver to `vector` on the CPU with this APIC id; posted and flushed without waiting (until then the old one holds). */
+/* Deliver to `vector` on the CPU with this APIC id; posted and flushed without waiting (until then
+ * the old one holds). */
 void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector);
 void iommu_irte_mask(struct iommu_irte *e);
-/* Blocked at once; free for reuse when its invalidation has completed. Then done(arg) is called, in interrupt context: from
- * there on the device cannot raise the vector any more. done may be NULL. */
+/* Blocked at once; free for reuse when its invalidation has completed. Then done(arg) is
+ * called, in interrupt context: from there on the device cannot raise the vector any more.
+ * done may be NULL. */
 void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg);
-/* The message in remappable format that the device must send: to be written to its MSI or MSI-X registers. */
+/* The message in remappable format that the device must send: to be written to its MSI or MSI-X
+ * registers. */
 void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data);
 
 /* --- to look at --------------------------------------------------------------------------------------------------- */
 
-/* Called for each recorded fault (interrupt context), after it was logged: the domain that has the device is `owner`. */
+/* Called for each recorded fault (interrupt context), after it was logged: the domain that has the
+ * device is `owner`. */
 void iommu_set_fault_hook(void (*hook)(u16 owner, struct pci_id dev));
 
 struct weir_stats;

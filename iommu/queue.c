@@ -51,7 +51,8 @@ struct qi_desc qi_context_device(u16 did, u16 sid)
 				 0 };
 }
 
-/* Reads and writes that are under way are drained where the unit can: they may carry an old translation. */
+/* Reads and writes that are under way are drained where the unit can: they may carry an old
+ * translation. */
 static u64 drain(const struct iommu_unit *u)
 {
 	return (u->cap & CAP_DRD ? QI_IOTLB_DR : 0) | (u->cap & CAP_DWD ? QI_IOTLB_DW : 0);
@@ -225,8 +226,8 @@ void queue_error(struct iommu_unit *u, u32 fsts)
 		u32 head = (u32)(hw_read64(u->regs, IQH_REG) / sizeof(struct qi_desc)) % RING_ENTRIES;
 
 		/* Weir itself composed it, and what it covers can never be released. */
-		panic("iommu: unit %u does not accept the invalidation descriptor %016lx %016lx", u->index,
-		      u->queue.ring[head].lo, u->queue.ring[head].hi);
+		panic("iommu: unit %u does not accept the invalidation descriptor %016lx %016lx",
+		      u->index, u->queue.ring[head].lo, u->queue.ring[head].hi);
 	}
 	if (fsts & (FSTS_ICE | FSTS_ITE)) {
 		/* Only device-TLB invalidations time out, and no device has ATS enabled. */

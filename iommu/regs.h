@@ -1,4 +1,5 @@
-/* Registers and structures of a remapping unit: Intel VT-d specification, revision 4.1; sections at each group. */
+/* Registers and structures of a remapping unit: Intel VT-d specification, revision 4.1; sections at
+ * each group. */
 #pragma once
 
 #include <kernel/compiler.h>
@@ -63,7 +64,8 @@ enum vtd_register {
 #define GCMD_QIE BIT(26)
 #define GCMD_SRTP BIT(30)
 #define GCMD_TE BIT(31)
-/* What stays set in GCMD while another bit is changed: the one-shot bits read back in GSTS, and must be written as 0. */
+/* What stays set in GCMD while another bit is changed: the one-shot bits read back in GSTS, and
+ * must be written as 0. */
 #define GSTS_KEPT (GCMD_TE | GCMD_QIE | GCMD_IRE | GCMD_CFI)
 
 /* 11.4.9 Fault Status, 11.4.10 Fault Event Control */

@@ -89,8 +89,8 @@ static u64 *table_at(u64 e)
 
 static u64 leaf(mfn_t mfn, unsigned int level, u32 perm)
 {
-	return mfn << PAGE_SHIFT | (perm & IOMMU_READ ? SS_R : 0) | (perm & IOMMU_WRITE ? SS_W : 0) |
-	       (level > 1 ? SS_PS : 0);
+	return mfn << PAGE_SHIFT | (perm & IOMMU_READ ? SS_R : 0) |
+	       (perm & IOMMU_WRITE ? SS_W : 0) | (level > 1 ? SS_PS : 0);
 }
 
 static u64 tombstone(u64 e, unsigned int level, u32 number)
@@ -188,9 +188,10 @@ static unsigned int largest_level(dfn_t dfn, mfn_t mfn, u64 nr)
 	return level;
 }
 
-/* Fill consecutive entries of one table, the first of which may be in use: references first, then the entries, then one write-back. */
-static int fill(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn, mfn_t mfn, u64 nr,
-		u32 perm)
+/* Fill consecutive entries of one table, the first of which may be in use: references first, then
+ * the entries, then one write-back. */
+static int fill(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn, mfn_t mfn,
+		u64 nr, u32 perm)
 {
 	struct iommu_domain *d = g->domain;
 	unsigned int first = index_of(dfn, level);
@@ -212,7 +213,8 @@ static int fill(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t df
 	return 0;
 }
 
-/* All 512 entries map one aligned, contiguous block alike: e gets the block's leaf, the table goes after the flush. */
+/* All 512 entries map one aligned, contiguous block alike: e gets the block's leaf, the table goes
+ * after the flush. */
 static void collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t dfn)
 {
 	struct iommu_domain *d = g->domain;
@@ -220,8 +222,8 @@ static void collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t d
 	mfn_t mfn = virt_to_mfn(table);
 	u64 step = frames_of(level - 1) << PAGE_SHIFT;
 
-	if (level > iommu_common.largest || counts(table)->present != ENTRIES || !is_leaf(first, level - 1) ||
-	    !IS_ALIGNED(mfn_of(first), frames_of(level)))
+	if (level > iommu_common.largest || counts(table)->present != ENTRIES ||
+	    !is_leaf(first, level - 1) || !IS_ALIGNED(mfn_of(first), frames_of(level)))
 		return;
 	for (unsigned int i = 1; i < ENTRIES; i++)
 		if (table[i] != first + i * step)
@@ -287,7 +289,8 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm);
 
 		if (ret < 0) {
-			/* Where a collapse has joined older neighbours to it, this splits, from the gather's reserve. */
+			/* Where a collapse has joined older neighbours to it, this splits, from the
+			 * gather's reserve. */
 			if (done)
 				table_unmap(g, dfn, done);
 			return (int)ret;
@@ -299,7 +302,8 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 
 /* --- unmap ------------------------------------------------------------------------------------------------------------- */
 
-/* Replace a superpage by a table that says the same, in one step: a device sees one or the other. */
+/* Replace a superpage by a table that says the same, in one step: a device sees one or the
+ * other. */
 static void split(struct iommu_gather *g, u64 *e, unsigned int level)
 {
 	struct iommu_domain *d = g->domain;
@@ -336,8 +340,9 @@ static void bury(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 	d->tombstones++;
 }
 
-/* True if the table at `level` may go as a whole when its entries first..last are unmapped: nothing else is in it, and no
- * earlier batch has a tombstone in it or below. (The batch's own lie behind, where the unmapping came from.) */
+/* True if the table at `level` may go as a whole when its entries first..last are unmapped: nothing
+ * else is in it, and no earlier batch has a tombstone in it or below. (The batch's own lie behind,
+ * where the unmapping came from.) */
 static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned int level,
 		       unsigned int first, unsigned int last)
 {
@@ -357,16 +362,19 @@ static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned 
 /* [dfn, last] lies in one table. */
 static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn, dfn_t last)
 {
-	unsigned int i = index_of(dfn, level), end = index_of(last, level), changed_from = ENTRIES, changed_to = 0;
+	unsigned int i = index_of(dfn, level), end = index_of(last, level), changed_from = ENTRIES,
+		     changed_to = 0;
 
 	for (; i <= end; i++) {
 		u64 *e = &table[i];
-		dfn_t start = ALIGN_DOWN(dfn, frames_of(level)), to = MIN(start + frames_of(level) - 1, last);
+		dfn_t start = ALIGN_DOWN(dfn, frames_of(level)),
+		      to = MIN(start + frames_of(level) - 1, last);
 
 		if (is_leaf(*e, level) && to - dfn + 1 < frames_of(level))
 			split(g, e, level);
 		if (is_table(*e, level) &&
-		    !can_unlink(g, table_at(*e), level - 1, index_of(dfn, level - 1), index_of(to, level - 1))) {
+		    !can_unlink(g, table_at(*e), level - 1, index_of(dfn, level - 1),
+				index_of(to, level - 1))) {
 			unmap_in(g, table_at(*e), level - 1, dfn, to);
 		} else if (is_present(*e)) {
 			if (is_table(*e, level))
@@ -378,7 +386,8 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 		dfn = to + 1;
 	}
 	if (changed_from <= changed_to)
-		iommu_write_back(&table[changed_from], (changed_to - changed_from + 1) * sizeof(*table));
+		iommu_write_back(&table[changed_from],
+				 (changed_to - changed_from + 1) * sizeof(*table));
 }
 
 void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
@@ -396,7 +405,8 @@ static bool holds_table(u64 e, unsigned int level)
 	return is_table(e, level) || (table_is_tombstone(e) && (e & TOMB_TABLE));
 }
 
-/* Clear the entry: its reference and its place in the counts go. Nobody can use it, so nothing is written back. */
+/* Clear the entry: its reference and its place in the counts go. Nobody can use it, so nothing is
+ * written back. */
 static void clear_leaf(struct iommu_domain *d, u64 *e, unsigned int level)
 {
 	if (is_present(*e))
@@ -508,7 +518,8 @@ unsigned int table_walk(struct iommu_domain *d, dfn_t dfn, u64 entry[5], mfn_t *
 
 		entry[n++] = e;
 		if (is_leaf(e, level) || (table_is_tombstone(e) && !(e & TOMB_TABLE)))
-			*mfn = ALIGN_DOWN(mfn_of(e), frames_of(level)) + (dfn & (frames_of(level) - 1));
+			*mfn = ALIGN_DOWN(mfn_of(e), frames_of(level)) +
+			       (dfn & (frames_of(level) - 1));
 		if (!is_table(e, level))
 			break;
 		table = table_at(e);

@@ -75,7 +75,8 @@ static const char *unfit(const struct iommu_unit *u)
 	return NULL;
 }
 
-/* Firmware, or an earlier system, may have left it running: translation goes off first, then what it depends on. */
+/* Firmware, or an earlier system, may have left it running: translation goes off first, then what
+ * it depends on. */
 static bool stop(struct iommu_unit *u)
 {
 	static const u64 order[] = { GCMD_TE, GCMD_IRE, GCMD_QIE };
@@ -127,7 +128,10 @@ static bool agree(void)
 		c->caching_mode = c->caching_mode || (u->cap & CAP_CM);
 		c->nr_domains = MIN(c->nr_domains, u->nr_domains);
 	}
-	c->levels = sagaw & CAP_SAGAW_48 ? 4 : sagaw & CAP_SAGAW_39 ? 3 : sagaw & CAP_SAGAW_57 ? 5 : 0;
+	c->levels = sagaw & CAP_SAGAW_48 ? 4 :
+		    sagaw & CAP_SAGAW_39 ? 3 :
+		    sagaw & CAP_SAGAW_57 ? 5 :
+					   0;
 	c->largest = superpages & CAP_SLLPS_1G ? 3 : superpages & CAP_SLLPS_2M ? 2 : 1;
 	return c->levels;
 }
@@ -148,7 +152,8 @@ static bool flush_everything(struct iommu_unit *u)
 	return ok;
 }
 
-/* An empty root table blocks every device behind the unit, so nothing is reachable from the moment translation is on. */
+/* An empty root table blocks every device behind the unit, so nothing is reachable from the moment
+ * translation is on. */
 static bool start(struct iommu_unit *u, bool remap_interrupts)
 {
 	u->root = alloc_page();
@@ -177,7 +182,9 @@ static void describe(const struct iommu_unit *u)
 {
 	log_info("iommu: unit %u at 0x%lx: %u domains, %u-level tables, leaves to %s, %s walks%s%s%s",
 		 u->index, iommu_dmar.unit[u->index].base, u->nr_domains, iommu_common.levels,
-		 iommu_common.largest == 3 ? "1G" : iommu_common.largest == 2 ? "2M" : "4K",
+		 iommu_common.largest == 3 ? "1G" :
+		 iommu_common.largest == 2 ? "2M" :
+					     "4K",
 		 u->ecap & ECAP_C ? "coherent" : "non-coherent",
 		 u->irtes ? ", interrupt remapping" : "", u->eim ? " (x2APIC)" : "",
 		 u->cap & CAP_CM ? ", caching mode" : "");

@@ -47,7 +47,8 @@ extern struct dmar iommu_dmar;
 struct iommu_unit *iommu_unit_of(struct pci_id dev);
 /* Write back what a walker will read, if walkers do not snoop. */
 void iommu_write_back(const void *p, size_t n);
-/* Change one bit of GCMD and wait for its echo in GSTS (bounded, boot only; 11.4.4). False: the unit does not answer. */
+/* Change one bit of GCMD and wait for its echo in GSTS (bounded, boot only; 11.4.4). False: the
+ * unit does not answer. */
 bool __must_check unit_command(struct iommu_unit *u, u64 bit, bool on);
 
 /* iommu/intremap.c: set up the table and switch remapping on. False if the unit does not answer. */

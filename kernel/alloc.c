@@ -1,8 +1,10 @@
-/* The buddy allocator. A free block is known by its first frame: that one's record holds the block's order and its links
- * in the list of that order; the other frames of the block are just FRAME_FREE. Blocks are aligned to their size, so the
- * buddy of a block is found by flipping one bit, and whether it is free as a whole by looking at one record.
+/* The buddy allocator. A free block is known by its first frame: that one's record holds the
+ * block's order and its links in the list of that order; the other frames of the block are just
+ * FRAME_FREE. Blocks are aligned to their size, so the buddy of a block is found by flipping one
+ * bit, and whether it is free as a whole by looking at one record.
  *
- * Blocks change their type outside of the lock: while a block is in no list, it is its holder's alone.
+ * Blocks change their type outside of the lock: while a block is in no list, it is its holder's
+ * alone.
  */
 #include <kernel/alloc.h>
 #include <kernel/atomic.h>
@@ -44,7 +46,8 @@ static inline bool alloc_should_fail(unsigned int order __unused)
 }
 #endif
 
-/* No block lies in both zones: insert() does not join across the limit, and alloc_add() cuts there. */
+/* No block lies in both zones: insert() does not join across the limit, and alloc_add() cuts
+ * there. */
 static enum zone_id zone_of(mfn_t mfn)
 {
 	return mfn < LOW_LIMIT ? ZONE_LOW : ZONE_NORMAL;
@@ -81,7 +84,8 @@ static void list_unlink(mfn_t mfn, unsigned int order)
 	frame_set_free_order(mfn, -1);
 }
 
-/* Put a block of FRAME_FREE frames into its list, joined with its buddies as far as they are free. */
+/* Put a block of FRAME_FREE frames into its list, joined with its buddies as far as they are
+ * free. */
 static void insert(mfn_t mfn, unsigned int order)
 {
 	for (; order < ALLOC_MAX_ORDER; order++) {
@@ -140,8 +144,7 @@ static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
 		return mfn;
 	err = frame_set(mfn, order, FRAME_WEIR, OWNER_WEIR);
 	if (err)
-		panic("alloc: free frame %lx can not be given out: error %d", (unsigned long)mfn,
-		      err);
+		panic("alloc: free frame %lx can not be given out: error %d", (unsigned long)mfn, err);
 	*frame_slab(mfn) = (struct frame_slab){ 0 };
 	return mfn;
 }
@@ -186,8 +189,8 @@ void free_frames(mfn_t mfn, unsigned int order)
 	give(mfn, order);
 }
 
-/* Frame 0 would be a null pointer to many, and holds the firmware's vectors. A frame that is free already would end up in
- * two blocks. */
+/* Frame 0 would be a null pointer to many, and holds the firmware's vectors. A frame that is free
+ * already would end up in two blocks. */
 static bool addable(mfn_t mfn)
 {
 	struct frame_info info;

@@ -1,5 +1,5 @@
-/* Memory ordering and the few atomic operations in use; thin names over the compiler's builtins, so that the host
- * builds (and ThreadSanitizer) see them too. */
+/* Memory ordering and the few atomic operations in use; thin names over the compiler's builtins, so
+ * that the host builds (and ThreadSanitizer) see them too. */
 #pragma once
 
 #include <kernel/types.h>
@@ -18,7 +18,8 @@
 #define atomic_and(p, v) __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST)
 #define atomic_xchg(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 
-/* Compare *p with *expected and store desired if equal; on failure *expected gets what was found. */
+/* Compare *p with *expected and store desired if equal; on failure *expected gets what was
+ * found. */
 #define atomic_cmpxchg(p, expected, desired)                                                       \
 	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 

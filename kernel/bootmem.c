@@ -29,12 +29,16 @@ bool bootmem_init(const struct boot_info *info)
 	rangeset_for_each(r, &ram)
 		if (rangeset_add(&free_ram, r->first, r->last))
 			return false;
-	/* Page 0 holds the real mode's vectors and the firmware's data, and its number looks like "none" to many. */
+	/* Page 0 holds the real mode's vectors and the firmware's data, and its number looks like
+	 * "none" to many. */
 	memmap_reserve(&free_ram, 0, PAGE_SIZE);
-	memmap_reserve(&free_ram, (paddr_t)_load_start, virt_to_phys(_image_end) - (paddr_t)_load_start);
+	memmap_reserve(&free_ram, (paddr_t)_load_start,
+		       virt_to_phys(_image_end) - (paddr_t)_load_start);
 	for (u32 i = 0; i < info->nr_modules; i++)
-		memmap_reserve(&free_ram, info->module[i].start, info->module[i].end - info->module[i].start);
-	log_info("memory: %lu MiB of RAM in %u ranges", rangeset_count(&ram) >> (20 - PAGE_SHIFT), ram.nr);
+		memmap_reserve(&free_ram, info->module[i].start,
+			       info->module[i].end - info->module[i].start);
+	log_info("memory: %lu MiB of RAM in %u ranges", rangeset_count(&ram) >> (20 - PAGE_SHIFT),
+		 ram.nr);
 	return true;
 }
 

@@ -131,8 +131,8 @@ static bool can_build(const struct module_line *line)
 		return false;
 	}
 	if (line->cpu >= (s32)nr_cpus) {
-		log_err("domain %s: left out: cpu=%d, but the CPUs are 0 to %u", line->domain, line->cpu,
-			nr_cpus - 1);
+		log_err("domain %s: left out: cpu=%d, but the CPUs are 0 to %u", line->domain,
+			line->cpu, nr_cpus - 1);
 		return false;
 	}
 	return true;
@@ -150,9 +150,9 @@ static void build(const struct module *m, u32 index, u32 nr)
 	ret = domain_create(line->domain, &d);
 	if (ret) {
 		log_err("module %u: name=%s: %s", index, line->domain,
-			ret == -EEXIST	? "another domain has this name: choose a different one" :
-			ret == -ENOSPC	? "the table of domains (MAX_DOMAINS) is full" :
-					  "no memory");
+			ret == -EEXIST ? "another domain has this name: choose a different one" :
+			ret == -ENOSPC ? "the table of domains (MAX_DOMAINS) is full" :
+					 "no memory");
 		return;
 	}
 	d->has_devices = line->nr_devices;

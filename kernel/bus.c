@@ -1,5 +1,5 @@
-/* Port and memory ranges of a guest: a small array, searched in order. A guest has a handful of ranges, and an access
- * costs an exit, so nothing cleverer earns its place. */
+/* Port and memory ranges of a guest: a small array, searched in order. A guest has a handful of
+ * ranges, and an access costs an exit, so nothing cleverer earns its place. */
 
 #include <kernel/bus.h>
 
@@ -38,7 +38,8 @@ void bus_remove(struct bus *b, u64 first)
 	spin_unlock(&b->lock);
 }
 
-/* A copy: the range may be removed as soon as the lock is dropped, and its owner lives as long as the domain. */
+/* A copy: the range may be removed as soon as the lock is dropped, and its owner lives as long as
+ * the domain. */
 static bool find(struct bus *b, u64 addr, unsigned int size, struct bus_range *found)
 {
 	bool hit = false;

@@ -1,6 +1,7 @@
-/* What answers a guest's port and memory accesses. A domain's ranges are registered while it is built, or by its virtual
- * PCI bus when a BAR moves; where nothing is registered, a read returns all ones and a write is dropped, as on a PC where
- * nothing is plugged in, and the access is counted.
+/* What answers a guest's port and memory accesses. A domain's ranges are registered while it is
+ * built, or by its virtual PCI bus when a BAR moves; where nothing is registered, a read returns
+ * all ones and a write is dropped, as on a PC where nothing is plugged in, and the access is
+ * counted.
  */
 #pragma once
 
@@ -14,8 +15,9 @@ struct vcpu;
 struct bus_range {
 	u64 first, last; /* port numbers, or guest-physical addresses; both included */
 	void *ctx;
-	/* size is 1, 2, 4 (or 8 for memory); an access never crosses the range's end. Called without a lock held, on the
-	 * vCPU's CPU. -EAGAIN: the vCPU was parked, the instruction is to be executed again. */
+	/* size is 1, 2, 4 (or 8 for memory); an access never crosses the range's end. Called
+	 * without a lock held, on the vCPU's CPU. -EAGAIN: the vCPU was parked, the instruction is
+	 * to be executed again. */
 	int (*read)(void *ctx, struct vcpu *v, u64 offset, unsigned int size, u64 *value);
 	int (*write)(void *ctx, struct vcpu *v, u64 offset, unsigned int size, u64 value);
 };

@@ -1,4 +1,5 @@
-/* Time is the TSC, scaled: ns = (tsc - start) * mult / 2^32, in 128 bits, so that nothing wraps and nothing drifts. */
+/* Time is the TSC, scaled: ns = (tsc - start) * mult / 2^32, in 128 bits, so that nothing wraps and
+ * nothing drifts. */
 #include <drivers/pit.h>
 #include <drivers/pmtimer.h>
 #include <kernel/atomic.h>
@@ -56,7 +57,8 @@ bool clock_calibrate(u16 pm_timer_port, unsigned int pm_timer_bits)
 		return false;
 	ns_mult = (NS_PER_S << 32) / tsc_hz;
 	tsc_mult = clock_mult(tsc_hz);
-	log_info("clock: TSC runs at %lu.%03lu MHz, measured by %s%s", tsc_hz / 1000000, tsc_hz / 1000 % 1000, by,
+	log_info("clock: TSC runs at %lu.%03lu MHz, measured by %s%s", tsc_hz / 1000000,
+		 tsc_hz / 1000 % 1000, by,
 		 cpuid(0x80000007, 0).edx & BIT(8) ? "" : "; not said to be invariant");
 	return true;
 }
@@ -87,7 +89,8 @@ u64 clock_ticks_until(u64 deadline_ns, u64 mult)
 
 	if (deadline_ns <= now)
 		return 0;
-	/* A timer must not fire before its deadline: rounded up. One that is years away comes early, and is set again. */
+	/* A timer must not fire before its deadline: rounded up. One that is years away comes
+	 * early, and is set again. */
 	return scale(MIN(deadline_ns - now, 1UL << 60), mult) + 1;
 }
 

@@ -7,6 +7,6 @@
 void console_set(u16 port);
 /* From now on lines go out without the lock, whose holder may be dead. Panic only. */
 void console_panic(void);
-/* Copy lines out of the memory ring from *position (bytes since boot) on, at most `size` bytes; moves *position, past
- * what has been overwritten if need be. Returns the bytes copied. */
+/* Copy lines out of the memory ring from *position (bytes since boot) on, at most `size` bytes;
+ * moves *position, past what has been overwritten if need be. Returns the bytes copied. */
 size_t log_copy(u64 *position, char *buf, size_t size);

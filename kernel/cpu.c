@@ -79,7 +79,10 @@ bool cpu_check(void)
 	__builtin_memcpy(vendor, &c.ebx, 4);
 	__builtin_memcpy(vendor + 4, &c.edx, 4);
 	__builtin_memcpy(vendor + 8, &c.ecx, 4);
-	log_info("cpu: %s, virtualisation: %s", vendor, svm ? "AMD SVM" : vmx ? "Intel VMX" : "none");
+	log_info("cpu: %s, virtualisation: %s", vendor,
+		 svm ? "AMD SVM" :
+		 vmx ? "Intel VMX" :
+		       "none");
 	if (!svm && !vmx)
 		log_err("this CPU offers neither SVM nor VMX: guests can not run; enable virtualisation in the firmware's setup");
 	if (!(cpuid(1, 0).edx & BIT(24))) {

@@ -114,6 +114,6 @@ static inline void outl(u16 port, u32 v)
 }
 
 struct acpi_madt;
-/* Start all application processors that the MADT lists, at most `maxcpus=` in all; each ends up in main(), which does not
- * return. One that does not start is named in the log. Boot only. */
+/* Start all application processors that the MADT lists, at most `maxcpus=` in all; each ends up in
+ * main(), which does not return. One that does not start is named in the log. Boot only. */
 void smp_init(const struct acpi_madt *madt, void (*main)(void));

@@ -1,5 +1,6 @@
-/* The CPUID policy. A leaf that is not in the table reads as zero. What is in it is the processor's own answer, with the
- * bits that a guest may know of; what depends on the vCPU is filled in after. */
+/* The CPUID policy. A leaf that is not in the table reads as zero. What is in it is the
+ * processor's own answer, with the bits that a guest may know of; what depends on the vCPU is
+ * filled in after. */
 #include <kernel/policy.h>
 
 #include <kernel/clock.h>
@@ -17,14 +18,16 @@ struct leaf_policy {
 
 static const struct leaf_policy leaves[] = {
 	{ 0x0, 0, ALL, ALL, ALL },
-	/* ECX: SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND; not MONITOR, VMX, PCID.
-	 * EDX: FPU DE PSE TSC MSR PAE CX8 APIC SEP PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2; not MCE, MCA, MTRR. */
+	/* ECX: SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND; not
+	 * MONITOR, VMX, PCID. EDX: FPU DE PSE TSC MSR PAE CX8 APIC SEP PGE CMOV PAT PSE36 CLFSH MMX
+	 * FXSR SSE SSE2; not MCE, MCA, MTRR. */
 	{ 0x1, ALL, 0x0000ff00, 0x76d83203, 0x078bab7d },
 	/* EBX: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. ECX: UMIP. */
 	{ 0x7, 0, 0x219c03a9, 0x4, 0 },
 	{ 0xd, 0, 0, 0, 0 },
 	{ 0x80000000, 0, ALL, ALL, ALL },
-	/* ECX: LAHF, ABM, SSE4A, misaligned SSE, prefetch. EDX: SYSCALL NX MMXEXT MMX FXSR FFXSR 1G RDTSCP LM; not SVM. */
+	/* ECX: LAHF, ABM, SSE4A, misaligned SSE, prefetch. EDX: SYSCALL NX MMXEXT MMX FXSR FFXSR 1G
+	 * RDTSCP LM; not SVM. */
 	{ 0x80000001, ALL, 0, 0x000001e1, 0x2fd3ab7d },
 	{ 0x80000002, ALL, ALL, ALL, ALL },
 	{ 0x80000003, ALL, ALL, ALL, ALL },

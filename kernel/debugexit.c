@@ -6,7 +6,8 @@
 
 void debug_exit(enum debug_exit value)
 {
-	/* On real hardware nobody knows what lies at this port; and an absent one reads all ones. */
+	/* On real hardware nobody knows what lies at this port; and an absent one reads all
+	 * ones. */
 	bool emulated = cpuid(1, 0).ecx & BIT(31);
 
 	if (emulated && inb(DEBUG_EXIT_PORT) != 0xff)

@@ -103,8 +103,8 @@ static u8 read_prefixes(struct reader *r, bool long_mode, struct prefixes *p)
 static void modrm_16(struct reader *r, u8 mod, u8 rm, struct insn *insn)
 {
 	static const u8 bases[8] = { RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX };
-	static const u8 indexes[8] = { RSI, RDI, RSI, RDI, NO_REGISTER, NO_REGISTER, NO_REGISTER,
-				       NO_REGISTER };
+	static const u8 indexes[8] = { RSI,	    RDI,	 RSI,	      RDI,
+				       NO_REGISTER, NO_REGISTER, NO_REGISTER, NO_REGISTER };
 
 	if (mod == 0 && rm == 6) {
 		insn->displacement = fetch(r, 2);
@@ -142,8 +142,8 @@ static void modrm_32(struct reader *r, u8 mod, u8 rm, bool long_mode, u8 rex, st
 }
 
 /* The memory operand and ModRM.reg. False: the form has no memory operand. */
-static bool read_modrm(struct reader *r, const struct prefixes *p, bool long_mode, struct insn *insn,
-		       u8 *reg)
+static bool read_modrm(struct reader *r, const struct prefixes *p, bool long_mode,
+		       struct insn *insn, u8 *reg)
 {
 	u8 modrm = fetch_byte(r), mod = modrm >> 6, rm = modrm & 7;
 

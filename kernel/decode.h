@@ -1,5 +1,6 @@
-/* A decoder for the x86 instructions that read or write memory in ways that device registers are accessed: enough to
- * carry out an access to guest-physical memory where no RAM is. SDM vol. 2, chapter 2 and appendix A.
+/* A decoder for the x86 instructions that read or write memory in ways that device registers are
+ * accessed: enough to carry out an access to guest-physical memory where no RAM is. SDM vol. 2,
+ * chapter 2 and appendix A.
  *
  * Only forms with a memory operand are known, since no other can have caused the exit.
  */
@@ -10,7 +11,8 @@
 #define INSN_MAX_LENGTH 15
 
 enum insn_op {
-	/* The first eight as in ModRM.reg of opcodes 80h to 83h, and in bits 5:3 of opcodes 00h to 3Bh. */
+	/* The first eight as in ModRM.reg of opcodes 80h to 83h, and in bits 5:3 of opcodes 00h to
+	 * 3Bh. */
 	INSN_ADD,
 	INSN_OR,
 	INSN_ADC,
@@ -51,7 +53,8 @@ struct insn {
 	bool rep; /* F2h or F3h before a string instruction */
 	u64 immediate; /* sign-extended */
 
-	/* The memory operand, for all but MOVS, STOS and LODS: base + index * scale + displacement, cut to address_size. */
+	/* The memory operand, for all but MOVS, STOS and LODS: base + index * scale + displacement,
+	 * cut to address_size. */
 	u8 base, index; /* enum guest_register, or NO_REGISTER */
 	u8 scale; /* 1, 2, 4, 8 */
 	bool rip_relative; /* base is the address of the next instruction */
@@ -61,4 +64,5 @@ struct insn {
 
 /* Decode the instruction that bytes[0 .. nr) begin with; code_bits is 16, 32 or 64. -EINVAL: it is none of those above;
  * -E2BIG: it goes on behind the last byte given. Pure. */
-int __must_check decode_insn(const u8 *bytes, unsigned int nr, unsigned int code_bits, struct insn *insn);
+int __must_check decode_insn(const u8 *bytes, unsigned int nr, unsigned int code_bits,
+			     struct insn *insn);

@@ -22,7 +22,14 @@ struct vpci;
 enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING };
 
 /* How far the tear-down of a dying domain has come; see kernel/domain.c. */
-enum reap_stage { REAP_VCPUS, REAP_DEVICES, REAP_IO_TABLES, REAP_WAIT_IO_TABLES, REAP_MEMORY, REAP_DONE };
+enum reap_stage {
+	REAP_VCPUS,
+	REAP_DEVICES,
+	REAP_IO_TABLES,
+	REAP_WAIT_IO_TABLES,
+	REAP_MEMORY,
+	REAP_DONE
+};
 
 struct domain {
 	u16 id; /* 1 .. MAX_DOMAINS; the owner of its frames */
@@ -60,8 +67,9 @@ int __must_check domain_create(const char *name, struct domain **out);
 void domain_start(struct domain *d, const struct guest_entry *entry);
 /* Give up one that could not be built; the reason was logged. */
 void domain_discard(struct domain *d);
-/* End it because of what it did or needs, with one line saying why. Its vCPUs stop, its devices are reset and detached, its
- * memory comes back through the deferred path; nothing waits. Any context, any number of times. */
+/* End it because of what it did or needs, with one line saying why. Its vCPUs stop, its devices are
+ * reset and detached, its memory comes back through the deferred path; nothing waits. Any context,
+ * any number of times. */
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
 /* The same because the guest wants it. */
 void domain_shutdown(struct domain *d, const char *why, u64 status);

@@ -19,7 +19,7 @@ void exit_ring_dump(void)
 		const char *name = exit_reason_name ? exit_reason_name(r->reason) : NULL;
 
 		log_err("    %8lu us ago  domain %u vcpu %u  %s (0x%x)  rip %016lx  info %lx %lx",
-			mhz ? (now - r->tsc) / mhz : 0, r->domain, r->vcpu, name ? name : "exit", r->reason, r->rip,
-			r->info1, r->info2);
+			mhz ? (now - r->tsc) / mhz : 0, r->domain, r->vcpu, name ? name : "exit",
+			r->reason, r->rip, r->info1, r->info2);
 	}
 }

@@ -56,7 +56,8 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
 	set_xcr0(policy_xcr0());
 	if (from)
 		__asm__ volatile("xsave64 (%0)" ::"r"(from->fpu), "a"(~0u), "d"(~0u) : "memory");
-	/* A header of zeros loads the initial state, but MXCSR is always loaded from memory: 13.8.1. */
+	/* A header of zeros loads the initial state, but MXCSR is always loaded from memory:
+	 * 13.8.1. */
 	__asm__ volatile("xrstor64 (%0)" ::"r"(to->fpu), "a"(~0u), "d"(~0u) : "memory");
 	set_xcr0(to->xcr0);
 }

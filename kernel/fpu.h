@@ -1,5 +1,5 @@
-/* The FPU, SSE and AVX state. The hypervisor uses none of it, so a guest's stays in the registers until another vCPU is
- * loaded on the same CPU. */
+/* The FPU, SSE and AVX state. The hypervisor uses none of it, so a guest's stays in the registers
+ * until another vCPU is loaded on the same CPU. */
 #pragma once
 
 #include <kernel/compiler.h>

@@ -50,7 +50,8 @@
 #define BLOCK_ONE_SPECIAL BIT(27)
 #define BLOCK_MIXED 0UL /* the owner field of a mixed block */
 
-/* Takers stop here: merges and splits may add the counts of all three sizes up in one word, and must not overflow it. */
+/* Takers stop here: merges and splits may add the counts of all three sizes up in one word, and
+ * must not overflow it. */
 #define MAX_REFS BIT(25)
 
 struct record {
@@ -277,8 +278,8 @@ static enum mark mark_blocks(const struct span *s)
 	return all;
 }
 
-/* Steps 3 to 5 of the comment at the top. Every access here and in freeze() is sequentially consistent, which is the full
- * barrier between publishing and looking. */
+/* Steps 3 to 5 of the comment at the top. Every access here and in freeze() is sequentially
+ * consistent, which is the full barrier between publishing and looking. */
 static bool unreferenced_at_all_sizes(const struct span *s)
 {
 	enum mark mark = mark_blocks(s);
@@ -335,12 +336,14 @@ static bool any_ram(const struct span *s)
 	return false;
 }
 
-/* Make sure that no reference reaches the frames and that none can come; false if one does, nothing changed then. */
+/* Make sure that no reference reaches the frames and that none can come; false if one does, nothing
+ * changed then. */
 static bool exclude_references(const struct span *s)
 {
 	if (!any_ram(s))
 		return true;
-	/* A plain look first: who is referenced for long is refused without its blocks losing their owner. */
+	/* A plain look first: who is referenced for long is refused without its blocks losing their
+	 * owner. */
 	if (any_refs(s->block_1g, 1) || any_refs(s->block_2m, s->nr_2m) || any_refs(s->frame, s->nr))
 		return false;
 	race_point();
@@ -370,7 +373,8 @@ int frame_set(mfn_t mfn, unsigned int order, enum frame_type type, u16 owner)
 		.nr_2m = order > ORDER_2M ? BIT(order - ORDER_2M) : 1,
 	};
 
-	/* The new special frames are counted before the old ones are taken off, so that none is ever missed. */
+	/* The new special frames are counted before the old ones are taken off, so that none is
+	 * ever missed. */
 	if (is_special(type))
 		add_special(&s, 1);
 	if (!exclude_references(&s)) {
@@ -418,7 +422,8 @@ static inline bool try_get(struct record *r, u64 want, u64 *seen)
 	u64 word = read_once(&r->word);
 
 	do {
-		/* One comparison for all: type or owner that differ, frozen, special below, and the count's limit. */
+		/* One comparison for all: type or owner that differ, frozen, special below, and the
+		 * count's limit. */
 		if (unlikely((word ^ want) >= MAX_REFS)) {
 			*seen = word;
 			return false;
@@ -477,7 +482,8 @@ void frame_put_dev_many(mfn_t mfn, unsigned int order, u64 nr)
 		put(&r[i]);
 }
 
-/* Count a reference on a block whose frames are all held by the caller, so all RAM of `owner` whatever its word says. */
+/* Count a reference on a block whose frames are all held by the caller, so all RAM of `owner`
+ * whatever its word says. */
 static void hold_block(struct record *block, u16 owner)
 {
 	u64 word = read_once(&block->word);
@@ -546,7 +552,8 @@ int frame_free_order(mfn_t mfn)
 
 void frame_set_free_order(mfn_t mfn, int order)
 {
-	/* A free frame has no references and its word no other writer than the allocator, so no atomic change is needed. */
+	/* A free frame has no references and its word no other writer than the allocator, so no
+	 * atomic change is needed. */
 	u64 word = read_once(&frames[mfn].word) & ~FRAME_ORDER;
 
 	write_once(&frames[mfn].word, word | FIELD_PREP(FRAME_ORDER, order + 1));

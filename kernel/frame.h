@@ -1,13 +1,16 @@
-/* The frame table: who owns each page of RAM, what it is used as, and how many device mappings reach it.
+/* The frame table: who owns each page of RAM, what it is used as, and how many device mappings
+ * reach it.
  *
- * One 16-byte record per 4 KiB frame, and one per 2 MiB and per 1 GiB block. A device mapping (a present or tombstoned
- * leaf of an I/O page table) holds exactly one `dev_tlb` reference, on the record of the leaf's own size. A frame's
- * effective type and count are its own plus those of the blocks above it; a block counts the *special* frames below it
- * (page tables of any kind), so that a conflict is found in O(1) from either side.
+ * One 16-byte record per 4 KiB frame, and one per 2 MiB and per 1 GiB block. A device mapping (a
+ * present or tombstoned leaf of an I/O page table) holds exactly one `dev_tlb` reference, on the
+ * record of the leaf's own size. A frame's effective type and count are its own plus those of the
+ * blocks above it; a block counts the *special* frames below it (page tables of any kind), so that
+ * a conflict is found in O(1) from either side.
  *
- * The race between a block reference and a type change inside the block, taken on two CPUs at once, is closed by order:
- * each side first publishes what it does in its own record, with a full barrier, then looks at the other's, and backs off
- * on conflict. kernel/frame.c says why that is enough.
+ * The race between a block reference and a type change inside the block, taken on two CPUs at once,
+ * is closed by order: each side first publishes what it does in its own record, with a full
+ * barrier, then looks at the other's, and backs off on conflict. kernel/frame.c says why that is
+ * enough.
  */
 #pragma once
 
@@ -35,7 +38,8 @@ struct frame_info {
 
 /* Bytes that frame_table_init() needs for frames [0, nr_frames). */
 size_t frame_table_size(u64 nr_frames);
-/* Set up the table in `memory` (zeroed, page aligned); every frame starts as FRAME_RESERVED. Boot only. */
+/* Set up the table in `memory` (zeroed, page aligned); every frame starts as FRAME_RESERVED. Boot
+ * only. */
 void frame_table_init(void *memory, u64 nr_frames);
 /* True if mfn has a record (RAM or not). */
 bool frame_valid(mfn_t mfn);
@@ -60,14 +64,16 @@ int __must_check frame_get_dev_many(mfn_t mfn, unsigned int order, u64 nr, u16 o
 void frame_put_dev(mfn_t mfn, unsigned int order);
 /* Drop one on each of nr consecutive frames or blocks (ORDER_4K or ORDER_2M). */
 void frame_put_dev_many(mfn_t mfn, unsigned int order, u64 nr);
-/* Move one reference on a block down to its 512 parts (split), or 512 up into one (collapse). Never fail; the caller
- * holds those references. At no moment is any part unreferenced. A merged block counts as set as a whole. */
+/* Move one reference on a block down to its 512 parts (split), or 512 up into one (collapse). Never
+ * fail; the caller holds those references. At no moment is any part unreferenced. A merged block
+ * counts as set as a whole. */
 void frame_split_dev(mfn_t mfn, unsigned int order);
 void frame_merge_dev(mfn_t mfn, unsigned int order);
 /* dev_tlb references that reach this frame: its own plus the blocks'. */
 u64 frame_dev_refs(mfn_t mfn);
 
-/* What an I/O page table's record counts besides (see iommu/table.c): for FRAME_IO_TABLE frames only. */
+/* What an I/O page table's record counts besides (see iommu/table.c): for FRAME_IO_TABLE frames
+ * only. */
 struct frame_table_counts {
 	u16 present; /* entries that the hardware may use */
 	u16 tombstones; /* entries that wait for their batch */
@@ -79,8 +85,8 @@ struct frame_links {
 	u32 next, prev;
 };
 struct frame_links *frame_links(mfn_t mfn);
-/* The order of the free block that starts at this FRAME_FREE frame; -1: none starts here. frame_set() makes it -1. The
- * allocator's lock guards it. */
+/* The order of the free block that starts at this FRAME_FREE frame; -1: none starts here.
+ * frame_set() makes it -1. The allocator's lock guards it. */
 int frame_free_order(mfn_t mfn);
 void frame_set_free_order(mfn_t mfn, int order);
 

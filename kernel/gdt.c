@@ -13,7 +13,8 @@ static void write_tss_descriptor(struct segments *s)
 {
 	u64 base = (u64)&s->tss;
 
-	s->gdt[3] = GDT_TSS_AVAILABLE | (sizeof(s->tss) - 1) | (base & 0xffffff) << 16 | (base >> 24 & 0xff) << 56;
+	s->gdt[3] = GDT_TSS_AVAILABLE | (sizeof(s->tss) - 1) | (base & 0xffffff) << 16 |
+		    (base >> 24 & 0xff) << 56;
 	s->gdt[4] = base >> 32;
 }
 

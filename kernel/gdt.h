@@ -7,7 +7,8 @@
 #define SEL_DATA 0x10
 #define SEL_TSS 0x18
 
-/* Stacks that the CPU switches to by itself, for what may come when RSP is bad or in the middle of anything. */
+/* Stacks that the CPU switches to by itself, for what may come when RSP is bad or in the middle of
+ * anything. */
 enum ist { IST_NONE, IST_NMI, IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_COUNT };
 #define IST_STACK_SIZE 8192
 

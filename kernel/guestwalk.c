@@ -64,8 +64,8 @@ static bool is_page(const struct vcpu_mode *m, const struct format *f, unsigned 
 	return level == 2 || (level == 3 && !f->pae);
 }
 
-static bool reserved_bits(const struct vcpu_mode *m, const struct format *f, unsigned int level, u64 entry,
-			  bool page)
+static bool reserved_bits(const struct vcpu_mode *m, const struct format *f, unsigned int level,
+			  u64 entry, bool page)
 {
 	unsigned int shift = 12 + (level - 1) * f->index_bits;
 
@@ -132,9 +132,9 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 				  gpaddr_t *gpa, u32 *error)
 {
 	struct format f = format_of(m);
-	gpaddr_t table = f.pae		     ? m->cr3 & MASK(31, 5) :
+	gpaddr_t table = f.pae		   ? m->cr3 & MASK(31, 5) :
 			 f.entry_size == 4 ? m->cr3 & MASK(31, 12) :
-						   m->cr3 & PTE_ADDRESS;
+					     m->cr3 & PTE_ADDRESS;
 	u64 rights = PTE_W | PTE_U;
 	struct step steps[6];
 
@@ -150,7 +150,8 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 		if (f.pae && level == 3)
 			index &= 3;
 		steps[level].gpa = table + index * f.entry_size;
-		/* Where no RAM is, a table reads as all ones: a present entry with reserved bits. */
+		/* Where no RAM is, a table reads as all ones: a present entry with reserved
+		 * bits. */
 		if (guest_read(v->domain, steps[level].gpa, &entry, f.entry_size)) {
 			*error |= PF_PRESENT | PF_RESERVED;
 			return WALK_FAULT;
@@ -164,7 +165,8 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 			return WALK_FAULT;
 		}
 		if (!f.pae || level < 3)
-			rights = (rights & (entry | PTE_NX)) | (f.entry_size == 8 ? entry & PTE_NX : 0);
+			rights = (rights & (entry | PTE_NX)) |
+				 (f.entry_size == 8 ? entry & PTE_NX : 0);
 		if (page) {
 			if (!allowed(v, m, access, rights)) {
 				*error |= PF_PRESENT;
@@ -178,7 +180,8 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 	__builtin_unreachable(); /* level 1 is always a page */
 }
 
-/* A guest that changes its tables under us as fast as we walk them gets a fault that it can take again. */
+/* A guest that changes its tables under us as fast as we walk them gets a fault that it can take
+ * again. */
 #define WALK_TRIES 8
 
 int guest_walk(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)
@@ -235,7 +238,8 @@ static int copy_linear(struct vcpu *v, u64 linear, void *buf, size_t len, bool w
 
 		if (ret)
 			return ret;
-		ret = write ? guest_write(v->domain, *gpa, buf, n) : guest_read(v->domain, *gpa, buf, n);
+		ret = write ? guest_write(v->domain, *gpa, buf, n) :
+			      guest_read(v->domain, *gpa, buf, n);
 		if (ret)
 			return -ENODEV;
 		linear += n;

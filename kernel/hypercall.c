@@ -1,4 +1,5 @@
-/* Hypercalls: decode and check everything, then perform. See kernel/abi/hypercall.h for what each one promises. */
+/* Hypercalls: decode and check everything, then perform. See kernel/abi/hypercall.h for what each
+ * one promises. */
 
 #include <kernel/abi/hypercall.h>
 
@@ -10,7 +11,8 @@
 #include <kernel/string.h>
 #include <kernel/vcpu.h>
 
-/* Memory calls do a bounded part and say how much; one that must wait parks the vCPU and is executed again. */
+/* Memory calls do a bounded part and say how much; one that must wait parks the vCPU and is
+ * executed again. */
 static s64 memory_call(struct vcpu *v, s64 (*fn)(struct domain *d, gfn_t gfn, u64 nr))
 {
 	s64 ret;

@@ -66,8 +66,8 @@ void irq_handle(int vector)
 		static struct log_limit limit = LOG_LIMIT_INIT(5);
 
 		if (log_allowed(&limit))
-			log_warn("CPU %u: interrupt 0x%x came, which nobody has asked for", this_cpu()->id,
-				 (u32)vector);
+			log_warn("CPU %u: interrupt 0x%x came, which nobody has asked for",
+				 this_cpu()->id, (u32)vector);
 	}
 	lapic_eoi();
 }
@@ -100,7 +100,8 @@ void irq_msi_message(u32 cpu, int vector, u64 *address, u32 *data)
 	u32 id = cpus[cpu]->apic_id;
 
 	*address = 0xfee00000UL | (id & 0xff) << 12;
-	/* The remapping units take the rest of an x2APIC id in the upper half: VT-d, Fault Event Upper Address Register. */
+	/* The remapping units take the rest of an x2APIC id in the upper half: VT-d, Fault Event
+	 * Upper Address Register. */
 	*address |= (u64)(id & 0xffffff00) << 32;
 	*data = (u32)vector;
 }

@@ -1,7 +1,8 @@
 /* Host interrupts: vectors, handlers, inter-processor interrupts.
  *
- * The hypervisor runs with RFLAGS.IF = 0. Interrupts are taken at irq_window() (right after an exit that an interrupt
- * caused, and between scheduling rounds) and in the idle halt, so a handler runs to its end with no lock held.
+ * The hypervisor runs with RFLAGS.IF = 0. Interrupts are taken at irq_window() (right after an exit
+ * that an interrupt caused, and between scheduling rounds) and in the idle halt, so a handler runs
+ * to its end with no lock held.
  */
 #pragma once
 
@@ -16,8 +17,8 @@
 #define VECTOR_SHOOTDOWN 0xe2
 #define VECTOR_SPURIOUS 0xff
 
-/* Reserve a device vector on one CPU. Returns it, or -ENOSPC (said by name in the log). The handler runs on that CPU
- * with interrupts disabled; EOI is done for it, after it. */
+/* Reserve a device vector on one CPU. Returns it, or -ENOSPC (said by name in the log). The handler
+ * runs on that CPU with interrupts disabled; EOI is done for it, after it. */
 int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg) __must_check;
 void irq_free(u32 cpu, int vector);
 /* Fixed vectors, on all CPUs; boot only. */
@@ -29,6 +30,6 @@ void irq_window(void);
 /* Halt until an interrupt came; it has been handled on return. */
 void irq_wait(void);
 
-/* The message that a device without remapping (the remapping units' own events) must send: MSI address and data of a
- * fixed, edge interrupt, physical destination. SDM vol. 3, 11.11. */
+/* The message that a device without remapping (the remapping units' own events) must send: MSI
+ * address and data of a fixed, edge interrupt, physical destination. SDM vol. 3, 11.11. */
 void irq_msi_message(u32 cpu, int vector, u64 *address, u32 *data);

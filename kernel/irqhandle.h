@@ -5,5 +5,6 @@
 
 /* Run the handler of this vector on this CPU and end the interrupt. */
 void irq_handle(int vector);
-/* NMI to all CPUs but this one, without taking a lock; nothing happens before the local APIC is up. */
+/* NMI to all CPUs but this one, without taking a lock; nothing happens before the local APIC
+ * is up. */
 void irq_stop_others(void);

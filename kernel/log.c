@@ -1,4 +1,5 @@
-/* One line goes: format on the stack -> lock -> memory ring and UART. Nothing here allocates or waits for long. */
+/* One line goes: format on the stack -> lock -> memory ring and UART. Nothing here allocates or
+ * waits for long. */
 #include <drivers/uart.h>
 #include <kernel/clock.h>
 #include <kernel/console.h>
@@ -78,7 +79,8 @@ void log_print(enum log_level level, const char *fmt, ...)
 	} else {
 		n += (size_t)want;
 	}
-	/* A guest's or GRUB's text may be part of the line: it must not be able to fake another line or move the cursor. */
+	/* A guest's or GRUB's text may be part of the line: it must not be able to fake another
+	 * line or move the cursor. */
 	for (size_t i = 0; i < n; i++)
 		if ((u8)line[i] < ' ' && line[i] != '\t')
 			line[i] = '?';

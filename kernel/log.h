@@ -1,11 +1,13 @@
-/* The log: each line goes to COM1 and to a ring in memory, with a level and a time stamp. See kernel/log.c. */
+/* The log: each line goes to COM1 and to a ring in memory, with a level and a time stamp. See
+ * kernel/log.c. */
 #pragma once
 
 #include <kernel/compiler.h>
 
 enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Print one line (no trailing newline in fmt) if level <= the level set by `loglevel=`. Any context. */
+/* Print one line (no trailing newline in fmt) if level <= the level set by `loglevel=`. Any
+ * context. */
 void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 
 #define log_err(...) log_print(LOG_ERR, __VA_ARGS__)
@@ -13,7 +15,8 @@ void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define log_info(...) log_print(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_print(LOG_DEBUG, __VA_ARGS__)
 
-/* At most `burst` lines a second come out of one call site; what was dropped is said with the next line. */
+/* At most `burst` lines a second come out of one call site; what was dropped is said with the next
+ * line. */
 struct log_limit {
 	u64 window_start_ns;
 	u32 burst, used, dropped;

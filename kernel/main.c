@@ -42,7 +42,8 @@ static void __noreturn halt(void)
 static void read_boot_information(u32 magic, u32 info)
 {
 	if (magic != MULTIBOOT2_BOOTLOADER_MAGIC) {
-		log_err("Weir must be started by Multiboot2 (GRUB's command multiboot2); EAX is 0x%x", magic);
+		log_err("Weir must be started by Multiboot2 (GRUB's command multiboot2); EAX is 0x%x",
+			magic);
 		halt();
 	}
 	if (multiboot2_parse(phys_to_virt(info), BOOT_INFORMATION_MAX, &boot_info))
@@ -72,7 +73,8 @@ static void init_interrupts(void)
 	if (lapic_init(madt.lapic_address ? madt.lapic_address : LAPIC_DEFAULT_ADDRESS))
 		halt();
 	cpus[0]->apic_id = lapic_id();
-	log_info("interrupts: %s, %u I/O APICs masked", lapic_is_x2apic() ? "x2APIC" : "xAPIC", madt.nr_ioapics);
+	log_info("interrupts: %s, %u I/O APICs masked", lapic_is_x2apic() ? "x2APIC" : "xAPIC",
+		 madt.nr_ioapics);
 
 	if (!clock_calibrate(pm_timer, pm_timer_bits)) {
 		log_err("no timer to measure the TSC by: neither the ACPI timer nor the PIT runs");

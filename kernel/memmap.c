@@ -61,9 +61,9 @@ paddr_t memmap_place(struct rangeset *ram, u64 size, paddr_t limit, u64 *largest
 	u64 need = (size >> PAGE_SHIFT) + !!(size & ~PAGE_MASK), best_frames = ~0UL, best_end = 0;
 
 	*largest = 0;
-	rangeset_for_each(r, ram)
-	{
-		u64 first = MAX(r->first, FIRST_MIB_FRAMES), end = MIN(r->last + 1, limit >> PAGE_SHIFT);
+	rangeset_for_each(r, ram) {
+		u64 first = MAX(r->first, FIRST_MIB_FRAMES),
+		    end = MIN(r->last + 1, limit >> PAGE_SHIFT);
 
 		if (first >= end)
 			continue;

@@ -1,4 +1,5 @@
-/* A domain's memory. See kernel/memory.h for the rule; kernel/shootdown.h for how CPUs answer a batch. */
+/* A domain's memory. See kernel/memory.h for the rule; kernel/shootdown.h for how CPUs answer a
+ * batch. */
 
 #include <kernel/memory.h>
 
@@ -13,7 +14,8 @@
 #include <kernel/shootdown.h>
 #include <kernel/string.h>
 
-/* Entries that one call or one release step may touch, and frames that one call may clear: some tens of microseconds. */
+/* Entries that one call or one release step may touch, and frames that one call may clear: some
+ * tens of microseconds. */
 #define STEP_ENTRIES 512
 #define STEP_CLEAR 512
 
@@ -60,8 +62,9 @@ static mfn_t take_frames(struct domain *d, unsigned int *order)
 	return mfn;
 }
 
-/* Map frames that were just taken, for CPUs and devices. On error those that got into the nested tables stay there (*done
- * says how many: the caller takes them out through a batch), and the others are free again. */
+/* Map frames that were just taken, for CPUs and devices. On error those that got into the nested
+ * tables stay there (*done says how many: the caller takes them out through a batch), and the
+ * others are free again. */
 static int map_frames(struct domain *d, struct iommu_gather *g, gfn_t gfn, mfn_t mfn,
 		      unsigned int order, u64 *done)
 {
@@ -139,12 +142,11 @@ static bool release_step(struct iommu_batch *b)
 	return done;
 }
 
-/* Take the RAM of [gfn, gfn + nr) out of all tables, to be freed by the gather's batch; nested.lock is held. Returns the
- * frames passed, *unmapped those that held memory. */
+/* Take the RAM of [gfn, gfn + nr) out of all tables, to be freed by the gather's batch; nested.lock
+ * is held. Returns the frames passed, *unmapped those that held memory. */
 static u64 unmap_frames(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64 nr, u64 *unmapped)
 {
-	u64 passed = nested_unmap(&d->nested, gfn, nr, iommu_gather_number(g), STEP_ENTRIES,
-				  unmapped);
+	u64 passed = nested_unmap(&d->nested, gfn, nr, iommu_gather_number(g), STEP_ENTRIES, unmapped);
 	struct iommu_batch_user *u = iommu_gather_user(g);
 
 	if (!*unmapped)
@@ -179,7 +181,8 @@ s64 memory_release(struct domain *d, gfn_t gfn, u64 nr)
 	return passed ? (s64)passed : -ENOMEM;
 }
 
-/* Fill the hole at gfn with at most nr frames; how many, or the error. *held: frames that the gather's batch must free. */
+/* Fill the hole at gfn with at most nr frames; how many, or the error. *held: frames that the
+ * gather's batch must free. */
 static s64 populate_hole(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64 nr, u64 *held)
 {
 	unsigned int order = MIN(63 - __builtin_clzl(nr), ORDER_2M);
@@ -291,7 +294,8 @@ bool memory_empty_step(struct domain *d, gfn_t *gfn)
 	return done;
 }
 
-/* One page at a time, under the lock: a release on another vCPU cannot take the frame away meanwhile. */
+/* One page at a time, under the lock: a release on another vCPU cannot take the frame away
+ * meanwhile. */
 static int copy(struct domain *d, gpaddr_t gpa, u64 len,
 		void (*fn)(void *page, void *ctx, size_t n), void *buf)
 {

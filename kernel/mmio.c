@@ -11,7 +11,8 @@
 #define EFER_LMA BIT(10)
 #define RFLAGS_DF BIT(10)
 
-/* Elements of a repeated string instruction that one exit carries out; the rest goes on with the next. */
+/* Elements of a repeated string instruction that one exit carries out; the rest goes on with the
+ * next. */
 #define STRING_ELEMENTS 64
 
 /* Where an operand lies: two parts if it crosses a page. */
@@ -82,12 +83,14 @@ static int access_part(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool wri
 	u64 out = 0;
 	int ret;
 
-	if (write ? !guest_write(v->domain, gpa, value, size) : !guest_read(v->domain, gpa, value, size))
+	if (write ? !guest_write(v->domain, gpa, value, size) :
+		    !guest_read(v->domain, gpa, value, size))
 		return 0;
 	for (unsigned int i = 0; i < size; i += step) {
 		u64 piece = *value >> 8 * i & mask(step);
 
-		ret = write ? bus_write(bus, v, gpa + i, step, piece) : bus_read(bus, v, gpa + i, step, &piece);
+		ret = write ? bus_write(bus, v, gpa + i, step, piece) :
+			      bus_read(bus, v, gpa + i, step, &piece);
 		if (ret)
 			return ret;
 		out |= (piece & mask(step)) << 8 * i;
@@ -214,8 +217,8 @@ static int string_element(struct vcpu *v, unsigned int bits, const struct insn *
 
 	/* The destination first: a read that a fault makes void may have changed the device. */
 	if (writes)
-		ret = locate(v, to_linear(v, bits, SEG_ES, v->reg[RDI] & mask(insn->address_size)), size,
-			     true, &to);
+		ret = locate(v, to_linear(v, bits, SEG_ES, v->reg[RDI] & mask(insn->address_size)),
+			     size, true, &to);
 	if (!ret && reads)
 		ret = locate(v,
 			     to_linear(v, bits, insn->segment, v->reg[RSI] & mask(insn->address_size)),
@@ -257,8 +260,8 @@ static int string(struct vcpu *v, unsigned int bits, const struct insn *insn)
 	return 0;
 }
 
-/* True: what faulted is not what stands there now, since another vCPU has changed the code, the page tables or the memory
- * map. Executing the instruction again tells. */
+/* True: what faulted is not what stands there now, since another vCPU has changed the code, the
+ * page tables or the memory map. Executing the instruction again tells. */
 static bool is_stale(struct vcpu *v, const struct place *p, gpaddr_t gpa)
 {
 	bool seen = false;

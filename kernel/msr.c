@@ -1,5 +1,5 @@
-/* The MSR policy. An MSR that is not in the table raises #GP and is counted. What the back end lets the guest touch without
- * an exit (the system-call and segment-base MSRs) never comes here. */
+/* The MSR policy. An MSR that is not in the table raises #GP and is counted. What the back end lets
+ * the guest touch without an exit (the system-call and segment-base MSRs) never comes here. */
 #include <kernel/policy.h>
 
 #include <kernel/errno.h>

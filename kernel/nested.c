@@ -69,7 +69,8 @@ static bool is_table(u64 e, unsigned int level)
 	return nested_format->present(e) && !is_leaf(e, level);
 }
 
-/* Frame number of a leaf or tombstone; the low address bits of a superpage entry may hold attributes. */
+/* Frame number of a leaf or tombstone; the low address bits of a superpage entry may hold
+ * attributes. */
 static mfn_t entry_mfn(u64 e, unsigned int level)
 {
 	return ALIGN_DOWN((e & ADDRESS) >> PAGE_SHIFT, level_frames(level));
@@ -82,8 +83,7 @@ static u64 *new_table(struct nested *n)
 	if (!t)
 		return NULL;
 	if (frame_set(virt_to_mfn(t), 0, FRAME_NESTED_TABLE, n->owner))
-		panic("frame table: a fresh page 0x%lx cannot become a nested table",
-		      virt_to_mfn(t));
+		panic("frame table: a fresh page 0x%lx cannot become a nested table", virt_to_mfn(t));
 	n->tables++;
 	return t;
 }
@@ -108,8 +108,8 @@ int nested_init(struct nested *n, u16 owner)
 	return 0;
 }
 
-/* The entry for gfn at the lowest level >= stop that exists; with grow, missing tables are made on the way down to
- * `stop`. NULL: no memory. */
+/* The entry for gfn at the lowest level >= stop that exists; with grow, missing tables are made on
+ * the way down to `stop`. NULL: no memory. */
 static u64 *descend(struct nested *n, gfn_t gfn, unsigned int stop, bool grow, unsigned int *level)
 {
 	u64 *table = phys_to_virt(n->root);
@@ -132,7 +132,8 @@ static u64 *descend(struct nested *n, gfn_t gfn, unsigned int stop, bool grow, u
 	}
 }
 
-/* Replace a superpage leaf by a table of 512 that says the same. The CPU sees one or the other: a single store. */
+/* Replace a superpage leaf by a table of 512 that says the same. The CPU sees one or the other: a
+ * single store. */
 static bool split(struct nested *n, u64 *e, unsigned int level)
 {
 	u64 *t = new_table(n);
@@ -291,7 +292,8 @@ struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn)
 	return leaf;
 }
 
-/* Clear the first leaf at or above *gfn, with its frames in the result; false when there is none any more. */
+/* Clear the first leaf at or above *gfn, with its frames in the result; false when there is none
+ * any more. */
 static bool take_leaf(u64 *table, unsigned int level, gfn_t base, gfn_t *gfn, mfn_t *mfn,
 		      unsigned int *order, u32 *flags, struct nested *n, unsigned int *budget)
 {

@@ -118,8 +118,8 @@ static void parse_word(const char *word)
 		if (strncmp(word, words[i].name, n) || words[i].name[n])
 			continue;
 		if (!equals || !words[i].set(equals + 1))
-			log_warn("command line: \"%s\": give one of %s=%s; ignored", word, words[i].name,
-				 words[i].values);
+			log_warn("command line: \"%s\": give one of %s=%s; ignored", word,
+				 words[i].name, words[i].values);
 		return;
 	}
 	log_warn("command line: unknown word \"%s\" ignored", word);

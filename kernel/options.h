@@ -17,6 +17,6 @@ struct options {
 
 extern struct options options;
 
-/* Read the line, over the defaults. A word that nobody knows, or a value that makes no sense, is named in the log and
- * ignored. */
+/* Read the line, over the defaults. A word that nobody knows, or a value that makes no sense, is
+ * named in the log and ignored. */
 void options_parse(const char *cmdline);

@@ -38,7 +38,8 @@ _Static_assert(MEMMAP_MAX_FRAMES << PAGE_SHIFT <= DIRECT_MAP_SIZE, "all RAM has 
 #define MMIO_SIZE (STACK_BASE - MMIO_BASE)
 #define IMAGE_SIZE (1UL << 30)
 
-extern const u8 _text_start[], _text_end[], _rodata_start[], _rodata_end[], _data_start[], _image_end[];
+extern const u8 _text_start[], _text_end[], _rodata_start[], _rodata_end[], _data_start[],
+	_image_end[];
 extern const u8 boot_stack_guard[];
 
 /* Guards the tables and the two cursors; alloc_lock is taken inside. */
@@ -67,8 +68,8 @@ static u64 *table_of(u64 entry)
 	return phys_to_virt(entry & PTE_ADDRESS);
 }
 
-/* The entry for va at `level`, with the tables above it made as needed; NULL without memory. *level is raised to where a
- * larger page is mapped already. */
+/* The entry for va at `level`, with the tables above it made as needed; NULL without memory. *level
+ * is raised to where a larger page is mapped already. */
 static u64 *entry_at(u64 va, u32 *level)
 {
 	u64 *table = pml4;
@@ -91,14 +92,16 @@ static u64 *entry_at(u64 va, u32 *level)
 	}
 }
 
-/* Map [va, va + size) to pa with the largest pages up to `max_level`. What is mapped already stays as it is. */
+/* Map [va, va + size) to pa with the largest pages up to `max_level`. What is mapped already stays
+ * as it is. */
 static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 {
 	while (size) {
 		u32 level = max_level;
 		u64 *e;
 
-		while (level && (!IS_ALIGNED(va | pa, 1UL << LEVEL_SHIFT(level)) || size < 1UL << LEVEL_SHIFT(level)))
+		while (level && (!IS_ALIGNED(va | pa, 1UL << LEVEL_SHIFT(level)) ||
+				 size < 1UL << LEVEL_SHIFT(level)))
 			level--;
 		e = entry_at(va, &level);
 		if (!e)
@@ -173,7 +176,8 @@ int paging_map_identity(paddr_t page)
 
 void paging_unmap_identity(void)
 {
-	/* The tables below stay allocated: three pages, and no CPU has to be asked whether it still walks them. */
+	/* The tables below stay allocated: three pages, and no CPU has to be asked whether it still
+	 * walks them. */
 	write_once(&pml4[0], 0);
 	paging_flush();
 }
@@ -233,7 +237,8 @@ void *paging_map_stack(u32 nr_pages)
 	for (u32 i = 0; i < nr_pages; i++) {
 		void *page = alloc_page();
 
-		if (!page || map_range(stack_next + (i + 1) * PAGE_SIZE, virt_to_phys(page), PAGE_SIZE, RAM_FLAGS, 0))
+		if (!page || map_range(stack_next + (i + 1) * PAGE_SIZE, virt_to_phys(page),
+				       PAGE_SIZE, RAM_FLAGS, 0))
 			goto out;
 	}
 	va = stack_next + stack_pages * PAGE_SIZE;

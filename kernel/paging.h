@@ -37,23 +37,24 @@ static inline mfn_t virt_to_mfn(const void *va)
 	return virt_to_phys(va) >> PAGE_SHIFT;
 }
 
-/* Map device registers, uncached; pa and size in bytes, any alignment. NULL when the window or memory is used up. Such
- * windows live for ever. Boot or any context that may allocate. */
+/* Map device registers, uncached; pa and size in bytes, any alignment. NULL when the window or
+ * memory is used up. Such windows live for ever. Boot or any context that may allocate. */
 volatile void *mmio_map(paddr_t pa, size_t size) __must_check;
 
-/* Copy len bytes of physical memory, whatever is there (firmware tables lie in memory that is not RAM). Boot, bootstrap
- * processor. */
+/* Copy len bytes of physical memory, whatever is there (firmware tables lie in memory that is not
+ * RAM). Boot, bootstrap processor. */
 void phys_read(paddr_t pa, void *buf, size_t len);
 
 struct rangeset;
-/* Replace the tables of boot/entry.asm: direct map of all RAM (frame numbers), image with W^X. Takes tables from bootmem_pages().
- * Bootstrap processor. */
+/* Replace the tables of boot/entry.asm: direct map of all RAM (frame numbers), image with W^X.
+ * Takes tables from bootmem_pages(). Bootstrap processor. */
 void paging_init(const struct rangeset *ram);
 /* From now on tables come from the allocator. */
 void paging_use_allocator(void);
 /* The root, for CR3; below 4 GiB. */
 paddr_t paging_root(void);
-/* Map one page of code at its own address, for the start of the application processors; and take it away again. */
+/* Map one page of code at its own address, for the start of the application processors; and take it
+ * away again. */
 int __must_check paging_map_identity(paddr_t page);
 void paging_unmap_identity(void);
 /* Forget this CPU's cached translations: a started CPU still has that of the identity page. */

@@ -48,7 +48,8 @@ static void print_rip(u64 rip)
 	print_address("rip ", rip, name, offset);
 }
 
-/* The call lies before its return address; where it never returns, that is already the next function. */
+/* The call lies before its return address; where it never returns, that is already the next
+ * function. */
 static void print_caller(u64 address)
 {
 	u64 offset = 0;
@@ -60,7 +61,8 @@ static void print_caller(u64 address)
 static void backtrace(const u64 *frame)
 {
 	for (u32 i = 0; i < BACKTRACE_DEPTH; i++) {
-		/* The chain may be what is broken: follow only what is known to be a mapped stack. */
+		/* The chain may be what is broken: follow only what is known to be a mapped
+		 * stack. */
 		if (!IS_ALIGNED((u64)frame, 8) || !paging_mapped(frame) || !paging_mapped(frame + 1))
 			return;
 		if (!frame[1])
@@ -138,19 +140,24 @@ void panic_trap(const struct trap_frame *f)
 
 	enter_panic();
 	name = exception_name[f->vector] ? exception_name[f->vector] : "exception";
-	log_err("panic on CPU %u: %s (vector %lu, error code 0x%lx)", this_cpu()->id, name, f->vector, f->error);
+	log_err("panic on CPU %u: %s (vector %lu, error code 0x%lx)", this_cpu()->id, name,
+		f->vector, f->error);
 	if (f->vector == EXC_PAGE_FAULT)
-		log_err("  %s of address %016lx, %s", f->error & BIT(4) ? "execution" : f->error & BIT(1) ? "write" : "read",
+		log_err("  %s of address %016lx, %s",
+			f->error & BIT(4) ? "execution" :
+			f->error & BIT(1) ? "write" :
+					    "read",
 			cr2, f->error & BIT(0) ? "not permitted" : "not mapped");
-	if (paging_is_stack_guard((const void *)cr2) || (f->vector == EXC_DOUBLE_FAULT && paging_is_stack_guard((void *)(f->rsp - 8))))
+	if (paging_is_stack_guard((const void *)cr2) ||
+	    (f->vector == EXC_DOUBLE_FAULT && paging_is_stack_guard((void *)(f->rsp - 8))))
 		log_err("  the stack of this CPU has overflowed");
 	print_rip(f->rip);
 	log_err("  rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
 	log_err("  rsi %016lx  rdi %016lx  rbp %016lx  rsp %016lx", f->rsi, f->rdi, f->rbp, f->rsp);
 	log_err("  r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx", f->r8, f->r9, f->r10, f->r11);
 	log_err("  r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx", f->r12, f->r13, f->r14, f->r15);
-	log_err("  rflags %lx  cs %lx  cr0 %lx  cr2 %lx  cr3 %lx  cr4 %lx", f->rflags, f->cs, read_cr(0), cr2, read_cr(3),
-		read_cr(4));
+	log_err("  rflags %lx  cs %lx  cr0 %lx  cr2 %lx  cr3 %lx  cr4 %lx", f->rflags, f->cs,
+		read_cr(0), cr2, read_cr(3), read_cr(4));
 	/* A call into the void has made no frame yet: its return address is all there is. */
 	if (f->vector == EXC_PAGE_FAULT && f->error & BIT(4) && paging_mapped((void *)f->rsp))
 		print_caller(*(const u64 *)f->rsp);

@@ -1,4 +1,5 @@
-/* What a guest sees of the processor: CPUID (kernel/cpuid.c) and MSRs (kernel/msr.c), as tables of deliberate answers. */
+/* What a guest sees of the processor: CPUID (kernel/cpuid.c) and MSRs (kernel/msr.c), as tables of
+ * deliberate answers. */
 #pragma once
 
 #include <kernel/cpu.h>

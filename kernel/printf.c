@@ -1,4 +1,5 @@
-/* snprintf: the part of C99's that Weir uses (see kernel/string.h). Anything else in a format is copied as it stands. */
+/* snprintf: the part of C99's that Weir uses (see kernel/string.h). Anything else in a format is
+ * copied as it stands. */
 #include <kernel/compiler.h>
 #include <kernel/string.h>
 #include <stdarg.h>
@@ -42,7 +43,8 @@ static void put_string(struct out *o, const struct spec *s, const char *text)
 		pad(o, ' ', s->width - n);
 }
 
-static void put_number(struct out *o, const struct spec *s, u64 value, unsigned int base, bool upper, const char *sign)
+static void put_number(struct out *o, const struct spec *s, u64 value, unsigned int base,
+		       bool upper, const char *sign)
 {
 	const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char text[24];
@@ -140,7 +142,10 @@ int vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
 			else if (longs < -1)
 				v = (s8)v;
 			put_number(&o, &s, v < 0 ? -(u64)v : (u64)v, 10, false,
-				   v < 0 ? "-" : s.plus ? "+" : s.space ? " " : "");
+				   v < 0   ? "-" :
+				   s.plus  ? "+" :
+				   s.space ? " " :
+					     "");
 			break;
 		}
 		case 'u':
@@ -152,7 +157,9 @@ int vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
 			else if (longs < -1)
 				value = (u8)value;
 			put_number(&o, &s, value, *fmt == 'u' ? 10 : 16, *fmt == 'X',
-				   !s.alt || !value || *fmt == 'u' ? "" : *fmt == 'X' ? "0X" : "0x");
+				   !s.alt || !value || *fmt == 'u' ? "" :
+				   *fmt == 'X'			   ? "0X" :
+								     "0x");
 			break;
 		case 'p':
 			value = (u64)va_arg(ap, void *);

@@ -28,8 +28,7 @@ static u32 find(const struct rangeset *s, u64 value)
 /* Replace `old` ranges from index i on by the `new` ones. The caller has checked the room. */
 static void replace(struct rangeset *s, u32 i, u32 old, const struct range *new, u32 nr_new)
 {
-	memmove(&s->range[i + nr_new], &s->range[i + old],
-		(s->nr - i - old) * sizeof(struct range));
+	memmove(&s->range[i + nr_new], &s->range[i + old], (s->nr - i - old) * sizeof(struct range));
 	for (u32 k = 0; k < nr_new; k++)
 		s->range[i + k] = new[k];
 	s->nr = s->nr - old + nr_new;
@@ -42,7 +41,8 @@ int rangeset_add(struct rangeset *s, u64 first, u64 last)
 
 	if (first > last)
 		return 0;
-	/* What overlaps or touches: ranges that end at first - 1 or later and start at last + 1 or earlier. */
+	/* What overlaps or touches: ranges that end at first - 1 or later and start at last + 1 or
+	 * earlier. */
 	i = find(s, first ? first - 1 : 0);
 	for (end = i; end < s->nr && (last == ~0UL || s->range[end].first <= last + 1); end++) {
 		joined.first = MIN(joined.first, s->range[end].first);
@@ -77,9 +77,8 @@ int rangeset_remove(struct rangeset *s, u64 first, u64 last)
 	if (nr > end - i && s->nr == s->max) {
 		u32 lost = rest[0].last - rest[0].first < rest[1].last - rest[1].first ? 0 : 1;
 
-		log_err("%s: no room for more than %u ranges: %llx-%llx is given up", s->name,
-			s->max, (unsigned long long)rest[lost].first,
-			(unsigned long long)rest[lost].last);
+		log_err("%s: no room for more than %u ranges: %llx-%llx is given up", s->name, s->max,
+			(unsigned long long)rest[lost].first, (unsigned long long)rest[lost].last);
 		rest[0] = rest[!lost];
 		nr = 1;
 		err = -ENOSPC;

@@ -180,7 +180,8 @@ bool vcpu_is_stopped(struct vcpu *v)
 	return dead;
 }
 
-/* Kill and INIT are acted on here, where the vCPU is certainly not running. False: v is not to be run now. */
+/* Kill and INIT are acted on here, where the vCPU is certainly not running. False: v is not to be
+ * run now. */
 static bool act_on_requests(struct vcpu *v)
 {
 	bool stop = v->kill_pending || v->init_pending;
@@ -208,7 +209,8 @@ static struct vcpu *pick(struct sched *s)
 	return NULL;
 }
 
-/* True: v goes on. Else it is back in the queue if it can run, behind its equals if its turn is over. */
+/* True: v goes on. Else it is back in the queue if it can run, behind its equals if its turn is
+ * over. */
 static bool keep_running(struct sched *s, struct vcpu *v)
 {
 	bool go_on = false;
@@ -283,7 +285,8 @@ void sched_enter(void)
 		if (v)
 			run(s, v);
 		else
-			/* A wake-up from another CPU comes with an interrupt, which is pending by now: it ends the halt. */
+			/* A wake-up from another CPU comes with an interrupt, which is pending by
+			 * now: it ends the halt. */
 			irq_wait();
 	}
 }

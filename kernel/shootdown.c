@@ -6,8 +6,8 @@
 #include <kernel/irq.h>
 #include <kernel/vcpu.h>
 
-/* Batches that wait for each CPU, by their number (below 2^11). The bit is the request; batch_of[] was written before it
- * and stays, since the number is the batch's own until all have answered. */
+/* Batches that wait for each CPU, by their number (below 2^11). The bit is the request; batch_of[]
+ * was written before it and stays, since the number is the batch's own until all have answered. */
 #define BATCH_WORDS (2048 / 64)
 static u64 requests[MAX_CPUS][BATCH_WORDS];
 static struct iommu_batch *batch_of[2048];

@@ -17,8 +17,8 @@
 struct domain;
 struct iommu_gather;
 
-/* The nested tables of d have lost entries under this gather (nested.lock held, generation raised): expect an answer
- * from each CPU that may still have them cached, and interrupt it. */
+/* The nested tables of d have lost entries under this gather (nested.lock held, generation raised):
+ * expect an answer from each CPU that may still have them cached, and interrupt it. */
 void shootdown_post(struct domain *d, struct iommu_gather *g);
 /* Make the CPUs flush, with nobody waiting for it. */
 void shootdown_kick(struct domain *d);

@@ -1,7 +1,7 @@
-/* Small objects: kzalloc() and kfree(). Each page serves one power-of-two size; its frame record counts the objects that
- * are out and names the first free one, each free object names the next, and the first one also holds the links of the
- * list of pages with room. A page with no object out goes back to the frame allocator at once, so that large blocks can
- * grow together again.
+/* Small objects: kzalloc() and kfree(). Each page serves one power-of-two size; its frame record
+ * counts the objects that are out and names the first free one, each free object names the next,
+ * and the first one also holds the links of the list of pages with room. A page with no object out
+ * goes back to the frame allocator at once, so that large blocks can grow together again.
  */
 #include <kernel/alloc.h>
 #include <kernel/frame.h>

@@ -1,5 +1,5 @@
-/* Starting the application processors, one after the other (SDM vol. 3, 9.4.4): INIT, then twice a start-up IPI that names
- * the page where the trampoline lies. */
+/* Starting the application processors, one after the other (SDM vol. 3, 9.4.4): INIT, then twice a
+ * start-up IPI that names the page where the trampoline lies. */
 #include <drivers/acpi.h>
 #include <drivers/lapic.h>
 #include <kernel/alloc.h>
@@ -12,7 +12,8 @@
 #include <kernel/string.h>
 
 #define STACK_PAGES 8
-/* Real hardware answers within a millisecond; an emulated one may have to wait for its share of a busy host. */
+/* Real hardware answers within a millisecond; an emulated one may have to wait for its share of a
+ * busy host. */
 #define START_TIMEOUT_NS 1000000000UL
 
 /* At the end of boot/trampoline.asm. */
@@ -45,7 +46,8 @@ static void ap_entry(struct cpu_area *area)
 /* True once it is online. */
 static bool start(u32 apic_id, u8 *page)
 {
-	struct trampoline_words *w = (struct trampoline_words *)(page + (trampoline_words - trampoline_start));
+	struct trampoline_words *w = (struct trampoline_words *)(page + (trampoline_words -
+									 trampoline_start));
 	struct cpu_area *area = kzalloc(sizeof(*area));
 	void *stack = area ? paging_map_stack(STACK_PAGES) : NULL;
 	u64 deadline;
@@ -110,7 +112,8 @@ void smp_init(const struct acpi_madt *madt, void (*main)(void))
 			break;
 		}
 		if (madt->apic_id[i] > lapic_max_id()) {
-			log_warn("cpu: APIC id 0x%x can not be reached without x2APIC; that CPU stays off", madt->apic_id[i]);
+			log_warn("cpu: APIC id 0x%x can not be reached without x2APIC; that CPU stays off",
+				 madt->apic_id[i]);
 			continue;
 		}
 		start(madt->apic_id[i], page);

@@ -1,7 +1,8 @@
 /* Ticket spin lock.
  *
- * Weir runs with interrupts disabled everywhere but in guest mode, in the idle halt, and at irq_window(); so no lock
- * has an "irqsave" form, and an interrupt handler can never meet a lock that its own CPU holds.
+ * Weir runs with interrupts disabled everywhere but in guest mode, in the idle halt, and at
+ * irq_window(); so no lock has an "irqsave" form, and an interrupt handler can never meet a lock
+ * that its own CPU holds.
  */
 #pragma once
 

@@ -17,8 +17,8 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 
-/* %d %i %u %x %X %lx %llx %zu %s %c %p %%, width, zero and left padding, precision for %s. Returns what the whole
- * text would need, without the NUL, as C99 does. */
+/* %d %i %u %x %X %lx %llx %zu %s %c %p %%, width, zero and left padding, precision for %s. Returns
+ * what the whole text would need, without the NUL, as C99 does. */
 int snprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int vsnprintf(char *buf, size_t size, const char *fmt, __builtin_va_list ap);
 #endif

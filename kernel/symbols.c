@@ -1,5 +1,6 @@
-/* The table that the second link adds (tools/ksyms): u32 count, count times {u32 address - IMAGE_BASE, u32 offset of the
- * name in the names}, sorted by address, then the names. Absent in the first link. */
+/* The table that the second link adds (tools/ksyms): u32 count, count times {u32 address -
+ * IMAGE_BASE, u32 offset of the name in the names}, sorted by address, then the names. Absent in
+ * the first link. */
 #include <kernel/paging.h>
 #include <kernel/symbols.h>
 

@@ -1,5 +1,5 @@
-/* One list per CPU, sorted by deadline; the hardware timer always stands at the first. A CPU has few timers (one per vCPU
- * and a few of Weir's own), so a list is the fastest there is. */
+/* One list per CPU, sorted by deadline; the hardware timer always stands at the first. A CPU has
+ * few timers (one per vCPU and a few of Weir's own), so a list is the fastest there is. */
 #include <drivers/lapic.h>
 #include <kernel/clock.h>
 #include <kernel/clockinit.h>
@@ -42,7 +42,8 @@ static void program(struct timer_queue *q)
 		lapic_timer_deadline(clock_tsc_at(first->deadline_ns));
 		return;
 	}
-	/* A deadline beyond the counter's reach: an early interrupt finds nothing to do and sets it again. */
+	/* A deadline beyond the counter's reach: an early interrupt finds nothing to do and sets it
+	 * again. */
 	lapic_timer_start((u32)MIN(clock_ticks_until(first->deadline_ns, lapic_mult) + 1, 0xffffffffUL));
 }
 
@@ -65,7 +66,8 @@ void timer_cancel(struct timer *t)
 
 	list_del(&t->link);
 	t->armed = false;
-	/* The hardware stays as it is: an interrupt for nothing is cheaper than a write for every cancel. */
+	/* The hardware stays as it is: an interrupt for nothing is cheaper than a write for every
+	 * cancel. */
 	spin_unlock(&q->lock);
 }
 

@@ -1,8 +1,8 @@
 /* A virtual CPU, as everything but its back end sees it.
  *
- * A vCPU belongs to one CPU for ever; that CPU's scheduler runs it. There is no kernel thread behind it: an exit is
- * handled to its end, and a vCPU that has to wait is parked with its instruction not executed, so that it comes back to
- * the same exit when it is woken.
+ * A vCPU belongs to one CPU for ever; that CPU's scheduler runs it. There is no kernel thread
+ * behind it: an exit is handled to its end, and a vCPU that has to wait is parked with its
+ * instruction not executed, so that it comes back to the same exit when it is woken.
  */
 #pragma once
 
@@ -23,8 +23,26 @@ enum vcpu_state {
 	VCPU_DEAD,
 };
 
-/* In the order of their encoding in ModRM; the back end keeps rax and rsp here too, between exit and entry. */
-enum guest_register { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
+/* In the order of their encoding in ModRM; the back end keeps rax and rsp here too, between exit
+ * and entry. */
+enum guest_register {
+	RAX,
+	RCX,
+	RDX,
+	RBX,
+	RSP,
+	RBP,
+	RSI,
+	RDI,
+	R8,
+	R9,
+	R10,
+	R11,
+	R12,
+	R13,
+	R14,
+	R15
+};
 
 /* What the memory and instruction emulation must know of the processor's mode. */
 struct vcpu_mode {
@@ -50,8 +68,9 @@ struct vcpu {
 	bool queued; /* on the run queue */
 	struct list run_link;
 
-	/* True from just before the world switch until just after it. A shoot-down looks at it after raising
-	 * nested.generation; the entry path sets it, then compares the generation, with a full barrier between. */
+	/* True from just before the world switch until just after it. A shoot-down looks at it
+	 * after raising nested.generation; the entry path sets it, then compares the generation,
+	 * with a full barrier between. */
 	bool in_guest;
 	bool nmi_pending;
 	u64 nested_generation;
@@ -81,7 +100,8 @@ struct vcpu_backend {
 	int (*cpu_init)(void); /* on each CPU */
 	int (*create)(struct vcpu *v);
 	void (*destroy)(struct vcpu *v);
-	/* Load a 32-bit flat protected-mode state (multiboot, PVH), or a real-mode one (SIPI vector). */
+	/* Load a 32-bit flat protected-mode state (multiboot, PVH), or a real-mode one (SIPI
+	 * vector). */
 	void (*set_entry)(struct vcpu *v, const struct guest_entry *entry);
 	void (*set_sipi)(struct vcpu *v, u8 vector);
 	/* The vCPU is about to run on this CPU, where another one ran before. */
@@ -102,7 +122,8 @@ struct vcpu_backend {
 	void (*write_msr)(struct vcpu *v, u32 msr, u64 value);
 };
 extern const struct vcpu_backend *vcpu_backend; /* NULL: this machine cannot run guests */
-/* Choose and initialise the back end on this CPU; logs the reason if there is none. Each CPU, at boot. */
+/* Choose and initialise the back end on this CPU; logs the reason if there is none. Each CPU, at
+ * boot. */
 int vcpu_backend_init(void);
 
 /* NULL: no memory. `cpu` is the real CPU's id. The vCPU starts offline. */
@@ -111,11 +132,13 @@ void vcpu_destroy(struct vcpu *v);
 /* Make an offline vCPU runnable at this entry point. */
 void vcpu_start(struct vcpu *v, const struct guest_entry *entry);
 
-/* Any CPU. An interrupt is pending in its APIC: make a halted vCPU runnable, and one in guest mode look. */
+/* Any CPU. An interrupt is pending in its APIC: make a halted vCPU runnable, and one in guest mode
+ * look. */
 void vcpu_interrupt(struct vcpu *v);
 /* Its own CPU, in an exit: from here on a vcpu_wake() is not lost. */
 void vcpu_prepare_park(struct vcpu *v);
-/* Do not advance over the instruction, sleep until vcpu_wake(); if that has come already, the vCPU stays runnable. */
+/* Do not advance over the instruction, sleep until vcpu_wake(); if that has come already, the vCPU
+ * stays runnable. */
 void vcpu_park(struct vcpu *v);
 /* Its own CPU, in an exit: HLT. */
 void vcpu_halt(struct vcpu *v);
@@ -138,6 +161,6 @@ void sched_enter(void) __noreturn;
 
 /* --- called by exit handling ---------------------------------------------------------------------------------------- */
 
-/* kernel/hypercall.c: decode and perform the hypercall in v's registers. 0: done, result is in RAX; -EAGAIN: parked, to be
- * restarted. */
+/* kernel/hypercall.c: decode and perform the hypercall in v's registers. 0: done, result is in RAX;
+ * -EAGAIN: parked, to be restarted. */
 int hypercall(struct vcpu *v);

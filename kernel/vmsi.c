@@ -20,7 +20,8 @@
 #include <kernel/paging.h>
 #include <kernel/vcpu.h>
 
-/* 6.8.1: the MSI capability; what a guest sees is the 64-bit layout without mask bits, one vector. */
+/* 6.8.1: the MSI capability; what a guest sees is the 64-bit layout without mask bits, one
+ * vector. */
 #define MSI_CONTROL_ENABLE BIT(16)
 #define MSI_CONTROL_64 BIT(23)
 #define MSI_CONTROL_MASKS BIT(24)
@@ -69,7 +70,8 @@ static u32 decode(const struct domain *d, u64 address, u32 data)
 
 	if (address >> 20 != MESSAGE_ADDRESS >> 20 || mode > MODE_LOWEST || vector < 16)
 		return 0;
-	/* In logical mode the low bits are a set: the first of it takes the interrupt (cluster 0 of x2APIC). */
+	/* In logical mode the low bits are a set: the first of it takes the interrupt (cluster 0 of
+	 * x2APIC). */
 	if (address & MESSAGE_LOGICAL)
 		destination = destination ? (u32)__builtin_ctz(destination) : MAX_CPUS;
 	if (destination >= d->nr_vcpus)
@@ -90,7 +92,8 @@ static void device_interrupt(void *arg)
 	vlapic_deliver(v, (u8)(route & ROUTE_VECTOR));
 }
 
-/* A host vector on the CPU that runs the vCPU, so that the interrupt itself is what ends its guest mode. */
+/* A host vector on the CPU that runs the vCPU, so that the interrupt itself is what ends its guest
+ * mode. */
 static bool allocate(struct vmsi_vector *m, u32 cpu)
 {
 	if (m->allocated)
@@ -153,7 +156,8 @@ u32 vmsi_read(struct vfunction *f, u8 offset)
 {
 	switch (offset) {
 	case 0:
-		return PCI_CAP_MSI | (u32)MSI_CONTROL_64 | (f->msi_enabled ? (u32)MSI_CONTROL_ENABLE : 0);
+		return PCI_CAP_MSI | (u32)MSI_CONTROL_64 |
+		       (f->msi_enabled ? (u32)MSI_CONTROL_ENABLE : 0);
 	case 4:
 		return (u32)f->msi.address;
 	case 8:
@@ -228,7 +232,8 @@ u32 vmsix_read(struct vfunction *f, u8 offset)
 	if (offset)
 		return cap_read32(f, f->dev->msix + offset);
 	return PCI_CAP_MSIX | (u32)FIELD_PREP(MSIX_CONTROL_SIZE, f->nr_vectors - 1) |
-	       (f->msix_enabled ? (u32)MSIX_CONTROL_ENABLE : 0) | (f->msix_masked ? (u32)MSIX_CONTROL_MASKED : 0);
+	       (f->msix_enabled ? (u32)MSIX_CONTROL_ENABLE : 0) |
+	       (f->msix_masked ? (u32)MSIX_CONTROL_MASKED : 0);
 }
 
 void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
@@ -292,7 +297,8 @@ void vmsix_table_write(struct vfunction *f, u32 offset, u32 value)
 static int msix_init(struct vfunction *f)
 {
 	struct pci_device *d = f->dev;
-	u32 control = cap_read32(f, d->msix), table = cap_read32(f, d->msix + 4u), pba = cap_read32(f, d->msix + 8u);
+	u32 control = cap_read32(f, d->msix), table = cap_read32(f, d->msix + 4u),
+	    pba = cap_read32(f, d->msix + 8u);
 	u32 nr = (u32)FIELD_GET(MSIX_CONTROL_SIZE, control) + 1;
 	u64 table_size = 16 * nr, pba_size = ALIGN_UP(nr, 64u) / 8;
 
@@ -300,8 +306,8 @@ static int msix_init(struct vfunction *f)
 	f->msix_offset = table & ~MSIX_BIR;
 	f->pba_bar = pba & MSIX_BIR;
 	f->pba_offset = pba & ~MSIX_BIR;
-	if (f->msix_bar >= PCI_BARS || f->pba_bar >= PCI_BARS || d->bar[f->msix_bar].io || d->bar[f->pba_bar].io ||
-	    f->msix_offset + table_size > d->bar[f->msix_bar].size ||
+	if (f->msix_bar >= PCI_BARS || f->pba_bar >= PCI_BARS || d->bar[f->msix_bar].io ||
+	    d->bar[f->pba_bar].io || f->msix_offset + table_size > d->bar[f->msix_bar].size ||
 	    f->pba_offset + pba_size > d->bar[f->pba_bar].size)
 		return -EINVAL;
 	f->msix = kzalloc(nr * sizeof(*f->msix));

@@ -1,4 +1,5 @@
-/* A domain's PCI bus: mechanism 1 (PCI Local Bus 3.0, 3.2.2.3.2), a host bridge, and who sits where. */
+/* A domain's PCI bus: mechanism 1 (PCI Local Bus 3.0, 3.2.2.3.2), a host bridge, and who sits
+ * where. */
 #include <kernel/vpcifn.h>
 
 #include <kernel/alloc.h>
@@ -44,11 +45,13 @@ static void config_write(struct vpci *p, u32 value, u32 mask)
 {
 	u32 dev = (u32)FIELD_GET(CONFIG_DEVICE, p->address);
 
-	if ((p->address & CONFIG_ENABLE) && !(p->address & (CONFIG_BUS | CONFIG_FUNCTION)) && p->slot[dev])
+	if ((p->address & CONFIG_ENABLE) && !(p->address & (CONFIG_BUS | CONFIG_FUNCTION)) &&
+	    p->slot[dev])
 		vconfig_write(p->slot[dev], (u8)(p->address & CONFIG_REGISTER), value, mask);
 }
 
-/* Offsets 0..3 are CONFIG_ADDRESS, which is a dword or nothing; 4..7 are CONFIG_DATA, of any width. */
+/* Offsets 0..3 are CONFIG_ADDRESS, which is a dword or nothing; 4..7 are CONFIG_DATA, of any
+ * width. */
 static int port_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
 	struct vpci *p = ctx;
@@ -102,7 +105,8 @@ static const char *why_not(const struct domain *d, const struct pci_device *dev,
 	if (dev->header || dev->class >> 8 == 0x06)
 		return "it is a bridge, which stays with Weir: name the device behind it";
 	if (dev->owner) {
-		snprintf(buf, size, "it belongs to domain %s already: take it out of one of the two lines",
+		snprintf(buf, size,
+			 "it belongs to domain %s already: take it out of one of the two lines",
 			 dev->owner == d ? d->name : dev->owner->name);
 		return buf;
 	}
@@ -151,7 +155,8 @@ static u32 choose_slot(const struct vpci *p, const struct pci_device *dev)
 static void reset_for(const struct domain *d, struct pci_device *dev, const char *name)
 {
 	if (!pci_reset_start(dev)) {
-		log_warn("domain %s: device %s cannot be reset: it starts as the firmware left it", d->name, name);
+		log_warn("domain %s: device %s cannot be reset: it starts as the firmware left it",
+			 d->name, name);
 		return;
 	}
 	clock_delay_us((u32)(PCI_RESET_NS / 1000));
@@ -177,8 +182,9 @@ int vpci_assign(struct domain *d, struct pci_id id)
 	f = slot < VPCI_SLOTS ? make_function(p, dev) : NULL;
 	if (!f) {
 		log_err("domain %s: pci=%s: %s", d->name, name,
-			slot < VPCI_SLOTS ? "its BARs do not fit into a guest's device window, or there is no memory" :
-					    "its PCI bus (VPCI_SLOTS) is full");
+			slot < VPCI_SLOTS ?
+				"its BARs do not fit into a guest's device window, or there is no memory" :
+				"its PCI bus (VPCI_SLOTS) is full");
 		return -ENOSPC;
 	}
 	pci_set_bus_master(dev, false);
@@ -190,11 +196,12 @@ int vpci_assign(struct domain *d, struct pci_id id)
 		kfree(f);
 		return ret;
 	}
-	pci_config_write16(id.segment, id.bdf, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+	pci_config_write16(id.segment, id.bdf, PCI_COMMAND,
+			   PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	dev->owner = d;
 	p->slot[slot] = f;
-	log_info("domain %s: device %s (%04x:%04x) at 00:%02x.0, %u MSI-X vectors%s", d->name, name, dev->vendor,
-		 dev->device, slot, f->nr_vectors, dev->msi ? ", MSI" : "");
+	log_info("domain %s: device %s (%04x:%04x) at 00:%02x.0, %u MSI-X vectors%s", d->name, name,
+		 dev->vendor, dev->device, slot, f->nr_vectors, dev->msi ? ", MSI" : "");
 	return 0;
 }
 
@@ -234,8 +241,9 @@ static void reset_done(struct timer *t)
 	vpci_left_one(f->bus);
 }
 
-/* No translation of the device is cached any more: now it may be reset (and answer nothing for a while). The time passes in
- * any case, so that an interrupt that was on its way has been taken before the vectors' records go. */
+/* No translation of the device is cached any more: now it may be reset (and answer nothing for a
+ * while). The time passes in any case, so that an interrupt that was on its way has been taken
+ * before the vectors' records go. */
 static void detached(void *arg)
 {
 	struct vfunction *f = arg;

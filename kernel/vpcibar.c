@@ -1,6 +1,6 @@
-/* BARs as a guest sees them. The real ones never move: the guest's are numbers, and where decoding is on, the device's
- * registers are mapped there. What must not be touched directly (the MSI-X table, a page that is shared with something
- * else) is trapped. */
+/* BARs as a guest sees them. The real ones never move: the guest's are numbers, and where decoding
+ * is on, the device's registers are mapped there. What must not be touched directly (the MSI-X
+ * table, a page that is shared with something else) is trapped. */
 #include <kernel/vpcifn.h>
 
 #include <kernel/domain.h>
@@ -61,7 +61,8 @@ int vbar_place(struct vfunction *f)
 
 /* --- trapped pages ------------------------------------------------------------------------------------------------------------ */
 
-/* Pages of BAR i that hold the MSI-X table or the pending bits: [*first, *last], bytes in the BAR. */
+/* Pages of BAR i that hold the MSI-X table or the pending bits: [*first, *last], bytes in the
+ * BAR. */
 static bool trapped_pages(const struct vfunction *f, u32 i, u64 *first, u64 *last)
 {
 	bool any = false;
@@ -120,7 +121,8 @@ static bool in_pba(const struct vfunction *f, u32 bar, u64 offset)
 
 static volatile void *real_register(const struct vfunction *f, u32 bar, u64 offset)
 {
-	return f->window[bar] ? (volatile char *)f->window[bar] + (offset - f->window_offset[bar]) : NULL;
+	return f->window[bar] ? (volatile char *)f->window[bar] + (offset - f->window_offset[bar]) :
+				NULL;
 }
 
 static u64 real_read(const struct vfunction *f, u32 bar, u64 offset, unsigned int size)
@@ -162,8 +164,8 @@ static void real_write(const struct vfunction *f, u32 bar, u64 offset, unsigned 
 	}
 }
 
-/* The range's context is the bus; the address says which BAR. The table takes aligned dwords and quadwords only (PCI Local
- * Bus 3.0, 6.8.2). */
+/* The range's context is the bus; the address says which BAR. The table takes aligned dwords and
+ * quadwords only (PCI Local Bus 3.0, 6.8.2). */
 static int trap_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
 	struct vtrap *t = ctx;
@@ -181,7 +183,8 @@ static int trap_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned in
 		} else if (size >= 4 && !(at & (size - 1))) {
 			*value = vmsix_table_read(f, (u32)(at - f->msix_offset));
 			if (size == 8)
-				*value |= (u64)vmsix_table_read(f, (u32)(at - f->msix_offset) + 4) << 32;
+				*value |= (u64)vmsix_table_read(f, (u32)(at - f->msix_offset) + 4)
+					  << 32;
 		}
 	}
 	spin_unlock(&t->bus->lock);
@@ -203,7 +206,8 @@ static int trap_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 			if (size >= 4 && !(at & (size - 1))) {
 				vmsix_table_write(f, (u32)(at - f->msix_offset), (u32)value);
 				if (size == 8)
-					vmsix_table_write(f, (u32)(at - f->msix_offset) + 4, (u32)(value >> 32));
+					vmsix_table_write(f, (u32)(at - f->msix_offset) + 4,
+							  (u32)(value >> 32));
 			}
 		} else if (!in_pba(f, bar, at)) {
 			real_write(f, bar, at, size, value);
@@ -219,8 +223,9 @@ static bool map_direct(struct vfunction *f, u32 i, u64 from, u64 to)
 {
 	u64 host = f->dev->bar[i].base, guest = f->bar[i].address;
 
-	return from >= to || !memory_map_device(f->domain, (guest + from) >> PAGE_SHIFT, (host + from) >> PAGE_SHIFT,
-						(to - from) >> PAGE_SHIFT);
+	return from >= to ||
+	       !memory_map_device(f->domain, (guest + from) >> PAGE_SHIFT,
+				  (host + from) >> PAGE_SHIFT, (to - from) >> PAGE_SHIFT);
 }
 
 static void unmap_bar(struct vfunction *f, u32 i)
@@ -242,7 +247,8 @@ static void map_bar(struct vfunction *f, u32 i)
 	u64 size = f->dev->bar[i].size, first, last;
 	bool trapped = trapped_pages(f, i, &first, &last), ok = true;
 
-	if (b->address < WINDOW_START || b->address >= WINDOW_END || bar_size(&f->dev->bar[i]) > WINDOW_END - b->address)
+	if (b->address < WINDOW_START || b->address >= WINDOW_END ||
+	    bar_size(&f->dev->bar[i]) > WINDOW_END - b->address)
 		return;
 	b->mapped = true;
 	b->mapped_at = b->address;
@@ -267,8 +273,8 @@ static void map_bar(struct vfunction *f, u32 i)
 			       map_direct(f, i, 0, size);
 	if (!ok) {
 		unmap_bar(f, i);
-		log_warn("domain %s: BAR %u cannot be mapped at 0x%lx, where something else is", f->domain->name, i,
-			 b->address);
+		log_warn("domain %s: BAR %u cannot be mapped at 0x%lx, where something else is",
+			 f->domain->name, i, b->address);
 	}
 }
 
@@ -309,7 +315,8 @@ u32 vbar_read(const struct vfunction *f, u32 i)
 		return (u32)(f->bar[i - 1].address >> 32);
 	if (!is_memory(b))
 		return 0;
-	return (u32)f->bar[i].address | (b->is64 ? BAR_TYPE_64 : 0) | (b->prefetchable ? BAR_PREFETCHABLE : 0);
+	return (u32)f->bar[i].address | (b->is64 ? BAR_TYPE_64 : 0) |
+	       (b->prefetchable ? BAR_PREFETCHABLE : 0);
 }
 
 /* The bits below the size do not stick, so that writing all ones tells the size. */

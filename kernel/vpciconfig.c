@@ -12,7 +12,8 @@
  */
 #include <kernel/vpcifn.h>
 
-#define COMMAND_GUEST ((u16)(PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE))
+#define COMMAND_GUEST                                                                              \
+	((u16)(PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE))
 
 #define PM_LENGTH 8
 #define PCIE_LENGTH 0x3c
@@ -26,7 +27,8 @@ static u32 real32(const struct vfunction *f, u8 offset)
 	return pci_config_read32(f->dev->id.segment, f->dev->id.bdf, offset);
 }
 
-/* Where the shown capability after `at` is (0: the first); 0 at the end. In rising order, which ends for sure. */
+/* Where the shown capability after `at` is (0: the first); 0 at the end. In rising order, which
+ * ends for sure. */
 static u8 next_capability(const struct vfunction *f, u8 at)
 {
 	const u8 shown[] = { f->dev->pm, f->dev->msi, f->dev->pcie, f->nr_vectors ? f->dev->msix : 0 };

@@ -20,7 +20,8 @@ struct vmsi_vector {
 	u64 address;
 	u32 data;
 	bool masked;
-	/* What it comes to: 0, or VALID | vCPU << 8 | vector. Read by the handler without a lock. */
+	/* What it comes to: 0, or VALID | vCPU << 8 | vector. Read by the handler without a
+	 * lock. */
 	u32 route;
 	bool allocated; /* a host vector and a remapping entry */
 	u32 host_cpu;
@@ -76,14 +77,15 @@ struct vpci {
 
 /* --- kernel/vpciconfig.c ----------------------------------------------------------------------------------------------- */
 
-/* A dword of a function's config space, through the filter; offset is a multiple of 4, mask says which bits are written.
- * Bus locked. */
+/* A dword of a function's config space, through the filter; offset is a multiple of 4, mask says
+ * which bits are written. Bus locked. */
 u32 vconfig_read(struct vfunction *f, u8 offset);
 void vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
 
 /* --- kernel/vpcibar.c --------------------------------------------------------------------------------------------------- */
 
-/* Choose guest addresses for the BARs. -ENOSPC if they do not fit into the guest's device window. */
+/* Choose guest addresses for the BARs. -ENOSPC if they do not fit into the guest's device
+ * window. */
 int __must_check vbar_place(struct vfunction *f);
 /* Map or unmap after the command register or a BAR has changed. Bus locked. */
 void vbar_update(struct vfunction *f);
@@ -103,7 +105,8 @@ void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
 /* The MSI-X table, offset in bytes from its start. Bus locked. */
 u32 vmsix_table_read(struct vfunction *f, u32 offset);
 void vmsix_table_write(struct vfunction *f, u32 offset, u32 value);
-/* Block all its interrupts; vpci_left_one() is called for each that was in use, once it can not come any more. */
+/* Block all its interrupts; vpci_left_one() is called for each that was in use, once it can not
+ * come any more. */
 void vmsi_remove(struct vfunction *f);
 void vmsi_free(struct vfunction *f);
 

@@ -1,5 +1,6 @@
-/* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). Output goes to Weir's log, line by line; the
- * transmitter is always empty. There is no input and no interrupt yet: guests poll. */
+/* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). Output goes to Weir's
+ * log, line by line; the transmitter is always empty. There is no input and no interrupt yet:
+ * guests poll. */
 
 #include <kernel/vuart.h>
 
@@ -44,7 +45,8 @@ static void put(struct vuart *u, u8 c)
 		print_line(u);
 		return;
 	}
-	/* What would drive the administrator's terminal is shown, not sent: a guest is not trusted with it. */
+	/* What would drive the administrator's terminal is shown, not sent: a guest is not trusted
+	 * with it. */
 	if ((c < ' ' && c != '\t') || c == 0x7f)
 		c = '.';
 	u->line[u->len++] = (char)c;
@@ -82,10 +84,11 @@ static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 		*value = LSR_THRE | LSR_TEMT;
 		break;
 	case MSR:
-		/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip by that. */
-		*value = u->mcr & MCR_LOOP ? (u8)((u->mcr & 0x0c) << 4 | (u->mcr & 2) << 3 |
-						  (u->mcr & 1) << 5)
-					   : MSR_CTS_DSR_DCD;
+		/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip
+		 * by that. */
+		*value = u->mcr & MCR_LOOP ?
+				 (u8)((u->mcr & 0x0c) << 4 | (u->mcr & 2) << 3 | (u->mcr & 1) << 5) :
+				 MSR_CTS_DSR_DCD;
 		break;
 	case SCR:
 		*value = u->scr;

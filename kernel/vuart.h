@@ -1,5 +1,5 @@
-/* COM1 of a guest: a 16550 that always has room. Whole lines appear in Weir's log behind the domain's name; a partial
- * line when the domain ends. */
+/* COM1 of a guest: a 16550 that always has room. Whole lines appear in Weir's log behind the
+ * domain's name; a partial line when the domain ends. */
 #pragma once
 
 #include <kernel/compiler.h>

@@ -1,7 +1,8 @@
 /* Work that follows an interrupt, done in bounded steps between two runs of a vCPU.
  *
- * A CPU's scheduler calls work_run() before it enters a guest or halts; each call does a few steps and leaves the rest
- * for the next, with a look at interrupts between. No vCPU is ever waited for, nothing here allocates.
+ * A CPU's scheduler calls work_run() before it enters a guest or halts; each call does a few steps
+ * and leaves the rest for the next, with a look at interrupts between. No vCPU is ever waited for,
+ * nothing here allocates.
  */
 #pragma once
 
@@ -20,8 +21,8 @@ struct work {
 };
 
 void work_init(struct work *w, bool (*step)(struct work *w));
-/* Queue on this CPU; does nothing if it is queued already, and makes it run once more, where it runs, if it is running.
- * Any context but NMI. */
+/* Queue on this CPU; does nothing if it is queued already, and makes it run once more, where it
+ * runs, if it is running. Any context but NMI. */
 void work_queue(struct work *w);
 /* From inside w's step: it returns to work_run() without w being looked at again. */
 void work_forget(struct work *w);

@@ -1,5 +1,6 @@
-/* Driver for the 82574. One receive and one transmit queue. Interrupts are for waking up only: the first one of a burst
- * turns receive and transmit interrupts off, and the poll that finds nothing more turns them on again. */
+/* Driver for the 82574. One receive and one transmit queue. Interrupts are for waking up only: the
+ * first one of a burst turns receive and transmit interrupts off, and the poll that finds nothing
+ * more turns them on again. */
 #include <drivers/net/e1000e.h>
 
 #include <drivers/net/e1000e_regs.h>
@@ -14,8 +15,8 @@
 #define RX_BUFFER_BYTES 2048u
 #define RX_REFILL_BATCH 16u /* descriptors per write of RDT */
 #define TX_MAX_SEGMENTS 16u
-/* A frame takes a descriptor for each segment and one for the context; the ring is never filled completely, for TDH = TDT
- * means empty (7.2.4). */
+/* A frame takes a descriptor for each segment and one for the context; the ring is never filled
+ * completely, for TDH = TDT means empty (7.2.4). */
 #define TX_RESERVE 1u
 
 #define INT_QUEUES (INT_RXQ0 | INT_TXQ0 | INT_TXDW | INT_RXDMT0 | INT_RXO | INT_RXT0)
@@ -105,7 +106,9 @@ static int interrupts_init(struct e1000e *e, const struct pci_device *pci)
 		pci_msix_set(table, VECTOR_OTHER, interrupt_allocate(other_interrupt, e));
 		pci_msix_enable(pci);
 		reg_write(e, CTRL_EXT, reg_read(e, CTRL_EXT) | CTRL_EXT_PBA_SUPPORT);
-		reg_write(e, IVAR, IVAR_RXQ0(VECTOR_QUEUES) | IVAR_TXQ0(VECTOR_QUEUES) | IVAR_OTHER(VECTOR_OTHER));
+		reg_write(e, IVAR,
+			  IVAR_RXQ0(VECTOR_QUEUES) | IVAR_TXQ0(VECTOR_QUEUES) |
+				  IVAR_OTHER(VECTOR_OTHER));
 		reg_write(e, EIAC, INT_RXQ0 | INT_TXQ0 | INT_OTHER);
 		e->net.interrupt_kind = "MSI-X";
 	} else {
@@ -142,7 +145,8 @@ static void rx_tell(struct e1000e *e)
 	e->rx_told = e->rx_fill;
 }
 
-/* Give free buffers to the device. One descriptor always stays with the driver: RDH = RDT means none left (7.1.9). */
+/* Give free buffers to the device. One descriptor always stays with the driver: RDH = RDT means
+ * none left (7.1.9). */
 static void rx_refill(struct e1000e *e)
 {
 	while (e->rx_free && e->rx_fill - e->rx_next < RX_RING - 1) {
@@ -177,7 +181,8 @@ static bool rx_checksum_good(const struct netbuf *b, u64 status)
 {
 	bool ipv4 = b->data[12] == 0x08 && b->data[13] == 0x00;
 
-	return (status & RX_L4CS) && !(status & (RX_IXSM | RX_CHECKSUM_ERRORS)) && (!ipv4 || (status & RX_IPCS));
+	return (status & RX_L4CS) && !(status & (RX_IXSM | RX_CHECKSUM_ERRORS)) &&
+	       (!ipv4 || (status & RX_IPCS));
 }
 
 static bool rx_ready(const struct e1000e *e)
@@ -194,8 +199,8 @@ static void rx_one(struct e1000e *e)
 
 	b->length = e->rx[slot].length;
 	e->rx_next++;
-	if (e->rx_dropping || !(status & RX_EOP) || (status & RX_FRAME_ERRORS) || b->length < ETH_HEADER_BYTES ||
-	    b->length > RX_BUFFER_BYTES) {
+	if (e->rx_dropping || !(status & RX_EOP) || (status & RX_FRAME_ERRORS) ||
+	    b->length < ETH_HEADER_BYTES || b->length > RX_BUFFER_BYTES) {
 		if (!e->rx_dropping)
 			e->net.counters.rx_errors++;
 		e->rx_dropping = !(status & RX_EOP);
@@ -269,7 +274,8 @@ static bool same_context(const struct tx_desc *a, const struct tx_desc *b)
 	return a->address == b->address && a->command == b->command;
 }
 
-/* Load the checksum context for this frame unless the device has it already (7.2.6); returns POPTS. */
+/* Load the checksum context for this frame unless the device has it already (7.2.6); returns
+ * POPTS. */
 static u32 tx_checksum(struct e1000e *e, const struct net_segment *head, u32 offload)
 {
 	u8 *frame = (u8 *)(uintptr_t)head->data;
@@ -307,7 +313,8 @@ static u32 tx_checksum(struct e1000e *e, const struct net_segment *head, u32 off
 	return popts;
 }
 
-static int transmit(struct netdev *dev, const struct net_segment *segment, u32 segments, u32 offload, void *token)
+static int transmit(struct netdev *dev, const struct net_segment *segment, u32 segments,
+		    u32 offload, void *token)
 {
 	struct e1000e *e = to_e1000e(dev);
 	u32 popts, bytes = 0, slot;
@@ -321,7 +328,8 @@ static int transmit(struct netdev *dev, const struct net_segment *segment, u32 s
 			return -EAGAIN;
 		}
 	}
-	popts = offload & (NET_TX_CSUM_IPV4 | NET_TX_CSUM_L4) ? tx_checksum(e, &segment[0], offload) : 0;
+	popts = offload & (NET_TX_CSUM_IPV4 | NET_TX_CSUM_L4) ? tx_checksum(e, &segment[0], offload) :
+								0;
 	for (u32 i = 0; i < segments; i++) {
 		struct tx_desc *d = tx_take(e);
 		u32 command = segment[i].length | TX_TYPE_DATA | (u32)(TX_DEXT | TX_IFCS);
@@ -442,7 +450,9 @@ static bool reset(struct e1000e *e)
 		return false;
 	reg_write(e, IMC, INT_ALL);
 	(void)reg_read(e, ICR);
-	reg_write(e, CTRL, (reg_read(e, CTRL) | CTRL_SLU) & ~(CTRL_FRCSPD | CTRL_FRCDPLX | CTRL_GIO_MASTER_DISABLE));
+	reg_write(e, CTRL,
+		  (reg_read(e, CTRL) | CTRL_SLU) &
+			  ~(CTRL_FRCSPD | CTRL_FRCDPLX | CTRL_GIO_MASTER_DISABLE));
 	reg_write(e, CTRL_EXT, reg_read(e, CTRL_EXT) | CTRL_EXT_DRV_LOAD);
 	return true;
 }
@@ -466,7 +476,8 @@ struct netdev *e1000e_probe(const struct pci_device *pci)
 	struct e1000e *e;
 
 	if (!bar) {
-		print("82574L at %02x:%02x.%x: BAR 0 has no address; left alone\n", pci->bus, pci->device, pci->function);
+		print("82574L at %02x:%02x.%x: BAR 0 has no address; left alone\n", pci->bus,
+		      pci->device, pci->function);
 		return NULL;
 	}
 	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
@@ -477,7 +488,8 @@ struct netdev *e1000e_probe(const struct pci_device *pci)
 	e->net.mtu = 1500;
 	e->net.offloads = NET_TX_CSUM_IPV4 | NET_TX_CSUM_L4 | NET_RX_CSUM;
 	e->net.max_segments = TX_MAX_SEGMENTS;
-	snprintf(e->net.name, sizeof(e->net.name), "82574L at %02x:%02x.%x", pci->bus, pci->device, pci->function);
+	snprintf(e->net.name, sizeof(e->net.name), "82574L at %02x:%02x.%x", pci->bus, pci->device,
+		 pci->function);
 
 	if (!reset(e)) {
 		print("%s: does not come out of its reset; left alone\n", e->net.name);

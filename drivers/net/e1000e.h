@@ -1,5 +1,5 @@
-/* Intel 82574L gigabit Ethernet (QEMU's e1000e). Registers and bits have the names and sections of the "Intel 82574 GbE
- * Controller Family Datasheet", revision 3.4. */
+/* Intel 82574L gigabit Ethernet (QEMU's e1000e). Registers and bits have the names and sections of
+ * the "Intel 82574 GbE Controller Family Datasheet", revision 3.4. */
 #pragma once
 
 #include <drivers/net/netdev.h>
@@ -9,6 +9,6 @@
 #define E1000E_82574L 0x10d3
 #define E1000E_82574LA 0x10f6
 
-/* Reset the device and prepare its rings. NULL if it does not work: the reason is printed. It uses MSI-X where the device
- * has it, else MSI, and MSI if the command line says interrupts=msi. */
+/* Reset the device and prepare its rings. NULL if it does not work: the reason is printed. It uses
+ * MSI-X where the device has it, else MSI, and MSI if the command line says interrupts=msi. */
 struct netdev *e1000e_probe(const struct pci_device *pci);

@@ -1,9 +1,11 @@
-/* What a network driver offers and what the stack above it gives. One CPU: all is called from the main loop, never from an
- * interrupt. Memory is identity mapped (see userland/runtime/ram.h), so a pointer is also the device's address.
+/* What a network driver offers and what the stack above it gives. One CPU: all is called from the
+ * main loop, never from an interrupt. Memory is identity mapped (see userland/runtime/ram.h), so a
+ * pointer is also the device's address.
  *
- * Receive: the driver owns a pool of buffers. A filled one is handed to ->receive, and the stack gives it back with
- * netdev_recycle() when it is done, in any order, whenever it likes. Nothing is copied. Transmit: the driver reads the
- * stack's memory until it calls ->sent with the token of that frame.
+ * Receive: the driver owns a pool of buffers. A filled one is handed to ->receive, and the stack
+ * gives it back with netdev_recycle() when it is done, in any order, whenever it likes. Nothing is
+ * copied. Transmit: the driver reads the stack's memory until it calls ->sent with the token of
+ * that frame.
  */
 #pragma once
 
@@ -27,8 +29,8 @@ struct net_segment {
 	u32 length;
 };
 
-/* Offloads, in netdev.offloads and per frame in netdev_transmit(). With the TCP or UDP one, the stack may leave the
- * checksum field with any value; not for fragments. */
+/* Offloads, in netdev.offloads and per frame in netdev_transmit(). With the TCP or UDP one, the
+ * stack may leave the checksum field with any value; not for fragments. */
 #define NET_TX_CSUM_IPV4 1u /* the IPv4 header's checksum */
 #define NET_TX_CSUM_L4 2u /* TCP and UDP over IPv4 and IPv6 without extension headers */
 #define NET_RX_CSUM 4u /* netbuf.checksum_good is set where the device has checked */
@@ -42,8 +44,8 @@ struct netdev_counters {
 };
 
 struct netdev_ops {
-	int (*transmit)(struct netdev *dev, const struct net_segment *segment, u32 segments, u32 offload,
-			void *token);
+	int (*transmit)(struct netdev *dev, const struct net_segment *segment, u32 segments,
+			u32 offload, void *token);
 	u32 (*poll)(struct netdev *dev, u32 budget);
 	void (*recycle)(struct netdev *dev, struct netbuf *buffer);
 	int (*start)(struct netdev *dev);
@@ -70,8 +72,8 @@ struct netdev {
 	void *stack;
 };
 
-/* The first device with a driver, reset and ready for netdev_start(). NULL without one; what was wrong with a device
- * that has a driver is printed. */
+/* The first device with a driver, reset and ready for netdev_start(). NULL without one; what was
+ * wrong with a device that has a driver is printed. */
 struct netdev *netdev_probe(void);
 
 /* Begin to receive. 0 or a negative errno. */
@@ -80,19 +82,19 @@ static inline int netdev_start(struct netdev *dev)
 	return dev->ops->start(dev);
 }
 
-/* Queue one frame. 0, or -EAGAIN when the ring is full (->sent follows later, so try again then), or -EINVAL for a frame
- * with no or more than max_segments segments. The token is handed to ->sent, exactly once, if this returned 0. `segment`
- * itself is not kept. With NET_TX_CSUM_L4 the first segment must hold all headers; the driver writes the pseudo
- * header's sum into it. */
-static inline int netdev_transmit(struct netdev *dev, const struct net_segment *segment, u32 segments,
-				  u32 offload, void *token)
+/* Queue one frame. 0, or -EAGAIN when the ring is full (->sent follows later, so try again then),
+ * or -EINVAL for a frame with no or more than max_segments segments. The token is handed to ->sent,
+ * exactly once, if this returned 0. `segment` itself is not kept. With NET_TX_CSUM_L4 the first
+ * segment must hold all headers; the driver writes the pseudo header's sum into it. */
+static inline int netdev_transmit(struct netdev *dev, const struct net_segment *segment,
+				  u32 segments, u32 offload, void *token)
 {
 	return dev->ops->transmit(dev, segment, segments, offload, token);
 }
 
-/* Handle at most `budget` received frames and everything that was sent. Returns the frames received. If that is less
- * than `budget`, interrupts have been turned on again, and the main loop may sleep (idle_until()) while `pending` is
- * false; otherwise they stay off: call it again. */
+/* Handle at most `budget` received frames and everything that was sent. Returns the frames
+ * received. If that is less than `budget`, interrupts have been turned on again, and the main loop
+ * may sleep (idle_until()) while `pending` is false; otherwise they stay off: call it again. */
 static inline u32 netdev_poll(struct netdev *dev, u32 budget)
 {
 	return dev->ops->poll(dev, budget);

@@ -18,5 +18,6 @@ struct net_headers {
 
 /* False if this is no IP packet, or its headers do not fit into `length` bytes. */
 bool __must_check net_parse(const u8 *frame, u32 length, struct net_headers *h);
-/* Write what such devices expect in the checksum field: the sum of the pseudo header (RFC 9293, 3.1; RFC 8200, 8.1). */
+/* Write what such devices expect in the checksum field: the sum of the pseudo header (RFC 9293,
+ * 3.1; RFC 8200, 8.1). */
 void net_seed_checksum(u8 *frame, const struct net_headers *h);

@@ -1,8 +1,9 @@
-/* What a guest may ask of Weir. VMMCALL (AMD) or VMCALL (Intel) from CPL 0 in long mode: RAX = number, arguments in
- * RDI, RSI, RDX; the result in RAX, negative errno values as 64-bit two's complement. No other register changes. From
- * CPL > 0 the answer is -EPERM.
+/* What a guest may ask of Weir. VMMCALL (AMD) or VMCALL (Intel) from CPL 0 in long mode: RAX =
+ * number, arguments in RDI, RSI, RDX; the result in RAX, negative errno values as 64-bit two's
+ * complement. No other register changes. From CPL > 0 the answer is -EPERM.
  *
- * Presence: CPUID 0x40000000 returns EAX = highest leaf, EBX:ECX:EDX = "WeirWeirWeir"; 0x40000001.EAX is the ABI version.
+ * Presence: CPUID 0x40000000 returns EAX = highest leaf, EBX:ECX:EDX = "WeirWeirWeir";
+ * 0x40000001.EAX is the ABI version.
  */
 #pragma once
 
@@ -15,17 +16,19 @@
 enum weir_hypercall {
 	/* -> ABI version */
 	WEIR_HC_VERSION = 0,
-	/* RDI = first guest frame, RSI = frames. Give memory back. The pages leave the guest's tables and its devices'
-	 * at once, and belong to nobody until every TLB that may hold them has been flushed. */
+	/* RDI = first guest frame, RSI = frames. Give memory back. The pages leave the guest's
+	 * tables and its devices' at once, and belong to nobody until every TLB that may hold them
+	 * has been flushed. */
 	WEIR_HC_MEM_RELEASE = 1,
-	/* RDI = first guest frame, RSI = frames. Take memory (zeroed) for frames that hold none. The vCPU sleeps while
-	 * an earlier release of the same frames is under way. -ENOMEM when the machine has none left or more than the
-	 * domain's `mem=` would be used. */
+	/* RDI = first guest frame, RSI = frames. Take memory (zeroed) for frames that hold none.
+	 * The vCPU sleeps while an earlier release of the same frames is under way. -ENOMEM when
+	 * the machine has none left or more than the domain's `mem=` would be used. */
 	WEIR_HC_MEM_POPULATE = 2,
-	/* RDI = guest-physical address (8-byte aligned, one page at most) of struct weir_stats, RSI = its size. Fills
-	 * what fits; -> bytes that Weir knows. */
+	/* RDI = guest-physical address (8-byte aligned, one page at most) of struct weir_stats, RSI
+	 * = its size. Fills what fits; -> bytes that Weir knows. */
 	WEIR_HC_STATS = 3,
-	/* RDI = 0 power off, 1 reboot (ends the domain too, for now), 2 crashed, RSI = status for the log. No return. */
+	/* RDI = 0 power off, 1 reboot (ends the domain too, for now), 2 crashed, RSI = status for
+	 * the log. No return. */
 	WEIR_HC_SHUTDOWN = 4,
 };
 
@@ -64,7 +67,8 @@ struct weir_stats {
 	uint64_t iotlb_invalidations, device_tlb_invalidations, context_invalidations;
 	uint64_t invalidations_posted, invalidations_completed; /* descriptors, waits not counted */
 	uint64_t completion_interrupts; /* of all units: shared by all domains */
-	/* From commit to the last answer; bucket i counts latencies below 1 us << i, the last one all others. */
+	/* From commit to the last answer; bucket i counts latencies below 1 us << i, the last one
+	 * all others. */
 	uint64_t latency[WEIR_LATENCY_BUCKETS];
 	uint64_t io_faults;
 

@@ -63,7 +63,8 @@ int elf_open(struct elf *elf, const u8 *file, u64 len, struct loader_error *erro
 	u32 want_size;
 
 	if (!elf_has_magic(file, len))
-		return loader_fail(error, -EINVAL, "not an ELF file; build it as one, or give its Multiboot header the address fields");
+		return loader_fail(error, -EINVAL,
+				   "not an ELF file; build it as one, or give its Multiboot header the address fields");
 	if (file[EI_DATA] != ELFDATA2LSB || file[EI_VERSION] != 1 ||
 	    (file[EI_CLASS] != ELFCLASS32 && file[EI_CLASS] != ELFCLASS64))
 		return loader_fail(error, -EINVAL,
@@ -72,7 +73,8 @@ int elf_open(struct elf *elf, const u8 *file, u64 len, struct loader_error *erro
 
 	*elf = (struct elf){ .file = file, .len = len, .is64 = file[EI_CLASS] == ELFCLASS64 };
 	if (len < (elf->is64 ? sizeof(struct ehdr64) : sizeof(struct ehdr32)))
-		return loader_fail(error, -EINVAL, "ELF file of %llu bytes is cut off in its header; copy it again",
+		return loader_fail(error, -EINVAL,
+				   "ELF file of %llu bytes is cut off in its header; copy it again",
 				   (unsigned long long)len);
 	if (elf->is64) {
 		struct ehdr64 h;
@@ -98,12 +100,15 @@ int elf_open(struct elf *elf, const u8 *file, u64 len, struct loader_error *erro
 		want_size = sizeof(struct phdr32);
 	}
 	if (machine != EM_386 && machine != EM_X86_64)
-		return loader_fail(error, -EINVAL, "ELF file is for machine %u; build it for i386 or x86-64", machine);
+		return loader_fail(error, -EINVAL,
+				   "ELF file is for machine %u; build it for i386 or x86-64", machine);
 	if (type != ET_EXEC)
 		return loader_fail(error, -EINVAL,
-				   "ELF file is of type %u, not a static executable (2); link it without -pie, -shared or -r", type);
+				   "ELF file is of type %u, not a static executable (2); link it without -pie, -shared or -r",
+				   type);
 	if (!elf->phnum || elf->phentsize < want_size)
-		return loader_fail(error, -EINVAL, "ELF file has no usable program headers (%u of %u bytes); link it as an executable",
+		return loader_fail(error, -EINVAL,
+				   "ELF file has no usable program headers (%u of %u bytes); link it as an executable",
 				   elf->phnum, elf->phentsize);
 	if (!in_file(elf->phoff, (u64)elf->phnum * elf->phentsize, len))
 		return loader_fail(error, -EINVAL,
@@ -120,12 +125,14 @@ struct elf_segment elf_segment(const struct elf *elf, u32 i)
 		struct phdr64 p;
 
 		memcpy(&p, at, sizeof(p));
-		return (struct elf_segment){ p.type, p.offset, p.vaddr, p.paddr, p.filesz, p.memsz, p.align };
+		return (struct elf_segment){ p.type,   p.offset, p.vaddr, p.paddr,
+					     p.filesz, p.memsz,	 p.align };
 	} else {
 		struct phdr32 p;
 
 		memcpy(&p, at, sizeof(p));
-		return (struct elf_segment){ p.type, p.offset, p.vaddr, p.paddr, p.filesz, p.memsz, p.align };
+		return (struct elf_segment){ p.type,   p.offset, p.vaddr, p.paddr,
+					     p.filesz, p.memsz,	 p.align };
 	}
 }
 
@@ -141,21 +148,24 @@ int elf_claim(const struct elf *elf, struct guest_layout *l, struct loader_error
 		if (s.file_size && !in_file(s.offset, s.file_size, elf->len))
 			return loader_fail(error, -EINVAL,
 					   "ELF segment %u: %llu bytes at offset %llx lie beyond the file's end (%llu bytes); it is cut off, copy it again",
-					   i, (unsigned long long)s.file_size, (unsigned long long)s.offset,
-					   (unsigned long long)elf->len);
+					   i, (unsigned long long)s.file_size,
+					   (unsigned long long)s.offset, (unsigned long long)elf->len);
 		if (s.file_size > s.mem_size)
 			return loader_fail(error, -EINVAL,
 					   "ELF segment %u: %llu bytes in the file but %llu in memory; link it again",
-					   i, (unsigned long long)s.file_size, (unsigned long long)s.mem_size);
+					   i, (unsigned long long)s.file_size,
+					   (unsigned long long)s.mem_size);
 		if (layout_claim(l, s.paddr, s.mem_size))
 			return loader_fail(error, -ENOSPC,
 					   "ELF segment %u does not fit: %llu bytes at %llx are not all usable in %llu KiB of RAM (its first 640 KiB, and from 1 MiB up); give more mem= or link it elsewhere",
-					   i, (unsigned long long)s.mem_size, (unsigned long long)s.paddr,
+					   i, (unsigned long long)s.mem_size,
+					   (unsigned long long)s.paddr,
 					   (unsigned long long)l->ram >> 10);
 		loadable++;
 	}
 	if (!loadable)
-		return loader_fail(error, -EINVAL, "ELF file has no loadable segment; link it as an executable");
+		return loader_fail(error, -EINVAL,
+				   "ELF file has no loadable segment; link it as an executable");
 	return 0;
 }
 
@@ -171,10 +181,12 @@ int elf_write(const struct elf *elf, const struct guest_memory *memory, struct l
 		if (s.file_size)
 			err = memory->write(memory->ctx, s.paddr, elf->file + s.offset, s.file_size);
 		if (!err)
-			err = memory->zero(memory->ctx, s.paddr + s.file_size, s.mem_size - s.file_size);
+			err = memory->zero(memory->ctx, s.paddr + s.file_size,
+					   s.mem_size - s.file_size);
 		if (err)
-			return loader_fail(error, err, "ELF segment %u: guest memory at %llx can not be written: error %d", i,
-					   (unsigned long long)s.paddr, err);
+			return loader_fail(error, err,
+					   "ELF segment %u: guest memory at %llx can not be written: error %d",
+					   i, (unsigned long long)s.paddr, err);
 	}
 	return 0;
 }
@@ -208,8 +220,8 @@ static u64 round_up(u64 n, u64 align)
 	return (n + align - 1) & ~(align - 1);
 }
 
-/* One note segment, whose `len` bytes lie in the file. Name and descriptor are padded to the segment's alignment: 4, or 8
- * in files that say so. */
+/* One note segment, whose `len` bytes lie in the file. Name and descriptor are padded to the
+ * segment's alignment: 4, or 8 in files that say so. */
 static bool find_in_segment(const u8 *notes, u64 len, u64 align, const char *name, u32 type,
 			    const u8 **desc, u32 *desc_len)
 {
@@ -243,8 +255,8 @@ bool elf_find_note(const struct elf *elf, const char *name, u32 type, const u8 *
 		struct elf_segment s = elf_segment(elf, i);
 
 		if (s.type == ELF_PT_NOTE && in_file(s.offset, s.file_size, elf->len) &&
-		    find_in_segment(elf->file + s.offset, s.file_size, s.align == 8 ? 8 : 4, name, type,
-				    desc, desc_len))
+		    find_in_segment(elf->file + s.offset, s.file_size, s.align == 8 ? 8 : 4, name,
+				    type, desc, desc_len))
 			return true;
 	}
 	return false;

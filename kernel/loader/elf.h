@@ -1,5 +1,5 @@
-/* ELF executables, 32 and 64 bits, x86 (System V ABI, chapters 4 and 5). Every number in the file is checked against the
- * file's and the guest's size before it is used. */
+/* ELF executables, 32 and 64 bits, x86 (System V ABI, chapters 4 and 5). Every number in the file
+ * is checked against the file's and the guest's size before it is used. */
 #pragma once
 
 #include <kernel/loader/guest.h>
@@ -32,9 +32,11 @@ int __must_check elf_claim(const struct elf *elf, struct guest_layout *l, struct
 /* Write them, after elf_claim(). */
 int __must_check elf_write(const struct elf *elf, const struct guest_memory *memory,
 			   struct loader_error *error);
-/* The physical address of a virtual address that lies in a loadable segment; false if none holds it. */
+/* The physical address of a virtual address that lies in a loadable segment; false if none holds
+ * it. */
 bool elf_virt_to_phys(const struct elf *elf, u64 vaddr, u64 *paddr);
 /* True if physical address lies in the file's part of a loadable segment: there can be code. */
 bool elf_has_code_at(const struct elf *elf, u64 paddr);
-/* Find a note; *desc points into the file and *desc_len bytes of it are readable. Broken notes are skipped. */
+/* Find a note; *desc points into the file and *desc_len bytes of it are readable. Broken notes are
+ * skipped. */
 bool elf_find_note(const struct elf *elf, const char *name, u32 type, const u8 **desc, u32 *desc_len);

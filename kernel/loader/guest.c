@@ -4,7 +4,8 @@
 #include <kernel/loader/guest.h>
 #include <kernel/string.h>
 
-/* Multiboot first, as other loaders do it: a kernel that offers both starts the same way everywhere. */
+/* Multiboot first, as other loaders do it: a kernel that offers both starts the same way
+ * everywhere. */
 static const struct boot_protocol *const protocols[] = { &multiboot1_protocol, &pvh_protocol };
 
 void loader_say(struct loader_error *e, const char *fmt, ...)
@@ -61,7 +62,8 @@ int write_modules(const struct guest_image *image, const struct guest_memory *me
 					image->module[i].len);
 
 		if (err)
-			return loader_fail(error, err, "ramdisk %u: guest memory at %llx can not be written: error %d",
+			return loader_fail(error, err,
+					   "ramdisk %u: guest memory at %llx can not be written: error %d",
 					   i, (unsigned long long)gpa[i], err);
 	}
 	return 0;

@@ -1,7 +1,9 @@
-/* Loading a guest kernel: what is loaded, how its memory is written, and where its first vCPU starts.
+/* Loading a guest kernel: what is loaded, how its memory is written, and where its first vCPU
+ * starts.
  *
- * A protocol (multiboot1, PVH; Linux' boot protocol fits the same shape) first checks everything and finds a place for
- * all it needs, and only then writes; so a kernel that is refused has left no trace in the guest's memory.
+ * A protocol (multiboot1, PVH; Linux' boot protocol fits the same shape) first checks everything
+ * and finds a place for all it needs, and only then writes; so a kernel that is refused has left no
+ * trace in the guest's memory.
  */
 #pragma once
 
@@ -14,8 +16,8 @@ struct guest_module {
 	const char *command_line; /* "" if there is none */
 };
 
-/* What the administrator gave. The kernel and the modules come from files that anybody may have made: nothing in them is
- * believed. */
+/* What the administrator gave. The kernel and the modules come from files that anybody may have
+ * made: nothing in them is believed. */
 struct guest_image {
 	const u8 *kernel;
 	u64 kernel_len;
@@ -32,8 +34,9 @@ struct guest_memory {
 	int (*zero)(void *ctx, gpaddr_t gpa, u64 len);
 };
 
-/* Registers of the first vCPU, which starts in 32-bit protected mode with flat segments, paging off, and interrupts off
- * (Multiboot specification 0.6.96, 3.2; PVH: xen/include/public/arch-x86/hvm/start_info.h). */
+/* Registers of the first vCPU, which starts in 32-bit protected mode with flat segments, paging
+ * off, and interrupts off (Multiboot specification 0.6.96, 3.2; PVH:
+ * xen/include/public/arch-x86/hvm/start_info.h). */
 struct guest_entry {
 	u32 eip, eax, ebx;
 };
@@ -48,7 +51,8 @@ void loader_say(struct loader_error *e, const char *fmt, ...) __printf(2, 3);
 
 /* --- memory --------------------------------------------------------------------------------------------------------- */
 
-#define GUEST_LOW_END 0x9fc00UL /* usable RAM below 1 MiB ends here, as where a PC's extended BIOS data area begins */
+#define GUEST_LOW_END                                                                              \
+	0x9fc00UL /* usable RAM below 1 MiB ends here, as where a PC's extended BIOS data area begins */
 #define GUEST_HIGH_START 0x100000UL
 #define GUEST_HOLE_START 0xc0000000UL /* RAM stops here ... */
 #define GUEST_HOLE_END 0x100000000UL /* ... and goes on here */
@@ -69,10 +73,11 @@ struct guest_layout {
 	struct range storage[64];
 };
 void layout_init(struct guest_layout *l, u64 ram);
-/* Occupy [gpa, gpa + len) for what a kernel insists on. -ERANGE if not all of it is usable RAM. Pieces may overlap. */
+/* Occupy [gpa, gpa + len) for what a kernel insists on. -ERANGE if not all of it is usable RAM.
+ * Pieces may overlap. */
 int __must_check layout_claim(struct guest_layout *l, gpaddr_t gpa, u64 len);
-/* Find room for what may lie anywhere below 4 GiB and occupy it: the lowest place from 64 KiB up, or the highest. Whole
- * pages. False if there is none. */
+/* Find room for what may lie anywhere below 4 GiB and occupy it: the lowest place from 64 KiB up,
+ * or the highest. Whole pages. False if there is none. */
 bool __must_check layout_place_low(struct guest_layout *l, u64 len, gpaddr_t *gpa);
 bool __must_check layout_place_high(struct guest_layout *l, u64 len, gpaddr_t *gpa);
 /* The largest piece that layout_place_*() could give. */
@@ -84,21 +89,24 @@ struct boot_protocol {
 	const char *name;
 	/* True if the kernel carries this protocol's mark. */
 	bool (*recognize)(const struct guest_image *image);
-	/* Load a kernel that was recognised, its modules, its command line. -EINVAL (the kernel is broken), -ENOSPC (it
-	 * does not fit), or what guest_memory returned; *error says it in words. */
+	/* Load a kernel that was recognised, its modules, its command line. -EINVAL (the kernel is
+	 * broken), -ENOSPC (it does not fit), or what guest_memory returned; *error says it in
+	 * words. */
 	int (*load)(const struct guest_image *image, const struct guest_memory *memory,
 		    struct guest_entry *entry, struct loader_error *error);
 };
 extern const struct boot_protocol multiboot1_protocol, pvh_protocol;
 
-/* Load by the first protocol that recognises the kernel; *protocol gets its name. -ENOENT if none does. */
+/* Load by the first protocol that recognises the kernel; *protocol gets its name. -ENOENT if none
+ * does. */
 int __must_check guest_load(const struct guest_image *image, const struct guest_memory *memory,
 			    struct guest_entry *entry, const char **protocol,
 			    struct loader_error *error);
 
-/* For the protocols: find room for the modules, page aligned and high, gpa[i] each (nr_modules of them). */
-int __must_check place_modules(struct guest_layout *l, const struct guest_image *image, gpaddr_t *gpa,
-			       struct loader_error *error);
+/* For the protocols: find room for the modules, page aligned and high, gpa[i] each (nr_modules of
+ * them). */
+int __must_check place_modules(struct guest_layout *l, const struct guest_image *image,
+			       gpaddr_t *gpa, struct loader_error *error);
 #define GUEST_MAX_MODULES 16
 int __must_check write_modules(const struct guest_image *image, const struct guest_memory *memory,
 			       const gpaddr_t *gpa, struct loader_error *error);

@@ -2,7 +2,8 @@
 #include <kernel/errno.h>
 #include <kernel/loader/guest.h>
 
-/* Page 0 holds the real-mode vectors and the BIOS data area, which kernels look at: never placed there. */
+/* Page 0 holds the real-mode vectors and the BIOS data area, which kernels look at: never placed
+ * there. */
 #define FIRST_PLACE 0x10000UL
 #define PLACE_LIMIT 0x100000000UL /* start structures hold 32-bit addresses */
 
@@ -13,7 +14,8 @@ u32 guest_memory_map(u64 ram, struct guest_map_entry map[GUEST_MAP_ENTRIES])
 
 	map[n++] = (struct guest_map_entry){ 0, MIN(low, GUEST_LOW_END), 1 };
 	if (low > GUEST_LOW_END)
-		map[n++] = (struct guest_map_entry){ GUEST_LOW_END, GUEST_HIGH_START - GUEST_LOW_END, 2 };
+		map[n++] = (struct guest_map_entry){ GUEST_LOW_END,
+						     GUEST_HIGH_START - GUEST_LOW_END, 2 };
 	if (low > GUEST_HIGH_START)
 		map[n++] = (struct guest_map_entry){ GUEST_HIGH_START, low - GUEST_HIGH_START, 1 };
 	if (ram > low)
@@ -75,8 +77,7 @@ bool layout_place_low(struct guest_layout *l, u64 len, gpaddr_t *gpa)
 	if (!len || len > PLACE_LIMIT)
 		return false;
 	len = ALIGN_UP(len, PAGE_SIZE);
-	rangeset_for_each(r, &l->free)
-	{
+	rangeset_for_each(r, &l->free) {
 		if (!placeable(r, &first, &end) || end - first < len)
 			continue;
 		*gpa = first;

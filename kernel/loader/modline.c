@@ -57,8 +57,8 @@ static int fail_line(struct module_error *error, const char *what)
 
 static bool is_name_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-	       c == '_' || c == '.';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '_' || c == '.';
 }
 
 static bool parse_name(struct word v, char *name)
@@ -165,12 +165,14 @@ static int parse_devices(struct word w, struct word v, struct module_line *out,
 		while (one.len < v.len && v.text[one.len] != ',')
 			one.len++;
 		if (!parse_device(one, &id))
-			return fail(error, w, "no PCI address; write bus:device.function as lspci does: pci=00:03.0 or pci=0000:00:03.0, several with commas");
+			return fail(error, w,
+				    "no PCI address; write bus:device.function as lspci does: pci=00:03.0 or pci=0000:00:03.0, several with commas");
 		for (u32 i = 0; i < out->nr_devices; i++)
 			if (out->device[i].segment == id.segment && out->device[i].bdf == id.bdf)
 				return fail(error, w, "names a device twice; take one out");
 		if (out->nr_devices == MODLINE_MAX_DEVICES)
-			return fail(error, w, "more than 16 devices for one domain; give some to another domain");
+			return fail(error, w,
+				    "more than 16 devices for one domain; give some to another domain");
 		out->device[out->nr_devices++] = id;
 		if (one.len == v.len)
 			return 0;
@@ -208,7 +210,8 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 	u64 n;
 
 	if (!key)
-		return fail(error, w, "unknown word; known are name= mem= vcpus= pci= prio= cpu=, and what follows \"--\" is the guest's");
+		return fail(error, w,
+			    "unknown word; known are name= mem= vcpus= pci= prio= cpu=, and what follows \"--\" is the guest's");
 	if ((*seen & key) && key != KEY_PCI)
 		return fail(error, w, "given twice; leave one");
 	*seen |= key;
@@ -216,11 +219,13 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 	switch (key) {
 	case KEY_NAME:
 		if (!parse_name(v, out->domain))
-			return fail(error, w, "no usable name; take 1 to 31 letters, digits, '-', '_' or '.': name=net0");
+			return fail(error, w,
+				    "no usable name; take 1 to 31 letters, digits, '-', '_' or '.': name=net0");
 		return 0;
 	case KEY_MEM:
 		if (!parse_size(v, &out->memory))
-			return fail(error, w, "no usable size; write a number and K, M or G, from 2M to 1024G: mem=64M");
+			return fail(error, w,
+				    "no usable size; write a number and K, M or G, from 2M to 1024G: mem=64M");
 		return 0;
 	case KEY_VCPUS:
 		if (!parse_number(v, &n) || !n || n > DOMAIN_MAX_VCPUS)
@@ -229,7 +234,8 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 		return 0;
 	case KEY_PRIO:
 		if (!parse_number(v, &n) || n > 255)
-			return fail(error, w, "no usable priority; 0 to 255, the higher goes first: prio=128");
+			return fail(error, w,
+				    "no usable priority; 0 to 255, the higher goes first: prio=128");
 		out->priority = n;
 		return 0;
 	case KEY_CPU:
@@ -287,11 +293,13 @@ static int parse_ramdisk(struct word first, const char *rest, struct module_line
 
 	out->kind = MODULE_RAMDISK;
 	if (!parse_name(v, out->domain))
-		return fail(error, first, "no usable name; name the domain that gets this file, as in its name= word: ramdisk=net0");
+		return fail(error, first,
+			    "no usable name; name the domain that gets this file, as in its name= word: ramdisk=net0");
 	if (!next_word(&rest, &w))
 		return 0;
 	if (!word_is(w, "--"))
-		return fail(error, w, "unknown word after ramdisk=; text for the guest goes behind \"--\"");
+		return fail(error, w,
+			    "unknown word after ramdisk=; text for the guest goes behind \"--\"");
 	out->command_line = skip_spaces(rest);
 	return 0;
 }
@@ -301,20 +309,22 @@ int modline_parse(const char *line, struct module_line *out, struct module_error
 	const char *rest = line;
 	struct word w, path;
 
-	*out = (struct module_line){ .vcpus = 1,
-				     .priority = MODLINE_DEFAULT_PRIORITY,
-				     .cpu = -1,
-				     .command_line = "" };
+	*out = (struct module_line){
+		.vcpus = 1, .priority = MODLINE_DEFAULT_PRIORITY, .cpu = -1, .command_line = ""
+	};
 	error->text[0] = 0;
 	if (!next_word(&rest, &w))
-		return fail_line(error, "empty module line; begin it with \"kernel name=... mem=...\" or \"ramdisk=NAME\"");
+		return fail_line(error,
+				 "empty module line; begin it with \"kernel name=... mem=...\" or \"ramdisk=NAME\"");
 	/* GRUB hands over the arguments, in some versions with the file's name in front. */
 	path = w;
 	if ((*w.text == '/' || *w.text == '(') && !next_word(&rest, &w))
-		return fail(error, path, "nothing follows the file name; go on with \"kernel name=... mem=...\" or \"ramdisk=NAME\"");
+		return fail(error, path,
+			    "nothing follows the file name; go on with \"kernel name=... mem=...\" or \"ramdisk=NAME\"");
 	if (word_is(w, "kernel"))
 		return parse_kernel(rest, out, error);
 	if (w.len >= strlen("ramdisk=") && !memcmp(w.text, "ramdisk=", strlen("ramdisk=")))
 		return parse_ramdisk(w, rest, out, error);
-	return fail(error, w, "unknown kind of module; begin with \"kernel name=... mem=...\" or \"ramdisk=NAME\"");
+	return fail(error, w,
+		    "unknown kind of module; begin with \"kernel name=... mem=...\" or \"ramdisk=NAME\"");
 }

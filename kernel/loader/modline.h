@@ -29,11 +29,13 @@ struct module_line {
 	const char *command_line; /* points into the line that was parsed; "" if there is none */
 };
 
-/* What was wrong: the word, what is wrong with it, and the remedy; no line break, printable, never cut in the remedy. */
+/* What was wrong: the word, what is wrong with it, and the remedy; no line break, printable, never
+ * cut in the remedy. */
 struct module_error {
 	char text[256];
 };
 
-/* Parse one module line, with or without the file name that some versions of GRUB leave in front. -EINVAL with *error
- * filled in. Looks at nothing but the text: whether the device or the memory exists is found out later. */
+/* Parse one module line, with or without the file name that some versions of GRUB leave in front.
+ * -EINVAL with *error filled in. Looks at nothing but the text: whether the device or the memory
+ * exists is found out later. */
 int __must_check modline_parse(const char *line, struct module_line *out, struct module_error *error);

@@ -1,5 +1,5 @@
-/* The Multiboot protocol, version 0.6.96: a header in the first 8 KiB says where the kernel goes (or that its ELF headers
- * do); EAX = 0x2BADB002, EBX = the multiboot information structure. */
+/* The Multiboot protocol, version 0.6.96: a header in the first 8 KiB says where the kernel goes
+ * (or that its ELF headers do); EAX = 0x2BADB002, EBX = the multiboot information structure. */
 #include <kernel/errno.h>
 #include <kernel/loader/elf.h>
 #include <kernel/loader/guest.h>
@@ -14,7 +14,8 @@
 #define HEADER_VIDEO_MODE BIT(2)
 #define HEADER_ADDRESSES BIT(16)
 #define HEADER_DEMANDS MASK(15, 0)
-#define HEADER_KNOWN (BIT(0) | BIT(1) | HEADER_VIDEO_MODE) /* 0: modules on pages, 1: memory information */
+#define HEADER_KNOWN                                                                               \
+	(BIT(0) | BIT(1) | HEADER_VIDEO_MODE) /* 0: modules on pages, 1: memory information */
 
 struct header {
 	u32 magic, flags, checksum;
@@ -115,7 +116,8 @@ static int flat_check(const struct guest_image *image, const struct header *h, u
 		if (h->load_end_addr < h->load_addr || h->load_end_addr - h->load_addr > f->file_size)
 			return loader_fail(error, -EINVAL,
 					   "the Multiboot header loads %x-%x, more than the file holds (%llu bytes from offset %llx); fix load_end_addr or copy the file again",
-					   h->load_addr, h->load_end_addr, (unsigned long long)f->file_size,
+					   h->load_addr, h->load_end_addr,
+					   (unsigned long long)f->file_size,
 					   (unsigned long long)f->offset);
 		f->file_size = h->load_end_addr - h->load_addr;
 	}
@@ -130,8 +132,9 @@ static int flat_check(const struct guest_image *image, const struct header *h, u
 	f->mem_size = end - f->base;
 	if (h->entry_addr < f->base || h->entry_addr - f->base >= f->file_size)
 		return loader_fail(error, -EINVAL,
-				   "the Multiboot entry %x lies outside of what is loaded (%llx-%llx); fix entry_addr", h->entry_addr,
-				   (unsigned long long)f->base, (unsigned long long)(f->base + f->file_size));
+				   "the Multiboot entry %x lies outside of what is loaded (%llx-%llx); fix entry_addr",
+				   h->entry_addr, (unsigned long long)f->base,
+				   (unsigned long long)(f->base + f->file_size));
 	return 0;
 }
 
@@ -165,7 +168,8 @@ static int elf_entry(const struct elf *elf, u32 *eip, struct loader_error *error
 
 	(void)elf_virt_to_phys(elf, elf->entry, &pa);
 	if (pa >> 32 || !elf_has_code_at(elf, pa))
-		return loader_fail(error, -EINVAL, "the ELF entry %llx lies in no segment of the file; link it again",
+		return loader_fail(error, -EINVAL,
+				   "the ELF entry %llx lies in no segment of the file; link it again",
 				   (unsigned long long)elf->entry);
 	*eip = pa;
 	return 0;
@@ -230,7 +234,8 @@ static int write_information(const struct guest_image *image, const struct guest
 			err = put_string(memory, &string, image->module[i].command_line);
 	}
 	for (u32 i = 0; !err && i < nr; i++) {
-		struct map_entry e = { sizeof(e) - sizeof(e.size), map[i].base, map[i].len, map[i].type };
+		struct map_entry e = { sizeof(e) - sizeof(e.size), map[i].base, map[i].len,
+				       map[i].type };
 
 		err = memory->write(memory->ctx, p->base + p->mmap + i * sizeof(e), &e, sizeof(e));
 	}
@@ -245,7 +250,8 @@ static int check_demands(const struct header *h, struct loader_error *error)
 
 	if (unknown)
 		return loader_fail(error, -EINVAL,
-				   "the Multiboot header demands features that nobody defined (flags %x); clear bits 3 to 15", h->flags);
+				   "the Multiboot header demands features that nobody defined (flags %x); clear bits 3 to 15",
+				   h->flags);
 	if (h->flags & HEADER_VIDEO_MODE)
 		log_info("the guest's Multiboot header asks for a video mode: there is none, it is told so");
 	return 0;
@@ -304,9 +310,11 @@ static int load(const struct guest_image *image, const struct guest_memory *memo
 	if (!layout_place_low(&layout, plan.size, &plan.base))
 		return loader_fail(error, -ENOSPC,
 				   "the start information of %llu bytes does not fit: %llu KiB are free in one piece; give more mem=",
-				   (unsigned long long)plan.size, (unsigned long long)layout_largest(&layout) >> 10);
+				   (unsigned long long)plan.size,
+				   (unsigned long long)layout_largest(&layout) >> 10);
 
-	err = body.is_flat ? flat_write(&body.flat, image, memory, error) : elf_write(&body.elf, memory, error);
+	err = body.is_flat ? flat_write(&body.flat, image, memory, error) :
+			     elf_write(&body.elf, memory, error);
 	if (err)
 		return err;
 	err = write_modules(image, memory, module_gpa, error);

@@ -1,5 +1,6 @@
-/* The PVH boot protocol (Xen, public/arch-x86/hvm/start_info.h): an ELF note gives a 32-bit physical entry point, EBX
- * points to hvm_start_info, version 1, with the modules, the command line and the memory map. */
+/* The PVH boot protocol (Xen, public/arch-x86/hvm/start_info.h): an ELF note gives a 32-bit
+ * physical entry point, EBX points to hvm_start_info, version 1, with the modules, the command line
+ * and the memory map. */
 #include <kernel/errno.h>
 #include <kernel/loader/elf.h>
 #include <kernel/loader/guest.h>
@@ -54,7 +55,8 @@ static int read_entry(const struct elf *elf, u32 *eip, struct loader_error *erro
 	if (!find_entry(elf, &desc, &len))
 		return loader_fail(error, -EINVAL, "no PVH entry (ELF note 18 of \"Xen\")");
 	if (len != 4 && len != 8)
-		return loader_fail(error, -EINVAL, "the PVH entry note has %u bytes, not 4 or 8; fix the note", len);
+		return loader_fail(error, -EINVAL,
+				   "the PVH entry note has %u bytes, not 4 or 8; fix the note", len);
 	memcpy(&value, desc, len);
 	if (value >> 32 || !elf_has_code_at(elf, value))
 		return loader_fail(error, -EINVAL,
@@ -153,7 +155,8 @@ static int load(const struct guest_image *image, const struct guest_memory *memo
 	if (!layout_place_low(&layout, plan.size, &plan.base))
 		return loader_fail(error, -ENOSPC,
 				   "the start information of %llu bytes does not fit: %llu KiB are free in one piece; give more mem=",
-				   (unsigned long long)plan.size, (unsigned long long)layout_largest(&layout) >> 10);
+				   (unsigned long long)plan.size,
+				   (unsigned long long)layout_largest(&layout) >> 10);
 
 	err = elf_write(&elf, memory, error);
 	if (err)

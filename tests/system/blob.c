@@ -1,4 +1,5 @@
-/* blob SEED BYTES: writes the stream that the network guest's GET /blob should send; written from its description alone. */
+/* blob SEED BYTES: writes the stream that the network guest's GET /blob should send; written from
+ * its description alone. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* For the loaders' tests: guest memory in a buffer that refuses what a guest does not have, and small ELF files made to
- * order. */
+/* For the loaders' tests: guest memory in a buffer that refuses what a guest does not have, and
+ * small ELF files made to order. */
 #pragma once
 
 #include "test.h"
@@ -89,7 +89,8 @@ struct made_segment {
 	const u8 *data; /* NULL: made up */
 };
 
-/* An executable; segment data begins right after the program headers. *len gets its size; free() it. */
+/* An executable; segment data begins right after the program headers. *len gets its size; free()
+ * it. */
 static inline u8 *make_elf(bool is64, u64 entry, const struct made_segment *s, u32 nr, u64 *len)
 {
 	u64 header = is64 ? 64 : 52, phsize = is64 ? 56 : 32, at = header + nr * phsize;
@@ -121,13 +122,16 @@ static inline u8 *make_elf(bool is64, u64 entry, const struct made_segment *s, u
 		u8 *p = file + header + i * phsize;
 
 		if (is64) {
-			u64 v[] = { at, s[i].vaddr, s[i].paddr, s[i].file_size, s[i].mem_size, s[i].align };
+			u64 v[] = {
+				at,	   s[i].vaddr, s[i].paddr, s[i].file_size, s[i].mem_size,
+				s[i].align
+			};
 
 			*(u32 *)p = s[i].type;
 			memcpy(p + 8, v, sizeof(v));
 		} else {
-			u32 v[] = { s[i].type, at, s[i].vaddr, s[i].paddr, s[i].file_size, s[i].mem_size, 7,
-				    s[i].align };
+			u32 v[] = { s[i].type,	   at, s[i].vaddr, s[i].paddr, s[i].file_size,
+				    s[i].mem_size, 7,  s[i].align };
 
 			memcpy(p, v, sizeof(v));
 		}

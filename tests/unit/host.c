@@ -1,4 +1,5 @@
-/* Stand-ins for what the hypervisor's sources call when they run in a unit test. All weak: a test may have its own. */
+/* Stand-ins for what the hypervisor's sources call when they run in a unit test. All weak: a test
+ * may have its own. */
 #include <stdarg.h>
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
-/* What most unit tests begin with: cmocka, a seed that is printed, and panic() as something that a test can expect. */
+/* What most unit tests begin with: cmocka, a seed that is printed, and panic() as something that a
+ * test can expect. */
 #pragma once
 
 #include <setjmp.h>

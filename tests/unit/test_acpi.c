@@ -1,5 +1,6 @@
 /* sources: drivers/acpi.c */
-/* ACPI tables in a small "physical memory": good ones are found, broken ones are left out, nothing outside is used. */
+/* ACPI tables in a small "physical memory": good ones are found, broken ones are left out, nothing
+ * outside is used. */
 #include "test.h"
 
 #include <drivers/acpi.h>
@@ -148,15 +149,14 @@ static void test_broken_tables(void **state)
 static void test_madt(void **state)
 {
 	static const u8 body[] = {
-		0, 0, 0xe0, 0xfe, 1, 0, 0, 0, /* local APIC address, PCAT_COMPAT */
-		0, 8, 0, 0, 1, 0, 0, 0, /* CPU 0, enabled */
-		0, 8, 1, 1, 0, 0, 0, 0, /* CPU 1, disabled */
-		0, 8, 2, 2, 1, 0, 0, 0,
-		9, 16, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, /* the same CPU again */
-		9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, /* 0x100 */
-		1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,
-		2, 10, 0, 0, 2, 0, 0, 0, 0, 0, /* not of interest */
-		5, 12, 0, 0, 0, 0, 0xe1, 0xfe, 0, 0, 0, 0,
+		0, 0,  0xe0, 0xfe, 1, 0, 0,    0, /* local APIC address, PCAT_COMPAT */
+		0, 8,  0,    0,	   1, 0, 0,    0, /* CPU 0, enabled */
+		0, 8,  1,    1,	   0, 0, 0,    0, /* CPU 1, disabled */
+		0, 8,  2,    2,	   1, 0, 0,    0,    9, 16, 0, 0, 2, 0,	 0, 0, 1, 0, 0, 0, 2, 0, 0,
+		0, /* the same CPU again */
+		9, 16, 0,    0,	   0, 1, 0,    0,    1, 0,  0, 0, 3, 0,	 0, 0, /* 0x100 */
+		1, 12, 0,    0,	   0, 0, 0xc0, 0xfe, 0, 0,  0, 0, 2, 10, 0, 0, 2, 0, 0, 0, 0, 0, /* not of interest */
+		5, 12, 0,    0,	   0, 0, 0xe1, 0xfe, 0, 0,  0, 0,
 	};
 	static struct acpi_madt madt;
 
@@ -171,7 +171,8 @@ static void test_madt(void **state)
 	assert_true(madt.has_8259);
 	assert_int_equal(warnings, 0);
 
-	/* Cut off at every byte, at the end of an allocation: whole entries count, nothing behind is read. */
+	/* Cut off at every byte, at the end of an allocation: whole entries count, nothing behind
+	 * is read. */
 	for (size_t size = 0; size < sizeof(body); size++) {
 		struct acpi_header *t = table(0x6000, "APIC", body, size), *copy = malloc(t->length);
 
@@ -263,9 +264,12 @@ static void test_random(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_roots, setup), cmocka_unit_test_setup(test_broken_tables, setup),
-		cmocka_unit_test_setup(test_madt, setup),  cmocka_unit_test_setup(test_mcfg, setup),
-		cmocka_unit_test_setup(test_fadt, setup),  cmocka_unit_test_setup(test_random, setup),
+		cmocka_unit_test_setup(test_roots, setup),
+		cmocka_unit_test_setup(test_broken_tables, setup),
+		cmocka_unit_test_setup(test_madt, setup),
+		cmocka_unit_test_setup(test_mcfg, setup),
+		cmocka_unit_test_setup(test_fadt, setup),
+		cmocka_unit_test_setup(test_random, setup),
 	};
 
 	srand(test_seed());

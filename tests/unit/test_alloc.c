@@ -1,6 +1,7 @@
 /* sources: kernel/alloc.c kernel/slab.c kernel/frame.c */
-/* The allocator: directed cases, then random programs against a reference that knows the owner of every frame. "Physical"
- * memory starts at an address of the test's own; the frame table is real. */
+/* The allocator: directed cases, then random programs against a reference that knows the owner
+ * of every frame. "Physical" memory starts at an address of the test's own; the frame table is
+ * real. */
 #include "test.h"
 
 #include <sys/mman.h>

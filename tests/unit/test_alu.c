@@ -73,8 +73,9 @@ static u64 processor(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rfla
 
 static u64 operand(void)
 {
-	static const u64 edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff,
-				     0x80000000, 0xffffffff, 1UL << 63, ~0UL >> 1, ~0UL };
+	static const u64 edges[] = { 0,		 1,	    0x7f,      0x80,	   0xff,
+				     0x7fff,	 0x8000,    0xffff,    0x7fffffff, 0x80000000,
+				     0xffffffff, 1UL << 63, ~0UL >> 1, ~0UL };
 	u64 random = (u64)rand() << 62 ^ (u64)rand() << 31 ^ (u64)rand();
 
 	return rand() % 3 ? random : edges[(unsigned int)rand() % ARRAY_SIZE(edges)];

@@ -23,21 +23,21 @@ static bool find_op(const ZydisDecodedInstruction *z, enum insn_op *op)
 		ZydisMnemonic mnemonic;
 		enum insn_op op;
 	} map[] = {
-		{ ZYDIS_MNEMONIC_ADD, INSN_ADD },	{ ZYDIS_MNEMONIC_OR, INSN_OR },
-		{ ZYDIS_MNEMONIC_ADC, INSN_ADC },	{ ZYDIS_MNEMONIC_SBB, INSN_SBB },
-		{ ZYDIS_MNEMONIC_AND, INSN_AND },	{ ZYDIS_MNEMONIC_SUB, INSN_SUB },
-		{ ZYDIS_MNEMONIC_XOR, INSN_XOR },	{ ZYDIS_MNEMONIC_CMP, INSN_CMP },
-		{ ZYDIS_MNEMONIC_TEST, INSN_TEST },	{ ZYDIS_MNEMONIC_NOT, INSN_NOT },
-		{ ZYDIS_MNEMONIC_NEG, INSN_NEG },	{ ZYDIS_MNEMONIC_INC, INSN_INC },
-		{ ZYDIS_MNEMONIC_DEC, INSN_DEC },	{ ZYDIS_MNEMONIC_MOV, INSN_MOV },
-		{ ZYDIS_MNEMONIC_MOVNTI, INSN_MOV },	{ ZYDIS_MNEMONIC_MOVZX, INSN_MOVZX },
-		{ ZYDIS_MNEMONIC_MOVSX, INSN_MOVSX },	{ ZYDIS_MNEMONIC_MOVSXD, INSN_MOVSX },
-		{ ZYDIS_MNEMONIC_XCHG, INSN_XCHG },	{ ZYDIS_MNEMONIC_MOVSB, INSN_MOVS },
-		{ ZYDIS_MNEMONIC_MOVSW, INSN_MOVS },	{ ZYDIS_MNEMONIC_MOVSD, INSN_MOVS },
-		{ ZYDIS_MNEMONIC_MOVSQ, INSN_MOVS },	{ ZYDIS_MNEMONIC_STOSB, INSN_STOS },
-		{ ZYDIS_MNEMONIC_STOSW, INSN_STOS },	{ ZYDIS_MNEMONIC_STOSD, INSN_STOS },
-		{ ZYDIS_MNEMONIC_STOSQ, INSN_STOS },	{ ZYDIS_MNEMONIC_LODSB, INSN_LODS },
-		{ ZYDIS_MNEMONIC_LODSW, INSN_LODS },	{ ZYDIS_MNEMONIC_LODSD, INSN_LODS },
+		{ ZYDIS_MNEMONIC_ADD, INSN_ADD },     { ZYDIS_MNEMONIC_OR, INSN_OR },
+		{ ZYDIS_MNEMONIC_ADC, INSN_ADC },     { ZYDIS_MNEMONIC_SBB, INSN_SBB },
+		{ ZYDIS_MNEMONIC_AND, INSN_AND },     { ZYDIS_MNEMONIC_SUB, INSN_SUB },
+		{ ZYDIS_MNEMONIC_XOR, INSN_XOR },     { ZYDIS_MNEMONIC_CMP, INSN_CMP },
+		{ ZYDIS_MNEMONIC_TEST, INSN_TEST },   { ZYDIS_MNEMONIC_NOT, INSN_NOT },
+		{ ZYDIS_MNEMONIC_NEG, INSN_NEG },     { ZYDIS_MNEMONIC_INC, INSN_INC },
+		{ ZYDIS_MNEMONIC_DEC, INSN_DEC },     { ZYDIS_MNEMONIC_MOV, INSN_MOV },
+		{ ZYDIS_MNEMONIC_MOVNTI, INSN_MOV },  { ZYDIS_MNEMONIC_MOVZX, INSN_MOVZX },
+		{ ZYDIS_MNEMONIC_MOVSX, INSN_MOVSX }, { ZYDIS_MNEMONIC_MOVSXD, INSN_MOVSX },
+		{ ZYDIS_MNEMONIC_XCHG, INSN_XCHG },   { ZYDIS_MNEMONIC_MOVSB, INSN_MOVS },
+		{ ZYDIS_MNEMONIC_MOVSW, INSN_MOVS },  { ZYDIS_MNEMONIC_MOVSD, INSN_MOVS },
+		{ ZYDIS_MNEMONIC_MOVSQ, INSN_MOVS },  { ZYDIS_MNEMONIC_STOSB, INSN_STOS },
+		{ ZYDIS_MNEMONIC_STOSW, INSN_STOS },  { ZYDIS_MNEMONIC_STOSD, INSN_STOS },
+		{ ZYDIS_MNEMONIC_STOSQ, INSN_STOS },  { ZYDIS_MNEMONIC_LODSB, INSN_LODS },
+		{ ZYDIS_MNEMONIC_LODSW, INSN_LODS },  { ZYDIS_MNEMONIC_LODSD, INSN_LODS },
 		{ ZYDIS_MNEMONIC_LODSQ, INSN_LODS },
 	};
 
@@ -107,10 +107,11 @@ static bool expected(const ZydisDecodedInstruction *z, const ZydisDecodedOperand
 		insn->mem_size = insn->reg_size = (u8)(o[0].size / 8);
 		insn->mem_is_source = insn->op == INSN_LODS;
 		insn->other = insn->op == INSN_MOVS ? OTHER_NONE : OTHER_REGISTER;
-		insn->rep = z->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-					     ZYDIS_ATTRIB_HAS_REPNE);
+		insn->rep = z->attributes &
+			    (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
 		for (unsigned int i = 0; i < z->raw.prefix_count; i++)
-			insn->rep |= z->raw.prefixes[i].value == 0xf2 || z->raw.prefixes[i].value == 0xf3;
+			insn->rep |= z->raw.prefixes[i].value == 0xf2 ||
+				     z->raw.prefixes[i].value == 0xf3;
 		insn->segment = SEG_DS;
 		for (unsigned int i = 0; insn->op != INSN_STOS && i < z->operand_count; i++)
 			if (o[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
@@ -131,9 +132,10 @@ static bool expected(const ZydisDecodedInstruction *z, const ZydisDecodedOperand
 		return false;
 	insn->mem_size = insn->reg_size = (u8)(mem->size / 8);
 	from_memory(&mem->mem, insn);
-	/* With mod = 0, base = 101b means a displacement and no base, whatever REX.B says (SDM vol. 2, table 2-5). Zydis 4.0
-	 * reads the displacement, but names R13D. */
-	if (insn->base == R13 && insn->address_size == 4 && z->raw.modrm.mod == 0 && z->raw.modrm.rm == 4) {
+	/* With mod = 0, base = 101b means a displacement and no base, whatever REX.B says (SDM vol.
+	 * 2, table 2-5). Zydis 4.0 reads the displacement, but names R13D. */
+	if (insn->base == R13 && insn->address_size == 4 && z->raw.modrm.mod == 0 &&
+	    z->raw.modrm.rm == 4) {
 		insn->base = NO_REGISTER;
 		insn->displacement = z->raw.disp.value;
 	}
@@ -211,8 +213,7 @@ static void compare_mode(ZydisMachineMode mode, ZydisStackWidth width, unsigned 
 
 		random_bytes(bytes);
 		ret = decode_insn(bytes, INSN_MAX_LENGTH, code_bits, &ours);
-		known = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, INSN_MAX_LENGTH, &z,
-							    o)) &&
+		known = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, INSN_MAX_LENGTH, &z, o)) &&
 			expected(&z, o, &theirs);
 		if (known != !ret || (known && !same(&ours, &theirs))) {
 			printf("%u bits:", code_bits);

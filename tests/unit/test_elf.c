@@ -1,5 +1,6 @@
 /* sources: kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/loader/multiboot1.c kernel/loader/pvh.c kernel/rangeset.c */
-/* The ELF reader and the placing of things in guest memory; both classes, cut at each length, damaged at random. */
+/* The ELF reader and the placing of things in guest memory; both classes, cut at each length,
+ * damaged at random. */
 #include "guest_fixture.h"
 
 static struct fixture f;
@@ -145,12 +146,13 @@ static void test_cut_and_damaged(void **state)
 
 static void test_notes(void **state)
 {
-	/* 8-byte aligned notes: "Xen" type 18 behind another one, in a segment behind a broken one. */
+	/* 8-byte aligned notes: "Xen" type 18 behind another one, in a segment behind a broken
+	 * one. */
 	static const u32 broken[] = { 4, 0xffffff00, 18, 0x6e6558 };
-	static const u32 aligned4[] = { 5, 1, 18, 0x6c616f43, 0, 0x77, /* "Coal" */
-					4, 4, 17, 0x6e6558, 0x1111, /* other type */
-					4, 4, 18, 0x6e6558, 0x100020 };
-	static const u32 aligned8[] = { 4, 4, 7, 0x6e6558, 0x55, 0, /* padded to 8 */
+	static const u32 aligned4[] = { 5, 1, 18, 0x6c616f43, 0,       0x77, /* "Coal" */
+					4, 4, 17, 0x6e6558,   0x1111, /* other type */
+					4, 4, 18, 0x6e6558,   0x100020 };
+	static const u32 aligned8[] = { 4, 4, 7,  0x6e6558, 0x55,     0, /* padded to 8 */
 					4, 8, 18, 0x6e6558, 0x100030, 0 };
 	struct made_segment s[] = {
 		{ 4, 0, 0, sizeof(broken), 0, 4, (const u8 *)broken },
@@ -225,22 +227,26 @@ static void test_layout(void **state)
 		layout_init(&l, ram);
 		for (int step = 0; step < 30; step++) {
 			u64 kib = rand() % (ram >> 10), nr = 1 + rand() % (rand() % 2 ? 40 : 2000);
-			bool fits = kib + nr <= ram >> 10 && (kib + nr <= GUEST_LOW_END >> 10 || kib >= 1024);
+			bool fits = kib + nr <= ram >> 10 &&
+				    (kib + nr <= GUEST_LOW_END >> 10 || kib >= 1024);
 			gpaddr_t gpa;
 
 			switch (rand() % 3) {
 			case 0:
-				assert_int_equal(layout_claim(&l, kib << 10, nr << 10), fits ? 0 : -ERANGE);
+				assert_int_equal(layout_claim(&l, kib << 10, nr << 10),
+						 fits ? 0 : -ERANGE);
 				if (fits)
 					memset(&used[kib], 1, nr);
 				break;
 			default:
-				if (!(step % 2 ? layout_place_low : layout_place_high)(&l, nr << 10, &gpa)) {
+				if (!(step % 2 ? layout_place_low : layout_place_high)(&l, nr << 10,
+										       &gpa)) {
 					assert_true(layout_largest(&l) < nr << 10);
 					break;
 				}
 				assert_true(IS_ALIGNED(gpa, PAGE_SIZE) && gpa >= 0x10000);
-				assert_true(fixture_usable(&(struct fixture){ .size = ram }, gpa, nr << 10));
+				assert_true(fixture_usable(&(struct fixture){ .size = ram }, gpa,
+							   nr << 10));
 				assert_true(all_bytes(&used[gpa >> 10], nr, 0));
 				memset(&used[gpa >> 10], 1, ALIGN_UP(nr, 4));
 			}

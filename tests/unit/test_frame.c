@@ -1,6 +1,7 @@
 /* sources: kernel/frame.c */
-/* The frame table: each rule of its contract, then random programs compared with a reference that keeps one plain count
- * per frame and looks at every frame each time, then threads that race block references against type changes. */
+/* The frame table: each rule of its contract, then random programs compared with a reference that
+ * keeps one plain count per frame and looks at every frame each time, then threads that race block
+ * references against type changes. */
 #include "test.h"
 
 #include <pthread.h>
@@ -242,8 +243,7 @@ static int ref_set(mfn_t m, unsigned int order, enum frame_type type, u16 owner)
 	if (m + nr > REF_FRAMES)
 		return -EINVAL;
 	for (u64 i = 0; i < nr; i++)
-		if (ref[m + i].own ||
-		    (m + i < 3 * FRAMES_2M && ref_block[(m + i) / FRAMES_2M]))
+		if (ref[m + i].own || (m + i < 3 * FRAMES_2M && ref_block[(m + i) / FRAMES_2M]))
 			return -EBUSY;
 	for (u64 i = 0; i < nr; i++) {
 		ref[m + i].type = type;
@@ -279,8 +279,9 @@ static bool all_held(u64 b)
 
 static void random_step(void)
 {
-	static const enum frame_type types[] = { FRAME_FREE, FRAME_WEIR, FRAME_RAM, FRAME_RAM,
-						 FRAME_RAM, FRAME_IO_TABLE, FRAME_NESTED_TABLE };
+	static const enum frame_type types[] = { FRAME_FREE,	    FRAME_WEIR, FRAME_RAM,
+						 FRAME_RAM,	    FRAME_RAM,	FRAME_IO_TABLE,
+						 FRAME_NESTED_TABLE };
 	u16 owner = 1 + rand() % 2;
 	mfn_t m = rand() % REF_FRAMES;
 	u64 b = rand() % 3;
@@ -369,8 +370,8 @@ static void test_random(void **state)
 
 /* --- interleavings ----------------------------------------------------------------------------------------------------- */
 
-/* Another CPU that holds references and moves them between sizes, one step at a time, at any point inside frame_set(). It
- * holds nothing, the whole GiB at one of three sizes, or block 0 alone. */
+/* Another CPU that holds references and moves them between sizes, one step at a time, at any point
+ * inside frame_set(). It holds nothing, the whole GiB at one of three sizes, or block 0 alone. */
 static enum { HOLD_NONE, HOLD_1G, HOLD_2M, HOLD_4K, HOLD_BLOCK } hold;
 
 static void other_cpu_step(void)
@@ -493,8 +494,9 @@ static void test_interleavings(void **state)
 static int stop;
 static u64 taken, typed, violations;
 
-/* The one invariant, asked of what each side believes it has: a frame is never special or free while someone holds a
- * reference that reaches it. `held` counts the references that the takers have; `special` says that the setter has it. */
+/* The one invariant, asked of what each side believes it has: a frame is never special or free
+ * while someone holds a reference that reaches it. `held` counts the references that the takers
+ * have; `special` says that the setter has it. */
 static int special;
 
 static void check_while_held(void)
@@ -544,7 +546,9 @@ static void race(unsigned int order, enum frame_type type, u64 nr_frames)
 		assert_int_equal(pthread_create(&thread[i], NULL, block_taker,
 						(void *)(uintptr_t)(i ? ORDER_4K : order)),
 				 0);
-	for (int i = 0; i < RACE_ROUNDS || !__atomic_load_n(&taken, __ATOMIC_RELAXED) || (!typed && i < 100 * RACE_ROUNDS); i++) {
+	for (int i = 0; i < RACE_ROUNDS || !__atomic_load_n(&taken, __ATOMIC_RELAXED) ||
+			(!typed && i < 100 * RACE_ROUNDS);
+	     i++) {
 		if (frame_set(0, ORDER_4K, type, OWNER_WEIR))
 			continue;
 		typed++;
@@ -571,7 +575,8 @@ static void test_race_2m(void **state)
 	race(ORDER_2M, FRAME_FREE, FRAMES_2M);
 }
 
-/* References of two holders move between all three sizes while a third CPU tries to free a frame below. */
+/* References of two holders move between all three sizes while a third CPU tries to free a frame
+ * below. */
 static void *mover(void *arg)
 {
 	(void)arg;

@@ -1,5 +1,6 @@
 /* sources: kernel/memmap.c kernel/rangeset.c kernel/frame.c */
-/* The memory map against a reference that asks of each page: does an entry call all of it RAM, and none anything else? */
+/* The memory map against a reference that asks of each page: does an entry call all of it RAM, and
+ * none anything else? */
 #include "test.h"
 
 #include <kernel/frame.h>
@@ -34,7 +35,8 @@ static void test_random(void **state)
 			u64 q = rand() % (PAGES * 4), n = rand() % (rand() % 2 ? 40 : 600);
 
 			n = MIN(n, PAGES * 4 - q);
-			e[i] = (struct memmap_entry){ q * QUARTER, n * QUARTER, rand() % 2 ? 1 : rand() % 7 };
+			e[i] = (struct memmap_entry){ q * QUARTER, n * QUARTER,
+						      rand() % 2 ? 1 : rand() % 7 };
 			memset(e[i].type == 1 ? &is_ram[q] : &is_other[q], true, n);
 		}
 		fresh(64);
@@ -43,7 +45,8 @@ static void test_random(void **state)
 			bool all = true, other = false;
 
 			for (int k = 0; k < 4; k++) {
-				/* Two entries may share a page: neither holds it whole, so it is not used. */
+				/* Two entries may share a page: neither holds it whole, so it is
+				 * not used. */
 				all &= is_ram[p * 4 + k];
 				other |= is_other[p * 4 + k];
 			}
@@ -65,9 +68,12 @@ static void test_random(void **state)
 static void test_absurd_entries(void **state)
 {
 	const struct memmap_entry e[] = {
-		{ 0x100000, 0x1000000, 1 }, { 0x200000, 0, 1 },
+		{ 0x100000, 0x1000000, 1 },
+		{ 0x200000, 0, 1 },
 		{ 0x300000, 0, 2 }, /* empty: takes nothing */
-		{ ~0UL - 5, 100, 2 }, { ~0UL, ~0UL, 2 }, { 0xfff0000000000000, ~0UL, 1 },
+		{ ~0UL - 5, 100, 2 },
+		{ ~0UL, ~0UL, 2 },
+		{ 0xfff0000000000000, ~0UL, 1 },
 		{ 0x400800, 1, 2 }, /* one byte takes its page */
 	};
 
@@ -148,8 +154,7 @@ static void test_place(void **state)
 static void test_frame_table_gives_up_absurd_ram(void **state)
 {
 	const struct memmap_entry e[] = {
-		{ 0x100000, 64 << 20, 1 },
-		{ 1UL << 43, 0x100000, 1 }, /* would need 32 GiB of table */
+		{ 0x100000, 64 << 20, 1 }, { 1UL << 43, 0x100000, 1 }, /* would need 32 GiB of table */
 	};
 	u64 frames;
 	paddr_t pa;

@@ -16,7 +16,8 @@ static void good(const char *line)
 		fail_msg("\"%s\" was refused: %s", line, e.text);
 }
 
-/* docs/guests.md lists every message: what follows the word must stand there. Tests run in the top directory. */
+/* docs/guests.md lists every message: what follows the word must stand there. Tests run in the top
+ * directory. */
 static void check_documented(const char *message)
 {
 	static char docs[65536];
@@ -41,7 +42,8 @@ static void bad(const char *line, const char *word, const char *remedy)
 {
 	assert_int_equal(modline_parse(line, &m, &e), -EINVAL);
 	if (!strstr(e.text, word) || !strstr(e.text, remedy))
-		fail_msg("\"%s\": message \"%s\" has no \"%s\" or no \"%s\"", line, e.text, word, remedy);
+		fail_msg("\"%s\": message \"%s\" has no \"%s\" or no \"%s\"", line, e.text, word,
+			 remedy);
 	check_documented(e.text);
 }
 
@@ -67,8 +69,10 @@ static void test_full_line(void **state)
 static void test_defaults_and_file_names(void **state)
 {
 	static const char *const lines[] = {
-		"kernel name=a mem=2M", "/boot/a.elf kernel name=a mem=2M",
-		"(cd0)/boot/a.elf\tkernel  mem=2048k name=a --", "  kernel name=a mem=2M\n",
+		"kernel name=a mem=2M",
+		"/boot/a.elf kernel name=a mem=2M",
+		"(cd0)/boot/a.elf\tkernel  mem=2048k name=a --",
+		"  kernel name=a mem=2M\n",
 		"kernel name=a mem=2m -- ",
 	};
 
@@ -108,9 +112,19 @@ static void test_sizes(void **state)
 	assert_int_equal(m.memory, 3UL << 30);
 	good("kernel name=a mem=2052K");
 	assert_int_equal(m.memory, 2052 << 10);
-	static const char *const sizes[] = { "mem=", "mem=64", "mem=M", "mem=1025G", "mem=1M", "mem=0G",
-					     "mem=64MB", "mem=-1G", "mem=2050K", "mem=0x40M",
-					     "mem=99999999999999999999G", "mem=18446744073709551617K", "mem=6 4M" };
+	static const char *const sizes[] = { "mem=",
+					     "mem=64",
+					     "mem=M",
+					     "mem=1025G",
+					     "mem=1M",
+					     "mem=0G",
+					     "mem=64MB",
+					     "mem=-1G",
+					     "mem=2050K",
+					     "mem=0x40M",
+					     "mem=99999999999999999999G",
+					     "mem=18446744073709551617K",
+					     "mem=6 4M" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		char line[100];
@@ -151,10 +165,14 @@ static void test_messages(void **state)
 	snprintf(line, sizeof(line), "kernel %0300d", 0);
 	bad(line, "000...\"", "is the guest's");
 	bad("kernel name=a mem=2M \x01\xff\x1b[2J", "\"???[2J\"", "unknown word");
-	static const char *const pci[] = { "pci=", "pci=,", "pci=00:03.0,", "pci=,00:03.0", "pci=3.0",
-					   "pci=00:3.0", "pci=00:20.0", "pci=00:03.8", "pci=00:03.0x",
-					   "pci=00:03", "pci=0:00:03.0", "pci=00000:00:03.0", "pci=g0:03.0",
-					   "pci=0000:00:03.0.", "pci=00-03.0" };
+	static const char *const pci[] = { "pci=",	    "pci=,",
+					   "pci=00:03.0,",  "pci=,00:03.0",
+					   "pci=3.0",	    "pci=00:3.0",
+					   "pci=00:20.0",   "pci=00:03.8",
+					   "pci=00:03.0x",  "pci=00:03",
+					   "pci=0:00:03.0", "pci=00000:00:03.0",
+					   "pci=g0:03.0",   "pci=0000:00:03.0.",
+					   "pci=00-03.0" };
 	for (size_t i = 0; i < ARRAY_SIZE(pci); i++) {
 		snprintf(line, sizeof(line), "kernel name=a mem=2M %s", pci[i]);
 		bad(line, pci[i], "pci=00:03.0 or pci=0000:00:03.0");
@@ -169,7 +187,8 @@ static void test_messages(void **state)
 	bad(line, "pci=01:00.0", "to another domain");
 }
 
-/* Cut a good line everywhere, then damage it at random: always an answer, always one printable line of it. */
+/* Cut a good line everywhere, then damage it at random: always an answer, always one printable line
+ * of it. */
 static void check_any(const char *text)
 {
 	int err;
@@ -189,8 +208,7 @@ static void check_any(const char *text)
 
 static void test_damaged(void **state)
 {
-	static const char line[] =
-		"/boot/net.elf kernel name=net0 mem=64M vcpus=2 pci=0000:00:03.0,01:00.0 prio=3 cpu=1 -- x y";
+	static const char line[] = "/boot/net.elf kernel name=net0 mem=64M vcpus=2 pci=0000:00:03.0,01:00.0 prio=3 cpu=1 -- x y";
 
 	(void)state;
 	srand(test_seed());
@@ -204,7 +222,8 @@ static void test_damaged(void **state)
 		char *text = strdup(line);
 
 		for (int n = 1 + rand() % 5; n > 0; n--)
-			text[rand() % (sizeof(line) - 1)] = rand() % 4 ? " =,:.-0MkG"[rand() % 10] : rand();
+			text[rand() % (sizeof(line) - 1)] = rand() % 4 ? " =,:.-0MkG"[rand() % 10] :
+									 rand();
 		check_any(text);
 		free(text);
 	}
@@ -213,12 +232,9 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_full_line),
-		cmocka_unit_test(test_defaults_and_file_names),
-		cmocka_unit_test(test_ramdisk),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_messages),
-		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_full_line), cmocka_unit_test(test_defaults_and_file_names),
+		cmocka_unit_test(test_ramdisk),	  cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_messages),  cmocka_unit_test(test_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

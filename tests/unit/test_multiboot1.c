@@ -1,6 +1,7 @@
 /* sources: kernel/loader/multiboot1.c kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/loader/pvh.c kernel/rangeset.c */
-/* Multiboot kernels, by address fields and by ELF: the structures as a kernel reads them, each refusal, and damaged files.
- * The fields are read at the offsets that the specification gives, not through the loader's own structs. */
+/* Multiboot kernels, by address fields and by ELF: the structures as a kernel reads them, each
+ * refusal, and damaged files. The fields are read at the offsets that the specification gives, not
+ * through the loader's own structs. */
 #include "guest_fixture.h"
 
 #define MAGIC 0x1badb002u
@@ -60,7 +61,8 @@ static u8 *make_flat(u64 len, u64 at, u32 load_addr, u32 load_end, u32 bss_end, 
 {
 	u8 *file = malloc(len);
 	u32 flags = 0x10003;
-	u32 h[] = { MAGIC, flags, -(MAGIC + flags), load_addr + at, load_addr, load_end, bss_end, entry_addr };
+	u32 h[] = { MAGIC,     flags,	 -(MAGIC + flags), load_addr + at,
+		    load_addr, load_end, bss_end,	   entry_addr };
 
 	for (u64 i = 0; i < len; i++)
 		file[i] = i * 13 + 5;
@@ -89,7 +91,9 @@ static void check_information(const struct guest_image *image)
 	}
 	at = get32(mbi + 48);
 	for (end = at + get32(mbi + 44); at < end; at += get32(at) + 4, n++) {
-		static const u64 want[][3] = { { 0, 0x9fc00, 1 }, { 0x9fc00, 0x60400, 2 }, { 0x100000, 0, 1 } };
+		static const u64 want[][3] = { { 0, 0x9fc00, 1 },
+					       { 0x9fc00, 0x60400, 2 },
+					       { 0x100000, 0, 1 } };
 
 		assert_true(n < 3);
 		assert_int_equal(get64(at + 4), want[n][0]);
@@ -102,7 +106,8 @@ static void check_information(const struct guest_image *image)
 
 static void test_small_field_kernel(void **state)
 {
-	/* Flags 0, no other header field, ELF32 at 4 MiB with 12 MiB of bss, as small test kernels are. */
+	/* Flags 0, no other header field, ELF32 at 4 MiB with 12 MiB of bss, as small test kernels
+	 * are. */
 	static const u32 header[] = { MAGIC, 0, -MAGIC };
 	struct made_segment s[] = {
 		{ 1, 0x400000, 0x400000, sizeof(header), sizeof(header), 4, (const u8 *)header },
@@ -110,7 +115,9 @@ static void test_small_field_kernel(void **state)
 	};
 	static const u8 disk[10000] = { 1, 2, 3, [9999] = 4 };
 	struct guest_module module = { disk, sizeof(disk), "first words" };
-	struct guest_image image = { .module = &module, .nr_modules = 1, .command_line = "test --all", .ram = 32 << 20 };
+	struct guest_image image = {
+		.module = &module, .nr_modules = 1, .command_line = "test --all", .ram = 32 << 20
+	};
 	u64 len;
 	u8 *file = make_elf(false, 0x401004, s, 2, &len);
 
@@ -124,7 +131,8 @@ static void test_small_field_kernel(void **state)
 	assert_true(all_bytes(f.ram + 0x401000 + 8000, 12 << 20, 0));
 	/* 16 MiB hold the kernel but not all of its bss: the message says how much there is. */
 	image.ram = 16 << 20;
-	expect_refused(&image, -ENOSPC, "12590912 bytes at 401000 are not all usable in 16384 KiB of RAM");
+	expect_refused(&image, -ENOSPC,
+		       "12590912 bytes at 401000 are not all usable in 16384 KiB of RAM");
 	image.ram = 17 << 20;
 	assert_int_equal(load(&image), 0);
 	check_information(&image);
@@ -168,7 +176,8 @@ static void test_elf_entry(void **state)
 static void test_flat(void **state)
 {
 	struct guest_image image = { .command_line = "x", .ram = 8 << 20, .kernel_len = 20000 };
-	u8 *file = make_flat(20000, 1000, 0x200000, 0x200000 + 15000, 0x200000 + 30000, 0x200000 + 14999);
+	u8 *file = make_flat(20000, 1000, 0x200000, 0x200000 + 15000, 0x200000 + 30000,
+			     0x200000 + 14999);
 
 	(void)state;
 	image.kernel = file;
@@ -203,7 +212,8 @@ static void test_messages(void **state)
 		int err;
 		const char *why;
 	} bad[] = {
-		{ 0, 20000, 0x200000, 0x200000 + 20001, 0, 0x200000, -EINVAL, "more than the file holds" },
+		{ 0, 20000, 0x200000, 0x200000 + 20001, 0, 0x200000, -EINVAL,
+		  "more than the file holds" },
 		{ 0, 20000, 0x200000, 0x1fffff, 0, 0x200000, -EINVAL, "fix load_end_addr" },
 		{ 0, 20000, 0x200000, 0, 0x200000 + 19999, 0x200000, -EINVAL, "fix bss_end_addr" },
 		{ 0, 20000, 0x200000, 0, 0, 0x1fffff, -EINVAL, "fix entry_addr" },
@@ -218,8 +228,8 @@ static void test_messages(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		image.kernel = file = make_flat(bad[i].len, bad[i].at, bad[i].load, bad[i].load_end, bad[i].bss_end,
-						bad[i].entry);
+		image.kernel = file = make_flat(bad[i].len, bad[i].at, bad[i].load, bad[i].load_end,
+						bad[i].bss_end, bad[i].entry);
 		expect_refused(&image, bad[i].err, bad[i].why);
 		free(file);
 	}
@@ -285,7 +295,8 @@ static void test_header_search(void **state)
 	free(file);
 }
 
-/* Random kernels, ramdisks and sizes of memory: what loads is all there, and apart; what does not left no trace. */
+/* Random kernels, ramdisks and sizes of memory: what loads is all there, and apart; what does not
+ * left no trace. */
 static void test_random_fit(void **state)
 {
 	static u8 disk[2][500000];
@@ -301,17 +312,22 @@ static void test_random_fit(void **state)
 	for (int round = 0; round < 400; round++) {
 		static const u32 header[] = { MAGIC, 0, -MAGIC };
 		u64 len, ram = 2 << 20;
-		struct made_segment s[4] = { { 1, 0x1000, 0x1000, sizeof(header), 16, 4, (const u8 *)header } };
+		struct made_segment s[4] = { { 1, 0x1000, 0x1000, sizeof(header), 16, 4,
+					       (const u8 *)header } };
 		u64 at = 0x100000 + rand() % 0x40000;
 		u32 nr = 1 + rand() % 3;
-		struct guest_image image = { .module = module, .nr_modules = rand() % 3, .command_line = "some words", .ram = ram };
+		struct guest_image image = { .module = module,
+					     .nr_modules = rand() % 3,
+					     .command_line = "some words",
+					     .ram = ram };
 		u8 *file;
 		int err;
 
 		for (u32 i = 1; i <= nr; i++) {
 			u64 size = rand() % 250000;
 
-			s[i] = (struct made_segment){ 1, at, at, size, size + rand() % 150000, 4, NULL };
+			s[i] = (struct made_segment){ 1, at,  at, size, size + rand() % 150000,
+						      4, NULL };
 			at += s[i].mem_size + rand() % 250000;
 		}
 		for (u32 i = 0; i < 2; i++)
@@ -348,7 +364,8 @@ static void test_damaged(void **state)
 	};
 	u64 len[2];
 	u8 *file[2] = { make_elf(false, 0x101004, s, 2, &len[0]),
-			make_flat(2000, 200, 0x200000, 0x200000 + 1500, 0x200000 + 30000, 0x200000 + 14) };
+			make_flat(2000, 200, 0x200000, 0x200000 + 1500, 0x200000 + 30000,
+				  0x200000 + 14) };
 
 	(void)state;
 	len[1] = 2000;
@@ -357,7 +374,9 @@ static void test_damaged(void **state)
 		int which = rand() % 2;
 		u64 n = rand() % 3 ? len[which] : (u64)rand() % len[which];
 		u8 *copy = memcpy(malloc(n ? n : 1), file[which], n);
-		struct guest_image image = { .kernel = copy, .kernel_len = n, .command_line = "", .ram = 4 << 20 };
+		struct guest_image image = {
+			.kernel = copy, .kernel_len = n, .command_line = "", .ram = 4 << 20
+		};
 
 		for (int k = rand() % 4; k > 0 && n; k--)
 			copy[rand() % MIN(n, 240UL)] = rand() % 2 ? rand() : (rand() % 2 ? 0xff : 0);

@@ -1,6 +1,7 @@
 /* sources: boot/multiboot2.c */
-/* The tag parser: what GRUB hands over is taken, what is cut off or absurd is left out, and nothing is read beyond the
- * end: the data lies at the end of an allocation, where the address sanitizer watches. */
+/* The tag parser: what GRUB hands over is taken, what is cut off or absurd is left out, and nothing
+ * is read beyond the end: the data lies at the end of an allocation, where the address sanitizer
+ * watches. */
 #include "test.h"
 
 #include <boot/multiboot2.h>
@@ -129,8 +130,12 @@ static void test_new_rsdp_wins(void **state)
 	(void)state;
 	for (int order = 0; order < 2; order++) {
 		begin();
-		add(order ? 15 : 14, order ? "new, and it is longer than the old one" : "old, 20 bytes.......", order ? 36 : 20);
-		add(order ? 14 : 15, order ? "old, 20 bytes......." : "new, and it is longer than the old one", order ? 20 : 36);
+		add(order ? 15 : 14,
+		    order ? "new, and it is longer than the old one" : "old, 20 bytes.......",
+		    order ? 36 : 20);
+		add(order ? 14 : 15,
+		    order ? "old, 20 bytes......." : "new, and it is longer than the old one",
+		    order ? 20 : 36);
 		assert_int_equal(parse(), 0);
 		assert_int_equal(info.rsdp_length, 36);
 		assert_memory_equal(info.rsdp, "new", 3);
@@ -219,7 +224,8 @@ static void test_malformed(void **state)
 	assert_string_equal(info.cmdline, "x");
 }
 
-/* Valid lists with bytes changed at random: never a read outside (the sanitizer's business), and sane output. */
+/* Valid lists with bytes changed at random: never a read outside (the sanitizer's business), and
+ * sane output. */
 static void test_random(void **state)
 {
 	(void)state;
@@ -241,7 +247,8 @@ static void test_random(void **state)
 		for (u32 i = 0; i < info.nr_modules; i++) {
 			assert_true(info.module[i].start <= info.module[i].end);
 			assert_true(info.module[i].line >= info.strings);
-			assert_true(info.module[i].line + strlen(info.module[i].line) < info.strings + sizeof(info.strings));
+			assert_true(info.module[i].line + strlen(info.module[i].line) <
+				    info.strings + sizeof(info.strings));
 		}
 	}
 }
@@ -249,9 +256,9 @@ static void test_random(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_everything), cmocka_unit_test(test_larger_map_entries),
+		cmocka_unit_test(test_everything),    cmocka_unit_test(test_larger_map_entries),
 		cmocka_unit_test(test_new_rsdp_wins), cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_malformed), cmocka_unit_test(test_random),
+		cmocka_unit_test(test_malformed),     cmocka_unit_test(test_random),
 	};
 
 	srand(test_seed());

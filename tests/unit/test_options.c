@@ -46,7 +46,8 @@ static void test_words(void **state)
 static void test_last_one_holds(void **state)
 {
 	(void)state;
-	options_parse("  iommu=off\tiommu=nointremap   iommu=on iommu=nointremap console=none console=com1 exit=ready exit=never  ");
+	options_parse(
+		"  iommu=off\tiommu=nointremap   iommu=on iommu=nointremap console=none console=com1 exit=ready exit=never  ");
 	assert_int_equal(warnings, 0);
 	assert_false(options.iommu_off);
 	assert_true(options.no_intremap);
@@ -60,9 +61,11 @@ static void test_last_one_holds(void **state)
 static void test_wrong_words(void **state)
 {
 	static const char *const wrong[] = {
-		"foo",	     "iommu",	  "iommu=",    "iommu=onn",	"iommux=on",	   "iomm=on",	"=",
-		"=on",	     "maxcpus=0", "maxcpus=x", "maxcpus=65",	"maxcpus=4294967297", "maxcpus=1x", "maxcpus=",
-		"console=x", "loglevel=", "panic=",    "loglevel=Info", "exit=now",	   "x2apic=maybe",
+		"foo",	      "iommu",	       "iommu=",     "iommu=onn",
+		"iommux=on",  "iomm=on",       "=",	     "=on",
+		"maxcpus=0",  "maxcpus=x",     "maxcpus=65", "maxcpus=4294967297",
+		"maxcpus=1x", "maxcpus=",      "console=x",  "loglevel=",
+		"panic=",     "loglevel=Info", "exit=now",   "x2apic=maybe",
 	};
 
 	static struct options before;
@@ -71,7 +74,8 @@ static void test_wrong_words(void **state)
 	for (u32 i = 0; i < 2 * ARRAY_SIZE(wrong); i++) {
 		setup(state);
 		if (i % 2)
-			options_parse("console=none loglevel=error iommu=nointremap maxcpus=2 x2apic=off exit=ready panic=test");
+			options_parse(
+				"console=none loglevel=error iommu=nointremap maxcpus=2 x2apic=off exit=ready panic=test");
 		before = options;
 		options_parse(wrong[i / 2]);
 		assert_int_equal(warnings, 1);

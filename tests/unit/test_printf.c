@@ -60,8 +60,8 @@ static void make_format(char *fmt, bool text, char *conversion)
 		snprintf(width, sizeof(width), "%d", rand() % 30 + 1);
 	if (rand() % 3 == 0 && *conversion != 'c')
 		snprintf(precision, sizeof(precision), ".%d", rand() % 25);
-	snprintf(fmt, FORMAT_SIZE, "<%s%s%s%s%s%c>", rand() % 3 ? "" : "-", text || rand() % 3 ? "" : "0", width, precision,
-		text ? "" : length, *conversion);
+	snprintf(fmt, FORMAT_SIZE, "<%s%s%s%s%s%c>", rand() % 3 ? "" : "-",
+		 text || rand() % 3 ? "" : "0", width, precision, text ? "" : length, *conversion);
 }
 
 static void test_numbers(void **state)
@@ -78,7 +78,8 @@ static void test_numbers(void **state)
 
 static void test_text(void **state)
 {
-	static const char *const words[] = { "", "a", "weir", "a longer text with spaces in it", "%s%d" };
+	static const char *const words[] = { "", "a", "weir", "a longer text with spaces in it",
+					     "%s%d" };
 
 	(void)state;
 	for (int i = 0; i < 50000; i++) {

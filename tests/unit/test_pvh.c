@@ -97,10 +97,14 @@ static void test_loads(void **state)
 
 	(void)state;
 	for (int i = 0; i < 8; i++) {
-		struct guest_image image = { .module = module, .nr_modules = i % 3, .command_line = "console=hvc0 x", .ram = 4 << 20 };
+		struct guest_image image = { .module = module,
+					     .nr_modules = i % 3,
+					     .command_line = "console=hvc0 x",
+					     .ram = 4 << 20 };
 		u64 len;
 		bool long_note = i & 4;
-		u8 *file = make_kernel(i & 1, long_note ? note8 : note4, long_note ? sizeof(note8) : sizeof(note4), &len);
+		u8 *file = make_kernel(i & 1, long_note ? note8 : note4,
+				       long_note ? sizeof(note8) : sizeof(note4), &len);
 
 		image.kernel = file;
 		image.kernel_len = len;
@@ -193,7 +197,9 @@ static void test_memory_that_fails(void **state)
 {
 	static const u8 disk[10] = { 1 };
 	const struct guest_module module = { disk, sizeof(disk), "m" };
-	struct guest_image image = { .module = &module, .nr_modules = 1, .command_line = "", .ram = 2 << 20 };
+	struct guest_image image = {
+		.module = &module, .nr_modules = 1, .command_line = "", .ram = 2 << 20
+	};
 	const char *protocol;
 	u64 len;
 	u8 *file = make_kernel(true, note4, sizeof(note4), &len);

@@ -1,5 +1,6 @@
 /* sources: kernel/rangeset.c */
-/* Range sets against a plain array of booleans, at both ends of the 64-bit numbers, with ample and with scarce storage. */
+/* Range sets against a plain array of booleans, at both ends of the 64-bit numbers, with ample and
+ * with scarce storage. */
 #include "test.h"
 
 #include <kernel/errno.h>

@@ -136,7 +136,8 @@ void kfree(void *p)
 int memory_map_device(struct domain *d, gfn_t gfn, mfn_t mfn, u64 nr)
 {
 	(void)d;
-	/* Only the device's own pages, never the one with the MSI-X table, and only inside the guest's window. */
+	/* Only the device's own pages, never the one with the MSI-X table, and only inside the
+	 * guest's window. */
 	assert_true((mfn >= BAR0_BASE >> 12 && mfn + nr <= (BAR0_BASE + 0x20000) >> 12) ||
 		    (mfn > BAR3_BASE >> 12 && mfn + nr <= (BAR3_BASE + BAR3_SIZE) >> 12));
 	assert_true(gfn >= 0xe0000 && gfn + nr <= 0xfec00);
@@ -432,7 +433,8 @@ static void bars_are_sized_and_moved(void **state)
 	assert_int_equal(direct_pages, 0);
 
 	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
-	assert_int_equal(direct_pages, 0x20 + 1); /* BAR 3: table in page 0, pending bits in page 2, and what is between */
+	assert_int_equal(direct_pages,
+			 0x20 + 1); /* BAR 3: table in page 0, pending bits in page 2, and what is between */
 	assert_int_equal(mem_read(at3 + 12, 4), 1);
 	cfg_write(3, 0x1c, 4, 0xe8000000);
 	assert_int_equal(mem_read(0xe8000000 + 12, 4), 1);
@@ -470,7 +472,8 @@ static void msix_is_delivered(void **state)
 	assert_int_equal(delivered_vector, 0x52);
 	assert_int_equal(irqs, 1);
 
-	/* Masked, or to a vCPU that is not there, or no interrupt message at all: nothing arrives. */
+	/* Masked, or to a vCPU that is not there, or no interrupt message at all: nothing
+	 * arrives. */
 	delivered_vector = -1;
 	mem_write(table + 28, 4, 1);
 	irq_handler[0x30](irq_arg[0x30]);
@@ -509,7 +512,8 @@ static void random_accesses(void **state)
 	srand(seed);
 	for (int i = 0; i < 200000; i++) {
 		unsigned int size = sizes[rand() % 3];
-		u32 offset = (u32)(rand() % 256) & ~(size - 1), value = (u32)rand() << 16 ^ (u32)rand();
+		u32 offset = (u32)(rand() % 256) & ~(size - 1),
+		    value = (u32)rand() << 16 ^ (u32)rand();
 
 		switch (rand() % 8) {
 		case 0:
@@ -532,11 +536,13 @@ static void random_accesses(void **state)
 			cfg_write(3, 0x1c, 4, 0xe0000000 + (value & 0x1fffc000));
 			break;
 		case 6:
-			mem_write((cfg_read(3, 0x1c, 4) & ~0xfu) + (u32)(rand() % 0x3000), sizes[rand() % 4],
+			mem_write((cfg_read(3, 0x1c, 4) & ~0xfu) + (u32)(rand() % 0x3000),
+				  sizes[rand() % 4],
 				  rand() % 2 ? value : 0xfee00000 | (value & 0xff0ff));
 			break;
 		case 7:
-			mem_read((cfg_read(3, 0x1c, 4) & ~0xfu) + (u32)(rand() % 0x3000), sizes[rand() % 4]);
+			mem_read((cfg_read(3, 0x1c, 4) & ~0xfu) + (u32)(rand() % 0x3000),
+				 sizes[rand() % 4]);
 			break;
 		}
 		check_device();
