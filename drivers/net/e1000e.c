@@ -376,7 +376,10 @@ static u32 poll(struct netdev *dev, u32 budget)
 	reg_write(e, ICR, INT_QUEUES);
 	if (e->link_event) {
 		e->link_event = false;
+		/* before the look at STATUS: a change after it raises a new interrupt */
+		reg_write(e, ICR, INT_LSC | INT_OTHER);
 		link_update(e);
+		reg_write(e, IMS, INT_LSC | INT_OTHER); /* sending the message may have masked it (QEMU does so) */
 	}
 	tx_reclaim(e);
 	while (done < budget && rx_ready(e)) {
