@@ -7,11 +7,11 @@
 #define LWIP_SOCKET 0
 
 #define MEM_ALIGNMENT 16
-#define MEM_SIZE (6 << 20)
+#define MEM_SIZE (10 << 20) /* TCP_SND_BUF for each connection that http and echo accept */
 #define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 4)
 #define MEMP_NUM_TCP_PCB 128
 #define MEMP_NUM_TCP_PCB_LISTEN 8
-#define MEMP_NUM_TCP_SEG 4096
+#define MEMP_NUM_TCP_SEG 8192
 #define MEMP_NUM_UDP_PCB 8
 #define MEMP_NUM_PBUF 2048
 #define MEMP_NUM_REASSDATA 8
@@ -42,7 +42,7 @@
 #define LWIP_WND_SCALE 1
 #define TCP_RCV_SCALE 3
 #define TCP_WND (256 * 1024)
-#define TCP_SND_BUF (192 * 1024)
+#define TCP_SND_BUF (120 * 1024)
 #define TCP_SND_QUEUELEN 512
 #define TCP_SNDLOWAT 0x8000
 #define TCP_SNDQUEUELOWAT 300

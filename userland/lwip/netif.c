@@ -17,8 +17,11 @@
 #include <string.h>
 
 #define MAX_SEGMENTS 16
-/* Above this many buffers in the stack's hands, frames are copied: what peers do not read must not starve the device. */
-#define HELD_LIMIT 384
+/* Peers that do not read what they are sent can make the stack hold buffers. Above this many, small
+ * frames (acknowledgements, requests) are copied and others lost, so that they cannot starve
+ * everybody else; the driver has some hundred more. */
+#define HELD_LIMIT 768
+#define SMALL_FRAME 512
 #define DHCP_PATIENCE_MS 5000
 
 static struct netif netif;
@@ -45,7 +48,8 @@ static struct pbuf *rx_wrap(struct netbuf *buffer)
 	struct pbuf *p;
 
 	if (netif_counters.held >= HELD_LIMIT) {
-		p = pbuf_alloc(PBUF_RAW, buffer->length, PBUF_POOL);
+		p = buffer->length <= SMALL_FRAME ? pbuf_alloc(PBUF_RAW, buffer->length, PBUF_POOL) :
+						    NULL;
 		if (p) {
 			pbuf_take(p, buffer->data, buffer->length);
 			netif_counters.rx_copied++;

@@ -8,12 +8,14 @@
 #define ECHO_PORT 7
 #define MAX_CONNECTIONS 32
 #define MAX_WRITE 0x4000
+#define IDLE_POLLS 120 /* of half a second each, with something to send and nobody who takes it */
 
 struct echo {
 	struct tcp_pcb *pcb; /* NULL: free */
 	struct pbuf *queue; /* received, not yet sent back */
 	u16_t offset; /* of the queue's first pbuf, already sent back */
 	bool ended; /* the peer has sent its FIN */
+	unsigned int idle_polls;
 };
 
 static struct echo echoes[MAX_CONNECTIONS];
@@ -84,15 +86,29 @@ static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t er
 
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t length)
 {
+	struct echo *e = arg;
+
 	(void)pcb;
 	(void)length;
-	return arg ? pump(arg) : ERR_OK;
+	if (!e)
+		return ERR_OK;
+	e->idle_polls = 0;
+	return pump(e);
 }
 
 static err_t on_poll(void *arg, struct tcp_pcb *pcb)
 {
-	(void)pcb;
-	return arg ? pump(arg) : ERR_OK;
+	struct echo *e = arg;
+
+	if (!e)
+		return ERR_OK;
+	if (e->queue && ++e->idle_polls > IDLE_POLLS) {
+		tcp_arg(pcb, NULL);
+		release(e);
+		tcp_abort(pcb);
+		return ERR_ABRT;
+	}
+	return pump(e);
 }
 
 static void on_error(void *arg, err_t err)
