@@ -44,8 +44,17 @@ static bool long_code(struct vcpu *v)
 static bool is_prefix(u8 byte, bool long_mode)
 {
 	switch (byte) {
-	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: /* segments */
-	case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e:
+	case 0x64:
+	case 0x65: /* segments */
+	case 0x66:
+	case 0x67:
+	case 0xf0:
+	case 0xf2:
+	case 0xf3:
 		return true;
 	default:
 		return long_mode && (byte & 0xf0) == 0x40; /* REX */
@@ -117,7 +126,8 @@ void exit_write_cr8(struct vcpu *v)
 	v->exits[WEIR_EXIT_OTHER]++;
 	for (; at < nr && is_prefix(bytes[at], long_mode); at++)
 		rex = long_mode && (bytes[at] & 0xf0) == 0x40 ? bytes[at] : 0;
-	/* Something else stands there now: another vCPU has changed the code. Executing it again tells. */
+	/* Something else stands there now: another vCPU has changed the code. Executing it again
+	 * tells. */
 	if (at + 3 > nr || bytes[at] != 0x0f || bytes[at + 1] != 0x22)
 		return;
 	value = v->reg[(bytes[at + 2] & 7) | (rex & 1 ? 8 : 0)];
@@ -247,7 +257,8 @@ void exit_string_io(struct vcpu *v, u16 port, unsigned int size, bool in, bool r
 		if (ret == -EFAULT || ret == -EAGAIN)
 			return;
 		if (ret) {
-			domain_crash(v->domain, "string I/O with memory at 0x%lx, where no RAM is", gpa);
+			domain_crash(v->domain, "string I/O with memory at 0x%lx, where no RAM is",
+				     gpa);
 			return;
 		}
 		add_to_register(v, index, address_size, v->rflags & RFLAGS_DF ? -(u64)size : size);
@@ -265,8 +276,8 @@ void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 	/* Its own instructions or page tables where no memory is: there is nothing to emulate. */
 	if (f->fetch || f->table_walk) {
 		v->exits[WEIR_EXIT_NESTED_FAULT]++;
-		domain_crash(v->domain, "vCPU %u: %s at 0x%lx, where it has no memory (RIP 0x%lx)", v->id,
-			     f->fetch ? "instruction fetch" : "page table", f->gpa, v->rip);
+		domain_crash(v->domain, "vCPU %u: %s at 0x%lx, where it has no memory (RIP 0x%lx)",
+			     v->id, f->fetch ? "instruction fetch" : "page table", f->gpa, v->rip);
 		return;
 	}
 	v->exits[WEIR_EXIT_MMIO]++;

@@ -1,5 +1,5 @@
-/* Exit handling that is the same for every back end: each function does what the instruction would do, advances over it,
- * or raises the exception it would raise. The exit counters are kept here. */
+/* Exit handling that is the same for every back end: each function does what the instruction would
+ * do, advances over it, or raises the exception it would raise. The exit counters are kept here. */
 #pragma once
 
 #include <kernel/vcpu.h>
@@ -16,7 +16,8 @@ void exit_hypercall(struct vcpu *v);
 void exit_cache_flush(struct vcpu *v);
 /* IN or OUT of `size` bytes; next_rip is behind it. */
 void exit_io(struct vcpu *v, u16 port, unsigned int size, bool in, u64 next_rip);
-/* INS or OUTS; address_size in bytes. One element is done per exit: it is executed again until RCX is 0. */
+/* INS or OUTS; address_size in bytes. One element is done per exit: it is executed again until RCX
+ * is 0. */
 void exit_string_io(struct vcpu *v, u16 port, unsigned int size, bool in, bool rep,
 		    unsigned int address_size, u64 next_rip);
 

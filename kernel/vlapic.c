@@ -170,7 +170,8 @@ bool vlapic_held_by_tpr(const struct vcpu *v)
 {
 	int vector = highest(v->lapic.irr), in_service = highest(v->lapic.isr);
 
-	return vector >= 0 && enabled(&v->lapic) && (vector & 0xf0) > (in_service < 0 ? 0 : in_service & 0xf0) &&
+	return vector >= 0 && enabled(&v->lapic) &&
+	       (vector & 0xf0) > (in_service < 0 ? 0 : in_service & 0xf0) &&
 	       (u32)(vector & 0xf0) <= (v->lapic.tpr & 0xf0);
 }
 
@@ -206,7 +207,8 @@ static u64 ns_per_count(const struct vlapic *a)
 
 static u64 period_ns(const struct vlapic *a)
 {
-	return MAX(a->timer_initial * ns_per_count(a), timer_mode(a) == TIMER_PERIODIC ? MIN_PERIOD_NS : 1UL);
+	return MAX(a->timer_initial * ns_per_count(a),
+		   timer_mode(a) == TIMER_PERIODIC ? MIN_PERIOD_NS : 1UL);
 }
 
 static void start_timer(struct vlapic *a)

@@ -1,5 +1,5 @@
-/* A virtual local APIC in x2APIC mode (SDM vol. 3, 11.12): MSRs 0x800 .. 0x83f, timer, IPIs, and the delivery of device
- * interrupts. One per vCPU. xAPIC MMIO at 0xfee00000 is not offered. */
+/* A virtual local APIC in x2APIC mode (SDM vol. 3, 11.12): MSRs 0x800 .. 0x83f, timer, IPIs, and
+ * the delivery of device interrupts. One per vCPU. xAPIC MMIO at 0xfee00000 is not offered. */
 #pragma once
 
 #include <kernel/clock.h>
@@ -27,7 +27,8 @@ struct vlapic {
 void vlapic_init(struct vcpu *v);
 /* Stop its timer; its own CPU. */
 void vlapic_reset(struct vcpu *v);
-/* Any CPU, any context: make `vector` pending (edge) and wake or kick the vCPU. Vectors below 16 are dropped. */
+/* Any CPU, any context: make `vector` pending (edge) and wake or kick the vCPU. Vectors below 16
+ * are dropped. */
 void vlapic_deliver(struct vcpu *v, u8 vector);
 /* Highest pending vector above the processor priority, or -1. Its own CPU. */
 int vlapic_pending(struct vcpu *v);

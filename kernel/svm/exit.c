@@ -58,7 +58,8 @@ void svm_handle_exit(struct vcpu *v)
 		close_window(c);
 		return;
 	case VMEXIT_IRET:
-		/* The NMI handler's end; the next NMI may come one instruction early, which the guest cannot tell. */
+		/* The NMI handler's end; the next NMI may come one instruction early, which the
+		 * guest cannot tell. */
 		v->exits[WEIR_EXIT_OTHER]++;
 		s->nmi_masked = false;
 		c->intercept_1 &= ~(u32)INTERCEPT_IRET;
@@ -127,8 +128,8 @@ void svm_handle_exit(struct vcpu *v)
 		domain_crash(v->domain, "vCPU %u: machine check at RIP 0x%lx", v->id, v->rip);
 		return;
 	default:
-		domain_crash(v->domain, "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx", v->id,
-			     c->exitcode, c->exitinfo1, c->exitinfo2, v->rip);
+		domain_crash(v->domain, "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx",
+			     v->id, c->exitcode, c->exitinfo1, c->exitinfo2, v->rip);
 	}
 }
 

@@ -1,5 +1,5 @@
-/* What SVM's two permission maps let pass. All I/O exits. Of the MSRs only those pass that VMSAVE and VMLOAD swap with the
- * guest anyway; kernel/msr.c decides on the others. */
+/* What SVM's two permission maps let pass. All I/O exits. Of the MSRs only those pass that VMSAVE
+ * and VMLOAD swap with the guest anyway; kernel/msr.c decides on the others. */
 #include <kernel/alloc.h>
 #include <kernel/errno.h>
 #include <kernel/paging.h>
@@ -20,7 +20,9 @@ static const u32 passed[] = {
 /* Two bits an MSR, read and write; three ranges of 2 KiB each. */
 static void pass(u32 msr)
 {
-	u32 bit = (msr & 0x1fff) * 2, base = msr >= 0xc0010000 ? 0x1000 : msr >= 0xc0000000 ? 0x800 : 0;
+	u32 bit = (msr & 0x1fff) * 2, base = msr >= 0xc0010000 ? 0x1000 :
+					     msr >= 0xc0000000 ? 0x800 :
+								 0;
 
 	msrpm[base + bit / 8] &= (u8) ~(3u << bit % 8);
 }

@@ -169,13 +169,13 @@ static int svm_create(struct vcpu *v)
 	if (!c)
 		return -ENOMEM;
 
-	/* #DB and #AC are taken here since their delivery can loop for ever inside one instruction (CVE-2015-8104,
-	 * CVE-2015-5307); a machine check is the machine's. */
+	/* #DB and #AC are taken here since their delivery can loop for ever inside one instruction
+	 * (CVE-2015-8104, CVE-2015-5307); a machine check is the machine's. */
 	c->exceptions = 1u << 1 | 1u << 17 | 1u << 18;
 	c->intercept_1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
-			 INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA |
-			 INTERCEPT_IOIO_PROT | INTERCEPT_MSR_PROT | INTERCEPT_FERR_FREEZE |
-			 INTERCEPT_SHUTDOWN;
+			 INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
+			 INTERCEPT_INVLPGA | INTERCEPT_IOIO_PROT | INTERCEPT_MSR_PROT |
+			 INTERCEPT_FERR_FREEZE | INTERCEPT_SHUTDOWN;
 	c->intercept_2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE |
 			 INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD |
 			 INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_MWAIT_ARMED |
@@ -205,8 +205,8 @@ static void svm_load(struct vcpu *v)
 	((struct svm_vcpu *)v->arch)->asid_generation = 0;
 }
 
-/* A fresh ASID has nothing in the TLB: that is how a vCPU's entries are flushed (15.16.1). When they are used up, all are
- * flushed once and the count starts again. */
+/* A fresh ASID has nothing in the TLB: that is how a vCPU's entries are flushed (15.16.1). When
+ * they are used up, all are flushed once and the count starts again. */
 static void assign_asid(struct svm_vcpu *s)
 {
 	struct svm_cpu *cpu = this_cpu()->arch;
@@ -229,7 +229,8 @@ static void request_window(struct vmcb *c)
 	c->intercept_1 |= INTERCEPT_VINTR;
 }
 
-/* One event an entry: what an exit interrupted or raised comes first, then an NMI, then the highest interrupt. */
+/* One event an entry: what an exit interrupted or raised comes first, then an NMI, then the highest
+ * interrupt. */
 static void inject(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
@@ -258,7 +259,8 @@ static void inject(struct vcpu *v)
 	request_window(c);
 }
 
-/* An exit in the middle of an event's delivery: deliver it again (15.7.2). A software interrupt is its instruction again. */
+/* An exit in the middle of an event's delivery: deliver it again (15.7.2). A software interrupt is
+ * its instruction again. */
 static void keep_interrupted_event(struct svm_vcpu *s)
 {
 	u64 event = s->vmcb->exitintinfo;
@@ -274,8 +276,9 @@ static void svm_run(struct vcpu *v)
 	struct vmcb *c = s->vmcb;
 	u64 generation;
 
-	/* See kernel/shootdown.h: seen in guest mode, or entering with a flush. An interrupt that becomes pending after
-	 * inject() looked finds in_guest set, and its IPI ends the entry at once. */
+	/* See kernel/shootdown.h: seen in guest mode, or entering with a flush. An interrupt that
+	 * becomes pending after inject() looked finds in_guest set, and its IPI ends the entry at
+	 * once. */
 	write_once(&v->in_guest, true);
 	smp_mb();
 	generation = read_once(&v->domain->nested.generation);
@@ -285,7 +288,8 @@ static void svm_run(struct vcpu *v)
 	}
 	assign_asid(s);
 	inject(v);
-	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2): no exit, unless a lower one would let an interrupt in. */
+	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2): no exit, unless a lower one would
+	 * let an interrupt in. */
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
 	c->cr_write = vlapic_held_by_tpr(v) ? CR_WRITE_CR8 : 0;
 	c->rax = v->reg[RAX];
@@ -303,7 +307,8 @@ static void svm_run(struct vcpu *v)
 	v->next_rip = has_nrips ? c->nrip : 0;
 	vlapic_set_cr8(v, c->vintr & 0xf);
 	keep_interrupted_event(s);
-	exit_ring_record(v->domain->id, (u16)v->id, (u32)c->exitcode, v->rip, c->exitinfo1, c->exitinfo2);
+	exit_ring_record(v->domain->id, (u16)v->id, (u32)c->exitcode, v->rip, c->exitinfo1,
+			 c->exitinfo2);
 	svm_handle_exit(v);
 }
 

@@ -94,8 +94,8 @@ void trap(struct trap_frame *f)
 		}
 		if (f->vector == 3 || f->vector == 4 || f->vector == 1)
 			return;
-		print("FAIL unexpected exception %lu, error 0x%lx, RIP 0x%lx, CR2 0x%lx\n", f->vector, f->error,
-		      f->rip, caught.cr2);
+		print("FAIL unexpected exception %lu, error 0x%lx, RIP 0x%lx, CR2 0x%lx\n",
+		      f->vector, f->error, f->rip, caught.cr2);
 		hypercall(WEIR_HC_SHUTDOWN, 2, 1, 0);
 		for (;;)
 			__asm__ volatile("cli; hlt");
@@ -121,7 +121,8 @@ void traps_init(void)
 	for (unsigned int v = 0; v < 256; v++) {
 		u64 entry = (u64)trap_entries + 16 * v;
 
-		idt[v] = (struct gate){ (u16)entry, 8, 0x8e00, (u16)(entry >> 16), (u32)(entry >> 32), 0 };
+		idt[v] = (struct gate){ (u16)entry,	    8, 0x8e00, (u16)(entry >> 16),
+					(u32)(entry >> 32), 0 };
 	}
 	traps_load();
 }
@@ -163,8 +164,8 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } groups[] = {
-	{ "cpuid", test_cpuid }, { "msr", test_msr },	    { "exceptions", test_exceptions },
-	{ "apic", test_apic },	 { "mmio", test_mmio },	    { "memory", test_memory },
+	{ "cpuid", test_cpuid }, { "msr", test_msr },	{ "exceptions", test_exceptions },
+	{ "apic", test_apic },	 { "mmio", test_mmio }, { "memory", test_memory },
 	{ "smp", test_smp },	 { "fpu", test_fpu },
 };
 

@@ -1,5 +1,6 @@
-/* What the test guests share: console, traps that a test provokes, MSRs, the local APIC. Each check prints `PASS name` or
- * `FAIL name: what was seen` on COM1. The same ELF runs under plain QEMU (-kernel): what only Weir promises is skipped there. */
+/* What the test guests share: console, traps that a test provokes, MSRs, the local APIC. Each check
+ * prints `PASS name` or `FAIL name: what was seen` on COM1. The same ELF runs under plain QEMU
+ * (-kernel): what only Weir promises is skipped there. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +21,8 @@ extern u64 tsc_khz; /* from CPUID leaf 0x40000010; 0 if unknown */
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* %s %u %x %lx %lu %% */
 void check(bool ok, const char *name, u64 seen, u64 expected);
 #define CHECK(name, cond) check((cond), name, 0, 0)
-#define CHECK_EQ(name, seen, expected) check((u64)(seen) == (u64)(expected), name, (u64)(seen), (u64)(expected))
+#define CHECK_EQ(name, seen, expected)                                                             \
+	check((u64)(seen) == (u64)(expected), name, (u64)(seen), (u64)(expected))
 
 struct trap_frame {
 	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
@@ -67,7 +69,9 @@ static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
 {
 	struct cpuid r;
 
-	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf));
 	return r;
 }
 

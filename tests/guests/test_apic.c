@@ -138,8 +138,8 @@ static void test_timer(void)
 	elapsed = rdtsc() - start;
 	CHECK("apic: one-shot timer wakes from HLT", taken[TIMER] == 1);
 	if (under_weir)
-		CHECK("apic: not before 5 ms have passed, and before 200", elapsed >= 5 * tsc_khz * 99 / 100 &&
-										      elapsed < 200 * tsc_khz);
+		CHECK("apic: not before 5 ms have passed, and before 200",
+		      elapsed >= 5 * tsc_khz * 99 / 100 && elapsed < 200 * tsc_khz);
 	CHECK_EQ("apic: then it stands at 0", rdmsr(X2APIC(APIC_TIMER_CURRENT)), 0);
 	spin_us(10000);
 	irqs_on();

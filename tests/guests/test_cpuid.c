@@ -25,7 +25,8 @@ void test_cpuid(void)
 		CHECK("cpuid: no SVM", !(cpuid(0x80000001, 0).ecx & 1u << 2));
 		CHECK("cpuid: TSC deadline timer", r.ecx & 1u << 24);
 		CHECK_EQ("cpuid: nothing in the SVM leaf", cpuid(0x8000000a, 0).edx, 0);
-		CHECK_EQ("cpuid: nothing behind the last hypervisor leaf", cpuid(WEIR_CPUID_BASE + 0x11, 0).eax, 0);
+		CHECK_EQ("cpuid: nothing behind the last hypervisor leaf",
+			 cpuid(WEIR_CPUID_BASE + 0x11, 0).eax, 0);
 	}
 	CHECK("cpuid: no VMX", !(r.ecx & 1u << 5));
 	CHECK("cpuid: x2APIC", r.ecx & 1u << 21);

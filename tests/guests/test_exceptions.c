@@ -24,7 +24,8 @@ void test_exceptions(void)
 	CHECK_EQ("exceptions: #GP for a selector", caught.vector, 13);
 	CHECK_EQ("exceptions: #GP, error code", caught.error, 0xfc);
 
-	/* Single step: the trap comes behind the instruction, and an instruction that exits is none the less one. */
+	/* Single step: the trap comes behind the instruction, and an instruction that exits is none
+	 * the less one. */
 	caught.vector = NONE;
 	__asm__ volatile("pushf; orl $0x100, (%%rsp); popf; nop" ::: "memory", "cc");
 	CHECK_EQ("exceptions: #DB", caught.vector, 1);

@@ -1,4 +1,5 @@
-/* The vector registers stay this guest's while others run on the same CPU: run two of these there. */
+/* The vector registers stay this guest's while others run on the same CPU: run two of these
+ * there. */
 #include <tests/guests/guest.h>
 
 void test_fpu(void)

@@ -28,10 +28,12 @@ void test_memory(void)
 		return;
 	CHECK_EQ("memory: version", hypercall(WEIR_HC_VERSION, 0, 0, 0), WEIR_ABI_VERSION);
 	CHECK_EQ("memory: a call that does not exist", hypercall(12345, 0, 0, 0), -38);
-	CHECK("memory: statistics", hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0) == sizeof(stats));
+	CHECK("memory: statistics",
+	      hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0) == sizeof(stats));
 	CHECK("memory: exits are counted", stats.exits[WEIR_EXIT_CPUID] && stats.exits[WEIR_EXIT_IO] &&
 						   stats.exits[WEIR_EXIT_HYPERCALL]);
-	CHECK_EQ("memory: statistics to where no memory is", hypercall(WEIR_HC_STATS, 0xfe000000, 8, 0), -14);
+	CHECK_EQ("memory: statistics to where no memory is",
+		 hypercall(WEIR_HC_STATS, 0xfe000000, 8, 0), -14);
 	owned = stats.pages_owned;
 
 	p[0] = 0x1234;
@@ -41,7 +43,8 @@ void test_memory(void)
 	p[512] = 1;
 	CHECK_EQ("memory: and drops writes", p[512], ~0UL);
 	hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
-	CHECK("memory: it belongs to nobody, or waits", stats.pages_owned >= owned - 2 && stats.pages_owned <= owned);
+	CHECK("memory: it belongs to nobody, or waits",
+	      stats.pages_owned >= owned - 2 && stats.pages_owned <= owned);
 	CHECK_EQ("memory: populate", all(WEIR_HC_MEM_POPULATE, FRAME, 2), 0);
 	for (unsigned int i = 0; i < 1024; i++)
 		bad += p[i] != 0;
@@ -50,5 +53,6 @@ void test_memory(void)
 	CHECK_EQ("memory: and is memory", p[0], 0x4321);
 	hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
 	CHECK_EQ("memory: as many pages as before", stats.pages_owned, owned);
-	CHECK_EQ("memory: frames that are not its own", hypercall(WEIR_HC_MEM_RELEASE, 0xfe000, 1, 0), -22);
+	CHECK_EQ("memory: frames that are not its own",
+		 hypercall(WEIR_HC_MEM_RELEASE, 0xfe000, 1, 0), -22);
 }

@@ -1,5 +1,6 @@
-/* Instructions on addresses where nothing is: reads give all ones, writes are dropped, flags and registers are those of a
- * processor that read all ones. The address lies in the window of the virtual PCI bus. */
+/* Instructions on addresses where nothing is: reads give all ones, writes are dropped, flags and
+ * registers are those of a processor that read all ones. The address lies in the window of the
+ * virtual PCI bus. */
 #include <tests/guests/guest.h>
 
 #define NOWHERE 0xfe000000UL
@@ -41,7 +42,8 @@ static void test_moves(void)
 	__asm__ volatile("movl -2(%1), %k0" : "=r"(r) : "r"(p + 0x1000) : "memory");
 	CHECK_EQ("mmio: across a page", r, 0xffffffffUL);
 
-	__asm__ volatile("movb $1, (%0); movw $1, (%0); movl $1, (%0); movq $1, (%0); movl %k1, (%0); movnti %k1, (%0)" ::"r"(p),
+	__asm__ volatile("movb $1, (%0); movw $1, (%0); movl $1, (%0); movq $1, (%0); movl %k1, (%0); movnti %k1, (%0)" ::"r"(
+				 p),
 			 "r"(5UL)
 			 : "memory");
 	__asm__ volatile("movl (%1), %k0" : "=r"(r) : "r"(p) : "memory");
@@ -69,7 +71,8 @@ static void test_arithmetic(void)
 	r = 3;
 	__asm__ volatile("subq (%1), %0" : "+r"(r) : "r"(p) : "memory", "cc");
 	CHECK_EQ("mmio: SUB to a register", r, 4);
-	__asm__ volatile("orl $1, (%0); xorl %k1, (%0); notl (%0); negl (%0)" ::"r"(p), "r"(p) : "memory", "cc");
+	__asm__ volatile("orl $1, (%0); xorl %k1, (%0); notl (%0); negl (%0)" ::"r"(p), "r"(p)
+			 : "memory", "cc");
 	CHECK_EQ("mmio: no exception in all this", caught.vector, caught.vector);
 }
 
@@ -86,7 +89,8 @@ static void test_strings(void)
 	for (unsigned int i = 0; i < sizeof(buffer); i++)
 		bad += buffer[i] != (i < 300 ? 0xff : (u8)i);
 	CHECK_EQ("mmio: REP MOVSB to RAM", bad, 0);
-	CHECK("mmio: REP MOVSB, registers", to == buffer + 300 && from == (void *)(NOWHERE + 300) && !nr);
+	CHECK("mmio: REP MOVSB, registers",
+	      to == buffer + 300 && from == (void *)(NOWHERE + 300) && !nr);
 
 	to = (void *)NOWHERE;
 	nr = 100;
@@ -106,9 +110,9 @@ static void test_strings(void)
 	to = (void *)(0x100000000UL - 8);
 	nr = 8;
 	TRY("rep stosl", "+D"(to), "+c"(nr) : "a"(5) : "memory");
-	CHECK("mmio: REP STOSL into a page fault", caught.vector == 14 && caught.cr2 == 0x100000000UL &&
-							   caught.error == 2 && nr == 6 &&
-							   to == (void *)0x100000000UL);
+	CHECK("mmio: REP STOSL into a page fault",
+	      caught.vector == 14 && caught.cr2 == 0x100000000UL && caught.error == 2 && nr == 6 &&
+		      to == (void *)0x100000000UL);
 }
 
 static void test_ports(void)

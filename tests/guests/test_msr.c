@@ -44,7 +44,8 @@ void test_msr(void)
 	before = rdtsc();
 	wrmsr(0x10, before + (1UL << 40));
 	value = rdtsc();
-	CHECK("msr: the TSC can be set", value - before >= 1UL << 40 && value - before < (1UL << 40) + (1UL << 36));
+	CHECK("msr: the TSC can be set",
+	      value - before >= 1UL << 40 && value - before < (1UL << 40) + (1UL << 36));
 	wrmsr(0x10, rdtsc() - (1UL << 40));
 	CHECK("msr: the TSC MSR is the TSC", rdmsr(0x10) - rdtsc() + (1UL << 32) < 1UL << 33);
 }
