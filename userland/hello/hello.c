@@ -72,7 +72,9 @@ static void show_module(const struct module *m)
 
 static void cpuid(uint32_t leaf, uint32_t r[4])
 {
-	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
+	__asm__ volatile("cpuid"
+			 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+			 : "a"(leaf), "c"(0));
 }
 
 static void power_off(void)
@@ -83,9 +85,15 @@ static void power_off(void)
 	if (r[1] == WEIR_CPUID_EBX) {
 		cpuid(0, r);
 		if (r[1] == 0x68747541) /* "Auth"enticAMD */
-			__asm__ volatile("vmmcall" : "+a"((uint32_t){ WEIR_HC_SHUTDOWN }) : "D"(0), "S"(0) : "memory");
+			__asm__ volatile("vmmcall"
+					 : "+a"((uint32_t){ WEIR_HC_SHUTDOWN })
+					 : "D"(0), "S"(0)
+					 : "memory");
 		else
-			__asm__ volatile("vmcall" : "+a"((uint32_t){ WEIR_HC_SHUTDOWN }) : "D"(0), "S"(0) : "memory");
+			__asm__ volatile("vmcall"
+					 : "+a"((uint32_t){ WEIR_HC_SHUTDOWN })
+					 : "D"(0), "S"(0)
+					 : "memory");
 		print("hello: the hypercall has come back\n");
 	}
 	__asm__ volatile("outw %w0, %w1" ::"a"(SLP_EN), "Nd"((uint16_t)Q35_PM1A_CNT));

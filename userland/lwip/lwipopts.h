@@ -1,4 +1,5 @@
-/* lwIP's options: one thread without an operating system, IPv4 and IPv6, sized for tens of connections at full speed. */
+/* lwIP's options: one thread without an operating system, IPv4 and IPv6, sized for tens of
+ * connections at full speed. */
 #pragma once
 
 #define NO_SYS 1

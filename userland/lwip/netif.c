@@ -1,5 +1,6 @@
-/* Frames between a network driver and lwIP, copied in neither direction: a received buffer is a custom pbuf until lwIP
- * frees it, a frame to be sent keeps its pbufs referenced until the device has read it. */
+/* Frames between a network driver and lwIP, copied in neither direction: a received buffer is a
+ * custom pbuf until lwIP frees it, a frame to be sent keeps its pbufs referenced until the device
+ * has read it. */
 #include "netif.h"
 
 #include "../runtime/runtime.h"
@@ -60,16 +61,17 @@ static struct pbuf *rx_wrap(struct netbuf *buffer)
 	owner->buffer = buffer;
 	owner->pbuf.custom_free_function = rx_free;
 	netif_counters.held++;
-	return pbuf_alloced_custom(PBUF_RAW, buffer->length, PBUF_REF, &owner->pbuf, buffer->data, buffer->length);
+	return pbuf_alloced_custom(PBUF_RAW, buffer->length, PBUF_REF, &owner->pbuf, buffer->data,
+				   buffer->length);
 }
 
-#define CHECK_ALL                                                                                                 \
-	(NETIF_CHECKSUM_CHECK_IP | NETIF_CHECKSUM_CHECK_UDP | NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_ICMP | \
-	 NETIF_CHECKSUM_CHECK_ICMP6)
+#define CHECK_ALL                                                                                  \
+	(NETIF_CHECKSUM_CHECK_IP | NETIF_CHECKSUM_CHECK_UDP | NETIF_CHECKSUM_CHECK_TCP |           \
+	 NETIF_CHECKSUM_CHECK_ICMP | NETIF_CHECKSUM_CHECK_ICMP6)
 #define CHECK_REST (NETIF_CHECKSUM_CHECK_ICMP | NETIF_CHECKSUM_CHECK_ICMP6)
-#define GEN_ALL                                                                                               \
-	(NETIF_CHECKSUM_GEN_IP | NETIF_CHECKSUM_GEN_UDP | NETIF_CHECKSUM_GEN_TCP | NETIF_CHECKSUM_GEN_ICMP | \
-	 NETIF_CHECKSUM_GEN_ICMP6)
+#define GEN_ALL                                                                                    \
+	(NETIF_CHECKSUM_GEN_IP | NETIF_CHECKSUM_GEN_UDP | NETIF_CHECKSUM_GEN_TCP |                 \
+	 NETIF_CHECKSUM_GEN_ICMP | NETIF_CHECKSUM_GEN_ICMP6)
 
 static u16_t generate(const struct netdev *dev)
 {
@@ -85,8 +87,8 @@ static void receive(struct netdev *dev, struct netbuf *buffer)
 		netif_counters.rx_dropped++;
 		return;
 	}
-	/* input is not queued, so the flags hold for this frame (and for a datagram that it completes: fragments are never
-	 * checked by the device) */
+	/* input is not queued, so the flags hold for this frame (and for a datagram that it
+	 * completes: fragments are never checked by the device) */
 	netif.chksum_flags = generate(dev) | (good ? CHECK_REST : CHECK_ALL);
 	if (netif.input(p, &netif) != ERR_OK)
 		pbuf_free(p);
@@ -98,7 +100,8 @@ static void sent(struct netdev *dev, void *token)
 	pbuf_free(token);
 }
 
-/* lwIP has left TCP's checksum to the device; other protocols' are done, and fragments hold no TCP of ours. */
+/* lwIP has left TCP's checksum to the device; other protocols' are done, and fragments hold no TCP
+ * of ours. */
 static bool is_tcp(const struct pbuf *p)
 {
 	const struct eth_hdr *eth = p->payload;
@@ -106,7 +109,8 @@ static bool is_tcp(const struct pbuf *p)
 
 	if (eth->type == PP_HTONS(ETHTYPE_IP))
 		return IPH_PROTO((const struct ip_hdr *)ip) == IP_PROTO_TCP;
-	return eth->type == PP_HTONS(ETHTYPE_IPV6) && IP6H_NEXTH((const struct ip6_hdr *)ip) == IP6_NEXTH_TCP;
+	return eth->type == PP_HTONS(ETHTYPE_IPV6) &&
+	       IP6H_NEXTH((const struct ip6_hdr *)ip) == IP6_NEXTH_TCP;
 }
 
 static err_t transmit(struct netif *n, struct pbuf *p)
@@ -183,7 +187,8 @@ static bool parse(const char *key, const char *otherwise, ip4_addr_t *address)
 	if (text && ip4addr_aton(text, address))
 		return true;
 	if (text)
-		print("net: %s=%s is no IPv4 address; write for example %s=%s\n", key, text, key, otherwise);
+		print("net: %s=%s is no IPv4 address; write for example %s=%s\n", key, text, key,
+		      otherwise);
 	ip4addr_aton(otherwise, address);
 	return false;
 }

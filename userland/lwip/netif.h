@@ -12,7 +12,7 @@ struct netif_counters {
 };
 extern struct netif_counters netif_counters;
 
-/* Start the device and make it lwIP's only interface; it then has an address by DHCP, else after some seconds
- * 10.0.2.15/24, or at once what the options ip= mask= gw= say. `ready` is called each time it gets another IPv4 address.
- * False if the device does not start, which is said. */
+/* Start the device and make it lwIP's only interface; it then has an address by DHCP, else after
+ * some seconds 10.0.2.15/24, or at once what the options ip= mask= gw= say. `ready` is called each
+ * time it gets another IPv4 address. False if the device does not start, which is said. */
 bool netif_open(struct netdev *dev, void (*ready)(struct netif *netif));

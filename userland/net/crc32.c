@@ -4,7 +4,8 @@
 
 #define POLYNOMIAL 0xedb88320u
 
-/* table[k][b]: what byte b does to the remainder when k more bytes follow it; eight bytes a turn. */
+/* table[k][b]: what byte b does to the remainder when k more bytes follow it; eight bytes a
+ * turn. */
 static u32 table[8][256];
 
 void crc32_init(void)
@@ -31,8 +32,9 @@ u32 crc32_add(u32 crc, const void *data, size_t length)
 
 		memcpy(&word, p, 8);
 		word ^= crc;
-		crc = table[7][word & 0xff] ^ table[6][word >> 8 & 0xff] ^ table[5][word >> 16 & 0xff] ^
-		      table[4][word >> 24 & 0xff] ^ table[3][word >> 32 & 0xff] ^ table[2][word >> 40 & 0xff] ^
+		crc = table[7][word & 0xff] ^ table[6][word >> 8 & 0xff] ^
+		      table[5][word >> 16 & 0xff] ^ table[4][word >> 24 & 0xff] ^
+		      table[3][word >> 32 & 0xff] ^ table[2][word >> 40 & 0xff] ^
 		      table[1][word >> 48 & 0xff] ^ table[0][word >> 56];
 	}
 	for (; length; length--)

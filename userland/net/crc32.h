@@ -1,4 +1,5 @@
-/* CRC-32 as zlib, PNG and Ethernet compute it: reflected polynomial 0xedb88320, start and end inverted. */
+/* CRC-32 as zlib, PNG and Ethernet compute it: reflected polynomial 0xedb88320, start and end
+ * inverted. */
 #pragma once
 
 #include <kernel/compiler.h>

@@ -113,7 +113,8 @@ static void answer_head(struct connection *c, int status, const char *type, u64 
 	c->text_length = (size_t)snprintf(c->text, TEXT_SIZE,
 					  "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %lu\r\n"
 					  "Cache-Control: no-store\r\nConnection: %s\r\n\r\n",
-					  status, reason(status), type, length, c->keep_alive ? "keep-alive" : "close");
+					  status, reason(status), type, length,
+					  c->keep_alive ? "keep-alive" : "close");
 	c->text_sent = c->constant_length = c->constant_sent = 0;
 	c->blob_left = 0;
 	c->state = SEND;
@@ -165,9 +166,9 @@ static void release_done(struct release_job *job)
 		     "{\"released_pages\":%lu,\"populated_pages\":%lu,\"zeroed\":%s,\"nonzero_pages\":%lu,"
 		     "\"pages_held_max\":%lu,\"release_ns\":%lu,\"populate_ns\":%lu,\"ns\":%lu,"
 		     "\"release_calls\":%lu,\"populate_calls\":%lu,\"error\":%ld}\n",
-		     r->released_pages, r->populated_pages, zeroed ? "true" : "false", r->nonzero_pages,
-		     r->pages_held_max, r->release_ns, r->populate_ns, r->total_ns, r->release_calls,
-		     r->populate_calls, r->error);
+		     r->released_pages, r->populated_pages, zeroed ? "true" : "false",
+		     r->nonzero_pages, r->pages_held_max, r->release_ns, r->populate_ns,
+		     r->total_ns, r->release_calls, r->populate_calls, r->error);
 	answer_json(c, r->error ? 503 : 200, json, (size_t)n);
 	pump(c); /* outside of lwIP's callbacks, so what it returns does not matter */
 }
@@ -192,12 +193,13 @@ static void start_release(struct connection *c, const char *query)
 	char why[128];
 
 	if (!hypervisor_is_weir()) {
-		answer_error(c, 501, "there is no hypervisor here that could take memory: this guest runs natively");
+		answer_error(c, 501,
+			     "there is no hypervisor here that could take memory: this guest runs natively");
 		return;
 	}
 	if (!mb || mb > release_max_pages() >> 8 || hold > HOLD_MAX_MS) {
-		snprintf(why, sizeof(why), "mb= must be 1 to %lu, hold= at most %u (ms)", release_max_pages() >> 8,
-			 HOLD_MAX_MS);
+		snprintf(why, sizeof(why), "mb= must be 1 to %lu, hold= at most %u (ms)",
+			 release_max_pages() >> 8, HOLD_MAX_MS);
 		answer_error(c, 400, why);
 		return;
 	}
@@ -237,7 +239,8 @@ static char lower(char ch)
 	return ch >= 'A' && ch <= 'Z' ? (char)(ch | 0x20) : ch;
 }
 
-/* The value of a header field (without leading blanks) in a head whose lines end in CR LF; name in small letters. */
+/* The value of a header field (without leading blanks) in a head whose lines end in CR LF; name in
+ * small letters. */
 static const char *field(const char *head, const char *name)
 {
 	for (const char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
@@ -300,7 +303,8 @@ static void route(struct connection *c, const char *method, char *target)
 /* head is terminated, without the blank line. */
 static void handle_head(struct connection *c)
 {
-	char *method = c->head, *target = strchr(method, ' '), *version, *end = strstr(c->head, "\r\n");
+	char *method = c->head, *target = strchr(method, ' '), *version,
+	     *end = strstr(c->head, "\r\n");
 	const char *value, *text;
 
 	c->body_left = c->body_bytes = 0;
@@ -378,7 +382,8 @@ static void consume(struct connection *c)
 {
 	while (c->input && (c->state == READ_HEAD || c->state == READ_BODY)) {
 		struct pbuf *p = c->input;
-		size_t n = c->state == READ_HEAD ? read_head(c, p->payload, p->len) : read_body(c, p->payload, p->len);
+		size_t n = c->state == READ_HEAD ? read_head(c, p->payload, p->len) :
+						   read_body(c, p->payload, p->len);
 
 		tcp_recved(c->pcb, (u16_t)n);
 		if (n < p->len) {
@@ -416,7 +421,8 @@ static bool send_blob(struct connection *c)
 		size_t n = MIN(c->blob_left, sizeof(piece));
 		struct blob next = c->blob;
 
-		if (tcp_sndbuf(c->pcb) < n || tcp_sndqueuelen(c->pcb) + 2 * BLOB_PIECE / TCP_MSS > TCP_SND_QUEUELEN)
+		if (tcp_sndbuf(c->pcb) < n ||
+		    tcp_sndqueuelen(c->pcb) + 2 * BLOB_PIECE / TCP_MSS > TCP_SND_QUEUELEN)
 			return false;
 		blob_fill(&next, piece, n / 8);
 		if (tcp_write(c->pcb, piece, (u16_t)n, TCP_WRITE_FLAG_COPY) != ERR_OK)
@@ -434,7 +440,8 @@ static err_t pump(struct connection *c)
 		if (c->state != SEND)
 			break;
 		if (!send_piece(c, c->text, c->text_length, &c->text_sent, TCP_WRITE_FLAG_COPY) ||
-		    !send_piece(c, c->constant, c->constant_length, &c->constant_sent, 0) || !send_blob(c))
+		    !send_piece(c, c->constant, c->constant_length, &c->constant_sent, 0) ||
+		    !send_blob(c))
 			break;
 		if (c->keep_alive && !(c->peer_ended && !c->input))
 			c->state = READ_HEAD;

@@ -1,5 +1,5 @@
-/* The network guest: a web server, echo and a throughput server over lwIP; without a NIC, a heartbeat. Options on its
- * command line: ip= gw= mask= interrupts=msi test=spin exit=SECONDS. */
+/* The network guest: a web server, echo and a throughput server over lwIP; without a NIC, a
+ * heartbeat. Options on its command line: ip= gw= mask= interrupts=msi test=spin exit=SECONDS. */
 #include "../lwip/netif.h"
 #include "../runtime/cpu.h"
 #include "../runtime/runtime.h"
@@ -70,14 +70,15 @@ static void heartbeat(void)
 	}
 }
 
-static void perf_report(void *arg, enum lwiperf_report_type type, const ip_addr_t *local_address, u16_t local_port,
-			const ip_addr_t *remote, u16_t remote_port, u32_t bytes, u32_t ms, u32_t kbits)
+static void perf_report(void *arg, enum lwiperf_report_type type, const ip_addr_t *local_address,
+			u16_t local_port, const ip_addr_t *remote, u16_t remote_port, u32_t bytes,
+			u32_t ms, u32_t kbits)
 {
 	(void)arg;
 	(void)local_address;
 	(void)local_port;
-	print("net: lwiperf with %s port %u, end %d: %u bytes in %u ms, %u kbit/s\n", ipaddr_ntoa(remote), remote_port,
-	      type, bytes, ms, kbits);
+	print("net: lwiperf with %s port %u, end %d: %u bytes in %u ms, %u kbit/s\n",
+	      ipaddr_ntoa(remote), remote_port, type, bytes, ms, kbits);
 }
 
 static void address_ready(struct netif *netif)
@@ -126,8 +127,8 @@ void program_main(void)
 		print("net: no network device with a driver; a heartbeat is all there is\n");
 		heartbeat();
 	}
-	print("net: %s, %s, MAC %02x:%02x:%02x:%02x:%02x:%02x\n", dev->name, dev->interrupt_kind, dev->mac[0], dev->mac[1],
-	      dev->mac[2], dev->mac[3], dev->mac[4], dev->mac[5]);
+	print("net: %s, %s, MAC %02x:%02x:%02x:%02x:%02x:%02x\n", dev->name, dev->interrupt_kind,
+	      dev->mac[0], dev->mac[1], dev->mac[2], dev->mac[3], dev->mac[4], dev->mac[5]);
 	if (!netif_open(dev, address_ready))
 		heartbeat();
 	serve(dev);

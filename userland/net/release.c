@@ -70,7 +70,8 @@ static void enter(int next)
 	at = 0;
 }
 
-/* Pages are held for a fraction of a millisecond, so looking from here would miss them: Weir's own maximum counts. */
+/* Pages are held for a fraction of a millisecond, so looking from here would miss them: Weir's own
+ * maximum counts. */
 static void take_held_max(struct release_result *r)
 {
 	const struct weir_stats *s = stats_weir();
@@ -97,8 +98,8 @@ static void finish(void)
 		job->done(job);
 }
 
-/* One call of MEM_RELEASE or MEM_POPULATE; both do a bounded part. On an error the job goes on with what it can: what
- * was released must come back, else the spare region has holes. */
+/* One call of MEM_RELEASE or MEM_POPULATE; both do a bounded part. On an error the job goes on with
+ * what it can: what was released must come back, else the spare region has holes. */
 static void call(u64 number, u64 *done, u64 total, u64 *ns, u64 *calls, int next)
 {
 	u64 start = clock_ns();
@@ -108,8 +109,8 @@ static void call(u64 number, u64 *done, u64 total, u64 *ns, u64 *calls, int next
 	(*calls)++;
 	if (ret < 0) {
 		running->result.error = ret;
-		print("release: hypercall %lu of %lu pages at frame %lx failed: %ld\n", number, total - *done,
-		      first_gfn() + *done, ret);
+		print("release: hypercall %lu of %lu pages at frame %lx failed: %ld\n", number,
+		      total - *done, first_gfn() + *done, ret);
 		enter(next);
 		return;
 	}
@@ -172,8 +173,8 @@ bool release_step(u64 *wake_ns)
 			enter(RELEASE);
 		break;
 	case RELEASE:
-		call(WEIR_HC_MEM_RELEASE, &r->released_pages, running->pages, &r->release_ns, &r->release_calls,
-		     HOLD);
+		call(WEIR_HC_MEM_RELEASE, &r->released_pages, running->pages, &r->release_ns,
+		     &r->release_calls, HOLD);
 		hold_until = clock_ns() + running->hold_ms * 1000000;
 		break;
 	case HOLD:

@@ -51,8 +51,10 @@ static void add_sizes(struct text *t, const char *name, const u64 *count)
 
 static void add_weir(struct text *t, const struct weir_stats *s)
 {
-	static const char *const reason[] = { "interrupt", "interrupt_window", "cpuid",	    "msr", "io",
-					      "mmio",	   "nested_fault",     "hlt", "hypercall", "other" };
+	static const char *const reason[] = {
+		"interrupt", "interrupt_window", "cpuid", "msr",       "io",
+		"mmio",	     "nested_fault",	 "hlt",	  "hypercall", "other"
+	};
 	_Static_assert(ARRAY_SIZE(reason) == WEIR_NR_EXIT_REASONS, "enum weir_exit_reason");
 
 #define ADD(field) add(t, "\"" #field "\":%lu,", s->field)
@@ -100,8 +102,8 @@ static void add_network(struct text *t, struct netdev *dev)
 
 	netdev_read_counters(dev);
 #define ADD(field) add(t, "\"" #field "\":%lu,", c->field)
-	add(t, "{\"device\":\"%s\",\"interrupt_kind\":\"%s\",\"link_mbps\":%u,", dev->name, dev->interrupt_kind,
-	    dev->link_up ? dev->link_mbps : 0);
+	add(t, "{\"device\":\"%s\",\"interrupt_kind\":\"%s\",\"link_mbps\":%u,", dev->name,
+	    dev->interrupt_kind, dev->link_up ? dev->link_mbps : 0);
 	ADD(rx_packets);
 	ADD(rx_bytes);
 	ADD(tx_packets);
@@ -113,7 +115,8 @@ static void add_network(struct text *t, struct netdev *dev)
 	ADD(polls);
 #undef ADD
 	add(t, "\"rx_copied\":%lu,\"rx_dropped\":%lu,\"tx_linearized\":%lu,\"rx_held\":%lu}",
-	    netif_counters.rx_copied, netif_counters.rx_dropped, netif_counters.tx_linearized, netif_counters.held);
+	    netif_counters.rx_copied, netif_counters.rx_dropped, netif_counters.tx_linearized,
+	    netif_counters.held);
 }
 
 size_t stats_json(char *buf, size_t size, struct netdev *dev)
@@ -121,8 +124,8 @@ size_t stats_json(char *buf, size_t size, struct netdev *dev)
 	struct text t = { buf, size, 0 };
 	const struct weir_stats *s = stats_weir();
 
-	add(&t, "{\"uptime_ns\":%lu,\"idle_ns\":%lu,\"memory_bytes\":%lu,\"spare_bytes\":%lu,\"tsc_khz\":%lu,", clock_ns(),
-	    idle_ns, memory_total(), spare_region().size, clock_tsc_khz());
+	add(&t, "{\"uptime_ns\":%lu,\"idle_ns\":%lu,\"memory_bytes\":%lu,\"spare_bytes\":%lu,\"tsc_khz\":%lu,",
+	    clock_ns(), idle_ns, memory_total(), spare_region().size, clock_tsc_khz());
 	add(&t, "\"release_jobs\":%lu,\"hypervisor\":", release_jobs_done());
 	if (s)
 		add_weir(&t, s);

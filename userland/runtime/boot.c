@@ -1,5 +1,5 @@
-/* What the loader says: command line, memory map, what is already used. PVH (Xen, arch-x86/hvm/start_info.h) and
- * Multiboot 0.6.96 (3.3). */
+/* What the loader says: command line, memory map, what is already used. PVH (Xen,
+ * arch-x86/hvm/start_info.h) and Multiboot 0.6.96 (3.3). */
 #include <kernel/string.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,8 @@ struct hvm_memmap_entry {
 #define INFO_MEM_MAP BIT(6)
 
 struct multiboot_information {
-	u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length, mmap_addr;
+	u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4],
+		mmap_length, mmap_addr;
 };
 _Static_assert(sizeof(struct multiboot_information) == 52, "Multiboot 3.3");
 

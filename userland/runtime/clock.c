@@ -1,4 +1,5 @@
-/* The clock: the TSC, whose rate Weir tells in a CPUID leaf; else it is measured against the PIT. */
+/* The clock: the TSC, whose rate Weir tells in a CPUID leaf; else it is measured against the
+ * PIT. */
 #include "cpu.h"
 #include "runtime.h"
 
@@ -37,7 +38,8 @@ void clock_init(void)
 	if (!khz)
 		khz = measure_khz();
 	if (!khz)
-		fatal("no clock: neither CPUID leaf %x nor a PIT tells how fast the TSC is", CPUID_TIMING);
+		fatal("no clock: neither CPUID leaf %x nor a PIT tells how fast the TSC is",
+		      CPUID_TIMING);
 	mult = (1000000UL << 32) / khz;
 	start = rdtsc();
 }

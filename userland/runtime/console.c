@@ -18,7 +18,8 @@
 #define IIR_FIFO 0xc0
 #define FIFO_BYTES 16
 
-/* Bytes that the transmitter takes each time it is empty; each look at LSR saved is an exit saved in a domain. */
+/* Bytes that the transmitter takes each time it is empty; each look at LSR saved is an exit saved
+ * in a domain. */
 static u32 burst, room;
 
 void console_init(void)

@@ -3,9 +3,18 @@
 
 #include <kernel/compiler.h>
 
-static inline void outb(u16 port, u8 value) { __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port)); }
-static inline void outw(u16 port, u16 value) { __asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port)); }
-static inline void outl(u16 port, u32 value) { __asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port)); }
+static inline void outb(u16 port, u8 value)
+{
+	__asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+static inline void outw(u16 port, u16 value)
+{
+	__asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port));
+}
+static inline void outl(u16 port, u32 value)
+{
+	__asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port));
+}
 
 static inline u8 inb(u16 port)
 {
@@ -60,20 +69,46 @@ static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
 {
 	struct cpuid r;
 
-	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf));
 	return r;
 }
 
-static inline void cpu_pause(void) { __asm__ volatile("pause" ::: "memory"); }
-static inline void interrupts_off(void) { __asm__ volatile("cli" ::: "memory"); }
-static inline void interrupts_on(void) { __asm__ volatile("sti" ::: "memory"); }
+static inline void cpu_pause(void)
+{
+	__asm__ volatile("pause" ::: "memory");
+}
+static inline void interrupts_off(void)
+{
+	__asm__ volatile("cli" ::: "memory");
+}
+static inline void interrupts_on(void)
+{
+	__asm__ volatile("sti" ::: "memory");
+}
 /* Wait for an interrupt: none can slip in between the two instructions. */
-static inline void interrupts_on_and_halt(void) { __asm__ volatile("sti; hlt" ::: "memory"); }
+static inline void interrupts_on_and_halt(void)
+{
+	__asm__ volatile("sti; hlt" ::: "memory");
+}
 
-static inline u32 mmio_read32(const volatile void *p) { return *(const volatile u32 *)p; }
-static inline void mmio_write32(volatile void *p, u32 value) { *(volatile u32 *)p = value; }
+static inline u32 mmio_read32(const volatile void *p)
+{
+	return *(const volatile u32 *)p;
+}
+static inline void mmio_write32(volatile void *p, u32 value)
+{
+	*(volatile u32 *)p = value;
+}
 
-/* What was written, or read, before is so for a device too before what follows. x86 keeps these orders by itself, so only
- * the compiler has to be told. */
-static inline void write_barrier(void) { __asm__ volatile("" ::: "memory"); }
-static inline void read_barrier(void) { __asm__ volatile("" ::: "memory"); }
+/* What was written, or read, before is so for a device too before what follows. x86 keeps these
+ * orders by itself, so only the compiler has to be told. */
+static inline void write_barrier(void)
+{
+	__asm__ volatile("" ::: "memory");
+}
+static inline void read_barrier(void)
+{
+	__asm__ volatile("" ::: "memory");
+}

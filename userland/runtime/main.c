@@ -10,7 +10,8 @@
 extern u64 pdpt[512];
 void runtime_main(void);
 
-/* Device registers may lie above 4 GiB (64-bit BARs); uncached is right for them, and memory there is not used. */
+/* Device registers may lie above 4 GiB (64-bit BARs); uncached is right for them, and memory there
+ * is not used. */
 static void map_high(void)
 {
 	if (cpuid(0x80000000, 0).eax < 0x80000001 || !(cpuid(0x80000001, 0).edx & CPUID_PAGE_1G))
@@ -33,13 +34,15 @@ void runtime_main(void)
 	x2apic_init();
 	print("runtime: started by %s, command line \"%s\"\n", boot_protocol(), command_line());
 	if (hypervisor_is_weir())
-		print("runtime: hypervisor is Weir, ABI version %ld\n", hypercall(WEIR_HC_VERSION, 0, 0, 0));
+		print("runtime: hypervisor is Weir, ABI version %ld\n",
+		      hypercall(WEIR_HC_VERSION, 0, 0, 0));
 	else
-		print("runtime: no Weir here: native%s%s\n", hypervisor_name()[0] ? ", but CPUID names " : "",
-		      hypervisor_name());
+		print("runtime: no Weir here: native%s%s\n",
+		      hypervisor_name()[0] ? ", but CPUID names " : "", hypervisor_name());
 	spare = spare_region();
-	print("runtime: memory %lu KiB, heap %lu KiB, spare %lu KiB at %lx; TSC %lu kHz\n", memory_total() >> 10,
-	      heap_free_bytes() >> 10, spare.size >> 10, spare.base, clock_tsc_khz());
+	print("runtime: memory %lu KiB, heap %lu KiB, spare %lu KiB at %lx; TSC %lu kHz\n",
+	      memory_total() >> 10, heap_free_bytes() >> 10, spare.size >> 10, spare.base,
+	      clock_tsc_khz());
 	interrupts_on();
 	program_main();
 	fatal("the program has ended");

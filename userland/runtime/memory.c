@@ -1,4 +1,5 @@
-/* Memory: the largest free piece below 4 GiB, its lower part the heap, its upper part kept aside as the spare region. */
+/* Memory: the largest free piece below 4 GiB, its lower part the heap, its upper part kept aside as
+ * the spare region. */
 #include <string.h>
 
 #include "boot.h"
@@ -62,8 +63,8 @@ void *heap_take(size_t size, size_t align)
 	u64 at = ALIGN_UP(heap_next, align);
 
 	if (size > heap.size || at + size > heap.base + heap.size)
-		fatal("the heap is too small: %zu KiB asked, %lu KiB left; give more memory", size >> 10,
-		      heap_free_bytes() >> 10);
+		fatal("the heap is too small: %zu KiB asked, %lu KiB left; give more memory",
+		      size >> 10, heap_free_bytes() >> 10);
 	heap_next = at + size;
 	return memset((void *)at, 0, size);
 }

@@ -33,7 +33,8 @@
 
 static void select(const struct pci_device *d, u8 reg)
 {
-	outl(CONFIG_ADDRESS, (u32)CONFIG_ENABLE | (u32)d->bus << 16 | (u32)d->device << 11 | (u32)d->function << 8 | (reg & 0xfc));
+	outl(CONFIG_ADDRESS, (u32)CONFIG_ENABLE | (u32)d->bus << 16 | (u32)d->device << 11 |
+				     (u32)d->function << 8 | (reg & 0xfc));
 }
 
 u32 pci_read32(const struct pci_device *d, u8 reg)
@@ -70,7 +71,8 @@ static bool probe(struct pci_device *d)
 	return d->vendor != 0xffff;
 }
 
-/* True if fn has had enough. Buses behind a bridge have higher numbers than its own, so this comes to an end. */
+/* True if fn has had enough. Buses behind a bridge have higher numbers than its own, so this comes
+ * to an end. */
 static bool scan_bus(u8 bus, bool (*fn)(const struct pci_device *d, void *ctx), void *ctx)
 {
 	for (u8 device = 0; device < 32; device++) {
@@ -181,6 +183,7 @@ bool pci_msi_enable(const struct pci_device *d, u8 vector)
 	} else {
 		pci_write16(d, (u8)(cap + 8), vector);
 	}
-	pci_write16(d, (u8)(cap + MSI_CONTROL), (u16)((control & ~MSI_CONTROL_COUNT) | MSI_CONTROL_ENABLE));
+	pci_write16(d, (u8)(cap + MSI_CONTROL),
+		    (u16)((control & ~MSI_CONTROL_COUNT) | MSI_CONTROL_ENABLE));
 	return true;
 }

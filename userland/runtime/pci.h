@@ -20,7 +20,8 @@ u32 pci_read32(const struct pci_device *d, u8 reg);
 void pci_write32(const struct pci_device *d, u8 reg, u32 value);
 u16 pci_read16(const struct pci_device *d, u8 reg);
 void pci_write16(const struct pci_device *d, u8 reg, u16 value);
-/* Call fn for each function on bus 0 and on the buses that bridges lead to; ends early when it returns true. True if it did. */
+/* Call fn for each function on bus 0 and on the buses that bridges lead to; ends early when it
+ * returns true. True if it did. */
 bool pci_for_each(bool (*fn)(const struct pci_device *d, void *ctx), void *ctx);
 /* Offset of a capability, 0 if the function does not have it. */
 u8 pci_find_capability(const struct pci_device *d, u8 id);

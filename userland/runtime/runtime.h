@@ -1,5 +1,5 @@
-/* The runtime of a Weir guest: what a program of ours finds when it starts, under Weir or on the bare machine. One CPU,
- * one thread, memory mapped one to one. main() is called with interrupts on.
+/* The runtime of a Weir guest: what a program of ours finds when it starts, under Weir or on the
+ * bare machine. One CPU, one thread, memory mapped one to one. main() is called with interrupts on.
  */
 #pragma once
 
@@ -19,14 +19,16 @@ struct memory_region {
 	u64 base, size;
 };
 
-/* NULL if the word is absent; else what follows "key=", up to the next space, in a static buffer. */
+/* NULL if the word is absent; else what follows "key=", up to the next space, in a static
+ * buffer. */
 const char *option(const char *key);
 u64 option_number(const char *key, u64 otherwise);
 const char *command_line(void);
 const char *boot_protocol(void);
 u64 memory_total(void);
 
-/* Memory (memory.c). The largest usable piece is cut in two: heap, and a spare region that nothing of ours uses. */
+/* Memory (memory.c). The largest usable piece is cut in two: heap, and a spare region that nothing
+ * of ours uses. */
 /* Never fails (it is fatal), zeroed, never freed. align: a power of two. */
 void *heap_take(size_t size, size_t align);
 u64 heap_free_bytes(void);
@@ -57,7 +59,8 @@ struct trap_frame {
 };
 
 typedef void (*interrupt_handler)(void *ctx);
-/* A free vector for a device's interrupt; the handler runs with interrupts off, the end of interrupt follows it. */
+/* A free vector for a device's interrupt; the handler runs with interrupts off, the end of
+ * interrupt follows it. */
 u8 interrupt_allocate(interrupt_handler handler, void *ctx);
 u32 x2apic_id(void);
 void x2apic_end_of_interrupt(void);

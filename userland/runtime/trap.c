@@ -37,7 +37,7 @@ void trap_init(void)
 	for (unsigned int i = 0; i < 256; i++) {
 		u64 stub = trap_stubs[i];
 
-		idt[i] = (struct gate){ (u16)stub, CODE_SELECTOR,     0, GATE_INTERRUPT,
+		idt[i] = (struct gate){ (u16)stub,	   CODE_SELECTOR,     0, GATE_INTERRUPT,
 					(u16)(stub >> 16), (u32)(stub >> 32), 0 };
 	}
 	__asm__ volatile("lidt %0" ::"m"(pointer));
@@ -58,8 +58,8 @@ void trap(const struct trap_frame *f)
 
 	if (f->vector < NR_EXCEPTIONS) {
 		__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
-		fatal("exception %lu, error %lx, at rip %lx, rsp %lx, cr2 %lx, rax %lx, rdi %lx", f->vector,
-		      f->error, f->rip, f->rsp, cr2, f->rax, f->rdi);
+		fatal("exception %lu, error %lx, at rip %lx, rsp %lx, cr2 %lx, rax %lx, rdi %lx",
+		      f->vector, f->error, f->rip, f->rsp, cr2, f->rax, f->rdi);
 	}
 	if (f->vector == VECTOR_SPURIOUS)
 		return;
