@@ -108,3 +108,16 @@ def test_no_device_without_remapping(boot, iommu, cmdline, reason):
     weir.count(rf"error: domain net0: left out: .*{re.escape(reason)}.*pci=", 1)
     weir.count(r"net0\| ", 0)
     weir.count(r"hello\| hello: powering off", 1)
+
+
+def test_pvh_kernel(boot, tmp_path):
+    """The network guest carries both marks; without Multiboot's it is a PVH kernel."""
+    elf = (GUESTS / "net.elf").read_bytes()
+    magic = (0x1BADB002).to_bytes(4, "little")
+    assert elf.count(magic) >= 1
+    (tmp_path / "pvh.elf").write_bytes(elf.replace(magic, bytes(4)))
+    weir = boot(["/boot/pvh.elf kernel name=p mem=64M -- exit=1 word"], files=[tmp_path / "pvh.elf"], cmdline="exit=idle")
+    assert weir.wait_exit() == IDLE
+    weir.count(r"domain p: kernel by PVH", 1)
+    weir.count(r'p\| runtime: started by PVH, command line "exit=1 word"', 1)
+    weir.count(r"p\| runtime: hypervisor is Weir", 1)
