@@ -1,0 +1,161 @@
+"""The network guest seen from the other end of the cable: IPv6, checksums that the device makes and checks, the link, MSI."""
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from weir import BUILD, GUESTS, Nic, Weir
+from wire import ACK, ECHO_REPLY, FIN, ICMP6, PSH, SYN, TCP, UDP, Wire
+
+
+class Native(Weir):
+    """The guest's ELF on QEMU's machine without Weir."""
+
+    def __init__(self, directory, elf, append="", qemu=(), nics=()):
+        super().__init__(directory, qemu=qemu, nics=nics)
+        self.elf, self.append = elf, append
+
+    def __enter__(self):
+        self.last_output = time.monotonic()
+        self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
+        self.process = subprocess.Popen(
+            [os.environ.get("QEMU", "qemu-system-x86_64"), "-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg",
+             "-cpu", "EPYC-v4,+x2apic", "-m", "128M", "-display", "none", "-no-reboot", "-serial", "stdio",
+             "-kernel", self.elf, "-append", self.append, *self.options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        return self
+
+
+@pytest.fixture
+def wire():
+    with contextlib.closing(Wire()) as w:
+        yield w
+
+
+def directory(request):
+    return BUILD / "tests/system" / request.node.name.replace("[", "_").replace("]", "")
+
+
+def without_multiboot(tmp_path):
+    """The guest with its Multiboot header made unrecognisable: what is left is the PVH entry."""
+    image = bytearray((GUESTS / "net.elf").read_bytes())
+    at = image.index(bytes.fromhex("02b0ad1b"))
+    image[at] ^= 0xFF
+    path = tmp_path / "pvh.elf"
+    path.write_bytes(image)
+    return path
+
+
+def wait_ping(machine, wire):
+    """The guest's link-local address is in use some seconds after its start (duplicate address detection)."""
+    payload = os.urandom(56)
+    for _ in range(20):
+        wire.send_ping(payload)
+        answer = wire.receive(lambda p: p.protocol == ICMP6 and p.body[0] == ECHO_REPLY, 1)
+        if answer:
+            if not answer.checksum_good or answer.body[8:] != payload:
+                machine.fail(f"the ping came back wrong: {answer.body.hex()}")
+            return
+    machine.fail("no answer to pings over IPv6")
+
+
+def fetch(machine, wire, path, source=4100):
+    """GET over TCP and IPv6, by hand."""
+    wire.send_tcp(source, 80, 1000, 0, SYN)
+    answer = wire.receive(lambda p: p.protocol == TCP and p.ports() == (80, source))
+    if not answer or answer.tcp()[2] != SYN | ACK:
+        machine.fail("no SYN and ACK over IPv6")
+    expected = (answer.tcp()[0] + 1) & 0xFFFFFFFF
+    request = f"GET {path} HTTP/1.0\r\n\r\n".encode()
+    wire.send_tcp(source, 80, 1001, expected, PSH | ACK, request)
+    data = b""
+    while True:
+        if not answer.checksum_good or not answer.complete:
+            machine.fail(f"a segment with a wrong checksum: {answer.body.hex()}")
+        answer = wire.receive(lambda p: p.protocol == TCP and p.ports() == (80, source))
+        if not answer:
+            machine.fail(f"the stream ended after {len(data)} bytes without FIN")
+        sequence, _, flags, payload = answer.tcp()
+        if sequence == expected:
+            data, expected = data + payload, (expected + len(payload) + (flags & FIN)) & 0xFFFFFFFF
+        if payload or flags & FIN:
+            wire.send_tcp(source, 80, 1001 + len(request), expected, ACK | (flags & FIN))
+        if flags & FIN and sequence + len(payload) + 1 & 0xFFFFFFFF == expected:
+            return data
+
+
+def check_ipv6(machine, wire):
+    wait_ping(machine, wire)
+    head, _, body = fetch(machine, wire, "/stats.json").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200") and body.startswith(b"{")
+    assert b"<title>Weir" in fetch(machine, wire, "/", 4101)  # many segments
+
+    wire.send_udp(7, b"echo over IPv6")
+    answer = wire.receive(lambda p: p.protocol == UDP)
+    if not answer or not answer.checksum_good or answer.body[8:] != b"echo over IPv6":
+        machine.fail("UDP did not come back over IPv6")
+    wire.send_udp(7, b"damaged", wrong=True)
+    wire.send_tcp(4102, 80, 1000, 0, SYN, wrong=True)
+    answer = wire.receive(lambda p: p.protocol in (UDP, TCP), 2)
+    if answer:
+        machine.fail(f"what has a wrong checksum was answered: {answer.body.hex()}")
+
+
+def test_ipv6_and_checksums_in_a_domain(boot, wire):
+    weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- ip=10.0.2.15"], qemu=wire.options())
+    weir.wait_for(r"net0\| net: serving http", 40)
+    check_ipv6(weir, wire)
+
+
+def test_ipv6_and_checksums_natively(request, wire):
+    with Native(directory(request), GUESTS / "net.elf", "ip=10.0.2.15", qemu=wire.options()) as machine:
+        machine.wait_for("net: serving http")
+        check_ipv6(machine, wire)
+
+
+@pytest.mark.parametrize("protocol", ["Multiboot", "PVH"])
+def test_native_boot(request, tmp_path, protocol):
+    elf = GUESTS / "net.elf" if protocol == "Multiboot" else without_multiboot(tmp_path)
+    nic = Nic()
+    with Native(directory(request), elf, "exit=4", nics=[nic]) as machine:
+        machine.wait_for(f"runtime: started by {protocol}")
+        machine.wait_for("runtime: no Weir here")
+        machine.wait_for("net: serving http")
+        with urllib.request.urlopen(f"http://127.0.0.1:{nic.tcp()}/stats.json", timeout=5) as answer:
+            assert b'"hypervisor":null' in answer.read()
+        assert machine.wait_exit(10) == 0
+
+
+@pytest.mark.parametrize("interrupts", ["MSI", "MSI-X"])
+def test_every_change_of_the_link_is_seen(request, boot, interrupts):
+    with socket.socket(socket.AF_UNIX) as monitor:
+        path = os.path.relpath(directory(request).with_suffix(".monitor"))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        wanted = "interrupts=msi" if interrupts == "MSI" else ""
+        nic = Nic()
+        options = nic.options()
+        options[-1] += ",id=nic"
+        weir = boot([f"/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- {wanted}"],
+                    qemu=[*options, "-monitor", f"unix:{path},server,nowait"])
+        weir.wait_for(rf"net0\| net: 82574L at 00:03.0, {interrupts},")
+        weir.wait_for(r"net0\| net: serving http", 40)
+        monitor.connect(path)
+        for change in range(3):
+            for state, word in (("off", "down"), ("on", "up")):
+                monitor.sendall(f"set_link nic {state}\n".encode())
+                deadline = time.monotonic() + 5
+                seen = change + 1 + (word == "up")  # it was up in the beginning
+                while len(weir.find(rf"net0\| .*: link {word}")) < seen and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                weir.count(rf"net0\| .*: link {word}", seen)
+        with urllib.request.urlopen(f"http://127.0.0.1:{nic.tcp()}/stats.json", timeout=10) as answer:
+            assert b'"domain_name":"net0"' in answer.read()
