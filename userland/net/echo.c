@@ -39,7 +39,8 @@ static err_t pump(struct echo *e)
 		n = MIN(n, (u32)MAX_WRITE);
 		if (!n && p->len != e->offset)
 			break;
-		if (n && tcp_write(pcb, (u8_t *)p->payload + e->offset, (u16_t)n, TCP_WRITE_FLAG_COPY) != ERR_OK)
+		if (n && tcp_write(pcb, (u8_t *)p->payload + e->offset, (u16_t)n,
+				   TCP_WRITE_FLAG_COPY) != ERR_OK)
 			break; /* goes on when something is acknowledged, or polled */
 		e->offset = (u16_t)(e->offset + n);
 		if (n)
@@ -140,7 +141,8 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	return ERR_ABRT;
 }
 
-static void on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *address, u16_t port)
+static void on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *address,
+			u16_t port)
 {
 	(void)arg;
 	udp_sendto(pcb, p, address, port);
