@@ -1,6 +1,7 @@
-/* What a guest may ask of Weir. VMMCALL (AMD) or VMCALL (Intel) from CPL 0 in long mode: RAX =
- * number, arguments in RDI, RSI, RDX; the result in RAX, negative errno values as 64-bit two's
- * complement. No other register changes. From CPL > 0 the answer is -EPERM.
+/* What a guest may ask of Weir. VMMCALL (AMD) or VMCALL (Intel) from CPL 0: RAX = number,
+ * arguments in RDI, RSI, RDX; the result in RAX, negative errno values as 64-bit two's complement.
+ * No other register changes. From CPL > 0 the answer is -EPERM. Code of 32 bits sees the low halves;
+ * the high ones are zero in a guest that has never been in long mode.
  *
  * Presence: CPUID 0x40000000 returns EAX = highest leaf, EBX:ECX:EDX = "WeirWeirWeir";
  * 0x40000001.EAX is the ABI version.
