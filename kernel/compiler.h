@@ -16,7 +16,9 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+/* clang-format off */
+#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+/* clang-format on */
 
 #define BIT(n) (1UL << (n))
 /* Bits hi..lo set, both included, as the manuals write them. */
@@ -25,9 +27,11 @@
 #define FIELD_GET(mask, value) (((u64)(value) & (mask)) >> __builtin_ctzl(mask))
 #define FIELD_PREP(mask, value) (((u64)(value) << __builtin_ctzl(mask)) & (mask))
 
-#define ALIGN_DOWN(x, a) ((x) & ~((__typeof__(x))(a)-1))
-#define ALIGN_UP(x, a) ALIGN_DOWN((x) + ((__typeof__(x))(a)-1), a)
-#define IS_ALIGNED(x, a) (((x) & ((__typeof__(x))(a)-1)) == 0)
+/* clang-format off */
+#define ALIGN_DOWN(x, a) ((x) & ~((__typeof__(x))(a) - 1))
+#define ALIGN_UP(x, a) ALIGN_DOWN((x) + ((__typeof__(x))(a) - 1), a)
+#define IS_ALIGNED(x, a) (((x) & ((__typeof__(x))(a) - 1)) == 0)
+/* clang-format on */
 
 #define MIN(a, b)                                                                                  \
 	({                                                                                         \

@@ -21,8 +21,7 @@ struct log_limit {
 	u64 window_start_ns;
 	u32 burst, used, dropped;
 };
-#define LOG_LIMIT_INIT(b)                                                                          \
-	{                                                                                          \
-		.burst = (b)                                                                       \
-	}
+/* clang-format off */
+#define LOG_LIMIT_INIT(b) { .burst = (b) }
+/* clang-format on */
 bool log_allowed(struct log_limit *limit);

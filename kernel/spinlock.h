@@ -13,10 +13,9 @@ struct spinlock {
 	u16 owner;
 };
 
-#define SPINLOCK_INIT                                                                              \
-	{                                                                                          \
-		0, 0                                                                               \
-	}
+/* clang-format off */
+#define SPINLOCK_INIT { 0, 0 }
+/* clang-format on */
 
 static inline void spin_lock(struct spinlock *l)
 {
