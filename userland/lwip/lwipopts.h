@@ -2,13 +2,21 @@
  * connections at full speed. */
 #pragma once
 
+void *lwip_heap_malloc(unsigned long size);
+void *lwip_heap_calloc(unsigned long count, unsigned long size);
+void lwip_heap_free(void *block);
+
 #define NO_SYS 1
 #define SYS_LIGHTWEIGHT_PROT 0
 #define LWIP_NETCONN 0
 #define LWIP_SOCKET 0
 
 #define MEM_ALIGNMENT 16
-#define MEM_SIZE (10 << 20) /* TCP_SND_BUF for each connection that http and echo accept */
+/* heap.c's, for lwIP's own searches its list of blocks, which takes long when there are thousands */
+#define MEM_LIBC_MALLOC 1
+#define mem_clib_malloc lwip_heap_malloc
+#define mem_clib_calloc lwip_heap_calloc
+#define mem_clib_free lwip_heap_free
 #define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 4)
 #define MEMP_NUM_TCP_PCB 128
 #define MEMP_NUM_TCP_PCB_LISTEN 8

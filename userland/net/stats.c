@@ -1,9 +1,12 @@
 #include "stats.h"
 
+#include "../lwip/heap.h"
 #include "../lwip/netif.h"
 #include "../runtime/runtime.h"
 #include "release.h"
 
+#include <lwip/memp.h>
+#include <lwip/stats.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,6 +122,17 @@ static void add_network(struct text *t, struct netdev *dev)
 	    netif_counters.held);
 }
 
+static void add_stack(struct text *t)
+{
+	const struct heap_counters *heap = &heap_counters;
+
+	add(t, "{\"heap_used\":%lu,\"heap_used_max\":%lu,\"heap_refused\":%lu,", heap->used,
+	    heap->used_max, heap->refused);
+	add(t, "\"segments_refused\":%lu,\"pbufs_refused\":%lu}",
+	    (u64)lwip_stats.memp[MEMP_TCP_SEG]->err,
+	    (u64)lwip_stats.memp[MEMP_PBUF]->err + lwip_stats.memp[MEMP_PBUF_POOL]->err);
+}
+
 size_t stats_json(char *buf, size_t size, struct netdev *dev)
 {
 	struct text t = { buf, size, 0 };
@@ -136,6 +150,8 @@ size_t stats_json(char *buf, size_t size, struct netdev *dev)
 		add_network(&t, dev);
 	else
 		add(&t, "null");
+	add(&t, ",\"stack\":");
+	add_stack(&t);
 	add(&t, "}\n");
 	return t.len;
 }
