@@ -76,6 +76,7 @@ enum e1000e_register {
 #define RXCSUM_IPOFLD BIT(8)
 #define RXCSUM_TUOFLD BIT(9)
 #define RXCSUM_PCSD BIT(13)
+#define RFCTL_ACK_DIS BIT(12) /* no interrupt of its own for TCP acknowledgements */
 #define RFCTL_EXSTEN BIT(15)
 #define RAH_AV BIT(31)
 

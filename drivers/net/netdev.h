@@ -92,9 +92,9 @@ static inline int netdev_transmit(struct netdev *dev, const struct net_segment *
 	return dev->ops->transmit(dev, segment, segments, offload, token);
 }
 
-/* Handle at most `budget` received frames and everything that was sent. Returns the frames
- * received. If that is less than `budget`, interrupts have been turned on again, and the main loop
- * may sleep (idle_until()) while `pending` is false; otherwise they stay off: call it again. */
+/* Handle at most `budget` received frames and everything that was sent. Returns the frames received.
+ * If there were none, interrupts have been turned on again, and the main loop may sleep while
+ * `pending` is false; otherwise they stay off: call it again. So under load nothing interrupts. */
 static inline u32 netdev_poll(struct netdev *dev, u32 budget)
 {
 	return dev->ops->poll(dev, budget);

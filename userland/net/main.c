@@ -98,7 +98,7 @@ static void serve(struct netdev *dev)
 {
 	for (;;) {
 		u64 until = clock_ns() + SECOND;
-		bool more = netdev_poll(dev, POLL_BUDGET) == POLL_BUDGET;
+		bool more = netdev_poll(dev, POLL_BUDGET) != 0;
 		u32 ms;
 
 		sys_check_timeouts();
