@@ -66,10 +66,12 @@ GUESTS += $(BUILD)/userland/hello.elf $(BUILD)/userland/net.elf
 
 -include $(NET_OBJS:.o=.d) $(HELLO_OBJS:.o=.d)
 
-# Port 8080 of this machine is the guest's port 80.
+# Port 8080 of this machine is the guest's port 80. The features taken out are those that TCG has not got, and would name.
 RUN_NATIVE_PORT ?= 8080
+NATIVE_CPU ?= EPYC-v4,+x2apic,-fxsr-opt,-misalignsse,-osvw,-topoext,-perfctr-core,-clzero,-ibpb,-xsavec,-xsaves
 run-native: $(BUILD)/userland/net.elf ## the network guest alone on QEMU's machine (APPEND=: its command line; RUN_NATIVE_PORT=: for http, 8080)
-	qemu-system-x86_64 -M q35 -accel tcg -cpu EPYC-v4,+x2apic -m 256M -display none -serial stdio -no-reboot \
+	@echo "  RUN     http://localhost:$(RUN_NATIVE_PORT)/ is the guest without Weir; Ctrl-A X ends QEMU"
+	$(Q)qemu-system-x86_64 -M q35 -accel tcg -cpu $(NATIVE_CPU) -m 256M -display none -serial mon:stdio -no-reboot \
 		-kernel $< -append "$(APPEND)" -device e1000e,netdev=n0,addr=3,romfile= \
 		-netdev user,id=n0,hostfwd=tcp:127.0.0.1:$(RUN_NATIVE_PORT)-:80
 
