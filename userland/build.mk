@@ -68,7 +68,7 @@ GUESTS += $(BUILD)/userland/hello.elf $(BUILD)/userland/net.elf
 
 # Port 8080 of this machine is the guest's port 80. The features taken out are those that TCG has not got, and would name.
 RUN_NATIVE_PORT ?= 8080
-NATIVE_CPU ?= EPYC-v4,+x2apic,-fxsr-opt,-misalignsse,-osvw,-topoext,-perfctr-core,-clzero,-ibpb,-xsavec,-xsaves
+NATIVE_CPU ?= EPYC-v4,+x2apic,-fxsr-opt,-misalignsse,-osvw,-topoext,-perfctr-core,-clzero,-ibpb,-nrip-save,-xsavec,-xsaves
 run-native: $(BUILD)/userland/net.elf ## the network guest alone on QEMU's machine (APPEND=: its command line; RUN_NATIVE_PORT=: for http, 8080)
 	@echo "  RUN     http://localhost:$(RUN_NATIVE_PORT)/ is the guest without Weir; Ctrl-A X ends QEMU"
 	$(Q)qemu-system-x86_64 -M q35 -accel tcg -cpu $(NATIVE_CPU) -m 256M -display none -serial mon:stdio -no-reboot \
