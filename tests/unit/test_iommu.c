@@ -1,0 +1,675 @@
+/* The IOMMU core against software units that cache what they may: tables, gather, queue, release.
+ *
+ * sources: iommu/unit.c iommu/dmar.c iommu/queue.c iommu/context.c iommu/table.c iommu/gather.c iommu/release.c iommu/domain.c iommu/intremap.c iommu/fault.c kernel/frame.c kernel/alloc.c kernel/slab.c tests/unit/vtd.c
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <iommu/domain.h>
+#include <kernel/alloc.h>
+#include <kernel/errno.h>
+#include <kernel/frame.h>
+#include <kernel/string.h>
+#include <tests/unit/vtd.h>
+
+#include <cmocka.h>
+
+#define OWNER 1
+#define RW (IOMMU_READ | IOMMU_WRITE)
+#define SPACE 4096UL /* device frames that the random programs use */
+
+static struct iommu_domain *d;
+static int wakes;
+static bool gone;
+
+static void wake(void *arg)
+{
+	(void)arg;
+	wakes++;
+}
+
+static void mark_gone(void *arg)
+{
+	(void)arg;
+	gone = true;
+}
+
+static void start(const struct vtd_config *config, bool two_units)
+{
+	assert_true(vtd_start(config));
+	assert_int_equal(frame_set(VTD_RAM_FIRST, ORDER_1G, FRAME_RAM, OWNER), 0);
+	assert_int_equal(frame_set(VTD_RAM_FIRST + (1UL << 18), ORDER_1G, FRAME_RAM, OWNER), 0);
+	assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0), 0);
+	if (two_units)
+		assert_int_equal(iommu_attach(d, VTD_DEVICE_1), 0);
+	vtd_settle();
+	wakes = 0;
+}
+
+static bool detached;
+
+static void mark_detached(void *arg)
+{
+	(void)arg;
+	detached = true;
+}
+
+static void detach(struct pci_id dev)
+{
+	detached = false;
+	iommu_detach(dev, mark_detached, NULL);
+	assert_false(detached);
+	vtd_settle();
+	assert_true(detached);
+}
+
+/* The domain ends, and nothing is left of it. */
+static void finish(bool two_units)
+{
+	struct frame_info f;
+
+	detach(VTD_DEVICE_0);
+	if (two_units)
+		detach(VTD_DEVICE_1);
+	gone = false;
+	iommu_domain_destroy(d, mark_gone, NULL);
+	vtd_settle();
+	assert_true(gone);
+	for (mfn_t m = VTD_RAM_FIRST; m < VTD_RAM_FIRST + (2UL << 18); m += 511) {
+		assert_true(frame_query(m, &f));
+		assert_int_equal(f.own_refs + f.block_refs, 0);
+	}
+	/* All but the context table, which stays, and what the slabs keep. */
+	assert_in_range(vtd_free_at_start - alloc_free_frames(), 0, 40);
+	vtd_stop();
+}
+
+static int map(dfn_t dfn, mfn_t mfn, u64 nr)
+{
+	struct iommu_gather g;
+	int ret;
+
+	ret = iommu_gather_begin(&g, d);
+	if (ret)
+		return ret;
+	ret = iommu_map(&g, dfn, mfn, nr, RW);
+	iommu_gather_commit(&g, 0);
+	return ret;
+}
+
+static void unmap(dfn_t dfn, u64 nr)
+{
+	struct iommu_gather g;
+
+	assert_int_equal(iommu_gather_begin(&g, d), 0);
+	iommu_unmap(&g, dfn, nr);
+	iommu_gather_commit(&g, nr);
+}
+
+static const struct vtd_config plain;
+
+/* --- the life of an entry ---------------------------------------------------------------------------------------------------- */
+
+static void released_by_the_interrupt_only(void **state)
+{
+	mfn_t mfn, seen;
+
+	(void)state;
+	start(&plain, false);
+	mfn = VTD_RAM_FIRST + 7;
+	assert_int_equal(map(5, mfn, 1), 0);
+	assert_int_equal(frame_dev_refs(mfn), 1);
+	assert_true(vtd_dma(VTD_DEVICE_0, 5, &seen));
+	assert_int_equal(seen, mfn);
+
+	unmap(5, 1);
+	assert_true(vtd_dma(VTD_DEVICE_0, 5, &seen)); /* from the IOTLB: the very reason for all this */
+	assert_int_equal(frame_dev_refs(mfn), 1);
+	assert_int_equal(map(5, mfn + 1, 1), -EAGAIN);
+	while (vtd_work())
+		;
+	assert_int_equal(frame_dev_refs(mfn), 1);
+
+	vtd_execute(0, ~0u);
+	assert_false(vtd_dma(VTD_DEVICE_0, 5, &seen));
+	while (vtd_work())
+		;
+	assert_int_equal(frame_dev_refs(mfn), 1); /* the interrupt has not come yet */
+	vtd_interrupts();
+	assert_int_equal(frame_dev_refs(mfn), 1); /* nor has its work been done */
+	while (vtd_work())
+		;
+	assert_int_equal(frame_dev_refs(mfn), 0);
+	assert_true(wakes > 0);
+	assert_int_equal(map(5, mfn + 1, 1), 0);
+	finish(false);
+}
+
+static void largest_leaves(void **state)
+{
+	struct weir_stats s = { 0 };
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(1UL << 18, VTD_RAM_FIRST, 1UL << 18), 0);
+	assert_int_equal(map(2UL << 18, VTD_RAM_FIRST + (1UL << 18), 512 + 3), 0);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_entries[2], 1);
+	assert_int_equal(s.io_entries[1], 1);
+	assert_int_equal(s.io_entries[0], 3);
+	assert_int_equal(s.io_references, 5);
+	finish(false);
+}
+
+/* One frame of a 1 GiB leaf goes; the device can use all others at any moment, and every frame keeps its reference. */
+static void splits_a_gigabyte(void **state)
+{
+	struct weir_stats s = { 0 };
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(1UL << 18, VTD_RAM_FIRST, 1UL << 18), 0);
+	assert_true(vtd_dma(VTD_DEVICE_0, (1UL << 18) + 1000, &seen));
+	unmap((1UL << 18) + 700, 1);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 700), 1);
+	vtd_check();
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 700), 0);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 699), 1);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 701), 1);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 5000), 1);
+	assert_false(vtd_dma(VTD_DEVICE_0, (1UL << 18) + 700, &seen));
+	assert_true(vtd_dma(VTD_DEVICE_0, (1UL << 18) + 1000, &seen));
+	assert_int_equal(seen, VTD_RAM_FIRST + 1000);
+	vtd_check();
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_splits, 2);
+	assert_int_equal(s.io_entries[2], 0);
+	assert_int_equal(s.io_entries[1], 511);
+	assert_int_equal(s.io_entries[0], 511);
+	finish(false);
+}
+
+static void collapses(void **state)
+{
+	struct weir_stats s = { 0 };
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	for (dfn_t i = 0; i < 511; i++)
+		assert_int_equal(map(512 + i, VTD_RAM_FIRST + 512 + i, 1), 0);
+	assert_true(vtd_dma(VTD_DEVICE_0, 512, &seen)); /* the table's address is cached now */
+	assert_int_equal(map(512 + 511, VTD_RAM_FIRST + 512 + 511, 1), 0);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_collapses, 1);
+	assert_int_equal(s.io_entries[1], 1);
+	assert_int_equal(s.io_entries[0], 0);
+	vtd_check(); /* the table lives as long as it is cached */
+	vtd_settle();
+	vtd_check();
+	assert_true(vtd_dma(VTD_DEVICE_0, 600, &seen));
+	assert_int_equal(seen, VTD_RAM_FIRST + 600);
+	finish(false);
+}
+
+/* 1 GiB that is mapped by 512 tables goes with one entry, and the release walks it in bounded steps. */
+static void unlinks_a_subtree(void **state)
+{
+	struct weir_stats s = { 0 };
+	unsigned int steps = 0;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map((1UL << 18), VTD_RAM_FIRST + 1, (1UL << 18) - 1), 0); /* nothing is aligned to 2 MiB */
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_entries[1], 0);
+	unmap(1UL << 18, 1UL << 18);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_references, (1UL << 18) - 1);
+	vtd_execute(0, ~0u);
+	vtd_interrupts();
+	while (vtd_work())
+		steps++;
+	assert_in_range(steps, 500, 2000);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_references, 0);
+	assert_int_equal(s.io_entries[0], 0);
+	assert_int_equal(s.io_tables, 2); /* the root, and the one below it where the subtree hung */
+	finish(false);
+}
+
+static void refuses(void **state)
+{
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 4), 0);
+	assert_int_equal(map(2, VTD_RAM_FIRST + 9, 1), -EEXIST);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 1UL << 18), -EEXIST);
+	assert_int_equal(map(8, 0x200, 1), -EPERM); /* the allocator's */
+	assert_int_equal(map(1UL << 36, VTD_RAM_FIRST, 1), -ERANGE);
+	assert_int_equal(map((1UL << 36) - 1, VTD_RAM_FIRST, 2), -ERANGE);
+	/* What the failing call had mapped is gone again, after the flush. */
+	assert_int_equal(map(100, VTD_RAM_FIRST + (2UL << 18) - 4, 8), -EPERM);
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + (2UL << 18) - 4), 0);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0), -EBUSY);
+	finish(false);
+}
+
+/* --- flush ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* While a table that was unlinked may still be cached, no flush of the domain may leave the paging-structure caches. */
+static void leaf_flush_beside_a_structural_one(void **state)
+{
+	struct iommu_gather structural;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST + 1, 512), 0);
+	assert_int_equal(map(1024, VTD_RAM_FIRST + 4096, 4), 0);
+	unmap(1024, 1);
+	vtd_settle();
+	assert_true(vtd_last_iotlb[1] & QI_IOTLB_IH);
+
+	assert_int_equal(iommu_gather_begin(&structural, d), 0);
+	iommu_unmap(&structural, 0, 512);
+	unmap(1025, 1);
+	vtd_execute(0, ~0u);
+	assert_false(vtd_last_iotlb[1] & QI_IOTLB_IH);
+	iommu_gather_commit(&structural, 0);
+	vtd_settle();
+	unmap(1026, 1);
+	vtd_settle();
+	assert_true(vtd_last_iotlb[1] & QI_IOTLB_IH);
+	finish(false);
+}
+
+static void an_empty_gather_is_free(void **state)
+{
+	struct iommu_gather g;
+	struct weir_stats s = { 0 };
+
+	(void)state;
+	start(&plain, false);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(iommu_gather_begin(&g, d), 0);
+		iommu_gather_commit(&g, 0);
+	}
+	/* Nor does a new mapping flush anything: what was not present is not cached. */
+	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.invalidations_posted, 0);
+	assert_int_equal(s.batches_in_flight, 0);
+	finish(false);
+}
+
+static void caching_mode_flushes_new_mappings(void **state)
+{
+	static const struct vtd_config cm = { .cap_set = CAP_CM };
+	struct weir_stats before = { 0 }, after = { 0 };
+
+	(void)state;
+	start(&cm, false);
+	iommu_domain_stats(d, &before);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
+	iommu_domain_stats(d, &after);
+	assert_true(after.iotlb_invalidations > before.iotlb_invalidations);
+	finish(false);
+}
+
+/* --- who has to answer ------------------------------------------------------------------------------------------------------------------ */
+
+static void two_units_and_a_cpu(void **state)
+{
+	struct iommu_gather g;
+	struct iommu_batch *b;
+
+	(void)state;
+	for (int order = 0; order < 6; order++) {
+		static const int orders[6][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+						  { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+
+		start(&plain, true);
+		assert_int_equal(map(0, VTD_RAM_FIRST, 1), 0);
+		assert_int_equal(iommu_gather_begin(&g, d), 0);
+		iommu_unmap(&g, 0, 1);
+		b = iommu_gather_expect(&g);
+		iommu_gather_commit(&g, 1);
+		for (int i = 0; i < 3; i++) {
+			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 1);
+			if (orders[order][i] == 2)
+				iommu_batch_answer(b);
+			else
+				vtd_execute((unsigned int)orders[order][i], ~0u);
+			vtd_interrupts();
+			while (vtd_work())
+				;
+		}
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+		finish(true);
+	}
+}
+
+static void an_answer_before_the_commit(void **state)
+{
+	struct iommu_gather g;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 1), 0);
+	assert_int_equal(iommu_gather_begin(&g, d), 0);
+	iommu_unmap(&g, 0, 1);
+	iommu_batch_answer(iommu_gather_expect(&g));
+	while (vtd_work())
+		;
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 1);
+	iommu_gather_commit(&g, 1);
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+	finish(false);
+}
+
+/* A domain has its own batches: the 17th has to wait, and is told when it need not any more. */
+static void batches_run_out(void **state)
+{
+	struct iommu_gather g;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 64), 0);
+	for (dfn_t i = 0; i < BATCHES_PER_DOMAIN; i++)
+		unmap(i, 1);
+	assert_int_equal(iommu_gather_begin(&g, d), -EAGAIN);
+	wakes = 0;
+	vtd_settle();
+	assert_int_equal(wakes, BATCHES_PER_DOMAIN);
+	assert_int_equal(iommu_gather_begin(&g, d), 0);
+	iommu_gather_commit(&g, 0);
+	finish(false);
+}
+
+static void set_again(struct iommu_request *r)
+{
+	r->nr = 0;
+}
+
+/* More requests than the ring has room for: they wait in software, and all are done in the end, in order. */
+static void the_ring_is_full(void **state)
+{
+	static struct iommu_request r[300];
+
+	(void)state;
+	start(&plain, false);
+	for (int i = 0; i < 300; i++) {
+		list_init(&r[i].link);
+		r[i].desc[0] = qi_iotlb_domain(&iommu_units[0], 7);
+		r[i].desc[1] = qi_iotlb_domain(&iommu_units[0], 8);
+		r[i].nr = 2;
+		r[i].done = set_again;
+		queue_submit(&iommu_units[0], &r[i]);
+	}
+	assert_in_range(vtd_execute(0, ~0u), 200, 255);
+	for (int i = 0; i < 300; i++)
+		if (!r[i].nr)
+			fail_msg("request %d is done without an interrupt", i);
+	vtd_settle();
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(r[i].nr, 0);
+	finish(false);
+}
+
+/* A request completes while the handler is at work: IWC was cleared before, so either it is seen or an interrupt comes. */
+static void nothing_is_lost_while_iwc_is_set(void **state)
+{
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
+	unmap(0, 1);
+	unmap(1, 1);
+	vtd_execute(0, 3); /* the first one is done: IWC is set, its interrupt is on the way */
+	vtd_execute(0, ~0u); /* the second one raises none */
+	vtd_interrupts();
+	while (vtd_work())
+		;
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 0);
+	finish(false);
+}
+
+static void a_domain_ends_with_batches_in_flight(void **state)
+{
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 2048), 0);
+	for (dfn_t i = 0; i < 10; i++)
+		unmap(100 * i, 60);
+	iommu_detach(VTD_DEVICE_0, mark_detached, NULL);
+	vtd_execute(0, ~0u);
+	vtd_interrupts();
+	gone = false;
+	iommu_domain_destroy(d, mark_gone, NULL);
+	assert_false(gone);
+	vtd_settle();
+	assert_true(gone);
+	for (u64 i = 0; i < 2048; i++)
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 0);
+	vtd_stop();
+}
+
+/* --- random programs ----------------------------------------------------------------------------------------------------------------------- */
+
+static mfn_t ref[SPACE]; /* what is mapped; 0: nothing */
+
+static void random_map(void)
+{
+	dfn_t dfn = (dfn_t)rand() % SPACE;
+	u64 nr = rand() % 4 ? 1 + (u64)rand() % 40 : 1UL << (rand() % 11);
+	mfn_t mfn;
+	bool used = false;
+	int ret;
+
+	if (rand() % 2)
+		dfn = ALIGN_DOWN(dfn, 512UL);
+	nr = MIN(nr, SPACE - dfn);
+	mfn = VTD_RAM_FIRST + dfn + (rand() % 5 ? 0 : (u64)rand() % 1000);
+	for (u64 i = 0; i < nr; i++)
+		used |= ref[dfn + i] != 0;
+	ret = map(dfn, mfn, nr);
+	if (!ret) {
+		assert_false(used);
+		for (u64 i = 0; i < nr; i++)
+			ref[dfn + i] = mfn + i;
+	} else if (ret != -EAGAIN && !(ret == -EEXIST && used)) {
+		fail_msg("mapping %lu frames at 0x%lx: error %d", nr, dfn, -ret);
+	}
+}
+
+static void random_unmap(void)
+{
+	dfn_t dfn = (dfn_t)rand() % SPACE;
+	u64 nr = MIN(rand() % 3 ? 1UL + (u64)rand() % 30 : 1UL + (u64)rand() % 2000, SPACE - dfn);
+	struct iommu_gather g;
+
+	if (iommu_gather_begin(&g, d))
+		return;
+	iommu_unmap(&g, dfn, nr);
+	for (u64 i = 0; i < nr; i++)
+		ref[dfn + i] = 0;
+	/* Another gather may come and go before this one is committed. */
+	if (rand() % 4 == 0)
+		random_map();
+	iommu_gather_commit(&g, nr);
+}
+
+static void check_all(void)
+{
+	static u32 refs[8192];
+	struct weir_stats s = { 0 };
+	mfn_t seen;
+
+	vtd_settle();
+	vtd_check();
+	memset(refs, 0, sizeof(refs));
+	for (dfn_t i = 0; i < SPACE; i++) {
+		if (vtd_cached() > 400)
+			unmap(SPACE, 1); /* keeps the model's tables from filling up */
+		assert_int_equal(vtd_dma(VTD_DEVICE_0, i, &seen), ref[i] != 0);
+		if (ref[i]) {
+			assert_int_equal(seen, ref[i]);
+			refs[ref[i] - VTD_RAM_FIRST]++;
+		}
+		if (i % 64 == 0) {
+			struct iommu_request flush = { .desc = { qi_iotlb_global(&iommu_units[0]) }, .nr = 1, .done = set_again };
+
+			list_init(&flush.link);
+			queue_submit(&iommu_units[0], &flush);
+			vtd_settle();
+		}
+	}
+	for (u64 i = 0; i < 8192; i++) {
+		/* A superpage's single reference counts for all its frames. */
+		if (!refs[i])
+			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 0);
+		else
+			assert_true(frame_dev_refs(VTD_RAM_FIRST + i) == refs[i]);
+	}
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.pages_held, 0);
+	assert_int_equal(s.batches_in_flight, 0);
+}
+
+static void random_programs(const struct vtd_config *config, unsigned int seed)
+{
+	mfn_t seen;
+
+	srand(seed);
+	memset(ref, 0, sizeof(ref));
+	start(config, true);
+	for (int i = 0; i < 4000; i++) {
+		switch (rand() % 10) {
+		case 0:
+		case 1:
+		case 2:
+			if (vtd_cached() > 300)
+				break;
+			vtd_dma(rand() % 2 ? VTD_DEVICE_0 : VTD_DEVICE_1, (dfn_t)rand() % SPACE, &seen);
+			break;
+		case 3:
+		case 4:
+			random_map();
+			break;
+		case 5:
+		case 6:
+			random_unmap();
+			break;
+		case 7:
+			vtd_execute((unsigned int)rand() % 2, (unsigned int)rand() % 6);
+			break;
+		case 8:
+			vtd_interrupts();
+			break;
+		case 9:
+			vtd_work();
+			break;
+		}
+		vtd_check();
+		if (i % 500 == 499)
+			check_all();
+	}
+	check_all();
+	finish(true);
+}
+
+static void random_programs_on_all_hardware(void **state)
+{
+	static const struct vtd_config configs[] = {
+		{ 0 },
+		{ .cap_clear = CAP_SAGAW_48 },
+		{ .cap_clear = CAP_SLLPS_1G },
+		{ .cap_clear = CAP_SLLPS_1G | CAP_SLLPS_2M },
+		{ .cap_clear = CAP_PSI },
+		{ .cap_set = CAP_CM },
+		{ .ecap_set = ECAP_C },
+	};
+	unsigned int seed = getenv("SEED") ? (unsigned int)atoi(getenv("SEED")) : 2026;
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(configs); i++) {
+		print_message("configuration %u, seed %u\n", i, seed);
+		random_programs(&configs[i], seed + i);
+	}
+}
+
+/* --- interrupt remapping ------------------------------------------------------------------------------------------------------------------ */
+
+static int freed;
+
+static void count_freed(void *arg)
+{
+	(void)arg;
+	freed++;
+}
+
+static void remapping_entries(void **state)
+{
+	struct iommu_irte e[IRTE_PER_UNIT], one;
+	u64 address;
+	u32 data;
+
+	(void)state;
+	start(&plain, false);
+	for (int i = 0; i < IRTE_PER_UNIT; i++) {
+		assert_int_equal(iommu_irte_alloc(&e[i], VTD_DEVICE_0), 0);
+		assert_int_equal(iommu_units[0].irtes[e[i].index].lo & IRTE_P, 0);
+		assert_int_equal(iommu_units[0].irtes[e[i].index].hi, VTD_DEVICE_0.bdf | 1 << 18);
+	}
+	assert_int_equal(iommu_irte_alloc(&one, VTD_DEVICE_0), -ENOSPC);
+	iommu_irte_set(&e[3], 0x12345, 0x41);
+	assert_int_equal(iommu_units[0].irtes[e[3].index].lo, 0x12345UL << 32 | 0x41 << 16 | 1);
+	iommu_irte_message(&e[3], &address, &data);
+	assert_int_equal(address, 0xfee00010 | e[3].index << 5);
+	assert_int_equal(data, 0);
+
+	/* Changed twice and freed while the first invalidation is under way: given out again when the last one is done. */
+	freed = 0;
+	iommu_irte_set(&e[3], 0x12345, 0x42);
+	iommu_irte_free(&e[3], count_freed, NULL);
+	assert_int_equal(iommu_units[0].irtes[e[3].index].lo, 0);
+	assert_int_equal(iommu_irte_alloc(&one, VTD_DEVICE_0), -ENOSPC);
+	vtd_execute(0, 3);
+	vtd_interrupts();
+	assert_int_equal(freed, 0);
+	vtd_settle();
+	assert_int_equal(freed, 1);
+	assert_int_equal(iommu_irte_alloc(&one, VTD_DEVICE_0), 0);
+	finish(false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(released_by_the_interrupt_only),
+		cmocka_unit_test(largest_leaves),
+		cmocka_unit_test(splits_a_gigabyte),
+		cmocka_unit_test(collapses),
+		cmocka_unit_test(unlinks_a_subtree),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(leaf_flush_beside_a_structural_one),
+		cmocka_unit_test(an_empty_gather_is_free),
+		cmocka_unit_test(caching_mode_flushes_new_mappings),
+		cmocka_unit_test(two_units_and_a_cpu),
+		cmocka_unit_test(an_answer_before_the_commit),
+		cmocka_unit_test(batches_run_out),
+		cmocka_unit_test(the_ring_is_full),
+		cmocka_unit_test(nothing_is_lost_while_iwc_is_set),
+		cmocka_unit_test(a_domain_ends_with_batches_in_flight),
+		cmocka_unit_test(random_programs_on_all_hardware),
+		cmocka_unit_test(remapping_entries),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
