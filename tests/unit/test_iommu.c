@@ -224,7 +224,8 @@ static void unlinks_a_subtree(void **state)
 
 	(void)state;
 	start(&plain, false);
-	assert_int_equal(map((1UL << 18), VTD_RAM_FIRST + 1, (1UL << 18) - 1), 0); /* nothing is aligned to 2 MiB */
+	assert_int_equal(map((1UL << 18), VTD_RAM_FIRST + 1, (1UL << 18) - 1),
+			 0); /* nothing is aligned to 2 MiB */
 	iommu_domain_stats(d, &s);
 	assert_int_equal(s.io_entries[1], 0);
 	unmap(1UL << 18, 1UL << 18);
@@ -523,7 +524,9 @@ static void check_all(void)
 			refs[ref[i] - VTD_RAM_FIRST]++;
 		}
 		if (i % 64 == 0) {
-			struct iommu_request flush = { .desc = { qi_iotlb_global(&iommu_units[0]) }, .nr = 1, .done = set_again };
+			struct iommu_request flush = { .desc = { qi_iotlb_global(&iommu_units[0]) },
+						       .nr = 1,
+						       .done = set_again };
 
 			list_init(&flush.link);
 			queue_submit(&iommu_units[0], &flush);

@@ -334,8 +334,9 @@ bool vtd_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 		}
 		table = e & SS_ADDR;
 		assert_true(u->nr_pointer < MAX_CACHED);
-		u->pointer[u->nr_pointer++] = (struct pointer_entry){ c->did, dfn & ~((1UL << order) - 1), order,
-								      level - 1, table };
+		u->pointer[u->nr_pointer++] = (struct pointer_entry){ c->did,
+								      dfn & ~((1UL << order) - 1),
+								      order, level - 1, table };
 	}
 }
 
@@ -354,7 +355,8 @@ void vtd_check(void)
 
 			assert_true(frame_query(u->pointer[i].table >> PAGE_SHIFT, &f));
 			if (f.type != FRAME_IO_TABLE)
-				fail_msg("a table that was freed is cached for dfn 0x%lx", u->pointer[i].dfn);
+				fail_msg("a table that was freed is cached for dfn 0x%lx",
+					 u->pointer[i].dfn);
 		}
 	}
 }
@@ -382,8 +384,10 @@ static void invalidate_iotlb(struct unit *u, const struct qi_desc *d)
 		drop(u, did, 0, 52, true);
 		break;
 	case QI_PAGE:
-		assert_int_equal((d->hi >> PAGE_SHIFT) & ((1UL << FIELD_GET(QI_IOTLB_AM, d->hi)) - 1), 0);
-		drop(u, did, d->hi >> PAGE_SHIFT, (unsigned int)FIELD_GET(QI_IOTLB_AM, d->hi), !(d->hi & QI_IOTLB_IH));
+		assert_int_equal((d->hi >> PAGE_SHIFT) & ((1UL << FIELD_GET(QI_IOTLB_AM, d->hi)) - 1),
+				 0);
+		drop(u, did, d->hi >> PAGE_SHIFT, (unsigned int)FIELD_GET(QI_IOTLB_AM, d->hi),
+		     !(d->hi & QI_IOTLB_IH));
 		break;
 	default:
 		fail_msg("IOTLB invalidation without granularity");
@@ -519,8 +523,8 @@ bool vtd_start(const struct vtd_config *config)
 		memcpy(units[i].regs + CAP_REG, &cap, 8);
 		memcpy(units[i].regs + ECAP_REG, &ecap, 8);
 	}
-	memory = mmap(NULL, FRAMES << PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		      0);
+	memory = mmap(NULL, FRAMES << PAGE_SHIFT, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	frame_memory = calloc(1, frame_table_size(FRAMES));
 	frame_table_init(frame_memory, FRAMES);
 	alloc_add(0x100, 0x8000);
