@@ -24,7 +24,7 @@ class Native(Weir):
         self.last_output = time.monotonic()
         self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
-            [os.environ.get("QEMU", "qemu-system-x86_64"), "-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg",
+            [os.environ.get("QEMU") or "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg",
              "-cpu", "EPYC-v4,+x2apic", "-m", "128M", "-display", "none", "-no-reboot", "-serial", "stdio",
              "-kernel", self.elf, "-append", self.append, *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)

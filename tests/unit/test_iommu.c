@@ -58,11 +58,17 @@ static void mark_detached(void *arg)
 
 static void detach(struct pci_id dev)
 {
+	mfn_t seen;
+
+	/* Its context is cached now. */
+	(void)vtd_dma(dev, 0, &seen);
 	detached = false;
 	iommu_detach(dev, mark_detached, NULL);
 	assert_false(detached);
 	vtd_settle();
 	assert_true(detached);
+	for (dfn_t i = 0; i < SPACE; i += 64)
+		assert_false(vtd_dma(dev, i, &seen));
 }
 
 /* The domain ends, and nothing is left of it. */
