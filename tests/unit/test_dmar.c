@@ -1,0 +1,261 @@
+/* The firmware's DMAR table: good ones, each kind of broken one, and every truncation and damage of a good one.
+ * sources: iommu/dmar.c
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <iommu/dmar.h>
+#include <kernel/errno.h>
+#include <kernel/string.h>
+
+#include <cmocka.h>
+
+static u8 table[1024];
+static size_t size;
+static struct dmar dmar;
+
+static bool bridge(u16 segment, u16 bdf, u8 *secondary, u8 *subordinate)
+{
+	(void)segment;
+	/* 00:1c.0 leads to buses 2 to 5, 02:00.0 to 3 to 4. */
+	if (bdf != PCI_BDF(0, 0x1c, 0) && bdf != PCI_BDF(2, 0, 0))
+		return false;
+	*secondary = bdf == PCI_BDF(2, 0, 0) ? 3 : 2;
+	*subordinate = bdf == PCI_BDF(2, 0, 0) ? 4 : 5;
+	return true;
+}
+
+static void put(u64 v, unsigned int n)
+{
+	assert_true(size + n <= sizeof(table));
+	memcpy(table + size, &v, n);
+	size += n;
+}
+
+static void begin(void)
+{
+	memset(table, 0, sizeof(table));
+	size = 36;
+	put(38, 1); /* 39 bits */
+	put(1, 1);
+	size = 48;
+}
+
+static size_t structure(u16 type)
+{
+	put(type, 2);
+	put(0, 2);
+	return size - 4;
+}
+
+static void end(size_t at)
+{
+	u16 length = (u16)(size - at);
+
+	memcpy(table + at + 2, &length, 2);
+}
+
+static size_t drhd(u8 flags, u64 base)
+{
+	size_t at = structure(0);
+
+	put(flags, 1);
+	put(0, 1);
+	put(0, 2);
+	put(base, 8);
+	end(at);
+	return at;
+}
+
+static void scope(size_t at, u8 type, u8 bus, const u8 *path, u8 hops)
+{
+	put(type, 1);
+	put(6 + 2u * hops, 1);
+	put(0, 3);
+	put(bus, 1);
+	for (u8 i = 0; i < 2 * hops; i++)
+		put(path[i], 1);
+	end(at);
+}
+
+static size_t rmrr(u64 first, u64 last)
+{
+	size_t at = structure(1);
+
+	put(0, 4);
+	put(first, 8);
+	put(last, 8);
+	end(at);
+	return at;
+}
+
+static int parse(void)
+{
+	/* In memory of exactly its size, so that a read beyond it is seen. */
+	u8 *copy = malloc(size);
+	int ret;
+
+	memcpy(copy, table, size);
+	ret = dmar_parse(copy, size, bridge, &dmar);
+	free(copy);
+	return ret;
+}
+
+static int unit_of(u8 bus, u8 dev, u8 fn)
+{
+	return dmar_unit_of(&dmar, (struct pci_id){ 0, PCI_BDF(bus, dev, fn) });
+}
+
+static void make_good(void)
+{
+	static const u8 nic[] = { 3, 0 }, port[] = { 0x1c, 0 }, behind[] = { 0x1c, 0, 0, 0, 7, 1 };
+	size_t at;
+
+	begin();
+	at = drhd(0, 0xfed90000);
+	scope(at, 1, 0, nic, 1);
+	scope(at, 3, 0xff, nic, 1); /* an I/O APIC: no PCI device of its own */
+	at = drhd(0, 0xfed91000);
+	scope(at, 2, 0, port, 1);
+	at = rmrr(0x7f000000, 0x7f0fffff);
+	scope(at, 1, 0, behind, 3);
+	at = structure(2); /* ATSR */
+	put(1, 4);
+	end(at);
+	at = structure(77); /* from the future */
+	put(0, 8);
+	put(0, 4);
+	end(at);
+	drhd(1, 0xfed92000);
+}
+
+static void good(void **state)
+{
+	const struct dmar_reserved *r;
+
+	(void)state;
+	make_good();
+	assert_int_equal(parse(), 0);
+	assert_int_equal(dmar.nr_units, 3);
+	assert_int_equal(dmar.address_width, 39);
+	assert_true(dmar.intr_remap);
+	assert_int_equal(unit_of(0, 3, 0), 0);
+	assert_int_equal(unit_of(0, 3, 1), 2);
+	assert_int_equal(unit_of(0, 0x1c, 0), 1);
+	assert_int_equal(unit_of(2, 9, 0), 1);
+	assert_int_equal(unit_of(5, 0, 7), 1);
+	assert_int_equal(unit_of(6, 0, 0), 2);
+	assert_int_equal(dmar_unit_of(&dmar, (struct pci_id){ 1, 0 }), -1);
+	/* 00:1c.0 -> bus 2, 02:00.0 -> bus 3, there 07.1 */
+	r = dmar_reserved_of(&dmar, (struct pci_id){ 0, PCI_BDF(3, 7, 1) });
+	assert_non_null(r);
+	assert_int_equal(r->first, 0x7f000000);
+	assert_null(dmar_reserved_of(&dmar, (struct pci_id){ 0, PCI_BDF(3, 7, 0) }));
+}
+
+static void nothing_usable(void **state)
+{
+	(void)state;
+	begin();
+	assert_int_equal(parse(), -EINVAL);
+	size = 40;
+	assert_int_equal(parse(), -EINVAL);
+	begin();
+	drhd(1, 0); /* no registers */
+	drhd(1, 0xfed90800); /* not at a page */
+	assert_int_equal(parse(), -EINVAL);
+}
+
+static void the_same_unit_twice(void **state)
+{
+	(void)state;
+	begin();
+	drhd(0, 0xfed90000);
+	drhd(1, 0xfed90000);
+	assert_int_equal(parse(), 0);
+	assert_int_equal(dmar.nr_units, 1);
+}
+
+static void too_many(void **state)
+{
+	static const u8 nic[] = { 3, 0 };
+	size_t at;
+
+	(void)state;
+	begin();
+	for (u64 i = 0; i < DMAR_MAX_UNITS + 2; i++)
+		drhd(0, 0xfed00000 + i * 0x1000);
+	assert_int_equal(parse(), 0);
+	assert_int_equal(dmar.nr_units, DMAR_MAX_UNITS);
+
+	/* A device with reserved memory that does not fit could be given away: no table at all is safer. */
+	begin();
+	drhd(1, 0xfed90000);
+	for (u64 i = 0; i < DMAR_MAX_RESERVED + 1; i++) {
+		at = rmrr(0x1000, 0x1fff);
+		scope(at, 1, 0, nic, 1);
+	}
+	assert_int_equal(parse(), -EINVAL);
+}
+
+static void paths_that_lead_nowhere(void **state)
+{
+	static const u8 no_bridge[] = { 4, 0, 0, 0 }, nonsense[] = { 32, 8 };
+	size_t at;
+
+	(void)state;
+	begin();
+	at = drhd(0, 0xfed90000);
+	scope(at, 1, 0, no_bridge, 2);
+	scope(at, 1, 0, nonsense, 1);
+	assert_int_equal(parse(), 0);
+	assert_int_equal(dmar.nr_scopes, 0);
+	assert_int_equal(unit_of(0, 0, 0), -1);
+}
+
+static void every_truncation(void **state)
+{
+	size_t whole;
+
+	(void)state;
+	make_good();
+	whole = size;
+	for (size = 0; size < whole; size++)
+		if (!parse())
+			assert_in_range(dmar.nr_units, 1, 3);
+}
+
+static void random_damage(void **state)
+{
+	unsigned int seed = getenv("SEED") ? (unsigned int)atoi(getenv("SEED")) : 20261121;
+
+	(void)state;
+	print_message("SEED=%u\n", seed);
+	srand(seed);
+	for (int i = 0; i < 50000; i++) {
+		make_good();
+		for (int n = 1 + rand() % 4; n; n--)
+			table[36 + (size_t)rand() % (size - 36)] = (u8)rand();
+		if (!parse()) {
+			assert_in_range(dmar.nr_units, 1, DMAR_MAX_UNITS);
+			assert_in_range(dmar.nr_scopes, 0, DMAR_MAX_SCOPES);
+			assert_in_range(unit_of((u8)rand(), 0, 0) + 1, 0, dmar.nr_units);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(good),
+		cmocka_unit_test(nothing_usable),
+		cmocka_unit_test(the_same_unit_twice),
+		cmocka_unit_test(too_many),
+		cmocka_unit_test(paths_that_lead_nowhere),
+		cmocka_unit_test(every_truncation),
+		cmocka_unit_test(random_damage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
