@@ -166,7 +166,7 @@ static const struct {
 } groups[] = {
 	{ "cpuid", test_cpuid }, { "msr", test_msr },	{ "exceptions", test_exceptions },
 	{ "apic", test_apic },	 { "mmio", test_mmio }, { "memory", test_memory },
-	{ "smp", test_smp },	 { "fpu", test_fpu },
+	{ "smp", test_smp },	 { "fpu", test_fpu },	{ "dma", test_dma },
 };
 
 void main(u32 magic, u32 info);

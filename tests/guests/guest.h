@@ -159,3 +159,4 @@ void test_mmio(void);
 void test_memory(void);
 void test_smp(void);
 void test_fpu(void);
+void test_dma(void);
