@@ -133,6 +133,9 @@ system: $(BUILD)/weir-stripped.elf $(GUESTS) $(TEST_GUESTS) ## tests that boot W
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') tests/system
 
+mutants: ## plant bugs into copies of the IOMMU core: the unit tests must see each
+	$(Q)tests/mutants/iommu
+
 check: ## all that proves Weir: gcc, clang, lint, unit and system tests; ends in the sum
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check
 
