@@ -98,7 +98,7 @@ int vpci_init(struct domain *d)
 }
 
 /* NULL, or what speaks against giving the function away. */
-static const char *why_not(const struct domain *d, const struct pci_device *dev, char *buf, size_t size)
+static const char *why_not(const struct pci_device *dev, char *buf, size_t size)
 {
 	if (!dev)
 		return "there is no such device: the boot log with loglevel=debug lists those that are there";
@@ -107,7 +107,7 @@ static const char *why_not(const struct domain *d, const struct pci_device *dev,
 	if (dev->owner) {
 		snprintf(buf, size,
 			 "it belongs to domain %s already: take it out of one of the two lines",
-			 dev->owner == d ? d->name : dev->owner->name);
+			 dev->owner->name);
 		return buf;
 	}
 	if (iommu_why_not(dev->id))
@@ -169,7 +169,7 @@ int vpci_assign(struct domain *d, struct pci_id id)
 	struct vpci *p = d->pci;
 	struct vfunction *f;
 	char name[16], buf[128];
-	const char *why = why_not(d, dev, buf, sizeof(buf));
+	const char *why = why_not(dev, buf, sizeof(buf));
 	u32 slot;
 	int ret;
 

@@ -28,7 +28,7 @@ enum weir_hypercall {
 	/* RDI = guest-physical address (8-byte aligned, one page at most) of struct weir_stats, RSI
 	 * = its size. Fills what fits; -> bytes that Weir knows. */
 	WEIR_HC_STATS = 3,
-	/* RDI = 0 power off, 1 reboot (ends the domain too, for now), 2 crashed, RSI = status for
+	/* RDI = 0 power off, 1 reboot (ends the domain too), 2 crashed, RSI = status for
 	 * the log. No return. */
 	WEIR_HC_SHUTDOWN = 4,
 };

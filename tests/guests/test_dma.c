@@ -108,11 +108,13 @@ static void forbidden_addresses(void)
 
 	for (u32 i = 0; i < ARRAY_SIZE(forbidden); i++) {
 		fill(page[1], 0x55);
-		CHECK("dma: a forbidden write ends", dma((u64)page[1], false) && dma(forbidden[i], true));
+		CHECK("dma: a forbidden write ends",
+		      dma((u64)page[1], false) && dma(forbidden[i], true));
 		fill(secret, 0x11);
 		/* What comes in from there is not memory: the buffer stays what it was, or all ones. */
 		CHECK("dma: a forbidden read ends", dma(forbidden[i], false) && dma((u64)secret, true));
-		CHECK("dma: nothing was read", !differences(secret, 0x55) || secret[0] == secret[SIZE - 1]);
+		CHECK("dma: nothing was read",
+		      !differences(secret, 0x55) || secret[0] == secret[SIZE - 1]);
 	}
 }
 

@@ -38,10 +38,22 @@ def test_many_guests_share_the_cpus(boot, smp):
 
 
 def test_two_domains_on_one_cpu_both_go_on(boot):
-    weir = boot([f"/boot/net.elf kernel name=n{i} mem=64M cpu=0" for i in range(2)], smp=1)
+    """Both burn the CPU without ever giving it up; neither starves."""
+    weir = boot([f"/boot/net.elf kernel name=n{i} mem=64M cpu=0 -- test=spin" for i in range(2)], smp=1)
     weir.wait_ready()
     for i in range(2):
-        weir.wait_for(rf"n{i}\| ", 20)
+        weir.wait_for(rf"n{i}\| net: spin 4: \d", 20)
+    rounds = [int(re.search(r"spin 4: (\d+)", weir.find(rf"n{i}\| net: spin 4:")[0])[1]) for i in range(2)]
+    assert max(rounds) < 3 * min(rounds)
+
+
+def test_the_higher_priority_goes_first(boot):
+    weir = boot(["/boot/net.elf kernel name=low mem=64M cpu=0 -- test=spin",
+                 "/boot/net.elf kernel name=high mem=64M cpu=0 prio=200 -- test=spin exit=4"], smp=1)
+    weir.wait_for(r"high\| net: spin 3: ", 30)
+    weir.count(r"low\| net: spin", 0)
+    weir.wait_for(r"low\| net: spin", 20)
+    weir.count(r"domain high: powered off", 1)
 
 
 # The word that must be in the one line, by what is wrong. {} stands for the line's beginning, a kernel that is right.
