@@ -12,11 +12,19 @@ void lwip_heap_free(void *block);
 #define LWIP_SOCKET 0
 
 #define MEM_ALIGNMENT 16
-/* heap.c's, for lwIP's own searches its list of blocks, which takes long when there are thousands */
+/* heap.c's, for lwIP's own searches its list of blocks, which takes long when there are thousands. Under the
+ * names of lwIP 2.2 (which has acd.h) or of 2.1. */
+#if __has_include(<lwip/acd.h>)
+#define MEM_CUSTOM_ALLOCATOR 1
+#define MEM_CUSTOM_MALLOC lwip_heap_malloc
+#define MEM_CUSTOM_CALLOC lwip_heap_calloc
+#define MEM_CUSTOM_FREE lwip_heap_free
+#else
 #define MEM_LIBC_MALLOC 1
 #define mem_clib_malloc lwip_heap_malloc
 #define mem_clib_calloc lwip_heap_calloc
 #define mem_clib_free lwip_heap_free
+#endif
 #define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 4)
 #define MEMP_NUM_TCP_PCB 128
 #define MEMP_NUM_TCP_PCB_LISTEN 8
