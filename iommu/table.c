@@ -242,9 +242,10 @@ static void collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t d
 }
 
 /* Map as much from dfn on as lies in one table; how many frames, or the error. */
-static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
+static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm,
+		    unsigned int limit)
 {
-	unsigned int want = largest_level(dfn, mfn, nr), level;
+	unsigned int want = MIN(largest_level(dfn, mfn, nr), limit), level;
 	u64 *table = g->domain->root, *path[6];
 	u64 run;
 	int ret;
@@ -269,6 +270,10 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 		if (table[index_of(dfn, level) + i])
 			run = i;
 	ret = fill(g, table, level, dfn, mfn, run, perm);
+	/* A block that became the domain's piece by piece has no owner as a whole (kernel/frame.c): it is
+	 * mapped by its parts, and collapses when it is complete. */
+	if (ret == -EPERM && level > 1)
+		return map_some(g, dfn, mfn, frames_of(level), perm, level - 1);
 	if (ret)
 		return ret;
 	for (unsigned int up = level + 1; up <= iommu_common.largest; up++)
@@ -286,7 +291,8 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 	if (!(perm & (IOMMU_READ | IOMMU_WRITE)))
 		return -EINVAL;
 	while (done < nr) {
-		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm);
+		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm,
+				   iommu_common.largest);
 
 		if (ret < 0) {
 			/* Where a collapse has joined older neighbours to it, this splits, from the

@@ -249,6 +249,33 @@ static void unlinks_a_subtree(void **state)
 	finish(false);
 }
 
+/* Memory that became the domain's page by page is mapped all the same, and ends up in large leaves. */
+static void maps_a_mixed_block(void **state)
+{
+	mfn_t mfn = VTD_RAM_FIRST + (2UL << 18);
+	struct weir_stats s = { 0 };
+
+	(void)state;
+	start(&plain, false);
+	for (u64 i = 0; i < 3 * 512; i++)
+		assert_int_equal(frame_set(mfn + i, 0, FRAME_RAM, OWNER), 0);
+	assert_int_equal(map(512, mfn, 3 * 512), 0);
+	vtd_settle();
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_entries[1], 3);
+	assert_int_equal(s.io_entries[0], 0);
+	assert_int_equal(frame_dev_refs(mfn + 700), 1);
+	/* One page of it is not the domain's: nothing is mapped, and nothing stays referenced. */
+	unmap(512, 3 * 512);
+	vtd_settle();
+	assert_int_equal(frame_set(mfn + 1000, 0, FRAME_RAM, OWNER + 1), 0);
+	assert_int_equal(map(512, mfn, 3 * 512), -EPERM);
+	vtd_settle();
+	for (u64 i = 0; i < 3 * 512; i++)
+		assert_int_equal(frame_dev_refs(mfn + i), 0);
+	finish(false);
+}
+
 static void refuses(void **state)
 {
 	(void)state;
@@ -666,6 +693,7 @@ int main(void)
 		cmocka_unit_test(splits_a_gigabyte),
 		cmocka_unit_test(collapses),
 		cmocka_unit_test(unlinks_a_subtree),
+		cmocka_unit_test(maps_a_mixed_block),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(leaf_flush_beside_a_structural_one),
 		cmocka_unit_test(an_empty_gather_is_free),
