@@ -242,8 +242,7 @@ static void collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t d
 }
 
 /* Map as much from dfn on as lies in one table; how many frames, or the error. */
-static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm,
-		    unsigned int limit)
+static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm, unsigned int limit)
 {
 	unsigned int want = MIN(largest_level(dfn, mfn, nr), limit), level;
 	u64 *table = g->domain->root, *path[6];
@@ -291,8 +290,7 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 	if (!(perm & (IOMMU_READ | IOMMU_WRITE)))
 		return -EINVAL;
 	while (done < nr) {
-		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm,
-				   iommu_common.largest);
+		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm, iommu_common.largest);
 
 		if (ret < 0) {
 			/* Where a collapse has joined older neighbours to it, this splits, from the
