@@ -84,6 +84,11 @@ enum vtd_register {
 #define FRCD_HI_T BIT(62) /* 1: read, 0: write; with T2 = 0 */
 #define FRCD_HI_F BIT(63)
 
+/* 11.4.8.8 Invalidation Queue Error Record; zeros on older hardware */
+#define IQERCD_IQEI MASK(3, 0)
+#define IQERCD_ITESID MASK(47, 32)
+#define IQERCD_ICESID MASK(63, 48)
+
 /* 11.4.8.4 Invalidation Queue Address, 11.4.8.6 Invalidation Completion Status */
 #define ICS_IWC BIT(0)
 
@@ -99,6 +104,7 @@ _Static_assert(sizeof(struct qi_desc) == 16, "128-bit descriptors: IQA.DW = 0");
 
 #define QI_TYPE_CONTEXT 0x1UL
 #define QI_TYPE_IOTLB 0x2UL
+#define QI_TYPE_DEVICE_TLB 0x3UL
 #define QI_TYPE_IEC 0x4UL
 #define QI_TYPE_WAIT 0x5UL
 /* Granularity of the context-cache and the IOTLB invalidation. */
@@ -113,6 +119,13 @@ _Static_assert(sizeof(struct qi_desc) == 16, "128-bit descriptors: IQA.DW = 0");
 #define QI_IOTLB_AM MASK(5, 0) /* upper half */
 #define QI_IOTLB_IH BIT(6)
 #define QI_IOTLB_ADDR MASK(63, 12)
+#define QI_DEVICE_TLB_MAX_PENDING MASK(20, 16) /* the device's queue depth; 0: 32 */
+#define QI_DEVICE_TLB_SID MASK(47, 32)
+#define QI_DEVICE_TLB_PFSID_LO MASK(15, 12)
+#define QI_DEVICE_TLB_PFSID_HI MASK(63, 52)
+/* Upper half: with S set, the address' lowest zero bit at or above bit 12 tells the size: 2^(n + 1 - 12) pages. */
+#define QI_DEVICE_TLB_S BIT(0)
+#define QI_DEVICE_TLB_ADDR MASK(63, 12)
 #define QI_IEC_INDEX BIT(4) /* index-selective, not global */
 #define QI_IEC_IIDX MASK(47, 32)
 #define QI_WAIT_IF BIT(4)
@@ -133,6 +146,7 @@ _Static_assert(sizeof(struct context_entry) * 256 == PAGE_SIZE, "9.3");
 #define ROOT_P BIT(0)
 #define CONTEXT_P BIT(0)
 #define CONTEXT_TT_UNTRANSLATED (0UL << 2) /* second stage; translated requests are blocked */
+#define CONTEXT_TT_DEVICE_TLB (1UL << 2) /* the same, but translated and translation requests pass (ATS) */
 #define CONTEXT_AW MASK(2, 0) /* upper half: levels - 2 */
 #define CONTEXT_DID MASK(23, 8)
 
