@@ -112,6 +112,8 @@ bench: deps ## the network guest natively and in Weir: throughput, requests, exi
 # --- Unit tests: tests/unit/test_*.c, each with a line "sources:", and "libs:" where it needs some ---
 
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
+# The IOMMU core as it is tested on the host, with a machine around it.
+IOMMU_SRCS := $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c tests/unit/vtd.c
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -I. -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer

@@ -153,6 +153,50 @@ struct pci_device *pci_find(struct pci_id id)
 	return NULL;
 }
 
+/* --- address translation services, 10.5.1 --------------------------------------------------------------------------------- */
+
+#define ATS_CAPABILITY 4
+#define ATS_DEPTH MASK(4, 0)
+#define ATS_CONTROL 6
+#define ATS_ENABLE BIT(15)
+
+u32 pci_ats_depth(struct pci_id id)
+{
+	const struct pci_device *d = pci_find(id);
+	u32 depth;
+
+	if (!d || !d->ats)
+		return 0;
+	depth = read16(d, d->ats + ATS_CAPABILITY) & ATS_DEPTH;
+	return depth ? depth : 32;
+}
+
+static void set_ats(const struct pci_device *d, bool on)
+{
+	/* 16 bits wide: the lower half of the register is not ours to write. The smallest translation unit stays
+	 * 0: 4 KiB. */
+	if (d->ats)
+		write16(d, d->ats + ATS_CONTROL, on ? (u16)ATS_ENABLE : 0);
+}
+
+void pci_ats_enable(struct pci_id id)
+{
+	const struct pci_device *d = pci_find(id);
+
+	if (d)
+		set_ats(d, true);
+}
+
+void pci_stop(struct pci_id id)
+{
+	const struct pci_device *d = pci_find(id);
+
+	if (!d)
+		return;
+	pci_set_bus_master(d, false);
+	set_ats(d, false);
+}
+
 /* --- functions ------------------------------------------------------------------------------------------------------------- */
 
 /* A broken list may be a loop: it has at most 48 entries. */
@@ -175,6 +219,22 @@ static void find_capabilities(struct pci_device *d)
 		if (known && !*known)
 			*known = at;
 		at = (header >> 8) & 0xfc;
+	}
+}
+
+/* Beyond the first 256 bytes, so by ECAM only (7.6). Such a list may be a loop as well. */
+static void find_extended_capabilities(struct pci_device *d)
+{
+	u16 at = 0x100;
+
+	for (int n = 0; at >= 0x100 && n < 960; n++) {
+		u32 header = read32(d, at);
+
+		if (!header || header == ~0u)
+			return;
+		if ((header & 0xffff) == PCI_EXT_CAP_ATS && !d->ats)
+			d->ats = at;
+		at = (u16)(header >> 20) & 0xffc;
 	}
 }
 
@@ -256,12 +316,15 @@ static void add_function(struct pci_id id)
 	d->class = read16(d, PCI_CLASS);
 	d->header = (u8)pci_config_read8(id.segment, id.bdf, PCI_HEADER_TYPE) & 0x7f;
 	find_capabilities(d);
+	if (d->pcie)
+		find_extended_capabilities(d);
 	if (d->header == 0 && d->class >> 8 != CLASS_BRIDGE) {
 		pci_set_bus_master(d, false);
 		size_bars(d);
 	}
-	log_debug("pci: %s %04x:%04x class %04x%s%s%s", pci_name(id, name), d->vendor, d->device,
-		  d->class, d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "", d->pcie ? ", PCIe" : "");
+	log_debug("pci: %s %04x:%04x class %04x%s%s%s%s", pci_name(id, name), d->vendor, d->device,
+		  d->class, d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "",
+		  d->pcie ? ", PCIe" : "", d->ats ? ", ATS" : "");
 	nr_devices++;
 }
 

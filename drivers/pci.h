@@ -39,6 +39,7 @@ bool pci_exists(u16 segment, u16 bdf);
 #define PCI_CAP_PCIE 0x10
 #define PCI_CAP_MSIX 0x11
 #define PCI_CAP_AF 0x13
+#define PCI_EXT_CAP_ATS 0x000f
 
 /* --- functions ----------------------------------------------------------------------------------------------------------- */
 
@@ -57,6 +58,7 @@ struct pci_device {
 	u16 vendor, device, class;
 	u8 header; /* type, without the multi-function bit */
 	u8 pm, msi, msix, pcie, af; /* capability offsets; 0: absent */
+	u16 ats; /* of the extended capability */
 	struct pci_bar bar[PCI_BARS];
 	bool bars_ok; /* every memory BAR is set, and overlaps no RAM */
 	struct domain *owner; /* NULL: Weir's; changed at assignment and removal only */
@@ -71,6 +73,12 @@ void pci_init(void);
 struct pci_device *pci_find(struct pci_id id);
 /* Switch DMA (and MSI with it) on or off. */
 void pci_set_bus_master(const struct pci_device *d, bool on);
+/* Switch DMA, MSI and the device's own TLB off. A function that Weir does not know is left alone. */
+void pci_stop(struct pci_id id);
+/* How many invalidations its TLB can queue, 1 to 32; 0: it has no ATS capability (PCIe 10.5.1). */
+u32 pci_ats_depth(struct pci_id id);
+/* Switch its TLB on, empty. The caller's context entry allows it already. */
+void pci_ats_enable(struct pci_id id);
 /* "00:03.0" for messages; the buffer is the caller's. */
 const char *pci_name(struct pci_id id, char buf[16]);
 

@@ -30,7 +30,7 @@ static struct context_entry *table_of(struct iommu_unit *u, u8 bus, bool grow)
 	return table;
 }
 
-int context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels, u16 did)
+int context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels, u16 did, bool ats)
 {
 	struct context_entry *e;
 
@@ -41,7 +41,8 @@ int context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels
 		/* The walker must never see P with the other half unset. */
 		e->hi = FIELD_PREP(CONTEXT_AW, levels - 2) | FIELD_PREP(CONTEXT_DID, did);
 		iommu_write_back(e, sizeof(*e));
-		store_release(&e->lo, root | CONTEXT_TT_UNTRANSLATED | CONTEXT_P);
+		store_release(&e->lo, root | (ats ? CONTEXT_TT_DEVICE_TLB : CONTEXT_TT_UNTRANSLATED) |
+					      CONTEXT_P);
 		iommu_write_back(e, sizeof(*e));
 	}
 	spin_unlock(&u->context_lock);

@@ -3,8 +3,10 @@
 
 #include <iommu/unit.h>
 
-/* Let requester id bdf use the tables at root. -ENOMEM. The entry was not present. */
-int __must_check context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels, u16 did);
+/* Let requester id bdf use the tables at root; ats: what it has translated itself passes unchecked. -ENOMEM. The entry was
+ * not present. */
+int __must_check context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels,
+			     u16 did, bool ats);
 /* Block it. The caches still have the old entry until they are invalidated. */
 void context_clear(struct iommu_unit *u, u16 bdf);
 /* The entry's two halves, zeros if there is none: for fault messages. */

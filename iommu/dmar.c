@@ -16,6 +16,8 @@ enum structure_type { DRHD, RMRR, ATSR, RHSA, ANDD, SATC, SIDP };
 #define DRHD_LENGTH 16
 #define DRHD_INCLUDE_PCI_ALL 0x01
 #define RMRR_LENGTH 24
+#define ATSR_LENGTH 8 /* SATC's too */
+#define ATSR_ALL_PORTS 0x01
 
 /* 8.3.1 */
 #define SCOPE_LENGTH 6
@@ -176,12 +178,38 @@ static void parse_rmrr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 	for_each_scope(p + RMRR_LENGTH, p + length, get16(p + 6), bridge, "RMRR", add_reserved, d, &r);
 }
 
+static void add_ats(struct dmar *d, const struct dmar_scope *s, const void *ctx __unused)
+{
+	if (d->nr_ats == DMAR_MAX_ATS)
+		log_warn("iommu: DMAR: more root ports with ATS than DMAR_MAX_ATS: a device TLB stays off");
+	else
+		d->ats[d->nr_ats++] = *s;
+}
+
+/* ATSR and SATC have the same layout; the flag means all root ports in the first, something else in the other. */
+static void parse_atsr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn bridge)
+{
+	const char *what = get16(p) == ATSR ? "ATSR" : "SATC";
+
+	if (length < ATSR_LENGTH) {
+		log_warn("iommu: DMAR: %s of %u bytes is too short: ignored", what, length);
+		return;
+	}
+	if (get16(p) == ATSR && (p[4] & ATSR_ALL_PORTS)) {
+		struct dmar_scope all = { .segment = get16(p + 6),
+					  .sub_hierarchy = true,
+					  .last_bus = 255 };
+
+		add_ats(d, &all, NULL);
+		return;
+	}
+	for_each_scope(p + ATSR_LENGTH, p + length, get16(p + 6), bridge, what, add_ats, d, NULL);
+}
+
 int dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct dmar *out)
 {
 	const u8 *p = table, *end = p + length;
-	static const char *const ignored[] = {
-		[ATSR] = "ATSR", [RHSA] = "RHSA", [ANDD] = "ANDD", [SATC] = "SATC", [SIDP] = "SIDP"
-	};
+	static const char *const ignored[] = { [RHSA] = "RHSA", [ANDD] = "ANDD", [SIDP] = "SIDP" };
 
 	memset(out, 0, sizeof(*out));
 	if (length < TABLE_FIRST) {
@@ -203,9 +231,12 @@ int dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct d
 			parse_drhd(out, p, size, bridge);
 		else if (type == RMRR)
 			parse_rmrr(out, p, size, bridge);
+		else if (type == ATSR || type == SATC)
+			parse_atsr(out, p, size, bridge);
 		else
 			log_debug("iommu: DMAR: %s of %u bytes",
-				  type < ARRAY_SIZE(ignored) ? ignored[type] : "an unknown structure",
+				  type < ARRAY_SIZE(ignored) && ignored[type] ? ignored[type] :
+										"an unknown structure",
 				  size);
 		p += size;
 	}
@@ -232,6 +263,14 @@ int dmar_unit_of(const struct dmar *d, struct pci_id dev)
 		if (d->unit[i].include_all && d->unit[i].segment == dev.segment)
 			return (int)i;
 	return -1;
+}
+
+bool dmar_ats_allowed(const struct dmar *d, struct pci_id dev)
+{
+	for (u32 i = 0; i < d->nr_ats; i++)
+		if (in_scope(&d->ats[i], dev))
+			return true;
+	return false;
 }
 
 const struct dmar_reserved *dmar_reserved_of(const struct dmar *d, struct pci_id dev)

@@ -6,6 +6,7 @@
 #define DMAR_MAX_UNITS 8
 #define DMAR_MAX_SCOPES 64
 #define DMAR_MAX_RESERVED 16
+#define DMAR_MAX_ATS 32
 
 /* A device scope (8.3.1), resolved to the devices it means. */
 struct dmar_scope {
@@ -33,10 +34,11 @@ struct dmar {
 	u32 address_width; /* bits */
 	bool intr_remap; /* FLAGS.INTR_REMAP */
 	bool incomplete; /* something did not fit that safety depends on */
-	u32 nr_units, nr_scopes, nr_reserved;
+	u32 nr_units, nr_scopes, nr_reserved, nr_ats;
 	struct dmar_unit unit[DMAR_MAX_UNITS];
 	struct dmar_scope scope[DMAR_MAX_SCOPES]; /* of the units */
 	struct dmar_reserved reserved[DMAR_MAX_RESERVED];
+	struct dmar_scope ats[DMAR_MAX_ATS]; /* root ports and devices that may use ATS (8.5, 8.8) */
 };
 
 /* Bus numbers behind a bridge: true with *secondary and *subordinate if `bdf` is one. */
@@ -47,5 +49,7 @@ typedef bool (*dmar_bridge_fn)(u16 segment, u16 bdf, u8 *secondary, u8 *subordin
 int __must_check dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct dmar *out);
 /* Index of the unit that translates for dev, or -1. */
 int dmar_unit_of(const struct dmar *d, struct pci_id dev);
+/* True if the firmware says that dev, or the root port it is behind, supports ATS. */
+bool dmar_ats_allowed(const struct dmar *d, struct pci_id dev);
 /* The reserved memory that the firmware claims for dev, or NULL. */
 const struct dmar_reserved *dmar_reserved_of(const struct dmar *d, struct pci_id dev);

@@ -1,7 +1,6 @@
-/* I/O address spaces: made, given devices, ended. */
+/* I/O address spaces: made, ended, looked at. */
 #include <iommu/domain.h>
 
-#include <iommu/context.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
 #include <kernel/alloc.h>
@@ -13,23 +12,9 @@
 #include <kernel/panic.h>
 #include <kernel/string.h>
 
-#define MAX_DEVICES 64
-
-/* A device that a domain has, or had until its translations are drained. */
-struct attachment {
-	struct iommu_request request;
-	struct pci_id dev;
-	struct iommu_domain *domain; /* NULL: free */
-	struct iommu_unit *unit;
-	bool flushing, detaching, last_flush;
-	void (*detached)(void *arg);
-	void *arg;
-};
-
-/* Guards the two tables; before a domain's lock. */
+/* Guards the table; before a domain's lock. */
 static struct spinlock registry_lock;
 static struct iommu_domain *domains[MAX_IOMMU_DOMAINS];
-static struct attachment attachments[MAX_DEVICES];
 
 static bool destroy_step(struct work *w);
 
@@ -74,6 +59,7 @@ int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
 	d->name = name;
 	d->wake = wake;
 	d->wake_arg = arg;
+	list_init(&d->device_tlbs);
 	work_init(&d->destroyer, destroy_step);
 
 	spin_lock(&registry_lock);
@@ -111,145 +97,6 @@ unsigned int iommu_walk_owner(u16 owner, dfn_t dfn, u64 entry[5], mfn_t *mfn)
 			n = table_walk(domains[i], dfn, entry, mfn);
 	spin_unlock(&registry_lock);
 	return n;
-}
-
-/* --- devices ------------------------------------------------------------------------------------------------------------- */
-
-static bool same(struct pci_id a, struct pci_id b)
-{
-	return a.segment == b.segment && a.bdf == b.bdf;
-}
-
-/* The device's record, or a free one if there is none and `make`. Locked. */
-static struct attachment *attachment_of(struct pci_id dev, bool make)
-{
-	struct attachment *free = NULL;
-
-	for (u32 i = 0; i < MAX_DEVICES; i++) {
-		struct attachment *a = &attachments[i];
-
-		if (a->domain && same(a->dev, dev))
-			return a;
-		if (!a->domain && !free)
-			free = a;
-	}
-	return make ? free : NULL;
-}
-
-u16 iommu_count_fault(struct pci_id dev, char *name, size_t size)
-{
-	u16 owner = OWNER_NONE;
-	struct attachment *a;
-
-	copy_string(name, "nobody", size);
-	spin_lock(&registry_lock);
-	a = attachment_of(dev, false);
-	if (a) {
-		owner = a->domain->owner;
-		copy_string(name, a->domain->name, size);
-		(void)atomic_add(&a->domain->counters.io_faults, 1);
-	}
-	spin_unlock(&registry_lock);
-	return owner;
-}
-
-/* Translations of the device, and what a walker may have cached of it. The IOTLB's part is the
- * whole domain's: it is not tagged with the device. */
-static void flush_device(struct attachment *a, u16 context_did)
-{
-	struct iommu_domain *d = a->domain;
-
-	a->flushing = true;
-	a->request.desc[0] = qi_context_device(context_did, a->dev.bdf);
-	a->request.desc[1] = qi_iotlb_domain(a->unit, d->did);
-	a->request.nr = 2;
-	d->counters.context_invalidations++;
-	d->counters.iotlb_invalidations++;
-	d->counters.invalidations_posted += 2;
-	queue_submit(a->unit, &a->request);
-}
-
-static void drained(struct iommu_request *r)
-{
-	struct attachment *a = container_of(r, struct attachment, request);
-	struct iommu_domain *d = a->domain;
-	void (*done)(void *arg) = NULL;
-	void *arg = NULL;
-
-	spin_lock(&registry_lock);
-	spin_lock(&d->lock);
-	d->counters.invalidations_completed += 2;
-	a->flushing = false;
-	if (a->detaching && !a->last_flush) {
-		a->last_flush = true;
-		flush_device(a, d->did);
-	} else if (a->detaching) {
-		d->devices_on[a->unit->index]--;
-		done = a->detached;
-		arg = a->arg;
-		a->domain = NULL;
-	}
-	spin_unlock(&d->lock);
-	spin_unlock(&registry_lock);
-	if (done)
-		done(arg);
-}
-
-int iommu_attach(struct iommu_domain *d, struct pci_id dev)
-{
-	struct iommu_unit *u = iommu_unit_of(dev);
-	struct attachment *a;
-	int ret = 0;
-
-	if (!u || !d->root)
-		return -ENODEV;
-	spin_lock(&registry_lock);
-	a = attachment_of(dev, true);
-	if (!a || a->domain) {
-		if (!a)
-			log_err("iommu: the table of devices (MAX_DEVICES = %u) is full", MAX_DEVICES);
-		ret = a ? -EBUSY : -ENOSPC;
-	} else {
-		*a = (struct attachment){ .dev = dev, .domain = d, .unit = u };
-		list_init(&a->request.link);
-		a->request.done = drained;
-		spin_lock(&d->lock);
-		/* Counted before the entry is present: from then on every commit flushes this
-		 * unit. */
-		d->devices_on[u->index]++;
-		ret = context_set(u, dev.bdf, virt_to_phys(d->root), iommu_common.levels, d->did);
-		if (ret) {
-			d->devices_on[u->index]--;
-			a->domain = NULL;
-		} else if (iommu_common.caching_mode) {
-			/* The entry may be cached as not present, under domain id 0 (6.1). */
-			flush_device(a, 0);
-		}
-		spin_unlock(&d->lock);
-	}
-	spin_unlock(&registry_lock);
-	return ret;
-}
-
-void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg)
-{
-	struct attachment *a;
-
-	spin_lock(&registry_lock);
-	a = attachment_of(dev, false);
-	BUG_ON(!a || a->detaching);
-	a->detaching = true;
-	a->detached = done;
-	a->arg = arg;
-	context_clear(a->unit, dev.bdf);
-	spin_lock(&a->domain->lock);
-	/* The flush of its attaching may still be under way: then drained() posts the last one. */
-	if (!a->flushing) {
-		a->last_flush = true;
-		flush_device(a, a->domain->did);
-	}
-	spin_unlock(&a->domain->lock);
-	spin_unlock(&registry_lock);
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------------- */
@@ -324,6 +171,8 @@ void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 	s->batches_completed = c->batches_completed;
 	s->iotlb_invalidations = c->iotlb_invalidations;
 	s->context_invalidations = c->context_invalidations;
+	s->device_tlb_invalidations = c->device_tlb_invalidations;
+	s->devices_cut_off = c->devices_cut_off;
 	s->invalidations_posted = c->invalidations_posted;
 	s->invalidations_completed = c->invalidations_completed;
 	memcpy(s->latency, c->latency, sizeof(s->latency));

@@ -57,6 +57,7 @@ struct iommu_domain {
 	u64 *root;
 	u32 structural; /* gathers that unlinked a table, not completed yet: every flush is IH = 0 meanwhile */
 	u32 devices_on[DMAR_MAX_UNITS]; /* attached, or detached and not drained */
+	struct list device_tlbs; /* of the devices that have one */
 	u32 nr_batches; /* not free */
 	struct iommu_batch *batch[BATCHES_PER_DOMAIN];
 
@@ -75,7 +76,5 @@ struct iommu_domain {
 /* The entries that a walk for dfn meets in that owner's tables; see table_walk(). 0 if it has
  * none. */
 unsigned int iommu_walk_owner(u16 owner, dfn_t dfn, u64 entry[5], mfn_t *mfn);
-/* Count a fault of dev. Its owner, or OWNER_NONE; name for the message. */
-u16 iommu_count_fault(struct pci_id dev, char *name, size_t size);
 /* A batch is free again: go on with what waits for it. No lock held. */
 void domain_batch_done(struct iommu_domain *d);

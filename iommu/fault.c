@@ -1,8 +1,7 @@
 /* Faults (VT-d chapter 7): recorded by the unit, told in words. */
 #include <iommu/unit.h>
 
-#include <iommu/context.h>
-#include <iommu/domain.h>
+#include <iommu/device.h>
 #include <iommu/hw.h>
 #include <iommu/table.h>
 #include <kernel/errno.h>
@@ -11,13 +10,6 @@
 #include <kernel/log.h>
 
 #define RECORDS_PER_SECOND 10
-
-static void (*fault_hook)(u16 owner, struct pci_id dev);
-
-void iommu_set_fault_hook(void (*hook)(u16 owner, struct pci_id dev))
-{
-	fault_hook = hook;
-}
 
 /* 7.2.3, legacy mode and interrupt remapping. */
 static const char *reason_text(u32 reason)
@@ -96,7 +88,7 @@ static void report(struct iommu_unit *u, u64 lo, u64 hi)
 	struct pci_id dev = { u->segment, (u16)FIELD_GET(FRCD_HI_SID, hi) };
 	u32 reason = (u32)FIELD_GET(FRCD_HI_FR, hi);
 	char name[32];
-	u16 owner = iommu_count_fault(dev, name, sizeof(name));
+	u16 owner = device_count_fault(dev, name, sizeof(name));
 
 	if (log_allowed(&limit)) {
 		u64 address = reason >= 0x20 && reason < 0x30 ? lo >> 48 : lo & PAGE_MASK;
@@ -111,8 +103,6 @@ static void report(struct iommu_unit *u, u64 lo, u64 hi)
 		if (owner != OWNER_NONE && reason < 0x20)
 			log_walk(owner, address);
 	}
-	if (fault_hook)
-		fault_hook(owner, dev);
 }
 
 static void fault_interrupt(void *arg)

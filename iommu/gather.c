@@ -1,6 +1,7 @@
 /* Gather and commit: changes of a domain's tables are accumulated, then flushed together, once. */
 #include <iommu/domain.h>
 
+#include <iommu/device.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
 #include <kernel/alloc.h>
@@ -136,6 +137,7 @@ static void post(struct iommu_gather *g)
 		(void)atomic_add(&b->pending, 1);
 		queue_submit(&iommu_units[i], &b->unit[i].request);
 	}
+	device_flush_tlbs(d, b, g->first, g->last);
 	d->counters.iotlb_invalidations += b->nr_descs;
 	d->counters.invalidations_posted += b->nr_descs;
 }

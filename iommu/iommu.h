@@ -111,11 +111,23 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held);
 /* --- devices ------------------------------------------------------------------------------------------------------ */
 
 /* Let the device use d's tables (context entry, context-cache and IOTLB invalidation where the specification asks).
- * -ENODEV: no unit covers it; -EBUSY: it belongs to a domain already; -ENOMEM. The caller has bus mastering off. */
-int __must_check iommu_attach(struct iommu_domain *d, struct pci_id dev);
-/* Block the device; done(arg) once no cached translation of it is left. The caller has bus
- * mastering off. */
+ * -ENODEV: no unit covers it, or iommu_why_no_ats(); -EBUSY: it belongs to a domain already; -ENOSPC, -ENOMEM. The caller has bus mastering off. */
+int __must_check iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags);
+/* flags of iommu_attach(): switch the device's own TLB on. The requests that it has translated itself are then checked for
+ * nothing but that it is attached: the device is trusted with the whole memory, and so only if the administrator said so. */
+#define IOMMU_ATS 1u
+/* NULL if the device's own TLB can be used, else why not. */
+const char *iommu_why_no_ats(struct pci_id dev);
+/* Stop and block the device; done(arg), in interrupt context or at once, when no translation of it is left that it could
+ * use. done is not NULL. */
 void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg);
+enum iommu_device_state {
+	IOMMU_DEVICE_FREE,
+	IOMMU_DEVICE_ATTACHED,
+	IOMMU_DEVICE_QUARANTINED, /* attached, but cut off for what it did */
+	IOMMU_DEVICE_DETACHING,
+};
+enum iommu_device_state iommu_device_state(struct pci_id dev);
 /* NULL if the device can be given to a domain, else why not (reserved memory of the firmware, no
  * unit, ...). */
 const char *iommu_why_not(struct pci_id dev);
@@ -146,9 +158,13 @@ void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data);
 
 /* --- to look at --------------------------------------------------------------------------------------------------- */
 
-/* Called for each recorded fault (interrupt context), after it was logged: the domain that has the
- * device is `owner`. */
-void iommu_set_fault_hook(void (*hook)(u16 owner, struct pci_id dev));
+enum iommu_event {
+	IOMMU_EVENT_FAULT, /* a recorded fault of the device */
+	IOMMU_EVENT_CUT_OFF, /* it is in quarantine from now on */
+};
+/* Called (interrupt context, no lock held) when something happened to a device; the domain that has it is `owner`, or
+ * OWNER_NONE. */
+void iommu_set_event_hook(void (*hook)(u16 owner, struct pci_id dev, enum iommu_event event));
 
 struct weir_stats;
 /* Fill the io_, batch, invalidation and latency members. */

@@ -19,9 +19,17 @@
  *
  * No interrupt is lost: while ICS.IWC is set, none is raised. The handler clears IWC first and reads the status word
  * after; a request that is done between finds IWC clear and raises the next interrupt. Before it returns it looks again.
+ *
+ * Errors (6.5.2.10). A device that does not answer its device-TLB invalidation in time sets ITE: the unit aborts the waits
+ * that are pending, and takes no more descriptors until ITE is cleared. Each request ends in a fence, so the oldest that is
+ * not done is the one that was under way; newer units name the device themselves (IQERCD). That request fails. All others
+ * that are not done are posted again behind, in their order, with new numbers: which of their waits were aborted need not
+ * be known, and doing an invalidation twice is harmless. The entries they had are stale until the unit is past them.
+ * A descriptor that the unit does not take (IQE) is overwritten with a harmless one.
  */
 #include <iommu/queue.h>
 
+#include <iommu/device.h>
 #include <iommu/hw.h>
 #include <iommu/unit.h>
 #include <kernel/alloc.h>
@@ -75,6 +83,24 @@ struct qi_desc qi_iotlb_pages(const struct iommu_unit *u, u16 did, u64 dfn, u32 
 					 (leaf_only ? QI_IOTLB_IH : 0) };
 }
 
+struct qi_desc qi_device_tlb(const struct iommu_unit *u, u16 sid, u32 depth, u64 first, u64 last)
+{
+	u32 order = first == last ? 0 : 64 - (u32)__builtin_clzl(first ^ last);
+	/* Bits below the lowest zero bit are ones: 2^order pages. All bits: everything. */
+	u64 size = order ? (1UL << (MIN(order, 51u) - 1)) - 1 : 0,
+	    dfn = ALIGN_DOWN(first, 1UL << order);
+	struct qi_desc desc = {
+		QI_TYPE_DEVICE_TLB | FIELD_PREP(QI_DEVICE_TLB_SID, sid) |
+			FIELD_PREP(QI_DEVICE_TLB_MAX_PENDING, depth & 31),
+		((dfn | size) << PAGE_SHIFT & QI_DEVICE_TLB_ADDR) | (order ? QI_DEVICE_TLB_S : 0),
+	};
+
+	if (u->ecap & ECAP_DIT)
+		desc.lo |= FIELD_PREP(QI_DEVICE_TLB_PFSID_LO, sid & 0xf) |
+			   FIELD_PREP(QI_DEVICE_TLB_PFSID_HI, sid >> 4);
+	return desc;
+}
+
 struct qi_desc qi_iec_index(u16 index)
 {
 	return (struct qi_desc){ QI_TYPE_IEC | QI_IEC_INDEX | FIELD_PREP(QI_IEC_IIDX, index), 0 };
@@ -83,6 +109,18 @@ struct qi_desc qi_iec_index(u16 index)
 struct qi_desc qi_iec_global(void)
 {
 	return (struct qi_desc){ QI_TYPE_IEC, 0 };
+}
+
+/* What stands at the i-th of r's entries in the ring. */
+static struct qi_desc descriptor_of(const struct iommu_queue *q, const struct iommu_request *r, u32 i)
+{
+	if (i < r->nr)
+		return r->desc[i];
+	if (i == r->nr)
+		return (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_SW |
+						 FIELD_PREP(QI_WAIT_DATA, r->sequence),
+					 virt_to_phys((void *)q->status) };
+	return (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_IF, 0 };
 }
 
 static void put(struct iommu_queue *q, struct qi_desc d)
@@ -99,19 +137,16 @@ static void post_waiting(struct iommu_unit *u)
 	struct iommu_queue *q = &u->queue;
 	bool posted = false;
 
-	while (!list_empty(&q->waiting)) {
+	while (!q->stuck && !list_empty(&q->waiting)) {
 		struct iommu_request *r = list_first(&q->waiting, struct iommu_request, link);
 
 		if (q->used + r->slots >= RING_ENTRIES)
 			break;
 		list_del(&r->link);
 		r->sequence = ++q->sequence;
-		for (u32 i = 0; i < r->nr; i++)
-			put(q, r->desc[i]);
-		put(q, (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_SW |
-						 FIELD_PREP(QI_WAIT_DATA, r->sequence),
-					 virt_to_phys((void *)q->status) });
-		put(q, (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_IF, 0 });
+		r->slot = q->tail;
+		for (u32 i = 0; i < r->slots; i++)
+			put(q, descriptor_of(q, r, i));
 		list_add_tail(&q->posted, &r->link);
 		posted = true;
 	}
@@ -127,10 +162,16 @@ void queue_submit(struct iommu_unit *u, struct iommu_request *r)
 
 	BUG_ON(r->nr > REQUEST_MAX_DESCS);
 	r->slots = r->nr + 2;
+	r->failed = false;
 	spin_lock(&q->lock);
 	list_add_tail(&q->waiting, &r->link);
 	post_waiting(u);
 	spin_unlock(&q->lock);
+}
+
+static bool is_done(const struct iommu_queue *q, u32 sequence)
+{
+	return (s32)(load_acquire(q->status) - sequence) >= 0;
 }
 
 /* The oldest request if it is done, unlinked. */
@@ -140,11 +181,17 @@ static struct iommu_request *take_done(struct iommu_unit *u)
 	struct iommu_request *r = NULL;
 
 	spin_lock(&q->lock);
+	if (q->stale && is_done(q, q->stale_until)) {
+		q->used -= q->stale;
+		q->stale = 0;
+		post_waiting(u);
+	}
 	if (!list_empty(&q->posted)) {
 		r = list_first(&q->posted, struct iommu_request, link);
-		if ((s32)(load_acquire(q->status) - r->sequence) >= 0) {
+		if (is_done(q, r->sequence)) {
 			list_del(&r->link);
 			q->used -= r->slots;
+			q->bad_slot = RING_ENTRIES;
 			post_waiting(u);
 		} else {
 			r = NULL;
@@ -154,16 +201,22 @@ static struct iommu_request *take_done(struct iommu_unit *u)
 	return r;
 }
 
+static void finish_done(struct iommu_unit *u)
+{
+	struct iommu_request *r;
+
+	while ((r = take_done(u)))
+		r->done(r);
+}
+
 static void completion_interrupt(void *arg)
 {
 	struct iommu_unit *u = arg;
-	struct iommu_request *r;
 
 	u->queue.interrupts++;
 	do {
 		hw_write32(u->regs, ICS_REG, ICS_IWC);
-		while ((r = take_done(u)))
-			r->done(r);
+		finish_done(u);
 	} while (hw_read32(u->regs, ICS_REG) & ICS_IWC);
 }
 
@@ -176,6 +229,7 @@ int queue_init(struct iommu_unit *u)
 
 	list_init(&q->posted);
 	list_init(&q->waiting);
+	q->bad_slot = RING_ENTRIES;
 	q->ring = alloc_page();
 	q->status = alloc_page();
 	if (!q->ring || !q->status)
@@ -220,19 +274,135 @@ int queue_submit_and_sleep(struct iommu_unit *u, struct iommu_request *r)
 	return r->nr ? -ETIMEDOUT : 0;
 }
 
+/* --- errors ----------------------------------------------------------------------------------------------------------------- */
+
+static struct iommu_request *oldest_undone(struct iommu_queue *q)
+{
+	struct iommu_request *r;
+
+	list_for_each(r, &q->posted, link)
+		if (!is_done(q, r->sequence))
+			return r;
+	return NULL;
+}
+
+/* The device-TLB request that timed out: of the device that the unit names, else the one under way. Locked. */
+static struct iommu_request *timed_out(struct iommu_unit *u)
+{
+	struct iommu_queue *q = &u->queue;
+	u16 sid = (u16)FIELD_GET(IQERCD_ITESID, hw_read64(u->regs, IQERCD_REG));
+	struct iommu_request *r;
+
+	list_for_each(r, &q->posted, link)
+		if (sid && r->device_tlb && !is_done(q, r->sequence) &&
+		    FIELD_GET(QI_DEVICE_TLB_SID, r->desc[0].lo) == sid)
+			return r;
+	r = oldest_undone(q);
+	return r && r->device_tlb ? r : NULL;
+}
+
+/* What is posted and not done goes to the front of those that wait, but for `culprit`, which is unlinked. Locked. */
+static void take_back(struct iommu_queue *q, struct iommu_request *culprit)
+{
+	while (!list_empty(&q->posted)) {
+		struct iommu_request *r = container_of(q->posted.prev, struct iommu_request, link);
+
+		if (is_done(q, r->sequence))
+			break;
+		list_del(&r->link);
+		q->stale += r->slots;
+		if (r != culprit)
+			list_add_head(&q->waiting, &r->link);
+	}
+	q->stale_until = q->sequence;
+}
+
+static void recover_time_out(struct iommu_unit *u)
+{
+	struct iommu_queue *q = &u->queue;
+	struct iommu_request *culprit;
+
+	spin_lock(&q->lock);
+	culprit = timed_out(u);
+	take_back(q, culprit);
+	hw_write32(u->regs, FSTS_REG, FSTS_ITE);
+	post_waiting(u);
+	spin_unlock(&q->lock);
+	if (!culprit) {
+		log_err("iommu: unit %u: an invalidation time-out that no device is to blame for: tried again",
+			u->index);
+		return;
+	}
+	(void)device_blame(u, (u16)FIELD_GET(QI_DEVICE_TLB_SID, culprit->desc[0].lo),
+			   "it does not answer the invalidation of its TLB");
+	culprit->failed = true;
+	culprit->done(culprit);
+}
+
+/* Whose descriptor lies at slot; NULL: nobody's that waits. Locked. */
+static struct iommu_request *request_at(struct iommu_queue *q, u32 slot)
+{
+	struct iommu_request *r;
+
+	list_for_each(r, &q->posted, link)
+		if ((slot + RING_ENTRIES - r->slot) % RING_ENTRIES < r->slots)
+			return r;
+	return NULL;
+}
+
+/* The unit stands at a descriptor that it does not take. A device-TLB invalidation it may refuse because of the device; any
+ * other is put there again, for something has damaged it, and if that does not help the whole IOTLB is flushed instead. */
+static void recover_bad_descriptor(struct iommu_unit *u)
+{
+	struct iommu_queue *q = &u->queue;
+	struct iommu_request *r;
+	struct qi_desc bad, *at;
+	bool blame = false;
+	u32 slot;
+
+	spin_lock(&q->lock);
+	slot = (u32)(hw_read64(u->regs, IQH_REG) / sizeof(struct qi_desc)) % RING_ENTRIES;
+	at = &q->ring[slot];
+	bad = *at;
+	r = request_at(q, slot);
+	q->stuck = slot == q->bad_slot;
+	q->bad_slot = slot;
+	if (r && r->device_tlb && slot == r->slot) {
+		r->failed = blame = true;
+		*at = qi_iotlb_global(u);
+	} else {
+		*at = r ? descriptor_of(q, r, (slot + RING_ENTRIES - r->slot) % RING_ENTRIES) :
+			  qi_iotlb_global(u);
+	}
+	iommu_write_back(at, sizeof(*at));
+	if (!q->stuck) {
+		hw_write32(u->regs, FSTS_REG, FSTS_IQE);
+		hw_write64(u->regs, IQT_REG, q->tail * sizeof(struct qi_desc));
+	}
+	spin_unlock(&q->lock);
+	log_err("iommu: unit %u does not take the invalidation descriptor %016lx %016lx (IQERCD %lx)%s",
+		u->index, bad.lo, bad.hi, hw_read64(u->regs, IQERCD_REG),
+		q->stuck ? " again: its queue is dead; what its devices can reach is kept for ever" :
+			   "");
+	if (blame)
+		(void)device_blame(u, (u16)FIELD_GET(QI_DEVICE_TLB_SID, bad.lo),
+				   "the unit cannot invalidate its TLB");
+}
+
 void queue_error(struct iommu_unit *u, u32 fsts)
 {
-	if (fsts & FSTS_IQE) {
-		u32 head = (u32)(hw_read64(u->regs, IQH_REG) / sizeof(struct qi_desc)) % RING_ENTRIES;
+	u->queue.errors++;
+	if (fsts & FSTS_IQE)
+		recover_bad_descriptor(u);
+	if (fsts & FSTS_ICE) {
+		u16 sid = (u16)FIELD_GET(IQERCD_ICESID, hw_read64(u->regs, IQERCD_REG));
 
-		/* Weir itself composed it, and what it covers can never be released. */
-		panic("iommu: unit %u does not accept the invalidation descriptor %016lx %016lx",
-		      u->index, u->queue.ring[head].lo, u->queue.ring[head].hi);
+		hw_write32(u->regs, FSTS_REG, FSTS_ICE);
+		if (!sid || !device_blame(u, sid, "it answered an invalidation that nobody asked for"))
+			log_err("iommu: unit %u: an answer to an invalidation that nobody asked for",
+				u->index);
 	}
-	if (fsts & (FSTS_ICE | FSTS_ITE)) {
-		/* Only device-TLB invalidations time out, and no device has ATS enabled. */
-		log_err("iommu: unit %u: invalidation %s without a device TLB in use", u->index,
-			fsts & FSTS_ITE ? "time-out" : "completion error");
-		hw_write32(u->regs, FSTS_REG, fsts & (FSTS_ICE | FSTS_ITE));
-	}
+	if (fsts & FSTS_ITE)
+		recover_time_out(u);
+	finish_done(u);
 }

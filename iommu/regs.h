@@ -56,6 +56,7 @@ enum vtd_register {
 #define ECAP_IR BIT(3)
 #define ECAP_EIM BIT(4)
 #define ECAP_SC BIT(7)
+#define ECAP_DIT BIT(41)
 
 /* 11.4.4 Global Command, Global Status: the same bits */
 #define GCMD_CFI BIT(23)
@@ -146,7 +147,8 @@ _Static_assert(sizeof(struct context_entry) * 256 == PAGE_SIZE, "9.3");
 #define ROOT_P BIT(0)
 #define CONTEXT_P BIT(0)
 #define CONTEXT_TT_UNTRANSLATED (0UL << 2) /* second stage; translated requests are blocked */
-#define CONTEXT_TT_DEVICE_TLB (1UL << 2) /* the same, but translated and translation requests pass (ATS) */
+#define CONTEXT_TT_DEVICE_TLB                                                                      \
+	(1UL << 2) /* the same, but translated and translation requests pass (ATS) */
 #define CONTEXT_AW MASK(2, 0) /* upper half: levels - 2 */
 #define CONTEXT_DID MASK(23, 8)
 

@@ -189,7 +189,7 @@ int vpci_assign(struct domain *d, struct pci_id id)
 	}
 	pci_set_bus_master(dev, false);
 	reset_for(d, dev, name);
-	ret = iommu_attach(d->iommu, id);
+	ret = iommu_attach(d->iommu, id, 0);
 	if (ret) {
 		log_err("domain %s: pci=%s: the IOMMU refuses it (error %d)", d->name, name, -ret);
 		vmsi_free(f);

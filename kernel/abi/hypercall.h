@@ -83,4 +83,6 @@ struct weir_stats {
 	uint64_t exits[WEIR_NR_EXIT_REASONS];
 	uint64_t interrupts_delivered; /* device interrupts that reached a vCPU */
 	uint64_t absent_accesses; /* ports, MSRs, addresses where nothing is */
+
+	uint64_t devices_cut_off; /* of this domain, for faults or time-outs */
 };

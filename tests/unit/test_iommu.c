@@ -1,120 +1,8 @@
 /* The IOMMU core against software units that cache what they may: tables, gather, queue, release.
  *
- * sources: iommu/unit.c iommu/dmar.c iommu/queue.c iommu/context.c iommu/table.c iommu/gather.c iommu/release.c iommu/domain.c iommu/intremap.c iommu/fault.c kernel/frame.c kernel/alloc.c kernel/slab.c tests/unit/vtd.c
+ * sources: $(IOMMU_SRCS)
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-
-#include <iommu/domain.h>
-#include <kernel/alloc.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/string.h>
-#include <tests/unit/vtd.h>
-
-#include <cmocka.h>
-
-#define OWNER 1
-#define RW (IOMMU_READ | IOMMU_WRITE)
-#define SPACE 4096UL /* device frames that the random programs use */
-
-static struct iommu_domain *d;
-static int wakes;
-static bool gone;
-
-static void wake(void *arg)
-{
-	(void)arg;
-	wakes++;
-}
-
-static void mark_gone(void *arg)
-{
-	(void)arg;
-	gone = true;
-}
-
-static void start(const struct vtd_config *config, bool two_units)
-{
-	assert_true(vtd_start(config));
-	assert_int_equal(frame_set(VTD_RAM_FIRST, ORDER_1G, FRAME_RAM, OWNER), 0);
-	assert_int_equal(frame_set(VTD_RAM_FIRST + (1UL << 18), ORDER_1G, FRAME_RAM, OWNER), 0);
-	assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
-	assert_int_equal(iommu_attach(d, VTD_DEVICE_0), 0);
-	if (two_units)
-		assert_int_equal(iommu_attach(d, VTD_DEVICE_1), 0);
-	vtd_settle();
-	wakes = 0;
-}
-
-static bool detached;
-
-static void mark_detached(void *arg)
-{
-	(void)arg;
-	detached = true;
-}
-
-static void detach(struct pci_id dev)
-{
-	mfn_t seen;
-
-	/* Its context is cached now. */
-	(void)vtd_dma(dev, 0, &seen);
-	detached = false;
-	iommu_detach(dev, mark_detached, NULL);
-	assert_false(detached);
-	vtd_settle();
-	assert_true(detached);
-	for (dfn_t i = 0; i < SPACE; i += 64)
-		assert_false(vtd_dma(dev, i, &seen));
-}
-
-/* The domain ends, and nothing is left of it. */
-static void finish(bool two_units)
-{
-	struct frame_info f;
-
-	detach(VTD_DEVICE_0);
-	if (two_units)
-		detach(VTD_DEVICE_1);
-	gone = false;
-	iommu_domain_destroy(d, mark_gone, NULL);
-	vtd_settle();
-	assert_true(gone);
-	for (mfn_t m = VTD_RAM_FIRST; m < VTD_RAM_FIRST + (2UL << 18); m += 511) {
-		assert_true(frame_query(m, &f));
-		assert_int_equal(f.own_refs + f.block_refs, 0);
-	}
-	/* All but the context table, which stays, and what the slabs keep. */
-	assert_in_range(vtd_free_at_start - alloc_free_frames(), 0, 40);
-	vtd_stop();
-}
-
-static int map(dfn_t dfn, mfn_t mfn, u64 nr)
-{
-	struct iommu_gather g;
-	int ret;
-
-	ret = iommu_gather_begin(&g, d);
-	if (ret)
-		return ret;
-	ret = iommu_map(&g, dfn, mfn, nr, RW);
-	iommu_gather_commit(&g, 0);
-	return ret;
-}
-
-static void unmap(dfn_t dfn, u64 nr)
-{
-	struct iommu_gather g;
-
-	assert_int_equal(iommu_gather_begin(&g, d), 0);
-	iommu_unmap(&g, dfn, nr);
-	iommu_gather_commit(&g, nr);
-}
-
-static const struct vtd_config plain;
+#include <tests/unit/iommu_fixture.h>
 
 /* --- the life of an entry ---------------------------------------------------------------------------------------------------- */
 
@@ -290,7 +178,7 @@ static void refuses(void **state)
 	assert_int_equal(map(100, VTD_RAM_FIRST + (2UL << 18) - 4, 8), -EPERM);
 	vtd_settle();
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + (2UL << 18) - 4), 0);
-	assert_int_equal(iommu_attach(d, VTD_DEVICE_0), -EBUSY);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), -EBUSY);
 	finish(false);
 }
 

@@ -173,8 +173,9 @@ const char *iommu_why_not(struct pci_id dev)
 
 static bool attached;
 
-int iommu_attach(struct iommu_domain *d, struct pci_id dev)
+int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
 {
+	(void)flags;
 	(void)d, (void)dev;
 	assert_false(config[PCI_COMMAND] & 4);
 	attached = true;

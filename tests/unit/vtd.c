@@ -40,7 +40,7 @@ struct pointer_entry {
 };
 
 struct context_copy {
-	bool valid;
+	bool valid, ats;
 	u16 bdf, did;
 	paddr_t root;
 	unsigned int levels;
@@ -53,8 +53,13 @@ static struct unit {
 	struct pointer_entry pointer[MAX_CACHED];
 	unsigned int nr_pointer;
 	struct context_copy context[4];
-	bool interrupt;
+	bool interrupt, fault;
+	struct iotlb_entry device_tlb[MAX_CACHED]; /* of its one device */
+	unsigned int nr_device_tlb;
 } units[VTD_UNITS];
+bool (*vtd_device_answers)(u16 bdf);
+unsigned int vtd_refuse_type, vtd_refusals;
+bool vtd_ats[VTD_UNITS], vtd_stopped[VTD_UNITS];
 
 static u8 *memory;
 static void *frame_memory;
@@ -115,6 +120,29 @@ u32 pci_config_read32(u16 segment, u16 bdf, u16 offset)
 {
 	(void)segment, (void)bdf, (void)offset;
 	return 0;
+}
+
+static unsigned int unit_of(struct pci_id dev)
+{
+	return dev.bdf == VTD_DEVICE_0.bdf ? 0 : 1;
+}
+
+u32 pci_ats_depth(struct pci_id id)
+{
+	(void)id;
+	return 4;
+}
+
+void pci_ats_enable(struct pci_id id)
+{
+	vtd_ats[unit_of(id)] = true;
+	units[unit_of(id)].nr_device_tlb = 0;
+}
+
+void pci_stop(struct pci_id id)
+{
+	vtd_ats[unit_of(id)] = false;
+	vtd_stopped[unit_of(id)] = true;
 }
 
 bool pci_exists(u16 segment, u16 bdf)
@@ -225,6 +253,9 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 		/* One-shot bits stay set in the status; the others follow. */
 		set_reg32(u, GSTS_REG, v | ((u32)reg(u, GSTS_REG) & (u32)(GCMD_SRTP | GCMD_SIRTP)));
 		break;
+	case FSTS_REG:
+		set_reg32(u, FSTS_REG, (u32)reg(u, FSTS_REG) & ~v);
+		break;
 	case ICS_REG:
 		set_reg32(u, ICS_REG, (u32)reg(u, ICS_REG) & ~v);
 		break;
@@ -285,7 +316,11 @@ static struct context_copy *context_of(struct unit *u, u16 bdf)
 	e = (struct context_entry *)phys_to_virt(root[bdf >> 8].lo & PAGE_MASK) + (bdf & 0xff);
 	if (!(e->lo & CONTEXT_P))
 		return NULL;
-	*c = (struct context_copy){ true, bdf, (u16)FIELD_GET(CONTEXT_DID, e->hi), e->lo & SS_ADDR,
+	*c = (struct context_copy){ true,
+				    (e->lo & (3 << 2)) == CONTEXT_TT_DEVICE_TLB,
+				    bdf,
+				    (u16)FIELD_GET(CONTEXT_DID, e->hi),
+				    e->lo & SS_ADDR,
 				    (unsigned int)FIELD_GET(CONTEXT_AW, e->hi) + 2 };
 	return c;
 }
@@ -338,6 +373,29 @@ bool vtd_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 								      dfn & ~((1UL << order) - 1),
 								      order, level - 1, table };
 	}
+}
+
+bool vtd_translated_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
+{
+	struct unit *u = &units[unit_of(dev)];
+	struct context_copy *c = context_of(u, dev.bdf);
+
+	if (!c || !c->ats)
+		return false;
+	for (unsigned int i = 0; i < u->nr_device_tlb; i++) {
+		struct iotlb_entry *e = &u->device_tlb[i];
+
+		if (overlap(e->dfn, e->order, dfn, 0)) {
+			*mfn = e->mfn + (dfn - e->dfn);
+			return true;
+		}
+	}
+	if (!vtd_ats[unit_of(dev)] || !vtd_dma(dev, dfn, mfn))
+		return false;
+	for (unsigned int i = 0; i < u->nr_iotlb; i++)
+		if (u->iotlb[i].did == c->did && overlap(u->iotlb[i].dfn, u->iotlb[i].order, dfn, 0))
+			u->device_tlb[u->nr_device_tlb++] = u->iotlb[i];
+	return true;
 }
 
 void vtd_check(void)
@@ -394,6 +452,31 @@ static void invalidate_iotlb(struct unit *u, const struct qi_desc *d)
 	}
 }
 
+static void raise_fault_event(struct unit *u, u64 bit)
+{
+	set_reg32(u, FSTS_REG, (u32)reg(u, FSTS_REG) | (u32)bit);
+	u->fault = true;
+}
+
+/* The address' lowest zero bit tells the size. */
+static void invalidate_device_tlb(struct unit *u, const struct qi_desc *d)
+{
+	dfn_t dfn = d->hi >> PAGE_SHIFT;
+	unsigned int kept = 0, order = 0;
+
+	if (vtd_device_answers && !vtd_device_answers((u16)FIELD_GET(QI_DEVICE_TLB_SID, d->lo))) {
+		raise_fault_event(u, FSTS_ITE);
+		return;
+	}
+	if (d->hi & QI_DEVICE_TLB_S)
+		order = (unsigned int)__builtin_ctzl(~dfn) + 1;
+	dfn = ALIGN_DOWN(dfn, 1UL << order);
+	for (unsigned int i = 0; i < u->nr_device_tlb; i++)
+		if (!overlap(u->device_tlb[i].dfn, u->device_tlb[i].order, dfn, order))
+			u->device_tlb[kept++] = u->device_tlb[i];
+	u->nr_device_tlb = kept;
+}
+
 static void carry_out(struct unit *u, const struct qi_desc *d)
 {
 	switch (d->lo & 0xf) {
@@ -403,9 +486,14 @@ static void carry_out(struct unit *u, const struct qi_desc *d)
 	case QI_TYPE_IOTLB:
 		invalidate_iotlb(u, d);
 		break;
+	case QI_TYPE_DEVICE_TLB:
+		invalidate_device_tlb(u, d);
+		break;
 	case QI_TYPE_IEC:
 		break;
 	case QI_TYPE_WAIT:
+		if (reg(u, FSTS_REG) & FSTS_ITE)
+			break; /* aborted */
 		/* Both at once is what some emulators abort on. */
 		assert_true(!(d->lo & QI_WAIT_SW) != !(d->lo & QI_WAIT_IF));
 		if (d->lo & QI_WAIT_SW)
@@ -431,6 +519,16 @@ unsigned int vtd_execute(unsigned int unit, unsigned int n)
 		u64 head = reg(u, IQH_REG);
 		const struct qi_desc *d = (struct qi_desc *)((u8 *)phys_to_virt(reg(u, IQA_REG)) + head);
 
+		/* With ITE set the wait that is pending is aborted, and nothing else taken. */
+		if ((reg(u, FSTS_REG) & FSTS_IQE) ||
+		    ((reg(u, FSTS_REG) & FSTS_ITE) && (d->lo & 0xf) != QI_TYPE_WAIT))
+			break;
+		if (vtd_refuse_type && (d->lo & 0xf) == vtd_refuse_type) {
+			vtd_refuse_type = --vtd_refusals ? vtd_refuse_type : 0;
+			raise_fault_event(u, FSTS_IQE);
+			break;
+		}
+
 		carry_out(u, d);
 		head = (head + sizeof(*d)) % PAGE_SIZE;
 		memcpy(u->regs + IQH_REG, &head, 8);
@@ -450,6 +548,15 @@ bool vtd_interrupts(void)
 		if (!u->interrupt || (reg(u, IECTL_REG) & EVENT_IM))
 			continue;
 		u->interrupt = false;
+		any = true;
+		irqs[vector].handler(irqs[vector].arg);
+	}
+	for (unsigned int i = 0; i < VTD_UNITS; i++) {
+		u32 vector = (u32)reg(&units[i], FEDATA_REG);
+
+		if (!units[i].fault)
+			continue;
+		units[i].fault = false;
 		any = true;
 		irqs[vector].handler(irqs[vector].arg);
 	}
@@ -501,6 +608,9 @@ static size_t make_dmar(u8 *table)
 	put(&p, 1, 2);
 	put(&p, 0, 2);
 	put(&p, REGS_BASE + 0x10000, 8);
+	put(&p, 2, 2); /* ATSR: all ports */
+	put(&p, 8, 2);
+	put(&p, 1, 4);
 	return (size_t)(p - table);
 }
 
@@ -511,6 +621,10 @@ bool vtd_start(const struct vtd_config *config)
 	size_t size = make_dmar(dmar);
 
 	memset(units, 0, sizeof(units));
+	memset(vtd_ats, 0, sizeof(vtd_ats));
+	memset(vtd_stopped, 0, sizeof(vtd_stopped));
+	vtd_device_answers = NULL;
+	vtd_refuse_type = 0;
 	memset(iommu_units, 0, sizeof(iommu_units));
 	memset(&iommu_common, 0, sizeof(iommu_common));
 	iommu_nr_units = 0;

@@ -37,6 +37,15 @@ void vtd_check(void);
 /* Entries in all caches. */
 unsigned int vtd_cached(void);
 
+/* Device TLBs: that of a device with ATS keeps what it translated until it answers an invalidation. NULL: it always does; else
+ * asked for each: false raises ITE. */
+extern bool (*vtd_device_answers)(u16 bdf);
+/* A unit does not take a descriptor of this type, so many times. */
+extern unsigned int vtd_refuse_type, vtd_refusals;
+extern bool vtd_ats[VTD_UNITS], vtd_stopped[VTD_UNITS];
+/* What the device's own TLB still reaches. */
+bool vtd_translated_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn);
+
 /* The last IOTLB descriptor that unit 0 got. */
 extern u64 vtd_last_iotlb[2];
 extern u64 vtd_free_at_start; /* frames */

@@ -1,0 +1,444 @@
+/* Devices that domains have: attached, flushed, cut off, detached.
+ *
+ *	          attach                     quarantine (faults, time-outs)
+ *	free -------------->  attached  -------------------------------.
+ *	  ^                      |                                     v
+ *	  |                      | detach                          isolating ----> isolated
+ *	  |                      v            the device is off,       |  its context entry and IOTLB entries
+ *	  '----------------  isolating        its entry cleared,       |  are gone: what waited for it is released
+ *	     detached                         the flush posted         '-- detach: as on the left
+ *
+ * The last flush (context cache, then the domain's IOTLB) is what makes a device harmless: after it neither its requests
+ * nor translations that it keeps in a TLB of its own can pass, since the unit checks the context entry for both.
+ *
+ * A device TLB (ATS) is flushed by one request at a time, so no device's queue depth is ever exceeded, and a time-out
+ * has one culprit. While it is under way further commits widen the next one; who waits for which is one bit a batch. Its
+ * request follows the IOTLB's in the same queue, behind a fence: the device can not refill from what is being flushed.
+ */
+#include <iommu/device.h>
+
+#include <drivers/pci.h>
+#include <iommu/context.h>
+#include <iommu/release.h>
+#include <iommu/table.h>
+#include <kernel/atomic.h>
+#include <kernel/clock.h>
+#include <kernel/errno.h>
+#include <kernel/frame.h>
+#include <kernel/log.h>
+#include <kernel/paging.h>
+#include <kernel/panic.h>
+#include <kernel/string.h>
+
+#define MAX_DEVICES 64
+
+/* More faults than this in a second, and the device is cut off. */
+#define FLOOD_FAULTS 1000
+#define FLOOD_WINDOW_NS 1000000000UL
+
+struct device_tlb {
+	struct iommu_request request;
+	struct list link; /* domain->device_tlbs */
+	u16 flushing, next; /* the domain's batches that wait for the flush under way, and for the one after it */
+	dfn_t first, last; /* what the next one must cover */
+};
+_Static_assert(BATCHES_PER_DOMAIN <= 16, "a bit a batch");
+
+struct device {
+	struct iommu_request request; /* context cache and IOTLB */
+	struct pci_id dev;
+	struct iommu_domain *domain; /* NULL: free */
+	struct iommu_unit *unit;
+	bool ats;
+	struct device_tlb tlb;
+	bool flushing; /* request is under way */
+	bool isolating, last_flush, isolated;
+	void (*detached)(void *arg); /* NULL: nobody asked */
+	void *arg;
+	u64 window_start;
+	u32 faults;
+};
+
+/* Guards the table; before a domain's lock, which guards what a commit sees of a device. */
+static struct spinlock devices_lock;
+static struct device devices[MAX_DEVICES];
+
+static void (*event_hook)(u16 owner, struct pci_id dev, enum iommu_event event);
+
+void iommu_set_event_hook(void (*hook)(u16 owner, struct pci_id dev, enum iommu_event event))
+{
+	event_hook = hook;
+}
+
+static bool same(struct pci_id a, struct pci_id b)
+{
+	return a.segment == b.segment && a.bdf == b.bdf;
+}
+
+/* The device's record, or a free one if there is none and `make`. Locked. */
+static struct device *find(struct pci_id dev, bool make)
+{
+	struct device *free = NULL;
+
+	for (u32 i = 0; i < MAX_DEVICES; i++) {
+		struct device *a = &devices[i];
+
+		if (a->domain && same(a->dev, dev))
+			return a;
+		if (!a->domain && !free)
+			free = a;
+	}
+	return make ? free : NULL;
+}
+
+enum iommu_device_state iommu_device_state(struct pci_id dev)
+{
+	enum iommu_device_state state = IOMMU_DEVICE_FREE;
+	const struct device *a;
+
+	spin_lock(&devices_lock);
+	a = find(dev, false);
+	if (a)
+		state = a->detached  ? IOMMU_DEVICE_DETACHING :
+			a->isolating ? IOMMU_DEVICE_QUARANTINED :
+				       IOMMU_DEVICE_ATTACHED;
+	spin_unlock(&devices_lock);
+	return state;
+}
+
+/* --- device TLBs --------------------------------------------------------------------------------------------------------- */
+
+static void post_tlb_flush(struct device *a)
+{
+	struct device_tlb *t = &a->tlb;
+
+	t->flushing = t->next;
+	t->next = 0;
+	t->request.desc[0] = qi_device_tlb(a->unit, a->dev.bdf, pci_ats_depth(a->dev), t->first,
+					   t->last);
+	t->request.nr = 1;
+	t->first = ~0UL;
+	t->last = 0;
+	a->domain->counters.device_tlb_invalidations++;
+	a->domain->counters.invalidations_posted++;
+	queue_submit(a->unit, &t->request);
+}
+
+void device_flush_tlbs(struct iommu_domain *d, struct iommu_batch *b, dfn_t first, dfn_t last)
+{
+	struct device *a;
+
+	list_for_each(a, &d->device_tlbs, tlb.link) {
+		struct device_tlb *t = &a->tlb;
+
+		t->next |= (u16)BIT(b->number % BATCHES_PER_DOMAIN);
+		t->first = MIN(t->first, first);
+		t->last = MAX(t->last, last);
+		(void)atomic_add(&b->pending, 1);
+		/* One that is being isolated answers when that is done. */
+		if (!t->flushing && !a->isolating)
+			post_tlb_flush(a);
+	}
+}
+
+static void answer(struct iommu_domain *d, u16 batches)
+{
+	for (unsigned int i = 0; i < BATCHES_PER_DOMAIN; i++)
+		if (batches & BIT(i))
+			iommu_batch_answer(d->batch[i]);
+}
+
+static bool finish_isolation(struct device *a, u16 *batches);
+static void isolate(struct device *a);
+
+/* Interrupt context. */
+static void tlb_flushed(struct iommu_request *r)
+{
+	struct device *a = container_of(r, struct device, tlb.request);
+	struct iommu_domain *d = a->domain;
+	struct device_tlb *t = &a->tlb;
+	void (*detached)(void *arg) = NULL;
+	void *arg = a->arg;
+	u16 batches;
+
+	spin_lock(&devices_lock);
+	spin_lock(&d->lock);
+	d->counters.invalidations_completed++;
+	batches = t->flushing;
+	t->flushing = 0;
+	if (r->failed) {
+		/* The device may still have it: they wait for its isolation. */
+		t->next |= batches;
+		batches = 0;
+		isolate(a);
+	}
+	if (a->isolating) {
+		if (finish_isolation(a, &batches))
+			detached = a->detached;
+	} else if (t->next) {
+		post_tlb_flush(a);
+	}
+	spin_unlock(&d->lock);
+	spin_unlock(&devices_lock);
+	answer(d, batches);
+	if (detached)
+		detached(arg);
+}
+
+/* --- attached, isolated ------------------------------------------------------------------------------------------------------ */
+
+/* What the unit may have cached of the device. The IOTLB's part is the whole domain's: it is not tagged with the
+ * device. Both locks are held. */
+static void flush(struct device *a, u16 context_did)
+{
+	struct iommu_domain *d = a->domain;
+
+	a->flushing = true;
+	a->request.desc[0] = qi_context_device(context_did, a->dev.bdf);
+	a->request.desc[1] = qi_iotlb_domain(a->unit, d->did);
+	a->request.nr = 2;
+	d->counters.context_invalidations++;
+	d->counters.iotlb_invalidations++;
+	d->counters.invalidations_posted += 2;
+	queue_submit(a->unit, &a->request);
+}
+
+static void post_last_flush(struct device *a)
+{
+	a->last_flush = true;
+	flush(a, a->domain->did);
+}
+
+/* Stop the device, clear its entry, flush. Both locks are held. */
+static void isolate(struct device *a)
+{
+	if (a->isolating)
+		return;
+	a->isolating = true;
+	pci_stop(a->dev);
+	context_clear(a->unit, a->dev.bdf);
+	/* The flush of its attaching may still be under way: then flushed() posts the last one. */
+	if (!a->flushing)
+		post_last_flush(a);
+}
+
+/* If all that can come has come: the batches that waited for the device need not any more. True: it was detached, and
+ * the record is free. Both locks are held. */
+static bool finish_isolation(struct device *a, u16 *batches)
+{
+	if (!a->isolated || a->tlb.flushing)
+		return false;
+	*batches |= a->tlb.next;
+	a->tlb.next = 0;
+	if (a->ats) {
+		list_del(&a->tlb.link);
+		a->ats = false;
+	}
+	if (!a->detached)
+		return false;
+	a->domain->devices_on[a->unit->index]--;
+	a->domain = NULL;
+	return true;
+}
+
+/* Interrupt context. */
+static void flushed(struct iommu_request *r)
+{
+	struct device *a = container_of(r, struct device, request);
+	struct iommu_domain *d = a->domain;
+	void (*detached)(void *arg) = NULL;
+	void *arg;
+	u16 batches = 0;
+
+	spin_lock(&devices_lock);
+	spin_lock(&d->lock);
+	d->counters.invalidations_completed += 2;
+	a->flushing = false;
+	arg = a->arg;
+	if (a->isolating && !a->last_flush) {
+		post_last_flush(a);
+	} else if (a->isolating) {
+		a->isolated = true;
+		if (finish_isolation(a, &batches))
+			detached = a->detached;
+	}
+	spin_unlock(&d->lock);
+	spin_unlock(&devices_lock);
+	answer(d, batches);
+	if (detached)
+		detached(arg);
+}
+
+static int start(struct device *a, bool ats)
+{
+	struct iommu_domain *d = a->domain;
+	struct iommu_unit *u = a->unit;
+	int ret;
+
+	list_init(&a->request.link);
+	a->request.done = flushed;
+	list_init(&a->tlb.request.link);
+	a->tlb.request.done = tlb_flushed;
+	a->tlb.request.device_tlb = true;
+	a->tlb.first = ~0UL;
+
+	/* Counted before the entry is present: from then on every commit flushes the unit, and the device. */
+	d->devices_on[u->index]++;
+	if (ats) {
+		a->ats = true;
+		list_add_tail(&d->device_tlbs, &a->tlb.link);
+	}
+	ret = context_set(u, a->dev.bdf, virt_to_phys(d->root), iommu_common.levels, d->did, ats);
+	if (ret) {
+		if (ats)
+			list_del(&a->tlb.link);
+		d->devices_on[u->index]--;
+		a->domain = NULL;
+		return ret;
+	}
+	/* Not before the entry allows it: until then its translation requests would be faults. */
+	if (ats)
+		pci_ats_enable(a->dev);
+	/* The entry may be cached as not present, under domain id 0 (6.1). */
+	if (iommu_common.caching_mode)
+		flush(a, 0);
+	return 0;
+}
+
+const char *iommu_why_no_ats(struct pci_id dev)
+{
+	const struct iommu_unit *u = iommu_unit_of(dev);
+
+	if (!u)
+		return "no remapping unit that works covers it";
+	if (!pci_ats_depth(dev))
+		return "it has no ATS capability";
+	if (!(u->ecap & ECAP_DT))
+		return "its remapping unit does not support device TLBs (ECAP.DT)";
+	if (!dmar_ats_allowed(&iommu_dmar, dev))
+		return "the firmware does not allow ATS on its root port (ATSR)";
+	return NULL;
+}
+
+int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
+{
+	struct iommu_unit *u = iommu_unit_of(dev);
+	bool ats = flags & IOMMU_ATS;
+	struct device *a;
+	int ret = 0;
+
+	if (!u || !d->root || (ats && iommu_why_no_ats(dev)))
+		return -ENODEV;
+	spin_lock(&devices_lock);
+	a = find(dev, true);
+	if (!a) {
+		log_err("iommu: the table of devices (MAX_DEVICES = %u) is full", MAX_DEVICES);
+		ret = -ENOSPC;
+	} else if (a->domain) {
+		ret = -EBUSY;
+	} else {
+		*a = (struct device){ .dev = dev, .domain = d, .unit = u };
+		spin_lock(&d->lock);
+		ret = start(a, ats);
+		spin_unlock(&d->lock);
+	}
+	spin_unlock(&devices_lock);
+	return ret;
+}
+
+void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg)
+{
+	struct iommu_domain *d;
+	struct device *a;
+	bool gone;
+	u16 batches = 0;
+
+	spin_lock(&devices_lock);
+	a = find(dev, false);
+	BUG_ON(!a || a->detached);
+	d = a->domain;
+	a->detached = done;
+	a->arg = arg;
+	spin_lock(&d->lock);
+	isolate(a);
+	gone = finish_isolation(a, &batches);
+	spin_unlock(&d->lock);
+	spin_unlock(&devices_lock);
+	answer(d, batches);
+	if (gone)
+		done(arg);
+}
+
+/* --- misbehaviour ----------------------------------------------------------------------------------------------------------- */
+
+/* devices_lock is held. True if it was not cut off before. */
+static bool quarantine(struct device *a, const char *why)
+{
+	struct iommu_domain *d = a->domain;
+	bool first = !a->isolating;
+
+	spin_lock(&d->lock);
+	isolate(a);
+	d->counters.devices_cut_off += first;
+	spin_unlock(&d->lock);
+	if (first)
+		log_err("iommu: device %02x:%02x.%u of %s: %s: it is cut off until it is detached",
+			a->dev.bdf >> 8, a->dev.bdf >> 3 & 31, a->dev.bdf & 7, d->name, why);
+	return first;
+}
+
+static void tell(u16 owner, struct pci_id dev, enum iommu_event event)
+{
+	if (event_hook)
+		event_hook(owner, dev, event);
+}
+
+bool device_blame(struct iommu_unit *u, u16 bdf, const char *what)
+{
+	struct pci_id dev = { u->segment, bdf };
+	u16 owner = OWNER_NONE;
+	struct device *a;
+	bool first = false;
+
+	spin_lock(&devices_lock);
+	a = find(dev, false);
+	if (a) {
+		owner = a->domain->owner;
+		first = quarantine(a, what);
+	}
+	spin_unlock(&devices_lock);
+	if (first)
+		tell(owner, dev, IOMMU_EVENT_CUT_OFF);
+	return owner != OWNER_NONE;
+}
+
+static bool is_flood(struct device *a)
+{
+	u64 now = clock_ns();
+
+	if (now - a->window_start > FLOOD_WINDOW_NS) {
+		a->window_start = now;
+		a->faults = 0;
+	}
+	return ++a->faults > FLOOD_FAULTS;
+}
+
+u16 device_count_fault(struct pci_id dev, char *name, size_t size)
+{
+	u16 owner = OWNER_NONE;
+	struct device *a;
+	bool cut_off = false;
+
+	copy_string(name, "nobody", size);
+	spin_lock(&devices_lock);
+	a = find(dev, false);
+	if (a) {
+		owner = a->domain->owner;
+		copy_string(name, a->domain->name, size);
+		(void)atomic_add(&a->domain->counters.io_faults, 1);
+		cut_off = is_flood(a) && quarantine(a, "it floods Weir with faults");
+	}
+	spin_unlock(&devices_lock);
+	tell(owner, dev, cut_off ? IOMMU_EVENT_CUT_OFF : IOMMU_EVENT_FAULT);
+	return owner;
+}

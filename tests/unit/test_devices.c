@@ -1,0 +1,345 @@
+/* Devices of the IOMMU core: their TLBs, and what happens to those that do not behave.
+ *
+ * sources: $(IOMMU_SRCS)
+ */
+#include <tests/unit/iommu_fixture.h>
+
+#include <iommu/device.h>
+
+static bool silent; /* the device does not answer invalidations of its TLB */
+
+static bool answers(u16 bdf)
+{
+	(void)bdf;
+	return !silent;
+}
+
+static u16 told_owner;
+static int cut_off;
+
+static void hear(u16 owner, struct pci_id dev, enum iommu_event event)
+{
+	(void)dev;
+	told_owner = owner;
+	cut_off += event == IOMMU_EVENT_CUT_OFF;
+}
+
+static void start_ats(const struct vtd_config *config, bool two_units)
+{
+	start_with(config, two_units, IOMMU_ATS);
+	silent = false;
+	vtd_device_answers = answers;
+	cut_off = 0;
+	iommu_set_event_hook(hear);
+}
+
+static void run_work(void)
+{
+	while (vtd_work())
+		;
+}
+
+static u64 stat_of(u64 (*member)(const struct weir_stats *s))
+{
+	struct weir_stats s = { 0 };
+
+	iommu_domain_stats(d, &s);
+	return member(&s);
+}
+
+static u64 tlb_flushes(const struct weir_stats *s)
+{
+	return s->device_tlb_invalidations;
+}
+
+static u64 in_flight(const struct weir_stats *s)
+{
+	return s->batches_in_flight;
+}
+
+/* The IOTLB is flushed and waited for, and the device still reaches the page by what it keeps itself. */
+static void a_device_tlb_holds_the_page(void **state)
+{
+	mfn_t seen;
+
+	(void)state;
+	start_ats(&plain, false);
+	assert_int_equal(map(5, VTD_RAM_FIRST, 1), 0);
+	assert_true(vtd_translated_dma(VTD_DEVICE_0, 5, &seen));
+	unmap(5, 1);
+	vtd_execute(0, 3);
+	vtd_interrupts();
+	run_work();
+	assert_false(vtd_dma(VTD_DEVICE_0, 5, &seen));
+	assert_true(vtd_translated_dma(VTD_DEVICE_0, 5, &seen));
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 1);
+	assert_int_equal(map(5, VTD_RAM_FIRST + 1, 1), -EAGAIN);
+	vtd_settle();
+	assert_false(vtd_translated_dma(VTD_DEVICE_0, 5, &seen));
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+	finish(false);
+}
+
+/* Every size that a descriptor can say drops what it must. */
+static void ranges_of_all_sizes(void **state)
+{
+	mfn_t seen;
+
+	(void)state;
+	start_ats(&plain, false);
+	for (u64 nr = 1; nr <= 2048; nr = nr * 2 + nr % 3) {
+		dfn_t dfn = 3 * nr;
+
+		assert_int_equal(map(dfn, VTD_RAM_FIRST + 1, nr), 0);
+		for (u64 i = 0; i < nr; i += MAX(nr / 50, 1UL))
+			assert_true(vtd_translated_dma(VTD_DEVICE_0, dfn + i, &seen));
+		unmap(dfn, nr);
+		vtd_settle();
+		for (u64 i = 0; i < nr; i++)
+			assert_false(vtd_translated_dma(VTD_DEVICE_0, dfn + i, &seen));
+	}
+	finish(false);
+}
+
+/* One flush at a time, however many commits: the next one covers all that came meanwhile. */
+static void a_slow_device_is_asked_once_at_a_time(void **state)
+{
+	mfn_t seen;
+
+	(void)state;
+	start_ats(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST + 1, 100), 0);
+	for (dfn_t i = 0; i < 10; i++) {
+		assert_true(vtd_translated_dma(VTD_DEVICE_0, 9 * i, &seen));
+		unmap(9 * i, 1);
+	}
+	assert_int_equal(stat_of(tlb_flushes), 1);
+	vtd_settle();
+	assert_int_equal(stat_of(tlb_flushes), 2);
+	for (dfn_t i = 0; i < 10; i++) {
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1 + 9 * i), 0);
+		assert_false(vtd_translated_dma(VTD_DEVICE_0, 9 * i, &seen));
+	}
+	finish(false);
+}
+
+static void refuse(unsigned int type, unsigned int times)
+{
+	vtd_refuse_type = type;
+	vtd_refusals = times;
+}
+
+static void forget(struct iommu_request *r)
+{
+	r->nr = 0;
+}
+
+static void submit_other(struct iommu_request *r, u16 did)
+{
+	*r = (struct iommu_request){ .desc = { qi_iotlb_domain(&iommu_units[0], did) },
+				     .nr = 1,
+				     .done = forget };
+	list_init(&r->link);
+	queue_submit(&iommu_units[0], r);
+}
+
+/* The device does not answer: it alone is cut off, its pages are released when its context entry is gone from the caches,
+ * and whoever stood behind it in the queue is served. */
+static void a_device_that_times_out(void **state)
+{
+	static struct iommu_request before, after[20];
+	mfn_t seen;
+
+	(void)state;
+	start_ats(&plain, true);
+	assert_int_equal(map(0, VTD_RAM_FIRST + 1, 64), 0);
+	assert_true(vtd_translated_dma(VTD_DEVICE_0, 5, &seen));
+	assert_true(vtd_translated_dma(VTD_DEVICE_0, 6, &seen));
+	silent = true;
+	submit_other(&before, 40);
+	unmap(5, 1);
+	unmap(6, 1);
+	for (u16 i = 0; i < 20; i++)
+		submit_other(&after[i], 41 + i);
+	vtd_execute(0, ~0u);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 6), 1);
+	/* The other unit's device is none of its business. */
+	vtd_device_answers = NULL;
+	vtd_interrupts();
+	assert_true(vtd_stopped[0]);
+	assert_false(vtd_stopped[1]);
+	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
+	assert_int_equal(iommu_device_state(VTD_DEVICE_1), IOMMU_DEVICE_ATTACHED);
+	assert_int_equal(cut_off, 1);
+	assert_int_equal(told_owner, OWNER);
+	run_work();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 6), 1); /* not isolated yet */
+	vtd_settle();
+	assert_int_equal(before.nr, 0);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(after[i].nr, 0);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 6), 0);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 7), 0);
+	assert_false(vtd_translated_dma(VTD_DEVICE_0, 7, &seen));
+	assert_true(vtd_translated_dma(VTD_DEVICE_1, 7, &seen));
+	/* What is unmapped from now on does not wait for it. */
+	unmap(7, 1);
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 8), 0);
+	assert_int_equal(stat_of(in_flight), 0);
+	finish(true);
+}
+
+/* It is detached while its time runs out. */
+static void a_time_out_while_it_is_detached(void **state)
+{
+	(void)state;
+	start_ats(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
+	silent = true;
+	unmap(0, 1);
+	detached = false;
+	iommu_detach(VTD_DEVICE_0, mark_detached, NULL);
+	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_DETACHING);
+	vtd_settle();
+	assert_true(detached);
+	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_FREE);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+	/* It comes back, with an empty TLB. */
+	silent = false;
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, IOMMU_ATS), 0);
+	unmap(1, 1);
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 0);
+	finish(false);
+}
+
+/* Detached with flushes of its TLB under way and waiting. */
+static void detached_with_flushes_under_way(void **state)
+{
+	(void)state;
+	start_ats(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
+	for (dfn_t i = 0; i < 4; i++)
+		unmap(i, 1);
+	detached = false;
+	iommu_detach(VTD_DEVICE_0, mark_detached, NULL);
+	unmap(4, 1);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 4), 1);
+	vtd_settle();
+	assert_true(detached);
+	for (u64 i = 0; i < 5; i++)
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 0);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), 0);
+	finish(false);
+}
+
+/* The unit refuses the descriptor of the device's TLB: as good as a time-out. */
+static void the_unit_refuses_a_device_tlb_descriptor(void **state)
+{
+	mfn_t seen;
+
+	(void)state;
+	start_ats(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
+	assert_true(vtd_translated_dma(VTD_DEVICE_0, 1, &seen));
+	refuse(QI_TYPE_DEVICE_TLB, 1);
+	unmap(1, 1);
+	vtd_settle();
+	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
+	assert_false(vtd_translated_dma(VTD_DEVICE_0, 1, &seen));
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 0);
+	finish(false);
+}
+
+/* Any other descriptor is put there again, once. */
+static void the_unit_refuses_another_descriptor(void **state)
+{
+	(void)state;
+	start_ats(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
+	refuse(QI_TYPE_IOTLB, 1);
+	unmap(1, 1);
+	vtd_settle();
+	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_ATTACHED);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 0);
+	refuse(QI_TYPE_WAIT, 1);
+	unmap(2, 1);
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 2), 0);
+	finish(false);
+}
+
+/* A unit that takes nothing any more: nothing is released, nobody waits in place, nothing falls over. */
+static void a_dead_queue_releases_nothing(void **state)
+{
+	(void)state;
+	start_ats(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
+	unmap(1, 1);
+	refuse(QI_TYPE_IOTLB, 2);
+	vtd_settle();
+	assert_true(iommu_units[0].queue.stuck);
+	unmap(2, 1);
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 1);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 2), 1);
+
+	/* For the next test: it comes back to life. */
+	iommu_units[0].queue.bad_slot = ~0u;
+	queue_error(&iommu_units[0], FSTS_IQE);
+	finish(false);
+}
+
+static void faults_without_end(void **state)
+{
+	char name[32];
+
+	(void)state;
+	start_ats(&plain, true);
+	for (int i = 0; i < 500; i++)
+		assert_int_equal(device_count_fault(VTD_DEVICE_0, name, sizeof(name)), OWNER);
+	assert_string_equal(name, "test");
+	assert_int_equal(cut_off, 0);
+	for (int i = 0; i < 5000; i++)
+		(void)device_count_fault(VTD_DEVICE_0, name, sizeof(name));
+	assert_int_equal(cut_off, 1);
+	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
+	assert_int_equal(device_count_fault((struct pci_id){ 0, 0x1234 }, name, sizeof(name)),
+			 OWNER_NONE);
+	assert_string_equal(name, "nobody");
+	vtd_settle();
+	finish(true);
+}
+
+static void refusals(void **state)
+{
+	static const struct vtd_config no_dt = { .ecap_clear = ECAP_DT };
+
+	(void)state;
+	assert_true(vtd_start(&no_dt));
+	assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
+	assert_non_null(iommu_why_no_ats(VTD_DEVICE_0));
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, IOMMU_ATS), -ENODEV);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), 0);
+	finish(false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_device_tlb_holds_the_page),
+		cmocka_unit_test(ranges_of_all_sizes),
+		cmocka_unit_test(a_slow_device_is_asked_once_at_a_time),
+		cmocka_unit_test(a_device_that_times_out),
+		cmocka_unit_test(a_time_out_while_it_is_detached),
+		cmocka_unit_test(detached_with_flushes_under_way),
+		cmocka_unit_test(the_unit_refuses_a_device_tlb_descriptor),
+		cmocka_unit_test(the_unit_refuses_another_descriptor),
+		cmocka_unit_test(a_dead_queue_releases_nothing),
+		cmocka_unit_test(faults_without_end),
+		cmocka_unit_test(refusals),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
