@@ -69,9 +69,9 @@ static void log_walk(u16 owner, u64 address)
 
 	for (unsigned int i = 0; i < n; i++)
 		log_warn("iommu:   level %u entry %016lx%s", iommu_common.levels - i, entry[i],
-			 table_is_tombstone(entry[i]) ? " (waits for its release)" :
-			 entry[i]		      ? "" :
-							" (empty)");
+			 is_tombstone(entry[i]) ? " (waits for its release)" :
+			 entry[i]		? "" :
+						  " (empty)");
 	if (mfn != INVALID_MFN) {
 		struct frame_info f;
 

@@ -74,6 +74,16 @@ int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 	return ret;
 }
 
+int iommu_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm)
+{
+	int ret;
+
+	spin_lock(&g->domain->lock);
+	ret = table_protect(g, dfn, nr, perm);
+	spin_unlock(&g->domain->lock);
+	return ret;
+}
+
 void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
 {
 	spin_lock(&g->domain->lock);

@@ -68,7 +68,6 @@ struct iommu_gather {
 	struct iommu_domain *domain;
 	struct iommu_batch *batch;
 	dfn_t first, last; /* range that must be flushed; first > last: nothing */
-	bool structural; /* a table was unlinked: paging-structure caches must go too (IH = 0) */
 	bool split; /* a superpage was split: its old translation covers more than the range */
 };
 
@@ -81,6 +80,10 @@ int __must_check iommu_gather_begin(struct iommu_gather *g, struct iommu_domain 
  * there; -EPERM/-EBUSY: the frame table refused (owner, type); -ENOMEM; -ERANGE: beyond the width.
  * On failure what this call had mapped is unmapped again (into the gather). */
 int __must_check iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm);
+/* Change what devices may do with the frames that are mapped at [dfn, dfn + nr); what is not mapped is skipped. Splits superpages
+ * at the ends, and joins what has become alike. Devices obey when the gather has completed. The gather's reserve serves one
+ * ragged change, this or iommu_unmap(). -ERANGE, -EINVAL. */
+int __must_check iommu_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm);
 /* Unmap nr frames from dfn; what is not mapped is skipped. Splits superpages at the ends. Cannot
  * fail for lack of memory: once a gather, since its reserve of tables serves two ragged ends. */
 void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);

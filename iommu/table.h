@@ -1,13 +1,16 @@
-/* Second-stage tables. All functions: the domain's lock is held. */
+/* Second-stage tables. All functions: the domain's lock is held, unless it says otherwise. */
 #pragma once
 
 #include <iommu/domain.h>
+#include <iommu/entry.h>
+#include <kernel/atomic.h>
 
 /* The root table. -ENOMEM. */
 int __must_check table_init(struct iommu_domain *d);
 
-/* As iommu_map() and iommu_unmap(). */
-int __must_check table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm);
+/* As iommu_map(), iommu_protect() and iommu_unmap(). */
+int __must_check table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 flags);
+int __must_check table_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm);
 void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
 
 /* Release what the batch has made tombstones of, from b->next on, looking at about `budget`
@@ -21,9 +24,44 @@ bool table_destroy_step(struct iommu_domain *d);
 u64 *table_alloc(struct iommu_domain *d);
 void table_free(struct iommu_domain *d, u64 *table);
 
+/* --- what map.c and unmap.c share ---------------------------------------------------------------------------------- */
+
+/* Put a table, filled to say the same, in the place of a superpage in one step: a device sees one or the other. Uses up a
+ * table of the gather's reserve. */
+void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level);
+
+static inline bool table_in_width(dfn_t dfn, u64 nr)
+{
+	dfn_t limit = frames_of(iommu_common.levels + 1);
+
+	return nr && dfn < limit && nr <= limit - dfn;
+}
+
+/* [dfn, dfn + nr) must be flushed. */
+static inline void table_touched(struct iommu_gather *g, dfn_t dfn, u64 nr)
+{
+	g->first = MIN(g->first, dfn);
+	g->last = MAX(g->last, dfn + nr - 1);
+	g->batch->changed = true;
+}
+
+/* A table is not where it was: until the gather has completed, every flush of the domain must drop cached pointers. */
+static inline void table_unlinked(struct iommu_gather *g)
+{
+	if (g->batch->structural)
+		return;
+	g->batch->structural = true;
+	g->domain->structural++;
+}
+
+static inline void table_publish(u64 *e, u64 value)
+{
+	store_release(e, value);
+	iommu_write_back(e, sizeof(*e));
+}
+
 /* --- to look at ---------------------------------------------------------------------------------------------------- */
 
 /* The entries that a walk for dfn meets, from the root down; how many. *mfn: the page it ends at,
  * or INVALID_MFN. Takes the lock itself. */
 unsigned int table_walk(struct iommu_domain *d, dfn_t dfn, u64 entry[5], mfn_t *mfn);
-bool table_is_tombstone(u64 entry);

@@ -77,6 +77,7 @@ u64 frame_dev_refs(mfn_t mfn);
 struct frame_table_counts {
 	u16 present; /* entries that the hardware may use */
 	u16 tombstones; /* entries that wait for their batch */
+	bool whole; /* all entries are leaves, held by one reference on the block that they are together */
 };
 struct frame_table_counts *frame_table_counts(mfn_t mfn);
 

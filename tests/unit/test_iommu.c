@@ -164,6 +164,96 @@ static void maps_a_mixed_block(void **state)
 	finish(false);
 }
 
+/* On hardware without superpages, a table that maps one aligned block holds one reference, until an entry parts. */
+static void one_reference_for_a_table(void **state)
+{
+	static const struct vtd_config small = { .cap_clear = CAP_SLLPS_1G | CAP_SLLPS_2M };
+	mfn_t mfn = VTD_RAM_FIRST + 1024, seen;
+	struct weir_stats s = { 0 };
+
+	(void)state;
+	start(&small, false);
+	assert_int_equal(map(512, mfn, 1024), 0);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_entries[0], 1024);
+	assert_int_equal(s.io_references, 2);
+	for (u64 i = 0; i < 1024; i++)
+		assert_int_equal(frame_dev_refs(mfn + i), 1);
+	assert_true(vtd_dma(VTD_DEVICE_0, 600, &seen));
+	unmap(600, 1);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_references, 1 + 512);
+	assert_int_equal(frame_dev_refs(mfn + 88), 1);
+	vtd_settle();
+	for (u64 i = 0; i < 1024; i++)
+		assert_int_equal(frame_dev_refs(mfn + i), i != 88);
+	/* A whole one goes with one entry and one reference. */
+	unmap(1024, 512);
+	vtd_settle();
+	for (u64 i = 0; i < 512; i++)
+		assert_int_equal(frame_dev_refs(mfn + 512 + i), 0);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_references, 511);
+	assert_int_equal(s.io_entries[0], 511);
+	finish(false);
+}
+
+static int protect(dfn_t dfn, u64 nr, u32 perm)
+{
+	struct iommu_gather g;
+	int ret;
+
+	assert_int_equal(iommu_gather_begin(&g, d), 0);
+	ret = iommu_protect(&g, dfn, nr, perm);
+	iommu_gather_commit(&g, 0);
+	return ret;
+}
+
+static u64 entry_of(dfn_t dfn)
+{
+	u64 entry[5];
+	mfn_t mfn;
+
+	return entry[iommu_walk_owner(OWNER, dfn, entry, &mfn) - 1];
+}
+
+/* Permissions change for a part of a superpage: it splits without a hole, nothing loses its reference, and what is alike again
+ * is one superpage again. */
+static void permissions(void **state)
+{
+	struct weir_stats s = { 0 };
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 1UL << 18), 0);
+	assert_true(vtd_dma(VTD_DEVICE_0, 5000, &seen));
+	assert_int_equal(protect(5000, 2, IOMMU_READ), 0);
+	assert_int_equal(entry_of(5000) & (SS_R | SS_W), SS_R);
+	assert_int_equal(entry_of(5001) & (SS_R | SS_W), SS_R);
+	assert_int_equal(entry_of(5002) & (SS_R | SS_W), SS_R | SS_W);
+	assert_int_equal(entry_of(4999) & (SS_R | SS_W), SS_R | SS_W);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_splits, 2);
+	assert_int_equal(s.io_entries[1], 511);
+	assert_int_equal(s.io_entries[0], 512);
+	assert_true(vtd_cached() > 0);
+	vtd_settle();
+	for (u64 i = 0; i < 1UL << 18; i += 37)
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 1);
+	/* A second gather has tables again. */
+	assert_int_equal(protect(9000, 1UL << 17, IOMMU_WRITE), 0);
+	assert_int_equal(protect(0, 1UL << 18, IOMMU_READ | IOMMU_WRITE), 0);
+	vtd_settle();
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_entries[2], 1);
+	assert_int_equal(s.io_references, 1);
+	assert_int_equal(protect(0, 1, 0), -EINVAL);
+	assert_int_equal(protect(1UL << 40, 1, IOMMU_READ), -ERANGE);
+	assert_int_equal(protect(1UL << 20, 5, IOMMU_READ), 0); /* nothing is there */
+	finish(false);
+}
+
 static void refuses(void **state)
 {
 	(void)state;
@@ -582,6 +672,8 @@ int main(void)
 		cmocka_unit_test(collapses),
 		cmocka_unit_test(unlinks_a_subtree),
 		cmocka_unit_test(maps_a_mixed_block),
+		cmocka_unit_test(one_reference_for_a_table),
+		cmocka_unit_test(permissions),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(leaf_flush_beside_a_structural_one),
 		cmocka_unit_test(an_empty_gather_is_free),

@@ -1,0 +1,111 @@
+/* Second-stage tables: split, unmap. The picture is in iommu/table.c. */
+#include <iommu/table.h>
+
+#include <kernel/panic.h>
+
+/* The entries of a table part: instead of one reference on the block that they were together, each gets its own. */
+static void part(struct iommu_domain *d, u64 *table, unsigned int level)
+{
+	if (!counts(table)->whole)
+		return;
+	frame_split_dev(mfn_of(table[0]), order_of(level + 1));
+	counts(table)->whole = false;
+	d->references += ENTRIES - 1;
+}
+
+void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
+{
+	struct iommu_domain *d = g->domain;
+	u64 old = *e, *t, step = frames_of(level - 1) << PAGE_SHIFT;
+
+	BUG_ON(!g->batch->nr_reserve); /* two ragged ends need four tables at most */
+	part(d, table, level);
+	t = g->batch->reserve[--g->batch->nr_reserve];
+	d->tables++;
+	for (u64 i = 0, value = level == 2 ? old & ~SS_PS : old; i < ENTRIES; i++, value += step)
+		t[i] = value;
+	iommu_write_back(t, PAGE_SIZE);
+	/* The superpage's reference stays where it is: it holds all that the table maps. */
+	*counts(t) = (struct frame_table_counts){ .present = ENTRIES, .whole = true };
+	if (!atomic_cmpxchg(e, &old, virt_to_phys(t) | SS_R | SS_W))
+		panic("iommu: an entry of %s changed under its lock", d->name);
+	iommu_write_back(e, sizeof(*e));
+	d->entries[level - 1]--;
+	d->entries[level - 2] += ENTRIES;
+	d->counters.io_splits++;
+	g->split = true;
+}
+
+static void bury(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
+{
+	struct iommu_domain *d = g->domain;
+
+	if (is_leaf(*e, level))
+		d->entries[level - 1]--;
+	store_release(e, tombstone(*e, level, g->batch->number));
+	counts(table)->present--;
+	counts(table)->tombstones++;
+	g->batch->tombstones++;
+	d->tombstones++;
+}
+
+/* True if the table at `level` may go as a whole when its entries first..last are unmapped: nothing
+ * else is in it, and no earlier batch has a tombstone in it or below. (The batch's own lie behind,
+ * where the unmapping came from.) */
+static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned int level,
+		       unsigned int first, unsigned int last)
+{
+	unsigned int present = 0;
+
+	if (counts(table)->whole)
+		return first == 0 && last == ENTRIES - 1;
+	if (g->domain->tombstones > g->batch->tombstones && (level > 1 || counts(table)->tombstones))
+		return false;
+	if (first == 0 && last == ENTRIES - 1)
+		return true;
+	if (level > 1)
+		return false;
+	for (unsigned int i = first; i <= last; i++)
+		present += is_present(table[i]);
+	return present == counts(table)->present;
+}
+
+/* [dfn, last] lies in one table. */
+static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn, dfn_t last)
+{
+	unsigned int i = index_of(dfn, level), end = index_of(last, level), changed_from = ENTRIES,
+		     changed_to = 0;
+
+	for (; i <= end; i++) {
+		u64 *e = &table[i];
+		dfn_t start = ALIGN_DOWN(dfn, frames_of(level)),
+		      to = MIN(start + frames_of(level) - 1, last);
+
+		if (is_leaf(*e, level) && to - dfn + 1 < frames_of(level))
+			table_split(g, table, e, level);
+		if (is_table(*e, level) &&
+		    !can_unlink(g, table_at(*e), level - 1, index_of(dfn, level - 1),
+				index_of(to, level - 1))) {
+			unmap_in(g, table_at(*e), level - 1, dfn, to);
+		} else if (is_present(*e)) {
+			if (is_table(*e, level))
+				table_unlinked(g);
+			part(g->domain, table, level);
+			bury(g, table, e, level);
+			changed_from = MIN(changed_from, i);
+			changed_to = i;
+		}
+		dfn = to + 1;
+	}
+	if (changed_from <= changed_to)
+		iommu_write_back(&table[changed_from],
+				 (changed_to - changed_from + 1) * sizeof(*table));
+}
+
+void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
+{
+	if (!table_in_width(dfn, nr))
+		return;
+	unmap_in(g, g->domain->root, iommu_common.levels, dfn, dfn + nr - 1);
+	table_touched(g, dfn, nr);
+}
