@@ -17,7 +17,7 @@ CFLAGS := -std=gnu11 -O2 -g $(WARN) -I. \
 	-ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-omit-frame-pointer -fno-optimize-sibling-calls -fno-stack-protector -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fcf-protection=none \
-	-ffunction-sections -fdata-sections
+	-ffunction-sections -fdata-sections $(if $(DEBUG),-DWEIR_DEBUG)
 LDFLAGS := -n -nostdlib -static -z max-page-size=4096 --no-warn-rwx-segments --gc-sections -T linker.ld
 
 C_SRCS := $(wildcard boot/*.c kernel/*.c kernel/*/*.c iommu/*.c drivers/*.c)
@@ -31,7 +31,7 @@ export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 .PHONY: all bench check clean deps format help iso lint mutants run system unit FORCE
 .DELETE_ON_ERROR:
 
-all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; V=1: show the commands)
+all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
 
 # lwIP's sources must be there before the list of its files can be made: make builds this file first, and starts again.
 # LWIP=DIR takes a source tree of yours.
@@ -115,7 +115,7 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 # The IOMMU core as it is tested on the host, with a machine around it.
 IOMMU_SRCS := $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c tests/unit/vtd.c
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
-UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -I. -fsanitize=address,undefined -fno-sanitize-recover=all \
+UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 
 define UNIT_RULE

@@ -21,6 +21,7 @@
 #include <iommu/context.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
+#include <iommu/trace.h>
 #include <kernel/atomic.h>
 #include <kernel/clock.h>
 #include <kernel/errno.h>
@@ -117,6 +118,7 @@ static void post_tlb_flush(struct device *a)
 	t->request.desc[0] = qi_device_tlb(a->unit, a->dev.bdf, pci_ats_depth(a->dev), t->first,
 					   t->last);
 	t->request.nr = 1;
+	trace(WEIR_TRACE_DEVICE_TLB, a->domain->owner, a->dev.bdf, t->first, t->last);
 	t->first = ~0UL;
 	t->last = 0;
 	a->domain->counters.device_tlb_invalidations++;
@@ -215,6 +217,7 @@ static void isolate(struct device *a)
 	if (a->isolating)
 		return;
 	a->isolating = true;
+	trace(WEIR_TRACE_ISOLATE, a->domain->owner, a->dev.bdf, a->detached != NULL, 0);
 	pci_stop(a->dev);
 	context_clear(a->unit, a->dev.bdf);
 	/* The flush of its attaching may still be under way: then flushed() posts the last one. */
@@ -237,6 +240,7 @@ static bool finish_isolation(struct device *a, u16 *batches)
 	if (!a->detached)
 		return false;
 	a->domain->devices_on[a->unit->index]--;
+	a->unit->devices--;
 	a->domain = NULL;
 	return true;
 }
@@ -259,6 +263,7 @@ static void flushed(struct iommu_request *r)
 		post_last_flush(a);
 	} else if (a->isolating) {
 		a->isolated = true;
+		trace(WEIR_TRACE_ISOLATED, d->owner, a->dev.bdf, a->detached != NULL, 0);
 		if (finish_isolation(a, &batches))
 			detached = a->detached;
 	}
@@ -284,6 +289,7 @@ static int start(struct device *a, bool ats)
 
 	/* Counted before the entry is present: from then on every commit flushes the unit, and the device. */
 	d->devices_on[u->index]++;
+	u->devices++;
 	if (ats) {
 		a->ats = true;
 		list_add_tail(&d->device_tlbs, &a->tlb.link);
@@ -293,6 +299,7 @@ static int start(struct device *a, bool ats)
 		if (ats)
 			list_del(&a->tlb.link);
 		d->devices_on[u->index]--;
+		u->devices--;
 		a->domain = NULL;
 		return ret;
 	}
@@ -340,6 +347,7 @@ int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
 		*a = (struct device){ .dev = dev, .domain = d, .unit = u };
 		spin_lock(&d->lock);
 		ret = start(a, ats);
+		trace(WEIR_TRACE_ATTACH, d->owner, dev.bdf, flags, u->index);
 		spin_unlock(&d->lock);
 	}
 	spin_unlock(&devices_lock);
@@ -423,7 +431,30 @@ static bool is_flood(struct device *a)
 	return ++a->faults > FLOOD_FAULTS;
 }
 
-u16 device_count_fault(struct pci_id dev, char *name, size_t size)
+static enum weir_fault_kind fault_kind(u32 reason)
+{
+	switch (reason) {
+	case 0x5:
+		return WEIR_FAULT_WRITE;
+	case 0x6:
+		return WEIR_FAULT_READ;
+	case 0x1 ... 0x3:
+	case 0x8 ... 0xb:
+	case 0xd:
+		return WEIR_FAULT_CONTEXT;
+	case 0x4:
+		return WEIR_FAULT_WIDTH;
+	case 0x7:
+	case 0xc:
+		return WEIR_FAULT_TABLE;
+	case 0x20 ... 0x2f:
+		return WEIR_FAULT_INTERRUPT;
+	default:
+		return WEIR_FAULT_OTHER;
+	}
+}
+
+u16 device_count_fault(struct pci_id dev, u32 reason, char *name, size_t size)
 {
 	u16 owner = OWNER_NONE;
 	struct device *a;
@@ -436,6 +467,7 @@ u16 device_count_fault(struct pci_id dev, char *name, size_t size)
 		owner = a->domain->owner;
 		copy_string(name, a->domain->name, size);
 		(void)atomic_add(&a->domain->counters.io_faults, 1);
+		(void)atomic_add(&a->domain->counters.io_faults_by[fault_kind(reason)], 1);
 		cut_off = is_flood(a) && quarantine(a, "it floods Weir with faults");
 	}
 	spin_unlock(&devices_lock);

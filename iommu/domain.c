@@ -177,6 +177,7 @@ void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 	s->invalidations_completed = c->invalidations_completed;
 	memcpy(s->latency, c->latency, sizeof(s->latency));
 	s->io_faults = read_once(&c->io_faults);
+	memcpy(s->io_faults_by, c->io_faults_by, sizeof(s->io_faults_by));
 	spin_unlock(&m->lock);
 	for (u32 i = 0; i < iommu_nr_units; i++)
 		s->completion_interrupts += iommu_units[i].queue.interrupts;

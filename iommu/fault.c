@@ -4,6 +4,7 @@
 #include <iommu/device.h>
 #include <iommu/hw.h>
 #include <iommu/table.h>
+#include <iommu/trace.h>
 #include <kernel/errno.h>
 #include <kernel/frame.h>
 #include <kernel/irq.h>
@@ -88,8 +89,10 @@ static void report(struct iommu_unit *u, u64 lo, u64 hi)
 	struct pci_id dev = { u->segment, (u16)FIELD_GET(FRCD_HI_SID, hi) };
 	u32 reason = (u32)FIELD_GET(FRCD_HI_FR, hi);
 	char name[32];
-	u16 owner = device_count_fault(dev, name, sizeof(name));
+	u16 owner = device_count_fault(dev, reason, name, sizeof(name));
 
+	u->faults++;
+	trace(WEIR_TRACE_FAULT, owner, dev.bdf, lo, reason);
 	if (log_allowed(&limit)) {
 		u64 address = reason >= 0x20 && reason < 0x30 ? lo >> 48 : lo & PAGE_MASK;
 

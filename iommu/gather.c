@@ -4,10 +4,12 @@
 #include <iommu/device.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
+#include <iommu/trace.h>
 #include <kernel/alloc.h>
 #include <kernel/atomic.h>
 #include <kernel/clock.h>
 #include <kernel/errno.h>
+#include <kernel/panic.h>
 
 /* Top up the tables that stay with a batch from use to use. They are typed as tables from the
  * start, so that nothing can fail when they are put in place. */
@@ -60,7 +62,11 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 	b->next = 1;
 	b->last = 0;
 	b->orphans = NO_ORPHAN;
-	*g = (struct iommu_gather){ .domain = d, .batch = b, .first = ~0UL, .last = 0 };
+	g->domain = d;
+	g->batch = b;
+	g->first = ~0UL;
+	g->last = 0;
+	g->split = false;
 	return 0;
 }
 
@@ -71,6 +77,7 @@ int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 	spin_lock(&g->domain->lock);
 	ret = table_map(g, dfn, mfn, nr, perm);
 	spin_unlock(&g->domain->lock);
+	trace(WEIR_TRACE_MAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
 	return ret;
 }
 
@@ -81,6 +88,7 @@ int iommu_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm)
 	spin_lock(&g->domain->lock);
 	ret = table_protect(g, dfn, nr, perm);
 	spin_unlock(&g->domain->lock);
+	trace(WEIR_TRACE_PROTECT, g->domain->owner, (u16)g->batch->number, dfn, nr);
 	return ret;
 }
 
@@ -89,6 +97,7 @@ void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
 	spin_lock(&g->domain->lock);
 	table_unmap(g, dfn, nr);
 	spin_unlock(&g->domain->lock);
+	trace(WEIR_TRACE_UNMAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
 }
 
 struct iommu_batch_user *iommu_gather_user(struct iommu_gather *g)
@@ -133,10 +142,9 @@ static struct qi_desc invalidation(const struct iommu_gather *g, const struct io
 }
 
 /* One request to each unit that has devices of the domain. Locked: nobody is attached meanwhile. */
-static void post(struct iommu_gather *g)
+static void post(const struct iommu_gather *g, struct iommu_batch *b)
 {
 	struct iommu_domain *d = g->domain;
-	struct iommu_batch *b = g->batch;
 
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		if (!d->devices_on[i])
@@ -152,11 +160,21 @@ static void post(struct iommu_gather *g)
 	d->counters.invalidations_posted += b->nr_descs;
 }
 
+#ifdef WEIR_DEBUG
+void iommu_gather_check(const struct iommu_gather *g)
+{
+	if (g->batch)
+		panic("%s:%d: a gather of %s was dropped without its commit", g->file, g->line,
+		      g->domain->name);
+}
+#endif
+
 void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
 {
 	struct iommu_domain *d = g->domain;
 	struct iommu_batch *b = g->batch;
 
+	g->batch = NULL;
 	spin_lock(&d->lock);
 	if (!b->changed && !b->user.step && read_once(&b->pending) == 1) {
 		b->state = BATCH_FREE;
@@ -164,6 +182,7 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
 		domain_batch_done(d);
 		return;
 	}
+	trace(WEIR_TRACE_COMMIT, d->owner, (u16)b->number, g->first, g->last);
 	b->state = BATCH_POSTED;
 	b->frames_held = frames_held;
 	b->committed_ns = clock_ns();
@@ -173,7 +192,7 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
 	if (b->changed) {
 		b->next = g->first;
 		b->last = g->last;
-		post(g);
+		post(g, b);
 	}
 	spin_unlock(&d->lock);
 	iommu_batch_answer(b);

@@ -96,6 +96,7 @@ static void invalidated(struct iommu_request *r)
 		freed = s->freed;
 		arg = s->arg;
 		s->freeing = s->used = false;
+		u->nr_irtes--;
 	}
 	spin_unlock(&u->irte_lock);
 	if (freed)
@@ -115,6 +116,7 @@ int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
 		;
 	if (i < IRTE_PER_UNIT) {
 		u->irte_slots[i].used = true;
+		u->nr_irtes++;
 		u->irtes[i].lo = 0;
 		u->irtes[i].hi = FIELD_PREP(IRTE_HI_SID, dev.bdf) | IRTE_HI_SVT_SID;
 		iommu_write_back(&u->irtes[i], sizeof(struct irte));

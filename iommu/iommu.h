@@ -62,14 +62,28 @@ void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void 
 #define IOMMU_READ 1u
 #define IOMMU_WRITE 2u
 
-/* A change of one domain's tables that is being accumulated. On the caller's stack; must be
- * committed on every path. No lock is held between begin and commit. */
+/* A change of one domain's tables that is being accumulated. On the caller's stack, declared by IOMMU_GATHER(name); must be
+ * committed on every path: one that is dropped stops a debug build (make DEBUG=1) and says where. No lock is held between
+ * begin and commit. */
 struct iommu_gather {
 	struct iommu_domain *domain;
 	struct iommu_batch *batch;
 	dfn_t first, last; /* range that must be flushed; first > last: nothing */
 	bool split; /* a superpage was split: its old translation covers more than the range */
+#ifdef WEIR_DEBUG
+	const char *file;
+	int line;
+#endif
 };
+
+#ifdef WEIR_DEBUG
+void iommu_gather_check(const struct iommu_gather *g);
+#define IOMMU_GATHER(name)                                                                         \
+	struct iommu_gather name                                                                   \
+		__attribute__((cleanup(iommu_gather_check))) = { .file = __FILE__, .line = __LINE__ }
+#else
+#define IOMMU_GATHER(name) struct iommu_gather name
+#endif
 
 /* Take one of the domain's batches, with the tables that one ragged unmap can need. -EAGAIN: all of
  * them are in flight, try again after `wake`; -ENOMEM: no tables. Nothing to undo then. */
@@ -170,5 +184,11 @@ enum iommu_event {
 void iommu_set_event_hook(void (*hook)(u16 owner, struct pci_id dev, enum iommu_event event));
 
 struct weir_stats;
+struct weir_trace_event;
+struct weir_unit_stats;
 /* Fill the io_, batch, invalidation and latency members. */
 void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s);
+/* Those of a unit, by its index in the DMAR table. False: there is none. */
+bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s);
+/* Copy up to max events from number *from on, oldest first; how many. *from: where to go on. */
+u32 iommu_trace_read(u64 *from, struct weir_trace_event *out, u32 max);

@@ -1,6 +1,7 @@
 /* Second-stage tables: map, collapse, change permissions. The picture is in iommu/table.c. */
 #include <iommu/table.h>
 
+#include <iommu/trace.h>
 #include <kernel/errno.h>
 
 /* Put an empty table behind an empty entry of `parent`. */
@@ -116,6 +117,7 @@ static void collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t d
 	d->entries[level - 2] -= ENTRIES;
 	d->entries[level - 1]++;
 	d->counters.io_collapses++;
+	trace(WEIR_TRACE_COLLAPSE, d->owner, (u16)g->batch->number, mfn_of(first), level);
 	frame_links(mfn)->next = g->batch->orphans;
 	g->batch->orphans = (u32)mfn;
 	table_touched(g, ALIGN_DOWN(dfn, frames_of(level)), frames_of(level));

@@ -31,6 +31,7 @@
 
 #include <iommu/device.h>
 #include <iommu/hw.h>
+#include <iommu/trace.h>
 #include <iommu/unit.h>
 #include <kernel/alloc.h>
 #include <kernel/atomic.h>
@@ -148,6 +149,8 @@ static void post_waiting(struct iommu_unit *u)
 		for (u32 i = 0; i < r->slots; i++)
 			put(q, descriptor_of(q, r, i));
 		list_add_tail(&q->posted, &r->link);
+		q->nr_waiting--;
+		q->nr_posted++;
 		posted = true;
 	}
 	if (posted) {
@@ -165,6 +168,7 @@ void queue_submit(struct iommu_unit *u, struct iommu_request *r)
 	r->failed = false;
 	spin_lock(&q->lock);
 	list_add_tail(&q->waiting, &r->link);
+	q->nr_waiting++;
 	post_waiting(u);
 	spin_unlock(&q->lock);
 }
@@ -191,6 +195,7 @@ static struct iommu_request *take_done(struct iommu_unit *u)
 		if (is_done(q, r->sequence)) {
 			list_del(&r->link);
 			q->used -= r->slots;
+			q->completed++;
 			q->bad_slot = RING_ENTRIES;
 			post_waiting(u);
 		} else {
@@ -312,7 +317,7 @@ static void take_back(struct iommu_queue *q, struct iommu_request *culprit)
 		list_del(&r->link);
 		q->stale += r->slots;
 		if (r != culprit)
-			list_add_head(&q->waiting, &r->link);
+			list_add_head(&q->waiting, &r->link), q->nr_waiting++;
 	}
 	q->stale_until = q->sequence;
 }
@@ -392,6 +397,7 @@ static void recover_bad_descriptor(struct iommu_unit *u)
 void queue_error(struct iommu_unit *u, u32 fsts)
 {
 	u->queue.errors++;
+	trace(WEIR_TRACE_ERROR, OWNER_NONE, (u16)u->index, fsts, hw_read64(u->regs, IQERCD_REG));
 	if (fsts & FSTS_IQE)
 		recover_bad_descriptor(u);
 	if (fsts & FSTS_ICE) {

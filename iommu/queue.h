@@ -37,7 +37,8 @@ struct iommu_queue {
 	u32 stale, stale_until;
 	u32 bad_slot; /* where the last IQE was; RING_ENTRIES: there was none since anything was done */
 	bool stuck; /* the unit takes its commands no more */
-	u64 interrupts, errors;
+	u32 nr_waiting;
+	u64 nr_posted, completed, interrupts, errors;
 };
 
 /* Switch queued invalidation on. Boot. -ENOMEM, -ENOSPC (vectors), -EIO (the unit does not

@@ -15,6 +15,7 @@
 #include <iommu/release.h>
 
 #include <iommu/table.h>
+#include <iommu/trace.h>
 #include <kernel/atomic.h>
 #include <kernel/clock.h>
 
@@ -31,9 +32,13 @@ static void count_latency(struct iommu_domain *d, u64 ns)
 
 void iommu_batch_answer(struct iommu_batch *b)
 {
+	u64 ns;
+
 	if (atomic_sub(&b->pending, 1))
 		return;
-	count_latency(b->domain, clock_ns() - b->committed_ns);
+	ns = clock_ns() - b->committed_ns;
+	count_latency(b->domain, ns);
+	trace(WEIR_TRACE_ANSWERED, b->domain->owner, (u16)b->number, ns, 0);
 	work_queue(&b->work);
 }
 
@@ -46,6 +51,7 @@ static void recycle(struct iommu_batch *b)
 {
 	struct iommu_domain *d = b->domain;
 
+	trace(WEIR_TRACE_RELEASED, d->owner, (u16)b->number, b->frames_held, 0);
 	spin_lock(&d->lock);
 	d->structural -= b->structural;
 	d->frames_held -= b->frames_held;

@@ -3,6 +3,7 @@
 
 #include <drivers/pci.h>
 #include <iommu/hw.h>
+#include <kernel/abi/iommu.h>
 #include <kernel/alloc.h>
 #include <kernel/atomic.h>
 #include <kernel/clock.h>
@@ -233,6 +234,29 @@ int iommu_init(const void *dmar, size_t length, const struct iommu_options *opti
 	else
 		why_absent = NULL;
 	return 0;
+}
+
+bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s)
+{
+	const struct iommu_unit *u = &iommu_units[unit];
+
+	if (unit >= iommu_nr_units)
+		return false;
+	*s = (struct weir_unit_stats){
+		.base = iommu_dmar.unit[unit].base,
+		.cap = u->cap,
+		.ecap = u->ecap,
+		.works = u->works && !read_once(&u->queue.stuck),
+		.devices = read_once(&u->devices),
+		.requests_posted = read_once(&u->queue.nr_posted),
+		.requests_completed = read_once(&u->queue.completed),
+		.requests_waiting = read_once(&u->queue.nr_waiting),
+		.completion_interrupts = read_once(&u->queue.interrupts),
+		.queue_errors = read_once(&u->queue.errors),
+		.faults = read_once(&u->faults),
+		.interrupt_entries = read_once(&u->nr_irtes),
+	};
+	return true;
 }
 
 struct iommu_unit *iommu_unit_of(struct pci_id dev)

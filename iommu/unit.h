@@ -27,6 +27,10 @@ struct iommu_unit {
 	struct irte *irtes; /* NULL: no interrupt remapping */
 	struct irte_slot *irte_slots;
 	bool eim;
+	u32 nr_irtes; /* in use */
+
+	u32 devices; /* attached; under iommu/device.c's lock */
+	u64 faults;
 };
 
 /* What all units that work have in common: tables are shared between them. */

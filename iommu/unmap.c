@@ -1,6 +1,7 @@
 /* Second-stage tables: split, unmap. The picture is in iommu/table.c. */
 #include <iommu/table.h>
 
+#include <iommu/trace.h>
 #include <kernel/panic.h>
 
 /* The entries of a table part: instead of one reference on the block that they were together, each gets its own. */
@@ -33,6 +34,7 @@ void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 	d->entries[level - 1]--;
 	d->entries[level - 2] += ENTRIES;
 	d->counters.io_splits++;
+	trace(WEIR_TRACE_SPLIT, d->owner, (u16)g->batch->number, mfn_of(old), level);
 	g->split = true;
 }
 
@@ -88,8 +90,11 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 				index_of(to, level - 1))) {
 			unmap_in(g, table_at(*e), level - 1, dfn, to);
 		} else if (is_present(*e)) {
-			if (is_table(*e, level))
+			if (is_table(*e, level)) {
 				table_unlinked(g);
+				trace(WEIR_TRACE_UNLINK, g->domain->owner, (u16)g->batch->number,
+				      start, level);
+			}
 			part(g->domain, table, level);
 			bury(g, table, e, level);
 			changed_from = MIN(changed_from, i);

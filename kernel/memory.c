@@ -105,7 +105,7 @@ static int build_range(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64 
 int memory_build(struct domain *d, u64 bytes)
 {
 	u64 nr = bytes >> PAGE_SHIFT, low = MIN(nr, LOW_RAM_END), available = alloc_free_frames();
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 	int ret;
 
 	d->pages_limit = nr;
@@ -163,7 +163,7 @@ static u64 unmap_frames(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64
 
 s64 memory_release(struct domain *d, gfn_t gfn, u64 nr)
 {
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 	u64 passed, unmapped;
 	int ret;
 
@@ -220,7 +220,7 @@ static s64 populate_hole(struct domain *d, struct iommu_gather *g, gfn_t gfn, u6
 s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr)
 {
 	u64 done = 0, cleared = 0, held = 0;
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 	s64 ret = 0;
 
 	if (!is_ram_range(d, gfn, nr))

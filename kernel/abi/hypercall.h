@@ -49,6 +49,17 @@ enum weir_exit_reason {
 	WEIR_NR_EXIT_REASONS
 };
 
+enum weir_fault_kind {
+	WEIR_FAULT_WRITE, /* the page may not be written */
+	WEIR_FAULT_READ, /* the page may not be read */
+	WEIR_FAULT_CONTEXT, /* the device's root or context entry */
+	WEIR_FAULT_WIDTH, /* the address is beyond the domain's width */
+	WEIR_FAULT_TABLE, /* a table or an entry in it */
+	WEIR_FAULT_INTERRUPT, /* an interrupt that is not the device's to raise */
+	WEIR_FAULT_OTHER,
+	WEIR_NR_FAULT_KINDS
+};
+
 /* All counts since the domain's start unless it says "now". */
 struct weir_stats {
 	uint64_t abi_version;
@@ -85,4 +96,5 @@ struct weir_stats {
 	uint64_t absent_accesses; /* ports, MSRs, addresses where nothing is */
 
 	uint64_t devices_cut_off; /* of this domain, for faults or time-outs */
+	uint64_t io_faults_by[WEIR_NR_FAULT_KINDS]; /* io_faults by reason */
 };

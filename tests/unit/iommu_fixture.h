@@ -100,7 +100,7 @@ static inline void finish(bool two_units)
 
 static inline int map(dfn_t dfn, mfn_t mfn, u64 nr)
 {
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 	int ret;
 
 	ret = iommu_gather_begin(&g, d);
@@ -113,7 +113,7 @@ static inline int map(dfn_t dfn, mfn_t mfn, u64 nr)
 
 static inline void unmap(dfn_t dfn, u64 nr)
 {
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 
 	assert_int_equal(iommu_gather_begin(&g, d), 0);
 	iommu_unmap(&g, dfn, nr);

@@ -52,6 +52,11 @@ static u64 tlb_flushes(const struct weir_stats *s)
 	return s->device_tlb_invalidations;
 }
 
+static u64 write_faults(const struct weir_stats *s)
+{
+	return s->io_faults_by[WEIR_FAULT_WRITE];
+}
+
 static u64 in_flight(const struct weir_stats *s)
 {
 	return s->batches_in_flight;
@@ -298,14 +303,15 @@ static void faults_without_end(void **state)
 	(void)state;
 	start_ats(&plain, true);
 	for (int i = 0; i < 500; i++)
-		assert_int_equal(device_count_fault(VTD_DEVICE_0, name, sizeof(name)), OWNER);
+		assert_int_equal(device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name)), OWNER);
 	assert_string_equal(name, "test");
+	assert_int_equal(stat_of(write_faults), 500);
 	assert_int_equal(cut_off, 0);
 	for (int i = 0; i < 5000; i++)
-		(void)device_count_fault(VTD_DEVICE_0, name, sizeof(name));
+		(void)device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name));
 	assert_int_equal(cut_off, 1);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
-	assert_int_equal(device_count_fault((struct pci_id){ 0, 0x1234 }, name, sizeof(name)),
+	assert_int_equal(device_count_fault((struct pci_id){ 0, 0x1234 }, 5, name, sizeof(name)),
 			 OWNER_NONE);
 	assert_string_equal(name, "nobody");
 	vtd_settle();

@@ -2,7 +2,13 @@
  *
  * sources: $(IOMMU_SRCS)
  */
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <tests/unit/iommu_fixture.h>
+
+#include <kernel/abi/iommu.h>
 
 /* --- the life of an entry ---------------------------------------------------------------------------------------------------- */
 
@@ -200,7 +206,7 @@ static void one_reference_for_a_table(void **state)
 
 static int protect(dfn_t dfn, u64 nr, u32 perm)
 {
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 	int ret;
 
 	assert_int_equal(iommu_gather_begin(&g, d), 0);
@@ -302,7 +308,7 @@ static void leaf_flush_beside_a_structural_one(void **state)
 
 static void an_empty_gather_is_free(void **state)
 {
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 	struct weir_stats s = { 0 };
 
 	(void)state;
@@ -316,6 +322,70 @@ static void an_empty_gather_is_free(void **state)
 	iommu_domain_stats(d, &s);
 	assert_int_equal(s.invalidations_posted, 0);
 	assert_int_equal(s.batches_in_flight, 0);
+	finish(false);
+}
+
+static void drop_a_gather(void)
+{
+	IOMMU_GATHER(g);
+
+	if (!iommu_gather_begin(&g, d))
+		iommu_unmap(&g, 0, 1);
+}
+
+/* A path that forgets its commit would leave the devices what it unmapped; a debug build does not let it pass. */
+static void a_gather_that_is_dropped(void **state)
+{
+	int status;
+	pid_t child;
+
+	(void)state;
+	start(&plain, false);
+	child = fork();
+	if (!child) {
+		(void)freopen("/dev/null", "w", stderr);
+		drop_a_gather();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	finish(false);
+}
+
+static void the_trace_tells_what_happened(void **state)
+{
+	static const u16 kinds[] = { WEIR_TRACE_MAP,	  WEIR_TRACE_COMMIT,   WEIR_TRACE_ANSWERED,
+				     WEIR_TRACE_RELEASED, WEIR_TRACE_UNLINK,   WEIR_TRACE_UNMAP,
+				     WEIR_TRACE_COMMIT,	  WEIR_TRACE_ANSWERED, WEIR_TRACE_RELEASED };
+	static const struct vtd_config cm = { .cap_set = CAP_CM };
+	struct weir_trace_event e[16];
+	u64 from = 0, after;
+	u32 n;
+
+	(void)state;
+	start(&cm, false);
+	while (iommu_trace_read(&from, e, 16))
+		;
+	after = from;
+	assert_int_equal(map(3, VTD_RAM_FIRST, 2), 0);
+	vtd_settle();
+	unmap(3, 2);
+	vtd_settle();
+	n = iommu_trace_read(&from, e, 16);
+	assert_int_equal(n, ARRAY_SIZE(kinds));
+	for (u32 i = 0; i < n; i++) {
+		assert_int_equal(e[i].number, after + i);
+		assert_int_equal(e[i].kind, kinds[i]);
+		assert_int_equal(e[i].owner, OWNER);
+	}
+	assert_int_equal(e[5].a, 3);
+	assert_int_equal(e[5].b, 2);
+	assert_int_equal(e[8].a, 2);
+	/* A reader who is late gets what is left. */
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(map(1UL << 40, 0, 1), -ERANGE);
+	assert_int_equal(iommu_trace_read(&from, e, 16), 16);
+	assert_true(e[0].number > after + n);
 	finish(false);
 }
 
@@ -337,7 +407,7 @@ static void caching_mode_flushes_new_mappings(void **state)
 
 static void two_units_and_a_cpu(void **state)
 {
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 	struct iommu_batch *b;
 
 	(void)state;
@@ -368,7 +438,7 @@ static void two_units_and_a_cpu(void **state)
 
 static void an_answer_before_the_commit(void **state)
 {
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 
 	(void)state;
 	start(&plain, false);
@@ -388,7 +458,7 @@ static void an_answer_before_the_commit(void **state)
 /* A domain has its own batches: the 17th has to wait, and is told when it need not any more. */
 static void batches_run_out(void **state)
 {
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 
 	(void)state;
 	start(&plain, false);
@@ -504,7 +574,7 @@ static void random_unmap(void)
 {
 	dfn_t dfn = (dfn_t)rand() % SPACE;
 	u64 nr = MIN(rand() % 3 ? 1UL + (u64)rand() % 30 : 1UL + (u64)rand() % 2000, SPACE - dfn);
-	struct iommu_gather g;
+	IOMMU_GATHER(g);
 
 	if (iommu_gather_begin(&g, d))
 		return;
@@ -677,6 +747,8 @@ int main(void)
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(leaf_flush_beside_a_structural_one),
 		cmocka_unit_test(an_empty_gather_is_free),
+		cmocka_unit_test(a_gather_that_is_dropped),
+		cmocka_unit_test(the_trace_tells_what_happened),
 		cmocka_unit_test(caching_mode_flushes_new_mappings),
 		cmocka_unit_test(two_units_and_a_cpu),
 		cmocka_unit_test(an_answer_before_the_commit),
