@@ -20,6 +20,7 @@
 #include <drivers/pci.h>
 #include <iommu/context.h>
 #include <iommu/release.h>
+#include <iommu/reserved.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
 #include <kernel/atomic.h>
@@ -54,6 +55,8 @@ struct device {
 	struct device_tlb tlb;
 	bool flushing; /* request is under way */
 	bool isolating, last_flush, isolated;
+	bool reserved; /* its reserved memory is mapped */
+	struct work leaver; /* unmaps that */
 	void (*detached)(void *arg); /* NULL: nobody asked */
 	void *arg;
 	u64 window_start;
@@ -225,6 +228,34 @@ static void isolate(struct device *a)
 		post_last_flush(a);
 }
 
+/* Both locks are held. */
+static void forget(struct device *a)
+{
+	a->domain->devices_on[a->unit->index]--;
+	a->unit->devices--;
+	a->domain = NULL;
+}
+
+/* The device is isolated: what the firmware keeps for it goes out of the domain's tables as well. */
+static bool leave_step(struct work *w)
+{
+	struct device *a = container_of(w, struct device, leaver);
+	void (*detached)(void *arg) = a->detached;
+	struct iommu_domain *d = a->domain;
+	void *arg = a->arg;
+
+	if (reserved_unmap(d, a->dev))
+		return false; /* no batch or no memory just now */
+	work_forget(w);
+	spin_lock(&devices_lock);
+	spin_lock(&d->lock);
+	forget(a);
+	spin_unlock(&d->lock);
+	spin_unlock(&devices_lock);
+	detached(arg);
+	return true;
+}
+
 /* If all that can come has come: the batches that waited for the device need not any more. True: it was detached, and
  * the record is free. Both locks are held. */
 static bool finish_isolation(struct device *a, u16 *batches)
@@ -239,9 +270,11 @@ static bool finish_isolation(struct device *a, u16 *batches)
 	}
 	if (!a->detached)
 		return false;
-	a->domain->devices_on[a->unit->index]--;
-	a->unit->devices--;
-	a->domain = NULL;
+	if (a->reserved) {
+		work_queue(&a->leaver);
+		return false;
+	}
+	forget(a);
 	return true;
 }
 
@@ -287,9 +320,7 @@ static int start(struct device *a, bool ats)
 	a->tlb.request.device_tlb = true;
 	a->tlb.first = ~0UL;
 
-	/* Counted before the entry is present: from then on every commit flushes the unit, and the device. */
-	d->devices_on[u->index]++;
-	u->devices++;
+	/* As the unit, the device is flushed by every commit from before its entry is present. */
 	if (ats) {
 		a->ats = true;
 		list_add_tail(&d->device_tlbs, &a->tlb.link);
@@ -298,9 +329,6 @@ static int start(struct device *a, bool ats)
 	if (ret) {
 		if (ats)
 			list_del(&a->tlb.link);
-		d->devices_on[u->index]--;
-		u->devices--;
-		a->domain = NULL;
 		return ret;
 	}
 	/* Not before the entry allows it: until then its translation requests would be faults. */
@@ -327,15 +355,12 @@ const char *iommu_why_no_ats(struct pci_id dev)
 	return NULL;
 }
 
-int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
+/* Take a record for dev. */
+static int claim(struct iommu_domain *d, struct pci_id dev, struct iommu_unit *u, struct device **out)
 {
-	struct iommu_unit *u = iommu_unit_of(dev);
-	bool ats = flags & IOMMU_ATS;
 	struct device *a;
 	int ret = 0;
 
-	if (!u || !d->root || (ats && iommu_why_no_ats(dev)))
-		return -ENODEV;
 	spin_lock(&devices_lock);
 	a = find(dev, true);
 	if (!a) {
@@ -345,12 +370,63 @@ int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
 		ret = -EBUSY;
 	} else {
 		*a = (struct device){ .dev = dev, .domain = d, .unit = u };
+		work_init(&a->leaver, leave_step);
+		/* Counted before the entry is present: from then on every commit flushes the unit. */
 		spin_lock(&d->lock);
-		ret = start(a, ats);
-		trace(WEIR_TRACE_ATTACH, d->owner, dev.bdf, flags, u->index);
+		d->devices_on[u->index]++;
 		spin_unlock(&d->lock);
+		u->devices++;
 	}
 	spin_unlock(&devices_lock);
+	*out = a;
+	return ret;
+}
+
+static void nobody_waits(void *arg __unused)
+{
+}
+
+/* An attaching that failed: the record goes, at once or after what was mapped for the device. */
+static void give_up(struct device *a)
+{
+	struct iommu_domain *d = a->domain;
+
+	if (a->reserved) {
+		a->detached = nobody_waits;
+		work_queue(&a->leaver);
+		return;
+	}
+	spin_lock(&devices_lock);
+	spin_lock(&d->lock);
+	forget(a);
+	spin_unlock(&d->lock);
+	spin_unlock(&devices_lock);
+}
+
+int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
+{
+	struct iommu_unit *u = iommu_unit_of(dev);
+	struct device *a;
+	int ret;
+
+	if (!u || !d->root || ((flags & IOMMU_ATS) && iommu_why_no_ats(dev)))
+		return -ENODEV;
+	ret = claim(d, dev, u, &a);
+	if (ret)
+		return ret;
+	ret = reserved_map(d, dev);
+	if (!ret) {
+		a->reserved = dmar_reserved_of(&iommu_dmar, dev);
+		spin_lock(&devices_lock);
+		spin_lock(&d->lock);
+		ret = start(a, flags & IOMMU_ATS);
+		spin_unlock(&d->lock);
+		spin_unlock(&devices_lock);
+	}
+	if (ret)
+		give_up(a);
+	else
+		trace(WEIR_TRACE_ATTACH, d->owner, dev.bdf, flags, u->index);
 	return ret;
 }
 

@@ -273,10 +273,15 @@ bool dmar_ats_allowed(const struct dmar *d, struct pci_id dev)
 	return false;
 }
 
+bool dmar_is_reserved_for(const struct dmar *d, u32 i, struct pci_id dev)
+{
+	return in_scope(&d->reserved[i].device, dev);
+}
+
 const struct dmar_reserved *dmar_reserved_of(const struct dmar *d, struct pci_id dev)
 {
 	for (u32 i = 0; i < d->nr_reserved; i++)
-		if (in_scope(&d->reserved[i].device, dev))
+		if (dmar_is_reserved_for(d, i, dev))
 			return &d->reserved[i];
 	return NULL;
 }

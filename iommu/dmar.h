@@ -51,5 +51,7 @@ int __must_check dmar_parse(const void *table, size_t length, dmar_bridge_fn bri
 int dmar_unit_of(const struct dmar *d, struct pci_id dev);
 /* True if the firmware says that dev, or the root port it is behind, supports ATS. */
 bool dmar_ats_allowed(const struct dmar *d, struct pci_id dev);
+/* True if reserved[i] is for dev. */
+bool dmar_is_reserved_for(const struct dmar *d, u32 i, struct pci_id dev);
 /* The reserved memory that the firmware claims for dev, or NULL. */
 const struct dmar_reserved *dmar_reserved_of(const struct dmar *d, struct pci_id dev);

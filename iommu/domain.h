@@ -58,6 +58,7 @@ struct iommu_domain {
 	u32 structural; /* gathers that unlinked a table, not completed yet: every flush is IH = 0 meanwhile */
 	u32 devices_on[DMAR_MAX_UNITS]; /* attached, or detached and not drained */
 	struct list device_tlbs; /* of the devices that have one */
+	u8 reserved_users[DMAR_MAX_RESERVED]; /* devices for which iommu/reserved.c has mapped a region */
 	u32 nr_batches; /* not free */
 	struct iommu_batch *batch[BATCHES_PER_DOMAIN];
 

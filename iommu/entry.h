@@ -8,6 +8,7 @@
 
 #define ENTRIES 512u
 #define LARGEST_LEAF 3u
+#define SS_NOT_RAM BIT(10) /* ignored by the hardware: the leaf holds no reference */
 #define TOMB_MARK BIT(3)
 #define TOMB_TABLE BIT(4)
 #define TOMB_NUMBER MASK(62, 52)
@@ -65,14 +66,14 @@ static inline u64 *table_at(u64 e)
 
 static inline u64 leaf(mfn_t mfn, unsigned int level, u32 perm)
 {
-	return mfn << PAGE_SHIFT | (perm & IOMMU_READ ? SS_R : 0) |
-	       (perm & IOMMU_WRITE ? SS_W : 0) | (level > 1 ? SS_PS : 0);
+	return mfn << PAGE_SHIFT | (perm & IOMMU_READ ? SS_R : 0) | (perm & IOMMU_WRITE ? SS_W : 0) |
+	       (perm & IOMMU_NOT_RAM ? SS_NOT_RAM : 0) | (level > 1 ? SS_PS : 0);
 }
 
 static inline u64 tombstone(u64 e, unsigned int level, u32 number)
 {
-	return (e & (SS_ADDR | SS_PS)) | TOMB_MARK | (is_table(e, level) ? TOMB_TABLE : 0) |
-	       FIELD_PREP(TOMB_NUMBER, number);
+	return (e & (SS_ADDR | SS_PS | SS_NOT_RAM)) | TOMB_MARK |
+	       (is_table(e, level) ? TOMB_TABLE : 0) | FIELD_PREP(TOMB_NUMBER, number);
 }
 
 /* What a table's frame record keeps of it. */

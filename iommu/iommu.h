@@ -61,6 +61,9 @@ void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void 
 
 #define IOMMU_READ 1u
 #define IOMMU_WRITE 2u
+/* With iommu_map(): the frames are nobody's memory (the firmware's reserved regions, or beyond all RAM). They are never given
+ * back, so that their leaves hold no reference. */
+#define IOMMU_NOT_RAM 4u
 
 /* A change of one domain's tables that is being accumulated. On the caller's stack, declared by IOMMU_GATHER(name); must be
  * committed on every path: one that is dropped stops a debug build (make DEBUG=1) and says where. No lock is held between
@@ -90,7 +93,7 @@ void iommu_gather_check(const struct iommu_gather *g);
 int __must_check iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d);
 
 /* Map nr frames from mfn at dfn with the largest leaves possible, taking one dev_tlb reference per
- * leaf. -EAGAIN: a tombstone is in the way (wait for `wake`); -EEXIST: something else is mapped
+ * leaf. perm: IOMMU_READ, IOMMU_WRITE, IOMMU_NOT_RAM. -EAGAIN: a tombstone is in the way (wait for `wake`); -EEXIST: something else is mapped
  * there; -EPERM/-EBUSY: the frame table refused (owner, type); -ENOMEM; -ERANGE: beyond the width.
  * On failure what this call had mapped is unmapped again (into the gather). */
 int __must_check iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm);

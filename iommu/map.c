@@ -27,13 +27,26 @@ static unsigned int largest_level(dfn_t dfn, mfn_t mfn, u64 nr)
 	return level;
 }
 
+static bool is_no_ram(mfn_t mfn, u64 nr)
+{
+	struct frame_info f;
+
+	for (u64 i = 0; i < nr; i++)
+		if (frame_query(mfn + i, &f) && f.type != FRAME_RESERVED)
+			return false;
+	return true;
+}
+
 /* References for nr consecutive entries of one table: one each, or, where they fill it and are together an aligned block of the
  * next size, one on that block (*whole). */
-static int take_references(struct iommu_domain *d, unsigned int level, mfn_t mfn, u64 nr, bool *whole)
+static int take_references(struct iommu_domain *d, unsigned int level, mfn_t mfn, u64 nr, u32 perm,
+			   bool *whole)
 {
 	int ret;
 
 	*whole = false;
+	if (perm & IOMMU_NOT_RAM)
+		return is_no_ram(mfn, nr << order_of(level)) ? 0 : -EPERM;
 	if (nr == ENTRIES && level < LARGEST_LEAF && IS_ALIGNED(mfn, frames_of(level + 1))) {
 		ret = frame_get_dev(mfn, order_of(level + 1), d->owner);
 		*whole = !ret;
@@ -72,7 +85,7 @@ static int fill(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t df
 	bool whole;
 	int ret;
 
-	ret = take_references(d, level, mfn, nr, &whole);
+	ret = take_references(d, level, mfn, nr, perm, &whole);
 	if (ret)
 		return ret;
 	write_leaves(e, nr, leaf(mfn, level, perm), frames_of(level) << PAGE_SHIFT);
@@ -109,7 +122,7 @@ static void collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t d
 
 	if (level > iommu_common.largest || !is_uniform(table, level - 1))
 		return;
-	if (!counts(table)->whole) {
+	if (!counts(table)->whole && !(first & SS_NOT_RAM)) {
 		frame_merge_dev(mfn_of(first), order_of(level));
 		d->references -= ENTRIES - 1;
 	}
@@ -201,6 +214,11 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 
 /* --- permissions ------------------------------------------------------------------------------------------------------- */
 
+static u64 with_permissions(u64 e, u32 perm)
+{
+	return (e & ~(SS_R | SS_W)) | (perm & IOMMU_READ ? SS_R : 0) | (perm & IOMMU_WRITE ? SS_W : 0);
+}
+
 /* [dfn, last] lies in one table. */
 static void protect_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn,
 		       dfn_t last, u32 perm)
@@ -213,13 +231,13 @@ static void protect_in(struct iommu_gather *g, u64 *table, unsigned int level, d
 		u64 *e = &table[i];
 
 		if (is_leaf(*e, level) && end - dfn + 1 < frames_of(level) &&
-		    *e != leaf(mfn_of(*e), level, perm))
+		    *e != with_permissions(*e, perm))
 			table_split(g, table, e, level);
 		if (is_table(*e, level)) {
 			protect_in(g, table_at(*e), level - 1, dfn, end, perm);
 			collapse(g, e, level, dfn);
 		} else if (is_leaf(*e, level)) {
-			store_release(e, leaf(mfn_of(*e), level, perm));
+			store_release(e, with_permissions(*e, perm));
 		}
 		dfn = end + 1;
 	}

@@ -72,8 +72,10 @@ static void clear_leaf(struct iommu_domain *d, u64 *e, unsigned int level)
 		d->entries[level - 1]--;
 	else
 		d->tombstones--;
-	frame_put_dev(mfn_of(*e), order_of(level));
-	d->references--;
+	if (!(*e & SS_NOT_RAM)) {
+		frame_put_dev(mfn_of(*e), order_of(level));
+		d->references--;
+	}
 	*e = 0;
 }
 

@@ -27,7 +27,7 @@ void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 		t[i] = value;
 	iommu_write_back(t, PAGE_SIZE);
 	/* The superpage's reference stays where it is: it holds all that the table maps. */
-	*counts(t) = (struct frame_table_counts){ .present = ENTRIES, .whole = true };
+	*counts(t) = (struct frame_table_counts){ .present = ENTRIES, .whole = !(old & SS_NOT_RAM) };
 	if (!atomic_cmpxchg(e, &old, virt_to_phys(t) | SS_R | SS_W))
 		panic("iommu: an entry of %s changed under its lock", d->name);
 	iommu_write_back(e, sizeof(*e));

@@ -5,6 +5,7 @@
 #include <tests/unit/iommu_fixture.h>
 
 #include <iommu/device.h>
+#include <iommu/entry.h>
 
 static bool silent; /* the device does not answer invalidations of its TLB */
 
@@ -318,6 +319,85 @@ static void faults_without_end(void **state)
 	finish(true);
 }
 
+static bool reserved_is_mapped(dfn_t i)
+{
+	u64 entry[5];
+	mfn_t mfn;
+
+	return iommu_walk_owner(OWNER, VTD_RESERVED_FIRST + i, entry, &mfn) &&
+	       mfn == VTD_RESERVED_FIRST + i && !is_tombstone(entry[3]);
+}
+
+/* The firmware's region is there as long as one of its devices is, and no longer. */
+static void reserved_memory(void **state)
+{
+	struct pci_id one = VTD_RESERVED_DEVICE(0), two = VTD_RESERVED_DEVICE(1);
+
+	(void)state;
+	start_ats(&plain, false);
+	assert_non_null(iommu_why_not(one));
+	assert_int_equal(iommu_attach(d, one, 0), 0);
+	assert_int_equal(iommu_attach(d, two, 0), 0);
+	assert_true(reserved_is_mapped(0) && reserved_is_mapped(VTD_RESERVED_FRAMES - 1));
+	assert_false(reserved_is_mapped(VTD_RESERVED_FRAMES));
+	detach(one);
+	assert_true(reserved_is_mapped(5));
+	detach(two);
+	assert_false(reserved_is_mapped(5));
+	/* Again, with all batches busy when it leaves: it leaves later. */
+	assert_int_equal(iommu_attach(d, one, 0), 0);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 100), 0);
+	for (dfn_t i = 0; i < BATCHES_PER_DOMAIN; i++)
+		unmap(i, 1);
+	detach(one);
+	assert_false(reserved_is_mapped(5));
+	finish(false);
+}
+
+static bool no_memory(unsigned int order)
+{
+	(void)order;
+	return true;
+}
+
+/* Whatever fails on the way, nothing of the region stays behind. */
+static void reserved_memory_on_error_paths(void **state)
+{
+	struct pci_id one = VTD_RESERVED_DEVICE(0);
+	IOMMU_GATHER(g);
+
+	(void)state;
+	start_ats(&plain, false);
+	/* The last page is in use by something else. */
+	assert_int_equal(map(VTD_RESERVED_FIRST + VTD_RESERVED_FRAMES - 1, VTD_RAM_FIRST, 1), 0);
+	assert_int_equal(iommu_attach(d, one, 0), -EEXIST);
+	vtd_settle();
+	assert_false(reserved_is_mapped(5));
+	unmap(VTD_RESERVED_FIRST + VTD_RESERVED_FRAMES - 1, 1);
+	vtd_settle();
+	/* No batch; no memory for tables. */
+	assert_int_equal(map(0, VTD_RAM_FIRST, 100), 0);
+	for (dfn_t i = 0; i < BATCHES_PER_DOMAIN; i++)
+		unmap(i, 1);
+	assert_int_equal(iommu_attach(d, one, 0), -EAGAIN);
+	vtd_settle();
+	alloc_fail_hook = no_memory;
+	assert_true(iommu_attach(d, one, 0) == -ENOMEM);
+	alloc_fail_hook = NULL;
+	vtd_settle();
+	assert_false(reserved_is_mapped(5));
+	/* RAM that the firmware calls reserved is refused: it may be somebody's. */
+	assert_int_equal(frame_set(VTD_RESERVED_FIRST + 3, 0, FRAME_RAM, OWNER), 0);
+	assert_int_equal(iommu_attach(d, one, 0), -EPERM);
+	vtd_settle();
+	assert_false(reserved_is_mapped(0));
+	assert_int_equal(iommu_device_state(one), IOMMU_DEVICE_FREE);
+	assert_int_equal(iommu_gather_begin(&g, d), 0);
+	assert_int_equal(iommu_map(&g, 0, VTD_RAM_FIRST, 1, RW | IOMMU_NOT_RAM), -EPERM);
+	iommu_gather_commit(&g, 0);
+	finish(false);
+}
+
 static void refusals(void **state)
 {
 	static const struct vtd_config no_dt = { .ecap_clear = ECAP_DT };
@@ -344,6 +424,8 @@ int main(void)
 		cmocka_unit_test(the_unit_refuses_another_descriptor),
 		cmocka_unit_test(a_dead_queue_releases_nothing),
 		cmocka_unit_test(faults_without_end),
+		cmocka_unit_test(reserved_memory),
+		cmocka_unit_test(reserved_memory_on_error_paths),
 		cmocka_unit_test(refusals),
 	};
 

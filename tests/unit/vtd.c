@@ -608,6 +608,18 @@ static size_t make_dmar(u8 *table)
 	put(&p, 1, 2);
 	put(&p, 0, 2);
 	put(&p, REGS_BASE + 0x10000, 8);
+	for (unsigned int i = 0; i < 2; i++) { /* RMRRs of the same region for two devices */
+		put(&p, 1, 2);
+		put(&p, 32, 2);
+		put(&p, 0, 4);
+		put(&p, VTD_RESERVED_FIRST << PAGE_SHIFT, 8);
+		put(&p, ((VTD_RESERVED_FIRST + VTD_RESERVED_FRAMES) << PAGE_SHIFT) - 1, 8);
+		put(&p, 1, 1);
+		put(&p, 8, 1);
+		put(&p, 0, 4);
+		put(&p, 5 + i, 1);
+		put(&p, 0, 1);
+	}
 	put(&p, 2, 2); /* ATSR: all ports */
 	put(&p, 8, 2);
 	put(&p, 1, 4);

@@ -9,6 +9,11 @@
 #define VTD_DEVICE_0 ((struct pci_id){ 0, PCI_BDF(0, 3, 0) }) /* behind unit 0 */
 #define VTD_DEVICE_1 ((struct pci_id){ 0, PCI_BDF(0, 4, 0) }) /* behind unit 1 */
 
+/* Two devices behind unit 1 for which the firmware reserves the same frames, which are no RAM. */
+#define VTD_RESERVED_DEVICE(i) ((struct pci_id){ 0, PCI_BDF(0, 5 + (i), 0) })
+#define VTD_RESERVED_FIRST 0x9000UL
+#define VTD_RESERVED_FRAMES 600UL
+
 /* Frames that tests may give to domains. */
 #define VTD_RAM_FIRST (1UL << 18)
 #define VTD_RAM_FRAMES (3UL << 18)
