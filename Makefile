@@ -113,7 +113,7 @@ bench: deps ## the network guest natively and in Weir: throughput, requests, exi
 
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 # The IOMMU core as it is tested on the host, with a machine around it.
-IOMMU_SRCS := $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c tests/unit/vtd.c
+IOMMU_SRCS := $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c kernel/rangeset.c tests/unit/vtd.c
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer

@@ -145,6 +145,19 @@ void pci_set_bus_master(const struct pci_device *d, bool on)
 	write16(d, PCI_COMMAND, command);
 }
 
+int pci_add_ecam(struct rangeset *s)
+{
+	int ret = 0;
+
+	for (u32 i = 0; i < nr_ecam && !ret; i++) {
+		paddr_t first = ecam[i].address + ecam[i].first_bus * BUS_WINDOW;
+		paddr_t end = ecam[i].address + (ecam[i].last_bus + 1) * BUS_WINDOW;
+
+		ret = rangeset_add(s, first >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
+	}
+	return ret;
+}
+
 struct pci_device *pci_find(struct pci_id id)
 {
 	for (u32 i = 0; i < nr_devices; i++)

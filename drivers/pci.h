@@ -69,6 +69,9 @@ struct pci_device {
 /* Find all functions behind the host bridges, and switch off the bus mastering of those that are no
  * bridges: whoever gets one switches it on. Boot. */
 void pci_init(void);
+struct rangeset;
+/* Add the frames of all ECAM windows to s. -ENOSPC. */
+int __must_check pci_add_ecam(struct rangeset *s);
 /* The function, or NULL. */
 struct pci_device *pci_find(struct pci_id id);
 /* Switch DMA (and MSI with it) on or off. */

@@ -148,9 +148,9 @@ enum iommu_device_state {
 	IOMMU_DEVICE_DETACHING,
 };
 enum iommu_device_state iommu_device_state(struct pci_id dev);
-/* NULL if the device can be given to a domain, else why not (reserved memory of the firmware, no
- * unit, ...). */
-const char *iommu_why_not(struct pci_id dev);
+/* NULL if the device can be given to a domain, else why not (no unit, ...). Where the firmware has reserved memory for the
+ * device, only to a trusted one, since its devices then reach that memory. */
+const char *iommu_why_not(struct pci_id dev, bool trusted);
 
 /* --- interrupt remapping (chapter 5) ------------------------------------------------------------------------------- */
 

@@ -266,13 +266,13 @@ struct iommu_unit *iommu_unit_of(struct pci_id dev)
 	return i >= 0 && iommu_units[i].works ? &iommu_units[i] : NULL;
 }
 
-const char *iommu_why_not(struct pci_id dev)
+const char *iommu_why_not(struct pci_id dev, bool trusted)
 {
 	if (why_absent)
 		return why_absent;
 	if (!iommu_unit_of(dev))
 		return "no remapping unit that works covers it";
-	if (dmar_reserved_of(&iommu_dmar, dev))
-		return "the firmware keeps memory for its own DMA by this device (RMRR)";
+	if (dmar_reserved_of(&iommu_dmar, dev) && !trusted)
+		return "the firmware keeps memory for its own DMA by this device (RMRR), which the control domain alone may reach";
 	return NULL;
 }

@@ -14,8 +14,23 @@
 extern const u8 _load_start[], _image_end[];
 
 static struct range ram_ranges[BOOT_MAX_RANGES], free_ranges[BOOT_MAX_RANGES + BOOT_MAX_MODULES + 16];
-static struct rangeset ram, free_ram;
+static struct range reserved_ranges[BOOT_MAX_RANGES];
+static struct rangeset ram, free_ram, reserved;
 static u64 nr_frames;
+
+static bool find_reserved(const struct boot_info *info)
+{
+	rangeset_init(&reserved, "reserved memory", reserved_ranges, ARRAY_SIZE(reserved_ranges));
+	for (u32 i = 0; i < info->nr_ranges; i++) {
+		const struct memmap_entry *e = &info->range[i];
+
+		if (e->type != MEMMAP_RAM && e->type != MEMMAP_BAD && e->len &&
+		    e->base + e->len > e->base &&
+		    rangeset_add(&reserved, e->base >> PAGE_SHIFT, (e->base + e->len - 1) >> PAGE_SHIFT))
+			return false;
+	}
+	return true;
+}
 
 bool bootmem_init(const struct boot_info *info)
 {
@@ -26,6 +41,8 @@ bool bootmem_init(const struct boot_info *info)
 		log_err("the firmware's memory map has no usable RAM");
 		return false;
 	}
+	if (!find_reserved(info))
+		return false;
 	rangeset_for_each(r, &ram)
 		if (rangeset_add(&free_ram, r->first, r->last))
 			return false;
@@ -45,6 +62,11 @@ bool bootmem_init(const struct boot_info *info)
 const struct rangeset *bootmem_ram(void)
 {
 	return &ram;
+}
+
+const struct rangeset *bootmem_reserved(void)
+{
+	return &reserved;
 }
 
 void *bootmem_pages(u64 nr)

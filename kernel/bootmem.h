@@ -11,6 +11,8 @@ struct boot_info;
 bool __must_check bootmem_init(const struct boot_info *info);
 /* All RAM, as frame numbers, taken or not. */
 const struct rangeset *bootmem_ram(void);
+/* What the firmware's map says is there and is no RAM, broken memory left out: frames that such an entry touches. */
+const struct rangeset *bootmem_reserved(void);
 /* nr zeroed, contiguous pages below 4 GiB, for ever; panics when there are none, since nothing can
  * go on without. Before bootmem_start_allocator() only. */
 void *bootmem_pages(u64 nr);

@@ -9,7 +9,9 @@
 #include <kernel/loader/modline.h>
 #include <kernel/log.h>
 #include <kernel/memory.h>
+#include <kernel/options.h>
 #include <kernel/paging.h>
+#include <kernel/pool.h>
 #include <kernel/string.h>
 #include <kernel/vcpu.h>
 #include <kernel/vpci.h>
@@ -85,7 +87,7 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 		return false;
 	}
 	for (u32 i = 0; i < line->nr_devices; i++)
-		if (vpci_assign(d, line->device[i]))
+		if (vpci_assign(d, line->device[i], line->ats[i] ? IOMMU_ATS : 0))
 			return false;
 	return true;
 }
@@ -155,9 +157,16 @@ static void build(const struct module *m, u32 index, u32 nr)
 					 "no memory");
 		return;
 	}
-	d->has_devices = line->nr_devices;
-	if (memory_build(d, line->memory) || !load_kernel(d, m, nr, &entry) ||
-	    !assign_devices(d, line) || !make_vcpus(d, line)) {
+	d->has_devices = line->nr_devices && !line->control;
+	d->privileged = line->control;
+	if (memory_build(d, line->memory) || !load_kernel(d, m, nr, &entry)) {
+		domain_discard(d);
+		return;
+	}
+	/* Before its devices come, and before other domains take their memory. */
+	if (d->privileged)
+		pool_start(d, options.control_iommu);
+	if (!assign_devices(d, line) || !make_vcpus(d, line)) {
 		domain_discard(d);
 		return;
 	}
@@ -180,6 +189,28 @@ static void parse_modules(const struct boot_info *info)
 	}
 }
 
+static bool is_kernel(const struct module *m)
+{
+	return m->valid && m->line.kind == MODULE_KERNEL;
+}
+
+/* There is one control domain. */
+static void refuse_second_control(u32 nr)
+{
+	const char *first = NULL;
+
+	for (u32 i = 0; i < nr; i++) {
+		if (!is_kernel(&modules[i]) || !modules[i].line.control)
+			continue;
+		if (first) {
+			log_err("module %u: control: domain %s is the control domain already: take the word away from one",
+				i, first);
+			modules[i].valid = false;
+		}
+		first = first ? first : modules[i].line.domain;
+	}
+}
+
 static void say_what_was_not_used(u32 nr)
 {
 	for (u32 i = 0; i < nr; i++) {
@@ -198,8 +229,15 @@ void build_domains(const struct boot_info *info)
 	if (!nr)
 		log_info("no modules: there is nothing to run; docs/guests.md tells how to name a guest");
 	parse_modules(info);
+	refuse_second_control(nr);
+	/* The control domain first. */
 	for (u32 i = 0; i < nr; i++)
-		if (modules[i].valid && modules[i].line.kind == MODULE_KERNEL)
+		if (is_kernel(&modules[i]) && modules[i].line.control) {
+			build(&modules[i], i, nr);
+			break;
+		}
+	for (u32 i = 0; i < nr; i++)
+		if (is_kernel(&modules[i]) && !modules[i].line.control)
 			build(&modules[i], i, nr);
 	say_what_was_not_used(nr);
 

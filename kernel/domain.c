@@ -16,6 +16,7 @@
 #include <kernel/log.h>
 #include <kernel/memory.h>
 #include <kernel/panic.h>
+#include <kernel/pool.h>
 #include <kernel/string.h>
 #include <kernel/vcpu.h>
 #include <kernel/vpci.h>
@@ -107,6 +108,16 @@ void domain_wake(struct domain *d)
 {
 	for (u32 i = 0; i < d->nr_vcpus; i++)
 		vcpu_wake(d->vcpu[i]);
+}
+
+void domain_wake_all(void)
+{
+	for (u16 id = 1; id <= MAX_DOMAINS; id++) {
+		struct domain *d = domain_by_id(id);
+
+		if (d)
+			domain_wake(d);
+	}
 }
 
 static bool begin_end(struct domain *d)
@@ -206,6 +217,7 @@ static void finish(struct domain *d)
 	domains[d->id] = NULL;
 	last = !--nr_domains;
 	spin_unlock(&domains_lock);
+	pool_return();
 	work_forget(&d->reaper);
 	/* Not here: the work item that is running is part of it. */
 	d->reap_stage = REAP_DONE;
@@ -234,13 +246,14 @@ static bool reap_step(struct work *w)
 		return true;
 	case REAP_IO_TABLES:
 		d->reap_stage = REAP_WAIT_IO_TABLES;
+		pool_close(d);
 		iommu_domain_destroy(d->iommu, reap_next, d);
 		return true;
 	case REAP_WAIT_IO_TABLES:
 	case REAP_DONE:
 		return true;
 	case REAP_MEMORY:
-		if (!memory_empty_step(d, &d->reap_gfn))
+		if (!memory_empty_step(d, &d->reap_gfn) || !pool_end_step(d))
 			return false;
 		finish(d);
 		return true;

@@ -40,6 +40,7 @@ struct domain {
 	struct nested nested;
 	struct iommu_domain *iommu;
 	bool has_devices; /* its memory is mapped in the I/O tables */
+	bool privileged; /* the control domain: its devices' addresses are machine addresses (kernel/pool.h) */
 	u64 pages_owned, pages_limit; /* under nested.lock */
 
 	struct bus io, mmio;
@@ -73,5 +74,7 @@ void domain_discard(struct domain *d);
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
 /* The same because the guest wants it. */
 void domain_shutdown(struct domain *d, const char *why, u64 status);
+/* All domains: wake their parked vCPUs. No lock held. */
+void domain_wake_all(void);
 /* Wake all parked vCPUs: something that they may wait for is gone. Any context. */
 void domain_wake(struct domain *d);

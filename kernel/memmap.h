@@ -14,6 +14,7 @@
  * reserved. */
 #define MEMMAP_RAM 1
 #define MEMMAP_ACPI_RECLAIMABLE 3
+#define MEMMAP_BAD 5
 
 struct memmap_entry {
 	paddr_t base;

@@ -11,6 +11,7 @@
 #include <kernel/log.h>
 #include <kernel/paging.h>
 #include <kernel/panic.h>
+#include <kernel/pool.h>
 #include <kernel/shootdown.h>
 #include <kernel/string.h>
 
@@ -104,11 +105,13 @@ static int build_range(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64 
 
 int memory_build(struct domain *d, u64 bytes)
 {
-	u64 nr = bytes >> PAGE_SHIFT, low = MIN(nr, LOW_RAM_END), available = alloc_free_frames();
+	u64 nr = bytes >> PAGE_SHIFT, low = MIN(nr, LOW_RAM_END), available;
 	IOMMU_GATHER(g);
 	int ret;
 
 	d->pages_limit = nr;
+	pool_make_room(nr);
+	available = alloc_free_frames();
 	if (nr > available) {
 		log_err("domain %s: mem=%luM cannot be had, %luM are free: ask for less", d->name,
 			bytes >> 20, available >> (20 - PAGE_SHIFT));
@@ -169,6 +172,9 @@ s64 memory_release(struct domain *d, gfn_t gfn, u64 nr)
 
 	if (!is_ram_range(d, gfn, nr))
 		return -EINVAL;
+	/* Its memory is mapped for its devices by machine addresses, which this does not look for. */
+	if (d->privileged)
+		return -EPERM;
 	ret = iommu_gather_begin(&g, d->iommu);
 	if (ret)
 		return ret;
@@ -193,6 +199,9 @@ static s64 populate_hole(struct domain *d, struct iommu_gather *g, gfn_t gfn, u6
 
 	if (gfn)
 		order = MIN(order, (unsigned int)__builtin_ctzl(gfn));
+	/* Weir's own reserve stays as long as the pool has something. */
+	if (alloc_free_frames() < POOL_RESERVE + (1UL << order) && pool_reclaim(1UL << order))
+		return -EAGAIN;
 	mfn = take_frames(d, &order);
 	if (mfn == INVALID_MFN)
 		return -ENOMEM;

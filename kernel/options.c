@@ -8,6 +8,7 @@ struct options options = {
 	.console = UART_COM1,
 	.loglevel = LOG_INFO,
 	.max_cpus = MAX_CPUS,
+	.control_iommu = IDENTITY_STRICT,
 };
 
 static bool set_console(const char *v)
@@ -48,6 +49,18 @@ static bool set_iommu(const char *v)
 		return false;
 	}
 	return true;
+}
+
+static bool set_control_iommu(const char *v)
+{
+	static const char *const word[] = { "none", "strict", "relaxed", "inclusive" };
+
+	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
+		if (!strcmp(v, word[i])) {
+			options.control_iommu = (enum identity_policy)i;
+			return true;
+		}
+	return false;
 }
 
 static bool set_maxcpus(const char *v)
@@ -102,6 +115,7 @@ static const struct {
 	{ "console", set_console, "com1, com2, none" },
 	{ "loglevel", set_loglevel, "error, warning, info, debug" },
 	{ "iommu", set_iommu, "on, off, nointremap" },
+	{ "control-iommu", set_control_iommu, "strict, relaxed, inclusive, none" },
 	{ "maxcpus", set_maxcpus, "1 to 64" },
 	{ "x2apic", set_x2apic, "on, off" },
 	{ "exit", set_exit, "ready, idle, never" },

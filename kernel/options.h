@@ -2,6 +2,7 @@
 #pragma once
 
 #include <kernel/compiler.h>
+#include <iommu/identity.h>
 #include <kernel/log.h>
 
 struct options {
@@ -9,6 +10,7 @@ struct options {
 	enum log_level loglevel;
 	bool iommu_off; /* iommu=off */
 	bool no_intremap; /* iommu=nointremap */
+	enum identity_policy control_iommu; /* what the control domain's devices reach */
 	u32 max_cpus; /* maxcpus=N */
 	bool x2apic_off; /* x2apic=off */
 	int exit_at; /* exit=ready, exit=idle: enum debug_exit at which to end QEMU; 0: never */

@@ -7,6 +7,7 @@
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/log.h>
+#include <kernel/options.h>
 #include <kernel/string.h>
 
 #define CONFIG_ADDRESS 0xcf8
@@ -98,7 +99,8 @@ int vpci_init(struct domain *d)
 }
 
 /* NULL, or what speaks against giving the function away. */
-static const char *why_not(const struct pci_device *dev, char *buf, size_t size)
+static const char *why_not(const struct domain *d, const struct pci_device *dev, u32 flags,
+			   char *buf, size_t size)
 {
 	if (!dev)
 		return "there is no such device: the boot log with loglevel=debug lists those that are there";
@@ -110,8 +112,15 @@ static const char *why_not(const struct pci_device *dev, char *buf, size_t size)
 			 dev->owner->name);
 		return buf;
 	}
-	if (iommu_why_not(dev->id))
-		return iommu_why_not(dev->id);
+	if (d->privileged && options.control_iommu == IDENTITY_NONE)
+		return "control-iommu=none leaves the control domain without devices: say strict";
+	if (iommu_why_not(dev->id, d->privileged))
+		return iommu_why_not(dev->id, d->privileged);
+	if ((flags & IOMMU_ATS) && iommu_why_no_ats(dev->id)) {
+		snprintf(buf, size, "its own TLB cannot be used: %s: take ats away",
+			 iommu_why_no_ats(dev->id));
+		return buf;
+	}
 	if (!dev->bars_ok)
 		return "the firmware has not set up its BARs: Weir does not move them";
 	if (!dev->msi && !dev->msix)
@@ -163,13 +172,13 @@ static void reset_for(const struct domain *d, struct pci_device *dev, const char
 	pci_reset_finish(dev);
 }
 
-int vpci_assign(struct domain *d, struct pci_id id)
+int vpci_assign(struct domain *d, struct pci_id id, u32 flags)
 {
 	struct pci_device *dev = pci_find(id);
 	struct vpci *p = d->pci;
 	struct vfunction *f;
-	char name[16], buf[128];
-	const char *why = why_not(dev, buf, sizeof(buf));
+	char name[16], buf[160];
+	const char *why = why_not(d, dev, flags, buf, sizeof(buf));
 	u32 slot;
 	int ret;
 
@@ -189,7 +198,7 @@ int vpci_assign(struct domain *d, struct pci_id id)
 	}
 	pci_set_bus_master(dev, false);
 	reset_for(d, dev, name);
-	ret = iommu_attach(d->iommu, id, 0);
+	ret = iommu_attach(d->iommu, id, flags);
 	if (ret) {
 		log_err("domain %s: pci=%s: the IOMMU refuses it (error %d)", d->name, name, -ret);
 		vmsi_free(f);

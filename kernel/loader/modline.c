@@ -164,9 +164,13 @@ static int parse_devices(struct word w, struct word v, struct module_line *out,
 
 		while (one.len < v.len && v.text[one.len] != ',')
 			one.len++;
+		if (word_is(one, "ats") && out->nr_devices && !out->ats[out->nr_devices - 1]) {
+			out->ats[out->nr_devices - 1] = true;
+			goto next;
+		}
 		if (!parse_device(one, &id))
 			return fail(error, w,
-				    "no PCI address; write bus:device.function as lspci does: pci=00:03.0 or pci=0000:00:03.0, several with commas");
+				    "no PCI address; write bus:device.function as lspci does: pci=00:03.0 or pci=0000:00:03.0, several with commas, and ats behind one whose own TLB may be used: pci=01:00.0,ats");
 		for (u32 i = 0; i < out->nr_devices; i++)
 			if (out->device[i].segment == id.segment && out->device[i].bdf == id.bdf)
 				return fail(error, w, "names a device twice; take one out");
@@ -174,6 +178,7 @@ static int parse_devices(struct word w, struct word v, struct module_line *out,
 			return fail(error, w,
 				    "more than 16 devices for one domain; give some to another domain");
 		out->device[out->nr_devices++] = id;
+	next:
 		if (one.len == v.len)
 			return 0;
 		v.text += one.len + 1;
@@ -181,7 +186,15 @@ static int parse_devices(struct word w, struct word v, struct module_line *out,
 	}
 }
 
-enum key { KEY_NAME = 1, KEY_MEM = 2, KEY_VCPUS = 4, KEY_PRIO = 8, KEY_CPU = 16, KEY_PCI = 32 };
+enum key {
+	KEY_NAME = 1,
+	KEY_MEM = 2,
+	KEY_VCPUS = 4,
+	KEY_PRIO = 8,
+	KEY_CPU = 16,
+	KEY_PCI = 32,
+	KEY_CONTROL = 64
+};
 
 static enum key find_key(struct word w, struct word *value)
 {
@@ -190,6 +203,9 @@ static enum key find_key(struct word w, struct word *value)
 		enum key key;
 	} keys[] = { { "name=", KEY_NAME }, { "mem=", KEY_MEM }, { "vcpus=", KEY_VCPUS },
 		     { "prio=", KEY_PRIO }, { "cpu=", KEY_CPU }, { "pci=", KEY_PCI } };
+
+	if (word_is(w, "control"))
+		return KEY_CONTROL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		size_t n = strlen(keys[i].name);
@@ -211,7 +227,7 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 
 	if (!key)
 		return fail(error, w,
-			    "unknown word; known are name= mem= vcpus= pci= prio= cpu=, and what follows \"--\" is the guest's");
+			    "unknown word; known are name= mem= vcpus= pci= prio= cpu= control, and what follows \"--\" is the guest's");
 	if ((*seen & key) && key != KEY_PCI)
 		return fail(error, w, "given twice; leave one");
 	*seen |= key;
@@ -245,6 +261,9 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 		return 0;
 	case KEY_PCI:
 		return parse_devices(w, v, out, error);
+	case KEY_CONTROL:
+		out->control = true;
+		return 0;
 	}
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* GRUB's module lines: the configuration of the domains. The grammar, with examples and every message, is in
  * docs/guests.md.
  *
- *	[path] kernel name=NAME mem=SIZE [vcpus=N] [pci=BDF[,BDF...]]... [prio=N] [cpu=N] [-- guest command line]
+ *	[path] kernel name=NAME mem=SIZE [vcpus=N] [pci=BDF[,ats][,BDF[,ats]...]]... [prio=N] [cpu=N] [control] [-- guest command line]
  *	[path] ramdisk=NAME [-- text handed to the guest with it]
  */
 #pragma once
@@ -26,6 +26,8 @@ struct module_line {
 	s32 cpu; /* where its first vCPU runs; -1: Weir chooses */
 	u32 nr_devices;
 	struct pci_id device[MODLINE_MAX_DEVICES];
+	bool ats[MODLINE_MAX_DEVICES]; /* the device may use its own TLB, and is trusted with all memory */
+	bool control; /* the control domain */
 	const char *command_line; /* points into the line that was parsed; "" if there is none */
 };
 

@@ -335,7 +335,8 @@ static void reserved_memory(void **state)
 
 	(void)state;
 	start_ats(&plain, false);
-	assert_non_null(iommu_why_not(one));
+	assert_non_null(iommu_why_not(one, false));
+	assert_null(iommu_why_not(one, true));
 	assert_int_equal(iommu_attach(d, one, 0), 0);
 	assert_int_equal(iommu_attach(d, two, 0), 0);
 	assert_true(reserved_is_mapped(0) && reserved_is_mapped(VTD_RESERVED_FRAMES - 1));

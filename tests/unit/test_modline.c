@@ -50,7 +50,7 @@ static void bad(const char *line, const char *word, const char *remedy)
 static void test_full_line(void **state)
 {
 	(void)state;
-	good("kernel name=net0 mem=64M vcpus=2 pci=00:03.0,01:1f.7 prio=9 cpu=3 pci=0001:ff:00.1 -- a=b  -- c ");
+	good("kernel name=net0 mem=64M vcpus=2 pci=00:03.0,01:1f.7,ats prio=9 cpu=3 control pci=0001:ff:00.1 -- a=b  -- c ");
 	assert_int_equal(m.kind, MODULE_KERNEL);
 	assert_string_equal(m.domain, "net0");
 	assert_int_equal(m.memory, 64 << 20);
@@ -61,6 +61,10 @@ static void test_full_line(void **state)
 	assert_int_equal(m.device[0].segment, 0);
 	assert_int_equal(m.device[0].bdf, PCI_BDF(0, 3, 0));
 	assert_int_equal(m.device[1].bdf, PCI_BDF(1, 0x1f, 7));
+	assert_false(m.ats[0]);
+	assert_true(m.ats[1]);
+	assert_false(m.ats[2]);
+	assert_true(m.control);
 	assert_int_equal(m.device[2].segment, 1);
 	assert_int_equal(m.device[2].bdf, PCI_BDF(0xff, 0, 1));
 	assert_string_equal(m.command_line, "a=b  -- c ");
@@ -172,6 +176,7 @@ static void test_messages(void **state)
 					   "pci=00:03.0x",  "pci=00:03",
 					   "pci=0:00:03.0", "pci=00000:00:03.0",
 					   "pci=g0:03.0",   "pci=0000:00:03.0.",
+					   "pci=ats",	    "pci=00:03.0,ats,ats",
 					   "pci=00-03.0" };
 	for (size_t i = 0; i < ARRAY_SIZE(pci); i++) {
 		snprintf(line, sizeof(line), "kernel name=a mem=2M %s", pci[i]);

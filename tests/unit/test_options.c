@@ -32,11 +32,13 @@ static int setup(void **state)
 static void test_words(void **state)
 {
 	(void)state;
-	options_parse("console=com2 loglevel=debug iommu=off maxcpus=3 x2apic=off exit=idle panic=test");
+	options_parse(
+		"console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 x2apic=off exit=idle panic=test");
 	assert_int_equal(warnings, 0);
 	assert_int_equal(options.console, UART_COM2);
 	assert_int_equal(options.loglevel, LOG_DEBUG);
 	assert_true(options.iommu_off);
+	assert_int_equal(options.control_iommu, IDENTITY_RELAXED);
 	assert_int_equal(options.max_cpus, 3);
 	assert_true(options.x2apic_off);
 	assert_int_equal(options.exit_at, DEBUG_EXIT_IDLE);

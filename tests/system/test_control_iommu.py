@@ -1,0 +1,46 @@
+"""The control domain's identity map: each policy, memory carved out of it for other domains, and given back."""
+import re
+
+import pytest
+
+from test_network import Guest
+from weir import IDLE, Nic
+
+CONTROL = "/boot/hello.elf kernel name=ctl mem=16M control"
+IDENTITY = r"iommu: (\d+) MiB in \d+ ranges? .* identity-mapped for the control domain's devices, (\d+) MiB of that lent"
+NET = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
+
+
+@pytest.mark.parametrize("policy", ["none", "strict", "relaxed", "inclusive"])
+def test_policies(boot, policy):
+    weir = boot([CONTROL, "/boot/hello.elf kernel name=other mem=64M"], cmdline=f"control-iommu={policy} exit=idle",
+                iommu="intremap=on")
+    assert weir.wait_exit() == IDLE
+    found = weir.find(IDENTITY)
+    if policy == "none":
+        assert not found
+    else:
+        mapped, lent = map(int, re.search(IDENTITY, found[0]).groups())
+        assert mapped - lent == 16
+        assert lent == 0 if policy == "strict" else lent > 400
+    weir.count(r"iommu: \d+ reserved pages in \d+ ranges? .* mapped for the control", int(policy == "inclusive"))
+    weir.count(r"domain other: powered off", 1)
+    weir.count(r"domain ctl: its \d+ pages are free again", 1)
+
+
+def test_memory_is_carved_out_and_comes_back(boot):
+    """Nothing is free but what is lent: each domain's memory leaves the control domain's devices first."""
+    net = Nic()
+    weir = boot(["/boot/net.elf kernel name=ctl mem=32M control", NET, "/boot/hello.elf kernel name=big mem=300M"],
+                cmdline="control-iommu=relaxed", nics=[net], mem="512M")
+    weir.wait_for(r"domain big: its \d+ pages are free again")
+    weir.wait_for(r"net0\| net: serving")
+    assert Guest(weir, net).stats()["hypervisor"]["io_entries"]["2m"] == 32
+
+
+def test_one_control_domain(boot):
+    weir = boot([CONTROL, "/boot/hello.elf kernel name=two mem=16M control"], cmdline="exit=idle")
+    assert weir.wait_exit() == IDLE
+    weir.count(r"module 1: control: domain ctl is the control domain already", 1)
+    weir.count(r"domain ctl: powered off", 1)
+    weir.count(r"domain two", 0)
