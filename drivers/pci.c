@@ -158,6 +158,11 @@ int pci_add_ecam(struct rangeset *s)
 	return ret;
 }
 
+struct pci_device *pci_device_at(u32 index)
+{
+	return index < nr_devices ? &devices[index] : NULL;
+}
+
 struct pci_device *pci_find(struct pci_id id)
 {
 	for (u32 i = 0; i < nr_devices; i++)
@@ -313,6 +318,33 @@ static void size_bars(struct pci_device *d)
 	write16(d, PCI_COMMAND, command);
 }
 
+/* --- reset ----------------------------------------------------------------------------------------------------------------- */
+
+#define PCIE_DEVCAP 4
+#define PCIE_DEVCAP_FLR BIT(28)
+#define PCIE_DEVCTL 8
+#define PCIE_DEVCTL_FLR BIT(15)
+#define AF_CAP 3
+#define AF_CAP_FLR BIT(1)
+#define AF_CTRL 4
+#define AF_CTRL_FLR BIT(0)
+#define PM_CSR 4
+#define PM_CSR_STATE 0x3
+#define PM_CSR_NO_SOFT_RESET BIT(3)
+
+enum reset { RESET_NONE, RESET_FLR, RESET_AF, RESET_PM };
+
+static enum reset find_reset(const struct pci_device *d)
+{
+	if (d->pcie && (read32(d, d->pcie + PCIE_DEVCAP) & PCIE_DEVCAP_FLR))
+		return RESET_FLR;
+	if (d->af && (read32(d, d->af) >> 24 & AF_CAP_FLR))
+		return RESET_AF;
+	if (d->pm && !(read16(d, d->pm + PM_CSR) & PM_CSR_NO_SOFT_RESET))
+		return RESET_PM;
+	return RESET_NONE;
+}
+
 static void add_function(struct pci_id id)
 {
 	struct pci_device *d = &devices[nr_devices];
@@ -329,6 +361,7 @@ static void add_function(struct pci_id id)
 	d->class = read16(d, PCI_CLASS);
 	d->header = (u8)pci_config_read8(id.segment, id.bdf, PCI_HEADER_TYPE) & 0x7f;
 	find_capabilities(d);
+	d->reset = (u8)find_reset(d);
 	if (d->pcie)
 		find_extended_capabilities(d);
 	if (d->header == 0 && d->class >> 8 != CLASS_BRIDGE) {
@@ -388,44 +421,17 @@ void pci_init(void)
 	log_info("pci: %u functions, by %s", nr_devices, nr_ecam ? "ECAM" : "ports 0xcf8 and 0xcfc");
 }
 
-/* --- reset ----------------------------------------------------------------------------------------------------------------- */
-
-#define PCIE_DEVCAP 4
-#define PCIE_DEVCAP_FLR BIT(28)
-#define PCIE_DEVCTL 8
-#define PCIE_DEVCTL_FLR BIT(15)
-#define AF_CAP 3
-#define AF_CAP_FLR BIT(1)
-#define AF_CTRL 4
-#define AF_CTRL_FLR BIT(0)
-#define PM_CSR 4
-#define PM_CSR_STATE 0x3
-#define PM_CSR_NO_SOFT_RESET BIT(3)
-
-enum reset { RESET_NONE, RESET_FLR, RESET_AF, RESET_PM };
-
-static enum reset reset_of(const struct pci_device *d)
-{
-	if (d->pcie && (read32(d, d->pcie + PCIE_DEVCAP) & PCIE_DEVCAP_FLR))
-		return RESET_FLR;
-	if (d->af && (read32(d, d->af) >> 24 & AF_CAP_FLR))
-		return RESET_AF;
-	if (d->pm && !(read16(d, d->pm + PM_CSR) & PM_CSR_NO_SOFT_RESET))
-		return RESET_PM;
-	return RESET_NONE;
-}
-
 const char *pci_reset_method(const struct pci_device *d)
 {
 	static const char *const names[] = { NULL, "function-level reset",
 					     "AF function-level reset", "power state D3hot" };
 
-	return names[reset_of(d)];
+	return names[d->reset];
 }
 
 bool pci_reset_start(struct pci_device *d)
 {
-	switch (reset_of(d)) {
+	switch (d->reset) {
 	case RESET_FLR:
 		write16(d, d->pcie + PCIE_DEVCTL,
 			read16(d, d->pcie + PCIE_DEVCTL) | (u16)PCIE_DEVCTL_FLR);

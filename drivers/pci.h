@@ -51,17 +51,16 @@ struct pci_bar {
 	bool io, is64, prefetchable;
 };
 
-struct domain;
-
 struct pci_device {
 	struct pci_id id;
 	u16 vendor, device, class;
 	u8 header; /* type, without the multi-function bit */
 	u8 pm, msi, msix, pcie, af; /* capability offsets; 0: absent */
 	u16 ats; /* of the extended capability */
+	u8 reset; /* how; the driver's own */
 	struct pci_bar bar[PCI_BARS];
 	bool bars_ok; /* every memory BAR is set, and overlaps no RAM */
-	struct domain *owner; /* NULL: Weir's; changed at assignment and removal only */
+	u16 owner; /* the domain's id; 0: nobody's. kernel/vpci.c changes it */
 };
 
 #define PCI_MAX_DEVICES 128
@@ -74,6 +73,8 @@ struct rangeset;
 int __must_check pci_add_ecam(struct rangeset *s);
 /* The function, or NULL. */
 struct pci_device *pci_find(struct pci_id id);
+/* All functions, by number from 0; NULL behind the last. */
+struct pci_device *pci_device_at(u32 index);
 /* Switch DMA (and MSI with it) on or off. */
 void pci_set_bus_master(const struct pci_device *d, bool on);
 /* Switch DMA, MSI and the device's own TLB off. A function that Weir does not know is left alone. */

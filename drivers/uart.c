@@ -17,6 +17,7 @@ enum uart_register {
 #define LCR_DLAB 0x80
 #define FCR_ENABLE_AND_CLEAR 0x07
 #define MCR_DTR_RTS 0x03
+#define LSR_DR 0x01
 #define LSR_THRE 0x20
 #define FIFO_DEPTH 16
 
@@ -51,4 +52,12 @@ void uart_write(u16 port, const char *text, size_t len)
 		outb(port + UART_DATA, (u8)text[i]);
 		room--;
 	}
+}
+
+bool uart_read(u16 port, u8 *byte)
+{
+	if (!(inb(port + UART_LSR) & LSR_DR))
+		return false;
+	*byte = inb(port + UART_DATA);
+	return true;
 }

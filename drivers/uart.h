@@ -1,4 +1,4 @@
-/* 16550 UART, polled, output only. */
+/* 16550 UART, polled. */
 #pragma once
 
 #include <kernel/compiler.h>
@@ -10,3 +10,5 @@
 bool uart_init(u16 port) __must_check;
 /* Send; waits for room a bounded time for each byte, so that a dead line can not hang Weir. */
 void uart_write(u16 port, const char *text, size_t len);
+/* What was received, if anything was. */
+bool uart_read(u16 port, u8 *byte) __must_check;

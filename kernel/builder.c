@@ -3,6 +3,7 @@
 #include <boot/multiboot2.h>
 #include <iommu/iommu.h>
 #include <kernel/alloc.h>
+#include <kernel/control.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/loader/guest.h>
@@ -158,7 +159,8 @@ static void build(const struct module *m, u32 index, u32 nr)
 		return;
 	}
 	d->has_devices = line->nr_devices && !line->control;
-	d->privileged = line->control;
+	if (line->control)
+		control_init(d);
 	if (memory_build(d, line->memory) || !load_kernel(d, m, nr, &entry)) {
 		domain_discard(d);
 		return;

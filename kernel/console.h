@@ -1,12 +1,18 @@
-/* Where the log's lines go besides memory; see kernel/log.c. */
+/* The administrator's terminal: a UART that gets the log's lines, and carries the control domain's dialogue. See
+ * kernel/console.c. */
 #pragma once
 
 #include <kernel/compiler.h>
 
 /* Send the log to the UART at this I/O port; 0 or a port where nothing answers: to memory only. */
 void console_set(u16 port);
-/* From now on lines go out without the lock, whose holder may be dead. Panic only. */
+/* From now on lines go out without a lock, whose holder may be dead. Panic only. */
 void console_panic(void);
-/* Copy lines out of the memory ring from *position (bytes since boot) on, at most `size` bytes;
- * moves *position, past what has been overwritten if need be. Returns the bytes copied. */
-size_t log_copy(u64 *position, char *buf, size_t size);
+bool console_in_panic(void);
+/* A whole line of the log, its line end included. Any context. */
+void console_line(const char *text, size_t len);
+/* One character of the control domain's dialogue, which is shown before its line is complete. Any context. */
+void console_put(u8 c);
+/* Hand what is typed to `receive`, one character a call; `room` says how many it can take now. Both are called from a timer
+ * of this CPU, for ever. Boot, once; nothing happens if there is no UART. */
+void console_listen(size_t (*room)(void), void (*receive)(u8 c));

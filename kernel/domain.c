@@ -9,6 +9,7 @@
 #include <kernel/domain.h>
 
 #include <iommu/iommu.h>
+#include <kernel/abi/control.h>
 #include <kernel/alloc.h>
 #include <kernel/clock.h>
 #include <kernel/debugexit.h>
@@ -31,20 +32,58 @@ static u32 nr_domains;
 static bool reap_step(struct work *w);
 static void reap_again(struct timer *t);
 
-struct domain *domain_by_id(u16 id)
+struct domain *domain_get(u16 id)
 {
-	return id <= MAX_DOMAINS ? load_acquire(&domains[id]) : NULL;
+	struct domain *d;
+
+	spin_lock(&domains_lock);
+	d = id <= MAX_DOMAINS ? domains[id] : NULL;
+	if (d)
+		(void)atomic_add(&d->users, 1);
+	spin_unlock(&domains_lock);
+	/* Counted first: begin_end() sets the state, then reap_step() looks at the count. */
+	if (d && read_once(&d->state) == DOMAIN_DYING) {
+		domain_put(d);
+		d = NULL;
+	}
+	return d;
 }
 
-struct domain *domain_by_name(const char *name)
+void domain_put(struct domain *d)
 {
-	for (u16 id = 1; id <= MAX_DOMAINS; id++) {
-		struct domain *d = domain_by_id(id);
+	(void)atomic_sub(&d->users, 1);
+}
 
-		if (d && !strcmp(d->name, name))
-			return d;
+u16 domain_info(u16 id, struct weir_domain_info *info)
+{
+	const struct domain *d = NULL;
+
+	memset(info, 0, sizeof(*info));
+	spin_lock(&domains_lock);
+	while (!d && id <= MAX_DOMAINS)
+		d = domains[id++];
+	if (d) {
+		info->id = d->id;
+		info->state = read_once(&d->state);
+		info->control = d->privileged;
+		info->nr_vcpus = read_once(&d->nr_vcpus);
+		info->pages_owned = read_once(&d->pages_owned);
+		info->pages_limit = read_once(&d->pages_limit);
+		copy_string(info->name, d->name, sizeof(info->name));
 	}
-	return NULL;
+	spin_unlock(&domains_lock);
+	return d ? id - 1 : 0;
+}
+
+static bool name_taken(const char *name)
+{
+	bool taken = false;
+
+	spin_lock(&domains_lock);
+	for (u16 id = 1; id <= MAX_DOMAINS; id++)
+		taken |= domains[id] && !strcmp(domains[id]->name, name);
+	spin_unlock(&domains_lock);
+	return taken;
 }
 
 u32 domain_count(void)
@@ -69,7 +108,7 @@ int domain_create(const char *name, struct domain **out)
 	u16 id = 1;
 	int ret;
 
-	if (domain_by_name(name))
+	if (name_taken(name))
 		return -EEXIST;
 	while (id <= MAX_DOMAINS && domains[id])
 		id++;
@@ -113,10 +152,12 @@ void domain_wake(struct domain *d)
 void domain_wake_all(void)
 {
 	for (u16 id = 1; id <= MAX_DOMAINS; id++) {
-		struct domain *d = domain_by_id(id);
+		struct domain *d = domain_get(id);
 
-		if (d)
-			domain_wake(d);
+		if (!d)
+			continue;
+		domain_wake(d);
+		domain_put(d);
 	}
 }
 
@@ -190,14 +231,19 @@ static void reap_again(struct timer *t)
 {
 	struct domain *d = container_of(t, struct domain, reap_timer);
 
-	if (d->reap_stage == REAP_DONE)
-		free_domain(d);
-	else
+	if (d->reap_stage != REAP_DONE)
 		work_queue(&d->reaper);
+	else if (read_once(&d->users)) /* a late domain_get(), about to find it dying */
+		timer_set(t, clock_ns() + STOP_POLL_NS);
+	else
+		free_domain(d);
 }
 
+/* Nobody runs in it, and nobody else looks at it. */
 static bool all_stopped(const struct domain *d)
 {
+	if (read_once(&d->users))
+		return false;
 	for (u32 i = 0; i < d->nr_vcpus; i++)
 		if (!vcpu_is_stopped(d->vcpu[i]))
 			return false;

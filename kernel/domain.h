@@ -18,6 +18,8 @@ struct guest_entry;
 struct iommu_domain;
 struct vcpu;
 struct vpci;
+struct weir_domain_info;
+struct weir_stats;
 
 enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING };
 
@@ -36,11 +38,15 @@ struct domain {
 	char name[DOMAIN_NAME_MAX];
 	enum domain_state state;
 	struct spinlock lock; /* guards state; leaf */
+	u32 users; /* of domain_get(), atomic: it is not torn down before they are gone */
+	u32 event_vector, events; /* kernel/event.h; atomic */
 
 	struct nested nested;
 	struct iommu_domain *iommu;
 	bool has_devices; /* its memory is mapped in the I/O tables */
-	bool privileged; /* the control domain: its devices' addresses are machine addresses (kernel/pool.h) */
+	/* The control domain: it may ask more (kernel/control.h), and its devices' addresses are machine addresses
+	 * (kernel/pool.h). */
+	bool privileged;
 	u64 pages_owned, pages_limit; /* under nested.lock */
 
 	struct bus io, mmio;
@@ -57,9 +63,13 @@ struct domain {
 	gfn_t reap_gfn;
 };
 
-/* The domain with this id or name, or NULL. */
-struct domain *domain_by_id(u16 id);
-struct domain *domain_by_name(const char *name);
+/* The domain with this id, or NULL: there is none, or it is dying. It stays as it is until domain_put(), which must come
+ * soon: the tear-down polls for it. Any context. */
+struct domain *domain_get(u16 id);
+void domain_put(struct domain *d);
+/* Copy what is known of the first domain with this id or a higher one, dying ones included; its id, or 0 if there is none. Any
+ * context. */
+u16 domain_info(u16 id, struct weir_domain_info *info);
 /* Domains that exist, dying ones included. */
 u32 domain_count(void);
 /* -ENOSPC: MAX_DOMAINS, -EEXIST: the name is taken, -ENOMEM. */
@@ -78,3 +88,5 @@ void domain_shutdown(struct domain *d, const char *why, u64 status);
 void domain_wake_all(void);
 /* Wake all parked vCPUs: something that they may wait for is gone. Any context. */
 void domain_wake(struct domain *d);
+/* Its counters now (kernel/stats.c). The domain is the caller's, or held. */
+void domain_stats(struct domain *d, struct weir_stats *s);

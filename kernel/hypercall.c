@@ -3,12 +3,11 @@
 
 #include <kernel/abi/hypercall.h>
 
-#include <iommu/iommu.h>
-#include <kernel/clock.h>
+#include <kernel/control.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
+#include <kernel/event.h>
 #include <kernel/memory.h>
-#include <kernel/string.h>
 #include <kernel/vcpu.h>
 
 /* Memory calls do a bounded part and say how much; one that must wait parks the vCPU and is
@@ -24,43 +23,19 @@ static s64 memory_call(struct vcpu *v, s64 (*fn)(struct domain *d, gfn_t gfn, u6
 	return ret;
 }
 
-static void fill_stats(struct domain *d, struct weir_stats *s)
+s64 hypercall_answer(struct domain *d, gpaddr_t gpa, u64 size, const void *from, size_t known, s64 ret)
 {
-	memset(s, 0, sizeof(*s));
-	s->abi_version = WEIR_ABI_VERSION;
-	copy_string(s->domain_name, d->name, sizeof(s->domain_name));
-	s->uptime_ns = clock_ns() - d->start_ns;
-	iommu_domain_stats(d->iommu, s);
-
-	spin_lock(&d->nested.lock);
-	s->pages_owned = d->pages_owned;
-	s->pages_limit = d->pages_limit;
-	for (unsigned int i = 0; i < 3; i++)
-		s->nested_entries[i] = d->nested.entries[i];
-	spin_unlock(&d->nested.lock);
-
-	s->nr_vcpus = d->nr_vcpus;
-	s->absent_accesses = read_once(&d->io.absent) + read_once(&d->mmio.absent);
-	for (u32 i = 0; i < d->nr_vcpus; i++) {
-		const struct vcpu *v = d->vcpu[i];
-
-		for (unsigned int r = 0; r < WEIR_NR_EXIT_REASONS; r++)
-			s->exits[r] += read_once(&v->exits[r]);
-		s->interrupts_delivered += read_once(&v->interrupts_delivered);
-		s->absent_accesses += read_once(&v->absent_msrs);
-	}
+	if (gpa & 7 || size > PAGE_SIZE)
+		return -EINVAL;
+	return guest_write(d, gpa, from, MIN(size, known)) ? -EFAULT : ret;
 }
 
 static s64 stats_call(struct domain *d, gpaddr_t gpa, u64 size)
 {
 	struct weir_stats s;
 
-	if (gpa & 7 || size > PAGE_SIZE)
-		return -EINVAL;
-	fill_stats(d, &s);
-	if (guest_write(d, gpa, &s, MIN(size, sizeof(s))))
-		return -EFAULT;
-	return sizeof(s);
+	domain_stats(d, &s);
+	return hypercall_answer(d, gpa, size, &s, sizeof(s), sizeof(s));
 }
 
 static s64 shutdown_call(struct domain *d, u64 how, u64 status)
@@ -101,8 +76,14 @@ int hypercall(struct vcpu *v)
 	case WEIR_HC_SHUTDOWN:
 		ret = shutdown_call(d, v->reg[RDI], v->reg[RSI]);
 		break;
+	case WEIR_HC_EVENT_VECTOR:
+		ret = domain_set_event_vector(d, v->reg[RDI]);
+		break;
+	case WEIR_HC_EVENTS:
+		ret = domain_take_events(d);
+		break;
 	default:
-		ret = -ENOSYS;
+		ret = control_call(d, v->reg[RAX], v->reg[RDI], v->reg[RSI], v->reg[RDX]);
 	}
 
 	if (ret == -EAGAIN)

@@ -1,6 +1,5 @@
-/* One line goes: format on the stack -> lock -> memory ring and UART. Nothing here allocates or
+/* One line goes: format on the stack -> lock -> memory ring and console. Nothing here allocates or
  * waits for long. */
-#include <drivers/uart.h>
 #include <kernel/clock.h>
 #include <kernel/console.h>
 #include <kernel/log.h>
@@ -12,12 +11,10 @@
 #define LINE_SIZE 512
 #define RING_SIZE (64u << 10)
 
-/* Guards the ring and keeps lines whole on the UART. Leaf. */
+/* Guards the ring and keeps lines in order; before the console's. */
 static struct spinlock log_lock = SPINLOCK_INIT;
 static char ring[RING_SIZE];
 static u64 ring_written; /* bytes ever; the newest RING_SIZE of them are in the ring */
-static u16 console_port;
-static bool panicking;
 
 static const char *const level_word[] = {
 	[LOG_ERR] = "error: ",
@@ -25,18 +22,6 @@ static const char *const level_word[] = {
 	[LOG_INFO] = "",
 	[LOG_DEBUG] = "",
 };
-
-void console_set(u16 port)
-{
-	/* Setting it up again would drop what its FIFO still holds. */
-	if (port != console_port)
-		console_port = port && uart_init(port) ? port : 0;
-}
-
-void console_panic(void)
-{
-	panicking = true;
-}
 
 static void ring_write(const char *text, size_t len)
 {
@@ -88,17 +73,12 @@ void log_print(enum log_level level, const char *fmt, ...)
 	line[n++] = '\n';
 
 	/* A panic must be seen even if the holder of the lock is the one that broke. */
-	if (panicking) {
-		ring_write(line, n);
-		if (console_port)
-			uart_write(console_port, line, n);
-		return;
-	}
-	spin_lock(&log_lock);
+	if (!console_in_panic())
+		spin_lock(&log_lock);
 	ring_write(line, n);
-	if (console_port)
-		uart_write(console_port, line, n);
-	spin_unlock(&log_lock);
+	console_line(line, n);
+	if (!console_in_panic())
+		spin_unlock(&log_lock);
 }
 
 bool log_allowed(struct log_limit *limit)

@@ -15,6 +15,10 @@ void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define log_info(...) log_print(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_print(LOG_DEBUG, __VA_ARGS__)
 
+/* Copy lines out of the memory ring from *position (bytes since boot) on, at most `size` bytes;
+ * moves *position, past what has been overwritten if need be. Returns the bytes copied. */
+size_t log_copy(u64 *position, char *buf, size_t size);
+
 /* At most `burst` lines a second come out of one call site; what was dropped is said with the next
  * line. */
 struct log_limit {

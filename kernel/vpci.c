@@ -2,6 +2,7 @@
  * where. */
 #include <kernel/vpcifn.h>
 
+#include <kernel/abi/control.h>
 #include <kernel/alloc.h>
 #include <kernel/atomic.h>
 #include <kernel/domain.h>
@@ -98,33 +99,44 @@ int vpci_init(struct domain *d)
 	return bus_add(&d->io, &r);
 }
 
-/* NULL, or what speaks against giving the function away. */
-static const char *why_not(const struct domain *d, const struct pci_device *dev, u32 flags,
-			   char *buf, size_t size)
+const char *vpci_why_not(const struct pci_device *dev, bool trusted)
 {
 	if (!dev)
 		return "there is no such device: the boot log with loglevel=debug lists those that are there";
 	if (dev->header || dev->class >> 8 == 0x06)
 		return "it is a bridge, which stays with Weir: name the device behind it";
-	if (dev->owner) {
-		snprintf(buf, size,
-			 "it belongs to domain %s already: take it out of one of the two lines",
-			 dev->owner->name);
-		return buf;
-	}
+	if (iommu_why_not(dev->id, trusted))
+		return iommu_why_not(dev->id, trusted);
+	if (!dev->bars_ok)
+		return "the firmware has not set up its BARs: Weir does not move them";
+	if (!dev->msi && !dev->msix)
+		return "it has neither MSI nor MSI-X, and Weir does not pass legacy interrupts on";
+	return NULL;
+}
+
+/* NULL, or what speaks against giving the function to d. */
+static const char *why_not(const struct domain *d, const struct pci_device *dev, u32 flags,
+			   char *buf, size_t size)
+{
+	const char *why = vpci_why_not(dev, d->privileged);
+	struct weir_domain_info owner;
+
+	if (why)
+		return why;
 	if (d->privileged && options.control_iommu == IDENTITY_NONE)
 		return "control-iommu=none leaves the control domain without devices: say strict";
-	if (iommu_why_not(dev->id, d->privileged))
-		return iommu_why_not(dev->id, d->privileged);
+	if (dev->owner) {
+		(void)domain_info(dev->owner, &owner);
+		snprintf(buf, size,
+			 "it belongs to domain %s already: take it out of one of the two lines",
+			 owner.name);
+		return buf;
+	}
 	if ((flags & IOMMU_ATS) && iommu_why_no_ats(dev->id)) {
 		snprintf(buf, size, "its own TLB cannot be used: %s: take ats away",
 			 iommu_why_no_ats(dev->id));
 		return buf;
 	}
-	if (!dev->bars_ok)
-		return "the firmware has not set up its BARs: Weir does not move them";
-	if (!dev->msi && !dev->msix)
-		return "it has neither MSI nor MSI-X, and Weir does not pass legacy interrupts on";
 	return NULL;
 }
 
@@ -207,7 +219,7 @@ int vpci_assign(struct domain *d, struct pci_id id, u32 flags)
 	}
 	pci_config_write16(id.segment, id.bdf, PCI_COMMAND,
 			   PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
-	dev->owner = d;
+	dev->owner = d->id;
 	p->slot[slot] = f;
 	log_info("domain %s: device %s (%04x:%04x) at 00:%02x.0, %u MSI-X vectors%s", d->name, name,
 		 dev->vendor, dev->device, slot, f->nr_vectors, dev->msi ? ", MSI" : "");
@@ -233,7 +245,7 @@ void vpci_left_one(struct vpci *bus)
 
 		if (!f)
 			continue;
-		f->dev->owner = NULL;
+		f->dev->owner = 0;
 		vmsi_free(f);
 		kfree(f);
 	}

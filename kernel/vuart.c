@@ -1,9 +1,10 @@
 /* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). Output goes to Weir's
- * log, line by line; the transmitter is always empty. There is no input and no interrupt yet:
- * guests poll. */
+ * log, line by line; the transmitter is always empty. It raises no interrupt: the control domain,
+ * which alone has input, is told by an event (kernel/event.h). */
 
 #include <kernel/vuart.h>
 
+#include <kernel/console.h>
 #include <kernel/domain.h>
 #include <kernel/log.h>
 
@@ -22,11 +23,15 @@ enum {
 };
 
 #define LCR_DLAB 0x80
+#define LSR_DR 0x01
 #define LSR_THRE 0x20
 #define LSR_TEMT 0x40
+#define IER_RECEIVED 0x01
 #define IIR_NONE 0x01
+#define IIR_RECEIVED 0x04
 #define IIR_FIFO 0xc0
 #define FCR_ENABLE 0x01
+#define FCR_CLEAR_RECEIVED 0x02
 #define MCR_LOOP 0x10
 #define MSR_CTS_DSR_DCD 0xb0
 
@@ -39,6 +44,10 @@ static void print_line(struct vuart *u)
 
 static void put(struct vuart *u, u8 c)
 {
+	if (u->domain->privileged) {
+		console_put(c);
+		return;
+	}
 	if (c == '\r')
 		return;
 	if (c == '\n') {
@@ -54,6 +63,22 @@ static void put(struct vuart *u, u8 c)
 		print_line(u);
 }
 
+static bool received(const struct vuart *u)
+{
+	return u->received != u->taken;
+}
+
+static u8 take(struct vuart *u)
+{
+	return received(u) ? u->fifo[u->taken++ % sizeof(u->fifo)] : 0;
+}
+
+static u8 iir(const struct vuart *u)
+{
+	return (received(u) && (u->ier & IER_RECEIVED) ? IIR_RECEIVED : IIR_NONE) |
+	       (u->fcr & FCR_ENABLE ? IIR_FIFO : 0);
+}
+
 static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
 	struct vuart *u = ctx;
@@ -66,13 +91,13 @@ static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 	dlab = u->lcr & LCR_DLAB;
 	switch (offset) {
 	case THR:
-		*value = dlab ? u->dll : 0;
+		*value = dlab ? u->dll : take(u);
 		break;
 	case IER:
 		*value = dlab ? u->dlm : u->ier;
 		break;
 	case FCR:
-		*value = IIR_NONE | (u->fcr & FCR_ENABLE ? IIR_FIFO : 0);
+		*value = iir(u);
 		break;
 	case LCR:
 		*value = u->lcr;
@@ -81,7 +106,7 @@ static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 		*value = u->mcr;
 		break;
 	case LSR:
-		*value = LSR_THRE | LSR_TEMT;
+		*value = LSR_THRE | LSR_TEMT | (received(u) ? LSR_DR : 0);
 		break;
 	case MSR:
 		/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip
@@ -124,6 +149,8 @@ static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 		break;
 	case FCR:
 		u->fcr = b;
+		if (b & FCR_CLEAR_RECEIVED)
+			u->taken = u->received;
 		break;
 	case LCR:
 		u->lcr = b;
@@ -151,6 +178,24 @@ int vuart_init(struct vuart *u, struct domain *d)
 
 	u->domain = d;
 	return bus_add(&d->io, &r);
+}
+
+size_t vuart_room(struct vuart *u)
+{
+	size_t room;
+
+	spin_lock(&u->lock);
+	room = sizeof(u->fifo) - (u->received - u->taken);
+	spin_unlock(&u->lock);
+	return room;
+}
+
+void vuart_receive(struct vuart *u, u8 c)
+{
+	spin_lock(&u->lock);
+	if (u->received - u->taken < sizeof(u->fifo))
+		u->fifo[u->received++ % sizeof(u->fifo)] = c;
+	spin_unlock(&u->lock);
 }
 
 void vuart_flush(struct vuart *u)

@@ -1,5 +1,6 @@
 /* COM1 of a guest: a 16550 that always has room. Whole lines appear in Weir's log behind the
- * domain's name; a partial line when the domain ends. */
+ * domain's name; a partial line when the domain ends. The control domain's goes to the console as it
+ * comes, and gets what is typed there. */
 #pragma once
 
 #include <kernel/compiler.h>
@@ -8,14 +9,20 @@
 struct domain;
 
 struct vuart {
-	struct spinlock lock; /* guards all below; leaf but for the log's */
+	struct spinlock lock; /* guards all below; leaf but for the log's and the console's */
 	struct domain *domain;
 	u8 ier, lcr, mcr, scr, dll, dlm, fcr;
 	u32 len;
 	char line[160];
+	u32 received, taken; /* counts; the difference is what the FIFO holds */
+	u8 fifo[64];
 };
 
 /* Register ports 0x3f8..0x3ff on the domain's bus. */
 int __must_check vuart_init(struct vuart *u, struct domain *d);
+/* Characters that the receive FIFO has room for; any context. */
+size_t vuart_room(struct vuart *u);
+/* One arrives. Without room it is lost. */
+void vuart_receive(struct vuart *u, u8 c);
 /* Print what is left of the last line. */
 void vuart_flush(struct vuart *u);

@@ -17,6 +17,7 @@ LWIP_SRCS := $(wildcard $(addprefix third_party/lwip/src/,core/*.c core/ipv4/*.c
 LWIP_CFLAGS := -isystem third_party/lwip/src/include -Iuserland/lwip
 NET_OBJS := $(RUNTIME_OBJS) $(NET_SRCS:%.c=$(GUEST)/%.o) $(GUEST)/userland/net/page.asm.o \
 	$(LWIP_SRCS:third_party/lwip/%.c=$(GUEST)/lwip/%.o)
+CONTROL_OBJS := $(RUNTIME_OBJS) $(patsubst %.c,$(GUEST)/%.o,$(wildcard userland/control/*.c))
 HELLO_OBJS := $(GUEST)/hello/start.asm.o $(GUEST)/hello/hello.o
 
 $(BUILD)/guest-flags: FORCE
@@ -56,15 +57,17 @@ $(BUILD)/userland/hello.elf: $(HELLO_OBJS) userland/hello/hello.ld
 	$(call say,LD,$@)
 	$(Q)$(LD) -m elf_i386 -n -nostdlib -static -z noexecstack --no-warn-rwx-segments -T userland/hello/hello.ld -o $@ $(HELLO_OBJS)
 
-$(BUILD)/userland/net.elf: $(NET_OBJS) userland/runtime/guest.ld
+$(BUILD)/userland/net.elf: $(NET_OBJS)
+$(BUILD)/userland/control.elf: $(CONTROL_OBJS)
+$(BUILD)/userland/net.elf $(BUILD)/userland/control.elf: userland/runtime/guest.ld
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(LD) -nostdlib -static -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --gc-sections \
-		-T userland/runtime/guest.ld -o $@ $(NET_OBJS)
+		-T userland/runtime/guest.ld -o $@ $(filter %.o,$^)
 
-GUESTS += $(BUILD)/userland/hello.elf $(BUILD)/userland/net.elf
+GUESTS += $(BUILD)/userland/hello.elf $(BUILD)/userland/net.elf $(BUILD)/userland/control.elf
 
--include $(NET_OBJS:.o=.d) $(HELLO_OBJS:.o=.d)
+-include $(NET_OBJS:.o=.d) $(CONTROL_OBJS:.o=.d) $(HELLO_OBJS:.o=.d)
 
 # Port 8080 of this machine is the guest's port 80. The features taken out are those that TCG has not got, and would name.
 RUN_NATIVE_PORT ?= 8080

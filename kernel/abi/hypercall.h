@@ -31,6 +31,28 @@ enum weir_hypercall {
 	/* RDI = 0 power off, 1 reboot (ends the domain too), 2 crashed, RSI = status for
 	 * the log. No return. */
 	WEIR_HC_SHUTDOWN = 4,
+	/* RDI = vector, 16 to 255, that is raised on vCPU 0 when an event comes; 0: none. -EINVAL */
+	WEIR_HC_EVENT_VECTOR = 5,
+	/* -> the events (enum weir_event) since the last call */
+	WEIR_HC_EVENTS = 6,
+
+	/* --- For the control domain; all others get -EPERM. The structures are in kernel/abi/control.h; their addresses are
+	 * 8-byte aligned, and a bad one gives -EFAULT or -EINVAL. RDX = their size: what fits is filled. --- */
+
+	/* RDI = id, RSI = address of struct weir_domain_info: the first domain with this id or a
+	 * higher one, dying ones too. -> its id; 0: there is none */
+	WEIR_HC_DOMAIN_INFO = 0x100,
+	/* RDI = number, counted from 0, RSI = address of struct weir_device_info. -> 1; 0: there is
+	 * none */
+	WEIR_HC_DEVICE_INFO = 0x101,
+	/* RDI = id, RSI = address of struct weir_stats. -> bytes that Weir knows. -ENOENT: no such
+	 * domain, or it is dying */
+	WEIR_HC_DOMAIN_STATS = 0x102,
+};
+
+enum weir_event {
+	WEIR_EVENT_INPUT = 1, /* something was typed on the control domain's console */
+	WEIR_EVENT_CUT_OFF = 2, /* a device of the domain lost its access to memory for what it did */
 };
 
 #define WEIR_LATENCY_BUCKETS 16

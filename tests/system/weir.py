@@ -1,4 +1,5 @@
 """Weir under QEMU, seen from outside: an ISO with a menu of the test's own, QEMU by tools/qemu, the serial log."""
+import codecs
 import contextlib
 import os
 import pathlib
@@ -19,6 +20,12 @@ READY, PANIC, IDLE = 33, 35, 37
 SILENCE = 15
 TAIL = 60
 
+# What a terminal acts on, of what Weir sends (kernel/console.c).
+CONTROLS = re.compile(r"(\r\x1b\[K|[\r\n\b])")
+CUT_OFF = re.compile(r"\r(\x1b\[?)?\Z")
+PROMPT = "weir> "
+LOGGED = re.compile(r"\[ *\d+\.\d{6}\] ")
+
 DEFECT = re.compile(r"panic on CPU|error: assertion|Weir has stopped")
 
 
@@ -30,6 +37,32 @@ def free_port(kind=socket.SOCK_STREAM):
     with socket.socket(socket.AF_INET, kind) as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+class Screen:
+    """What a terminal would show: finished lines, and the one where the cursor is."""
+
+    def __init__(self):
+        self.line, self.cursor, self.pending = "", 0, ""
+
+    def feed(self, text):
+        """Yields the lines that are finished."""
+        text = self.pending + text
+        cut = CUT_OFF.search(text)
+        self.pending = text[cut.start():] if cut else ""
+        for piece in CONTROLS.split(text[:cut.start()] if cut else text):
+            if piece == "\n":
+                yield self.line
+                self.line, self.cursor = "", 0
+            elif piece == "\r":
+                self.cursor = 0
+            elif piece == "\b":
+                self.cursor = max(0, self.cursor - 1)
+            elif piece.startswith("\r"):
+                self.line, self.cursor = "", 0
+            else:
+                self.line = self.line[:self.cursor] + piece + self.line[self.cursor + len(piece):]
+                self.cursor += len(piece)
 
 
 class Nic:
@@ -57,7 +90,7 @@ class Weir:
     """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests."""
 
     def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=()):
-        self.lines, self.directory = [], pathlib.Path(directory)
+        self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.modules, self.cmdline, self.files = list(modules), cmdline, list(files)
         self.environment = dict(os.environ, SMP=str(smp), MEM=mem, NIC="none", SERIAL="stdio", QEMU_ARGS="")
@@ -81,7 +114,7 @@ class Weir:
         self.last_output = time.monotonic()
         self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen([ROOT / "tools/qemu", iso, *self.options], env=self.environment,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         return self
@@ -92,20 +125,24 @@ class Weir:
         self.process.wait()
         self.reader.join()
         self.process.stdout.close()
+        if self.process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
         self.stderr.close()
         with contextlib.suppress(FileNotFoundError):
             (self.directory / "weir.iso").unlink()
 
     def _read(self):
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         with open(self.directory / "serial.log", "w", encoding="utf-8") as log:
-            for raw in self.process.stdout:
-                line = raw.decode(errors="replace").rstrip("\r\n")
-                log.write(line + "\n")
-                log.flush()
+            while raw := os.read(self.process.stdout.fileno(), 65536):
                 with self.changed:
-                    self.lines.append(line)
+                    for line in self.screen.feed(decoder.decode(raw)):
+                        log.write(line + "\n")
+                        self.lines.append(line)
                     self.last_output = time.monotonic()
                     self.changed.notify_all()
+                log.flush()
         with self.changed:
             self.ended = True
             self.changed.notify_all()
@@ -144,6 +181,40 @@ class Weir:
 
     def wait_ready(self, timeout=40):
         return self.wait_for(r"weir: ready$", timeout)
+
+    def type(self, text):
+        """Types at the console."""
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def wait_prompt(self, since=0, timeout=30):
+        """Waits until the control domain's shell asks for a command; behind the echo of one in line `since` or a later one
+        if that is given. The lines from this echo on, those of the log left out."""
+        deadline = time.monotonic() + timeout
+        with self.changed:
+            while True:
+                dialogue = [line for line in self.lines[since:] if not LOGGED.match(line)]
+                while since and dialogue and not dialogue[0].startswith(PROMPT):
+                    dialogue.pop(0)
+                if self.screen.line == PROMPT and (dialogue or not since):
+                    return dialogue
+                if self.ended or time.monotonic() >= deadline:
+                    self.fail(f"the shell's prompt did not come in {timeout} s; its line is {self.screen.line!r}")
+                self.changed.wait(0.5)
+
+    def typed(self, keys, timeout=30):
+        """Types what ends in a new prompt: what the shell showed from this line on."""
+        self.wait_prompt(timeout=timeout)
+        since = len(self.lines)
+        self.type(keys)
+        return self.wait_prompt(since, timeout)
+
+    def command(self, text, timeout=30):
+        """Has the control domain's shell execute a command: the lines of its answer."""
+        echo, *answer = self.typed(text + "\r", timeout)
+        if echo != PROMPT + text:
+            self.fail(f"{text!r} was not echoed by the shell: {echo!r}")
+        return answer
 
     def wait_exit(self, timeout=30):
         """The status with which QEMU ends."""

@@ -88,6 +88,7 @@ static void test_defaults_and_file_names(void **state)
 		assert_int_equal(m.vcpus, 1);
 		assert_int_equal(m.priority, MODLINE_DEFAULT_PRIORITY);
 		assert_int_equal(m.cpu, -1);
+		assert_false(m.control);
 		assert_int_equal(m.nr_devices, 0);
 		assert_string_equal(m.command_line, "");
 	}
@@ -158,6 +159,8 @@ static void test_messages(void **state)
 	good("kernel name=1234567890123456789012345678901 mem=2M");
 	bad("kernel name=a name=a mem=2M", "name=a", "given twice; leave one");
 	bad("kernel name=a mem=2M mem=2M", "mem=2M", "given twice");
+	bad("kernel control name=a mem=2M control", "control", "given twice");
+	bad("kernel name=a mem=2M control=1", "control=1", "unknown word");
 	bad("kernel name=a mem=2M vcpus=0", "vcpus=0", "1 to 16");
 	bad("kernel name=a mem=2M vcpus=17", "vcpus=17", "1 to 16");
 	bad("kernel name=a mem=2M vcpus=1x", "vcpus=1x", "vcpus=1");

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 
 #include <drivers/pci.h>
+#include <kernel/abi/control.h>
 #include <kernel/alloc.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/irq.h>
 #include <kernel/memory.h>
+#include <kernel/options.h>
 #include <kernel/paging.h>
 #include <kernel/string.h>
 #include <kernel/vcpu.h>
@@ -165,10 +167,24 @@ void irq_free(u32 cpu, int vector)
 	irqs--;
 }
 
-const char *iommu_why_not(struct pci_id dev)
+const char *iommu_why_not(struct pci_id dev, bool trusted)
+{
+	(void)dev, (void)trusted;
+	return NULL;
+}
+
+const char *iommu_why_no_ats(struct pci_id dev)
 {
 	(void)dev;
-	return NULL;
+	return "it has no ATS capability";
+}
+
+struct options options;
+
+u16 domain_info(u16 id, struct weir_domain_info *info)
+{
+	strcpy(info->name, dom.name);
+	return id;
 }
 
 static bool attached;
@@ -269,6 +285,7 @@ static int setup(void **state)
 	device.bar[3] = (struct pci_bar){ .base = BAR3_BASE, .size = BAR3_SIZE };
 
 	memset(&dom, 0, sizeof(dom));
+	dom.id = 7;
 	strcpy(dom.name, "net0");
 	dom.nr_vcpus = 2;
 	for (u32 i = 0; i < 2; i++) {
@@ -279,7 +296,7 @@ static int setup(void **state)
 	direct_pages = 0;
 	if (vpci_init(&dom))
 		return -1;
-	return vpci_assign(&dom, device.id);
+	return vpci_assign(&dom, device.id, 0);
 }
 
 static bool removed;
@@ -301,7 +318,7 @@ static int teardown(void **state)
 	assert_int_equal(timers, 1);
 	last_timer->fn(last_timer);
 	assert_true(removed);
-	assert_null(device.owner);
+	assert_int_equal(device.owner, 0);
 	assert_int_equal(irqs, 0);
 	assert_int_equal(irtes, 0);
 	assert_int_equal(direct_pages, 0);
@@ -556,20 +573,21 @@ static void refusals(void **state)
 
 	(void)state;
 	assert_int_equal(vpci_init(&other), 0);
-	assert_int_equal(vpci_assign(&other, device.id), -EINVAL); /* given already */
-	assert_int_equal(vpci_assign(&other, (struct pci_id){ 0, 0x50 }), -EINVAL); /* not there */
-	device.owner = NULL;
+	assert_int_equal(vpci_assign(&other, device.id, 0), -EINVAL); /* given already */
+	assert_int_equal(vpci_assign(&other, (struct pci_id){ 0, 0x50 }, 0), -EINVAL); /* not there */
+	device.owner = 0;
+	assert_int_equal(vpci_assign(&other, device.id, IOMMU_ATS), -EINVAL);
 	device.class = 0x0604;
-	assert_int_equal(vpci_assign(&other, device.id), -EINVAL); /* a bridge */
+	assert_int_equal(vpci_assign(&other, device.id, 0), -EINVAL); /* a bridge */
 	device.class = 0x0200;
 	device.bars_ok = false;
-	assert_int_equal(vpci_assign(&other, device.id), -EINVAL);
+	assert_int_equal(vpci_assign(&other, device.id, 0), -EINVAL);
 	device.bars_ok = true;
 	device.msi = device.msix = 0;
-	assert_int_equal(vpci_assign(&other, device.id), -EINVAL); /* no MSI */
+	assert_int_equal(vpci_assign(&other, device.id, 0), -EINVAL); /* no MSI */
 	device.msi = CAP_MSI_AT;
 	device.msix = CAP_MSIX_AT;
-	device.owner = &dom;
+	device.owner = dom.id;
 	kfree(other.pci);
 }
 

@@ -118,6 +118,7 @@ void program_main(void)
 	bool spinning = test && !strcmp(test, "spin");
 	struct netdev *dev;
 
+	greet();
 	print("net: Weir's network guest\n");
 	exit_after = option_number("exit", 0);
 	if (spinning)

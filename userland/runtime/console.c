@@ -8,12 +8,13 @@
 #define COM1 0x3f8
 #define UART_DLL 0
 #define UART_DLM 1
-#define UART_THR 0
+#define UART_THR 0 /* RBR when read */
 #define UART_IER 1
 #define UART_FCR 2 /* IIR when read */
 #define UART_LCR 3
 #define UART_MCR 4
 #define UART_LSR 5
+#define LSR_DR BIT(0)
 #define LSR_THRE BIT(5)
 #define IIR_FIFO 0xc0
 #define FIFO_BYTES 16
@@ -43,6 +44,11 @@ static void put(char c)
 		room = burst;
 	room--;
 	outb(COM1 + UART_THR, (u8)c);
+}
+
+int console_get(void)
+{
+	return inb(COM1 + UART_LSR) & LSR_DR ? inb(COM1 + UART_THR) : -1;
 }
 
 static void vprint(const char *fmt, va_list ap)

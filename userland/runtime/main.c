@@ -1,4 +1,4 @@
-/* The start in C: brings up the runtime, greets, calls the program. */
+/* The start in C: brings up the runtime, calls the program. */
 #include <string.h>
 
 #include "cpu.h"
@@ -20,10 +20,24 @@ static void map_high(void)
 		pdpt[i] = i << 30 | PTE_PRESENT_WRITE_LARGE | BIT(3) | BIT(4);
 }
 
+void greet(void)
+{
+	struct memory_region spare = spare_region();
+
+	print("runtime: started by %s, command line \"%s\"\n", boot_protocol(), command_line());
+	if (hypervisor_is_weir())
+		print("runtime: hypervisor is Weir, ABI version %ld\n",
+		      hypercall(WEIR_HC_VERSION, 0, 0, 0));
+	else
+		print("runtime: no Weir here: native%s%s\n",
+		      hypervisor_name()[0] ? ", but CPUID names " : "", hypervisor_name());
+	print("runtime: memory %lu KiB, heap %lu KiB, spare %lu KiB at %lx; TSC %lu kHz\n",
+	      memory_total() >> 10, heap_free_bytes() >> 10, spare.size >> 10, spare.base,
+	      clock_tsc_khz());
+}
+
 void runtime_main(void)
 {
-	struct memory_region spare;
-
 	console_init();
 	trap_init();
 	hypervisor_init();
@@ -32,17 +46,6 @@ void runtime_main(void)
 	memory_init();
 	clock_init();
 	x2apic_init();
-	print("runtime: started by %s, command line \"%s\"\n", boot_protocol(), command_line());
-	if (hypervisor_is_weir())
-		print("runtime: hypervisor is Weir, ABI version %ld\n",
-		      hypercall(WEIR_HC_VERSION, 0, 0, 0));
-	else
-		print("runtime: no Weir here: native%s%s\n",
-		      hypervisor_name()[0] ? ", but CPUID names " : "", hypervisor_name());
-	spare = spare_region();
-	print("runtime: memory %lu KiB, heap %lu KiB, spare %lu KiB at %lx; TSC %lu kHz\n",
-	      memory_total() >> 10, heap_free_bytes() >> 10, spare.size >> 10, spare.base,
-	      clock_tsc_khz());
 	interrupts_on();
 	program_main();
 	fatal("the program has ended");

@@ -11,6 +11,10 @@ void program_main(void);
 
 /* Console, COM1. Lines end with CR LF there. */
 void print(const char *fmt, ...) __printf(1, 2);
+/* What was typed, or -1. */
+int console_get(void);
+/* Some lines that tell how it was started, on what, with how much memory. */
+void greet(void);
 /* One line that says what is wrong, then the end: the domain's, or of the machine's CPU. */
 void fatal(const char *fmt, ...) __printf(1, 2) __noreturn;
 

@@ -1,0 +1,34 @@
+/* What the control domain is told by its privileged hypercalls (kernel/abi/hypercall.h). */
+#pragma once
+
+#include <stdint.h>
+
+enum weir_domain_state { WEIR_DOMAIN_BUILDING, WEIR_DOMAIN_RUNNING, WEIR_DOMAIN_DYING };
+
+struct weir_domain_info {
+	uint16_t id;
+	uint8_t state; /* enum weir_domain_state */
+	uint8_t control; /* 1: has this privilege */
+	uint32_t nr_vcpus;
+	uint64_t pages_owned, pages_limit; /* of 4 KiB */
+	char name[32];
+};
+
+enum weir_device_state {
+	WEIR_DEVICE_FREE,
+	WEIR_DEVICE_ATTACHING,
+	WEIR_DEVICE_ATTACHED,
+	WEIR_DEVICE_DETACHING,
+	WEIR_DEVICE_QUARANTINED, /* attached, but cut off from memory for what it did */
+};
+
+struct weir_device_info {
+	uint64_t device; /* segment << 16 | bus << 8 | device << 3 | function */
+	uint16_t vendor, id;
+	uint16_t class; /* base class << 8 | subclass */
+	uint16_t owner; /* id of the domain; 0: nobody's */
+	uint8_t state; /* enum weir_device_state */
+	uint8_t reserved[3];
+	char reset[28]; /* how it is reset; empty: it cannot be */
+	char why_not[160]; /* why it cannot be given to a domain; empty: it can */
+};

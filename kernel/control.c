@@ -1,0 +1,124 @@
+/* The privileged hypercalls: what is asked is checked here, and done elsewhere. Nothing waits: attaching, detaching and the end
+ * of a domain are only started, and how far they are is seen in the lists. */
+#include <kernel/control.h>
+
+#include <drivers/pci.h>
+#include <iommu/iommu.h>
+#include <kernel/abi/control.h>
+#include <kernel/abi/hypercall.h>
+#include <kernel/console.h>
+#include <kernel/domain.h>
+#include <kernel/errno.h>
+#include <kernel/event.h>
+#include <kernel/string.h>
+#include <kernel/vpci.h>
+
+static u16 control_id;
+
+/* --- the console's input ------------------------------------------------------------------------------------------------------ */
+
+static size_t input_room(void)
+{
+	struct domain *d = domain_get(control_id);
+	size_t room = d ? vuart_room(&d->uart) : 0;
+
+	if (d)
+		domain_put(d);
+	return room;
+}
+
+static void input(u8 c)
+{
+	struct domain *d = domain_get(control_id);
+
+	if (!d)
+		return;
+	vuart_receive(&d->uart, c);
+	domain_event(d, WEIR_EVENT_INPUT);
+	domain_put(d);
+}
+
+void control_init(struct domain *d)
+{
+	d->privileged = true;
+	control_id = d->id;
+	console_listen(input_room, input);
+}
+
+/* --- hypercalls ------------------------------------------------------------------------------------------------------------------ */
+
+static s64 domain_info_call(struct domain *caller, u64 id, gpaddr_t gpa, u64 size)
+{
+	struct weir_domain_info info;
+	u16 found = id <= MAX_DOMAINS ? domain_info((u16)id, &info) : 0;
+
+	return found ? hypercall_answer(caller, gpa, size, &info, sizeof(info), found) : 0;
+}
+
+static u8 device_state(const struct pci_device *dev)
+{
+	switch (iommu_device_state(dev->id)) {
+	case IOMMU_DEVICE_ATTACHED:
+		return WEIR_DEVICE_ATTACHED;
+	case IOMMU_DEVICE_QUARANTINED:
+		return WEIR_DEVICE_QUARANTINED;
+	case IOMMU_DEVICE_DETACHING:
+		return WEIR_DEVICE_DETACHING;
+	case IOMMU_DEVICE_FREE:
+		break;
+	}
+	return dev->owner ? WEIR_DEVICE_DETACHING : WEIR_DEVICE_FREE;
+}
+
+static s64 device_info_call(struct domain *caller, u64 index, gpaddr_t gpa, u64 size)
+{
+	const struct pci_device *dev = index < PCI_MAX_DEVICES ? pci_device_at((u32)index) : NULL;
+	struct weir_device_info info = { 0 };
+	const char *why, *reset;
+
+	if (!dev)
+		return 0;
+	why = vpci_why_not(dev, true);
+	reset = pci_reset_method(dev);
+	info.device = (u32)dev->id.segment << 16 | dev->id.bdf;
+	info.vendor = dev->vendor;
+	info.id = dev->device;
+	info.class = dev->class;
+	info.owner = dev->owner;
+	info.state = device_state(dev);
+	copy_string(info.reset, reset ? reset : "", sizeof(info.reset));
+	copy_string(info.why_not, why ? why : "", sizeof(info.why_not));
+	return hypercall_answer(caller, gpa, size, &info, sizeof(info), 1);
+}
+
+static s64 domain_stats_call(struct domain *caller, u64 id, gpaddr_t gpa, u64 size)
+{
+	struct domain *d = id <= MAX_DOMAINS ? domain_get((u16)id) : NULL;
+	struct weir_stats s;
+
+	if (!d)
+		return -ENOENT;
+	domain_stats(d, &s);
+	domain_put(d);
+	return hypercall_answer(caller, gpa, size, &s, sizeof(s), sizeof(s));
+}
+
+s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
+{
+	s64 (*call)(struct domain * caller, u64 a, u64 b, u64 c);
+
+	switch (number) {
+	case WEIR_HC_DOMAIN_INFO:
+		call = domain_info_call;
+		break;
+	case WEIR_HC_DEVICE_INFO:
+		call = device_info_call;
+		break;
+	case WEIR_HC_DOMAIN_STATS:
+		call = domain_stats_call;
+		break;
+	default:
+		return -ENOSYS;
+	}
+	return caller->privileged ? call(caller, a, b, c) : -EPERM;
+}

@@ -1,0 +1,36 @@
+#include <kernel/event.h>
+
+#include <kernel/domain.h>
+#include <kernel/errno.h>
+#include <kernel/vcpu.h>
+
+static void raise(struct domain *d)
+{
+	u32 vector = read_once(&d->event_vector);
+
+	/* Before the first vCPU is made nobody can have chosen a vector. */
+	if (vector)
+		vlapic_deliver(d->vcpu[0], (u8)vector);
+}
+
+void domain_event(struct domain *d, u32 events)
+{
+	/* Set first: whoever chooses a vector meanwhile finds the bits. */
+	(void)atomic_or(&d->events, events);
+	raise(d);
+}
+
+int domain_set_event_vector(struct domain *d, u64 vector)
+{
+	if (vector > 255 || (vector && vector < 16))
+		return -EINVAL;
+	(void)atomic_xchg(&d->event_vector, (u32)vector);
+	if (read_once(&d->events))
+		raise(d);
+	return 0;
+}
+
+u32 domain_take_events(struct domain *d)
+{
+	return atomic_xchg(&d->events, 0);
+}

@@ -1,0 +1,90 @@
+/* The table of commands, and the way from a line to one of them. */
+#include "shell.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_WORDS 8
+
+static void help_command(int argc, char **argv);
+
+static const struct command commands[] = {
+	{ "help", "", 0, 0, "this list", help_command },
+	{ "domains", "", 0, 0, "the domains: id, name, state, vCPUs, memory, devices", domains_command },
+	{ "devices", "", 0, 0, "the PCI functions: who has them, and what can be done with them",
+	  devices_command },
+	{ "iommu stats", "DOMAIN", 1, 1, "counters of a domain's I/O tables and invalidations",
+	  iommu_stats_command },
+};
+
+static void help_command(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		char head[48];
+
+		snprintf(head, sizeof(head), "%s %s", commands[i].name, commands[i].arguments);
+		print("  %-28s %s\n", head, commands[i].help);
+	}
+	print("DOMAIN is a name or an id. Ctrl-U empties the line, Ctrl-C gives it up.\n");
+}
+
+static int split(char *line, char *word[MAX_WORDS])
+{
+	int n = 0;
+
+	while (*line && n < MAX_WORDS) {
+		while (*line == ' ' || *line == '\t')
+			*line++ = 0;
+		if (!*line)
+			break;
+		word[n++] = line;
+		while (*line && *line != ' ' && *line != '\t')
+			line++;
+	}
+	return n;
+}
+
+/* How many of the words are the command's name; 0: they are not. */
+static int match(const struct command *c, int n, char *word[MAX_WORDS])
+{
+	size_t first = strlen(word[0]);
+
+	if (!strcmp(c->name, word[0]))
+		return 1;
+	if (n >= 2 && !strncmp(c->name, word[0], first) && c->name[first] == ' ' &&
+	    !strcmp(c->name + first + 1, word[1]))
+		return 2;
+	return 0;
+}
+
+static void run(const struct command *c, int argc, char **argv)
+{
+	if (argc < c->min_arguments)
+		print("%s: something is missing; write: %s %s\n", c->name, c->name, c->arguments);
+	else if (argc > c->max_arguments)
+		print("\"%s\": one word too many; write: %s %s\n", argv[c->max_arguments], c->name,
+		      c->arguments);
+	else
+		c->run(argc, argv);
+}
+
+void command_execute(char *line)
+{
+	char *word[MAX_WORDS];
+	int n = split(line, word);
+
+	if (!n)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		int used = match(&commands[i], n, word);
+
+		if (used) {
+			run(&commands[i], n - used, word + used);
+			return;
+		}
+	}
+	print("\"%s%s%s\": no such command; help lists them\n", word[0], n > 1 ? " " : "",
+	      n > 1 ? word[1] : "");
+}

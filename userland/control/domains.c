@@ -1,0 +1,73 @@
+#include "shell.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool next_domain(u16 *id, struct weir_domain_info *info)
+{
+	s64 found = hypercall(WEIR_HC_DOMAIN_INFO, *id, (u64)info, sizeof(*info));
+
+	if (found <= 0)
+		return false;
+	*id = (u16)(found + 1);
+	return true;
+}
+
+static u32 count_devices(u16 owner)
+{
+	struct weir_device_info d;
+	u32 n = 0;
+
+	for (u64 i = 0; hypercall(WEIR_HC_DEVICE_INFO, i, (u64)&d, sizeof(d)) > 0; i++)
+		n += d.owner == owner;
+	return n;
+}
+
+static const char *state_name(u8 state)
+{
+	static const char *const name[] = { "building", "running", "dying" };
+
+	return state < ARRAY_SIZE(name) ? name[state] : "?";
+}
+
+void domains_command(int argc, char **argv)
+{
+	struct weir_domain_info d;
+	u16 id = 0;
+
+	(void)argc;
+	(void)argv;
+	print("%3s  %-16s %-9s %5s %9s %9s  %s\n", "id", "name", "state", "vCPUs", "KiB", "of KiB",
+	      "devices");
+	while (next_domain(&id, &d))
+		print("%3u  %-16s %-9s %5u %9lu %9lu  %u%s\n", d.id, d.name, state_name(d.state),
+		      d.nr_vcpus, d.pages_owned * 4, d.pages_limit * 4, count_devices(d.id),
+		      d.control ? "  (this one)" : "");
+}
+
+bool find_domain(const char *name, struct weir_domain_info *info)
+{
+	char *end;
+	u64 number = strtoul(name, &end, 10);
+	u16 id = 0;
+
+	while (next_domain(&id, info)) {
+		if (strcmp(info->name, name) && (*end || info->id != number))
+			continue;
+		if (info->state != WEIR_DOMAIN_DYING)
+			return true;
+		print("\"%s\": this domain is just ending\n", name);
+		return false;
+	}
+	print("\"%s\": there is no such domain; domains lists them\n", name);
+	return false;
+}
+
+const char *domain_name(u16 id)
+{
+	static struct weir_domain_info d;
+
+	if (!id)
+		return "-";
+	return hypercall(WEIR_HC_DOMAIN_INFO, id, (u64)&d, sizeof(d)) == id ? d.name : "?";
+}

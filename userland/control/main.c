@@ -1,0 +1,57 @@
+/* The control domain: a shell on Weir's console. It is a guest like any other; all it can do more is to ask the privileged
+ * hypercalls. */
+#include "shell.h"
+
+#include "../runtime/cpu.h"
+
+#define CTRL_C 3
+
+static volatile bool event;
+
+static void on_event(void *ctx)
+{
+	(void)ctx;
+	event = true;
+}
+
+void shell_sleep(u64 ns)
+{
+	interrupts_off();
+	if (event) {
+		interrupts_on();
+	} else {
+		x2apic_timer(ns);
+		interrupts_on_and_halt();
+	}
+	event = false;
+	(void)hypercall(WEIR_HC_EVENTS, 0, 0, 0);
+}
+
+bool shell_interrupted(void)
+{
+	bool yes = false;
+	int c;
+
+	while ((c = console_get()) >= 0)
+		yes |= c == CTRL_C;
+	return yes;
+}
+
+void program_main(void)
+{
+	struct weir_domain_info info;
+	char line[128];
+	s64 ret;
+
+	if (!hypervisor_is_weir())
+		fatal("the control domain has nothing to control: this machine does not run under Weir");
+	ret = hypercall(WEIR_HC_DOMAIN_INFO, 0, (u64)&info, sizeof(info));
+	if (ret < 0)
+		fatal("this domain may not control others (error %ld): put the word control on its module line",
+		      -ret);
+	(void)hypercall(WEIR_HC_EVENT_VECTOR, interrupt_allocate(on_event, NULL), 0, 0);
+	print("Weir's control domain; type help.\n");
+	for (;;)
+		if (line_read("weir> ", line, sizeof(line)))
+			command_execute(line);
+}

@@ -1,0 +1,51 @@
+/* The control domain's shell: what its files share. */
+#pragma once
+
+#include "../runtime/runtime.h"
+
+#include <kernel/abi/control.h>
+
+/* --- main.c: the terminal ---------------------------------------------------------------------------------------------------- */
+
+/* Sleep until something is typed or comes, `ns` at most (0: without end). */
+void shell_sleep(u64 ns);
+/* True if Ctrl-C was typed; what else was typed is dropped. */
+bool shell_interrupted(void);
+
+/* --- line.c -------------------------------------------------------------------------------------------------------------------- */
+
+/* Print the prompt and read one line, without its end; false: it was given up by Ctrl-C. */
+bool line_read(const char *prompt, char *line, size_t size);
+
+/* --- commands.c: one entry a command; add yours there ---------------------------------------------------------------------------- */
+
+struct command {
+	const char *name; /* one word or two */
+	const char *arguments;
+	int min_arguments, max_arguments;
+	const char *help;
+	void (*run)(int argc, char **argv); /* argv[0]: the first argument */
+};
+
+/* Execute one line, which it takes apart. */
+void command_execute(char *line);
+
+/* --- domains.c -------------------------------------------------------------------------------------------------------------------- */
+
+void domains_command(int argc, char **argv);
+void destroy_command(int argc, char **argv);
+/* The domain with this name, or id if it is a number; if there is none, or it is dying, that is said and the result is false. */
+bool find_domain(const char *name, struct weir_domain_info *info);
+/* The name of the domain with this id, for a table: "-" for 0, "?" if it is gone. */
+const char *domain_name(u16 id);
+
+/* --- devices.c -------------------------------------------------------------------------------------------------------------------- */
+
+void devices_command(int argc, char **argv);
+/* bus:device.function, with or without a segment, as lspci prints it; if there is no such device, that is said and the result is
+ * false. */
+bool find_device(const char *text, struct weir_device_info *info);
+
+/* --- iommu.c ---------------------------------------------------------------------------------------------------------------------- */
+
+void iommu_stats_command(int argc, char **argv);
