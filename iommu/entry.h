@@ -79,7 +79,7 @@ static inline u64 tombstone(u64 e, unsigned int level, u32 number)
 /* What a table's frame record keeps of it. */
 static inline struct frame_table_counts *counts(const u64 *table)
 {
-	return frame_table_counts(virt_to_mfn(table));
+	return frame_table_counts(direct_map_mfn(table));
 }
 
 /* A table below e, reachable by the hardware or unlinked. */

@@ -10,7 +10,12 @@ u64 hw_read64(volatile void *base, u32 reg);
 void hw_write32(volatile void *base, u32 reg, u32 value);
 void hw_write64(volatile void *base, u32 reg, u64 value);
 void hw_write_back(const void *p, size_t n);
+u64 hw_cycles(void);
+u64 hw_cycles_to_ns(u64 cycles);
 #else
+#include <kernel/clock.h>
+#include <kernel/cpu.h>
+
 static inline u32 hw_read32(volatile void *base, u32 reg)
 {
 	return *(volatile u32 *)((volatile char *)base + reg);
@@ -40,5 +45,16 @@ static inline void hw_write_back(const void *p, size_t n)
 	for (; line < end; line += 64)
 		__asm__ volatile("clflush %0" ::"m"(*line) : "memory");
 	__asm__ volatile("mfence" ::: "memory");
+}
+
+/* A clock for the trace, and what it says in nanoseconds since boot. */
+static inline u64 hw_cycles(void)
+{
+	return rdtsc();
+}
+
+static inline u64 hw_cycles_to_ns(u64 cycles)
+{
+	return clock_at(cycles);
 }
 #endif

@@ -18,12 +18,16 @@ static u64 *grow(struct iommu_domain *d, u64 *parent, u64 *e)
 	return t;
 }
 
-static unsigned int largest_level(dfn_t dfn, mfn_t mfn, u64 nr)
+/* Level of the largest leaf that may start here. */
+static inline unsigned int largest_level(dfn_t dfn, mfn_t mfn, u64 nr)
 {
-	unsigned int level = iommu_common.largest;
+	unsigned int level;
 
-	while (level > 1 && (!IS_ALIGNED(dfn | mfn, frames_of(level)) || nr < frames_of(level)))
-		level--;
+	if (nr < ENTRIES)
+		return 1;
+	for (level = iommu_common.largest; level > 1; level--)
+		if (IS_ALIGNED(dfn | mfn, frames_of(level)) && nr >= frames_of(level))
+			break;
 	return level;
 }
 
@@ -61,40 +65,46 @@ static int take_references(struct iommu_domain *d, unsigned int level, mfn_t mfn
 	return ret;
 }
 
-/* Entries first .. first + nr, in runs that a compiler can unroll; nothing in them is in use. */
-static void write_leaves(u64 *e, u64 nr, u64 value, u64 step)
-{
-	u64 *end = e + nr;
-
-	for (; end - e >= 4; e += 4, value += 4 * step) {
-		write_once(&e[0], value);
-		write_once(&e[1], value + step);
-		write_once(&e[2], value + 2 * step);
-		write_once(&e[3], value + 3 * step);
-	}
-	for (; e < end; e++, value += step)
-		write_once(e, value);
-}
-
-/* Fill consecutive entries of one table, which are empty: references first, then the entries, then one write-back. */
-static int fill(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn, mfn_t mfn,
-		u64 nr, u32 perm)
+/* Fill nr entries from e on, which are empty: references first, then the entries, then one write-back. */
+static int fill(struct iommu_gather *g, u64 *e, struct frame_table_counts *c, unsigned int level,
+		mfn_t mfn, u64 nr, u32 perm)
 {
 	struct iommu_domain *d = g->domain;
-	u64 *e = &table[index_of(dfn, level)];
 	bool whole;
 	int ret;
 
 	ret = take_references(d, level, mfn, nr, perm, &whole);
 	if (ret)
 		return ret;
-	write_leaves(e, nr, leaf(mfn, level, perm), frames_of(level) << PAGE_SHIFT);
+	table_write_run(e, nr, leaf(mfn, level, perm), frames_of(level) << PAGE_SHIFT);
 	iommu_write_back(e, nr * sizeof(*e));
-	counts(table)->present += (u16)nr;
-	counts(table)->whole = whole;
+	c->present += (u16)nr;
+	c->whole = whole;
 	d->entries[level - 1] += nr;
+	return 0;
+}
+
+/* Put a table of 512 leaves of `level` behind an empty entry of `parent`: filled first, so it is written and written back
+ * once. */
+static int grow_full(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int level, dfn_t dfn,
+		     mfn_t mfn, u32 perm)
+{
+	struct iommu_domain *d = g->domain;
+	u64 *t = table_alloc_raw(d);
+	int ret;
+
+	if (!t)
+		return -ENOMEM;
+	d->tables++;
+	ret = fill(g, t, counts(t), level, mfn, ENTRIES, perm);
+	if (ret) {
+		table_free(d, t);
+		return ret;
+	}
+	table_publish(e, virt_to_phys(t) | SS_R | SS_W);
+	counts(parent)->present++;
 	if (iommu_common.caching_mode)
-		table_touched(g, dfn, nr * frames_of(level));
+		table_touched(g, dfn, frames_of(level + 1));
 	return 0;
 }
 
@@ -114,14 +124,14 @@ static bool is_uniform(const u64 *table, unsigned int level)
 }
 
 /* e gets the leaf that its table is as good as, if it is; the table goes after the flush. */
-static void collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t dfn)
+static bool collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t dfn)
 {
 	struct iommu_domain *d = g->domain;
 	u64 *table = table_at(*e), first = table[0];
 	mfn_t mfn = virt_to_mfn(table);
 
 	if (level > iommu_common.largest || !is_uniform(table, level - 1))
-		return;
+		return false;
 	if (!counts(table)->whole && !(first & SS_NOT_RAM)) {
 		frame_merge_dev(mfn_of(first), order_of(level));
 		d->references -= ENTRIES - 1;
@@ -135,16 +145,30 @@ static void collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t d
 	g->batch->orphans = (u32)mfn;
 	table_touched(g, ALIGN_DOWN(dfn, frames_of(level)), frames_of(level));
 	table_unlinked(g);
+	return true;
 }
 
-/* How many of the entries from first on are empty, at most max. */
-static u64 empty_run(const u64 *table, unsigned int first, u64 max)
+/* The tables above dfn, from `level` on upwards, collapse as far as they are uniform. */
+static void collapse_above(struct iommu_gather *g, dfn_t dfn, unsigned int level)
+{
+	for (; level <= iommu_common.largest; level++) {
+		u64 *table = g->domain->root;
+
+		for (unsigned int at = iommu_common.levels; at > level; at--)
+			table = table_at(table[index_of(dfn, at)]);
+		if (!collapse(g, &table[index_of(dfn, level)], level, dfn))
+			return;
+	}
+}
+
+/* How many of the entries from e on are empty, at most max. */
+static inline u64 empty_run(const u64 *e, const struct frame_table_counts *c, u64 max)
 {
 	u64 run = 0;
 
-	if (!(counts(table)->present | counts(table)->tombstones))
+	if (!(c->present | c->tombstones))
 		return max;
-	while (run < max && !table[first + run])
+	while (run < max && !e[run])
 		run++;
 	return run;
 }
@@ -152,54 +176,99 @@ static u64 empty_run(const u64 *table, unsigned int first, u64 max)
 /* Map as much from dfn on as lies in one table; how many frames, or the error. */
 static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm, unsigned int limit)
 {
-	unsigned int want = MIN(largest_level(dfn, mfn, nr), limit), level;
-	u64 *table = g->domain->root, *path[6];
-	u64 run;
+	unsigned int want = MIN(largest_level(dfn, mfn, nr), limit), level = iommu_common.levels;
+	u64 *table = g->domain->root, *e, run;
+	struct frame_table_counts *c;
 	int ret;
 
-	for (level = iommu_common.levels;; level--) {
-		u64 *e = &table[index_of(dfn, level)];
-
-		path[level] = e;
-		if (is_tombstone(*e))
-			return -EAGAIN;
-		if (level <= want && !is_table(*e, level))
+	for (;; level--) {
+		e = &table[index_of(dfn, level)];
+		if (likely(is_table(*e, level))) {
+			table = table_at(*e);
+			continue;
+		}
+		if (level <= want)
 			break;
-		if (is_leaf(*e, level))
-			return -EEXIST;
-		table = *e ? table_at(*e) : grow(g->domain, table, e);
+		if (*e)
+			return is_tombstone(*e) ? -EAGAIN : -EEXIST;
+		if (level == want + 1 && IS_ALIGNED(dfn, frames_of(level)) && nr >= frames_of(level)) {
+			ret = grow_full(g, table, e, want, dfn, mfn, perm);
+			if (ret)
+				return ret;
+			collapse_above(g, dfn, level);
+			return (s64)frames_of(level);
+		}
+		table = grow(g->domain, table, e);
 		if (!table)
 			return -ENOMEM;
 	}
+	if (*e)
+		return is_tombstone(*e) ? -EAGAIN : -EEXIST;
 
-	run = empty_run(table, index_of(dfn, level),
-			MIN((u64)ENTRIES - index_of(dfn, level), nr >> order_of(level)));
-	if (!run)
-		return -EEXIST;
-	ret = fill(g, table, level, dfn, mfn, run, perm);
-	/* A block that became the domain's piece by piece has no owner as a whole (kernel/frame.c): it is
-	 * mapped by its parts, and collapses when it is complete. */
-	if (ret == -EPERM && level > 1)
-		return map_some(g, dfn, mfn, frames_of(level), perm, level - 1);
-	if (ret)
+	c = counts(table);
+	run = nr >> order_of(level);
+	if (run > 1)
+		run = empty_run(e, c, MIN((u64)ENTRIES - index_of(dfn, level), run));
+	ret = fill(g, e, c, level, mfn, run, perm);
+	if (unlikely(ret))
 		return ret;
-	for (unsigned int up = level + 1; up <= iommu_common.largest; up++)
-		if (is_table(*path[up], up))
-			collapse(g, path[up], up, dfn);
+	if (iommu_common.caching_mode)
+		table_touched(g, dfn, run << order_of(level));
+	if (c->present == ENTRIES && level < iommu_common.largest)
+		collapse_above(g, dfn, level + 1);
 	return (s64)(run << order_of(level));
+}
+
+/* The common case, kept short: one leaf of this level, in a table that is there. False, and nothing done, if it is not that
+ * simple. */
+static inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, unsigned int level, u32 perm)
+{
+	struct iommu_domain *d = g->domain;
+	struct frame_table_counts *c;
+	u64 *table = d->root, *e, above;
+
+	for (unsigned int at = iommu_common.levels; at > level; at--) {
+		above = table[index_of(dfn, at)];
+		if ((above & (SS_R | SS_W | SS_PS)) != (SS_R | SS_W))
+			return false;
+		table = table_at(above);
+	}
+	e = &table[index_of(dfn, level)];
+	if (*e || frame_get_dev(mfn, order_of(level), d->owner))
+		return false;
+	store_release(e, leaf(mfn, level, perm));
+	iommu_write_back(e, sizeof(*e));
+	d->references++;
+	d->entries[level - 1]++;
+	c = counts(table);
+	c->present++;
+	if (unlikely(c->present == ENTRIES))
+		collapse_above(g, dfn, level + 1);
+	if (unlikely(iommu_common.caching_mode))
+		table_touched(g, dfn, frames_of(level));
+	return true;
 }
 
 int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 {
+	unsigned int limit = iommu_common.largest, level = largest_level(dfn, mfn, nr);
 	u64 done = 0;
 
 	if (!table_in_width(dfn, nr))
 		return -ERANGE;
 	if (!(perm & (IOMMU_READ | IOMMU_WRITE)))
 		return -EINVAL;
+	if (nr == frames_of(level) && !(perm & IOMMU_NOT_RAM) && map_one(g, dfn, mfn, level, perm))
+		return 0;
 	while (done < nr) {
-		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm, iommu_common.largest);
+		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm, limit);
 
+		/* A block that became the domain's piece by piece has no owner as a whole (kernel/frame.c): it is
+		 * mapped by smaller leaves, and collapses when it is complete. */
+		if (ret == -EPERM && limit > 1) {
+			limit--;
+			continue;
+		}
 		if (ret < 0) {
 			/* Where a collapse has joined older neighbours to it, this splits, from the
 			 * gather's reserve. */
@@ -208,6 +277,9 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 			return (int)ret;
 		}
 		done += (u64)ret;
+		/* Past the block, larger leaves are tried again. */
+		if (IS_ALIGNED(dfn + done, frames_of(limit + 1)))
+			limit = iommu_common.largest;
 	}
 	return 0;
 }

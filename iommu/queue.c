@@ -124,19 +124,11 @@ static struct qi_desc descriptor_of(const struct iommu_queue *q, const struct io
 	return (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_IF, 0 };
 }
 
-static void put(struct iommu_queue *q, struct qi_desc d)
-{
-	q->ring[q->tail] = d;
-	iommu_write_back(&q->ring[q->tail], sizeof(d));
-	q->tail = (q->tail + 1) % RING_ENTRIES;
-	q->used++;
-}
-
 /* Post what waits, as far as there is room, with one write of IQT. Locked. */
 static void post_waiting(struct iommu_unit *u)
 {
 	struct iommu_queue *q = &u->queue;
-	bool posted = false;
+	u32 from = q->tail, tail = from;
 
 	while (!q->stuck && !list_empty(&q->waiting)) {
 		struct iommu_request *r = list_first(&q->waiting, struct iommu_request, link);
@@ -144,19 +136,27 @@ static void post_waiting(struct iommu_unit *u)
 		if (q->used + r->slots >= RING_ENTRIES)
 			break;
 		list_del(&r->link);
-		r->sequence = ++q->sequence;
-		r->slot = q->tail;
-		for (u32 i = 0; i < r->slots; i++)
-			put(q, descriptor_of(q, r, i));
 		list_add_tail(&q->posted, &r->link);
+		r->sequence = ++q->sequence;
+		r->slot = tail;
+		for (u32 i = 0; i < r->slots; i++) {
+			q->ring[tail] = descriptor_of(q, r, i);
+			tail = (tail + 1) % RING_ENTRIES;
+		}
+		q->used += r->slots;
 		q->nr_waiting--;
 		q->nr_posted++;
-		posted = true;
 	}
-	if (posted) {
-		smp_mb();
-		hw_write64(u->regs, IQT_REG, q->tail * sizeof(struct qi_desc));
+	if (tail == from)
+		return;
+	if (tail < from) {
+		iommu_write_back(&q->ring[from], (RING_ENTRIES - from) * sizeof(struct qi_desc));
+		from = 0;
 	}
+	iommu_write_back(&q->ring[from], (tail - from) * sizeof(struct qi_desc));
+	q->tail = tail;
+	smp_mb();
+	hw_write64(u->regs, IQT_REG, tail * sizeof(struct qi_desc));
 }
 
 void queue_submit(struct iommu_unit *u, struct iommu_request *r)

@@ -31,18 +31,26 @@
 #include <kernel/atomic.h>
 #include <kernel/errno.h>
 #include <kernel/panic.h>
+#include <kernel/string.h>
 
 /* --- tables ------------------------------------------------------------------------------------------------------------ */
 
+u64 *table_alloc_raw(struct iommu_domain *d)
+{
+	mfn_t mfn = alloc_frames(0);
+
+	if (mfn == INVALID_MFN)
+		return NULL;
+	if (frame_set(mfn, ORDER_4K, FRAME_IO_TABLE, d->owner))
+		panic("frame table: a fresh page 0x%lx cannot become an I/O table", mfn);
+	return mfn_to_virt(mfn);
+}
+
 u64 *table_alloc(struct iommu_domain *d)
 {
-	u64 *t = alloc_page();
+	u64 *t = table_alloc_raw(d);
 
-	if (!t)
-		return NULL;
-	if (frame_set(virt_to_mfn(t), ORDER_4K, FRAME_IO_TABLE, d->owner))
-		panic("frame table: a fresh page 0x%lx cannot become an I/O table", virt_to_mfn(t));
-	return t;
+	return t ? memset(t, 0, PAGE_SIZE) : NULL;
 }
 
 void table_free(struct iommu_domain *d, u64 *table)
@@ -79,6 +87,20 @@ static void clear_leaf(struct iommu_domain *d, u64 *e, unsigned int level)
 	*e = 0;
 }
 
+/* The same as below for a table of 4 KiB leaves, all at once. The entries stay as they are: the table goes. */
+static bool empty_leaf_table(struct iommu_domain *d, u64 *table, unsigned int *budget)
+{
+	const struct frame_table_counts *c = counts(table);
+
+	if (!*budget)
+		return false;
+	d->references -= frame_put_dev_words(table, ENTRIES, SS_ADDR, SS_NOT_RAM);
+	d->entries[0] -= c->present;
+	d->tombstones -= c->tombstones;
+	*budget -= MIN(*budget, (unsigned int)c->present + c->tombstones);
+	return true;
+}
+
 /* Release all that is in a table that nobody can reach. False: the budget was used up first. */
 static bool empty_table(struct iommu_domain *d, u64 *table, unsigned int level, unsigned int *budget)
 {
@@ -88,6 +110,8 @@ static bool empty_table(struct iommu_domain *d, u64 *table, unsigned int level, 
 		d->entries[level - 1] -= ENTRIES;
 		return true;
 	}
+	if (level == 1)
+		return empty_leaf_table(d, table, budget);
 	for (unsigned int i = 0; i < ENTRIES; i++) {
 		u64 *e = &table[i];
 

@@ -20,8 +20,9 @@ bool table_release(struct iommu_batch *b, unsigned int budget);
  * is gone. */
 bool table_destroy_step(struct iommu_domain *d);
 
-/* A table of the reserve, typed and zeroed; NULL: no memory. */
+/* A table, typed and zeroed (raw: not zeroed); NULL: no memory. */
 u64 *table_alloc(struct iommu_domain *d);
+u64 *table_alloc_raw(struct iommu_domain *d);
 void table_free(struct iommu_domain *d, u64 *table);
 
 /* --- what map.c and unmap.c share ---------------------------------------------------------------------------------- */
@@ -52,6 +53,21 @@ static inline void table_unlinked(struct iommu_gather *g)
 		return;
 	g->batch->structural = true;
 	g->domain->structural++;
+}
+
+/* Write value, value + step, ... to nr entries from e on. */
+static inline void table_write_run(u64 *e, u64 nr, u64 value, u64 step)
+{
+	u64 *end = e + nr;
+
+	for (; end - e >= 4; e += 4, value += 4 * step) {
+		write_once(&e[0], value);
+		write_once(&e[1], value + step);
+		write_once(&e[2], value + 2 * step);
+		write_once(&e[3], value + 3 * step);
+	}
+	for (; e < end; e++, value += step)
+		write_once(e, value);
 }
 
 static inline void table_publish(u64 *e, u64 value)

@@ -23,8 +23,7 @@ void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 	part(d, table, level);
 	t = g->batch->reserve[--g->batch->nr_reserve];
 	d->tables++;
-	for (u64 i = 0, value = level == 2 ? old & ~SS_PS : old; i < ENTRIES; i++, value += step)
-		t[i] = value;
+	table_write_run(t, ENTRIES, level == 2 ? old & ~SS_PS : old, step);
 	iommu_write_back(t, PAGE_SIZE);
 	/* The superpage's reference stays where it is: it holds all that the table maps. */
 	*counts(t) = (struct frame_table_counts){ .present = ENTRIES, .whole = !(old & SS_NOT_RAM) };
@@ -107,10 +106,48 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 				 (changed_to - changed_from + 1) * sizeof(*table));
 }
 
+/* The common case, kept short: nr frames are one leaf, in a table that others stay in. False, and nothing done, if it is not
+ * that simple. */
+static inline bool unmap_one(struct iommu_gather *g, dfn_t dfn, u64 nr)
+{
+	unsigned int level = iommu_common.levels;
+	u64 *table = g->domain->root, *e;
+	struct frame_table_counts *c;
+
+	while (is_table(*(e = &table[index_of(dfn, level)]), level)) {
+		table = table_at(*e);
+		level--;
+	}
+	c = counts(table);
+	if (!is_leaf(*e, level) || nr != frames_of(level) || !IS_ALIGNED(dfn, nr) ||
+	    c->present == 1 || c->whole)
+		return false;
+	bury(g, table, e, level);
+	iommu_write_back(e, sizeof(*e));
+	return true;
+}
+
 void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
 {
+	unsigned int level = iommu_common.levels;
+	u64 *table = g->domain->root, e;
+	dfn_t last = dfn + nr - 1;
+
 	if (!table_in_width(dfn, nr))
 		return;
-	unmap_in(g, g->domain->root, iommu_common.levels, dfn, dfn + nr - 1);
+	if (nr == 1 && unmap_one(g, dfn, nr)) {
+		table_touched(g, dfn, nr);
+		return;
+	}
+	/* Down to the first table that is not just passed through. */
+	for (;; level--) {
+		e = table[index_of(dfn, level)];
+		if ((dfn ^ last) >> order_of(level) || !is_table(e, level) ||
+		    can_unlink(g, table_at(e), level - 1, index_of(dfn, level - 1),
+			       index_of(last, level - 1)))
+			break;
+		table = table_at(e);
+	}
+	unmap_in(g, table, level, dfn, last);
 	table_touched(g, dfn, nr);
 }

@@ -68,6 +68,11 @@ u64 clock_ns(void)
 	return scale(rdtsc() - tsc_start, ns_mult);
 }
 
+u64 clock_at(u64 tsc)
+{
+	return scale(tsc - tsc_start, ns_mult);
+}
+
 u64 clock_tsc_to_ns(u64 ticks)
 {
 	return scale(MIN(ticks, 1UL << 62), ns_mult);

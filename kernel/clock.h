@@ -8,6 +8,8 @@
 u64 clock_ns(void);
 /* TSC ticks per second, as calibrated at boot. */
 u64 clock_tsc_hz(void);
+/* What clock_ns() said when the TSC said this. */
+u64 clock_at(u64 tsc);
 /* A number of TSC ticks in nanoseconds. */
 u64 clock_tsc_to_ns(u64 ticks);
 /* Spin for a short, known time: hardware bring-up at boot only. */

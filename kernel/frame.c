@@ -54,19 +54,9 @@
  * must not overflow it. */
 #define MAX_REFS BIT(25)
 
-struct record {
-	u64 word;
-	union {
-		u64 raw;
-		struct frame_links links;
-		struct frame_table_counts counts;
-		struct frame_slab slab;
-	} aux;
-};
-_Static_assert(sizeof(struct record) == 16, "4 MiB of table per GiB of RAM");
-
 /* Written once at boot, before any other CPU runs. */
-static struct record *frames, *blocks_2m, *blocks_1g;
+struct frame_record *frame_records;
+static struct frame_record *blocks_2m, *blocks_1g;
 static u64 nr_frames;
 
 static u64 parts(u64 nr, unsigned int order)
@@ -76,13 +66,13 @@ static u64 parts(u64 nr, unsigned int order)
 
 size_t frame_table_size(u64 nr)
 {
-	return (nr + parts(nr, ORDER_2M) + parts(nr, ORDER_1G)) * sizeof(struct record);
+	return (nr + parts(nr, ORDER_2M) + parts(nr, ORDER_1G)) * sizeof(struct frame_record);
 }
 
 void frame_table_init(void *memory, u64 nr)
 {
-	frames = memory;
-	blocks_2m = frames + nr;
+	frame_records = memory;
+	blocks_2m = frame_records + nr;
 	blocks_1g = blocks_2m + parts(nr, ORDER_2M);
 	nr_frames = nr;
 }
@@ -123,11 +113,11 @@ static u16 word_owner(u64 word)
 	return ~FIELD_GET(WORD_OWNER, word);
 }
 
-static struct record *record_of(mfn_t mfn, unsigned int order)
+static inline __attribute__((always_inline)) struct frame_record *record_of(mfn_t mfn, unsigned int order)
 {
 	switch (order) {
 	case ORDER_4K:
-		return &frames[mfn];
+		return &frame_records[mfn];
 	case ORDER_2M:
 		return &blocks_2m[mfn >> ORDER_2M];
 	case ORDER_1G:
@@ -155,7 +145,7 @@ bool frame_query(mfn_t mfn, struct frame_info *info)
 
 	if (!frame_valid(mfn))
 		return false;
-	word = read_once(&frames[mfn].word);
+	word = read_once(&frame_records[mfn].word);
 	info->type = word_type(word);
 	info->owner = word_owner(word);
 	info->own_refs = word & WORD_REFS;
@@ -200,11 +190,11 @@ static inline void race_point(void)
 
 /* The frames of one frame_set(), and the blocks above or inside them. */
 struct span {
-	struct record *frame, *block_2m, *block_1g;
+	struct frame_record *frame, *block_2m, *block_1g;
 	u64 nr, nr_2m;
 };
 
-static bool any_refs(const struct record *r, u64 nr)
+static bool any_refs(const struct frame_record *r, u64 nr)
 {
 	u64 seen = 0;
 
@@ -249,7 +239,7 @@ static bool freeze(const struct span *s)
 
 enum mark { MARK_REFERENCED, MARK_WAS_MIXED, MARK_DONE };
 
-static enum mark mark_mixed(struct record *block)
+static enum mark mark_mixed(struct frame_record *block)
 {
 	u64 word = __atomic_load_n(&block->word, __ATOMIC_SEQ_CST);
 
@@ -295,7 +285,7 @@ static bool unreferenced_at_all_sizes(const struct span *s)
 	return false;
 }
 
-static void mark_owner(struct record *block, u16 owner)
+static void mark_owner(struct frame_record *block, u16 owner)
 {
 	u64 word = read_once(&block->word);
 
@@ -304,7 +294,7 @@ static void mark_owner(struct record *block, u16 owner)
 }
 
 /* Count the special frames that stop being special, in the blocks above them. */
-static u64 special_among(const struct record *frame, u64 nr)
+static u64 special_among(const struct frame_record *frame, u64 nr)
 {
 	u64 n = 0;
 
@@ -417,7 +407,7 @@ static u64 wanted_word(unsigned int order, u16 owner)
 	return order == ORDER_4K ? frame_word(FRAME_RAM, owner) : owner_field(owner);
 }
 
-static inline bool try_get(struct record *r, u64 want, u64 *seen)
+static inline bool try_get(struct frame_record *r, u64 want, u64 *seen)
 {
 	u64 word = read_once(&r->word);
 
@@ -432,7 +422,7 @@ static inline bool try_get(struct record *r, u64 want, u64 *seen)
 	return true;
 }
 
-static inline void put(struct record *r)
+static inline void put(struct frame_record *r)
 {
 	u64 old = __atomic_fetch_sub(&r->word, 1, __ATOMIC_SEQ_CST);
 
@@ -443,13 +433,21 @@ static inline void put(struct record *r)
 
 int frame_get_dev(mfn_t mfn, unsigned int order, u16 owner)
 {
-	return frame_get_dev_many(mfn, order, 1, owner);
+	u64 want = wanted_word(order, owner), seen;
+
+	if (unlikely(!range_valid(mfn, order, 1)))
+		return -EINVAL;
+	if (unlikely(owner == OWNER_NONE))
+		return -EPERM;
+	if (likely(try_get(record_of(mfn, order), want, &seen)))
+		return 0;
+	return why_refused(seen, want, order);
 }
 
 int frame_get_dev_many(mfn_t mfn, unsigned int order, u64 nr, u16 owner)
 {
 	u64 want = wanted_word(order, owner), seen;
-	struct record *r;
+	struct frame_record *r;
 
 	if (!range_valid(mfn, order, nr))
 		return -EINVAL;
@@ -474,7 +472,7 @@ void frame_put_dev(mfn_t mfn, unsigned int order)
 
 void frame_put_dev_many(mfn_t mfn, unsigned int order, u64 nr)
 {
-	struct record *r;
+	struct frame_record *r;
 
 	BUG_ON(!range_valid(mfn, order, nr));
 	r = record_of(mfn, order);
@@ -482,9 +480,24 @@ void frame_put_dev_many(mfn_t mfn, unsigned int order, u64 nr)
 		put(&r[i]);
 }
 
+u64 frame_put_dev_words(const u64 *word, u64 nr, u64 address, u64 skip)
+{
+	u64 dropped = 0;
+
+	for (u64 i = 0; i < nr; i++) {
+		u64 w = word[i];
+
+		if (!w || (w & skip))
+			continue;
+		put(&frame_records[(w & address) >> PAGE_SHIFT]);
+		dropped++;
+	}
+	return dropped;
+}
+
 /* Count a reference on a block whose frames are all held by the caller, so all RAM of `owner`
  * whatever its word says. */
-static void hold_block(struct record *block, u16 owner)
+static void hold_block(struct frame_record *block, u16 owner)
 {
 	u64 word = read_once(&block->word);
 
@@ -498,54 +511,79 @@ static void check_block(mfn_t mfn, unsigned int order)
 		panic("frame table: %lx is no block of order %u", (unsigned long)mfn, order);
 }
 
+/* Count a reference on each of 512 frames. */
+static void hold_frames(struct frame_record *r)
+{
+	for (u64 i = 0; i < PARTS; i += 4) {
+		(void)atomic_add(&r[i].word, 1);
+		(void)atomic_add(&r[i + 1].word, 1);
+		(void)atomic_add(&r[i + 2].word, 1);
+		(void)atomic_add(&r[i + 3].word, 1);
+	}
+}
+
+static inline u64 hold_block_word(struct frame_record *block)
+{
+	(void)atomic_add(&block->word, 1);
+	return read_once(&block->word);
+}
+
+/* The same for 512 blocks of one owner; those that a setter has left mixed (no bit of an owner) get it back. */
+static void hold_blocks(struct frame_record *r, u16 owner)
+{
+	u64 all = ~0UL;
+
+	for (u64 i = 0; i < PARTS; i += 4) {
+		all &= hold_block_word(&r[i]);
+		all &= hold_block_word(&r[i + 1]);
+		all &= hold_block_word(&r[i + 2]);
+		all &= hold_block_word(&r[i + 3]);
+	}
+	if ((all & WORD_OWNER) == owner_field(owner))
+		return;
+	for (u64 i = 0; i < PARTS; i++)
+		mark_owner(&r[i], owner);
+}
+
 void frame_split_dev(mfn_t mfn, unsigned int order)
 {
-	struct record *part;
-	u16 owner;
+	struct frame_record *part;
 
 	check_block(mfn, order);
 	part = record_of(mfn, order - PART_SHIFT);
-	owner = word_owner(read_once(&frames[mfn].word));
-	for (u64 i = 0; i < PARTS; i++) {
-		if (order == ORDER_1G)
-			hold_block(&part[i], owner);
-		else
-			(void)atomic_add(&part[i].word, 1);
-	}
+	if (order == ORDER_1G)
+		hold_blocks(part, word_owner(read_once(&frame_records[mfn].word)));
+	else
+		hold_frames(part);
 	put(record_of(mfn, order));
 }
 
 void frame_merge_dev(mfn_t mfn, unsigned int order)
 {
-	struct record *part;
+	struct frame_record *part;
 
 	check_block(mfn, order);
 	part = record_of(mfn, order - PART_SHIFT);
-	hold_block(record_of(mfn, order), word_owner(read_once(&frames[mfn].word)));
+	hold_block(record_of(mfn, order), word_owner(read_once(&frame_records[mfn].word)));
 	for (u64 i = 0; i < PARTS; i++)
 		put(&part[i]);
 }
 
 /* --- what others keep in a record ----------------------------------------------------------------------------------- */
 
-struct frame_table_counts *frame_table_counts(mfn_t mfn)
-{
-	return &frames[mfn].aux.counts;
-}
-
 struct frame_links *frame_links(mfn_t mfn)
 {
-	return &frames[mfn].aux.links;
+	return &frame_records[mfn].aux.links;
 }
 
 struct frame_slab *frame_slab(mfn_t mfn)
 {
-	return &frames[mfn].aux.slab;
+	return &frame_records[mfn].aux.slab;
 }
 
 int frame_free_order(mfn_t mfn)
 {
-	u64 word = read_once(&frames[mfn].word);
+	u64 word = read_once(&frame_records[mfn].word);
 
 	return word_type(word) == FRAME_FREE ? (int)FIELD_GET(FRAME_ORDER, word) - 1 : -1;
 }
@@ -554,7 +592,7 @@ void frame_set_free_order(mfn_t mfn, int order)
 {
 	/* A free frame has no references and its word no other writer than the allocator, so no
 	 * atomic change is needed. */
-	u64 word = read_once(&frames[mfn].word) & ~FRAME_ORDER;
+	u64 word = read_once(&frame_records[mfn].word) & ~FRAME_ORDER;
 
-	write_once(&frames[mfn].word, word | FIELD_PREP(FRAME_ORDER, order + 1));
+	write_once(&frame_records[mfn].word, word | FIELD_PREP(FRAME_ORDER, order + 1));
 }

@@ -64,6 +64,9 @@ int __must_check frame_get_dev_many(mfn_t mfn, unsigned int order, u64 nr, u16 o
 void frame_put_dev(mfn_t mfn, unsigned int order);
 /* Drop one on each of nr consecutive frames or blocks (ORDER_4K or ORDER_2M). */
 void frame_put_dev_many(mfn_t mfn, unsigned int order, u64 nr);
+/* Drop one 4 KiB reference on the frame that each of nr words names by its bits in `address`; words that are 0 or have a bit of
+ * `skip` name none. How many were dropped. */
+u64 frame_put_dev_words(const u64 *word, u64 nr, u64 address, u64 skip);
 /* Move one reference on a block down to its 512 parts (split), or 512 up into one (collapse). Never
  * fail; the caller holds those references. At no moment is any part unreferenced. A merged block
  * counts as set as a whole. */
@@ -79,7 +82,6 @@ struct frame_table_counts {
 	u16 tombstones; /* entries that wait for their batch */
 	bool whole; /* all entries are leaves, held by one reference on the block that they are together */
 };
-struct frame_table_counts *frame_table_counts(mfn_t mfn);
 
 /* Links for the allocator's free lists: two frame numbers (mfn < 2^32), valid while FRAME_FREE. */
 struct frame_links {
@@ -99,6 +101,24 @@ struct frame_slab {
 	u16 reserved;
 };
 struct frame_slab *frame_slab(mfn_t mfn);
+
+/* A record. Its word is kernel/frame.c's alone; it is shown for the sake of the inline function below. */
+struct frame_record {
+	u64 word;
+	union {
+		u64 raw;
+		struct frame_links links;
+		struct frame_table_counts counts;
+		struct frame_slab slab;
+	} aux;
+};
+_Static_assert(sizeof(struct frame_record) == 16, "4 MiB of table per GiB of RAM");
+extern struct frame_record *frame_records; /* by frame number */
+
+static inline struct frame_table_counts *frame_table_counts(mfn_t mfn)
+{
+	return &frame_records[mfn].aux.counts;
+}
 
 #ifdef WEIR_HOST
 /* Tests: called between the steps of frame_set(), to do what another CPU may do just then. */

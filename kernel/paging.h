@@ -37,6 +37,16 @@ static inline mfn_t virt_to_mfn(const void *va)
 	return virt_to_phys(va) >> PAGE_SHIFT;
 }
 
+#ifdef WEIR_HOST
+#define direct_map_mfn virt_to_mfn
+#else
+/* The same for an address that is known to lie in the direct map. */
+static inline mfn_t direct_map_mfn(const void *va)
+{
+	return ((u64)va - DIRECT_MAP_BASE) >> PAGE_SHIFT;
+}
+#endif
+
 /* Map device registers, uncached; pa and size in bytes, any alignment. NULL when the window or
  * memory is used up. Such windows live for ever. Boot or any context that may allocate. */
 volatile void *mmio_map(paddr_t pa, size_t size) __must_check;

@@ -96,6 +96,16 @@ u64 clock_ns(void)
 	return now += 100;
 }
 
+u64 hw_cycles(void)
+{
+	return clock_ns();
+}
+
+u64 hw_cycles_to_ns(u64 cycles)
+{
+	return cycles;
+}
+
 void timer_init(struct timer *t, void (*fn)(struct timer *t))
 {
 	(void)t, (void)fn;
