@@ -51,6 +51,10 @@ struct pci_bar {
 	bool io, is64, prefetchable;
 };
 
+enum pci_state { PCI_FREE, PCI_ATTACHING, PCI_ATTACHED, PCI_DETACHING };
+
+struct vfunction;
+
 struct pci_device {
 	struct pci_id id;
 	u16 vendor, device, class;
@@ -60,7 +64,12 @@ struct pci_device {
 	u8 reset; /* how; the driver's own */
 	struct pci_bar bar[PCI_BARS];
 	bool bars_ok; /* every memory BAR is set, and overlaps no RAM */
-	u16 owner; /* the domain's id; 0: nobody's. kernel/vpci.c changes it */
+	/* kernel/assign.c's */
+	enum pci_state state;
+	u16 owner; /* id of the domain that has it, gets it or had it last; 0: it is free */
+	struct vfunction *function; /* what that domain sees of it */
+	/* Weir's mappings of registers that guests may not touch: made once, they stay. */
+	volatile void *window[PCI_BARS], *msix_table;
 };
 
 #define PCI_MAX_DEVICES 128

@@ -3,6 +3,7 @@
 #include <boot/multiboot2.h>
 #include <iommu/iommu.h>
 #include <kernel/alloc.h>
+#include <kernel/assign.h>
 #include <kernel/control.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
@@ -81,6 +82,19 @@ static bool load_kernel(struct domain *d, const struct module *kernel, u32 nr, s
 	return true;
 }
 
+static bool assign_device(struct domain *d, struct pci_id id, u32 flags)
+{
+	struct pci_device *dev = pci_find(id);
+	char name[16], buf[160];
+	const char *why = assign_why_not(d, dev, flags, buf, sizeof(buf));
+
+	if (!why && assign_start(d, dev, flags))
+		why = "there is no memory for it";
+	if (why)
+		log_err("domain %s: pci=%s: %s", d->name, pci_name(id, name), why);
+	return !why;
+}
+
 static bool assign_devices(struct domain *d, const struct module_line *line)
 {
 	if (vpci_init(d)) {
@@ -88,9 +102,9 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 		return false;
 	}
 	for (u32 i = 0; i < line->nr_devices; i++)
-		if (vpci_assign(d, line->device[i], line->ats[i] ? IOMMU_ATS : 0))
+		if (!assign_device(d, line->device[i], line->ats[i] ? IOMMU_ATS : 0))
 			return false;
-	return true;
+	return assign_settle(d) == line->nr_devices;
 }
 
 /* A vCPU whose domain has no say in it goes to the CPU that got none for longest. */

@@ -6,12 +6,12 @@
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
 #include <kernel/abi/hypercall.h>
+#include <kernel/assign.h>
 #include <kernel/console.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/event.h>
 #include <kernel/string.h>
-#include <kernel/vpci.h>
 
 static u16 control_id;
 
@@ -57,28 +57,31 @@ static s64 domain_info_call(struct domain *caller, u64 id, gpaddr_t gpa, u64 siz
 
 static u8 device_state(const struct pci_device *dev)
 {
-	switch (iommu_device_state(dev->id)) {
-	case IOMMU_DEVICE_ATTACHED:
-		return WEIR_DEVICE_ATTACHED;
-	case IOMMU_DEVICE_QUARANTINED:
-		return WEIR_DEVICE_QUARANTINED;
-	case IOMMU_DEVICE_DETACHING:
+	switch (read_once(&dev->state)) {
+	case PCI_ATTACHING:
+		return WEIR_DEVICE_ATTACHING;
+	case PCI_ATTACHED:
+		return iommu_device_state(dev->id) == IOMMU_DEVICE_QUARANTINED ?
+			       WEIR_DEVICE_QUARANTINED :
+			       WEIR_DEVICE_ATTACHED;
+	case PCI_DETACHING:
 		return WEIR_DEVICE_DETACHING;
-	case IOMMU_DEVICE_FREE:
+	case PCI_FREE:
 		break;
 	}
-	return dev->owner ? WEIR_DEVICE_DETACHING : WEIR_DEVICE_FREE;
+	return WEIR_DEVICE_FREE;
 }
 
 static s64 device_info_call(struct domain *caller, u64 index, gpaddr_t gpa, u64 size)
 {
 	const struct pci_device *dev = index < PCI_MAX_DEVICES ? pci_device_at((u32)index) : NULL;
 	struct weir_device_info info = { 0 };
-	const char *why, *reset;
+	const char *why, *no_ats, *reset;
 
 	if (!dev)
 		return 0;
-	why = vpci_why_not(dev, true);
+	why = assign_why_never(dev, true);
+	no_ats = iommu_why_no_ats(dev->id);
 	reset = pci_reset_method(dev);
 	info.device = (u32)dev->id.segment << 16 | dev->id.bdf;
 	info.vendor = dev->vendor;
@@ -88,6 +91,7 @@ static s64 device_info_call(struct domain *caller, u64 index, gpaddr_t gpa, u64 
 	info.state = device_state(dev);
 	copy_string(info.reset, reset ? reset : "", sizeof(info.reset));
 	copy_string(info.why_not, why ? why : "", sizeof(info.why_not));
+	copy_string(info.why_no_ats, no_ats ? no_ats : "", sizeof(info.why_no_ats));
 	return hypercall_answer(caller, gpa, size, &info, sizeof(info), 1);
 }
 
@@ -103,6 +107,69 @@ static s64 domain_stats_call(struct domain *caller, u64 id, gpaddr_t gpa, u64 si
 	return hypercall_answer(caller, gpa, size, &s, sizeof(s), sizeof(s));
 }
 
+static struct pci_device *find_device(u64 device)
+{
+	return device >> 32 ? NULL : pci_find((struct pci_id){ (u16)(device >> 16), (u16)device });
+}
+
+/* A domain that runs; -ENOENT, -EBUSY. */
+static int find_running(u64 id, struct domain **d)
+{
+	*d = id <= MAX_DOMAINS ? domain_get((u16)id) : NULL;
+	if (!*d)
+		return -ENOENT;
+	if (read_once(&(*d)->state) == DOMAIN_RUNNING)
+		return 0;
+	domain_put(*d);
+	return -EBUSY;
+}
+
+static s64 attach_call(struct domain *caller __unused, u64 device, u64 id, u64 flags)
+{
+	struct pci_device *dev = find_device(device);
+	struct domain *d;
+	char buf[160];
+	int ret;
+
+	if (!dev)
+		return -ENODEV;
+	if (flags & ~(u64)WEIR_ATTACH_ATS)
+		return -EINVAL;
+	ret = find_running(id, &d);
+	if (ret)
+		return ret;
+	if (read_once(&dev->state) != PCI_FREE)
+		ret = -EBUSY;
+	else if (assign_why_not(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0, buf, sizeof(buf)))
+		ret = -EPERM;
+	else
+		ret = assign_start(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0);
+	domain_put(d);
+	return ret;
+}
+
+static s64 detach_call(struct domain *caller __unused, u64 device, u64 b __unused, u64 c __unused)
+{
+	struct pci_device *dev = find_device(device);
+
+	return dev ? assign_take(dev) : -ENODEV;
+}
+
+static s64 destroy_call(struct domain *caller, u64 id, u64 b __unused, u64 c __unused)
+{
+	struct domain *d;
+	int ret;
+
+	if (id == caller->id)
+		return -EINVAL;
+	ret = find_running(id, &d);
+	if (ret)
+		return ret;
+	domain_shutdown(d, "destroyed by the control domain", 0);
+	domain_put(d);
+	return 0;
+}
+
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 {
 	s64 (*call)(struct domain * caller, u64 a, u64 b, u64 c);
@@ -116,6 +183,15 @@ s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 		break;
 	case WEIR_HC_DOMAIN_STATS:
 		call = domain_stats_call;
+		break;
+	case WEIR_HC_DEVICE_ATTACH:
+		call = attach_call;
+		break;
+	case WEIR_HC_DEVICE_DETACH:
+		call = detach_call;
+		break;
+	case WEIR_HC_DOMAIN_DESTROY:
+		call = destroy_call;
 		break;
 	default:
 		return -ENOSYS;

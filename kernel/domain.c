@@ -11,6 +11,7 @@
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
 #include <kernel/alloc.h>
+#include <kernel/assign.h>
 #include <kernel/clock.h>
 #include <kernel/debugexit.h>
 #include <kernel/errno.h>
@@ -20,7 +21,6 @@
 #include <kernel/pool.h>
 #include <kernel/string.h>
 #include <kernel/vcpu.h>
-#include <kernel/vpci.h>
 
 #define STOP_POLL_NS 1000000
 
@@ -286,7 +286,7 @@ static bool reap_step(struct work *w)
 			return true;
 		}
 		d->reap_stage = REAP_DEVICES;
-		vpci_remove_all(d, reap_next, d);
+		assign_take_all(d, reap_next, d);
 		return true;
 	case REAP_DEVICES: /* reap_next() leaves this stage */
 		return true;

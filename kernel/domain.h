@@ -43,7 +43,8 @@ struct domain {
 
 	struct nested nested;
 	struct iommu_domain *iommu;
-	bool has_devices; /* its memory is mapped in the I/O tables */
+	bool has_devices; /* what is mapped for its CPUs is mapped in the I/O tables too ... */
+	bool devices_see_all; /* ... and what was there before is by now; both under nested.lock */
 	/* The control domain: it may ask more (kernel/control.h), and its devices' addresses are machine addresses
 	 * (kernel/pool.h). */
 	bool privileged;

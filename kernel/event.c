@@ -1,5 +1,6 @@
 #include <kernel/event.h>
 
+#include <iommu/iommu.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/vcpu.h>
@@ -33,4 +34,19 @@ int domain_set_event_vector(struct domain *d, u64 vector)
 u32 domain_take_events(struct domain *d)
 {
 	return atomic_xchg(&d->events, 0);
+}
+
+static void device_event(u16 owner, struct pci_id dev __unused, enum iommu_event event)
+{
+	struct domain *d = event == IOMMU_EVENT_CUT_OFF ? domain_get(owner) : NULL;
+
+	if (!d)
+		return;
+	domain_event(d, WEIR_EVENT_CUT_OFF);
+	domain_put(d);
+}
+
+void event_init(void)
+{
+	iommu_set_event_hook(device_event);
 }

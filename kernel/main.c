@@ -15,6 +15,7 @@
 #include <kernel/cpuinit.h>
 #include <kernel/debugexit.h>
 #include <kernel/domain.h>
+#include <kernel/event.h>
 #include <kernel/irq.h>
 #include <kernel/log.h>
 #include <kernel/options.h>
@@ -125,6 +126,7 @@ void boot_main(u32 magic, u32 info)
 	smp_init(&madt, ap_main);
 	pci_init();
 	init_iommu();
+	event_init();
 
 	if (options.panic_test)
 		panic("asked for by panic=test");

@@ -126,9 +126,64 @@ int memory_build(struct domain *d, u64 bytes)
 		ret = build_range(d, &g, HIGH_RAM_START, nr - low);
 	spin_unlock(&d->nested.lock);
 	iommu_gather_commit(&g, 0);
+	d->devices_see_all = d->has_devices && !ret;
 	if (ret)
 		log_err("domain %s: its memory cannot be mapped (error %d): ask for less than mem=%luM",
 			d->name, -ret, bytes >> 20);
+	return ret;
+}
+
+/* The leaves of [*gfn, end), at most `budget` entries of the nested tables. */
+static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gfn_t end,
+			unsigned int *budget)
+{
+	for (; *gfn < end && *budget; (*budget)--) {
+		struct nested_leaf at = nested_lookup(&d->nested, *gfn);
+		u64 nr = (1UL << at.order) - (*gfn & ((1UL << at.order) - 1));
+		int ret = 0;
+
+		/* A tombstone was given back: its release looks at both tables. */
+		if (at.flags && !(at.flags & NESTED_DEVICE))
+			ret = iommu_map(g, *gfn, at.mfn, nr, IOMMU_READ | IOMMU_WRITE);
+		/* There already: from an earlier try, or the guest has taken it since has_devices is set. */
+		if (ret && ret != -EEXIST)
+			return ret;
+		*gfn += nr;
+	}
+	return 0;
+}
+
+int memory_map_for_devices(struct domain *d, gfn_t *gfn)
+{
+	gfn_t low = MIN(d->pages_limit, LOW_RAM_END), end = low;
+	unsigned int budget = STEP_ENTRIES;
+	IOMMU_GATHER(g);
+	int ret;
+
+	/* The control domain's devices have their own map. */
+	if (d->privileged || read_once(&d->devices_see_all))
+		return 0;
+	ret = iommu_gather_begin(&g, d->iommu);
+	if (ret)
+		return ret;
+	if (d->pages_limit > low)
+		end = HIGH_RAM_START + d->pages_limit - low;
+
+	spin_lock(&d->nested.lock);
+	/* From here on both tables change together. */
+	d->has_devices = true;
+	if (*gfn < low)
+		ret = share_leaves(d, &g, gfn, low, &budget);
+	if (!ret && *gfn >= low) {
+		*gfn = MAX(*gfn, end > low ? HIGH_RAM_START : low);
+		ret = share_leaves(d, &g, gfn, end, &budget);
+	}
+	if (!ret && *gfn < end)
+		ret = 1;
+	if (!ret)
+		d->devices_see_all = true;
+	spin_unlock(&d->nested.lock);
+	iommu_gather_commit(&g, 0);
 	return ret;
 }
 

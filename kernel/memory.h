@@ -19,6 +19,10 @@ int __must_check memory_build(struct domain *d, u64 bytes);
  * -EAGAIN: try again when the domain is woken, -EINVAL, -ENOMEM. */
 s64 memory_release(struct domain *d, gfn_t gfn, u64 nr);
 s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr);
+/* Map a bounded part of what the CPUs of d reach for its devices too, from *gfn (first 0) on: before its first device is attached.
+ * 1: there is more; 0: all is mapped, or was; -EAGAIN: try again later; -ENOMEM, or what the frame table refused. What d gives
+ * back or takes meanwhile is kept right. */
+int __must_check memory_map_for_devices(struct domain *d, gfn_t *gfn);
 /* Map or unmap device registers (whole pages) for the CPUs only. */
 int __must_check memory_map_device(struct domain *d, gfn_t gfn, mfn_t mfn, u64 nr);
 void memory_unmap_device(struct domain *d, gfn_t gfn, u64 nr);

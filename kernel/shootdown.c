@@ -60,6 +60,18 @@ void shootdown_kick(struct domain *d)
 			irq_send(d->vcpu[i]->cpu, VECTOR_KICK);
 }
 
+bool shootdown_done(struct domain *d, u64 generation)
+{
+	smp_mb();
+	for (u32 i = 0; i < d->nr_vcpus; i++) {
+		const struct vcpu *v = d->vcpu[i];
+
+		if (read_once(&v->in_guest) && read_once(&v->nested_generation) < generation)
+			return false;
+	}
+	return true;
+}
+
 void shootdown_init(void)
 {
 	irq_set_fixed(VECTOR_SHOOTDOWN, handle_shootdown, NULL);

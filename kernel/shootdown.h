@@ -22,5 +22,8 @@ struct iommu_gather;
 void shootdown_post(struct domain *d, struct iommu_gather *g);
 /* Make the CPUs flush, with nobody waiting for it. */
 void shootdown_kick(struct domain *d);
+/* After shootdown_kick(), which may have to be awaited after all: no CPU has anything cached that is older than this generation
+ * of d's nested tables. */
+bool shootdown_done(struct domain *d, u64 generation);
 /* Set the interrupt up; boot. */
 void shootdown_init(void);

@@ -198,7 +198,7 @@ void vmsi_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 
 static volatile u32 *real_entry(const struct vmsi_vector *m)
 {
-	return (volatile u32 *)((volatile char *)m->fn->msix_table + 16 * m->index);
+	return (volatile u32 *)((volatile char *)m->fn->dev->msix_table + 16 * m->index);
 }
 
 static void entry_update(struct vmsi_vector *m)
@@ -311,8 +311,9 @@ static int msix_init(struct vfunction *f)
 	    f->pba_offset + pba_size > d->bar[f->pba_bar].size)
 		return -EINVAL;
 	f->msix = kzalloc(nr * sizeof(*f->msix));
-	f->msix_table = mmio_map(d->bar[f->msix_bar].base + f->msix_offset, table_size);
-	if (!f->msix || !f->msix_table)
+	if (!d->msix_table)
+		d->msix_table = mmio_map(d->bar[f->msix_bar].base + f->msix_offset, table_size);
+	if (!f->msix || !d->msix_table)
 		return -ENOMEM;
 	f->nr_vectors = nr;
 	for (u32 i = 0; i < nr; i++)
@@ -334,7 +335,7 @@ static void cannot_come(void *arg)
 	struct vmsi_vector *m = arg;
 
 	irq_free(m->host_cpu, m->host_vector);
-	vpci_left_one(m->fn->bus);
+	assign_left_one(m->fn);
 }
 
 static void remove(struct vmsi_vector *m)
@@ -343,7 +344,7 @@ static void remove(struct vmsi_vector *m)
 	if (!m->allocated)
 		return;
 	m->allocated = false;
-	vpci_leaving_one(m->fn->bus);
+	assign_leaving_one(m->fn);
 	iommu_irte_free(&m->irte, cannot_come, m);
 }
 

@@ -121,8 +121,9 @@ static bool in_pba(const struct vfunction *f, u32 bar, u64 offset)
 
 static volatile void *real_register(const struct vfunction *f, u32 bar, u64 offset)
 {
-	return f->window[bar] ? (volatile char *)f->window[bar] + (offset - f->window_offset[bar]) :
-				NULL;
+	volatile char *window = f->dev->window[bar];
+
+	return window ? window + (offset - f->window_offset[bar]) : NULL;
 }
 
 static u64 real_read(const struct vfunction *f, u32 bar, u64 offset, unsigned int size)
@@ -253,20 +254,21 @@ static void map_bar(struct vfunction *f, u32 i)
 	b->mapped = true;
 	b->mapped_at = b->address;
 	if (trapped) {
-		f->trap[i] = (struct vtrap){ .bus = f->bus, .gpa = b->address + first };
+		struct vtrap *t = &f->bus->trap[f->slot][i];
+
+		*t = (struct vtrap){ .bus = f->bus, .gpa = b->address + first };
 		struct bus_range r = {
 			.first = b->address + first,
 			.last = b->address + last,
-			.ctx = &f->trap[i],
+			.ctx = t,
 			.read = trap_read,
 			.write = trap_write,
 		};
 
-		if (!f->window[i]) {
-			f->window[i] = mmio_map(f->dev->bar[i].base + first, last - first + 1);
-			f->window_offset[i] = first;
-		}
-		ok = f->window[i] && !bus_add(&f->domain->mmio, &r);
+		if (!f->dev->window[i])
+			f->dev->window[i] = mmio_map(f->dev->bar[i].base + first, last - first + 1);
+		f->window_offset[i] = first;
+		ok = f->dev->window[i] && !bus_add(&f->domain->mmio, &r);
 	}
 	if (ok && size >= PAGE_SIZE)
 		ok = trapped ? map_direct(f, i, 0, first) && map_direct(f, i, last + 1, size) :

@@ -4,8 +4,10 @@
 #include <drivers/pci.h>
 #include <iommu/iommu.h>
 #include <kernel/clock.h>
+#include <kernel/list.h>
 #include <kernel/spinlock.h>
 #include <kernel/vpci.h>
+#include <kernel/work.h>
 
 struct vcpu;
 struct vfunction;
@@ -29,6 +31,9 @@ struct vmsi_vector {
 	struct iommu_irte irte;
 };
 
+/* How far it is on its way to the domain or back: see kernel/assign.c. */
+enum assign_stage { ASSIGN_RESET, ASSIGN_MAP, ASSIGN_ATTACH, ASSIGN_DETACH, ASSIGN_LEFT };
+
 struct vbar {
 	u64 address; /* in guest-physical memory, as the guest wrote it */
 	bool mapped; /* there, for the CPUs */
@@ -49,19 +54,25 @@ struct vfunction {
 	u8 interrupt_line; /* scratch */
 	u16 pm_state;
 	struct vbar bar[PCI_BARS];
-	struct vtrap trap[PCI_BARS];
-	volatile void *window[PCI_BARS]; /* Weir's own mapping of the trapped part; it stays */
-	u64 window_offset[PCI_BARS];
+	u64 window_offset[PCI_BARS]; /* where in the BAR dev->window begins */
 
 	bool msi_enabled;
 	bool msix_enabled, msix_masked;
 	u32 nr_vectors; /* of MSI-X; 0: none */
 	u32 msix_bar, msix_offset, pba_bar, pba_offset;
-	volatile void *msix_table; /* the real one */
 	struct vmsi_vector msi;
 	struct vmsi_vector *msix;
 
-	struct timer reset_timer;
+	/* kernel/assign.c's */
+	enum assign_stage stage;
+	struct list link; /* vpci.functions */
+	u32 flags; /* IOMMU_ATS */
+	u32 slot; /* while it is attached */
+	gfn_t next_gfn; /* how far the domain's memory is mapped for devices */
+	u64 generation; /* of the nested tables, without its registers */
+	u32 leaving; /* what has still to go: the context, interrupts; atomic */
+	struct timer timer;
+	struct work work;
 };
 
 struct vpci {
@@ -69,8 +80,12 @@ struct vpci {
 	struct spinlock lock; /* guards all of the bus and its functions; before nested.lock and the IOMMU's */
 	u32 address; /* CONFIG_ADDRESS */
 	struct vfunction *slot[VPCI_SLOTS];
+	struct vtrap trap[VPCI_SLOTS][PCI_BARS]; /* an access that has begun may outlive the function */
 
-	u32 leaving; /* what has still to be taken from the functions: interrupts, contexts, resets; atomic */
+	/* kernel/assign.c's */
+	struct list functions; /* those that come and go, too */
+	u32 holds; /* by those, and by the end of the domain */
+	bool ending;
 	void (*left)(void *arg);
 	void *left_arg;
 };
@@ -105,12 +120,13 @@ void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
 /* The MSI-X table, offset in bytes from its start. Bus locked. */
 u32 vmsix_table_read(struct vfunction *f, u32 offset);
 void vmsix_table_write(struct vfunction *f, u32 offset, u32 value);
-/* Block all its interrupts; vpci_left_one() is called for each that was in use, once it can not
+/* Block all its interrupts; assign_left_one() is called for each that was in use, once it can not
  * come any more. */
 void vmsi_remove(struct vfunction *f);
 void vmsi_free(struct vfunction *f);
 
-/* --- kernel/vpci.c ------------------------------------------------------------------------------------------------------ */
+/* --- kernel/assign.c ----------------------------------------------------------------------------------------------------- */
 
-void vpci_leaving_one(struct vpci *bus);
-void vpci_left_one(struct vpci *bus);
+/* Something more has to go before f is free, or has gone; any context. */
+void assign_leaving_one(struct vfunction *f);
+void assign_left_one(struct vfunction *f);

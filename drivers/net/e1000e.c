@@ -32,7 +32,9 @@
 
 struct e1000e {
 	struct netdev net;
+	struct pci_device pci;
 	volatile void *regs;
+	u8 queues_vector, other_vector; /* other: with MSI-X only */
 	volatile bool link_event;
 
 	struct rx_desc *rx;
@@ -99,26 +101,39 @@ static void any_interrupt(void *arg)
 	queues_interrupt(e);
 }
 
-static int interrupts_init(struct e1000e *e, const struct pci_device *pci)
+static void interrupts_choose(struct e1000e *e)
 {
 	volatile u32 *table;
 	const char *wanted = option("interrupts");
-	u32 vectors = pci_msix_table(pci, &table);
+	u32 vectors = pci_msix_table(&e->pci, &table);
 
 	if (vectors > VECTOR_OTHER && !(wanted && !strcmp(wanted, "msi"))) {
-		pci_msix_set(table, VECTOR_QUEUES, interrupt_allocate(queues_interrupt, e));
-		pci_msix_set(table, VECTOR_OTHER, interrupt_allocate(other_interrupt, e));
-		pci_msix_enable(pci);
+		e->queues_vector = interrupt_allocate(queues_interrupt, e);
+		e->other_vector = interrupt_allocate(other_interrupt, e);
+		e->net.interrupt_kind = "MSI-X";
+	} else {
+		e->queues_vector = interrupt_allocate(any_interrupt, e);
+		e->net.interrupt_kind = "MSI";
+	}
+}
+
+static int interrupts_init(struct e1000e *e)
+{
+	volatile u32 *table;
+
+	if (e->other_vector) {
+		if (pci_msix_table(&e->pci, &table) <= VECTOR_OTHER)
+			return -ENODEV;
+		pci_msix_set(table, VECTOR_QUEUES, e->queues_vector);
+		pci_msix_set(table, VECTOR_OTHER, e->other_vector);
+		pci_msix_enable(&e->pci);
 		reg_write(e, CTRL_EXT, reg_read(e, CTRL_EXT) | CTRL_EXT_PBA_SUPPORT);
 		reg_write(e, IVAR,
 			  IVAR_RXQ0(VECTOR_QUEUES) | IVAR_TXQ0(VECTOR_QUEUES) |
 				  IVAR_OTHER(VECTOR_OTHER));
 		reg_write(e, EIAC, INT_RXQ0 | INT_TXQ0 | INT_OTHER);
-		e->net.interrupt_kind = "MSI-X";
-	} else {
-		if (!pci_msi_enable(pci, interrupt_allocate(any_interrupt, e)))
-			return -ENODEV;
-		e->net.interrupt_kind = "MSI";
+	} else if (!pci_msi_enable(&e->pci, e->queues_vector)) {
+		return -ENODEV;
 	}
 	reg_write(e, EITR0, EITR_UNITS_25US);
 	return 0;
@@ -217,7 +232,7 @@ static void rx_one(struct e1000e *e)
 	e->net.receive(&e->net, b);
 }
 
-static int rx_init(struct e1000e *e)
+static void rx_allocate(struct e1000e *e)
 {
 	struct netbuf *buffers = heap_take(RX_BUFFERS * sizeof(*buffers), 64);
 	u8 *memory = heap_take((size_t)RX_BUFFERS * RX_BUFFER_BYTES, PAGE_SIZE);
@@ -229,6 +244,19 @@ static int rx_init(struct e1000e *e)
 		buffers[i].next = e->rx_free;
 		e->rx_free = &buffers[i];
 	}
+}
+
+/* Empty ring: what the device had goes back to the pool. */
+static void rx_init(struct e1000e *e)
+{
+	for (; e->rx_next != e->rx_fill; e->rx_next++) {
+		struct netbuf *b = e->rx_buffer[e->rx_next % RX_RING];
+
+		b->next = e->rx_free;
+		e->rx_free = b;
+	}
+	e->rx_next = e->rx_fill = e->rx_told = 0;
+	e->rx_dropping = false;
 	reg_write(e, RDBAL0, (u64)e->rx);
 	reg_write(e, RDBAH0, (u64)e->rx >> 32);
 	reg_write(e, RDLEN0, RX_RING * sizeof(*e->rx));
@@ -239,7 +267,6 @@ static int rx_init(struct e1000e *e)
 	reg_write(e, RXCSUM, RXCSUM_IPOFLD | RXCSUM_TUOFLD | RXCSUM_PCSD);
 	for (u32 i = 0; i < 128; i++)
 		reg_write(e, MTA + 4 * i, 0);
-	return 0;
 }
 
 /* --- Transmit --------------------------------------------------------------------------------------------------------- */
@@ -355,9 +382,14 @@ static int transmit(struct netdev *dev, const struct net_segment *segment, u32 s
 	return 0;
 }
 
+/* Empty ring: what was in it is lost. */
 static void tx_init(struct e1000e *e)
 {
-	e->tx = heap_take(TX_RING * sizeof(*e->tx), PAGE_SIZE);
+	for (; e->tx_clean != e->tx_next; e->tx_clean++)
+		if (e->tx_slot[e->tx_clean % TX_RING].last)
+			e->net.sent(&e->net, e->tx_slot[e->tx_clean % TX_RING].token);
+	e->tx_next = e->tx_clean = 0;
+	e->tx_context_loaded = false;
 	reg_write(e, TDBAL0, (u64)e->tx);
 	reg_write(e, TDBAH0, (u64)e->tx >> 32);
 	reg_write(e, TDLEN0, TX_RING * sizeof(*e->tx));
@@ -424,14 +456,6 @@ static void read_counters(struct netdev *dev)
 	dev->counters.rx_errors += reg_read(e, CRCERRS) + reg_read(e, RLEC);
 }
 
-static const struct netdev_ops e1000e_ops = {
-	.transmit = transmit,
-	.poll = poll,
-	.recycle = recycle,
-	.start = start,
-	.read_counters = read_counters,
-};
-
 static bool wait_clear(const struct e1000e *e, u32 reg, u64 bits)
 {
 	for (u32 i = 0; i < RESET_TRIES; i++) {
@@ -477,40 +501,87 @@ static bool read_mac(struct e1000e *e)
 	return (high & RAH_AV) && !(mac[0] & 1) && (low || (high & 0xffff));
 }
 
-struct netdev *e1000e_probe(const struct pci_device *pci)
+/* From the function on the bus to rings that wait for start(). What is wrong is printed. */
+static bool setup(struct e1000e *e, const struct pci_device *pci)
 {
 	u64 bar = pci_bar(pci, 0);
-	struct e1000e *e;
 
+	e->pci = *pci;
+	snprintf(e->net.name, sizeof(e->net.name), "82574L at %02x:%02x.%x", pci->bus, pci->device,
+		 pci->function);
 	if (!bar) {
-		print("82574L at %02x:%02x.%x: BAR 0 has no address; left alone\n", pci->bus,
-		      pci->device, pci->function);
-		return NULL;
+		print("%s: BAR 0 has no address; left alone\n", e->net.name);
+		return false;
 	}
 	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
-
-	e = heap_take(sizeof(*e), 64);
 	e->regs = (volatile void *)bar;
+	if (!reset(e)) {
+		print("%s: does not come out of its reset; left alone\n", e->net.name);
+		return false;
+	}
+	if (!read_mac(e)) {
+		print("%s: has no usable Ethernet address in its NVM; left alone\n", e->net.name);
+		return false;
+	}
+	if (!e->queues_vector)
+		interrupts_choose(e);
+	if (interrupts_init(e)) {
+		print("%s: has neither MSI-X nor MSI; left alone\n", e->net.name);
+		return false;
+	}
+	if (!e->rx) {
+		rx_allocate(e);
+		e->tx = heap_take(TX_RING * sizeof(*e->tx), PAGE_SIZE);
+	}
+	rx_init(e);
+	tx_init(e);
+	return true;
+}
+
+/* It answers, and is set up as we left it: one that left and came back meanwhile is not. */
+static bool present(const struct netdev *dev)
+{
+	const struct e1000e *e = container_of(dev, struct e1000e, net);
+
+	return pci_read16(&e->pci, 0) == E1000E_VENDOR &&
+	       (pci_read16(&e->pci, PCI_COMMAND) & PCI_COMMAND_MASTER);
+}
+
+static bool find_same(const struct pci_device *pci, void *ctx)
+{
+	struct pci_device *wanted = ctx;
+
+	if (pci->vendor != wanted->vendor || pci->id != wanted->id)
+		return false;
+	*wanted = *pci;
+	return true;
+}
+
+static bool restart(struct netdev *dev)
+{
+	struct e1000e *e = to_e1000e(dev);
+	struct pci_device pci = e->pci;
+
+	return pci_for_each(find_same, &pci) && setup(e, &pci) && !start(dev);
+}
+
+static const struct netdev_ops e1000e_ops = {
+	.transmit = transmit,
+	.poll = poll,
+	.recycle = recycle,
+	.start = start,
+	.read_counters = read_counters,
+	.present = present,
+	.restart = restart,
+};
+
+struct netdev *e1000e_probe(const struct pci_device *pci)
+{
+	struct e1000e *e = heap_take(sizeof(*e), 64);
+
 	e->net.ops = &e1000e_ops;
 	e->net.mtu = 1500;
 	e->net.offloads = NET_TX_CSUM_IPV4 | NET_TX_CSUM_L4 | NET_RX_CSUM;
 	e->net.max_segments = TX_MAX_SEGMENTS;
-	snprintf(e->net.name, sizeof(e->net.name), "82574L at %02x:%02x.%x", pci->bus, pci->device,
-		 pci->function);
-
-	if (!reset(e)) {
-		print("%s: does not come out of its reset; left alone\n", e->net.name);
-		return NULL;
-	}
-	if (!read_mac(e)) {
-		print("%s: has no usable Ethernet address in its NVM; left alone\n", e->net.name);
-		return NULL;
-	}
-	if (interrupts_init(e, pci)) {
-		print("%s: has neither MSI-X nor MSI; left alone\n", e->net.name);
-		return NULL;
-	}
-	rx_init(e);
-	tx_init(e);
-	return &e->net;
+	return setup(e, pci) ? &e->net : NULL;
 }

@@ -27,3 +27,18 @@ struct netdev *netdev_probe(void)
 	pci_for_each(try_device, &dev);
 	return dev;
 }
+
+bool netdev_changed(struct netdev *dev)
+{
+	bool was_gone = dev->gone;
+
+	if (!dev->gone && !dev->ops->present(dev)) {
+		dev->gone = true;
+		dev->link_up = false;
+		if (dev->link_changed)
+			dev->link_changed(dev);
+	}
+	if (dev->gone)
+		dev->gone = !dev->ops->restart(dev);
+	return dev->gone != was_gone;
+}

@@ -50,6 +50,8 @@ struct netdev_ops {
 	void (*recycle)(struct netdev *dev, struct netbuf *buffer);
 	int (*start)(struct netdev *dev);
 	void (*read_counters)(struct netdev *dev);
+	bool (*present)(const struct netdev *dev);
+	bool (*restart)(struct netdev *dev);
 };
 
 struct netdev {
@@ -60,6 +62,7 @@ struct netdev {
 	u32 mtu;
 	u32 offloads;
 	u32 max_segments; /* per frame */
+	bool gone; /* the device left the machine: see netdev_changed() */
 	bool link_up;
 	u32 link_mbps;
 	volatile bool pending; /* an interrupt has come that netdev_poll() has not dealt with yet */
@@ -110,3 +113,8 @@ static inline void netdev_read_counters(struct netdev *dev)
 {
 	dev->ops->read_counters(dev);
 }
+
+/* Devices came or went. True if this one was affected: it is gone (dev->gone; until it is back its other functions must not be
+ * called but netdev_recycle(), and its link is down), or it is back, and runs as after netdev_start(). What was to be sent is lost;
+ * ->sent was called for it. */
+bool netdev_changed(struct netdev *dev);

@@ -31,4 +31,5 @@ struct weir_device_info {
 	uint8_t reserved[3];
 	char reset[28]; /* how it is reset; empty: it cannot be */
 	char why_not[160]; /* why it cannot be given to a domain; empty: it can */
+	char why_no_ats[96]; /* why its own TLB cannot be used; empty: it can */
 };

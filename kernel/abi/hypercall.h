@@ -45,14 +45,29 @@ enum weir_hypercall {
 	/* RDI = number, counted from 0, RSI = address of struct weir_device_info. -> 1; 0: there is
 	 * none */
 	WEIR_HC_DEVICE_INFO = 0x101,
+	/* RDI = device, as in weir_device_info, RSI = id, RDX = flags, WEIR_ATTACH_*: begin to give it
+	 * to this domain. weir_device_info tells how far it is. -ENODEV: no such device; -ENOENT: no
+	 * such domain, or it is dying; -EBUSY: the device is not free, or the domain not complete;
+	 * -EPERM: it cannot be given (why_not, why_no_ats); -EINVAL: flags; -ENOMEM */
+	WEIR_HC_DEVICE_ATTACH = 0x103,
+	/* RDI = device: begin to take it from its domain. -ENODEV; -EBUSY: no domain has it, or it is
+	 * on its way */
+	WEIR_HC_DEVICE_DETACH = 0x104,
+	/* RDI = id: end this domain, which takes its time. -ENOENT as above; -EBUSY: it is not
+	 * complete; -EINVAL: it is the caller */
+	WEIR_HC_DOMAIN_DESTROY = 0x105,
 	/* RDI = id, RSI = address of struct weir_stats. -> bytes that Weir knows. -ENOENT: no such
 	 * domain, or it is dying */
 	WEIR_HC_DOMAIN_STATS = 0x102,
 };
 
+/* The device may use a TLB of its own (PCIe ATS), and is trusted with all of memory. */
+#define WEIR_ATTACH_ATS 1
+
 enum weir_event {
 	WEIR_EVENT_INPUT = 1, /* something was typed on the control domain's console */
 	WEIR_EVENT_CUT_OFF = 2, /* a device of the domain lost its access to memory for what it did */
+	WEIR_EVENT_DEVICES = 4, /* a device came to the domain's PCI bus or left it */
 };
 
 #define WEIR_LATENCY_BUCKETS 16

@@ -1,11 +1,16 @@
 """The control domain: its shell on the serial console, and what it does to others."""
+import http.client
 import re
+import threading
+import time
 
 import pytest
 
+from test_network import Guest, MB
 from weir import Nic, Weir
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
+NET0 = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
 
 
 def table(weir, command):
@@ -15,7 +20,7 @@ def table(weir, command):
 
 def test_shell(boot):
     nic = Nic()
-    weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0", CONTROL], nics=[nic], smp=2)
+    weir = boot([NET0, CONTROL], nics=[nic], smp=2)
     weir.wait_for(r"net0\| net: serving http")
     # The control domain is built first, wherever its line stands.
     assert table(weir, "domains")["1"][1:6] == ["control", "running", "1", "16384", "16384"]
@@ -59,7 +64,8 @@ def test_missing_word(shell):
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
-    with Weir(tmp_path_factory.mktemp("shell"), [CONTROL]) as weir:
+    with Weir(tmp_path_factory.mktemp("shell"), [CONTROL, NET0], nics=[Nic()]) as weir:
+        weir.wait_for(r"net0\| net: serving http")
         yield weir
 
 
@@ -70,3 +76,123 @@ def test_the_word_is_the_privilege(boot):
     # Without the word, the same program is refused what it asks.
     weir.wait_for(r"third\| fatal: this domain may not control others \(error 1\)")
     assert [words[1] for words in table(weir, "domains").values()] == ["control"]
+
+
+class Load:
+    """HTTP requests without pause, whose failures do not matter."""
+
+    def __init__(self, nic):
+        self.nic, self.answered, self.stop = nic, 0, False
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(4)]
+
+    def run(self):
+        while not self.stop:
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", self.nic.tcp(80), timeout=2)
+                connection.request("GET", "/blob?mb=2")
+                self.answered += len(connection.getresponse().read()) == 2 * MB
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.05)
+            finally:
+                connection.close()
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop = True
+        for thread in self.threads:
+            thread.join()
+
+    def wait_for_more(self, weir, timeout=60):
+        """Until some requests were answered from now on."""
+        wanted, deadline = self.answered + 3, time.monotonic() + timeout
+        while self.answered < wanted:
+            if time.monotonic() > deadline:
+                weir.fail("the requests are not answered")
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("smp", [1, 2])
+def test_detached_under_load_and_attached_again(boot, smp):
+    nic = Nic()
+    weir = boot([CONTROL, NET0], nics=[nic], smp=smp)
+    weir.wait_for(r"net0\| net: serving http")
+    net0 = Guest(weir, nic)
+    with Load(nic) as load:
+        for _ in range(3):
+            load.wait_for_more(weir)
+            assert weir.command("detach 00:03.0") == ["00:03.0: detached from net0, free"]
+            row = table(weir, "devices")["00:03.0"]
+            assert row[4:6] == ["-", "free"], row
+            assert table(weir, "domains")["2"][6] == "0"
+            assert weir.command("attach 00:03.0 net0") == ["00:03.0: attached to net0"]
+            load.wait_for_more(weir)
+    # Not one access went where it should not, and all that was given back in between is free again.
+    stats = net0.settled()
+    assert stats["io_faults"] == 0 and stats["pages_owned"] == 64 * MB // 4096, stats
+    assert not weir.find("iommu: fault")
+
+
+def test_attached_to_another_domain(boot):
+    """Both ways between two domains, of which one had no device before: its memory is mapped for devices when it gets one."""
+    nic = Nic()
+    weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], nics=[nic], smp=2)
+    weir.wait_for(r"net1\| net: no network device")
+    assert weir.command("iommu stats net1")[0].startswith("  entries: 0 of 4K, 0 of 2M, 0 of 1G")
+    with Load(nic) as load:
+        load.wait_for_more(weir)
+        weir.command("detach 00:03.0")
+        assert weir.command("attach 00:03.0 3") == ["00:03.0: attached to net1"]
+        load.wait_for_more(weir)
+        assert weir.command("iommu stats net1")[0].startswith("  entries: 0 of 4K, 24 of 2M, 0 of 1G")
+        assert Guest(weir, nic, "net1").stats()["hypervisor"]["pages_owned"] == 48 * MB // 4096
+        # What it gives back, and takes, is so for the devices too.
+        Guest(weir, nic, "net1").json("/release?mb=2")
+        weir.command("detach 00:03.0")
+        assert weir.command("attach 00:03.0 net0") == ["00:03.0: attached to net0"]
+        load.wait_for_more(weir)
+    assert Guest(weir, nic).stats()["hypervisor"]["pages_owned"] == 64 * MB // 4096
+    assert not weir.find("iommu: fault")
+
+
+def test_destroyed_under_load(boot):
+    nic = Nic()
+    weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], nics=[nic], smp=2)
+    weir.wait_for(r"net0\| net: serving http")
+    with Load(nic) as load:
+        load.wait_for_more(weir)
+        assert weir.command("destroy net0") == ["net0: gone, its 65536 KiB are free"]
+        weir.count(r"domain net0: its 16384 pages are free again", 1)
+        assert "2" not in table(weir, "domains")
+        assert table(weir, "devices")["00:03.0"][4:6] == ["-", "free"]
+        # The device is the next one's.
+        assert weir.command("attach 00:03.0 net1") == ["00:03.0: attached to net1"]
+        load.wait_for_more(weir)
+        # In the middle of being attached, and of being detached.
+        weir.command("detach 00:03.0")
+        weir.typed("attach 00:03.0 net1\r\x03")
+        assert weir.command("destroy net1") == ["net1: gone, its 49152 KiB are free"]
+    assert table(weir, "devices")["00:03.0"][4:6] == ["-", "free"]
+    assert [words[1] for words in table(weir, "domains").values()] == ["control"]
+
+
+@pytest.mark.parametrize("command, word, remedy", [
+    ("attach 00:03.0", "attach", "write: attach DEVICE DOMAIN [ats]"),
+    ("attach 3 net0", "3", "write bus:device.function"),
+    ("attach 00:07.0 net0", "00:07.0", "devices lists them"),
+    ("attach 00:03.0 nobody", "nobody", "domains lists them"),
+    ("attach 00:03.0 net0", "00:03.0", "it is attached: net0; detach it first"),
+    ("attach 00:00.0 net0", "00:00.0", "bridge, which stays with Weir"),
+    ("attach 00:1f.3 net0", "00:1f.3", "neither MSI nor MSI-X"),
+    ("attach 00:1f.2 net0 ats", "00:1f.2", "no ATS capability"),
+    ("attach 00:1f.2 net0 fast", "fast", "the only one here is ats"),
+    ("detach 00:1f.2", "00:1f.2", "it is free: nothing to detach"),
+    ("destroy control", "control", "the control domain itself"),
+    ("destroy nobody", "nobody", "domains lists them"),
+])
+def test_refusals(shell, command, word, remedy):
+    answer = shell.command(command)
+    assert len(answer) == 1 and word in answer[0] and remedy in answer[0], answer

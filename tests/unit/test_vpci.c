@@ -1,7 +1,7 @@
 /* A guest plays with the configuration space and the MSI-X table of its device in every way it can: whatever it writes, the
  * real device keeps its BARs, sends only messages in remappable format, and masters the bus only when it may.
  *
- * sources: kernel/vpci.c kernel/vpciconfig.c kernel/vpcibar.c kernel/vmsi.c kernel/bus.c
+ * sources: kernel/assign.c kernel/vpci.c kernel/vpciconfig.c kernel/vpcibar.c kernel/vmsi.c kernel/bus.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 #include <drivers/pci.h>
 #include <kernel/abi/control.h>
 #include <kernel/alloc.h>
+#include <kernel/assign.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/irq.h>
@@ -18,7 +19,10 @@
 #include <kernel/paging.h>
 #include <kernel/string.h>
 #include <kernel/vcpu.h>
+#include <kernel/event.h>
+#include <kernel/shootdown.h>
 #include <kernel/vpci.h>
+#include <kernel/vpcifn.h>
 
 #include <cmocka.h>
 
@@ -42,6 +46,7 @@ static struct cpu cpu0;
 struct cpu *cpus[MAX_CPUS] = { &cpu0 };
 u32 nr_cpus = 1;
 
+static bool attached;
 static int irqs, irtes;
 static u64 direct_pages;
 static int timers;
@@ -97,11 +102,6 @@ void pci_reset_finish(struct pci_device *d)
 	(void)d;
 }
 
-void clock_delay_us(u32 us)
-{
-	(void)us;
-}
-
 u64 clock_ns(void)
 {
 	return 0;
@@ -117,6 +117,81 @@ void timer_set(struct timer *t, u64 ns)
 	(void)ns;
 	timers++;
 	last_timer = t;
+}
+
+static struct work *queued, *forgotten;
+
+void work_init(struct work *w, bool (*step)(struct work *w))
+{
+	w->step = step;
+}
+
+void work_queue(struct work *w)
+{
+	assert_true(!queued || queued == w);
+	queued = w;
+}
+
+void work_forget(struct work *w)
+{
+	forgotten = w;
+}
+
+bool work_run(void)
+{
+	struct work *w = queued;
+
+	if (!w)
+		return false;
+	queued = forgotten = NULL;
+	if (!w->step(w) && forgotten != w)
+		queued = w;
+	return true;
+}
+
+/* The timer that was set fires, and what follows from it is done. */
+static void fire(void)
+{
+	struct timer *t = last_timer;
+
+	assert_non_null(t);
+	last_timer = NULL;
+	t->fn(t);
+	while (work_run())
+		;
+}
+
+void irq_wait(void)
+{
+	fire();
+}
+
+static u32 events;
+
+void domain_event(struct domain *d, u32 bits)
+{
+	assert_ptr_equal(d, &dom);
+	events |= bits;
+}
+
+static bool cpus_flushed;
+
+bool shootdown_done(struct domain *d, u64 generation)
+{
+	(void)d, (void)generation;
+	return cpus_flushed;
+}
+
+static int map_steps, map_result;
+
+int memory_map_for_devices(struct domain *d, gfn_t *gfn)
+{
+	assert_ptr_equal(d, &dom);
+	assert_false(attached);
+	*gfn += 512;
+	if (map_steps)
+		return map_steps-- == 2 ? -EAGAIN : 1;
+	return map_result;
 }
 
 volatile void *mmio_map(paddr_t pa, size_t size)
@@ -173,6 +248,12 @@ const char *iommu_why_not(struct pci_id dev, bool trusted)
 	return NULL;
 }
 
+const char *pci_reset_method(const struct pci_device *d)
+{
+	(void)d;
+	return "function-level reset";
+}
+
 const char *iommu_why_no_ats(struct pci_id dev)
 {
 	(void)dev;
@@ -187,15 +268,15 @@ u16 domain_info(u16 id, struct weir_domain_info *info)
 	return id;
 }
 
-static bool attached;
+static int attach_result;
 
 int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
 {
 	(void)flags;
 	(void)d, (void)dev;
 	assert_false(config[PCI_COMMAND] & 4);
-	attached = true;
-	return 0;
+	attached = !attach_result;
+	return attach_result;
 }
 
 void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg)
@@ -294,9 +375,11 @@ static int setup(void **state)
 	}
 	irqs = irtes = timers = 0;
 	direct_pages = 0;
-	if (vpci_init(&dom))
-		return -1;
-	return vpci_assign(&dom, device.id, 0);
+	events = 0;
+	last_timer = NULL;
+	map_steps = map_result = attach_result = 0;
+	cpus_flushed = true;
+	return vpci_init(&dom) || assign_start(&dom, &device, 0) || assign_settle(&dom) != 1;
 }
 
 static bool removed;
@@ -307,22 +390,32 @@ static void mark_removed(void *arg)
 	removed = true;
 }
 
-static int teardown(void **state)
+static void check_free(void)
 {
-	(void)state;
-	removed = false;
-	vpci_remove_all(&dom, mark_removed, NULL);
-	/* Not before the reset is over. */
-	assert_false(removed);
-	assert_false(attached);
-	assert_int_equal(timers, 1);
-	last_timer->fn(last_timer);
-	assert_true(removed);
+	assert_int_equal(device.state, PCI_FREE);
 	assert_int_equal(device.owner, 0);
+	assert_false(attached);
 	assert_int_equal(irqs, 0);
 	assert_int_equal(irtes, 0);
 	assert_int_equal(direct_pages, 0);
 	assert_int_equal(dom.mmio.nr, 0);
+}
+
+static int teardown(void **state)
+{
+	bool had_device = device.state != PCI_FREE;
+
+	(void)state;
+	removed = false;
+	assign_take_all(&dom, mark_removed, NULL);
+	if (had_device) {
+		/* Not before the reset is over. */
+		assert_false(removed);
+		fire();
+	}
+	assert_true(removed);
+	assert_null(dom.pci);
+	check_free();
 	return 0;
 }
 
@@ -567,28 +660,136 @@ static void random_accesses(void **state)
 	}
 }
 
+static void refused(u32 flags, const char *word)
+{
+	char buf[160];
+	const char *why = assign_why_not(&dom, &device, flags, buf, sizeof(buf));
+
+	assert_non_null(why);
+	if (!strstr(why, word))
+		fail_msg("\"%s\" does not say \"%s\"", why, word);
+}
+
 static void refusals(void **state)
 {
-	struct domain other = { .name = "b" };
-
 	(void)state;
-	assert_int_equal(vpci_init(&other), 0);
-	assert_int_equal(vpci_assign(&other, device.id, 0), -EINVAL); /* given already */
-	assert_int_equal(vpci_assign(&other, (struct pci_id){ 0, 0x50 }, 0), -EINVAL); /* not there */
+	refused(0, "belongs to domain net0 already");
+	assert_non_null(assign_why_never(NULL, false));
 	device.owner = 0;
-	assert_int_equal(vpci_assign(&other, device.id, IOMMU_ATS), -EINVAL);
+	refused(IOMMU_ATS, "no ATS capability");
 	device.class = 0x0604;
-	assert_int_equal(vpci_assign(&other, device.id, 0), -EINVAL); /* a bridge */
+	refused(0, "bridge");
 	device.class = 0x0200;
 	device.bars_ok = false;
-	assert_int_equal(vpci_assign(&other, device.id, 0), -EINVAL);
+	refused(0, "BARs");
 	device.bars_ok = true;
 	device.msi = device.msix = 0;
-	assert_int_equal(vpci_assign(&other, device.id, 0), -EINVAL); /* no MSI */
+	refused(0, "MSI");
 	device.msi = CAP_MSI_AT;
 	device.msix = CAP_MSIX_AT;
 	device.owner = dom.id;
-	kfree(other.pci);
+}
+
+/* --- while the domain runs -------------------------------------------------------------------------------------------------- */
+
+static void take(void)
+{
+	assert_int_equal(assign_take(&device), 0);
+	fire();
+	check_free();
+}
+
+static void taken_and_given_back(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	/* In full use. */
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	mem_write(table, 4, 0xfee00000);
+	mem_write(table + 8, 4, 0x41);
+	mem_write(table + 12, 4, 0);
+	assert_int_equal(irqs, 1);
+	assert_true(direct_pages > 0);
+	events = 0;
+
+	assert_int_equal(assign_take(&device), 0);
+	assert_int_equal(events, WEIR_EVENT_DEVICES);
+	assert_int_equal(device.state, PCI_DETACHING);
+	assert_int_equal(cfg_read(3, 0, 4), 0xffffffff);
+	assert_false(config[PCI_COMMAND] & 4);
+	assert_int_equal(direct_pages, 0);
+	assert_int_equal(assign_take(&device), -EBUSY);
+	assert_int_equal(assign_start(&dom, &device, 0), -EBUSY);
+	/* A CPU may still have the registers mapped. */
+	cpus_flushed = false;
+	fire();
+	assert_int_equal(device.state, PCI_DETACHING);
+	cpus_flushed = true;
+	fire();
+	check_free();
+	assert_int_equal(assign_take(&device), -EBUSY);
+
+	events = 0;
+	map_steps = 3;
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	assert_int_equal(device.state, PCI_ATTACHING);
+	assert_int_equal(device.owner, dom.id);
+	assert_int_equal(assign_take(&device), -EBUSY);
+	assert_int_equal(assign_start(&dom, &device, 0), -EBUSY);
+	fire();
+	/* No batch was free. */
+	assert_int_equal(device.state, PCI_ATTACHING);
+	assert_int_equal(cfg_read(3, 0, 4), 0xffffffff);
+	fire();
+	assert_int_equal(device.state, PCI_ATTACHED);
+	assert_int_equal(events, WEIR_EVENT_DEVICES);
+	assert_int_equal(cfg_read(3, 0, 4), 0x10d38086);
+	/* Nothing is left of what the guest had set up. */
+	assert_int_equal(cfg_read(3, PCI_COMMAND, 2), 0);
+	assert_int_equal(cfg_read(3, CAP_MSIX_AT + 2, 2) >> 15, 0);
+}
+
+static void attaching_fails(void **state)
+{
+	(void)state;
+	take();
+	map_result = -ENOMEM;
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	check_free();
+	map_result = 0;
+	attach_result = -ENODEV;
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	check_free();
+	attach_result = -EAGAIN;
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	assert_int_equal(device.state, PCI_ATTACHING);
+	attach_result = 0;
+	fire();
+	assert_int_equal(device.state, PCI_ATTACHED);
+}
+
+/* At each point of attaching; teardown() looks that all is gone. */
+static void domain_ends_meanwhile(void **state)
+{
+	for (u32 at = 0; at < 4; at++) {
+		take();
+		map_steps = at == 1 ? 2 : 0;
+		attach_result = at == 2 ? -EAGAIN : 0;
+		assert_int_equal(assign_start(&dom, &device, 0), 0);
+		if (at)
+			fire();
+		assert_int_equal(device.state, at == 3 ? PCI_ATTACHED : PCI_ATTACHING);
+		attach_result = 0;
+		assert_int_equal(teardown(state), 0);
+		assert_int_equal(setup(state), 0);
+	}
+	/* Taken already, when the domain ends. */
+	assert_int_equal(assign_take(&device), 0);
 }
 
 int main(void)
@@ -601,6 +802,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(msi_is_delivered, setup, teardown),
 		cmocka_unit_test_setup_teardown(random_accesses, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(taken_and_given_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(attaching_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(domain_ends_meanwhile, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,10 @@ static const struct command commands[] = {
 	{ "domains", "", 0, 0, "the domains: id, name, state, vCPUs, memory, devices", domains_command },
 	{ "devices", "", 0, 0, "the PCI functions: who has them, and what can be done with them",
 	  devices_command },
+	{ "attach", "DEVICE DOMAIN [ats]", 2, 3,
+	  "give a free device to a domain (ats: trust the device with all memory)", attach_command },
+	{ "detach", "DEVICE", 1, 1, "take a device from its domain", detach_command },
+	{ "destroy", "DOMAIN", 1, 1, "end a domain", destroy_command },
 	{ "iommu stats", "DOMAIN", 1, 1, "counters of a domain's I/O tables and invalidations",
 	  iommu_stats_command },
 };
@@ -27,7 +31,8 @@ static void help_command(int argc, char **argv)
 		snprintf(head, sizeof(head), "%s %s", commands[i].name, commands[i].arguments);
 		print("  %-28s %s\n", head, commands[i].help);
 	}
-	print("DOMAIN is a name or an id. Ctrl-U empties the line, Ctrl-C gives it up.\n");
+	print("DOMAIN is a name or an id, DEVICE is bus:device.function as devices shows it.\n"
+	      "Ctrl-U empties the line, Ctrl-C gives it up.\n");
 }
 
 static int split(char *line, char *word[MAX_WORDS])

@@ -1,6 +1,9 @@
 #include "shell.h"
 
+#include <kernel/errno.h>
+#include <kernel/string.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *class_name(u16 class)
 {
@@ -112,4 +115,89 @@ bool find_device(const char *text, struct weir_device_info *info)
 			return true;
 	print("\"%s\": there is no such device; devices lists them\n", text);
 	return false;
+}
+
+/* --- giving and taking ---------------------------------------------------------------------------------------------------------- */
+
+/* Watch the device until it is neither coming nor going any more; false: Ctrl-C. */
+static bool wait_for(u64 device, struct weir_device_info *d)
+{
+	for (;;) {
+		for (u64 i = 0; get_device(i, d) && d->device != device; i++)
+			;
+		if (d->state != WEIR_DEVICE_ATTACHING && d->state != WEIR_DEVICE_DETACHING)
+			return true;
+		if (shell_interrupted()) {
+			print("^C: it goes on %s; devices shows it\n", state_name(d->state));
+			return false;
+		}
+		shell_sleep(POLL_NS);
+	}
+}
+
+static void say_why_not_attached(s64 error, const char *text, const struct weir_device_info *d,
+				 const struct weir_domain_info *to, bool ats)
+{
+	switch (error) {
+	case -EPERM:
+		print("\"%s\": %s\n", text,
+		      d->why_not[0]	      ? d->why_not :
+		      ats && d->why_no_ats[0] ? d->why_no_ats :
+		      to->control ? "control-iommu=none leaves the control domain without devices" :
+				    "the firmware has reserved memory for it: only the control domain may have it");
+		break;
+	case -EBUSY:
+		print("\"%s\": it is %s%s%s; detach it first\n", text, state_name(d->state),
+		      d->owner ? ": " : "", d->owner ? domain_name(d->owner) : "");
+		break;
+	case -ENOENT:
+		print("\"%s\": this domain has just ended\n", to->name);
+		break;
+	default:
+		print("\"%s\": it cannot be attached (error %ld)\n", text, -error);
+	}
+}
+
+void attach_command(int argc, char **argv)
+{
+	struct weir_device_info device;
+	struct weir_domain_info domain;
+	bool ats = argc == 3;
+	s64 ret;
+
+	if (ats && strcmp(argv[2], "ats")) {
+		print("\"%s\": unknown word; the only one here is ats\n", argv[2]);
+		return;
+	}
+	if (!find_device(argv[0], &device) || !find_domain(argv[1], &domain))
+		return;
+	ret = hypercall(WEIR_HC_DEVICE_ATTACH, device.device, domain.id, ats ? WEIR_ATTACH_ATS : 0);
+	if (ret) {
+		say_why_not_attached(ret, argv[0], &device, &domain, ats);
+		return;
+	}
+	if (!wait_for(device.device, &device))
+		return;
+	if (device.state == WEIR_DEVICE_ATTACHED && device.owner == domain.id)
+		print("%s: attached to %s\n", argv[0], domain.name);
+	else
+		print("\"%s\": it could not be attached: the last error in the log says why\n",
+		      argv[0]);
+}
+
+void detach_command(int argc, char **argv)
+{
+	struct weir_device_info device;
+	char from[32];
+
+	(void)argc;
+	if (!find_device(argv[0], &device))
+		return;
+	copy_string(from, domain_name(device.owner), sizeof(from));
+	if (hypercall(WEIR_HC_DEVICE_DETACH, device.device, 0, 0)) {
+		print("\"%s\": it is %s: nothing to detach\n", argv[0], state_name(device.state));
+		return;
+	}
+	if (wait_for(device.device, &device))
+		print("%s: detached from %s, free\n", argv[0], from);
 }

@@ -1,5 +1,6 @@
 #include "shell.h"
 
+#include <kernel/errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,41 @@ bool find_domain(const char *name, struct weir_domain_info *info)
 	}
 	print("\"%s\": there is no such domain; domains lists them\n", name);
 	return false;
+}
+
+static bool exists(u16 id)
+{
+	struct weir_domain_info d;
+
+	return hypercall(WEIR_HC_DOMAIN_INFO, id, (u64)&d, sizeof(d)) == id;
+}
+
+void destroy_command(int argc, char **argv)
+{
+	struct weir_domain_info d;
+	s64 ret;
+
+	(void)argc;
+	if (!find_domain(argv[0], &d))
+		return;
+	if (d.control) {
+		print("\"%s\": this is the control domain itself, which stays\n", argv[0]);
+		return;
+	}
+	ret = hypercall(WEIR_HC_DOMAIN_DESTROY, d.id, 0, 0);
+	if (ret) {
+		print("\"%s\": this domain %s\n", argv[0],
+		      ret == -EBUSY ? "is still being built; try again" : "has just ended");
+		return;
+	}
+	while (exists(d.id)) {
+		if (shell_interrupted()) {
+			print("^C: it goes on ending; domains shows it\n");
+			return;
+		}
+		shell_sleep(POLL_NS);
+	}
+	print("%s: gone, its %lu KiB are free\n", d.name, d.pages_limit * 4);
 }
 
 const char *domain_name(u16 id)

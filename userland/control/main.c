@@ -6,25 +6,16 @@
 
 #define CTRL_C 3
 
-static volatile bool event;
-
-static void on_event(void *ctx)
-{
-	(void)ctx;
-	event = true;
-}
-
 void shell_sleep(u64 ns)
 {
 	interrupts_off();
-	if (event) {
+	if (event_pending) {
 		interrupts_on();
 	} else {
 		x2apic_timer(ns);
 		interrupts_on_and_halt();
 	}
-	event = false;
-	(void)hypercall(WEIR_HC_EVENTS, 0, 0, 0);
+	(void)events_take();
 }
 
 bool shell_interrupted(void)
@@ -49,7 +40,7 @@ void program_main(void)
 	if (ret < 0)
 		fatal("this domain may not control others (error %ld): put the word control on its module line",
 		      -ret);
-	(void)hypercall(WEIR_HC_EVENT_VECTOR, interrupt_allocate(on_event, NULL), 0, 0);
+	events_init();
 	print("Weir's control domain; type help.\n");
 	for (;;)
 		if (line_read("weir> ", line, sizeof(line)))

@@ -9,6 +9,7 @@
 
 /* Sleep until something is typed or comes, `ns` at most (0: without end). */
 void shell_sleep(u64 ns);
+#define POLL_NS 20000000UL /* between two looks at what is under way */
 /* True if Ctrl-C was typed; what else was typed is dropped. */
 bool shell_interrupted(void);
 
@@ -42,6 +43,8 @@ const char *domain_name(u16 id);
 /* --- devices.c -------------------------------------------------------------------------------------------------------------------- */
 
 void devices_command(int argc, char **argv);
+void attach_command(int argc, char **argv);
+void detach_command(int argc, char **argv);
 /* bus:device.function, with or without a segment, as lspci prints it; if there is no such device, that is said and the result is
  * false. */
 bool find_device(const char *text, struct weir_device_info *info);

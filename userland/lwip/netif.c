@@ -119,6 +119,8 @@ static err_t transmit(struct netif *n, struct pbuf *p)
 	struct net_segment segment[MAX_SEGMENTS];
 	u32 nr = 0, limit = MIN(dev->max_segments, (u32)MAX_SEGMENTS), offload = 0;
 
+	if (dev->gone)
+		return ERR_IF;
 	if (pbuf_clen(p) > limit) {
 		p = pbuf_clone(PBUF_RAW, PBUF_RAM, p);
 		if (!p)
@@ -142,6 +144,8 @@ static err_t transmit(struct netif *n, struct pbuf *p)
 static void link_changed(struct netdev *dev)
 {
 	if (dev->link_up) {
+		/* it may be another device than before */
+		memcpy(netif.hwaddr, dev->mac, sizeof(dev->mac));
 		print("net: %s: link up, %u Mb/s\n", dev->name, dev->link_mbps);
 		netif_set_link_up(&netif);
 	} else {

@@ -34,7 +34,7 @@ static void halt(u64 until, const volatile bool *pending)
 	if (until <= now)
 		return;
 	interrupts_off();
-	if (pending && *pending) {
+	if (event_pending || (pending && *pending)) {
 		interrupts_on();
 		return;
 	}
@@ -57,16 +57,37 @@ static void spin(void)
 	}
 }
 
+/* Until devices come or go. */
 static void heartbeat(void)
 {
-	u64 second = 0;
+	u64 second = clock_ns() / SECOND;
 
-	for (;;) {
+	while (!(events_take() & WEIR_EVENT_DEVICES)) {
 		if (clock_ns() >= (second + 1) * SECOND) {
 			print("net: heartbeat %lu\n", ++second);
 			exit_if_due();
 		}
 		halt((second + 1) * SECOND, NULL);
+	}
+}
+
+static void say(const struct netdev *dev)
+{
+	print("net: %s, %s, MAC %02x:%02x:%02x:%02x:%02x:%02x\n", dev->name, dev->interrupt_kind,
+	      dev->mac[0], dev->mac[1], dev->mac[2], dev->mac[3], dev->mac[4], dev->mac[5]);
+}
+
+static void handle_events(struct netdev *dev)
+{
+	u64 events = events_take();
+
+	if (events & WEIR_EVENT_CUT_OFF)
+		print("net: %s was cut off from memory by Weir\n", dev->name);
+	if ((events & WEIR_EVENT_DEVICES) && netdev_changed(dev)) {
+		if (dev->gone)
+			print("net: %s is gone; waiting for it to come back\n", dev->name);
+		else
+			say(dev);
 	}
 }
 
@@ -98,9 +119,12 @@ static void serve(struct netdev *dev)
 {
 	for (;;) {
 		u64 until = clock_ns() + SECOND;
-		bool more = netdev_poll(dev, POLL_BUDGET) != 0;
+		bool more = false;
 		u32 ms;
 
+		handle_events(dev);
+		if (!dev->gone)
+			more = netdev_poll(dev, POLL_BUDGET) != 0;
 		sys_check_timeouts();
 		exit_if_due();
 		if (release_step(&until) || more)
@@ -123,14 +147,17 @@ void program_main(void)
 	exit_after = option_number("exit", 0);
 	if (spinning)
 		spin();
+	events_init();
 	dev = netdev_probe();
-	if (!dev) {
+	if (!dev)
 		print("net: no network device with a driver; a heartbeat is all there is\n");
+	while (!dev) {
 		heartbeat();
+		dev = netdev_probe();
 	}
-	print("net: %s, %s, MAC %02x:%02x:%02x:%02x:%02x:%02x\n", dev->name, dev->interrupt_kind,
-	      dev->mac[0], dev->mac[1], dev->mac[2], dev->mac[3], dev->mac[4], dev->mac[5]);
+	say(dev);
 	if (!netif_open(dev, address_ready))
-		heartbeat();
+		for (;;)
+			heartbeat();
 	serve(dev);
 }

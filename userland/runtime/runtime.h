@@ -53,6 +53,13 @@ s64 hypercall(u64 number, u64 a, u64 b, u64 c);
 /* Power off: by hypercall, or natively by ACPI's port of QEMU's q35; else halt. */
 void shutdown(u64 how, u64 status) __noreturn;
 
+/* Events from Weir (enum weir_event; events.c). After events_init() an event ends a halt; it is natively without effect. Who is
+ * about to halt looks at event_pending with interrupts off. */
+void events_init(void);
+extern volatile bool event_pending;
+/* The events since the last call. */
+u64 events_take(void);
+
 /* Interrupts (trap.c, x2apic.c) */
 #define VECTOR_TIMER 0x30
 #define VECTOR_SPURIOUS 0xff
