@@ -1,6 +1,7 @@
 /* I/O address spaces: made, ended, looked at. */
 #include <iommu/domain.h>
 
+#include <iommu/entry.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
 #include <kernel/alloc.h>
@@ -97,6 +98,19 @@ unsigned int iommu_walk_owner(u16 owner, dfn_t dfn, u64 entry[5], mfn_t *mfn)
 			n = table_walk(domains[i], dfn, entry, mfn);
 	spin_unlock(&registry_lock);
 	return n;
+}
+
+unsigned int iommu_levels(void)
+{
+	return iommu_common.levels;
+}
+
+enum iommu_entry iommu_entry_kind(u64 entry, u32 *perm)
+{
+	*perm = (entry & SS_R ? IOMMU_READ : 0) | (entry & SS_W ? IOMMU_WRITE : 0);
+	return is_present(entry)   ? IOMMU_ENTRY_PRESENT :
+	       is_tombstone(entry) ? IOMMU_ENTRY_WAITS :
+				     IOMMU_ENTRY_EMPTY;
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------------- */

@@ -74,8 +74,5 @@ struct iommu_domain {
 	struct work destroyer;
 };
 
-/* The entries that a walk for dfn meets in that owner's tables; see table_walk(). 0 if it has
- * none. */
-unsigned int iommu_walk_owner(u16 owner, dfn_t dfn, u64 entry[5], mfn_t *mfn);
 /* A batch is free again: go on with what waits for it. No lock held. */
 void domain_batch_done(struct iommu_domain *d);

@@ -186,6 +186,15 @@ enum iommu_event {
  * OWNER_NONE. */
 void iommu_set_event_hook(void (*hook)(u16 owner, struct pci_id dev, enum iommu_event event));
 
+/* The entries that a walk for dfn meets in the tables of owner's domain, from the root down: how many, 0 if it has no tables. *mfn: the page that the last one names, present or waiting for its release; INVALID_MFN:
+ * none. */
+unsigned int iommu_walk_owner(u16 owner, dfn_t dfn, u64 entry[5], mfn_t *mfn);
+/* Levels of every domain's tables: that of a walk's first entry. */
+unsigned int iommu_levels(void);
+enum iommu_entry { IOMMU_ENTRY_EMPTY, IOMMU_ENTRY_PRESENT, IOMMU_ENTRY_WAITS };
+/* What one of those says; *perm: IOMMU_READ, IOMMU_WRITE, while it is present. */
+enum iommu_entry iommu_entry_kind(u64 entry, u32 *perm);
+
 struct weir_stats;
 struct weir_trace_event;
 struct weir_unit_stats;

@@ -6,11 +6,13 @@
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
 #include <kernel/abi/hypercall.h>
+#include <kernel/abi/iommu.h>
 #include <kernel/assign.h>
 #include <kernel/console.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/event.h>
+#include <kernel/frame.h>
 #include <kernel/string.h>
 
 static u16 control_id;
@@ -170,6 +172,56 @@ static s64 destroy_call(struct domain *caller, u64 id, u64 b __unused, u64 c __u
 	return 0;
 }
 
+static void walk(const struct pci_device *dev, u64 address, struct weir_walk *w)
+{
+	struct frame_info f;
+	mfn_t mfn;
+	u32 perm;
+
+	memset(w, 0, sizeof(*w));
+	w->owner = dev->owner;
+	w->result = WEIR_WALK_NOBODYS;
+	if (iommu_device_state(dev->id) != IOMMU_DEVICE_ATTACHED)
+		return;
+	w->nr_entries = iommu_walk_owner(w->owner, address >> PAGE_SHIFT, w->entry, &mfn);
+	w->top_level = iommu_levels();
+	w->result = WEIR_WALK_EMPTY;
+	if (mfn == INVALID_MFN)
+		return;
+	w->result = iommu_entry_kind(w->entry[w->nr_entries - 1], &perm) == IOMMU_ENTRY_WAITS ?
+			    WEIR_WALK_WAITS :
+			    WEIR_WALK_MAPPED;
+	w->readable = perm & IOMMU_READ;
+	w->writable = !!(perm & IOMMU_WRITE);
+	w->page = (mfn << PAGE_SHIFT) + (address & ~PAGE_MASK);
+	if (!frame_query(mfn, &f))
+		return;
+	w->page_owner = f.owner;
+	w->references = f.own_refs;
+	w->block_references = f.block_refs;
+	copy_string(w->page_type, frame_type_name(f.type), sizeof(w->page_type));
+}
+
+static s64 walk_call(struct domain *caller, u64 device, u64 address, gpaddr_t gpa)
+{
+	const struct pci_device *dev = find_device(device);
+	struct weir_walk w;
+
+	if (!dev)
+		return -ENODEV;
+	walk(dev, address, &w);
+	return hypercall_answer(caller, gpa, sizeof(w), &w, sizeof(w), 0);
+}
+
+static s64 unit_stats_call(struct domain *caller, u64 unit, gpaddr_t gpa, u64 size)
+{
+	struct weir_unit_stats s;
+
+	if (unit > ~0u || !iommu_unit_stats((u32)unit, &s))
+		return 0;
+	return hypercall_answer(caller, gpa, size, &s, sizeof(s), 1);
+}
+
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 {
 	s64 (*call)(struct domain * caller, u64 a, u64 b, u64 c);
@@ -192,6 +244,12 @@ s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 		break;
 	case WEIR_HC_DOMAIN_DESTROY:
 		call = destroy_call;
+		break;
+	case WEIR_HC_IOMMU_WALK:
+		call = walk_call;
+		break;
+	case WEIR_HC_UNIT_STATS:
+		call = unit_stats_call;
 		break;
 	default:
 		return -ENOSYS;

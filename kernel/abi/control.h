@@ -33,3 +33,25 @@ struct weir_device_info {
 	char why_not[160]; /* why it cannot be given to a domain; empty: it can */
 	char why_no_ats[96]; /* why its own TLB cannot be used; empty: it can */
 };
+
+enum weir_walk_result {
+	WEIR_WALK_MAPPED,
+	WEIR_WALK_EMPTY, /* nothing is mapped there */
+	WEIR_WALK_WAITS, /* unmapped, but the page is not released yet */
+	WEIR_WALK_NOBODYS, /* the device is in no domain: all it does is blocked */
+};
+
+/* How a unit translates an address of a device. */
+struct weir_walk {
+	uint64_t entry[5]; /* from the root down */
+	uint64_t page; /* machine address, if it is mapped or waits */
+	uint32_t nr_entries;
+	uint32_t top_level; /* of entry[0]; a leaf of level 1 is 4 KiB, of 2: 2 MiB, of 3: 1 GiB */
+	uint32_t references; /* dev_tlb references on the page itself, and on the blocks around it */
+	uint32_t block_references;
+	uint16_t owner; /* the device's domain */
+	uint16_t page_owner; /* that of the page; above 64: none */
+	uint8_t result; /* enum weir_walk_result */
+	uint8_t readable, writable;
+	char page_type[17]; /* empty: it has no record, since it is no RAM */
+};

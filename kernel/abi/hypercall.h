@@ -56,6 +56,11 @@ enum weir_hypercall {
 	/* RDI = id: end this domain, which takes its time. -ENOENT as above; -EBUSY: it is not
 	 * complete; -EINVAL: it is the caller */
 	WEIR_HC_DOMAIN_DESTROY = 0x105,
+	/* RDI = device, RSI = address that it uses, RDX = address of struct weir_walk. -ENODEV */
+	WEIR_HC_IOMMU_WALK = 0x106,
+	/* RDI = number of a remapping unit, counted from 0, RSI = address of struct weir_unit_stats
+	 * (kernel/abi/iommu.h). -> 1; 0: there is none */
+	WEIR_HC_UNIT_STATS = 0x107,
 	/* RDI = id, RSI = address of struct weir_stats. -> bytes that Weir knows. -ENOENT: no such
 	 * domain, or it is dying */
 	WEIR_HC_DOMAIN_STATS = 0x102,

@@ -179,6 +179,42 @@ def test_destroyed_under_load(boot):
     assert [words[1] for words in table(weir, "domains").values()] == ["control"]
 
 
+def test_walk(boot):
+    nic = Nic()
+    weir = boot([CONTROL, NET0], nics=[nic], smp=2)
+    net0 = Guest(weir, nic)
+    spare = weir.wait_for(r"net0\| runtime: .* spare \d+ KiB at ([0-9a-f]+);").group(1)
+    weir.wait_for(r"net0\| net: serving http")
+
+    show = f"iommu show 00:03.0 0x{spare}"
+    answer = weir.command(show)
+    assert [line.split()[:3] for line in answer[:3]] == [["level", str(n), "entry"] for n in (4, 3, 2)], answer
+    entry = int(answer[2].split()[3], 16)
+    assert answer[3] == f"  read and write, 2M: machine address 0x{entry & ~0xfff:x}", answer
+    assert answer[4] == ("  page: type ram (now dev_tlb), owner net0, "
+                         "dev_tlb references: 0 its own, 1 of the blocks around it"), answer
+    # Another address of the same leaf is another page.
+    assert weir.command(f"iommu show 00:03.0 0x{int(spare, 16) + 0x5123:x}")[3].endswith(f"0x{(entry & ~0xfff) + 0x5123:x}")
+
+    # While the guest has given it back, nothing is there.
+    away = threading.Thread(target=net0.json, args=("/release?mb=2&hold=1500",))
+    away.start()
+    deadline = time.monotonic() + 20
+    while weir.command(show)[-1] != "  nothing is mapped there":
+        if time.monotonic() > deadline:
+            weir.fail("the page that the guest has given back is mapped still")
+    away.join()
+    assert "owner net0" in weir.command(show)[-1]
+
+    assert weir.command("iommu show 00:03.0 0xf0000000")[-1] == "  nothing is mapped there"
+    assert "beyond the width" in weir.command("iommu show 00:03.0 0xffffffffffff0000")[0]
+    weir.command("detach 00:03.0")
+    assert weir.command(show) == ["  nothing that 00:03.0 does passes its remapping unit: it is no domain's"]
+
+    posted, completed = map(int, re.search(r"queue: (\d+) requests posted, (\d+) completed", weir.command("iommu unit 0")[2]).groups())
+    assert posted == completed > 0
+
+
 @pytest.mark.parametrize("command, word, remedy", [
     ("attach 00:03.0", "attach", "write: attach DEVICE DOMAIN [ats]"),
     ("attach 3 net0", "3", "write bus:device.function"),
@@ -192,6 +228,9 @@ def test_destroyed_under_load(boot):
     ("detach 00:1f.2", "00:1f.2", "it is free: nothing to detach"),
     ("destroy control", "control", "the control domain itself"),
     ("destroy nobody", "nobody", "domains lists them"),
+    ("iommu show 00:03.0 here", "here", "hexadecimal after 0x"),
+    ("iommu show 00:03.0 0x10000000000000000", "0x10000000000000000", "no number"),
+    ("iommu unit 1", "1", "counted from 0"),
 ])
 def test_refusals(shell, command, word, remedy):
     answer = shell.command(command)

@@ -17,8 +17,12 @@ static const struct command commands[] = {
 	  "give a free device to a domain (ats: trust the device with all memory)", attach_command },
 	{ "detach", "DEVICE", 1, 1, "take a device from its domain", detach_command },
 	{ "destroy", "DOMAIN", 1, 1, "end a domain", destroy_command },
+	{ "iommu show", "DEVICE ADDRESS", 2, 2,
+	  "how an address of a device is translated: entries, page, references", iommu_show_command },
 	{ "iommu stats", "DOMAIN", 1, 1, "counters of a domain's I/O tables and invalidations",
 	  iommu_stats_command },
+	{ "iommu unit", "NUMBER", 1, 1, "a remapping unit: its queue, errors and faults",
+	  iommu_unit_command },
 };
 
 static void help_command(int argc, char **argv)

@@ -1,6 +1,97 @@
 /* Looking into the IOMMU core. */
 #include "shell.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#define NUMBER_DIGITS 18 /* of 64 bits, with the 0x */
+
+/* All of the word, decimal or after 0x hexadecimal; if it is no number, that is said. */
+static bool parse_number(const char *text, u64 *n)
+{
+	char *end;
+
+	*n = strtoul(text, &end, 0);
+	if (!*end && end != text && strlen(text) <= NUMBER_DIGITS)
+		return true;
+	print("\"%s\": no number; write it decimal, or hexadecimal after 0x\n", text);
+	return false;
+}
+
+static const char *leaf_size(u32 level)
+{
+	return level == 1 ? "4K" : level == 2 ? "2M" : "1G";
+}
+
+static void print_page(const struct weir_walk *w)
+{
+	u32 level = w->top_level + 1 - w->nr_entries;
+
+	print("  %s, %s: machine address 0x%lx\n",
+	      w->result == WEIR_WALK_WAITS ? "unmapped, waits for its release" :
+	      w->readable && w->writable   ? "read and write" :
+	      w->readable		   ? "read only" :
+					     "write only",
+	      leaf_size(level), w->page);
+	if (w->page_type[0])
+		print("  page: type %s%s, owner %s, dev_tlb references: %u its own, %u of the blocks around it\n",
+		      w->page_type, w->references || w->block_references ? " (now dev_tlb)" : "",
+		      w->page_owner <= 64 ? domain_name(w->page_owner) : "-", w->references,
+		      w->block_references);
+	else
+		print("  page: no RAM\n");
+}
+
+void iommu_show_command(int argc, char **argv)
+{
+	struct weir_device_info d;
+	struct weir_walk w;
+	u64 address;
+	s64 ret;
+
+	(void)argc;
+	if (!find_device(argv[0], &d) || !parse_number(argv[1], &address))
+		return;
+	ret = hypercall(WEIR_HC_IOMMU_WALK, d.device, address, (u64)&w);
+	if (ret) {
+		print("\"%s\": its tables cannot be walked (error %ld)\n", argv[0], -ret);
+		return;
+	}
+	if (w.result == WEIR_WALK_NOBODYS) {
+		print("  nothing that %s does passes its remapping unit: it is %s\n", argv[0],
+		      d.state == WEIR_DEVICE_QUARANTINED ? "cut off" : "no domain's");
+		return;
+	}
+	for (u32 i = 0; i < w.nr_entries; i++)
+		print("  level %u entry %016lx\n", w.top_level - i, w.entry[i]);
+	if (!w.nr_entries)
+		print("  the address is beyond the width of the domain's tables\n");
+	else if (w.result == WEIR_WALK_EMPTY)
+		print("  nothing is mapped there\n");
+	else
+		print_page(&w);
+}
+
+void iommu_unit_command(int argc, char **argv)
+{
+	struct weir_unit_stats s;
+	u64 unit;
+
+	(void)argc;
+	if (!parse_number(argv[0], &unit))
+		return;
+	if (hypercall(WEIR_HC_UNIT_STATS, unit, (u64)&s, sizeof(s)) <= 0) {
+		print("\"%s\": there is no such unit; they are counted from 0\n", argv[0]);
+		return;
+	}
+	print("  registers at 0x%lx, CAP %016lx, ECAP %016lx, %s\n", s.base, s.cap, s.ecap,
+	      s.works ? "works" : "does not work: its devices cannot be given");
+	print("  devices attached %lu, interrupt entries %lu\n", s.devices, s.interrupt_entries);
+	print("  queue: %lu requests posted, %lu completed, %lu waiting for room; %lu completion interrupts\n",
+	      s.requests_posted, s.requests_completed, s.requests_waiting, s.completion_interrupts);
+	print("  queue errors %lu, faults %lu\n", s.queue_errors, s.faults);
+}
+
 static void print_latency(const u64 *bucket)
 {
 	print("  from commit to the last answer:");

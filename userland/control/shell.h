@@ -4,6 +4,7 @@
 #include "../runtime/runtime.h"
 
 #include <kernel/abi/control.h>
+#include <kernel/abi/iommu.h>
 
 /* --- main.c: the terminal ---------------------------------------------------------------------------------------------------- */
 
@@ -51,4 +52,6 @@ bool find_device(const char *text, struct weir_device_info *info);
 
 /* --- iommu.c ---------------------------------------------------------------------------------------------------------------------- */
 
+void iommu_show_command(int argc, char **argv);
 void iommu_stats_command(int argc, char **argv);
+void iommu_unit_command(int argc, char **argv);
