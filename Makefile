@@ -28,7 +28,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench check clean deps format help iso lint mutants run system unit FORCE
+.PHONY: all bench bench-iommu check clean deps format help iso lint mutants run system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -81,7 +81,7 @@ $(BUILD)/weir.elf: $(OBJS) linker.ld tools/ksyms
 $(BUILD)/weir-stripped.elf: $(BUILD)/weir.elf
 	$(Q)$(OBJCOPY) -S $< $@
 
--include $(OBJS:.o=.d)
+-include $(OBJS:.o=.d) $(BUILD)/bench/iommu.d
 
 compile_commands.json: FORCE ## for editors and clang-tidy
 	$(call say,GEN,$@)
@@ -105,7 +105,17 @@ deps: ## install with apt what is missing
 	$(Q)tools/deps
 
 
-bench: deps ## the network guest natively and in Weir: throughput, requests, exits (ROUNDS=, MB=)
+# The image's own objects, with bench/iommu.c in the place of the domains.
+$(BUILD)/bench/weir.elf: $(OBJS) $(BUILD)/bench/iommu.o $(BUILD)/weir.elf
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(LD) $(LDFLAGS) --wrap=build_domains -o $@ $(OBJS) $(BUILD)/bench/iommu.o $(BUILD)/ksyms.o
+
+bench-iommu: $(BUILD)/bench/weir.elf ## instruction counts of the IOMMU core
+	$(Q)BUILD=$(BUILD) $(PYTHON) bench/iommu.py
+
+bench: deps ## instruction counts; the network guest natively and in Weir: throughput, requests, exits (ROUNDS=, MB=)
+	$(Q)$(MAKE) --no-print-directory bench-iommu
 	$(Q)$(MAKE) --no-print-directory iso
 	$(Q)$(PYTHON) bench/network.py
 

@@ -71,6 +71,33 @@ static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned 
 	return present == counts(table)->present;
 }
 
+/* The table behind e has come to be empty: it goes, unless an earlier batch has tombstones somewhere. False: it stays. */
+static bool unlink_empty(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int level, dfn_t dfn)
+{
+	if (counts(table_at(*e))->present || g->domain->tombstones > g->batch->tombstones)
+		return false;
+	table_unlinked(g);
+	trace(WEIR_TRACE_UNLINK, g->domain->owner, (u16)g->batch->number,
+	      ALIGN_DOWN(dfn, frames_of(level)), level);
+	bury(g, parent, e, level);
+	return true;
+}
+
+/* The same for the tables on the way to dfn, from the one behind an entry of `level` upwards. */
+static void unlink_empty_above(struct iommu_gather *g, dfn_t dfn, unsigned int level)
+{
+	for (; level <= iommu_common.levels; level++) {
+		u64 *table = g->domain->root, *e;
+
+		for (unsigned int at = iommu_common.levels; at > level; at--)
+			table = table_at(table[index_of(dfn, at)]);
+		e = &table[index_of(dfn, level)];
+		if (!unlink_empty(g, table, e, level, dfn))
+			return;
+		iommu_write_back(e, sizeof(*e));
+	}
+}
+
 /* [dfn, last] lies in one table. */
 static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn, dfn_t last)
 {
@@ -88,6 +115,10 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 		    !can_unlink(g, table_at(*e), level - 1, index_of(dfn, level - 1),
 				index_of(to, level - 1))) {
 			unmap_in(g, table_at(*e), level - 1, dfn, to);
+			if (unlink_empty(g, table, e, level, dfn)) {
+				changed_from = MIN(changed_from, i);
+				changed_to = i;
+			}
 		} else if (is_present(*e)) {
 			if (is_table(*e, level)) {
 				table_unlinked(g);
@@ -149,5 +180,7 @@ void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
 		table = table_at(e);
 	}
 	unmap_in(g, table, level, dfn, last);
+	if (!counts(table)->present)
+		unlink_empty_above(g, dfn, level + 1);
 	table_touched(g, dfn, nr);
 }
