@@ -30,8 +30,7 @@ u32 iommu_trace_read(u64 *from, struct weir_trace_event *out, u32 max)
 	u64 end = read_once(&trace_next);
 	u32 n = 0;
 
-	if (*from + TRACE_EVENTS < end)
-		*from = end - TRACE_EVENTS;
+	*from = MAX(*from, end > TRACE_EVENTS ? end - TRACE_EVENTS : 1);
 	for (; *from < end && n < max; (*from)++)
 		n += copy_event(*from, &out[n]);
 	return n;

@@ -7,12 +7,14 @@
 #include <kernel/abi/control.h>
 #include <kernel/abi/hypercall.h>
 #include <kernel/abi/iommu.h>
+#include <kernel/alloc.h>
 #include <kernel/assign.h>
 #include <kernel/console.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/event.h>
 #include <kernel/frame.h>
+#include <kernel/pool.h>
 #include <kernel/string.h>
 
 static u16 control_id;
@@ -222,6 +224,45 @@ static s64 unit_stats_call(struct domain *caller, u64 unit, gpaddr_t gpa, u64 si
 	return hypercall_answer(caller, gpa, size, &s, sizeof(s), 1);
 }
 
+#define EVENTS_A_CALL 64u
+
+static s64 trace_call(struct domain *caller, u64 from, gpaddr_t gpa, u64 size)
+{
+	struct weir_trace_event e[16];
+	u64 max = MIN(size / sizeof(e[0]), (u64)EVENTS_A_CALL), done = 0;
+
+	while (done < max) {
+		u32 n = iommu_trace_read(&from, e, (u32)MIN(max - done, (u64)ARRAY_SIZE(e)));
+
+		if (!n)
+			break;
+		if (hypercall_answer(caller, gpa + done * sizeof(e[0]), n * sizeof(e[0]), e,
+				     n * sizeof(e[0]), 0))
+			return -EFAULT;
+		done += n;
+	}
+	return (s64)done;
+}
+
+static s64 memory_info_call(struct domain *caller, gpaddr_t gpa, u64 size, u64 c __unused)
+{
+	struct weir_memory_info info = { .free = alloc_free_frames(), .reserve = POOL_RESERVE };
+
+	info.lent = pool_frames(&info.carved);
+	return hypercall_answer(caller, gpa, size, &info, sizeof(info), 0);
+}
+
+static s64 carve_call(struct domain *caller __unused, u64 nr, u64 b __unused, u64 c __unused)
+{
+	return pool_reclaim(MIN(nr, 1UL << 40));
+}
+
+static s64 lend_call(struct domain *caller __unused, u64 a __unused, u64 b __unused, u64 c __unused)
+{
+	pool_return();
+	return 0;
+}
+
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 {
 	s64 (*call)(struct domain * caller, u64 a, u64 b, u64 c);
@@ -250,6 +291,18 @@ s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 		break;
 	case WEIR_HC_UNIT_STATS:
 		call = unit_stats_call;
+		break;
+	case WEIR_HC_IOMMU_TRACE:
+		call = trace_call;
+		break;
+	case WEIR_HC_MEMORY_INFO:
+		call = memory_info_call;
+		break;
+	case WEIR_HC_MEMORY_CARVE:
+		call = carve_call;
+		break;
+	case WEIR_HC_MEMORY_LEND:
+		call = lend_call;
 		break;
 	default:
 		return -ENOSYS;

@@ -26,17 +26,19 @@ static struct {
 	struct rangeset set; /* frames lent */
 	struct range range[POOL_RANGES];
 	u32 carving; /* batches on their way */
+	u64 carved; /* their frames */
 	struct work returner;
 } pool;
 
 static bool return_step(struct work *w);
 
-u64 pool_frames(void)
+u64 pool_frames(u64 *carved)
 {
 	u64 nr;
 
 	spin_lock(&pool.lock);
 	nr = rangeset_count(&pool.set);
+	*carved = pool.carved;
 	spin_unlock(&pool.lock);
 	return nr;
 }
@@ -159,6 +161,9 @@ static bool free_step(struct iommu_batch *b)
 
 	free_frames(u->word[0], ORDER_2M);
 	u->word[0] += BLOCK;
+	spin_lock(&pool.lock);
+	pool.carved -= BLOCK;
+	spin_unlock(&pool.lock);
 	if (u->word[0] < u->word[1])
 		return false;
 	spin_lock(&pool.lock);
@@ -187,6 +192,7 @@ static bool carve(u64 *nr)
 	/* At the end of a range: this needs no room. */
 	BUG_ON(rangeset_remove(&pool.set, first, first + n - 1));
 	pool.carving++;
+	pool.carved += n;
 	*nr -= MIN(*nr, n);
 	iommu_gather_commit(&g, n);
 	return true;

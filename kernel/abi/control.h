@@ -34,6 +34,14 @@ struct weir_device_info {
 	char why_no_ats[96]; /* why its own TLB cannot be used; empty: it can */
 };
 
+/* The machine's memory, in pages of 4 KiB. */
+struct weir_memory_info {
+	uint64_t free; /* in Weir's allocator */
+	uint64_t reserve; /* of that, kept for Weir's own tables */
+	uint64_t lent; /* to the control domain's devices, by its identity map */
+	uint64_t carved; /* on its way from there to the allocator */
+};
+
 enum weir_walk_result {
 	WEIR_WALK_MAPPED,
 	WEIR_WALK_EMPTY, /* nothing is mapped there */

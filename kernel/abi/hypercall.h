@@ -61,6 +61,17 @@ enum weir_hypercall {
 	/* RDI = number of a remapping unit, counted from 0, RSI = address of struct weir_unit_stats
 	 * (kernel/abi/iommu.h). -> 1; 0: there is none */
 	WEIR_HC_UNIT_STATS = 0x107,
+	/* RDI = number of an event, RSI = address of an array of struct weir_trace_event, RDX = its size:
+	 * the events from that number on that are still there, oldest first. -> how many */
+	WEIR_HC_IOMMU_TRACE = 0x108,
+	/* RDI = address of struct weir_memory_info, RSI = its size. -> 0 */
+	WEIR_HC_MEMORY_INFO = 0x109,
+	/* RDI = pages: carve so many out of what is lent to the caller's devices (control-iommu=), in whole
+	 * 2 MiB. They are free when no device can reach them any more. -> 1: on their way; 0: nothing is
+	 * lent */
+	WEIR_HC_MEMORY_CARVE = 0x10a,
+	/* Lend what is free, but for Weir's reserve. -> 0 */
+	WEIR_HC_MEMORY_LEND = 0x10b,
 	/* RDI = id, RSI = address of struct weir_stats. -> bytes that Weir knows. -ENOENT: no such
 	 * domain, or it is dying */
 	WEIR_HC_DOMAIN_STATS = 0x102,

@@ -235,3 +235,31 @@ def test_walk(boot):
 def test_refusals(shell, command, word, remedy):
     answer = shell.command(command)
     assert len(answer) == 1 and word in answer[0] and remedy in answer[0], answer
+
+
+def test_trace(shell):
+    """Events of the network guest's memory, in order, with times that go up."""
+    rows = [line.split() for line in shell.command("iommu trace 1000")[0:]]
+    numbers, times = [int(r[0]) for r in rows], [float(r[1]) for r in rows]
+    assert numbers == sorted(numbers) and times == sorted(times) and len(rows) >= 4
+    assert any(r[2] == "net0" and r[3] == "00:03.0" and r[4] == "attach" for r in rows), rows
+    assert len(shell.command("iommu trace 3")) == 3
+
+
+def test_memory_is_carved_and_lent(boot):
+    weir = boot([CONTROL, NET0], cmdline="control-iommu=relaxed", nics=[Nic()])
+    weir.wait_for(r"net0\| net: serving http")
+
+    def mib(command):
+        answer = weir.command(command)
+        found = re.search(r"free (\d+) MiB .*lent to this domain's devices (\d+) MiB, on the way back (\d+) MiB", answer[0])
+        assert found, answer
+        return list(map(int, found.groups()))
+
+    free, lent, _ = mib("memory")
+    assert lent > 300
+    assert mib("memory carve 100") == [free + 100, lent - 100, 0]
+    assert "unmap" in " ".join(weir.command("iommu trace 10"))
+    again = mib("memory lend")
+    assert again[0] < free + 100 and again[1] > lent - 10
+    assert sum(again) in range(free + lent - 2, free + lent + 2)

@@ -23,6 +23,14 @@ static const struct command commands[] = {
 	  iommu_stats_command },
 	{ "iommu unit", "NUMBER", 1, 1, "a remapping unit: its queue, errors and faults",
 	  iommu_unit_command },
+	{ "iommu trace", "[EVENTS]", 0, 1, "the last events of the IOMMU core (20)",
+	  iommu_trace_command },
+	{ "memory carve", "MIB", 1, 1, "carve memory out of this domain's identity map",
+	  memory_carve_command },
+	{ "memory lend", "", 0, 0, "lend what is free to this domain's devices again",
+	  memory_lend_command },
+	/* Behind those whose name begins with it. */
+	{ "memory", "", 0, 0, "what is free, and what is lent to this domain's devices", memory_command },
 };
 
 static void help_command(int argc, char **argv)

@@ -6,8 +6,7 @@
 
 #define NUMBER_DIGITS 18 /* of 64 bits, with the 0x */
 
-/* All of the word, decimal or after 0x hexadecimal; if it is no number, that is said. */
-static bool parse_number(const char *text, u64 *n)
+bool parse_number(const char *text, u64 *n)
 {
 	char *end;
 

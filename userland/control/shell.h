@@ -50,8 +50,17 @@ void detach_command(int argc, char **argv);
  * false. */
 bool find_device(const char *text, struct weir_device_info *info);
 
+/* --- trace.c, memory.c ------------------------------------------------------------------------------------------------------------ */
+
+void iommu_trace_command(int argc, char **argv);
+void memory_command(int argc, char **argv);
+void memory_carve_command(int argc, char **argv);
+void memory_lend_command(int argc, char **argv);
+
 /* --- iommu.c ---------------------------------------------------------------------------------------------------------------------- */
 
 void iommu_show_command(int argc, char **argv);
 void iommu_stats_command(int argc, char **argv);
 void iommu_unit_command(int argc, char **argv);
+/* All of the word, decimal or after 0x hexadecimal; if it is no number, that is said. */
+bool parse_number(const char *text, u64 *n);
