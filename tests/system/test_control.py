@@ -241,7 +241,7 @@ def test_trace(shell):
     """Events of the network guest's memory, in order, with times that go up."""
     rows = [line.split() for line in shell.command("iommu trace 1000")[0:]]
     numbers, times = [int(r[0]) for r in rows], [float(r[1]) for r in rows]
-    assert numbers == sorted(numbers) and times == sorted(times) and len(rows) >= 4
+    assert numbers == sorted(numbers) and times == sorted(times) and len(rows) >= 3
     assert any(r[2] == "net0" and r[3] == "00:03.0" and r[4] == "attach" for r in rows), rows
     assert len(shell.command("iommu trace 3")) == 3
 
