@@ -123,7 +123,9 @@ bench: deps ## instruction counts; the network guest natively and in Weir: throu
 
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 # The IOMMU core as it is tested on the host, with a machine around it.
-IOMMU_SRCS := $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c kernel/rangeset.c tests/unit/vtd.c
+MODEL_SRCS := $(addprefix tests/model/,cache.c machine.c queue.c registers.c walk.c work.c)
+IOMMU_SRCS := $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS)
+IOMMU_LIBS := -Wl,--wrap=free_page
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer

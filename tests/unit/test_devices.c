@@ -1,6 +1,7 @@
 /* Devices of the IOMMU core: their TLBs, and what happens to those that do not behave.
  *
  * sources: $(IOMMU_SRCS)
+ * libs: $(IOMMU_LIBS)
  */
 #include <tests/unit/iommu_fixture.h>
 
@@ -9,10 +10,10 @@
 
 static bool silent; /* the device does not answer invalidations of its TLB */
 
-static bool answers(u16 bdf)
+static enum vtd_answer answers(u16 bdf)
 {
 	(void)bdf;
-	return !silent;
+	return silent ? VTD_SILENT : VTD_ANSWERS;
 }
 
 static u16 told_owner;

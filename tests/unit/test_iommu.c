@@ -1,6 +1,7 @@
 /* The IOMMU core against software units that cache what they may: tables, gather, queue, release.
  *
  * sources: $(IOMMU_SRCS)
+ * libs: $(IOMMU_LIBS)
  */
 #include <signal.h>
 #include <sys/wait.h>
@@ -270,7 +271,7 @@ static void permissions(void **state)
 	assert_int_equal(s.io_splits, 2);
 	assert_int_equal(s.io_entries[1], 511);
 	assert_int_equal(s.io_entries[0], 512);
-	assert_true(vtd_cached() > 0);
+	assert_true(vtd_units[0].iotlb.used > 0);
 	vtd_settle();
 	for (u64 i = 0; i < 1UL << 18; i += 37)
 		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 1);
@@ -571,152 +572,6 @@ static void a_domain_ends_with_batches_in_flight(void **state)
 	vtd_stop();
 }
 
-/* --- random programs ----------------------------------------------------------------------------------------------------------------------- */
-
-static mfn_t ref[SPACE]; /* what is mapped; 0: nothing */
-
-static void random_map(void)
-{
-	dfn_t dfn = (dfn_t)rand() % SPACE;
-	u64 nr = rand() % 4 ? 1 + (u64)rand() % 40 : 1UL << (rand() % 11);
-	mfn_t mfn;
-	bool used = false;
-	int ret;
-
-	if (rand() % 2)
-		dfn = ALIGN_DOWN(dfn, 512UL);
-	nr = MIN(nr, SPACE - dfn);
-	mfn = VTD_RAM_FIRST + dfn + (rand() % 5 ? 0 : (u64)rand() % 1000);
-	for (u64 i = 0; i < nr; i++)
-		used |= ref[dfn + i] != 0;
-	ret = map(dfn, mfn, nr);
-	if (!ret) {
-		assert_false(used);
-		for (u64 i = 0; i < nr; i++)
-			ref[dfn + i] = mfn + i;
-	} else if (ret != -EAGAIN && !(ret == -EEXIST && used)) {
-		fail_msg("mapping %lu frames at 0x%lx: error %d", nr, dfn, -ret);
-	}
-}
-
-static void random_unmap(void)
-{
-	dfn_t dfn = (dfn_t)rand() % SPACE;
-	u64 nr = MIN(rand() % 3 ? 1UL + (u64)rand() % 30 : 1UL + (u64)rand() % 2000, SPACE - dfn);
-	IOMMU_GATHER(g);
-
-	if (iommu_gather_begin(&g, d))
-		return;
-	iommu_unmap(&g, dfn, nr);
-	for (u64 i = 0; i < nr; i++)
-		ref[dfn + i] = 0;
-	/* Another gather may come and go before this one is committed. */
-	if (rand() % 4 == 0)
-		random_map();
-	iommu_gather_commit(&g, nr);
-}
-
-static void check_all(void)
-{
-	static u32 refs[8192];
-	struct weir_stats s = { 0 };
-	mfn_t seen;
-
-	vtd_settle();
-	vtd_check();
-	memset(refs, 0, sizeof(refs));
-	for (dfn_t i = 0; i < SPACE; i++) {
-		if (vtd_cached() > 400)
-			unmap(SPACE, 1); /* keeps the model's tables from filling up */
-		assert_int_equal(vtd_dma(VTD_DEVICE_0, i, &seen), ref[i] != 0);
-		if (ref[i]) {
-			assert_int_equal(seen, ref[i]);
-			refs[ref[i] - VTD_RAM_FIRST]++;
-		}
-		if (i % 64 == 0) {
-			struct iommu_request flush = { .desc = { qi_iotlb_global(&iommu_units[0]) },
-						       .nr = 1,
-						       .done = set_again };
-
-			list_init(&flush.link);
-			queue_submit(&iommu_units[0], &flush);
-			vtd_settle();
-		}
-	}
-	for (u64 i = 0; i < 8192; i++) {
-		/* A superpage's single reference counts for all its frames. */
-		if (!refs[i])
-			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 0);
-		else
-			assert_true(frame_dev_refs(VTD_RAM_FIRST + i) == refs[i]);
-	}
-	iommu_domain_stats(d, &s);
-	assert_int_equal(s.pages_held, 0);
-	assert_int_equal(s.batches_in_flight, 0);
-}
-
-static void random_programs(const struct vtd_config *config, unsigned int seed)
-{
-	mfn_t seen;
-
-	srand(seed);
-	memset(ref, 0, sizeof(ref));
-	start(config, true);
-	for (int i = 0; i < 4000; i++) {
-		switch (rand() % 10) {
-		case 0:
-		case 1:
-		case 2:
-			if (vtd_cached() > 300)
-				break;
-			vtd_dma(rand() % 2 ? VTD_DEVICE_0 : VTD_DEVICE_1, (dfn_t)rand() % SPACE, &seen);
-			break;
-		case 3:
-		case 4:
-			random_map();
-			break;
-		case 5:
-		case 6:
-			random_unmap();
-			break;
-		case 7:
-			vtd_execute((unsigned int)rand() % 2, (unsigned int)rand() % 6);
-			break;
-		case 8:
-			vtd_interrupts();
-			break;
-		case 9:
-			vtd_work();
-			break;
-		}
-		vtd_check();
-		if (i % 500 == 499)
-			check_all();
-	}
-	check_all();
-	finish(true);
-}
-
-static void random_programs_on_all_hardware(void **state)
-{
-	static const struct vtd_config configs[] = {
-		{ 0 },
-		{ .cap_clear = CAP_SAGAW_48 },
-		{ .cap_clear = CAP_SLLPS_1G },
-		{ .cap_clear = CAP_SLLPS_1G | CAP_SLLPS_2M },
-		{ .cap_clear = CAP_PSI },
-		{ .cap_set = CAP_CM },
-		{ .ecap_set = ECAP_C },
-	};
-	unsigned int seed = getenv("SEED") ? (unsigned int)atoi(getenv("SEED")) : 2026;
-
-	(void)state;
-	for (unsigned int i = 0; i < ARRAY_SIZE(configs); i++) {
-		print_message("configuration %u, seed %u\n", i, seed);
-		random_programs(&configs[i], seed + i);
-	}
-}
-
 /* --- interrupt remapping ------------------------------------------------------------------------------------------------------------------ */
 
 static int freed;
@@ -786,7 +641,6 @@ int main(void)
 		cmocka_unit_test(the_ring_is_full),
 		cmocka_unit_test(nothing_is_lost_while_iwc_is_set),
 		cmocka_unit_test(a_domain_ends_with_batches_in_flight),
-		cmocka_unit_test(random_programs_on_all_hardware),
 		cmocka_unit_test(remapping_entries),
 	};
 

@@ -1,0 +1,211 @@
+/* The registers of the units (VT-d 11.4), and the firmware's table that tells of them. */
+#include <kernel/alloc.h>
+#include <kernel/atomic.h>
+#include <kernel/string.h>
+#include <iommu/hw.h>
+#include <tests/model/unit.h>
+
+struct vtd_unit vtd_units[VTD_UNITS];
+struct device_state vtd_device_states[VTD_DEVICES];
+u64 vtd_free_at_start;
+
+/* 4 levels, leaves of all sizes, PSI with MAMV 18, draining, one fault record; QI, device TLBs, interrupt remapping. */
+#define CAP_DEFAULT 0x00d2008c222f0606UL
+#define ECAP_DEFAULT 0xf00f5eUL
+
+u64 vtd_reg64(const struct vtd_unit *u, u32 r)
+{
+	return load_acquire((const u64 *)(u->regs + r));
+}
+
+u32 vtd_reg32(const struct vtd_unit *u, u32 r)
+{
+	return load_acquire((const u32 *)(u->regs + r));
+}
+
+void vtd_set_reg64(struct vtd_unit *u, u32 r, u64 value)
+{
+	store_release((u64 *)(u->regs + r), value);
+}
+
+void vtd_set_reg32(struct vtd_unit *u, u32 r, u32 value)
+{
+	store_release((u32 *)(u->regs + r), value);
+}
+
+static u32 set_bits(struct vtd_unit *u, u32 r, u64 bits)
+{
+	return atomic_or((u32 *)(u->regs + r), (u32)bits);
+}
+
+static void clear_bits(struct vtd_unit *u, u32 r, u32 bits)
+{
+	(void)atomic_and((u32 *)(u->regs + r), ~bits);
+}
+
+void vtd_raise_fault(struct vtd_unit *u, u32 fsts_bit)
+{
+	set_bits(u, FSTS_REG, fsts_bit);
+	u->fault_raised = true;
+}
+
+void vtd_raise_completion(struct vtd_unit *u)
+{
+	if (!(set_bits(u, ICS_REG, ICS_IWC) & ICS_IWC))
+		u->interrupt_raised = true;
+}
+
+static u32 fault_register(const struct vtd_unit *u)
+{
+	return (u32)FIELD_GET(CAP_FRO, vtd_reg64(u, CAP_REG)) * 16;
+}
+
+void vtd_record_fault(struct vtd_unit *u, u16 sid, dfn_t dfn, bool write, u32 reason)
+{
+	u32 r = fault_register(u);
+
+	if (vtd_reg64(u, r + 8) & FRCD_HI_F) {
+		set_bits(u, FSTS_REG, FSTS_PFO);
+		return;
+	}
+	vtd_set_reg64(u, r, dfn << PAGE_SHIFT);
+	vtd_set_reg64(u, r + 8,
+		      FRCD_HI_F | (write ? 0 : FRCD_HI_T) | FIELD_PREP(FRCD_HI_FR, reason) |
+			      FIELD_PREP(FRCD_HI_SID, sid));
+	vtd_raise_fault(u, FSTS_PPF);
+}
+
+volatile void *mmio_map(paddr_t pa, size_t size)
+{
+	u64 i = (pa - MACHINE_REGS) / MACHINE_REGS_STEP;
+
+	vtd_require(i < VTD_UNITS && size <= sizeof(vtd_units[i].regs), "no registers at 0x%lx", pa);
+	return vtd_units[i].regs;
+}
+
+static struct vtd_unit *unit_at(volatile void *base)
+{
+	return container_of((volatile u8(*)[2 * PAGE_SIZE])base, struct vtd_unit, regs);
+}
+
+u32 hw_read32(volatile void *base, u32 r)
+{
+	return vtd_reg32(unit_at(base), r);
+}
+
+u64 hw_read64(volatile void *base, u32 r)
+{
+	return vtd_reg64(unit_at(base), r);
+}
+
+void hw_write32(volatile void *base, u32 r, u32 v)
+{
+	struct vtd_unit *u = unit_at(base);
+
+	if (r == GCMD_REG) {
+		/* One-shot bits stay set in the status; the others follow. */
+		vtd_set_reg32(u, GSTS_REG,
+			      v | (vtd_reg32(u, GSTS_REG) & (u32)(GCMD_SRTP | GCMD_SIRTP)));
+	} else if (r == FSTS_REG || r == ICS_REG) {
+		clear_bits(u, r, v);
+	} else if (r == fault_register(u) + 12) {
+		clear_bits(u, r, v);
+		clear_bits(u, FSTS_REG, (u32)FSTS_PPF);
+	} else {
+		vtd_set_reg32(u, r, v);
+	}
+}
+
+void hw_write64(volatile void *base, u32 r, u64 v)
+{
+	vtd_set_reg64(unit_at(base), r, v);
+}
+
+/* --- start and end -------------------------------------------------------------------------------------------------- */
+
+static void put(u8 **p, u64 v, unsigned int size)
+{
+	memcpy(*p, &v, size);
+	*p += size;
+}
+
+static void put_endpoint(u8 **p, struct pci_id dev)
+{
+	put(p, 1, 1);
+	put(p, 8, 1);
+	put(p, 0, 3);
+	put(p, dev.bdf >> 8, 1);
+	put(p, dev.bdf >> 3 & 31, 1);
+	put(p, dev.bdf & 7, 1);
+}
+
+/* Unit 0 has two devices by name, unit 1 all others. */
+static size_t make_dmar(u8 *table)
+{
+	u8 *p = table + 36;
+
+	put(&p, 47, 1);
+	put(&p, 1, 1);
+	p = table + 48;
+	put(&p, 0, 2); /* DRHD */
+	put(&p, 32, 2);
+	put(&p, 0, 4);
+	put(&p, MACHINE_REGS, 8);
+	put_endpoint(&p, vtd_devices[0]);
+	put_endpoint(&p, vtd_devices[4]);
+	put(&p, 0, 2);
+	put(&p, 16, 2);
+	put(&p, 1, 4);
+	put(&p, MACHINE_REGS + MACHINE_REGS_STEP, 8);
+	for (unsigned int i = 0; i < 2; i++) { /* RMRRs of the same region for two devices */
+		put(&p, 1, 2);
+		put(&p, 32, 2);
+		put(&p, 0, 4);
+		put(&p, VTD_RESERVED_FIRST << PAGE_SHIFT, 8);
+		put(&p, ((VTD_RESERVED_FIRST + VTD_RESERVED_FRAMES) << PAGE_SHIFT) - 1, 8);
+		put_endpoint(&p, VTD_RESERVED_DEVICE(i));
+	}
+	put(&p, 2, 2); /* ATSR: all ports */
+	put(&p, 8, 2);
+	put(&p, 1, 4);
+	return (size_t)(p - table);
+}
+
+static void start_unit(struct vtd_unit *u, const struct vtd_config *config)
+{
+	memset(u, 0, sizeof(*u));
+	pthread_mutex_init(&u->lock, NULL);
+	cache_init(&u->iotlb, NULL);
+	cache_init(&u->pointers, vtd_pointers_to);
+	vtd_set_reg64(u, CAP_REG, (CAP_DEFAULT | config->cap_set) & ~config->cap_clear);
+	vtd_set_reg64(u, ECAP_REG, (ECAP_DEFAULT | config->ecap_set) & ~config->ecap_clear);
+}
+
+bool vtd_start(const struct vtd_config *config)
+{
+	static const struct iommu_options options;
+	u8 dmar[256] = { 0 };
+
+	machine_start();
+	work_start();
+	memset(vtd_ats, 0, sizeof(vtd_ats));
+	memset(vtd_stopped, 0, sizeof(vtd_stopped));
+	vtd_device_answers = NULL;
+	vtd_refuse_type = 0;
+	memset(iommu_units, 0, sizeof(iommu_units));
+	memset(&iommu_common, 0, sizeof(iommu_common));
+	iommu_nr_units = 0;
+	for (unsigned int i = 0; i < VTD_UNITS; i++)
+		start_unit(&vtd_units[i], config);
+	for (unsigned int i = 0; i < VTD_DEVICES; i++)
+		cache_init(&vtd_device_states[i].tlb, NULL);
+	if (iommu_init(dmar, make_dmar(dmar), &options))
+		return false;
+	vtd_free_at_start = alloc_free_frames();
+	return true;
+}
+
+void vtd_stop(void)
+{
+	machine_stop();
+}

@@ -1,0 +1,99 @@
+/* A remapping unit of software from the inside: registers, caches, what is under way. Not for tests. */
+#pragma once
+
+#include <pthread.h>
+
+#include <iommu/regs.h>
+#include <iommu/unit.h>
+#include <tests/model/cache.h>
+#include <tests/model/vtd.h>
+
+#define MACHINE_FRAMES (1UL << 20)
+#define MACHINE_REGS 0xfed90000UL /* of unit 0; the others follow at this distance */
+#define MACHINE_REGS_STEP 0x10000UL
+/* What the allocator has. */
+#define MACHINE_ALLOC_FIRST 0x100UL
+#define MACHINE_ALLOC_FRAMES 0x2000UL
+/* Tables that were freed are filled with entries that lead here. Nobody ever owns it. */
+#define POISON_FRAME 0x8fffUL
+#define POISON_ENTRY (POISON_FRAME << PAGE_SHIFT | SS_PS | SS_R | SS_W)
+
+#define MAX_FLIGHTS 8
+
+/* A context entry as the unit read it. Not present ones are kept under domain id 0 in caching mode only (6.1). */
+struct context_copy {
+	bool valid, present, ats;
+	u16 did;
+	paddr_t root;
+	unsigned int levels;
+};
+
+/* A DMA that has been translated, and has not reached memory. */
+struct flight {
+	bool used, write;
+	u16 did;
+	dfn_t dfn;
+	mfn_t mfn;
+};
+
+struct device_state {
+	struct cache tlb; /* its own; under domain id 0 */
+	unsigned int outstanding; /* invalidations that it has not answered */
+};
+
+struct vtd_unit {
+	pthread_mutex_t lock; /* guards all but regs, which are accessed as wholes */
+	u8 regs[2 * PAGE_SIZE] __aligned(4096);
+	struct cache iotlb, pointers;
+	struct context_copy context[VTD_DEVICES];
+	struct {
+		bool valid;
+		struct irte e;
+	} interrupt[IRTE_PER_UNIT];
+	struct flight flight[MAX_FLIGHTS];
+	bool interrupt_raised, fault_raised;
+	/* A device-TLB invalidation that is under way: nothing behind it completes. */
+	bool waits_for_device;
+	struct qi_desc asked;
+};
+
+extern struct vtd_unit vtd_units[VTD_UNITS];
+extern struct device_state vtd_device_states[VTD_DEVICES];
+/* By frame: cached pointers and context entries that lead to it. */
+extern u32 *vtd_pointers_to;
+
+int vtd_device_index(struct pci_id dev);
+static inline unsigned int vtd_unit_of_device(unsigned int device)
+{
+	return device != 0 && device != 4;
+}
+
+/* registers.c */
+u64 vtd_reg64(const struct vtd_unit *u, u32 reg);
+u32 vtd_reg32(const struct vtd_unit *u, u32 reg);
+void vtd_set_reg64(struct vtd_unit *u, u32 reg, u64 value);
+void vtd_set_reg32(struct vtd_unit *u, u32 reg, u32 value);
+/* The events; the unit's lock is held. */
+void vtd_raise_fault(struct vtd_unit *u, u32 fsts_bit);
+void vtd_raise_completion(struct vtd_unit *u);
+void vtd_record_fault(struct vtd_unit *u, u16 sid, dfn_t dfn, bool write, u32 reason);
+
+/* machine.c */
+void machine_start(void);
+void machine_stop(void);
+/* What a unit reads at pa, a table's entry: the memory, or what has been written back of it. */
+u64 machine_walker_read(const struct vtd_unit *u, paddr_t pa);
+/* The CPU's cache throws out the line at pa. */
+void machine_evict(paddr_t pa);
+
+/* work.c */
+void work_start(void);
+
+/* walk.c; the unit's lock is held. */
+/* What the unit knows of the device, or reads now; NULL: it is blocked. */
+const struct context_copy *vtd_context(struct vtd_unit *u, unsigned int device);
+void vtd_drop_context(struct vtd_unit *u, unsigned int device);
+/* From each place where a walk of the device for dfn can begin (root, cached pointers), without filling caches: found() is
+ * called with what is at the end, if there is something. */
+void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
+		   void (*found)(void *ctx, mfn_t mfn, u8 perm), void *ctx);
