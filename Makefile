@@ -140,6 +140,25 @@ endef
 $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t))))
 -include $(UNIT_BINS:%=%.d)
 
+# --- The model: random programs over the IOMMU core. The code under test calls tests/model/interleave.c at each access. ---
+
+MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I.
+UNDER_TEST := $(wildcard iommu/*.c) kernel/frame.c
+MODEL_OBJS := $(UNDER_TEST:%.c=$(BUILD)/model/%.o) \
+	$(patsubst %.c,$(BUILD)/model/%.o,kernel/alloc.c kernel/slab.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
+	interleave.c hardware.c actions.c program.c model.c))
+$(UNDER_TEST:%.c=$(BUILD)/model/%.o): MODEL_CFLAGS += -fsanitize=thread -Wno-tsan
+
+$(BUILD)/model/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,TEST,$<)
+	$(Q)$(HOSTCC) $(MODEL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/model: $(MODEL_OBJS)
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) $^ $(IOMMU_LIBS) -lpthread -o $@
+-include $(MODEL_OBJS:.o=.d)
+
 unit: $(UNIT_BINS) ## unit tests on the host
 	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
 

@@ -35,11 +35,14 @@ void *phys_to_virt(paddr_t pa)
 	return memory + pa;
 }
 
+bool machine_has(const void *va)
+{
+	return (const u8 *)va >= memory && (const u8 *)va < memory + (MACHINE_FRAMES << PAGE_SHIFT);
+}
+
 paddr_t virt_to_phys(const void *va)
 {
-	vtd_require((const u8 *)va >= memory &&
-			    (const u8 *)va < memory + (MACHINE_FRAMES << PAGE_SHIFT),
-		    "%p is no memory of the machine", va);
+	vtd_require(machine_has(va), "%p is no memory of the machine", va);
 	return (paddr_t)((const u8 *)va - memory);
 }
 

@@ -28,14 +28,15 @@ static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 	}
 }
 
-/* Requests that were translated before have reached memory, where the descriptor asks for that. */
+/* Requests that were translated before have reached memory, where the descriptor asks for that, or the unit does it unasked. */
 static void drain(struct vtd_unit *u, const struct qi_desc *d, int did, dfn_t dfn, unsigned int order)
 {
 	for (unsigned int i = 0; i < MAX_FLIGHTS; i++) {
 		struct flight *f = &u->flight[i];
+		bool can = vtd_reg64(u, CAP_REG) & (f->write ? CAP_DWD : CAP_DRD);
 
 		if ((did < 0 || f->did == did) && f->dfn >> order == dfn >> order &&
-		    (d->lo & (f->write ? QI_IOTLB_DW : QI_IOTLB_DR)))
+		    (!can || (d->lo & (f->write ? QI_IOTLB_DW : QI_IOTLB_DR))))
 			f->used = false;
 	}
 }
@@ -114,6 +115,12 @@ static void answer(struct vtd_unit *u, const struct qi_desc *d)
 	u->waits_for_device = false;
 }
 
+static void set_error_record(struct vtd_unit *u, u64 field, u16 sid)
+{
+	vtd_set_reg64(u, IQERCD_REG,
+		      (vtd_reg64(u, IQERCD_REG) & ~field) | (u64)sid << __builtin_ctzl(field));
+}
+
 /* Time runs out: the waits that are pending are aborted, and nothing more is taken until ITE is cleared (6.5.2.10). A unit
  * may have fetched both waits behind it, or one, or none. */
 static void time_out(struct vtd_unit *u)
@@ -122,10 +129,11 @@ static void time_out(struct vtd_unit *u)
 	u64 head = vtd_reg64(u, IQH_REG);
 
 	vtd_device_states[device].outstanding--;
+	vtd_device_states[device].guilty = true;
 	u->waits_for_device = false;
 	for (u64 n = vtd_whims ? below(3) : 2; n && head != vtd_reg64(u, IQT_REG); n--) {
-		const struct qi_desc *d =
-			(struct qi_desc *)((u8 *)phys_to_virt(vtd_reg64(u, IQA_REG)) + head);
+		const struct qi_desc *d = (struct qi_desc *)((u8 *)phys_to_virt(vtd_reg64(u, IQA_REG)) +
+							     head);
 
 		if ((d->lo & 0xf) != QI_TYPE_WAIT)
 			break;
@@ -133,8 +141,7 @@ static void time_out(struct vtd_unit *u)
 	}
 	vtd_set_reg64(u, IQH_REG, head);
 	/* Older units do not say who it was. */
-	vtd_set_reg64(u, IQERCD_REG,
-		      vtd_whims && one_in(2) ? FIELD_PREP(IQERCD_ITESID, vtd_devices[device].bdf) : 0);
+	set_error_record(u, IQERCD_ITESID, vtd_whims && one_in(2) ? vtd_devices[device].bdf : 0);
 	vtd_raise_fault(u, FSTS_ITE);
 }
 
@@ -142,15 +149,15 @@ static void ask_device(struct vtd_unit *u, const struct qi_desc *d)
 {
 	unsigned int device = device_asked(d), depth;
 	struct device_state *s = &vtd_device_states[device];
-	enum vtd_answer how =
-		vtd_device_answers ? vtd_device_answers(vtd_devices[device].bdf) : VTD_ANSWERS;
+	enum vtd_answer how = vtd_device_answers ? vtd_device_answers(vtd_devices[device].bdf) :
+						   VTD_ANSWERS;
 
 	depth = (unsigned int)FIELD_GET(QI_DEVICE_TLB_MAX_PENDING, d->lo);
 	depth = depth ? depth : 32;
 	vtd_require(depth <= pci_ats_depth(vtd_devices[device]),
 		    "device %u is said to have a queue of %u invalidations", device, depth);
-	vtd_require(++s->outstanding <= depth, "device %u has more invalidations in its queue than %u",
-		    device, depth);
+	vtd_require(++s->outstanding <= depth,
+		    "device %u has more invalidations in its queue than %u", device, depth);
 	u->asked = *d;
 	u->waits_for_device = true;
 	if (how == VTD_ANSWERS)
@@ -172,6 +179,20 @@ bool vtd_answer_late(unsigned int unit, bool timed_out)
 		answer(u, &u->asked);
 	pthread_mutex_unlock(&u->lock);
 	return waits;
+}
+
+void vtd_unexpected_answer(unsigned int unit, u16 sid)
+{
+	struct vtd_unit *u = &vtd_units[unit];
+
+	pthread_mutex_lock(&u->lock);
+	if (!(vtd_reg32(u, FSTS_REG) & FSTS_ICE)) {
+		if (sid)
+			vtd_device_states[vtd_device_index((struct pci_id){ 0, sid })].guilty = true;
+		set_error_record(u, IQERCD_ICESID, sid);
+		vtd_raise_fault(u, FSTS_ICE);
+	}
+	pthread_mutex_unlock(&u->lock);
 }
 
 /* --- the queue ------------------------------------------------------------------------------------------------------------ */
@@ -225,7 +246,8 @@ static bool take_one(struct vtd_unit *u)
 		return false; /* all waits have the fence flag: nothing passes */
 	if (vtd_refuse_type && (d.lo & 0xf) == vtd_refuse_type) {
 		vtd_refuse_type = --vtd_refusals ? vtd_refuse_type : 0;
-		vtd_set_reg64(u, IQERCD_REG, 0);
+		if ((d.lo & 0xf) == QI_TYPE_DEVICE_TLB)
+			vtd_device_states[device_asked(&d)].suspect = true;
 		vtd_raise_fault(u, FSTS_IQE);
 		return false;
 	}
@@ -233,6 +255,14 @@ static bool take_one(struct vtd_unit *u)
 	vtd_set_reg64(u, IQH_REG, (head + sizeof(d)) % PAGE_SIZE);
 	carry_out(u, &d);
 	return true;
+}
+
+bool vtd_idle(unsigned int unit)
+{
+	struct vtd_unit *u = &vtd_units[unit];
+
+	return vtd_reg64(u, IQH_REG) == vtd_reg64(u, IQT_REG) && !u->waits_for_device &&
+	       !(vtd_reg32(u, FSTS_REG) & (FSTS_IQE | FSTS_ITE));
 }
 
 unsigned int vtd_execute(unsigned int unit, unsigned int n)
@@ -249,16 +279,19 @@ unsigned int vtd_execute(unsigned int unit, unsigned int n)
 
 void vtd_settle(void)
 {
+	unsigned int rounds = 0;
 	bool any;
 
 	do {
 		any = false;
+		vtd_require(++rounds < 100000, "the machine does not come to rest");
 		for (unsigned int i = 0; i < VTD_UNITS; i++) {
 			any |= vtd_answer_late(i, false);
 			any |= vtd_execute(i, ~0u) > 0;
 		}
 		any |= vtd_interrupts();
-		while (vtd_work())
+		/* Some of it may wait for the hardware, and ask again and again. */
+		for (unsigned int n = 0; n < 1000 && vtd_work(); n++)
 			any = true;
 	} while (any);
 }

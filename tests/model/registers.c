@@ -85,7 +85,7 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 
 static struct vtd_unit *unit_at(volatile void *base)
 {
-	return container_of((volatile u8(*)[2 * PAGE_SIZE])base, struct vtd_unit, regs);
+	return container_of((volatile u8(*)[2 * PAGE_SIZE]) base, struct vtd_unit, regs);
 }
 
 u32 hw_read32(volatile void *base, u32 r)
@@ -197,6 +197,7 @@ bool vtd_start(const struct vtd_config *config)
 	iommu_nr_units = 0;
 	for (unsigned int i = 0; i < VTD_UNITS; i++)
 		start_unit(&vtd_units[i], config);
+	memset(vtd_device_states, 0, sizeof(vtd_device_states));
 	for (unsigned int i = 0; i < VTD_DEVICES; i++)
 		cache_init(&vtd_device_states[i].tlb, NULL);
 	if (iommu_init(dmar, make_dmar(dmar), &options))

@@ -39,6 +39,8 @@ struct flight {
 struct device_state {
 	struct cache tlb; /* its own; under domain id 0 */
 	unsigned int outstanding; /* invalidations that it has not answered */
+	bool suspect, guilty; /* may, must be cut off: the unit refused its descriptor; it timed out, or spoke unasked */
+	u32 faults; /* that were recorded of it */
 };
 
 struct vtd_unit {
@@ -81,6 +83,7 @@ void vtd_record_fault(struct vtd_unit *u, u16 sid, dfn_t dfn, bool write, u32 re
 /* machine.c */
 void machine_start(void);
 void machine_stop(void);
+bool machine_has(const void *va);
 /* What a unit reads at pa, a table's entry: the memory, or what has been written back of it. */
 u64 machine_walker_read(const struct vtd_unit *u, paddr_t pa);
 /* The CPU's cache throws out the line at pa. */

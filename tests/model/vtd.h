@@ -46,6 +46,8 @@ void vtd_stop(void);
 
 /* Carry out at most n descriptors of a unit's queue; how many were taken. */
 unsigned int vtd_execute(unsigned int unit, unsigned int n);
+/* Its queue is empty, and nothing of it is under way. */
+bool vtd_idle(unsigned int unit);
 /* Deliver the interrupts that the units have raised; false: there was none. */
 bool vtd_interrupts(void);
 /* Everything: queues, interrupts, work, until nothing is left. */
@@ -77,6 +79,8 @@ enum vtd_answer { VTD_SILENT, VTD_ANSWERS, VTD_ANSWERS_LATER };
 extern enum vtd_answer (*vtd_device_answers)(u16 bdf);
 /* A device answers, or time runs out, for a flush that was to be answered later. False: there is none. */
 bool vtd_answer_late(unsigned int unit, bool time_out);
+/* A device answers what nobody asked; sid is 0 where the unit does not say who. */
+void vtd_unexpected_answer(unsigned int unit, u16 sid);
 /* A unit does not take a descriptor of this type, so many times. */
 extern unsigned int vtd_refuse_type, vtd_refusals;
 

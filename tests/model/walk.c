@@ -83,7 +83,8 @@ static void check_entry(const struct vtd_unit *u, u64 e, unsigned int level)
 	u64 cap = vtd_reg64(u, CAP_REG);
 
 	if (level > 1 && (e & SS_PS))
-		vtd_require((level == 2 && (cap & CAP_SLLPS_2M)) || (level == 3 && (cap & CAP_SLLPS_1G)),
+		vtd_require((level == 2 && (cap & CAP_SLLPS_2M)) ||
+				    (level == 3 && (cap & CAP_SLLPS_1G)),
 			    "a leaf of level %u, which the unit does not know", level);
 	vtd_require(!((e & SS_ADDR) >> PAGE_SHIFT & ((1UL << (e & SS_PS ? order_at(level) : 0)) - 1)),
 		    "a leaf of level %u with reserved bits: %016lx", level, e);
@@ -149,8 +150,7 @@ static struct cached translate(struct vtd_unit *u, const struct context_copy *c,
 		return (struct cached){ .perm = 0 };
 	pointer = cache_find(&u->pointers, c->did, dfn, vtd_whims);
 	if (pointer && !(vtd_whims && one_in(4)))
-		r = walk(u, c->did, pointer->mfn << PAGE_SHIFT, pointer->order / 9u, dfn,
-			 &u->pointers);
+		r = walk(u, c->did, pointer->mfn << PAGE_SHIFT, pointer->order / 9u, dfn, &u->pointers);
 	else
 		r = walk(u, c->did, c->root, c->levels, dfn, &u->pointers);
 	if (r.perm || (vtd_reg64(u, CAP_REG) & CAP_CM))
@@ -182,9 +182,8 @@ void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
 	if (!c || !in_width(c, dfn))
 		return;
 	try_one(u, c->did, c->root, c->levels, dfn, &a);
-	cache_for_each(e, &u->pointers, c->did)
-		if (cached_overlaps(e, dfn, 1))
-			try_one(u, c->did, e->mfn << PAGE_SHIFT, e->order / 9u, dfn, &a);
+	cache_for_each(e, &u->pointers, c->did) if (cached_overlaps(e, dfn, 1))
+		try_one(u, c->did, e->mfn << PAGE_SHIFT, e->order / 9u, dfn, &a);
 }
 
 /* --- requests ------------------------------------------------------------------------------------------------------------ */
@@ -197,23 +196,25 @@ static void take_off(struct vtd_unit *u, const struct cached *e, dfn_t dfn, bool
 								 e->mfn + (dfn - e->dfn) };
 }
 
+static bool blocked(struct vtd_unit *u, unsigned int device, dfn_t dfn, bool write, u32 reason)
+{
+	if (vtd_whims && one_in(16)) {
+		vtd_device_states[device].faults++;
+		vtd_record_fault(u, vtd_devices[device].bdf, dfn, write, reason);
+	}
+	return false;
+}
+
 static bool reach(struct vtd_unit *u, unsigned int device, dfn_t dfn, bool write, mfn_t *mfn)
 {
 	const struct context_copy *c = vtd_context(u, device);
-	u16 bdf = vtd_devices[device].bdf;
 	struct cached e;
 
-	if (!c) {
-		if (vtd_whims && one_in(16))
-			vtd_record_fault(u, bdf, dfn, write, FAULT_CONTEXT_NOT_PRESENT);
-		return false;
-	}
+	if (!c)
+		return blocked(u, device, dfn, write, FAULT_CONTEXT_NOT_PRESENT);
 	e = translate(u, c, dfn);
-	if (!(e.perm & (write ? SS_W : SS_R))) {
-		if (vtd_whims && one_in(16))
-			vtd_record_fault(u, bdf, dfn, write, write ? FAULT_WRITE : FAULT_READ);
-		return false;
-	}
+	if (!(e.perm & (write ? SS_W : SS_R)))
+		return blocked(u, device, dfn, write, write ? FAULT_WRITE : FAULT_READ);
 	*mfn = e.mfn + (dfn - e.dfn);
 	if (one_in(4))
 		take_off(u, &e, dfn, write);

@@ -1,0 +1,165 @@
+/* The IOMMU core against an adversary of software: random programs on all kinds of hardware.
+ *
+ *	model [--seed N] [--steps N] [--config N] [--jobs N]
+ *
+ * Each configuration is a process of its own. The seed is printed, and repeats a run exactly.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <iommu/regs.h>
+#include <kernel/compiler.h>
+#include <kernel/log.h>
+#include <kernel/panic.h>
+#include <tests/model/program.h>
+#include <tests/model/random.h>
+
+static const struct model_config configs[] = {
+	{ "4 levels, no snooping", { 0 }, false },
+	{ "4 levels, no snooping, errors", { 0 }, true },
+	{ "snooping", { .ecap_set = ECAP_C }, true },
+	{ "3 levels", { .cap_set = CAP_SAGAW_39, .cap_clear = CAP_SAGAW_48 }, true },
+	{ "5 levels", { .cap_set = CAP_SAGAW_57, .cap_clear = CAP_SAGAW_48 | CAP_SAGAW_39 }, false },
+	{ "no 1G", { .cap_clear = CAP_SLLPS_1G }, true },
+	{ "no superpages", { .cap_clear = CAP_SLLPS_1G | CAP_SLLPS_2M, .ecap_set = ECAP_C }, true },
+	{ "no flush by pages", { .cap_clear = CAP_PSI }, false },
+	{ "flush of 16 pages at most", { .cap_clear = CAP_MAMV, .cap_set = FIELD_PREP(CAP_MAMV, 4UL) }, true },
+	{ "caching mode", { .cap_set = CAP_CM, .ecap_set = ECAP_C }, true },
+	{ "caching mode, no snooping", { .cap_set = CAP_CM }, false },
+	{ "no device TLBs, no draining", { .cap_clear = CAP_DRD | CAP_DWD, .ecap_clear = ECAP_DT }, false },
+};
+
+static u64 seed, steps = 20000;
+static unsigned int running;
+
+/* --- the core's surroundings ------------------------------------------------------------------------------------------ */
+
+static void __noreturn failed(const char *what, const char *fmt, va_list ap)
+{
+	fprintf(stderr, "%s: configuration %u (%s), seed %lu, step %lu: ", what, running,
+		configs[running].name, seed, program_step());
+	vfprintf(stderr, fmt, ap);
+	fprintf(stderr, "\nthe last operations:\n");
+	program_print_log();
+	fprintf(stderr, "again: model --seed %lu --steps %lu --config %u\n", seed, steps, running);
+	fflush(stderr);
+	_exit(1);
+}
+
+void vtd_fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	failed("FAILED", fmt, ap);
+}
+
+void panic(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	failed("PANIC", fmt, ap);
+}
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	(void)level, (void)fmt;
+}
+
+bool log_allowed(struct log_limit *limit)
+{
+	(void)limit;
+	return true;
+}
+
+/* --- main -------------------------------------------------------------------------------------------------------------- */
+
+static pid_t start(unsigned int config)
+{
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child)
+		return child;
+	running = config;
+	random_seed(seed * 1000 + config);
+	program_run(&configs[config], steps);
+	_exit(0);
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: model [--seed N] [--steps N] [--config N] [--jobs N]\n");
+	for (unsigned int i = 0; i < ARRAY_SIZE(configs); i++)
+		fprintf(stderr, "  configuration %2u: %s\n", i, configs[i].name);
+	return 2;
+}
+
+static int run_all(unsigned int first, unsigned int last, unsigned int jobs)
+{
+	unsigned int next = first, passed = 0, bad = 0, children = 0;
+	pid_t child[ARRAY_SIZE(configs)];
+
+	printf("model: seed %lu, %lu steps\n", seed, steps);
+	while (next <= last || children) {
+		int status;
+		pid_t ended;
+
+		while (next <= last && children < jobs) {
+			child[next] = start(next);
+			next++;
+			children++;
+		}
+		ended = wait(&status);
+		children--;
+		for (unsigned int i = first; i < next; i++) {
+			bool ok = WIFEXITED(status) && !WEXITSTATUS(status);
+
+			if (child[i] != ended)
+				continue;
+			printf("[%s] configuration %u: %s\n", ok ? "       OK " : "  FAILED  ", i,
+			       configs[i].name);
+			if (WIFSIGNALED(status))
+				printf("  died of signal %d; again: model --seed %lu --steps %lu --config %u\n",
+				       WTERMSIG(status), seed, steps, i);
+			passed += ok;
+			bad += !ok;
+		}
+	}
+	printf("[  PASSED  ] %u test(s).\n", passed);
+	if (bad)
+		printf("[  FAILED  ] %u test(s).\n", bad);
+	return bad ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int first = 0, last = ARRAY_SIZE(configs) - 1, jobs = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
+
+	seed = (u64)time(NULL);
+	for (int i = 1; i < argc; i += 2) {
+		u64 value;
+
+		if (i + 1 == argc)
+			return usage();
+		value = strtoull(argv[i + 1], NULL, 0);
+		if (!strcmp(argv[i], "--seed"))
+			seed = value;
+		else if (!strcmp(argv[i], "--steps"))
+			steps = value;
+		else if (!strcmp(argv[i], "--jobs"))
+			jobs = (unsigned int)value;
+		else if (!strcmp(argv[i], "--config") && value < ARRAY_SIZE(configs))
+			first = last = (unsigned int)value;
+		else
+			return usage();
+	}
+	return run_all(first, last, jobs ? jobs : 1);
+}

@@ -1,0 +1,120 @@
+/* A random program: steps that call into the core, let the hardware act, or let a CPU do what it has to; now and then
+ * everything comes to rest and is compared with the record. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <kernel/alloc.h>
+#include <tests/model/actions.h>
+#include <tests/model/interleave.h>
+#include <tests/model/program.h>
+#include <tests/model/random.h>
+
+#define LOG_LINES 30
+#define LOG_WIDTH 160
+
+static char log_lines[LOG_LINES][LOG_WIDTH];
+static u64 log_count, step;
+
+u64 program_step(void)
+{
+	return step;
+}
+
+void say(const char *fmt, ...)
+{
+	char *line = log_lines[log_count++ % LOG_LINES];
+	int n = snprintf(line, LOG_WIDTH, "%8lu  ", step);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line + n, LOG_WIDTH - (size_t)n, fmt, ap);
+	va_end(ap);
+}
+
+void program_print_log(void)
+{
+	for (u64 i = log_count > LOG_LINES ? log_count - LOG_LINES : 0; i < log_count; i++)
+		fprintf(stderr, "  %s\n", log_lines[i % LOG_LINES]);
+}
+
+static void settle(void)
+{
+	say("everything comes to rest");
+	actions_commit_all();
+	vtd_settle();
+	actions_check_quiet();
+}
+
+static void take_step(void)
+{
+	u64 choice = below(1000);
+
+	if (choice < 2)
+		settle();
+	else if (choice < 12)
+		act_create();
+	else if (choice < 15)
+		act_destroy();
+	else if (choice < 35)
+		act_attach();
+	else if (choice < 41)
+		act_detach((unsigned int)below(VTD_DEVICES));
+	else if (choice < 70)
+		act_grant();
+	else if (choice < 370)
+		act_change();
+	else if (choice < 420)
+		commit_one();
+	else if (choice < 480)
+		answer_one();
+	else if (choice < 560)
+		vtd_interrupts();
+	else if (choice < 700)
+		vtd_work();
+	else
+		hardware_acts();
+}
+
+/* Makes what stays for ever: the context tables. */
+static void warm_up(void)
+{
+	for (unsigned int i = 0; i < DOMAINS; i++)
+		while (!model_domains[i].alive)
+			act_create();
+	for (unsigned int i = 0; i < VTD_DEVICES; i++)
+		while (model_devices[i].domain < 0)
+			act_attach();
+	actions_end();
+	vtd_settle();
+	actions_check_quiet();
+}
+
+void program_run(const struct model_config *config, u64 steps)
+{
+	u64 free_frames;
+
+	step = log_count = 0;
+	vtd_whims = true;
+	vtd_require(vtd_start(&config->hardware), "the units do not come up");
+	oracle_start();
+	actions_start();
+	hardware_start(config->errors);
+	warm_up();
+	free_frames = alloc_free_frames();
+	for (step = 1; step <= steps; step++) {
+		take_step();
+		if (step % 64 == 0)
+			oracle_check_caches();
+	}
+	say("the end");
+	actions_end();
+	vtd_settle();
+	actions_check_quiet();
+	vtd_require(alloc_free_frames() == free_frames, "%ld frames are lost",
+		    (long)(free_frames - alloc_free_frames()));
+	interleave_hook = NULL;
+	alloc_fail_hook = NULL;
+	oracle_stop();
+	vtd_stop();
+	vtd_whims = false;
+}

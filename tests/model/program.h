@@ -1,0 +1,17 @@
+/* Random programs over the IOMMU core. */
+#pragma once
+
+#include <tests/model/vtd.h>
+
+struct model_config {
+	const char *name;
+	struct vtd_config hardware;
+	bool errors; /* time-outs, refused descriptors, answers that nobody asked for */
+};
+
+/* Run one; ends in vtd_fail() or returns. The state of the random numbers decides everything. */
+void program_run(const struct model_config *config, u64 steps);
+u64 program_step(void);
+
+/* The last operations, for the report of a failure. */
+void program_print_log(void);

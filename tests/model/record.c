@@ -1,0 +1,344 @@
+/* The oracle's record: windows, frames, mappings in doubt. What is judged by it: judge.c. */
+#include <stdlib.h>
+
+#include <kernel/frame.h>
+#include <kernel/string.h>
+#include <tests/model/oracle.h>
+
+struct window windows[WINDOWS];
+u32 nr_indices;
+struct model_domain model_domains[DOMAINS];
+struct model_device model_devices[VTD_DEVICES];
+
+static struct {
+	u8 holder;
+	u16 mapped, tombs;
+} *frames;
+
+static u64 frame_index(mfn_t mfn)
+{
+	vtd_require(mfn >= VTD_RAM_FIRST && mfn < VTD_RAM_FIRST + VTD_RAM_FRAMES,
+		    "frame 0x%lx was never given to anybody", mfn);
+	return mfn - VTD_RAM_FIRST;
+}
+
+/* --- windows ------------------------------------------------------------------------------------------------------------ */
+
+void oracle_start(void)
+{
+	dfn_t limit = 1UL << 9 * iommu_common.levels,
+	      boundary = iommu_common.levels > 3 ? 1UL << 27 : 100UL << 18;
+	/* Small pages and ragged ends; two gigabytes; around a boundary of the highest tables; the end of the space. */
+	const struct window wanted[WINDOWS] = {
+		{ 0, 0x4000, 0 },
+		{ 1UL << 18, 2 << 18, 0 },
+		{ boundary - 0x1000, 0x2000, 0 },
+		{ limit - 0x1000, 0x1000, 0 },
+	};
+
+	nr_indices = 0;
+	for (unsigned int i = 0; i < WINDOWS; i++) {
+		windows[i] = wanted[i];
+		windows[i].index = nr_indices;
+		nr_indices += wanted[i].nr;
+	}
+	frames = calloc(VTD_RAM_FRAMES, sizeof(*frames));
+	memset(model_domains, 0, sizeof(model_domains));
+	for (unsigned int i = 0; i < DOMAINS; i++)
+		model_domains[i].map = calloc(nr_indices, sizeof(struct mapping));
+	for (unsigned int i = 0; i < VTD_DEVICES; i++)
+		model_devices[i] = (struct model_device){ .domain = -1 };
+}
+
+void oracle_stop(void)
+{
+	for (unsigned int i = 0; i < DOMAINS; i++) {
+		free(model_domains[i].map);
+		for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++) {
+			free(model_domains[i].batch[b].touched.r);
+			free(model_domains[i].batch[b].unmapped.r);
+			free(model_domains[i].batch[b].leaving.r);
+		}
+	}
+	free(frames);
+}
+
+dfn_t oracle_dfn(u32 index)
+{
+	unsigned int i = WINDOWS - 1;
+
+	while (index < windows[i].index)
+		i--;
+	return windows[i].first + (index - windows[i].index);
+}
+
+bool oracle_index(dfn_t dfn, u32 *index)
+{
+	for (unsigned int i = 0; i < WINDOWS; i++) {
+		if (dfn >= windows[i].first && dfn - windows[i].first < windows[i].nr) {
+			*index = windows[i].index + (u32)(dfn - windows[i].first);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* --- frames ------------------------------------------------------------------------------------------------------------- */
+
+u8 oracle_holder(mfn_t mfn)
+{
+	if (mfn < VTD_RAM_FIRST || mfn >= VTD_RAM_FIRST + VTD_RAM_FRAMES)
+		return NOBODY;
+	return frames[mfn - VTD_RAM_FIRST].holder;
+}
+
+void oracle_give(mfn_t mfn, u64 nr, u8 holder)
+{
+	for (u64 i = frame_index(mfn); nr--; i++)
+		frames[i].holder = holder;
+}
+
+u32 oracle_mapped(mfn_t mfn)
+{
+	return frames[frame_index(mfn)].mapped;
+}
+
+u32 oracle_held(mfn_t mfn)
+{
+	return frames[frame_index(mfn)].mapped + frames[frame_index(mfn)].tombs;
+}
+
+/* --- ranges ------------------------------------------------------------------------------------------------------------- */
+
+static void add_range(struct ranges *s, u32 first, u32 nr)
+{
+	if (s->nr && s->r[s->nr - 1].first + s->r[s->nr - 1].nr == first) {
+		s->r[s->nr - 1].nr += nr;
+		return;
+	}
+	if (s->nr == s->room) {
+		s->room = s->room ? 2 * s->room : 16;
+		s->r = realloc(s->r, s->room * sizeof(*s->r));
+		vtd_require(s->r, "the host has no memory");
+	}
+	s->r[s->nr++] = (struct range){ first, nr };
+}
+
+/* --- mappings ------------------------------------------------------------------------------------------------------------ */
+
+static u8 slot_holder(const struct model_domain *m)
+{
+	return (u8)(m - model_domains + 1);
+}
+
+bool oracle_batches_out(const struct model_domain *m)
+{
+	for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++)
+		if (m->batch[b].out)
+			return true;
+	return false;
+}
+
+void oracle_begin(struct model_domain *m, u32 batch)
+{
+	struct model_batch *b = &m->batch[batch];
+
+	vtd_require(!b->out, "batch %u is given out a second time", batch);
+	b->out = true;
+	b->parties = b->lazy = 0;
+	b->touched.nr = b->unmapped.nr = b->leaving.nr = 0;
+}
+
+static void remember_old(struct mapping *e, u32 mfn)
+{
+	e->old[e->pending && e->old[0] && e->old[0] != mfn] = mfn;
+}
+
+void oracle_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm)
+{
+	add_range(&m->batch[batch].touched, at.first, at.nr);
+	for (u32 i = 0; i < at.nr; i++) {
+		struct mapping *e = &m->map[at.first + i];
+
+		if (e->now || oracle_holder(mfn + i) != slot_holder(m))
+			continue;
+		remember_old(e, (u32)(mfn + i));
+		e->pending |= (u16)BIT(batch);
+		e->may |= perm;
+	}
+}
+
+/* It is as if it had been mapped and unmapped: how far that went is not known. */
+static void map_failed(struct model_domain *m, u32 batch, struct range at, mfn_t mfn)
+{
+	for (u32 i = 0; i < at.nr; i++) {
+		if (m->map[at.first + i].now || oracle_holder(mfn + i) != slot_holder(m))
+			continue;
+		frames[frame_index(mfn + i)].tombs++;
+		add_range(&m->batch[batch].unmapped, (u32)(mfn + i), 1);
+	}
+}
+
+void oracle_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm, bool done)
+{
+	bool again = false;
+
+	if (!done) {
+		map_failed(m, batch, at, mfn);
+		return;
+	}
+	for (u32 i = 0; i < at.nr; i++) {
+		struct mapping *e = &m->map[at.first + i];
+
+		vtd_require(!e->now, "0x%lx is mapped a second time", oracle_dfn(at.first + i));
+		vtd_require(oracle_holder(mfn + i) == slot_holder(m),
+			    "frame 0x%lx is mapped, which is not the domain's", mfn + i);
+		/* A tombstone stood here: its batch has been answered, and is not quite finished. */
+		again |= e->pending != BIT(batch);
+		*e = (struct mapping){
+			.now = (u32)(mfn + i),
+			.pending = iommu_common.caching_mode ? (u16)BIT(batch) : 0,
+			.perm = perm,
+			.sure = iommu_common.caching_mode ? 0 : perm,
+			.may = perm,
+		};
+		frames[frame_index(mfn + i)].mapped++;
+	}
+	if (again)
+		oracle_check_range(m, at);
+}
+
+void oracle_protect_begin(struct model_domain *m, u32 batch, struct range at, u8 perm)
+{
+	add_range(&m->batch[batch].touched, at.first, at.nr);
+	for (u32 i = at.first; i < at.first + at.nr; i++) {
+		struct mapping *e = &m->map[i];
+
+		if (!e->now)
+			continue;
+		e->pending |= (u16)BIT(batch);
+		e->may |= perm;
+		e->sure &= perm;
+	}
+}
+
+void oracle_protect_end(struct model_domain *m, struct range at, u8 perm)
+{
+	for (u32 i = at.first; i < at.first + at.nr; i++)
+		if (m->map[i].now)
+			m->map[i].perm = perm;
+}
+
+void oracle_unmap(struct model_domain *m, u32 batch, struct range at)
+{
+	add_range(&m->batch[batch].touched, at.first, at.nr);
+	for (u32 i = at.first; i < at.first + at.nr; i++) {
+		struct mapping *e = &m->map[i];
+		u64 f;
+
+		if (!e->now)
+			continue;
+		f = frame_index(e->now);
+		frames[f].mapped--;
+		frames[f].tombs++;
+		add_range(&m->batch[batch].unmapped, e->now, 1);
+		remember_old(e, e->now);
+		e->pending |= (u16)BIT(batch);
+		e->now = e->sure = 0;
+	}
+}
+
+static void add_tombs(const struct ranges *s, int by)
+{
+	for (u32 k = 0; k < s->nr; k++)
+		for (u64 i = frame_index(s->r[k].first), end = i + s->r[k].nr; i < end; i++)
+			frames[i].tombs = (u16)(frames[i].tombs + by);
+}
+
+void oracle_leave(struct model_domain *m, u32 batch)
+{
+	struct model_batch *b = &m->batch[batch];
+
+	/* Tombstones of other batches still hold a frame that was mapped twice. */
+	add_tombs(&b->unmapped, -1);
+	for (u32 k = 0; k < b->unmapped.nr; k++) {
+		for (mfn_t f = b->unmapped.r[k].first, end = f + b->unmapped.r[k].nr; f < end; f++) {
+			if (oracle_held(f) || oracle_holder(f) != slot_holder(m))
+				continue;
+			oracle_give(f, 1, slot_holder(m) | LEAVING);
+			add_range(&b->leaving, (u32)f, 1);
+		}
+	}
+	add_tombs(&b->unmapped, 1);
+}
+
+/* The largest aligned block in [mfn, mfn + nr). */
+static unsigned int order_in(mfn_t mfn, u64 nr)
+{
+	unsigned int order = MIN((unsigned int)__builtin_ctzl(mfn), (unsigned int)ORDER_1G);
+
+	while (1UL << order > nr)
+		order--;
+	return order;
+}
+
+static void take_back(mfn_t mfn, u64 nr)
+{
+	oracle_give(mfn, nr, NOBODY);
+	while (nr) {
+		unsigned int order = order_in(mfn, nr);
+
+		vtd_require(!frame_set(mfn, order, FRAME_WEIR, OWNER_WEIR),
+			    "frames 0x%lx+%lu are given back, and still referenced (the first one %lu times)",
+			    mfn, 1UL << order, frame_dev_refs(mfn));
+		mfn += 1UL << order;
+		nr -= 1UL << order;
+	}
+}
+
+void oracle_released(struct model_domain *m, u32 batch)
+{
+	struct model_batch *b = &m->batch[batch];
+
+	vtd_require(b->out, "batch %u is released a second time", batch);
+	vtd_require(!b->parties, "batch %u is released before all CPUs have answered", batch);
+	for (u32 k = 0; k < b->touched.nr; k++) {
+		for (u32 i = b->touched.r[k].first; i < b->touched.r[k].first + b->touched.r[k].nr; i++) {
+			struct mapping *e = &m->map[i];
+
+			e->pending &= (u16)~BIT(batch);
+			if (e->pending)
+				continue;
+			e->old[0] = e->old[1] = 0;
+			e->may = e->sure = e->now ? e->perm : 0;
+		}
+		oracle_check_range(m, b->touched.r[k]);
+	}
+	add_tombs(&b->unmapped, -1);
+	for (u32 k = 0; k < b->leaving.nr; k++)
+		take_back(b->leaving.r[k].first, b->leaving.r[k].nr);
+	b->out = false;
+}
+
+void oracle_gone(struct model_domain *m)
+{
+	u8 holder = slot_holder(m);
+
+	vtd_require(!oracle_batches_out(m), "a domain is gone before its batches");
+	for (u32 i = 0; i < nr_indices; i++)
+		if (m->map[i].now)
+			frames[frame_index(m->map[i].now)].mapped--;
+	memset(m->map, 0, nr_indices * sizeof(*m->map));
+	m->alive = m->destroying = m->reserved = false;
+	m->d = NULL;
+	for (mfn_t f = VTD_RAM_FIRST; f < VTD_RAM_FIRST + VTD_RAM_FRAMES;) {
+		mfn_t from = f;
+
+		while (f < VTD_RAM_FIRST + VTD_RAM_FRAMES && oracle_holder(f) == holder)
+			f++;
+		if (f > from)
+			take_back(from, f - from);
+		else
+			f++;
+	}
+}
