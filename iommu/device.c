@@ -146,6 +146,25 @@ void device_flush_tlbs(struct iommu_domain *d, struct iommu_batch *b, dfn_t firs
 	}
 }
 
+/* Batches that are in flight wait for the device too, though it is new: what they flush may be in the IOTLB still, and it may
+ * get it from there. Locked. */
+static void join_batches(struct device *a)
+{
+	struct device_tlb *t = &a->tlb;
+
+	for (unsigned int i = 0; i < BATCHES_PER_DOMAIN; i++) {
+		struct iommu_batch *b = a->domain->batch[i];
+
+		if (b->state == BATCH_POSTED && release_join(b))
+			t->next |= (u16)BIT(i);
+	}
+	if (!t->next)
+		return;
+	t->first = 0;
+	t->last = frames_of(iommu_common.levels + 1) - 1;
+	post_tlb_flush(a);
+}
+
 static void answer(struct iommu_domain *d, u16 batches)
 {
 	for (unsigned int i = 0; i < BATCHES_PER_DOMAIN; i++)
@@ -332,8 +351,10 @@ static int start(struct device *a, bool ats)
 		return ret;
 	}
 	/* Not before the entry allows it: until then its translation requests would be faults. */
-	if (ats)
+	if (ats) {
 		pci_ats_enable(a->dev);
+		join_batches(a);
+	}
 	/* The entry may be cached as not present, under domain id 0 (6.1). */
 	if (iommu_common.caching_mode)
 		flush(a, 0);

@@ -30,6 +30,17 @@ static void count_latency(struct iommu_domain *d, u64 ns)
 	(void)atomic_add(&d->counters.latency[bucket], 1);
 }
 
+bool release_join(struct iommu_batch *b)
+{
+	u32 pending = read_once(&b->pending);
+
+	do {
+		if (!pending)
+			return false;
+	} while (!atomic_cmpxchg(&b->pending, &pending, pending + 1));
+	return true;
+}
+
 void iommu_batch_answer(struct iommu_batch *b)
 {
 	u64 ns;

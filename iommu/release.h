@@ -5,3 +5,5 @@
 
 /* Set up a domain's batch. */
 void release_init(struct iommu_batch *b);
+/* One more party has to answer a batch that is in flight. False: all have answered. */
+bool __must_check release_join(struct iommu_batch *b);

@@ -101,8 +101,8 @@ static void check_forgotten(unsigned int device, const struct model_domain *m)
 	unsigned int unit = vtd_unit_of_device(device);
 	struct vtd_unit *u = &vtd_units[unit];
 
-	vtd_require(!vtd_context(u, device), "device %u is detached, and its context entry is there",
-		    device);
+	vtd_require(!vtd_context(u, device),
+		    "device %u is detached, and its context entry is there", device);
 	for (unsigned int i = 0; i < VTD_DEVICES; i++)
 		if (vtd_unit_of_device(i) == unit && model_devices[i].domain == slot_of(m))
 			return;
@@ -192,7 +192,8 @@ static void heard(u16 owner, struct pci_id dev, enum iommu_event event)
 	if (event != IOMMU_EVENT_CUT_OFF)
 		return;
 	say("device %d is cut off", device);
-	vtd_require(s->guilty || s->suspect || s->faults > 1000, "device %d is cut off, and has done nothing", device);
+	vtd_require(s->guilty || s->suspect || s->faults > 1000,
+		    "device %d is cut off, and has done nothing", device);
 	vtd_require(model_devices[device].domain >= 0 &&
 			    owner == MODEL_OWNER(model_devices[device].domain),
 		    "device %d is said to be of owner %u", device, owner);
@@ -219,7 +220,9 @@ static bool is_free(mfn_t mfn, u64 nr)
 static void become(mfn_t mfn, u64 nr, u16 owner, bool whole)
 {
 	while (nr) {
-		unsigned int order = whole ? MIN((unsigned int)__builtin_ctzl(mfn), (unsigned int)ORDER_1G) : 0;
+		unsigned int order = whole ? MIN((unsigned int)__builtin_ctzl(mfn),
+						 (unsigned int)ORDER_1G) :
+					     0;
 
 		while (1UL << order > nr)
 			order--;
@@ -328,8 +331,8 @@ static struct open_gather *open_gather(struct model_domain *m)
 	if (ret) {
 		say("begin in domain %ld: %d", slot_of(m), ret);
 		/* Those of the reserved memory are not the program's. */
-		expect_error(ret, before, ret == -EAGAIN && batches_out(m) >= BATCHES_PER_DOMAIN / 2,
-			     "begin");
+		expect_error(ret, before,
+			     ret == -EAGAIN && batches_out(m) >= BATCHES_PER_DOMAIN / 2, "begin");
 		return NULL;
 	}
 	fail_one_in = 0;
@@ -424,7 +427,9 @@ static u8 some_perm(void)
 static struct range some_range(u64 max)
 {
 	const struct window *w = &windows[one_in(2) ? 0 : below(WINDOWS)];
-	u64 kind = below(16), nr = kind < 8 ? 1 + below(40) : kind < 15 ? 1 + below(1500) : 1UL << below(19);
+	u64 kind = below(16), nr = kind < 8  ? 1 + below(40) :
+				   kind < 15 ? 1 + below(1500) :
+					       1UL << below(19);
 	u64 space = w->nr > 0x4000 && one_in(4) ? w->nr : MIN(w->nr, 0x1000u);
 	u64 at = below(space);
 
@@ -483,8 +488,8 @@ static void map_some(struct open_gather *o)
 	oracle_map_begin(m, o->batch, at, mfn, perm);
 	before = maybe_inject();
 	ret = iommu_map(&o->g, oracle_dfn(at.first), mfn, at.nr, perm);
-	say("map in batch %u of domain %ld: 0x%lx+%u at frame 0x%lx, perm %u: %d", o->batch, slot_of(m),
-	    oracle_dfn(at.first), at.nr, mfn, perm, ret);
+	say("map in batch %u of domain %ld: 0x%lx+%u at frame 0x%lx, perm %u: %d", o->batch,
+	    slot_of(m), oracle_dfn(at.first), at.nr, mfn, perm, ret);
 	if (ret) {
 		o->full = true;
 		expect_error(ret, before,
@@ -503,8 +508,8 @@ static void unmap_some(struct open_gather *o)
 
 	o->full = true;
 	remember_place(o->m, at);
-	say("unmap in batch %u of domain %ld: 0x%lx+%u", o->batch, slot_of(o->m), oracle_dfn(at.first),
-	    at.nr);
+	say("unmap in batch %u of domain %ld: 0x%lx+%u", o->batch, slot_of(o->m),
+	    oracle_dfn(at.first), at.nr);
 	oracle_unmap(o->m, o->batch, at);
 	fail_one_in = 1;
 	iommu_unmap(&o->g, oracle_dfn(at.first), at.nr);
@@ -572,9 +577,10 @@ void actions_check_quiet(void)
 		vtd_require(!v->detaching, "the detaching of device %u never ends", i);
 		vtd_require(v->domain < 0 || !vtd_device_states[i].guilty || vtd_stopped[i],
 			    "device %u did wrong, and is not cut off", i);
-		vtd_require(iommu_device_state(vtd_devices[i]) == (v->domain < 0	 ? IOMMU_DEVICE_FREE :
-								   vtd_stopped[i] ? IOMMU_DEVICE_QUARANTINED :
-										    IOMMU_DEVICE_ATTACHED),
+		vtd_require(iommu_device_state(vtd_devices[i]) ==
+				    (v->domain < 0  ? IOMMU_DEVICE_FREE :
+				     vtd_stopped[i] ? IOMMU_DEVICE_QUARANTINED :
+						      IOMMU_DEVICE_ATTACHED),
 			    "device %u is in state %d", i, iommu_device_state(vtd_devices[i]));
 		v->sure = v->domain >= 0;
 		if (v->domain < 0)
@@ -586,7 +592,8 @@ void actions_check_quiet(void)
 		model_domains[i].reserved = reserved[i];
 		vtd_require(!model_domains[i].destroying, "domain %u never ends", i);
 		for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++)
-			vtd_require(!model_domains[i].batch[b].out, "batch %u of domain %u is lost", b, i);
+			vtd_require(!model_domains[i].batch[b].out, "batch %u of domain %u is lost",
+				    b, i);
 	}
 	oracle_check_quiet();
 }

@@ -43,7 +43,10 @@ static dfn_t some_place(unsigned int device)
 	if (one_in(32))
 		return below(1UL << 46);
 	/* Its ends, what lies beside them, or anywhere inside. */
-	return oracle_dfn(at.first) - 2 + (one_in(2) ? below(span) : one_in(2) ? below(4) : span - 1 - below(4));
+	return oracle_dfn(at.first) - 2 +
+	       (one_in(2) ? below(span) :
+		one_in(2) ? below(4) :
+			    span - 1 - below(4));
 }
 
 void hardware_access(void)

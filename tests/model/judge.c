@@ -23,7 +23,8 @@ static const char *why_wrong(const struct model_domain *m, dfn_t dfn, mfn_t mfn,
 	}
 	holder = oracle_holder(mfn) & (u8)~LEAVING;
 	if (holder != m - model_domains + 1)
-		return holder == NOBODY ? "that frame was given back" : "that frame is another domain's";
+		return holder == NOBODY ? "that frame was given back" :
+					  "that frame is another domain's";
 	e = &m->map[index];
 	if (e->now != mfn && !(e->pending && (e->old[0] == mfn || e->old[1] == mfn)))
 		return e->now ? "something else is mapped there" : "nothing is mapped there";
@@ -36,9 +37,9 @@ static void judge(const struct model_domain *m, dfn_t dfn, mfn_t mfn, u8 perm, c
 {
 	const char *why = why_wrong(m, dfn, mfn, perm);
 
-	vtd_require(!why, "domain %ld: %s leads device frame 0x%lx to frame 0x%lx (%s%s): %s",
-		    m - model_domains, by, dfn, mfn, perm & SS_R ? "r" : "", perm & SS_W ? "w" : "",
-		    why);
+	vtd_require(!why, "domain %ld (id %u): %s leads device frame 0x%lx to frame 0x%lx (%s%s): %s",
+		    m - model_domains, m->did, by, dfn, mfn, perm & SS_R ? "r" : "",
+		    perm & SS_W ? "w" : "", why);
 }
 
 /* --- accesses --------------------------------------------------------------------------------------------------------- */
@@ -50,8 +51,8 @@ void oracle_judge(unsigned int device, dfn_t dfn, bool write, bool translated, b
 	u32 index;
 
 	if (reached) {
-		vtd_require(v->domain >= 0, "device %u is nobody's, and reaches frame 0x%lx", device,
-			    mfn);
+		vtd_require(v->domain >= 0, "device %u is nobody's, and reaches frame 0x%lx",
+			    device, mfn);
 		vtd_require(!translated || v->ats, "device %u has no TLB, and uses it", device);
 		judge(&model_domains[v->domain], dfn, mfn, perm,
 		      translated ? "a translated access" : "an access");
@@ -83,9 +84,7 @@ static void check_cache(const struct model_domain *m, struct cache *c, u16 did, 
 {
 	const struct cached *e;
 
-	cache_for_each(e, c, did)
-		if (cached_overlaps(e, dfn, nr))
-			judge_entry(m, e, dfn, nr, by);
+	cache_for_each(e, c, did) if (cached_overlaps(e, dfn, nr)) judge_entry(m, e, dfn, nr, by);
 }
 
 static void check_flights(const struct model_domain *m, const struct vtd_unit *u, dfn_t dfn, u64 nr)

@@ -28,7 +28,9 @@ static const struct model_config configs[] = {
 	{ "no 1G", { .cap_clear = CAP_SLLPS_1G }, true },
 	{ "no superpages", { .cap_clear = CAP_SLLPS_1G | CAP_SLLPS_2M, .ecap_set = ECAP_C }, true },
 	{ "no flush by pages", { .cap_clear = CAP_PSI }, false },
-	{ "flush of 16 pages at most", { .cap_clear = CAP_MAMV, .cap_set = FIELD_PREP(CAP_MAMV, 4UL) }, true },
+	{ "flush of 16 pages at most",
+	  { .cap_clear = CAP_MAMV, .cap_set = FIELD_PREP(CAP_MAMV, 4UL) },
+	  true },
 	{ "caching mode", { .cap_set = CAP_CM, .ecap_set = ECAP_C }, true },
 	{ "caching mode, no snooping", { .cap_set = CAP_CM }, false },
 	{ "no device TLBs, no draining", { .cap_clear = CAP_DRD | CAP_DWD, .ecap_clear = ECAP_DT }, false },
@@ -141,7 +143,8 @@ static int run_all(unsigned int first, unsigned int last, unsigned int jobs)
 
 int main(int argc, char **argv)
 {
-	unsigned int first = 0, last = ARRAY_SIZE(configs) - 1, jobs = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned int first = 0, last = ARRAY_SIZE(configs) - 1,
+		     jobs = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
 
 	seed = (u64)time(NULL);
 	for (int i = 1; i < argc; i += 2) {

@@ -2,6 +2,7 @@
  * everything comes to rest and is compared with the record. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <kernel/alloc.h>
 #include <tests/model/actions.h>
@@ -14,6 +15,7 @@
 
 static char log_lines[LOG_LINES][LOG_WIDTH];
 static u64 log_count, step;
+static bool verbose; /* everything as it happens */
 
 u64 program_step(void)
 {
@@ -29,6 +31,8 @@ void say(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line + n, LOG_WIDTH - (size_t)n, fmt, ap);
 	va_end(ap);
+	if (verbose)
+		fprintf(stderr, "%s\n", line);
 }
 
 void program_print_log(void)
@@ -94,6 +98,7 @@ void program_run(const struct model_config *config, u64 steps)
 	u64 free_frames;
 
 	step = log_count = 0;
+	verbose = getenv("VERBOSE");
 	vtd_whims = true;
 	vtd_require(vtd_start(&config->hardware), "the units do not come up");
 	oracle_start();

@@ -13,7 +13,7 @@ struct model_device model_devices[VTD_DEVICES];
 static struct {
 	u8 holder;
 	u16 mapped, tombs;
-} *frames;
+} * frames;
 
 static u64 frame_index(mfn_t mfn)
 {
@@ -303,7 +303,8 @@ void oracle_released(struct model_domain *m, u32 batch)
 	vtd_require(b->out, "batch %u is released a second time", batch);
 	vtd_require(!b->parties, "batch %u is released before all CPUs have answered", batch);
 	for (u32 k = 0; k < b->touched.nr; k++) {
-		for (u32 i = b->touched.r[k].first; i < b->touched.r[k].first + b->touched.r[k].nr; i++) {
+		for (u32 i = b->touched.r[k].first; i < b->touched.r[k].first + b->touched.r[k].nr;
+		     i++) {
 			struct mapping *e = &m->map[i];
 
 			e->pending &= (u16)~BIT(batch);

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <iommu/domain.h>
 #include <kernel/alloc.h>
@@ -61,6 +62,7 @@ static inline void mark_gone(void *arg)
 
 static inline void start_with(const struct vtd_config *config, bool two_units, u32 flags)
 {
+	alarm(60); /* a test that fails may leave a lock behind, and the next one hanging */
 	assert_true(vtd_start(config));
 	assert_int_equal(frame_set(VTD_RAM_FIRST, ORDER_1G, FRAME_RAM, OWNER), 0);
 	assert_int_equal(frame_set(VTD_RAM_FIRST + (1UL << 18), ORDER_1G, FRAME_RAM, OWNER), 0);

@@ -87,6 +87,33 @@ static void a_device_tlb_holds_the_page(void **state)
 	finish(false);
 }
 
+/* It comes while a page is on its way out: it may get it from the IOTLB still, where another device has left it. */
+static void attached_with_a_flush_under_way(void **state)
+{
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, true);
+	detach(VTD_DEVICE_0);
+	assert_int_equal(iommu_attach(d, vtd_devices[4], 0), 0);
+	assert_int_equal(map(5, VTD_RAM_FIRST, 2), 0);
+	assert_true(vtd_dma(vtd_devices[4], 5, &seen));
+	unmap(5, 1);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, IOMMU_ATS), 0);
+	assert_true(vtd_translated_dma(VTD_DEVICE_0, 5, &seen));
+	vtd_execute(0, 3);
+	vtd_execute(1, 3);
+	vtd_interrupts();
+	run_work();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 1);
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+	assert_false(vtd_translated_dma(VTD_DEVICE_0, 5, &seen));
+	assert_true(vtd_translated_dma(VTD_DEVICE_0, 6, &seen));
+	detach(vtd_devices[4]);
+	finish(true);
+}
+
 /* Every size that a descriptor can say drops what it must. */
 static void ranges_of_all_sizes(void **state)
 {
@@ -417,6 +444,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_device_tlb_holds_the_page),
+		cmocka_unit_test(attached_with_a_flush_under_way),
 		cmocka_unit_test(ranges_of_all_sizes),
 		cmocka_unit_test(a_slow_device_is_asked_once_at_a_time),
 		cmocka_unit_test(a_device_that_times_out),
