@@ -27,7 +27,7 @@ struct iommu_batch {
 	struct iommu_domain *domain;
 	u32 number;
 	enum batch_state state; /* under the domain's lock */
-	bool structural; /* counted in domain->structural */
+	bool structural, split; /* counted in domain->structural, domain->splits */
 	bool changed; /* the tables */
 	u32 pending; /* who still has to answer, the commit included; atomic */
 	u64 tombstones; /* made by its gather */
@@ -56,6 +56,7 @@ struct iommu_domain {
 
 	u64 *root;
 	u32 structural; /* gathers that unlinked a table, not completed yet: every flush is IH = 0 meanwhile */
+	u32 splits; /* gathers that split a superpage, not completed yet: every flush is of the whole domain meanwhile */
 	u32 devices_on[DMAR_MAX_UNITS]; /* attached, or detached and not drained */
 	struct list device_tlbs; /* of the devices that have one */
 	u8 reserved_users[DMAR_MAX_RESERVED]; /* devices for which iommu/reserved.c has mapped a region */

@@ -56,7 +56,7 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 		return -EAGAIN;
 
 	b->user = (struct iommu_batch_user){ .step = NULL };
-	b->structural = b->changed = b->tables_released = false;
+	b->structural = b->split = b->changed = b->tables_released = false;
 	b->pending = 1; /* the commit */
 	b->tombstones = b->frames_held = b->nr_descs = 0;
 	b->next = 1;
@@ -66,7 +66,6 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 	g->batch = b;
 	g->first = ~0UL;
 	g->last = 0;
-	g->split = false;
 	return 0;
 }
 
@@ -133,7 +132,9 @@ static struct qi_desc invalidation(const struct iommu_gather *g, const struct io
 	const struct iommu_domain *d = g->domain;
 	u32 am = g->first == g->last ? 0 : 64 - (u32)__builtin_clzl(g->first ^ g->last);
 
-	if (g->split || !(u->cap & CAP_PSI) || am > FIELD_GET(CAP_MAMV, u->cap))
+	/* The old translation of a superpage that was split goes only by a mask of its size. It may be cached until the gather
+	 * that split it is completed. */
+	if (d->splits || !(u->cap & CAP_PSI) || am > FIELD_GET(CAP_MAMV, u->cap))
 		return qi_iotlb_domain(u, d->did);
 	/* A table that went, by this gather or by one that is not completed, may still be cached by
 	 * a walker: until then no flush of this domain may leave the paging-structure caches as

@@ -72,7 +72,6 @@ struct iommu_gather {
 	struct iommu_domain *domain;
 	struct iommu_batch *batch;
 	dfn_t first, last; /* range that must be flushed; first > last: nothing */
-	bool split; /* a superpage was split: its old translation covers more than the range */
 #ifdef WEIR_DEBUG
 	const char *file;
 	int line;

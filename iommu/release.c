@@ -65,6 +65,7 @@ static void recycle(struct iommu_batch *b)
 	trace(WEIR_TRACE_RELEASED, d->owner, (u16)b->number, b->frames_held, 0);
 	spin_lock(&d->lock);
 	d->structural -= b->structural;
+	d->splits -= b->split;
 	d->frames_held -= b->frames_held;
 	d->counters.batches_completed++;
 	d->counters.invalidations_completed += b->nr_descs;

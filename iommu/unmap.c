@@ -34,7 +34,10 @@ void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 	d->entries[level - 2] += ENTRIES;
 	d->counters.io_splits++;
 	trace(WEIR_TRACE_SPLIT, d->owner, (u16)g->batch->number, mfn_of(old), level);
-	g->split = true;
+	if (!g->batch->split) {
+		g->batch->split = true;
+		d->splits++;
+	}
 }
 
 static void bury(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)

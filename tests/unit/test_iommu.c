@@ -334,6 +334,31 @@ static void leaf_flush_beside_a_structural_one(void **state)
 	finish(false);
 }
 
+/* What a superpage was cached as goes only by a flush of its size, whoever has split it. */
+static void leaf_flush_beside_a_split(void **state)
+{
+	IOMMU_GATHER(splitting);
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(512, VTD_RAM_FIRST, 512), 0);
+	assert_true(vtd_dma(VTD_DEVICE_0, 600, &seen));
+	assert_int_equal(iommu_gather_begin(&splitting, d), 0);
+	iommu_unmap(&splitting, 700, 1);
+	unmap(600, 1);
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 88), 0);
+	assert_false(vtd_dma(VTD_DEVICE_0, 600, &seen));
+	vtd_check();
+	iommu_gather_commit(&splitting, 0);
+	vtd_settle();
+	unmap(601, 1);
+	vtd_settle();
+	assert_int_equal(vtd_last_iotlb[0] & (3 << 4), QI_PAGE);
+	finish(false);
+}
+
 static void an_empty_gather_is_free(void **state)
 {
 	IOMMU_GATHER(g);
@@ -631,6 +656,7 @@ int main(void)
 		cmocka_unit_test(permissions),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(leaf_flush_beside_a_structural_one),
+		cmocka_unit_test(leaf_flush_beside_a_split),
 		cmocka_unit_test(an_empty_gather_is_free),
 		cmocka_unit_test(a_gather_that_is_dropped),
 		cmocka_unit_test(the_trace_tells_what_happened),
