@@ -28,7 +28,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench bench-iommu check clean deps format help iso lint mutants run system unit FORCE
+.PHONY: all bench bench-iommu check clean deps format help iso lint model mutants run system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -145,7 +145,7 @@ $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t))))
 MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I.
 UNDER_TEST := $(wildcard iommu/*.c) kernel/frame.c
 MODEL_OBJS := $(UNDER_TEST:%.c=$(BUILD)/model/%.o) \
-	$(patsubst %.c,$(BUILD)/model/%.o,kernel/alloc.c kernel/slab.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
+	$(patsubst %.c,$(BUILD)/model/%.o,kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
 	interleave.c hardware.c actions.c program.c model.c))
 $(UNDER_TEST:%.c=$(BUILD)/model/%.o): MODEL_CFLAGS += -fsanitize=thread -Wno-tsan
 
@@ -159,6 +159,9 @@ $(BUILD)/tests/model: $(MODEL_OBJS)
 	$(Q)$(HOSTCC) $^ $(IOMMU_LIBS) -lpthread -o $@
 -include $(MODEL_OBJS:.o=.d)
 
+model: $(BUILD)/tests/model ## random programs against the IOMMU core on all kinds of hardware (SEED=, STEPS=)
+	$(Q)$(BUILD)/tests/model $(if $(SEED),--seed $(SEED)) --steps $(or $(STEPS),1000000)
+
 unit: $(UNIT_BINS) ## unit tests on the host
 	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
 
@@ -169,7 +172,7 @@ system: $(BUILD)/weir-stripped.elf $(GUESTS) $(TEST_GUESTS) ## tests that boot W
 mutants: ## plant bugs into copies of the IOMMU core: the unit tests must see each
 	$(Q)tests/mutants/iommu
 
-check: ## all that proves Weir: gcc, clang, lint, unit and system tests; ends in the sum
+check: ## all that proves Weir: gcc, clang, lint, unit, model and system tests; ends in the sum
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check
 
 lint: ## layout, headers that stand alone, cppcheck

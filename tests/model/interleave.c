@@ -69,10 +69,10 @@ PLAIN(unaligned_write2, true)
 PLAIN(unaligned_write4, true)
 PLAIN(unaligned_write8, true)
 
-#define FETCH(bits, type, what) \
+#define CHANGE(bits, type, what, builtin) \
 	type __tsan_atomic##bits##_##what(volatile type *p, type v, int order); \
 	type __tsan_atomic##bits##_##what(volatile type *p, type v, int order) \
-	{ (void)order; access(p, true); return __atomic_##what(p, v, __ATOMIC_SEQ_CST); }
+	{ (void)order; access(p, true); return builtin(p, v, __ATOMIC_SEQ_CST); }
 #define ATOMIC(bits, type) \
 	type __tsan_atomic##bits##_load(const volatile type *p, int order); \
 	type __tsan_atomic##bits##_load(const volatile type *p, int order) \
@@ -80,10 +80,11 @@ PLAIN(unaligned_write8, true)
 	void __tsan_atomic##bits##_store(volatile type *p, type v, int order); \
 	void __tsan_atomic##bits##_store(volatile type *p, type v, int order) \
 	{ (void)order; access(p, true); __atomic_store_n(p, v, __ATOMIC_SEQ_CST); } \
-	FETCH(bits, type, fetch_add) \
-	FETCH(bits, type, fetch_sub) \
-	FETCH(bits, type, fetch_and) \
-	FETCH(bits, type, fetch_or) \
+	CHANGE(bits, type, exchange, __atomic_exchange_n) \
+	CHANGE(bits, type, fetch_add, __atomic_fetch_add) \
+	CHANGE(bits, type, fetch_sub, __atomic_fetch_sub) \
+	CHANGE(bits, type, fetch_and, __atomic_fetch_and) \
+	CHANGE(bits, type, fetch_or, __atomic_fetch_or) \
 	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *want, type v, int ok, int bad); \
 	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *want, type v, int ok, int bad) \
 	{ \

@@ -1,6 +1,7 @@
 /* The control domain's identity map: which ranges (against an array of booleans), all or nothing, and the cost.
  *
  * sources: $(IOMMU_SRCS)
+ * libs: $(IOMMU_LIBS)
  */
 #include <tests/unit/iommu_fixture.h>
 
