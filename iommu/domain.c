@@ -165,6 +165,11 @@ static bool destroy_step(struct work *w)
 
 /* --- to look at ------------------------------------------------------------------------------------------------------------ */
 
+bool iommu_domain_uses(const struct iommu_domain *d, u32 unit)
+{
+	return unit < iommu_nr_units && read_once(&d->devices_on[unit]);
+}
+
 void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 {
 	struct iommu_domain *m = (struct iommu_domain *)d;

@@ -221,6 +221,8 @@ static s64 unit_stats_call(struct domain *caller, u64 unit, gpaddr_t gpa, u64 si
 
 	if (unit > ~0u || !iommu_unit_stats((u32)unit, &s))
 		return 0;
+	if (!caller->privileged && !iommu_domain_uses(caller->iommu, (u32)unit))
+		return -EPERM;
 	return hypercall_answer(caller, gpa, size, &s, sizeof(s), 1);
 }
 
@@ -307,5 +309,5 @@ s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 	default:
 		return -ENOSYS;
 	}
-	return caller->privileged ? call(caller, a, b, c) : -EPERM;
+	return caller->privileged || number == WEIR_HC_UNIT_STATS ? call(caller, a, b, c) : -EPERM;
 }

@@ -59,7 +59,8 @@ enum weir_hypercall {
 	/* RDI = device, RSI = address that it uses, RDX = address of struct weir_walk. -ENODEV */
 	WEIR_HC_IOMMU_WALK = 0x106,
 	/* RDI = number of a remapping unit, counted from 0, RSI = address of struct weir_unit_stats
-	 * (kernel/abi/iommu.h). -> 1; 0: there is none */
+	 * (kernel/abi/iommu.h). -> 1; 0: there is none. Everybody may ask for a unit that one of its devices
+	 * is behind; -EPERM for others */
 	WEIR_HC_UNIT_STATS = 0x107,
 	/* RDI = number of an event, RSI = address of an array of struct weir_trace_event, RDX = its size:
 	 * the events from that number on that are still there, oldest first. -> how many */

@@ -4,6 +4,7 @@
 #include "../lwip/netif.h"
 #include "../runtime/runtime.h"
 #include "release.h"
+#include <kernel/abi/iommu.h>
 
 #include <lwip/memp.h>
 #include <lwip/stats.h>
@@ -58,7 +59,10 @@ static void add_weir(struct text *t, const struct weir_stats *s)
 		"interrupt", "interrupt_window", "cpuid", "msr",       "io",
 		"mmio",	     "nested_fault",	 "hlt",	  "hypercall", "other"
 	};
+	static const char *const fault[] = { "write", "read",	   "context", "width",
+					     "table", "interrupt", "other" };
 	_Static_assert(ARRAY_SIZE(reason) == WEIR_NR_EXIT_REASONS, "enum weir_exit_reason");
+	_Static_assert(ARRAY_SIZE(fault) == WEIR_NR_FAULT_KINDS, "enum weir_fault_kind");
 
 #define ADD(field) add(t, "\"" #field "\":%lu,", s->field)
 	add(t, "{\"domain_name\":\"%s\",", s->domain_name);
@@ -86,6 +90,11 @@ static void add_weir(struct text *t, const struct weir_stats *s)
 		add(t, "%s%lu", i ? "," : "", s->latency[i]);
 	add(t, "],");
 	ADD(io_faults);
+	add(t, "\"io_faults_by\":{");
+	for (u32 i = 0; i < WEIR_NR_FAULT_KINDS; i++)
+		add(t, "%s\"%s\":%lu", i ? "," : "", fault[i], s->io_faults_by[i]);
+	add(t, "},");
+	ADD(devices_cut_off);
 	ADD(pages_owned);
 	ADD(pages_limit);
 	add_sizes(t, "nested_entries", s->nested_entries);
@@ -97,6 +106,31 @@ static void add_weir(struct text *t, const struct weir_stats *s)
 	ADD(interrupts_delivered);
 	add(t, "\"absent_accesses\":%lu}", s->absent_accesses);
 #undef ADD
+}
+
+#define NOT_OURS (-1) /* EPERM: no device of this domain is behind that unit */
+
+/* The remapping units that this domain's devices are behind. */
+static void add_units(struct text *t)
+{
+	struct weir_unit_stats u;
+	const char *separator = "";
+	s64 found;
+
+	add(t, "[");
+	for (u64 i = 0; (found = hypercall(WEIR_HC_UNIT_STATS, i, (u64)&u, sizeof(u))); i++) {
+		if (found == NOT_OURS)
+			continue;
+		if (found < 0)
+			break; /* a Weir that does not know the call */
+		add(t, "%s{\"unit\":%lu,\"devices\":%lu,\"requests_posted\":%lu,\"requests_completed\":%lu,",
+		    separator, i, u.devices, u.requests_posted, u.requests_completed);
+		add(t, "\"requests_waiting\":%lu,\"completion_interrupts\":%lu,\"queue_errors\":%lu,\"faults\":%lu,\"interrupt_entries\":%lu}",
+		    u.requests_waiting, u.completion_interrupts, u.queue_errors, u.faults,
+		    u.interrupt_entries);
+		separator = ",";
+	}
+	add(t, "]");
 }
 
 static void add_network(struct text *t, struct netdev *dev)
@@ -143,6 +177,11 @@ size_t stats_json(char *buf, size_t size, struct netdev *dev)
 	add(&t, "\"release_jobs\":%lu,\"hypervisor\":", release_jobs_done());
 	if (s)
 		add_weir(&t, s);
+	else
+		add(&t, "null");
+	add(&t, ",\"units\":");
+	if (s)
+		add_units(&t);
 	else
 		add(&t, "null");
 	add(&t, ",\"network\":");
