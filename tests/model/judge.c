@@ -26,7 +26,7 @@ static const char *why_wrong(const struct model_domain *m, dfn_t dfn, mfn_t mfn,
 		return holder == NOBODY ? "that frame was given back" :
 					  "that frame is another domain's";
 	e = &m->map[index];
-	if (e->now != mfn && !(e->pending && (e->old[0] == mfn || e->old[1] == mfn)))
+	if (e->now != mfn && !oracle_may_be_old(e, mfn))
 		return e->now ? "something else is mapped there" : "nothing is mapped there";
 	if (perm & ~e->may)
 		return "it may not";

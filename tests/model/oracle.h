@@ -23,9 +23,13 @@ struct window {
 extern struct window windows[WINDOWS];
 extern u32 nr_indices;
 
+#define OLD_FRAMES 3
 struct mapping {
-	u32 now, old[2]; /* frames; 0: none */
-	u16 pending; /* the domain's batches that have it in doubt */
+	u32 now; /* frame; 0: none */
+	u32 old[OLD_FRAMES]; /* frames that may be reached until these batches are released */
+	u16 old_batches[OLD_FRAMES];
+	u16 pending; /* all of the domain's batches that have it in doubt */
+	u16 unknown; /* those that have had it lead to yet another frame */
 	u8 perm; /* what is asked for */
 	u8 sure, may; /* demanded; allowed */
 };
@@ -95,6 +99,9 @@ void oracle_gone(struct model_domain *m);
 
 /* Batches that are not released yet, open gathers included. */
 bool oracle_batches_out(const struct model_domain *m);
+
+/* It may still lead to this frame, as it did before a batch that is not released. */
+bool oracle_may_be_old(const struct mapping *e, mfn_t mfn);
 
 /* Judge an access: `reached` with *mfn or blocked. */
 void oracle_judge(unsigned int device, dfn_t dfn, bool write, bool translated, bool reached, mfn_t mfn);

@@ -149,9 +149,35 @@ void oracle_begin(struct model_domain *m, u32 batch)
 	b->touched.nr = b->unmapped.nr = b->leaving.nr = 0;
 }
 
-static void remember_old(struct mapping *e, u32 mfn)
+static void doubt(struct mapping *e, u32 batch, u32 mfn)
 {
-	e->old[e->pending && e->old[0] && e->old[0] != mfn] = mfn;
+	e->pending |= (u16)BIT(batch);
+	for (unsigned int i = 0; i < OLD_FRAMES; i++) {
+		if (e->old_batches[i] && e->old[i] != mfn)
+			continue;
+		e->old[i] = mfn;
+		e->old_batches[i] |= (u16)BIT(batch);
+		return;
+	}
+	e->unknown |= (u16)BIT(batch);
+}
+
+static void no_doubt(struct mapping *e, u32 batch)
+{
+	e->pending &= (u16)~BIT(batch);
+	e->unknown &= (u16)~BIT(batch);
+	for (unsigned int i = 0; i < OLD_FRAMES; i++)
+		e->old_batches[i] &= (u16)~BIT(batch);
+	if (!e->pending)
+		e->may = e->sure = e->now ? e->perm : 0;
+}
+
+bool oracle_may_be_old(const struct mapping *e, mfn_t mfn)
+{
+	for (unsigned int i = 0; i < OLD_FRAMES; i++)
+		if (e->old_batches[i] && e->old[i] == mfn)
+			return true;
+	return e->unknown;
 }
 
 void oracle_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm)
@@ -162,8 +188,7 @@ void oracle_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t 
 
 		if (e->now || oracle_holder(mfn + i) != slot_holder(m))
 			continue;
-		remember_old(e, (u32)(mfn + i));
-		e->pending |= (u16)BIT(batch);
+		doubt(e, batch, (u32)(mfn + i));
 		e->may |= perm;
 	}
 }
@@ -242,8 +267,7 @@ void oracle_unmap(struct model_domain *m, u32 batch, struct range at)
 		frames[f].mapped--;
 		frames[f].tombs++;
 		add_range(&m->batch[batch].unmapped, e->now, 1);
-		remember_old(e, e->now);
-		e->pending |= (u16)BIT(batch);
+		doubt(e, batch, e->now);
 		e->now = e->sure = 0;
 	}
 }
@@ -303,17 +327,11 @@ void oracle_released(struct model_domain *m, u32 batch)
 	vtd_require(b->out, "batch %u is released a second time", batch);
 	vtd_require(!b->parties, "batch %u is released before all CPUs have answered", batch);
 	for (u32 k = 0; k < b->touched.nr; k++) {
-		for (u32 i = b->touched.r[k].first; i < b->touched.r[k].first + b->touched.r[k].nr;
-		     i++) {
-			struct mapping *e = &m->map[i];
+		struct range at = b->touched.r[k];
 
-			e->pending &= (u16)~BIT(batch);
-			if (e->pending)
-				continue;
-			e->old[0] = e->old[1] = 0;
-			e->may = e->sure = e->now ? e->perm : 0;
-		}
-		oracle_check_range(m, b->touched.r[k]);
+		for (u32 i = at.first; i < at.first + at.nr; i++)
+			no_doubt(&m->map[i], batch);
+		oracle_check_range(m, at);
 	}
 	add_tombs(&b->unmapped, -1);
 	for (u32 k = 0; k < b->leaving.nr; k++)
