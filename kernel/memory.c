@@ -133,13 +133,14 @@ int memory_build(struct domain *d, u64 bytes)
 	return ret;
 }
 
-/* The leaves of [*gfn, end), at most `budget` entries of the nested tables. */
+/* The leaves of [*gfn, end), at most `budget` entries of the nested tables. A leaf may be split between two calls, but none
+ * grows: *gfn is where one begins. */
 static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gfn_t end,
 			unsigned int *budget)
 {
 	for (; *gfn < end && *budget; (*budget)--) {
 		struct nested_leaf at = nested_lookup(&d->nested, *gfn);
-		u64 nr = (1UL << at.order) - (*gfn & ((1UL << at.order) - 1));
+		u64 nr = 1UL << at.order;
 		int ret = 0;
 
 		/* A tombstone was given back: its release looks at both tables. */

@@ -11,6 +11,7 @@
 #include <kernel/nested.h>
 #include <kernel/paging.h>
 #include <kernel/string.h>
+#include <tests/unit/nested_format.h>
 
 #include <cmocka.h>
 
@@ -56,35 +57,6 @@ int frame_set(mfn_t mfn, unsigned int order, enum frame_type type, u16 owner)
 	return 0;
 }
 
-/* An entry format of the test's own: present is bit 0, leaf bit 7, flags from bit 56. */
-static u64 fmt_table(paddr_t pa)
-{
-	return pa | 1;
-}
-
-static u64 fmt_leaf(paddr_t pa, unsigned int level, u32 flags)
-{
-	return pa | 1 | (level > 1 ? 0x80 : 0) | (u64)flags << 56;
-}
-
-static bool fmt_present(u64 e)
-{
-	return e & 1;
-}
-
-static bool fmt_is_leaf(u64 e, unsigned int level)
-{
-	return level == 1 || (e & 0x80);
-}
-
-static u32 fmt_flags(u64 e)
-{
-	return e >> 56;
-}
-
-static const struct nested_format format = { fmt_table,	  fmt_leaf,  fmt_present,
-					     fmt_is_leaf, fmt_flags, true };
-
 enum cell_state { HOLE, RAM, DEVICE, TOMB };
 static struct {
 	enum cell_state state;
@@ -98,7 +70,7 @@ static u32 releasing;
 static int setup(void **state)
 {
 	(void)state;
-	nested_format = &format;
+	nested_format = &test_format;
 	memset(ref, 0, sizeof(ref));
 	pages_left = 100000;
 	return nested_init(&n, 1);

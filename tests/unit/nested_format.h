@@ -1,0 +1,34 @@
+/* A format of nested entries for tests. */
+#pragma once
+
+#include <kernel/nested.h>
+
+/* Present is bit 0, leaf bit 7, flags from bit 56. */
+static inline u64 fmt_table(paddr_t pa)
+{
+	return pa | 1;
+}
+
+static inline u64 fmt_leaf(paddr_t pa, unsigned int level, u32 flags)
+{
+	return pa | 1 | (level > 1 ? 0x80 : 0) | (u64)flags << 56;
+}
+
+static inline bool fmt_present(u64 e)
+{
+	return e & 1;
+}
+
+static inline bool fmt_is_leaf(u64 e, unsigned int level)
+{
+	return level == 1 || (e & 0x80);
+}
+
+static inline u32 fmt_flags(u64 e)
+{
+	return e >> 56;
+}
+
+static const struct nested_format test_format = { fmt_table,	  fmt_leaf,  fmt_present,
+					     fmt_is_leaf, fmt_flags, true };
+

@@ -1,0 +1,250 @@
+/* A domain's memory in both tables: whatever it gives back and takes, before, while and after its memory is mapped for devices,
+ * CPUs and devices reach the same pages in the end.
+ *
+ * sources: $(IOMMU_SRCS) kernel/memory.c kernel/nested.c
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <iommu/iommu.h>
+#include <kernel/alloc.h>
+#include <kernel/domain.h>
+#include <kernel/errno.h>
+#include <kernel/frame.h>
+#include <kernel/memory.h>
+#include <kernel/pool.h>
+#include <kernel/shootdown.h>
+#include <kernel/string.h>
+#include <tests/unit/nested_format.h>
+#include <tests/unit/vtd.h>
+
+#include <cmocka.h>
+
+#define FRAMES 4096UL
+
+void shootdown_post(struct domain *d, struct iommu_gather *g)
+{
+	(void)d, (void)g;
+}
+
+void shootdown_kick(struct domain *d)
+{
+	(void)d;
+}
+
+void pool_make_room(u64 nr)
+{
+	(void)nr;
+}
+
+bool pool_reclaim(u64 nr)
+{
+	(void)nr;
+	return false;
+}
+
+static struct domain d;
+static u64 before;
+
+static void wake(void *arg)
+{
+	(void)arg;
+}
+
+static void mark(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void start(void)
+{
+	static const struct vtd_config plain;
+
+	assert_true(vtd_start(&plain));
+	nested_format = &test_format;
+	memset(&d, 0, sizeof(d));
+	d.id = 1;
+	before = alloc_free_frames();
+	assert_int_equal(nested_init(&d.nested, d.id), 0);
+	assert_int_equal(iommu_domain_create(&d.iommu, d.id, "d", wake, NULL), 0);
+	assert_int_equal(memory_build(&d, FRAMES << PAGE_SHIFT), 0);
+	vtd_settle();
+}
+
+/* CPUs and devices see the same: by the tables, and here and there by a DMA. */
+static void check(void)
+{
+	u64 frames = 0, entry[5];
+
+	for (gfn_t gfn = 0; gfn < FRAMES + 512; gfn++) {
+		struct nested_leaf at = nested_lookup(&d.nested, gfn);
+		unsigned int n;
+		mfn_t mfn, seen;
+		u32 perm;
+
+		n = iommu_walk_owner(d.id, gfn, entry, &mfn);
+		assert_true(n > 0);
+		assert_int_equal(iommu_entry_kind(entry[n - 1], &perm) == IOMMU_ENTRY_PRESENT,
+				 at.flags != 0);
+		if (gfn % 64 == 0)
+			assert_int_equal(vtd_dma(VTD_DEVICE_0, gfn, &seen), at.flags != 0);
+		if (!at.flags)
+			continue;
+		assert_int_equal(mfn, at.mfn);
+		assert_int_equal(perm, IOMMU_READ | IOMMU_WRITE);
+		assert_true(frame_dev_refs(mfn) >= 1);
+		if (gfn % 64 == 0)
+			assert_int_equal(seen, mfn);
+		frames++;
+	}
+	assert_int_equal(frames, d.pages_owned);
+	vtd_check();
+}
+
+static void finish(void)
+{
+	bool detached = false, gone = false;
+	gfn_t gfn = 0;
+
+	iommu_detach(VTD_DEVICE_0, mark, &detached);
+	vtd_settle();
+	assert_true(detached);
+	iommu_domain_destroy(d.iommu, mark, &gone);
+	vtd_settle();
+	assert_true(gone);
+	while (!memory_empty_step(&d, &gfn))
+		;
+	assert_int_equal(d.pages_owned, 0);
+	nested_free(&d.nested);
+	/* The context table stays, and what the slabs keep. */
+	assert_in_range(before - alloc_free_frames(), 0, 40);
+	vtd_stop();
+}
+
+/* The guest gives a random piece back, or takes one. */
+static void act(void)
+{
+	static const u64 sizes[] = { 1, 1, 1, 7, 100, 512, 512, 512, 1500 };
+	gfn_t gfn = (gfn_t)(rand() % (int)FRAMES);
+	u64 nr = MIN(sizes[rand() % (int)ARRAY_SIZE(sizes)], FRAMES - gfn);
+	s64 ret;
+
+	if (nr == 512) /* may become one leaf of 2 MiB */
+		gfn = ALIGN_DOWN(gfn, 512);
+	ret = rand() % 2 ? memory_release(&d, gfn, nr) : memory_populate(&d, gfn, nr);
+	assert_true(ret > 0 || ret == -EAGAIN);
+	if (rand() % 4 == 0)
+		vtd_settle();
+}
+
+static int map_step(gfn_t *gfn)
+{
+	int ret = memory_map_for_devices(&d, gfn);
+
+	if (ret == -EAGAIN)
+		vtd_settle();
+	else
+		assert_true(ret == 0 || ret == 1);
+	return ret;
+}
+
+static void mapped_later(void **state)
+{
+	const char *given = getenv("SEED");
+	unsigned int seed = given ? (unsigned int)strtoul(given, NULL, 0) : (unsigned int)time(NULL);
+
+	(void)state;
+	print_message("SEED=%u\n", seed);
+	srand(seed);
+	for (unsigned int round = 0; round < 60; round++) {
+		gfn_t gfn = 0, second = 0;
+		u32 steps = 0;
+
+		start();
+		for (int i = rand() % 400; i > 0; i--)
+			act();
+		/* Two devices may be on their way at once. */
+		while (map_step(&gfn)) {
+			steps++;
+			for (int i = rand() % 8; i > 0; i--)
+				act();
+			if (rand() % 3 == 0)
+				(void)map_step(&second);
+		}
+		assert_true(d.has_devices);
+		assert_true(steps < 1000);
+		assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+		vtd_settle();
+		check();
+		for (int i = 0; i < 100; i++)
+			act();
+		vtd_settle();
+		check();
+		finish();
+	}
+}
+
+/* 2 MiB as one entry, and no more than 512 entries a step. */
+static void largest_leaves_in_bounded_steps(void **state)
+{
+	struct weir_stats s = { 0 };
+	gfn_t gfn = 0;
+	u32 steps = 1;
+
+	(void)state;
+	start();
+	assert_int_equal(map_step(&gfn), 0);
+	iommu_domain_stats(d.iommu, &s);
+	assert_int_equal(s.io_entries[1], FRAMES / 512);
+	assert_int_equal(s.io_entries[0], 0);
+	/* All is there: the next device finds nothing to do. */
+	gfn = 0;
+	assert_int_equal(map_step(&gfn), 0);
+	assert_int_equal(gfn, 0);
+	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+	check();
+	finish();
+
+	start();
+	for (gfn_t page = 0; page < FRAMES; page += 2) {
+		while (memory_release(&d, page, 1) != 1)
+			vtd_settle();
+	}
+	vtd_settle();
+	gfn = 0;
+	while (map_step(&gfn) == 1)
+		steps++;
+	assert_in_range(steps, FRAMES / 512, FRAMES / 512 + 2);
+	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+	check();
+	finish();
+}
+
+/* The control domain's devices have a map of their own. */
+static void not_for_the_control_domain(void **state)
+{
+	struct weir_stats s = { 0 };
+	gfn_t gfn = 0;
+
+	(void)state;
+	start();
+	d.privileged = true;
+	assert_int_equal(memory_map_for_devices(&d, &gfn), 0);
+	iommu_domain_stats(d.iommu, &s);
+	assert_int_equal(s.io_entries[0] + s.io_entries[1] + s.io_entries[2], 0);
+	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+	finish();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mapped_later),
+		cmocka_unit_test(largest_leaves_in_bounded_steps),
+		cmocka_unit_test(not_for_the_control_domain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
