@@ -112,6 +112,15 @@ void console_put(u8 c)
 	spin_unlock(&console_lock);
 }
 
+void console_end_line(void)
+{
+	spin_lock(&console_lock);
+	if (line_len)
+		send("\r\n", 2);
+	line_len = line_cursor = 0;
+	spin_unlock(&console_lock);
+}
+
 /* --- what is typed ----------------------------------------------------------------------------------------------------------- */
 
 static void poll(struct timer *t)

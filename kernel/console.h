@@ -13,6 +13,8 @@ bool console_in_panic(void);
 void console_line(const char *text, size_t len);
 /* One character of the control domain's dialogue, which is shown before its line is complete. Any context. */
 void console_put(u8 c);
+/* The control domain ends in the middle of a line: leave it where it is. */
+void console_end_line(void);
 /* Hand what is typed to `receive`, one character a call; `room` says how many it can take now. Both are called from a timer
  * of this CPU, for ever. Boot, once; nothing happens if there is no UART. */
 void console_listen(size_t (*room)(void), void (*receive)(u8 c));

@@ -15,6 +15,7 @@
 #include <kernel/clock.h>
 #include <kernel/debugexit.h>
 #include <kernel/errno.h>
+#include <kernel/event.h>
 #include <kernel/log.h>
 #include <kernel/memory.h>
 #include <kernel/panic.h>
@@ -212,6 +213,7 @@ void domain_discard(struct domain *d)
 void domain_start(struct domain *d, const struct guest_entry *entry)
 {
 	d->start_ns = clock_ns();
+	(void)domain_take_events(d); /* the devices that it starts with */
 	spin_lock(&d->lock);
 	if (d->state == DOMAIN_BUILDING)
 		d->state = DOMAIN_RUNNING;

@@ -201,7 +201,9 @@ void vuart_receive(struct vuart *u, u8 c)
 void vuart_flush(struct vuart *u)
 {
 	spin_lock(&u->lock);
-	if (u->len)
+	if (u->domain->privileged)
+		console_end_line();
+	else if (u->len)
 		print_line(u);
 	spin_unlock(&u->lock);
 }

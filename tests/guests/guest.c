@@ -164,9 +164,10 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } groups[] = {
-	{ "cpuid", test_cpuid }, { "msr", test_msr },	{ "exceptions", test_exceptions },
-	{ "apic", test_apic },	 { "mmio", test_mmio }, { "memory", test_memory },
-	{ "smp", test_smp },	 { "fpu", test_fpu },	{ "dma", test_dma },
+	{ "cpuid", test_cpuid },   { "msr", test_msr },	    { "exceptions", test_exceptions },
+	{ "apic", test_apic },	   { "mmio", test_mmio },   { "memory", test_memory },
+	{ "smp", test_smp },	   { "fpu", test_fpu },	    { "dma", test_dma },
+	{ "events", test_events }, { "flood", test_flood },
 };
 
 void main(u32 magic, u32 info);

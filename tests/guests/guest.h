@@ -160,3 +160,5 @@ void test_memory(void);
 void test_smp(void);
 void test_fpu(void);
 void test_dma(void);
+void test_events(void);
+void test_flood(void);

@@ -1,6 +1,7 @@
 /* A programmable DMA engine (QEMU's edu device) in a guest's hands: it reaches all of the guest's own memory, and nothing else.
  * Without the device the group is skipped. Registers: QEMU's docs/specs/edu.rst. */
 #include <tests/guests/guest.h>
+#include <tests/guests/pci.h>
 
 #include <kernel/abi/hypercall.h>
 
@@ -17,33 +18,13 @@
 static volatile u8 *edu;
 static u8 page[2][SIZE] __attribute__((aligned(4096)));
 
-static void out32(u16 port, u32 value)
-{
-	__asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port));
-}
-
-static u32 in32(u16 port)
-{
-	u32 value;
-
-	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
-
-static u32 config_read(u32 slot, u32 reg)
-{
-	out32(0xcf8, 0x80000000 | slot << 11 | reg);
-	return in32(0xcfc);
-}
-
 static bool find(void)
 {
 	for (u32 slot = 1; slot < 32; slot++) {
 		if (config_read(slot, 0) != EDU_ID)
 			continue;
 		edu = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
-		out32(0xcf8, 0x80000000 | slot << 11 | 4);
-		out32(0xcfc, 6); /* memory decoding, bus mastering */
+		config_write(slot, 4, 6); /* memory decoding, bus mastering */
 		return true;
 	}
 	return false;

@@ -29,6 +29,5 @@ static inline u32 fmt_flags(u64 e)
 	return e >> 56;
 }
 
-static const struct nested_format test_format = { fmt_table,	  fmt_leaf,  fmt_present,
-					     fmt_is_leaf, fmt_flags, true };
-
+static const struct nested_format test_format = { fmt_table,   fmt_leaf,  fmt_present,
+						  fmt_is_leaf, fmt_flags, true };

@@ -1,0 +1,87 @@
+/* A network device that its guest makes read where nothing is, as fast as it can: Weir cuts it off, and says so by an event. Then
+ * the control domain takes the device away and gives it back. Without the device the group is skipped. Registers: Intel 82574
+ * datasheet, 10.2. */
+#include <tests/guests/guest.h>
+#include <tests/guests/pci.h>
+
+#include <kernel/abi/hypercall.h>
+
+#define NIC_ID 0x10d38086u
+#define TCTL 0x400
+#define TCTL_EN 2u
+#define TDBAL 0x3800
+#define TDBAH 0x3804
+#define TDLEN 0x3808
+#define TDH 0x3810
+#define TDT 0x3818
+#define DESCRIPTORS 256u
+#define NOWHERE 0x40000000u
+
+#define VECTOR 0x62
+
+static u32 slot;
+
+static bool find(void)
+{
+	for (slot = 1; slot < 32; slot++)
+		if (config_read(slot, 0) == NIC_ID)
+			return true;
+	return false;
+}
+
+static void sleep_until(u64 event)
+{
+	u64 events = 0;
+
+	while (!(events & event)) {
+		u32 before = taken[VECTOR];
+
+		events |= (u64)hypercall(WEIR_HC_EVENTS, 0, 0, 0);
+		if (events & event)
+			break;
+		__asm__ volatile("cli");
+		if (taken[VECTOR] == before)
+			__asm__ volatile("sti; hlt");
+		else
+			__asm__ volatile("sti");
+	}
+}
+
+void test_flood(void)
+{
+	volatile u8 *nic;
+	u32 tail = 0;
+	u64 events;
+
+	if (!find()) {
+		print("flood: no network device, skipped\n");
+		return;
+	}
+	nic = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
+	config_write(slot, 4, 6); /* memory decoding, bus mastering */
+	CHECK_EQ("flood: vector", hypercall(WEIR_HC_EVENT_VECTOR, VECTOR, 0, 0), 0);
+	__asm__ volatile("sti");
+
+	*(volatile u32 *)(nic + TDBAL) = NOWHERE;
+	*(volatile u32 *)(nic + TDBAH) = 0;
+	*(volatile u32 *)(nic + TDLEN) = 16 * DESCRIPTORS;
+	*(volatile u32 *)(nic + TDH) = 0;
+	*(volatile u32 *)(nic + TDT) = 0;
+	*(volatile u32 *)(nic + TCTL) = TCTL_EN;
+	while (!taken[VECTOR]) {
+		tail = (tail + 1) % DESCRIPTORS;
+		*(volatile u32 *)(nic + TDT) = tail;
+	}
+	events = (u64)hypercall(WEIR_HC_EVENTS, 0, 0, 0);
+	CHECK_EQ("flood: cut off", events, WEIR_EVENT_CUT_OFF);
+
+	sleep_until(WEIR_EVENT_DEVICES);
+	CHECK_EQ("flood: taken away", config_read(slot, 0), 0xffffffff);
+	/* Where its registers were there is nothing now. */
+	CHECK_EQ("flood: no registers", *(volatile u32 *)(nic + TCTL), 0xffffffff);
+	sleep_until(WEIR_EVENT_DEVICES);
+	CHECK("flood: given back", find());
+	CHECK_EQ("flood: as it was at first", config_read(slot, 4) & 0xffff, 0);
+	(void)hypercall(WEIR_HC_EVENT_VECTOR, 0, 0, 0);
+	__asm__ volatile("cli");
+}
