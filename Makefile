@@ -28,7 +28,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench bench-iommu check clean deps format help iso lint model mutants run system unit FORCE
+.PHONY: all bench bench-host bench-iommu check clean deps format help iso lint model mutants run system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -114,8 +114,17 @@ $(BUILD)/bench/weir.elf: $(OBJS) $(BUILD)/bench/iommu.o $(BUILD)/weir.elf
 bench-iommu: $(BUILD)/bench/weir.elf ## instruction counts of the IOMMU core
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/iommu.py
 
-bench: deps ## instruction counts; the network guest natively and in Weir: throughput, requests, exits (ROUNDS=, MB=)
-	$(Q)$(MAKE) --no-print-directory bench-iommu
+BENCH_HOST_SRCS := bench/host.c $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c kernel/rangeset.c
+$(BUILD)/bench/host: $(BENCH_HOST_SRCS) $(wildcard iommu/*.h kernel/*.h kernel/abi/*.h) Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(HOSTCC) -std=gnu11 -O2 -Wall -Wextra -Werror -DWEIR_HOST -I. $(BENCH_HOST_SRCS) -o $@ -lpthread
+
+bench-host: $(BUILD)/bench/host ## nanoseconds of the IOMMU core on this machine, by one thread and by two
+	$(Q)$<
+
+bench: deps ## instruction counts; nanoseconds on the host; the network guest natively and in Weir: throughput, requests, exits (ROUNDS=, MB=)
+	$(Q)$(MAKE) --no-print-directory bench-iommu bench-host
 	$(Q)$(MAKE) --no-print-directory iso
 	$(Q)$(PYTHON) bench/network.py
 
