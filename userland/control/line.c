@@ -32,7 +32,7 @@ static u8 wait_for_key(void)
 {
 	int c;
 
-	while ((c = console_get()) < 0)
+	while ((c = shell_key()) < 0)
 		shell_sleep(0);
 	return (u8)c;
 }

@@ -18,14 +18,30 @@ void shell_sleep(u64 ns)
 	(void)events_take();
 }
 
+/* What was typed while a command ran: for the next line. */
+static struct {
+	u8 key[256];
+	u32 written, read;
+} ahead;
+
+int shell_key(void)
+{
+	return ahead.read != ahead.written ? ahead.key[ahead.read++ % sizeof(ahead.key)] :
+					     console_get();
+}
+
 bool shell_interrupted(void)
 {
-	bool yes = false;
 	int c;
 
-	while ((c = console_get()) >= 0)
-		yes |= c == CTRL_C;
-	return yes;
+	while (ahead.written - ahead.read < sizeof(ahead.key) && (c = console_get()) >= 0) {
+		if (c == CTRL_C) {
+			ahead.read = ahead.written;
+			return true;
+		}
+		ahead.key[ahead.written++ % sizeof(ahead.key)] = (u8)c;
+	}
+	return false;
 }
 
 void program_main(void)

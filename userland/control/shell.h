@@ -11,7 +11,9 @@
 /* Sleep until something is typed or comes, `ns` at most (0: without end). */
 void shell_sleep(u64 ns);
 #define POLL_NS 20000000UL /* between two looks at what is under way */
-/* True if Ctrl-C was typed; what else was typed is dropped. */
+/* What was typed next, or -1. */
+int shell_key(void);
+/* While a command waits: true if Ctrl-C was typed, which drops what was typed before it; else that is kept for shell_key(). */
 bool shell_interrupted(void);
 
 /* --- line.c -------------------------------------------------------------------------------------------------------------------- */
