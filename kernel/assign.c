@@ -189,7 +189,7 @@ static u32 choose_slot(const struct vpci *p, const struct pci_device *dev)
 	return slot;
 }
 
-/* Show it to the guest, unless the domain ends: -EPERM. */
+/* Show it to the guest, unless the domain ends (-EBUSY) or its bus is full (-ENOSPC). */
 static int appear(struct vfunction *f)
 {
 	struct vpci *p = f->bus;
@@ -202,7 +202,7 @@ static int appear(struct vfunction *f)
 		ret = -ENOSPC;
 	spin_lock(&assign_lock);
 	if (p->ending)
-		ret = -EPERM;
+		ret = -EBUSY;
 	if (!ret)
 		f->dev->state = PCI_ATTACHED;
 	spin_unlock(&assign_lock);
@@ -234,7 +234,7 @@ static void fail(struct vfunction *f, int error)
 	char name[16];
 
 	/* A domain that ends has said why. */
-	if (error == -EPERM)
+	if (read_once(&f->bus->ending))
 		return;
 	log_err("domain %s: device %s: %s (error %d)", f->domain->name, pci_name(f->dev->id, name),
 		error == -ENOSPC ? "the PCI bus (VPCI_SLOTS) or the device window of the guest is full" :
@@ -246,7 +246,8 @@ static void fail(struct vfunction *f, int error)
 
 static void take_back(struct vfunction *f);
 
-/* One step of attaching. True: the next one comes by itself. */
+/* One step of attaching. True: the next one comes by itself. Once the function is attached it may be taken back at once; but f
+ * ends in a step of its own only, so not before this one is over. */
 static bool attach_step(struct vfunction *f)
 {
 	int ret = 0;

@@ -45,6 +45,9 @@ enum weir_hypercall {
 	/* RDI = number, counted from 0, RSI = address of struct weir_device_info. -> 1; 0: there is
 	 * none */
 	WEIR_HC_DEVICE_INFO = 0x101,
+	/* RDI = id, RSI = address of struct weir_stats. -> bytes that Weir knows. -ENOENT: no such
+	 * domain, or it is dying */
+	WEIR_HC_DOMAIN_STATS = 0x102,
 	/* RDI = device, as in weir_device_info, RSI = id, RDX = flags, WEIR_ATTACH_*: begin to give it
 	 * to this domain. weir_device_info tells how far it is. -ENODEV: no such device; -ENOENT: no
 	 * such domain, or it is dying; -EBUSY: the device is not free, or the domain not complete;
@@ -73,9 +76,6 @@ enum weir_hypercall {
 	WEIR_HC_MEMORY_CARVE = 0x10a,
 	/* Lend what is free, but for Weir's reserve. -> 0 */
 	WEIR_HC_MEMORY_LEND = 0x10b,
-	/* RDI = id, RSI = address of struct weir_stats. -> bytes that Weir knows. -ENOENT: no such
-	 * domain, or it is dying */
-	WEIR_HC_DOMAIN_STATS = 0x102,
 };
 
 /* The device may use a TLB of its own (PCIe ATS), and is trusted with all of memory. */

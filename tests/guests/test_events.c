@@ -16,7 +16,7 @@ void test_events(void)
 
 	if (!under_weir)
 		return;
-	while ((ret = hypercall(number, 1, (u64)buffer, sizeof(buffer))) != -ENOSYS) {
+	while ((ret = hypercall(number, 0, (u64)buffer, sizeof(buffer))) != -ENOSYS) {
 		CHECK_EQ("events: a privileged hypercall is refused", ret, -EPERM);
 		number++;
 	}
