@@ -2,6 +2,7 @@
  * CPUs and devices reach the same pages in the end.
  *
  * sources: $(IOMMU_SRCS) kernel/memory.c kernel/nested.c
+ * libs: $(IOMMU_LIBS)
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +19,7 @@
 #include <kernel/shootdown.h>
 #include <kernel/string.h>
 #include <tests/unit/nested_format.h>
-#include <tests/unit/vtd.h>
+#include <tests/unit/vtd_check.h>
 
 #include <cmocka.h>
 
