@@ -28,7 +28,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench bench-host bench-iommu check clean deps format help iso lint model mutants run system unit FORCE
+.PHONY: all bench bench-host bench-iommu check clean coverage deps format help iso lint model mutants run system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -139,19 +139,27 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 
+# COVERAGE=1 counts what is run: see tools/coverage.
+COVERAGE_FLAGS := $(if $(COVERAGE),--coverage -O0)
+
+$(BUILD)/unit/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,TEST,$<)
+	$(Q)$(HOSTCC) $(UNIT_CFLAGS) $(COVERAGE_FLAGS) -MMD -MP -c $< -o $@
+
+# $(1): a test's name, $(2): its sources, $(3): its libraries.
 define UNIT_RULE
-$(BUILD)/tests/$(1): tests/unit/$(1).c tests/unit/host.c $(shell sed -n 's|.*sources: *\([^*]*\).*|\1|p' tests/unit/$(1).c) Makefile
+$(BUILD)/tests/$(1): $$(patsubst %.c,$(BUILD)/unit/%.o,tests/unit/$(1).c tests/unit/host.c $(2))
 	@mkdir -p $$(@D)
-	$$(call say,TEST,$(1))
-	$$(Q)$$(HOSTCC) $$(UNIT_CFLAGS) -MM -MP -MT $$@ $$(filter %.c,$$^) >$$@.d
-	$$(Q)$$(HOSTCC) $$(UNIT_CFLAGS) $$(filter %.c,$$^) -o $$@ $(shell sed -n 's|.*libs: *\([^*]*\).*|\1|p' tests/unit/$(1).c) -lcmocka -lpthread
+	$$(Q)$$(HOSTCC) $$(UNIT_CFLAGS) $$(COVERAGE_FLAGS) $$^ -o $$@ $(3) -lcmocka -lpthread
+-include $$(patsubst %.c,$(BUILD)/unit/%.d,tests/unit/$(1).c tests/unit/host.c $(2))
 endef
-$(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t))))
--include $(UNIT_BINS:%=%.d)
+in_comment = $(shell sed -n 's|.*$(2): *\([^*]*\).*|\1|p' tests/unit/$(1).c)
+$(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t),$(call in_comment,$(t),sources),$(call in_comment,$(t),libs))))
 
 # --- The model: random programs over the IOMMU core. The code under test calls tests/model/interleave.c at each access. ---
 
-MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I.
+MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. $(if $(COVERAGE),--coverage)
 UNDER_TEST := $(wildcard iommu/*.c) kernel/frame.c
 MODEL_OBJS := $(UNDER_TEST:%.c=$(BUILD)/model/%.o) \
 	$(patsubst %.c,$(BUILD)/model/%.o,kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
@@ -165,11 +173,14 @@ $(BUILD)/model/%.o: %.c Makefile
 
 $(BUILD)/tests/model: $(MODEL_OBJS)
 	@mkdir -p $(@D)
-	$(Q)$(HOSTCC) $^ $(IOMMU_LIBS) -lpthread -o $@
+	$(Q)$(HOSTCC) $(if $(COVERAGE),--coverage) $^ $(IOMMU_LIBS) -lpthread -o $@
 -include $(MODEL_OBJS:.o=.d)
 
 model: $(BUILD)/tests/model ## random programs against the IOMMU core on all kinds of hardware (SEED=, STEPS=)
 	$(Q)$(BUILD)/tests/model $(if $(SEED),--seed $(SEED)) --steps $(or $(STEPS),1000000)
+
+coverage: ## lines of iommu/ and the frame table that unit tests and model run; the others are listed
+	$(Q)BUILD=$(BUILD) tools/coverage
 
 unit: $(UNIT_BINS) ## unit tests on the host
 	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
