@@ -21,10 +21,10 @@
  * after; a request that is done between finds IWC clear and raises the next interrupt. Before it returns it looks again.
  *
  * Errors (6.5.2.10). A device that does not answer its device-TLB invalidation in time sets ITE: the unit aborts the waits
- * that are pending, and takes no more descriptors until ITE is cleared. Each request ends in a fence, so the oldest that is
- * not done is the one that was under way; newer units name the device themselves (IQERCD). That request fails. All others
- * that are not done are posted again behind, in their order, with new numbers: which of their waits were aborted need not
- * be known, and doing an invalidation twice is harmless. The entries they had are stale until the unit is past them.
+ * that are pending, and takes no more descriptors until ITE is cleared. Newer units name the device (IQERCD); else it is the one
+ * whose descriptor was taken last, since each request ends in a fence. That request fails. All others that are not done
+ * are posted again behind, in their order, with new numbers: which of their waits were aborted need not be known, and doing
+ * an invalidation twice is harmless. The entries they had are stale until the unit is past them.
  * A descriptor that the unit does not take (IQE) is overwritten with a harmless one.
  */
 #include <iommu/queue.h>
@@ -281,29 +281,37 @@ int queue_submit_and_sleep(struct iommu_unit *u, struct iommu_request *r)
 
 /* --- errors ----------------------------------------------------------------------------------------------------------------- */
 
-static struct iommu_request *oldest_undone(struct iommu_queue *q)
+static u32 head_of(struct iommu_unit *u)
 {
-	struct iommu_request *r;
-
-	list_for_each(r, &q->posted, link)
-		if (!is_done(q, r->sequence))
-			return r;
-	return NULL;
+	return (u32)(hw_read64(u->regs, IQH_REG) / sizeof(struct qi_desc)) % RING_ENTRIES;
 }
 
-/* The device-TLB request that timed out: of the device that the unit names, else the one under way. Locked. */
-static struct iommu_request *timed_out(struct iommu_unit *u)
+/* Who did not answer: whom the unit names, else whose descriptor it took last. Fences let it get no further than the two waits
+ * behind that. 0: nobody. Locked. */
+static u16 silent_device(struct iommu_unit *u)
 {
-	struct iommu_queue *q = &u->queue;
 	u16 sid = (u16)FIELD_GET(IQERCD_ITESID, hw_read64(u->regs, IQERCD_REG));
+	u32 head = head_of(u);
+
+	for (u32 i = 1; !sid && i <= 3; i++) {
+		const struct qi_desc *d = &u->queue.ring[(head + RING_ENTRIES - i) % RING_ENTRIES];
+
+		if ((d->lo & QI_TYPE) == QI_TYPE_DEVICE_TLB)
+			sid = (u16)FIELD_GET(QI_DEVICE_TLB_SID, d->lo);
+	}
+	return sid;
+}
+
+/* The request that timed out. NULL: it has failed before, and what the unit met now was an old copy. Locked. */
+static struct iommu_request *timed_out(struct iommu_queue *q, u16 sid)
+{
 	struct iommu_request *r;
 
 	list_for_each(r, &q->posted, link)
-		if (sid && r->device_tlb && !is_done(q, r->sequence) &&
+		if (r->device_tlb && !is_done(q, r->sequence) &&
 		    FIELD_GET(QI_DEVICE_TLB_SID, r->desc[0].lo) == sid)
 			return r;
-	r = oldest_undone(q);
-	return r && r->device_tlb ? r : NULL;
+	return NULL;
 }
 
 /* What is posted and not done goes to the front of those that wait, but for `culprit`, which is unlinked. Locked. */
@@ -326,20 +334,20 @@ static void recover_time_out(struct iommu_unit *u)
 {
 	struct iommu_queue *q = &u->queue;
 	struct iommu_request *culprit;
+	u16 sid;
 
 	spin_lock(&q->lock);
-	culprit = timed_out(u);
+	sid = silent_device(u);
+	culprit = timed_out(q, sid);
 	take_back(q, culprit);
 	hw_write32(u->regs, FSTS_REG, FSTS_ITE);
 	post_waiting(u);
 	spin_unlock(&q->lock);
-	if (!culprit) {
-		log_err("iommu: unit %u: an invalidation time-out that no device is to blame for: tried again",
+	if (!sid || !device_blame(u, sid, "it does not answer the invalidation of its TLB"))
+		log_err("iommu: unit %u: an invalidation timed out, of a device that nobody has",
 			u->index);
+	if (!culprit)
 		return;
-	}
-	(void)device_blame(u, (u16)FIELD_GET(QI_DEVICE_TLB_SID, culprit->desc[0].lo),
-			   "it does not answer the invalidation of its TLB");
 	culprit->failed = true;
 	culprit->done(culprit);
 }
@@ -366,7 +374,7 @@ static void recover_bad_descriptor(struct iommu_unit *u)
 	u32 slot;
 
 	spin_lock(&q->lock);
-	slot = (u32)(hw_read64(u->regs, IQH_REG) / sizeof(struct qi_desc)) % RING_ENTRIES;
+	slot = head_of(u);
 	at = &q->ring[slot];
 	bad = *at;
 	r = request_at(q, slot);

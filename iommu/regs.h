@@ -103,6 +103,7 @@ struct qi_desc {
 };
 _Static_assert(sizeof(struct qi_desc) == 16, "128-bit descriptors: IQA.DW = 0");
 
+#define QI_TYPE MASK(3, 0)
 #define QI_TYPE_CONTEXT 0x1UL
 #define QI_TYPE_IOTLB 0x2UL
 #define QI_TYPE_DEVICE_TLB 0x3UL
