@@ -28,7 +28,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench bench-host bench-iommu check clean coverage deps format help iso lint model mutants run system unit FORCE
+.PHONY: all bench bench-host bench-iommu check clean coverage deps format fuzz help iso lint model mutants run system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -184,6 +184,33 @@ coverage: ## lines of iommu/ and the frame table that unit tests and model run; 
 
 unit: $(UNIT_BINS) ## unit tests on the host
 	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
+
+# --- Fuzzing: tests/fuzz/fuzz_*.c, each with a line "sources:", by libFuzzer, which is clang's ---
+
+FUZZ_CC ?= clang
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BINS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
+FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(UNIT_CFLAGS)) -fsanitize=fuzzer,address,undefined
+
+define FUZZ_RULE
+$(BUILD)/fuzz/fuzz_$(1): tests/fuzz/fuzz_$(1).c tests/unit/host.c $(shell sed -n 's|.*sources: *\([^*]*\).*|\1|p' tests/fuzz/fuzz_$(1).c) Makefile
+	@mkdir -p $$(@D)
+	$$(call say,FUZZ,$(1))
+	$$(Q)$$(FUZZ_CC) $$(FUZZ_CFLAGS) -MM -MP -MT $$@ $$(filter %.c,$$^) >$$@.d
+	$$(Q)$$(FUZZ_CC) $$(FUZZ_CFLAGS) $$(filter %.c,$$^) -o $$@ $(shell sed -n 's|.*libs: *\([^*]*\).*|\1|p' tests/fuzz/fuzz_$(1).c) -lcmocka
+
+fuzz-$(1): $(BUILD)/fuzz/fuzz_$(1)
+	$$(Q)BUILD=$(BUILD) tests/fuzz/run $(1) $$(or $$(SECONDS),5)
+endef
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call FUZZ_RULE,$(t))))
+-include $(FUZZ_BINS:%=%.d)
+
+fuzz: ## fuzz one target: T=NAME, for SECONDS=60; all of them for 5 s each without T= (names: tests/fuzz/fuzz_NAME.c)
+ifneq ($(T),)
+	$(Q)$(MAKE) --no-print-directory fuzz-$(T) SECONDS=$(or $(SECONDS),60)
+else
+fuzz: $(FUZZ_TARGETS:%=fuzz-%)
+endif
 
 system: $(BUILD)/weir-stripped.elf $(GUESTS) $(TEST_GUESTS) ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf

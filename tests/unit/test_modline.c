@@ -1,9 +1,6 @@
 /* sources: kernel/loader/modline.c */
 /* Module lines: what each word means, each message, and that no text whatever does harm. */
-#include "test.h"
-
-#include <kernel/errno.h>
-#include <kernel/loader/modline.h>
+#include "modline_check.h"
 
 static struct module_line m;
 static struct module_error e;
@@ -14,27 +11,6 @@ static void good(const char *line)
 
 	if (err)
 		fail_msg("\"%s\" was refused: %s", line, e.text);
-}
-
-/* docs/guests.md lists every message: what follows the word must stand there. Tests run in the top
- * directory. */
-static void check_documented(const char *message)
-{
-	static char docs[65536];
-	const char *text = strstr(message, "\": ");
-
-	if (!docs[0]) {
-		FILE *in = fopen("docs/guests.md", "r");
-
-		assert_non_null(in);
-		assert_in_range(fread(docs, 1, sizeof(docs) - 1, in), 1000, sizeof(docs) - 2);
-		fclose(in);
-	}
-	text = text ? text + 3 : message;
-	if (!strncmp(text, "domain ", 7)) /* names it */
-		text = strstr(text, "has no memory");
-	if (!strstr(docs, text))
-		fail_msg("docs/guests.md does not list: %s", text);
 }
 
 /* The message must name the word and give the remedy. */
@@ -197,23 +173,6 @@ static void test_messages(void **state)
 
 /* Cut a good line everywhere, then damage it at random: always an answer, always one printable line
  * of it. */
-static void check_any(const char *text)
-{
-	int err;
-
-	memset(&e, 0x7f, sizeof(e));
-	err = modline_parse(text, &m, &e);
-	if (!err) {
-		assert_true(m.domain[0] && m.nr_devices <= MODLINE_MAX_DEVICES);
-		assert_true(m.command_line >= text || !*m.command_line);
-		return;
-	}
-	assert_int_equal(err, -EINVAL);
-	assert_in_range(strnlen(e.text, sizeof(e.text)), 10, sizeof(e.text) - 1);
-	for (const char *p = e.text; *p; p++)
-		assert_in_range(*p, ' ', '~');
-}
-
 static void test_damaged(void **state)
 {
 	static const char line[] = "/boot/net.elf kernel name=net0 mem=64M vcpus=2 pci=0000:00:03.0,01:00.0 prio=3 cpu=1 -- x y";
@@ -223,7 +182,7 @@ static void test_damaged(void **state)
 	for (size_t len = 0; len < sizeof(line); len++) {
 		char *text = strndup(line, len); /* exact size: a read beyond it is seen */
 
-		check_any(text);
+		check_modline(text);
 		free(text);
 	}
 	for (int round = 0; round < 50000; round++) {
@@ -232,7 +191,7 @@ static void test_damaged(void **state)
 		for (int n = 1 + rand() % 5; n > 0; n--)
 			text[rand() % (sizeof(line) - 1)] = rand() % 4 ? " =,:.-0MkG"[rand() % 10] :
 									 rand();
-		check_any(text);
+		check_modline(text);
 		free(text);
 	}
 }

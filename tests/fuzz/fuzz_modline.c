@@ -1,0 +1,16 @@
+/* GRUB's module lines: any text is understood or refused with a message that names the word and the remedy.
+ * sources: kernel/loader/modline.c
+ */
+#include <tests/fuzz/fuzz.h>
+#include <tests/unit/modline_check.h>
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	char *line = malloc(size + 1);
+
+	memcpy(line, data, size);
+	line[size] = 0;
+	check_modline(line);
+	free(line);
+	return 0;
+}
