@@ -74,8 +74,8 @@ static bool resolve(const u8 *scope, u32 length, u16 segment, dmar_bridge_fn bri
 	return true;
 }
 
-/* Call fn for each device scope of a structure that means PCI devices. */
-static void for_each_scope(const u8 *p, const u8 *end, u16 segment, dmar_bridge_fn bridge,
+/* Call fn for each device scope of a structure that means PCI devices. False if one is broken: what follows it is lost. */
+static bool for_each_scope(const u8 *p, const u8 *end, u16 segment, dmar_bridge_fn bridge,
 			   const char *what,
 			   void (*fn)(struct dmar *d, const struct dmar_scope *s, const void *ctx),
 			   struct dmar *d, const void *ctx)
@@ -87,7 +87,7 @@ static void for_each_scope(const u8 *p, const u8 *end, u16 segment, dmar_bridge_
 		if (length < SCOPE_LENGTH + 2 || length > (u64)(end - p) || length % 2) {
 			log_warn("iommu: DMAR: %s: a device scope of %u bytes is broken: the rest is ignored",
 				 what, length);
-			return;
+			return false;
 		}
 		if (p[0] == SCOPE_ENDPOINT || p[0] == SCOPE_SUB_HIERARCHY) {
 			if (resolve(p, length, segment, bridge, &s))
@@ -100,25 +100,43 @@ static void for_each_scope(const u8 *p, const u8 *end, u16 segment, dmar_bridge_
 	}
 	if (p != end)
 		log_warn("iommu: DMAR: %s: %u bytes left over", what, (u32)(end - p));
+	return true;
 }
 
 static void add_unit_scope(struct dmar *d, const struct dmar_scope *s, const void *ctx)
 {
 	if (d->nr_scopes == DMAR_MAX_SCOPES) {
-		log_warn("iommu: DMAR: more device scopes than DMAR_MAX_SCOPES: a device has no unit");
+		/* It would be taken for a device of the unit that has all others. */
+		log_warn("iommu: DMAR: more device scopes than DMAR_MAX_SCOPES");
+		d->incomplete = true;
 		return;
 	}
 	d->scope[d->nr_scopes] = *s;
 	d->scope[d->nr_scopes++].unit = *(const u8 *)ctx;
 }
 
+/* NULL if the unit can be used. */
+static const char *unusable(const struct dmar *d, const struct dmar_unit *u)
+{
+	if (!u->base || u->base % PAGE_SIZE || u->base >> 52)
+		return "makes no sense";
+	for (u32 i = 0; i < d->nr_units; i++)
+		if (d->unit[i].base == u->base)
+			return "is the second there";
+	return d->nr_units == DMAR_MAX_UNITS ? "is one more than DMAR_MAX_UNITS" : NULL;
+}
+
+/* The scopes of a unit that cannot be used are kept all the same: its devices must not be taken for those of the unit that
+ * has all others. */
 static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn bridge)
 {
 	struct dmar_unit u;
-	u8 index = (u8)d->nr_units;
+	const char *why;
+	u8 index;
 
 	if (length < DRHD_LENGTH) {
-		log_warn("iommu: DMAR: a DRHD of %u bytes is too short: ignored", length);
+		log_warn("iommu: DMAR: a DRHD of %u bytes is too short", length);
+		d->incomplete = true;
 		return;
 	}
 	u = (struct dmar_unit){
@@ -127,25 +145,16 @@ static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 		.segment = get16(p + 6),
 		.include_all = p[4] & DRHD_INCLUDE_PCI_ALL,
 	};
-	if (!u.base || u.base % PAGE_SIZE || u.base >> 52) {
-		log_warn("iommu: DMAR: a DRHD with registers at 0x%lx makes no sense: ignored", u.base);
-		return;
-	}
-	for (u32 i = 0; i < d->nr_units; i++) {
-		if (d->unit[i].base == u.base) {
-			log_warn("iommu: DMAR: two DRHDs have registers at 0x%lx: the second is ignored",
-				 u.base);
-			return;
-		}
-	}
-	if (d->nr_units == DMAR_MAX_UNITS) {
-		log_warn("iommu: DMAR: more units than DMAR_MAX_UNITS: the one at 0x%lx is ignored",
-			 u.base);
-		return;
-	}
-	d->unit[d->nr_units++] = u;
-	for_each_scope(p + DRHD_LENGTH, p + length, u.segment, bridge, "DRHD", add_unit_scope, d,
-		       &index);
+	why = unusable(d, &u);
+	index = why ? DMAR_NO_UNIT : (u8)d->nr_units;
+	if (why)
+		log_warn("iommu: DMAR: the unit with registers at 0x%lx %s: ignored, and its devices with it",
+			 u.base, why);
+	else
+		d->unit[d->nr_units++] = u;
+	if (!for_each_scope(p + DRHD_LENGTH, p + length, u.segment, bridge, "DRHD", add_unit_scope,
+			    d, &index))
+		d->incomplete = true;
 }
 
 static void add_reserved(struct dmar *d, const struct dmar_scope *s, const void *ctx)
@@ -168,14 +177,17 @@ static void parse_rmrr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 	struct dmar_reserved r;
 
 	if (length < RMRR_LENGTH) {
-		log_warn("iommu: DMAR: an RMRR of %u bytes is too short: ignored", length);
+		log_warn("iommu: DMAR: an RMRR of %u bytes is too short", length);
+		d->incomplete = true;
 		return;
 	}
 	r = (struct dmar_reserved){ .first = get64(p + 8), .last = get64(p + 16) };
 	if (r.first > r.last)
 		log_warn("iommu: DMAR: an RMRR from 0x%lx to 0x%lx; its devices are not given away",
 			 r.first, r.last);
-	for_each_scope(p + RMRR_LENGTH, p + length, get16(p + 6), bridge, "RMRR", add_reserved, d, &r);
+	if (!for_each_scope(p + RMRR_LENGTH, p + length, get16(p + 6), bridge, "RMRR", add_reserved,
+			    d, &r))
+		d->incomplete = true;
 }
 
 static void add_ats(struct dmar *d, const struct dmar_scope *s, const void *ctx __unused)
@@ -203,7 +215,8 @@ static void parse_atsr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 		add_ats(d, &all, NULL);
 		return;
 	}
-	for_each_scope(p + ATSR_LENGTH, p + length, get16(p + 6), bridge, what, add_ats, d, NULL);
+	/* What is lost of these keeps a device TLB off, and no more. */
+	(void)for_each_scope(p + ATSR_LENGTH, p + length, get16(p + 6), bridge, what, add_ats, d, NULL);
 }
 
 int dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct dmar *out)
@@ -223,8 +236,9 @@ int dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct d
 		u32 type = get16(p), size = get16(p + 2);
 
 		if (size < 4 || size > (u64)(end - p)) {
-			log_warn("iommu: DMAR: a structure of type %u and %u bytes is broken: the rest is ignored",
+			log_warn("iommu: DMAR: a structure of type %u and %u bytes is broken: what follows is not known",
 				 type, size);
+			out->incomplete = true;
 			break;
 		}
 		if (type == DRHD)
@@ -258,7 +272,7 @@ int dmar_unit_of(const struct dmar *d, struct pci_id dev)
 {
 	for (u32 i = 0; i < d->nr_scopes; i++)
 		if (in_scope(&d->scope[i], dev))
-			return d->scope[i].unit;
+			return d->scope[i].unit == DMAR_NO_UNIT ? -1 : d->scope[i].unit;
 	for (u32 i = 0; i < d->nr_units; i++)
 		if (d->unit[i].include_all && d->unit[i].segment == dev.segment)
 			return (int)i;

@@ -4,6 +4,7 @@
 #include <iommu/iommu.h>
 
 #define DMAR_MAX_UNITS 8
+#define DMAR_NO_UNIT 0xff /* the index of one that is listed, and cannot be used */
 #define DMAR_MAX_SCOPES 64
 #define DMAR_MAX_RESERVED 16
 #define DMAR_MAX_ATS 32
@@ -33,7 +34,7 @@ struct dmar_reserved {
 struct dmar {
 	u32 address_width; /* bits */
 	bool intr_remap; /* FLAGS.INTR_REMAP */
-	bool incomplete; /* something did not fit that safety depends on */
+	bool incomplete; /* something did not fit, or could not be read, that safety depends on */
 	u32 nr_units, nr_scopes, nr_reserved, nr_ats;
 	struct dmar_unit unit[DMAR_MAX_UNITS];
 	struct dmar_scope scope[DMAR_MAX_SCOPES]; /* of the units */

@@ -58,8 +58,8 @@ static inline void check_written_again(const struct module_line *m)
 	if (m->kind == MODULE_RAMDISK) {
 		n = sprintf(text, "ramdisk=%s", m->domain);
 	} else {
-		n = sprintf(text, "kernel name=%s mem=%luK vcpus=%u prio=%u%s", m->domain, m->memory >> 10,
-			    m->vcpus, m->priority, m->control ? " control" : "");
+		n = sprintf(text, "kernel name=%s mem=%luK vcpus=%u prio=%u%s", m->domain,
+			    m->memory >> 10, m->vcpus, m->priority, m->control ? " control" : "");
 		if (m->cpu >= 0)
 			n += sprintf(text + n, " cpu=%d", m->cpu);
 		for (u32 i = 0; i < m->nr_devices; i++)
@@ -87,8 +87,8 @@ static inline void check_modline(const char *text)
 	if (!err) {
 		assert_in_range(strnlen(m.domain, sizeof(m.domain)), 1, DOMAIN_NAME_MAX - 1);
 		assert_in_range(m.nr_devices, 0, MODLINE_MAX_DEVICES);
-		assert_true(!*m.command_line || (m.command_line >= text &&
-						 m.command_line <= text + strlen(text)));
+		assert_true(!*m.command_line ||
+			    (m.command_line >= text && m.command_line <= text + strlen(text)));
 		if (m.kind == MODULE_KERNEL) {
 			assert_in_range(m.memory, MODLINE_MIN_MEMORY, MODLINE_MAX_MEMORY);
 			assert_true(IS_ALIGNED(m.memory, PAGE_SIZE));

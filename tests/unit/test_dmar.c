@@ -1,30 +1,13 @@
 /* The firmware's DMAR table: good ones, each kind of broken one, and every truncation and damage of a good one.
  * sources: iommu/dmar.c
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
+#include <tests/unit/dmar_check.h>
 
-#include <iommu/dmar.h>
 #include <kernel/errno.h>
-#include <kernel/string.h>
 
-#include <cmocka.h>
-
-static u8 table[1024];
+static u8 table[2048];
 static size_t size;
 static struct dmar dmar;
-
-static bool bridge(u16 segment, u16 bdf, u8 *secondary, u8 *subordinate)
-{
-	(void)segment;
-	/* 00:1c.0 leads to buses 2 to 5, 02:00.0 to 3 to 4. */
-	if (bdf != PCI_BDF(0, 0x1c, 0) && bdf != PCI_BDF(2, 0, 0))
-		return false;
-	*secondary = bdf == PCI_BDF(2, 0, 0) ? 3 : 2;
-	*subordinate = bdf == PCI_BDF(2, 0, 0) ? 4 : 5;
-	return true;
-}
 
 static void put(u64 v, unsigned int n)
 {
@@ -184,10 +167,16 @@ static void too_many(void **state)
 
 	(void)state;
 	begin();
-	for (u64 i = 0; i < DMAR_MAX_UNITS + 2; i++)
-		drhd(0, 0xfed00000 + i * 0x1000);
+	for (u64 i = 0; i < DMAR_MAX_UNITS + 2; i++) {
+		at = drhd(i == DMAR_MAX_UNITS - 1, 0xfed00000 + i * 0x1000);
+		if (i == DMAR_MAX_UNITS)
+			scope(at, 1, 0, nic, 1);
+	}
 	assert_int_equal(parse(), 0);
 	assert_int_equal(dmar.nr_units, DMAR_MAX_UNITS);
+	/* Its unit is not one of those that are used: it is not one of the catch-all's devices for that. */
+	assert_int_equal(unit_of(3, 0, 0), DMAR_MAX_UNITS - 1);
+	assert_int_equal(unit_of(0, 3, 0), -1);
 
 	/* A device with reserved memory that does not fit could be given away: no table at all is safer. */
 	begin();
@@ -196,6 +185,62 @@ static void too_many(void **state)
 		at = rmrr(0x1000, 0x1fff);
 		scope(at, 1, 0, nic, 1);
 	}
+	assert_int_equal(parse(), -EINVAL);
+}
+
+/* The catch-all must not get devices of a unit that cannot be used: their DMA would pass a unit that is not on. */
+static void devices_of_a_unit_that_is_ignored(void **state)
+{
+	static const u8 nic[] = { 3, 0 };
+	static const u64 bases[] = { 0, 0xfed90800, 1UL << 52, 0xfed92000 };
+	size_t at;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
+		begin();
+		drhd(0, 0xfed92000);
+		at = drhd(0, bases[i]);
+		scope(at, 1, 0, nic, 1);
+		drhd(1, 0xfed93000);
+		assert_int_equal(parse(), 0);
+		assert_int_equal(dmar.nr_units, 2);
+		assert_int_equal(unit_of(0, 3, 0), -1);
+		assert_int_equal(unit_of(0, 4, 0), 1);
+	}
+}
+
+/* Nor may it get a device that was not taken down for lack of room, or since the list was broken before it. */
+static void scopes_that_are_lost(void **state)
+{
+	static const u8 nic[] = { 3, 0 };
+	size_t at = 0;
+
+	(void)state;
+	begin();
+	drhd(1, 0xfed90000);
+	for (u64 i = 0; i < DMAR_MAX_SCOPES + 1; i++) {
+		if (i % 16 == 0)
+			at = drhd(0, 0xfed91000 + i * 0x1000);
+		scope(at, 1, 0, nic, 1);
+	}
+	assert_int_equal(parse(), -EINVAL);
+
+	begin();
+	drhd(1, 0xfed90000);
+	at = drhd(0, 0xfed91000);
+	scope(at, 1, 0, nic, 1);
+	table[at + 17] = 5;
+	assert_int_equal(parse(), -EINVAL);
+
+	begin();
+	drhd(1, 0xfed90000);
+	at = drhd(0, 0xfed91000);
+	table[at + 2]--; /* a DRHD of 15 bytes, and then nothing that can be read */
+	assert_int_equal(parse(), -EINVAL);
+	begin();
+	drhd(1, 0xfed90000);
+	drhd(0, 0xfed91000);
+	size -= 4;
 	assert_int_equal(parse(), -EINVAL);
 }
 
@@ -237,11 +282,8 @@ static void random_damage(void **state)
 		make_good();
 		for (int n = 1 + rand() % 4; n; n--)
 			table[36 + (size_t)rand() % (size - 36)] = (u8)rand();
-		if (!parse()) {
-			assert_in_range(dmar.nr_units, 1, DMAR_MAX_UNITS);
-			assert_in_range(dmar.nr_scopes, 0, DMAR_MAX_SCOPES);
-			assert_in_range(unit_of((u8)rand(), 0, 0) + 1, 0, dmar.nr_units);
-		}
+		if (!parse())
+			check_dmar(table, size, &dmar);
 	}
 }
 
@@ -252,6 +294,8 @@ int main(void)
 		cmocka_unit_test(nothing_usable),
 		cmocka_unit_test(the_same_unit_twice),
 		cmocka_unit_test(too_many),
+		cmocka_unit_test(devices_of_a_unit_that_is_ignored),
+		cmocka_unit_test(scopes_that_are_lost),
 		cmocka_unit_test(paths_that_lead_nowhere),
 		cmocka_unit_test(every_truncation),
 		cmocka_unit_test(random_damage),

@@ -1,0 +1,16 @@
+/* DMAR tables: whatever the firmware says, no device is taken for one of the wrong unit or for one without reserved memory.
+ * sources: iommu/dmar.c
+ */
+#include <tests/fuzz/fuzz.h>
+#include <tests/unit/dmar_check.h>
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	static struct dmar d;
+	u8 *table = exact_copy(data, size);
+
+	if (!dmar_parse(table, size, bridge, &d))
+		check_dmar(table, size, &d);
+	free(table);
+	return 0;
+}
