@@ -2,33 +2,13 @@
 /* Multiboot kernels, by address fields and by ELF: the structures as a kernel reads them, each
  * refusal, and damaged files. The fields are read at the offsets that the specification gives, not
  * through the loader's own structs. */
-#include "guest_fixture.h"
+#include "guest_check.h"
 
 #define MAGIC 0x1badb002u
 
 static struct fixture f;
 static struct loader_error e;
 static struct guest_entry entry;
-
-static u32 get32(gpaddr_t gpa)
-{
-	u32 v;
-
-	assert_true(gpa + 4 <= f.size);
-	memcpy(&v, f.ram + gpa, 4);
-	return v;
-}
-
-static u64 get64(gpaddr_t gpa)
-{
-	return get32(gpa) | (u64)get32(gpa + 4) << 32;
-}
-
-static const char *string_at(gpaddr_t gpa)
-{
-	assert_true(gpa < f.size && memchr(f.ram + gpa, 0, f.size - gpa));
-	return (const char *)f.ram + gpa;
-}
 
 static int load(const struct guest_image *image)
 {
@@ -70,40 +50,6 @@ static u8 *make_flat(u64 len, u64 at, u32 load_addr, u32 load_end, u32 bss_end, 
 	return file;
 }
 
-static void check_information(const struct guest_image *image)
-{
-	gpaddr_t mbi = entry.ebx, at, end;
-	u32 n = 0;
-
-	assert_true(IS_ALIGNED(mbi, 4));
-	assert_int_equal(get32(mbi), 0x24d);
-	assert_int_equal(get32(mbi + 4), 639); /* 0x9fc00 */
-	assert_int_equal(get32(mbi + 8), (image->ram >> 10) - 1024);
-	assert_string_equal(string_at(get32(mbi + 16)), image->command_line);
-	assert_int_equal(get32(mbi + 20), image->nr_modules);
-	for (u32 i = 0; i < image->nr_modules; i++) {
-		gpaddr_t m = get32(mbi + 24) + i * 16;
-
-		assert_true(IS_ALIGNED(get32(m), PAGE_SIZE));
-		assert_int_equal(get32(m + 4) - get32(m), image->module[i].len);
-		assert_memory_equal(f.ram + get32(m), image->module[i].data, image->module[i].len);
-		assert_string_equal(string_at(get32(m + 8)), image->module[i].command_line);
-	}
-	at = get32(mbi + 48);
-	for (end = at + get32(mbi + 44); at < end; at += get32(at) + 4, n++) {
-		static const u64 want[][3] = { { 0, 0x9fc00, 1 },
-					       { 0x9fc00, 0x60400, 2 },
-					       { 0x100000, 0, 1 } };
-
-		assert_true(n < 3);
-		assert_int_equal(get64(at + 4), want[n][0]);
-		assert_int_equal(get64(at + 12), n < 2 ? want[n][1] : image->ram - 0x100000);
-		assert_int_equal(get32(at + 20), want[n][2]);
-	}
-	assert_int_equal(n, 3);
-	assert_string_equal(string_at(get32(mbi + 64)), "Weir");
-}
-
 static void test_small_field_kernel(void **state)
 {
 	/* Flags 0, no other header field, ELF32 at 4 MiB with 12 MiB of bss, as small test kernels
@@ -126,7 +72,7 @@ static void test_small_field_kernel(void **state)
 	image.kernel_len = len;
 	assert_int_equal(load(&image), 0);
 	assert_int_equal(entry.eip, 0x401004);
-	check_information(&image);
+	check_multiboot_information(&f, &image, &entry);
 	assert_memory_equal(f.ram + 0x400000, header, sizeof(header));
 	assert_true(all_bytes(f.ram + 0x401000 + 8000, 12 << 20, 0));
 	/* 16 MiB hold the kernel but not all of its bss: the message says how much there is. */
@@ -135,7 +81,7 @@ static void test_small_field_kernel(void **state)
 		       "12590912 bytes at 401000 are not all usable in 16384 KiB of RAM");
 	image.ram = 17 << 20;
 	assert_int_equal(load(&image), 0);
-	check_information(&image);
+	check_multiboot_information(&f, &image, &entry);
 	free(file);
 }
 
@@ -186,7 +132,7 @@ static void test_flat(void **state)
 	assert_memory_equal(f.ram + 0x200000, file, 15000);
 	assert_true(all_bytes(f.ram + 0x200000 + 15000, 15000, 0));
 	assert_true(all_bytes(f.ram + 0x200000 + 30000, 1000, FILL));
-	check_information(&image);
+	check_multiboot_information(&f, &image, &entry);
 	free(file);
 	/* No ends given: the whole file, no bss. The image may begin in the middle of the file. */
 	image.kernel = file = make_flat(20000, 1000, 0x200000 + 500, 0, 0, 0x200000 + 500);
@@ -199,7 +145,7 @@ static void test_flat(void **state)
 	assert_int_equal(load(&image), 0);
 	assert_memory_equal(f.ram + 0x10000, file, 20000);
 	assert_true(entry.ebx >= 0x100000);
-	check_information(&image);
+	check_multiboot_information(&f, &image, &entry);
 	free(file);
 }
 
@@ -257,7 +203,7 @@ static void test_messages(void **state)
 	expect_refused(&image, -ENOSPC, "17 ramdisks; at most 16");
 	image.nr_modules = GUEST_MAX_MODULES;
 	assert_int_equal(load(&image), 0);
-	check_information(&image);
+	check_multiboot_information(&f, &image, &entry);
 	/* A command line that leaves no room. */
 	image.nr_modules = 0;
 	char *line = memset(malloc(8 << 20), 'x', 8 << 20);
@@ -342,7 +288,7 @@ static void test_random_fit(void **state)
 			u64 from = len;
 
 			loaded++;
-			check_information(&image);
+			check_multiboot_information(&f, &image, &entry);
 			for (u32 i = nr + 1; i-- > 0;) {
 				from -= s[i].file_size;
 				assert_memory_equal(f.ram + s[i].paddr, file + from, s[i].file_size);

@@ -1,30 +1,10 @@
 /* sources: kernel/loader/pvh.c kernel/loader/multiboot1.c kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/rangeset.c */
 /* PVH kernels: the start information as a kernel reads it, each refusal, and damaged files. */
-#include "guest_fixture.h"
+#include "guest_check.h"
 
 static struct fixture f;
 static struct loader_error e;
 static struct guest_entry entry;
-
-static u32 get32(gpaddr_t gpa)
-{
-	u32 v;
-
-	assert_true(gpa + 4 <= f.size);
-	memcpy(&v, f.ram + gpa, 4);
-	return v;
-}
-
-static u64 get64(gpaddr_t gpa)
-{
-	return get32(gpa) | (u64)get32(gpa + 4) << 32;
-}
-
-static const char *string_at(gpaddr_t gpa)
-{
-	assert_true(gpa < f.size && memchr(f.ram + gpa, 0, f.size - gpa));
-	return (const char *)f.ram + gpa;
-}
 
 static int load(const struct guest_image *image)
 {
@@ -59,37 +39,6 @@ static u8 *make_kernel(bool is64, const u32 *note, u32 note_len, u64 *len)
 static const u32 note4[] = { 4, 4, 18, 0x6e6558, 0x100010 };
 static const u32 note8[] = { 4, 8, 18, 0x6e6558, 0x100010, 0 };
 
-static void check_start_info(const struct guest_image *image)
-{
-	gpaddr_t info = entry.ebx, map;
-
-	assert_int_equal(get32(info), 0x336ec578);
-	assert_int_equal(get32(info + 4), 1);
-	assert_int_equal(get32(info + 8), 0);
-	assert_int_equal(get32(info + 12), image->nr_modules);
-	assert_string_equal(string_at(get64(info + 24)), image->command_line);
-	assert_int_equal(get64(info + 32), 0); /* no RSDP */
-	for (u32 i = 0; i < image->nr_modules; i++) {
-		gpaddr_t m = get64(info + 16) + i * 32;
-
-		assert_true(IS_ALIGNED(get64(m), PAGE_SIZE));
-		assert_int_equal(get64(m + 8), image->module[i].len);
-		assert_memory_equal(f.ram + get64(m), image->module[i].data, image->module[i].len);
-		assert_string_equal(string_at(get64(m + 16)), image->module[i].command_line);
-		assert_int_equal(get64(m + 24), 0);
-	}
-	map = get64(info + 40);
-	assert_int_equal(get32(info + 48), 3);
-	assert_int_equal(get64(map), 0);
-	assert_int_equal(get64(map + 8), 0x9fc00);
-	assert_int_equal(get32(map + 16), 1);
-	assert_int_equal(get64(map + 24), 0x9fc00);
-	assert_int_equal(get32(map + 40), 2);
-	assert_int_equal(get64(map + 48), 0x100000);
-	assert_int_equal(get64(map + 56), image->ram - 0x100000);
-	assert_int_equal(get32(map + 64), 1);
-}
-
 static void test_loads(void **state)
 {
 	static const u8 disk[2][7000] = { { 1, [6999] = 2 }, { 3, [6999] = 4 } };
@@ -110,7 +59,7 @@ static void test_loads(void **state)
 		image.kernel_len = len;
 		assert_int_equal(load(&image), 0);
 		assert_int_equal(entry.eip, 0x100010);
-		check_start_info(&image);
+		check_start_info(&f, &image, &entry);
 		assert_memory_equal(f.ram + 0x100000, file + len - 6000, 6000);
 		assert_true(all_bytes(f.ram + 0x100000 + 6000, 3000, 0));
 		free(file);
