@@ -63,7 +63,8 @@ static inline void check_multiboot_information(const struct fixture *f, const st
 
 		check_module_at(f, guest_u32(f, m), guest_u32(f, m + 4) - guest_u32(f, m),
 				&image->module[i]);
-		assert_string_equal(guest_string(f, guest_u32(f, m + 8)), image->module[i].command_line);
+		assert_string_equal(guest_string(f, guest_u32(f, m + 8)),
+				    image->module[i].command_line);
 	}
 	at = guest_u32(f, mbi + 48);
 	for (end = at + guest_u32(f, mbi + 44); at < end; at += guest_u32(f, at) + 4, n++)
@@ -89,14 +90,15 @@ static inline void check_start_info(const struct fixture *f, const struct guest_
 		gpaddr_t m = guest_u64(f, info + 16) + i * 32;
 
 		check_module_at(f, guest_u64(f, m), guest_u64(f, m + 8), &image->module[i]);
-		assert_string_equal(guest_string(f, guest_u64(f, m + 16)), image->module[i].command_line);
+		assert_string_equal(guest_string(f, guest_u64(f, m + 16)),
+				    image->module[i].command_line);
 		assert_int_equal(guest_u64(f, m + 24), 0);
 	}
 	map = guest_u64(f, info + 40);
 	assert_int_equal(guest_u32(f, info + 48), 3);
 	for (u32 i = 0; i < 3; i++)
-		check_map_entry(image, i, guest_u64(f, map + 24 * i), guest_u64(f, map + 24 * i + 8),
-				guest_u32(f, map + 24 * i + 16));
+		check_map_entry(image, i, guest_u64(f, map + 24 * i),
+				guest_u64(f, map + 24 * i + 8), guest_u32(f, map + 24 * i + 16));
 }
 
 /* All loadable segments are where they should be, one written over the other where they overlap. */
