@@ -91,20 +91,19 @@ static bool trapped_pages(const struct vfunction *f, u32 i, u64 *first, u64 *las
 	return any;
 }
 
-static struct vfunction *find_bar(struct vpci *p, u64 gpa, u32 *bar)
+/* The BAR that a trapped access is for, NULL if it is not there any more; *at is the offset in it. BARs may lie on top of each
+ * other, so it is the trap that says which one is meant, not the address. */
+static struct vfunction *trapped_bar(const struct vtrap *t, u64 offset, unsigned int size, u32 *bar,
+				     u64 *at)
 {
-	for (u32 s = 0; s < VPCI_SLOTS; s++) {
-		struct vfunction *f = p->slot[s];
+	struct vfunction *f = t->bus->slot[t->slot];
+	u64 first, last;
 
-		for (u32 i = 0; f && i < PCI_BARS; i++) {
-			if (!f->bar[i].mapped || gpa < f->bar[i].mapped_at ||
-			    gpa - f->bar[i].mapped_at >= f->dev->bar[i].size)
-				continue;
-			*bar = i;
-			return f;
-		}
-	}
-	return NULL;
+	*bar = t->bar;
+	if (!f || !f->bar[t->bar].mapped || !trapped_pages(f, t->bar, &first, &last))
+		return NULL;
+	*at = first + offset;
+	return *at + (size - 1) <= last ? f : NULL;
 }
 
 static bool in_msix_table(const struct vfunction *f, u32 bar, u64 offset)
@@ -165,20 +164,18 @@ static void real_write(const struct vfunction *f, u32 bar, u64 offset, unsigned 
 	}
 }
 
-/* The range's context is the bus; the address says which BAR. The table takes aligned dwords and
- * quadwords only (PCI Local Bus 3.0, 6.8.2). */
+/* The table takes aligned dwords and quadwords only (PCI Local Bus 3.0, 6.8.2). */
 static int trap_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
 	struct vtrap *t = ctx;
 	struct vfunction *f;
-	u64 gpa = t->gpa + offset, at;
 	u32 bar;
+	u64 at;
 
 	*value = ~0UL >> (64 - 8 * size);
 	spin_lock(&t->bus->lock);
-	f = find_bar(t->bus, gpa, &bar);
+	f = trapped_bar(t, offset, size, &bar, &at);
 	if (f) {
-		at = gpa - f->bar[bar].mapped_at;
 		if (!in_msix_table(f, bar, at)) {
 			*value &= real_read(f, bar, at, size);
 		} else if (size >= 4 && !(at & (size - 1))) {
@@ -196,13 +193,12 @@ static int trap_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 {
 	struct vtrap *t = ctx;
 	struct vfunction *f;
-	u64 gpa = t->gpa + offset, at;
 	u32 bar;
+	u64 at;
 
 	spin_lock(&t->bus->lock);
-	f = find_bar(t->bus, gpa, &bar);
+	f = trapped_bar(t, offset, size, &bar, &at);
 	if (f) {
-		at = gpa - f->bar[bar].mapped_at;
 		if (in_msix_table(f, bar, at)) {
 			if (size >= 4 && !(at & (size - 1))) {
 				vmsix_table_write(f, (u32)(at - f->msix_offset), (u32)value);
@@ -222,11 +218,36 @@ static int trap_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 
 static bool map_direct(struct vfunction *f, u32 i, u64 from, u64 to)
 {
-	u64 host = f->dev->bar[i].base, guest = f->bar[i].address;
+	u64 host = f->dev->bar[i].base, guest = f->bar[i].mapped_at;
 
 	return from >= to ||
 	       !memory_map_device(f->domain, (guest + from) >> PAGE_SHIFT,
 				  (host + from) >> PAGE_SHIFT, (to - from) >> PAGE_SHIFT);
+}
+
+static void unmap_direct(struct vfunction *f, u32 i, u64 from, u64 to)
+{
+	if (from < to)
+		memory_unmap_device(f->domain, (f->bar[i].mapped_at + from) >> PAGE_SHIFT,
+				    (to - from) >> PAGE_SHIFT);
+}
+
+static bool add_trap(struct vfunction *f, u32 i, u64 first, u64 last)
+{
+	struct vtrap *t = &f->bus->trap[f->slot][i];
+	struct bus_range r = {
+		.first = f->bar[i].mapped_at + first,
+		.last = f->bar[i].mapped_at + last,
+		.ctx = t,
+		.read = trap_read,
+		.write = trap_write,
+	};
+
+	*t = (struct vtrap){ .bus = f->bus, .slot = (u8)f->slot, .bar = (u8)i };
+	if (!f->dev->window[i])
+		f->dev->window[i] = mmio_map(f->dev->bar[i].base + first, last - first + 1);
+	f->window_offset[i] = first;
+	return f->dev->window[i] && !bus_add(&f->domain->mmio, &r);
 }
 
 static void unmap_bar(struct vfunction *f, u32 i)
@@ -235,49 +256,46 @@ static void unmap_bar(struct vfunction *f, u32 i)
 
 	if (!f->bar[i].mapped)
 		return;
-	if (size >= PAGE_SIZE)
-		memory_unmap_device(f->domain, f->bar[i].mapped_at >> PAGE_SHIFT, size >> PAGE_SHIFT);
-	if (trapped_pages(f, i, &first, &last))
+	if (trapped_pages(f, i, &first, &last)) {
 		bus_remove(&f->domain->mmio, f->bar[i].mapped_at + first);
+		unmap_direct(f, i, 0, first);
+		unmap_direct(f, i, last + 1, size);
+	} else {
+		unmap_direct(f, i, 0, size);
+	}
 	f->bar[i].mapped = false;
+}
+
+/* All of it or nothing, and nothing that another BAR has there. */
+static bool map_parts(struct vfunction *f, u32 i)
+{
+	u64 size = f->dev->bar[i].size, first, last;
+
+	if (!trapped_pages(f, i, &first, &last))
+		return map_direct(f, i, 0, size);
+	if (!add_trap(f, i, first, last))
+		return false;
+	if (map_direct(f, i, 0, first)) {
+		if (map_direct(f, i, last + 1, size))
+			return true;
+		unmap_direct(f, i, 0, first);
+	}
+	bus_remove(&f->domain->mmio, f->bar[i].mapped_at + first);
+	return false;
 }
 
 static void map_bar(struct vfunction *f, u32 i)
 {
 	struct vbar *b = &f->bar[i];
-	u64 size = f->dev->bar[i].size, first, last;
-	bool trapped = trapped_pages(f, i, &first, &last), ok = true;
 
 	if (b->address < WINDOW_START || b->address >= WINDOW_END ||
 	    bar_size(&f->dev->bar[i]) > WINDOW_END - b->address)
 		return;
-	b->mapped = true;
 	b->mapped_at = b->address;
-	if (trapped) {
-		struct vtrap *t = &f->bus->trap[f->slot][i];
-
-		*t = (struct vtrap){ .bus = f->bus, .gpa = b->address + first };
-		struct bus_range r = {
-			.first = b->address + first,
-			.last = b->address + last,
-			.ctx = t,
-			.read = trap_read,
-			.write = trap_write,
-		};
-
-		if (!f->dev->window[i])
-			f->dev->window[i] = mmio_map(f->dev->bar[i].base + first, last - first + 1);
-		f->window_offset[i] = first;
-		ok = f->dev->window[i] && !bus_add(&f->domain->mmio, &r);
-	}
-	if (ok && size >= PAGE_SIZE)
-		ok = trapped ? map_direct(f, i, 0, first) && map_direct(f, i, last + 1, size) :
-			       map_direct(f, i, 0, size);
-	if (!ok) {
-		unmap_bar(f, i);
+	b->mapped = map_parts(f, i);
+	if (!b->mapped)
 		log_warn("domain %s: BAR %u cannot be mapped at 0x%lx, where something else is",
 			 f->domain->name, i, b->address);
-	}
 }
 
 void vbar_update(struct vfunction *f)

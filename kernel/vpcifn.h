@@ -43,7 +43,7 @@ struct vbar {
 /* What a trapped range of a BAR belongs to. */
 struct vtrap {
 	struct vpci *bus;
-	u64 gpa;
+	u8 slot, bar;
 };
 
 struct vfunction {

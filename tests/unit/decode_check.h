@@ -87,7 +87,8 @@ static inline void from_memory(const ZydisDecodedOperandMem *m, struct insn *ins
 }
 
 /* What our decoder should say. False: nothing, it is not one of the instructions it knows. */
-static inline bool expected(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o, struct insn *insn)
+static inline bool expected(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o,
+			    struct insn *insn)
 {
 	const ZydisDecodedOperand *mem = NULL, *other = NULL;
 

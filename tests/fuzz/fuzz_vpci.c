@@ -1,0 +1,128 @@
+/* A guest at its device's configuration space, BARs and MSI-X table: the real BARs never move, the device sends messages in
+ * remappable format only, no page but the device's own is ever mapped, and nothing is left when the device goes.
+ *
+ * An input is a byte (1: the pending bits are in a BAR of their own), then operations of 8 bytes: what, size, address, value.
+ *
+ * sources: kernel/assign.c kernel/vpci.c kernel/vpciconfig.c kernel/vpcibar.c kernel/vmsi.c kernel/bus.c
+ */
+#include <tests/fuzz/fuzz.h>
+#include <tests/unit/vpci_machine.h>
+
+#define MAX_OPERATIONS 400
+
+/* All that is mapped are the BARs' own pages, where the BARs say now. */
+static void check_direct(void)
+{
+	static const struct {
+		u32 at;
+		u64 base, size;
+	} bars[] = { { 0x10, BAR0_BASE, 0x20000 }, { 0x1c, BAR3_BASE, BAR3_SIZE } };
+	u64 n = 0;
+
+	for (size_t b = 0; b < ARRAY_SIZE(bars); b++) {
+		u64 gpa = cfg_read(3, bars[b].at, 4) & ~0xfu;
+
+		for (u64 at = 0; at < bars[b].size; at += PAGE_SIZE) {
+			u64 i = ((gpa + at) >> 12) - WINDOW_FIRST;
+
+			n += i < WINDOW_FRAMES && direct[i] == (bars[b].base + at) >> 12;
+		}
+	}
+	assert_int_equal(n, direct_pages);
+	if (!(cfg_read(3, PCI_COMMAND, 2) & PCI_COMMAND_MEMORY))
+		assert_int_equal(direct_pages + dom.mmio.nr, 0);
+}
+
+/* Only what the guest put into its table, and only to its own vCPUs. */
+static void interrupt(u32 which)
+{
+	if (which >= (u32)irqs)
+		return;
+	delivered_vector = delivered_vcpu = -1;
+	irq_handler[0x30 + which](irq_arg[0x30 + which]);
+	if (delivered_vector >= 0) {
+		assert_in_range(delivered_vector, 16, 255);
+		assert_in_range(delivered_vcpu, 0, dom.nr_vcpus - 1);
+	}
+}
+
+static void take_and_give(void)
+{
+	if (device.state != PCI_ATTACHED)
+		return;
+	assert_int_equal(assign_take(&device), 0);
+	fire();
+	check_free();
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	assert_int_equal(device.state, PCI_ATTACHED);
+	assert_int_equal(cfg_read(3, PCI_COMMAND, 2), 0);
+}
+
+static void operation(u8 what, u8 size_code, u16 address, u32 value)
+{
+	unsigned int size = 1u << (size_code % 3), wide = 1u << (size_code % 4);
+	u32 offset = (address & 0xff) & ~(size - 1);
+	u64 table = cfg_read(3, 0x1c, 4) & ~0xfu;
+
+	switch (what % 12) {
+	case 0:
+		out((u16)(0xcf8 + address % 8), size, value);
+		break;
+	case 1:
+		in((u16)(0xcf8 + address % 8), size);
+		break;
+	case 2:
+		cfg_read(address >> 8 & 31, offset, size);
+		break;
+	case 3: /* an interrupt message */
+		cfg_write(3, offset, size, 0xfee00000 | (value & 0xff00f));
+		break;
+	case 4:
+	case 5:
+		cfg_write(3, offset, size, value);
+		break;
+	case 6:
+		cfg_write(3, PCI_COMMAND, 2, value & 0xffff);
+		cfg_write(3, address & 1 ? 0x1c : 0x10, 4, 0xe0000000 + (value & 0x1fffc000));
+		break;
+	case 7:
+		mem_write(table + address % 0x3000, wide, value);
+		break;
+	case 8:
+		mem_write(table + (address % (16 * MSIX_VECTORS)), wide,
+			  0xfee00000 | (value & 0xff0ff));
+		break;
+	case 9:
+		mem_read(table + address % 0x3000, wide);
+		break;
+	case 10:
+		interrupt(value % 8);
+		break;
+	case 11:
+		if (value % 8 == 0)
+			take_and_give();
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	struct input program = { data, data + size };
+	void *no_state = NULL;
+
+	pba_in_bar0 = take(&program, 1) & 1;
+	assert_int_equal(setup(&no_state), 0);
+	for (int n = 0; n < MAX_OPERATIONS && !at_end(&program); n++) {
+		u8 what = (u8)take(&program, 1), size_code = (u8)take(&program, 1);
+		u16 address = (u16)take(&program, 2);
+
+		operation(what, size_code, address, (u32)take(&program, 4));
+		check_device();
+		if (what % 12 == 6)
+			check_direct();
+	}
+	check_direct();
+	teardown(&no_state);
+	return 0;
+}

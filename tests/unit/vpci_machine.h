@@ -1,0 +1,523 @@
+/* The machine of the tests of virtual PCI: one device like an 82574, its registers in host memory, and a domain that owns it.
+ * The functions that it stands in for are defined here, so one file of a program includes it. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <drivers/pci.h>
+#include <kernel/abi/control.h>
+#include <kernel/alloc.h>
+#include <kernel/assign.h>
+#include <kernel/domain.h>
+#include <kernel/errno.h>
+#include <kernel/irq.h>
+#include <kernel/memory.h>
+#include <kernel/options.h>
+#include <kernel/paging.h>
+#include <kernel/string.h>
+#include <kernel/vcpu.h>
+#include <kernel/event.h>
+#include <kernel/shootdown.h>
+#include <kernel/vpci.h>
+#include <kernel/vpcifn.h>
+
+#include <cmocka.h>
+
+/* --- the machine: one device like an 82574, its registers in host memory ---------------------------------------------------- */
+
+#define BAR0_BASE 0xfeb80000UL
+#define BAR3_BASE 0xfebd0000UL
+#define BAR3_SIZE 0x4000UL
+#define MSIX_VECTORS 5
+#define CAP_PM_AT 0xc8
+#define CAP_MSI_AT 0xd0
+#define CAP_PCIE_AT 0xe0
+#define CAP_MSIX_AT 0xa0
+
+static u8 config[256];
+static u8 bar3[BAR3_SIZE] __aligned(4096);
+/* The page of BAR 0 that has the pending bits if `pba_in_bar0`, else they are in BAR 3. */
+#define PBA_IN_BAR0 0x10000UL
+static u8 bar0_page[PAGE_SIZE] __aligned(4096);
+static bool pba_in_bar0;
+static struct pci_device device;
+static struct domain dom;
+static struct vcpu vcpus[2];
+static struct cpu cpu0;
+struct cpu *cpus[MAX_CPUS] = { &cpu0 };
+u32 nr_cpus = 1;
+
+static bool attached;
+static int irqs, irtes;
+static u64 direct_pages;
+static int timers;
+static struct timer *last_timer;
+static int delivered_vcpu, delivered_vector;
+static void (*irq_handler[256])(void *arg);
+static void *irq_arg[256];
+
+/* The number of MSI-X vectors cannot be written. */
+static inline void keep_read_only(void)
+{
+	config[CAP_MSIX_AT + 2] = MSIX_VECTORS - 1;
+	config[CAP_MSIX_AT + 3] &= 0xc0;
+}
+
+#define ACCESS(bits)                                                                               \
+	u##bits pci_config_read##bits(u16 segment, u16 bdf, u16 offset)                            \
+	{                                                                                          \
+		u##bits v;                                                                         \
+		(void)segment, (void)bdf;                                                          \
+		assert_true(offset + bits / 8 <= 256 && !(offset % (bits / 8)));                   \
+		memcpy(&v, &config[offset], sizeof(v));                                            \
+		return v;                                                                          \
+	}                                                                                          \
+	void pci_config_write##bits(u16 segment, u16 bdf, u16 offset, u##bits v)                   \
+	{                                                                                          \
+		(void)segment, (void)bdf;                                                          \
+		assert_true(offset + bits / 8 <= 256 && !(offset % (bits / 8)));                   \
+		memcpy(&config[offset], &v, sizeof(v));                                            \
+		keep_read_only();                                                                  \
+	}
+ACCESS(8)
+ACCESS(16)
+ACCESS(32)
+
+struct pci_device *pci_find(struct pci_id id)
+{
+	return id.bdf == device.id.bdf ? &device : NULL;
+}
+
+void pci_set_bus_master(const struct pci_device *d, bool on)
+{
+	(void)d;
+	config[PCI_COMMAND] = (u8)((config[PCI_COMMAND] & ~4) | (on ? 4 : 0));
+}
+
+const char *pci_name(struct pci_id id, char buf[16])
+{
+	(void)id;
+	return strcpy(buf, "00:03.0");
+}
+
+bool pci_reset_start(struct pci_device *d)
+{
+	(void)d;
+	return true;
+}
+
+void pci_reset_finish(struct pci_device *d)
+{
+	(void)d;
+}
+
+u64 clock_ns(void)
+{
+	return 0;
+}
+
+void timer_init(struct timer *t, void (*fn)(struct timer *t))
+{
+	t->fn = fn;
+}
+
+void timer_set(struct timer *t, u64 ns)
+{
+	(void)ns;
+	timers++;
+	last_timer = t;
+}
+
+static struct work *queued, *forgotten;
+
+void work_init(struct work *w, bool (*step)(struct work *w))
+{
+	w->step = step;
+}
+
+void work_queue(struct work *w)
+{
+	assert_true(!queued || queued == w);
+	queued = w;
+}
+
+void work_forget(struct work *w)
+{
+	forgotten = w;
+}
+
+bool work_run(void)
+{
+	struct work *w = queued;
+
+	if (!w)
+		return false;
+	queued = forgotten = NULL;
+	if (!w->step(w) && forgotten != w)
+		queued = w;
+	return true;
+}
+
+/* The timer that was set fires, and what follows from it is done. */
+static inline void fire(void)
+{
+	struct timer *t = last_timer;
+
+	assert_non_null(t);
+	last_timer = NULL;
+	t->fn(t);
+	while (work_run())
+		;
+}
+
+void irq_wait(void)
+{
+	fire();
+}
+
+static u32 events;
+
+void domain_event(struct domain *d, u32 bits)
+{
+	assert_ptr_equal(d, &dom);
+	events |= bits;
+}
+
+static bool cpus_flushed;
+
+bool shootdown_done(struct domain *d, u64 generation)
+{
+	(void)d, (void)generation;
+	return cpus_flushed;
+}
+
+static int map_steps, map_result;
+
+int memory_map_for_devices(struct domain *d, gfn_t *gfn)
+{
+	assert_ptr_equal(d, &dom);
+	assert_false(attached);
+	*gfn += 512;
+	if (map_steps)
+		return map_steps-- == 2 ? -EAGAIN : 1;
+	return map_result;
+}
+
+volatile void *mmio_map(paddr_t pa, size_t size)
+{
+	if (pba_in_bar0 && pa == BAR0_BASE + PBA_IN_BAR0 && size == PAGE_SIZE)
+		return bar0_page;
+	assert_true(pa >= BAR3_BASE && pa + size <= BAR3_BASE + BAR3_SIZE);
+	return bar3 + (pa - BAR3_BASE);
+}
+
+void *kzalloc(size_t size)
+{
+	return calloc(1, size);
+}
+
+void kfree(void *p)
+{
+	free(p);
+}
+
+#define WINDOW_FIRST 0xe0000UL
+#define WINDOW_FRAMES (0xfec00UL - WINDOW_FIRST)
+static mfn_t direct[WINDOW_FRAMES]; /* what the guest's frames of the window are; 0: nothing */
+
+int memory_map_device(struct domain *d, gfn_t gfn, mfn_t mfn, u64 nr)
+{
+	(void)d;
+	/* Only the device's own pages, never one with the MSI-X table or its pending bits, and only
+	 * inside the guest's window. */
+	assert_true((mfn >= BAR0_BASE >> 12 && mfn + nr <= (BAR0_BASE + 0x20000) >> 12) ||
+		    (mfn > BAR3_BASE >> 12 && mfn + nr <= (BAR3_BASE + BAR3_SIZE) >> 12));
+	assert_true(gfn >= WINDOW_FIRST && gfn + nr <= WINDOW_FIRST + WINDOW_FRAMES);
+	for (u64 i = 0; i < nr; i++)
+		assert_int_not_equal((mfn + i) << 12,
+				     pba_in_bar0 ? BAR0_BASE + PBA_IN_BAR0 : BAR3_BASE + 0x2000);
+	for (u64 i = 0; i < nr; i++)
+		if (direct[gfn - WINDOW_FIRST + i])
+			return -EEXIST;
+	for (u64 i = 0; i < nr; i++)
+		direct[gfn - WINDOW_FIRST + i] = mfn + i;
+	direct_pages += nr;
+	return 0;
+}
+
+void memory_unmap_device(struct domain *d, gfn_t gfn, u64 nr)
+{
+	(void)d;
+	assert_true(gfn >= WINDOW_FIRST && gfn + nr <= WINDOW_FIRST + WINDOW_FRAMES);
+	for (u64 i = gfn - WINDOW_FIRST; i < gfn - WINDOW_FIRST + nr; i++) {
+		direct_pages -= !!direct[i];
+		direct[i] = 0;
+	}
+}
+
+int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg)
+{
+	assert_int_equal(cpu, 0);
+	irq_handler[0x30 + irqs] = handler;
+	irq_arg[0x30 + irqs] = arg;
+	return 0x30 + irqs++;
+}
+
+void irq_free(u32 cpu, int vector)
+{
+	(void)cpu, (void)vector;
+	irqs--;
+}
+
+const char *iommu_why_not(struct pci_id dev, bool trusted)
+{
+	(void)dev, (void)trusted;
+	return NULL;
+}
+
+const char *pci_reset_method(const struct pci_device *d)
+{
+	(void)d;
+	return "function-level reset";
+}
+
+const char *iommu_why_no_ats(struct pci_id dev)
+{
+	(void)dev;
+	return "it has no ATS capability";
+}
+
+struct options options;
+
+u16 domain_info(u16 id, struct weir_domain_info *info)
+{
+	strcpy(info->name, dom.name);
+	return id;
+}
+
+static int attach_result;
+
+int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
+{
+	(void)flags;
+	(void)d, (void)dev;
+	assert_false(config[PCI_COMMAND] & 4);
+	attached = !attach_result;
+	return attach_result;
+}
+
+void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg)
+{
+	(void)dev;
+	assert_false(config[PCI_COMMAND] & 4);
+	attached = false;
+	done(arg);
+}
+
+int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
+{
+	*e = (struct iommu_irte){ .dev = dev, .index = (u16)irtes++, .valid = true };
+	return 0;
+}
+
+void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector)
+{
+	(void)e, (void)apic_id;
+	assert_true(vector >= 0x30);
+}
+
+void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg)
+{
+	e->valid = false;
+	irtes--;
+	done(arg);
+}
+
+void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data)
+{
+	assert_true(e->valid);
+	*address = 0xfee00010UL | (u64)e->index << 5;
+	*data = 0;
+}
+
+void vlapic_deliver(struct vcpu *v, u8 vector)
+{
+	delivered_vcpu = (int)v->id;
+	delivered_vector = vector;
+}
+
+static inline void put32(u32 offset, u32 v)
+{
+	memcpy(&config[offset], &v, 4);
+}
+
+static inline u32 get32(u32 offset)
+{
+	u32 v;
+
+	memcpy(&v, &config[offset], 4);
+	return v;
+}
+
+static inline int setup(void **state)
+{
+	(void)state;
+	memset(config, 0, sizeof(config));
+	memset(bar3, 0, sizeof(bar3));
+	put32(0x00, 0x10d38086);
+	put32(0x04, 0x00100007);
+	put32(0x08, 0x02000000);
+	put32(0x10, (u32)BAR0_BASE);
+	put32(0x1c, (u32)BAR3_BASE);
+	put32(0x34, CAP_PM_AT);
+	put32(CAP_PM_AT, 0xc8220001 | CAP_MSI_AT << 8);
+	put32(CAP_MSI_AT, 0x00800005 | CAP_PCIE_AT << 8);
+	put32(CAP_PCIE_AT, 0x00010010 | CAP_MSIX_AT << 8);
+	put32(CAP_PCIE_AT + 4, 0x10008cc1);
+	put32(CAP_MSIX_AT, 0x00000011 | (MSIX_VECTORS - 1) << 16);
+	put32(CAP_MSIX_AT + 4, 3);
+	put32(CAP_MSIX_AT + 8, pba_in_bar0 ? PBA_IN_BAR0 : 0x2000 | 3);
+	device = (struct pci_device){
+		.id = { 0, PCI_BDF(0, 3, 0) },
+		.vendor = 0x8086,
+		.device = 0x10d3,
+		.class = 0x0200,
+		.pm = CAP_PM_AT,
+		.msi = CAP_MSI_AT,
+		.msix = CAP_MSIX_AT,
+		.pcie = CAP_PCIE_AT,
+		.bars_ok = true,
+	};
+	device.bar[0] = (struct pci_bar){ .base = BAR0_BASE, .size = 0x20000 };
+	device.bar[2] = (struct pci_bar){ .base = 0xc000, .size = 32, .io = true };
+	device.bar[3] = (struct pci_bar){ .base = BAR3_BASE, .size = BAR3_SIZE };
+
+	memset(&dom, 0, sizeof(dom));
+	dom.id = 7;
+	strcpy(dom.name, "net0");
+	dom.nr_vcpus = 2;
+	for (u32 i = 0; i < 2; i++) {
+		vcpus[i].id = i;
+		dom.vcpu[i] = &vcpus[i];
+	}
+	irqs = irtes = timers = 0;
+	direct_pages = 0;
+	events = 0;
+	last_timer = NULL;
+	map_steps = map_result = attach_result = 0;
+	cpus_flushed = true;
+	return vpci_init(&dom) || assign_start(&dom, &device, 0) || assign_settle(&dom) != 1;
+}
+
+static bool removed;
+
+static inline void mark_removed(void *arg)
+{
+	(void)arg;
+	removed = true;
+}
+
+static inline void check_free(void)
+{
+	assert_int_equal(device.state, PCI_FREE);
+	assert_int_equal(device.owner, 0);
+	assert_false(attached);
+	assert_int_equal(irqs, 0);
+	assert_int_equal(irtes, 0);
+	assert_int_equal(direct_pages, 0);
+	assert_int_equal(dom.mmio.nr, 0);
+}
+
+static inline int teardown(void **state)
+{
+	bool had_device = device.state != PCI_FREE;
+
+	(void)state;
+	removed = false;
+	assign_take_all(&dom, mark_removed, NULL);
+	if (had_device) {
+		/* Not before the reset is over. */
+		assert_false(removed);
+		fire();
+	}
+	assert_true(removed);
+	assert_null(dom.pci);
+	check_free();
+	return 0;
+}
+
+/* --- the guest -------------------------------------------------------------------------------------------------------------- */
+
+static inline u64 in(u16 port, unsigned int size)
+{
+	u64 value;
+
+	assert_int_equal(bus_read(&dom.io, &vcpus[0], port, size, &value), 0);
+	return value;
+}
+
+static inline void out(u16 port, unsigned int size, u64 value)
+{
+	assert_int_equal(bus_write(&dom.io, &vcpus[0], port, size, value), 0);
+}
+
+static inline void select_register(u32 slot, u32 offset)
+{
+	out(0xcf8, 4, 0x80000000 | slot << 11 | (offset & 0xfc));
+}
+
+static inline u32 cfg_read(u32 slot, u32 offset, unsigned int size)
+{
+	select_register(slot, offset);
+	return (u32)in((u16)(0xcfc + offset % 4), size);
+}
+
+static inline void cfg_write(u32 slot, u32 offset, unsigned int size, u32 value)
+{
+	select_register(slot, offset);
+	out((u16)(0xcfc + offset % 4), size, value);
+}
+
+static inline u64 mem_read(u64 gpa, unsigned int size)
+{
+	u64 value;
+
+	assert_int_equal(bus_read(&dom.mmio, &vcpus[0], gpa, size, &value), 0);
+	return value;
+}
+
+static inline void mem_write(u64 gpa, unsigned int size, u64 value)
+{
+	assert_int_equal(bus_write(&dom.mmio, &vcpus[0], gpa, size, value), 0);
+}
+
+/* What must hold whatever a guest does. */
+static inline void check_device(void)
+{
+	assert_int_equal(get32(0x10), BAR0_BASE);
+	assert_int_equal(get32(0x1c), BAR3_BASE);
+	assert_int_equal(get32(0x30), 0);
+	/* Memory decoding stays on, I/O decoding off, legacy interrupts off. */
+	assert_int_equal(config[PCI_COMMAND] & 3, 2);
+	assert_true(config[PCI_COMMAND + 1] & 4);
+	assert_int_equal(config[PCI_COMMAND] & ~6, 0);
+	/* MSI: off, or a message in remappable format. */
+	if (config[CAP_MSI_AT + 2] & 1) {
+		assert_int_equal(get32(CAP_MSI_AT + 4) & 0xfff00010, 0xfee00010);
+		assert_int_equal(get32(CAP_MSI_AT + 8), 0);
+	}
+	assert_int_equal(get32(CAP_PM_AT + 4), 0);
+	assert_int_equal(config[CAP_PCIE_AT + 9] & 0x80, 0);
+	for (u32 i = 0; i < MSIX_VECTORS; i++) {
+		u32 e[4];
+
+		memcpy(e, bar3 + 16 * i, sizeof(e));
+		if (!(e[3] & 1) && (config[CAP_MSIX_AT + 3] & 0x80)) {
+			assert_int_equal(e[0] & 0xfff00010, 0xfee00010);
+			assert_int_equal(e[1], 0);
+			assert_int_equal(e[2], 0);
+		}
+	}
+}
