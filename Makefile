@@ -159,7 +159,7 @@ $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t),$(call in
 
 # --- The model: random programs over the IOMMU core. The code under test calls tests/model/interleave.c at each access. ---
 
-MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. $(if $(COVERAGE),--coverage)
+MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. $(if $(COVERAGE),--coverage -O0)
 UNDER_TEST := $(wildcard iommu/*.c) kernel/frame.c
 MODEL_OBJS := $(UNDER_TEST:%.c=$(BUILD)/model/%.o) \
 	$(patsubst %.c,$(BUILD)/model/%.o,kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \

@@ -63,15 +63,3 @@ void context_clear(struct iommu_unit *u, u16 bdf)
 	}
 	spin_unlock(&u->context_lock);
 }
-
-struct context_entry context_get(struct iommu_unit *u, u16 bdf)
-{
-	struct context_entry copy = { 0, 0 }, *e;
-
-	spin_lock(&u->context_lock);
-	e = table_of(u, (u8)(bdf >> 8), false);
-	if (e)
-		copy = e[bdf & 0xff];
-	spin_unlock(&u->context_lock);
-	return copy;
-}

@@ -9,5 +9,3 @@ int __must_check context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsign
 			     u16 did, bool ats);
 /* Block it. The caches still have the old entry until they are invalidated. */
 void context_clear(struct iommu_unit *u, u16 bdf);
-/* The entry's two halves, zeros if there is none: for fault messages. */
-struct context_entry context_get(struct iommu_unit *u, u16 bdf);

@@ -1,0 +1,153 @@
+/* Faults: what a unit records is told in words, counted by reason, and cleared.
+ *
+ * sources: $(IOMMU_SRCS)
+ * libs: $(IOMMU_LIBS)
+ */
+#include <stdio.h>
+
+#include <tests/unit/iommu_fixture.h>
+
+#include <kernel/log.h>
+
+static char told[4096];
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	size_t used = strlen(told);
+	va_list ap;
+
+	(void)level;
+	va_start(ap, fmt);
+	vsnprintf(told + used, sizeof(told) - used, fmt, ap);
+	va_end(ap);
+}
+
+static struct pci_id heard;
+static u16 heard_owner;
+
+static void hear(u16 owner, struct pci_id dev, enum iommu_event event)
+{
+	(void)event;
+	heard = dev;
+	heard_owner = owner;
+}
+
+/* The unit records the fault and raises its event. */
+static void fault(u16 bdf, u64 address, bool write, u32 reason)
+{
+	told[0] = 0;
+	heard_owner = 0;
+	vtd_record_fault(&vtd_units[0], bdf, address >> PAGE_SHIFT, write, reason);
+	vtd_interrupts();
+}
+
+static u64 counted(enum weir_fault_kind kind)
+{
+	struct weir_stats s = { 0 };
+
+	iommu_domain_stats(d, &s);
+	return s.io_faults_by[kind];
+}
+
+static void reasons(void **state)
+{
+	static const struct {
+		u32 reason;
+		const char *text;
+		enum weir_fault_kind kind;
+	} known[] = {
+		{ 0x1, "the root entry is not present", WEIR_FAULT_CONTEXT },
+		{ 0x2, "belongs to nobody", WEIR_FAULT_CONTEXT },
+		{ 0x3, "the context entry is invalid", WEIR_FAULT_CONTEXT },
+		{ 0x4, "beyond the domain's width", WEIR_FAULT_WIDTH },
+		{ 0x5, "may not be written", WEIR_FAULT_WRITE },
+		{ 0x6, "may not be read", WEIR_FAULT_READ },
+		{ 0x7, "a page table cannot be read", WEIR_FAULT_TABLE },
+		{ 0x8, "the root table cannot be read", WEIR_FAULT_CONTEXT },
+		{ 0x9, "the context table cannot be read", WEIR_FAULT_CONTEXT },
+		{ 0xa, "a root entry has reserved bits", WEIR_FAULT_CONTEXT },
+		{ 0xb, "a context entry has reserved bits", WEIR_FAULT_CONTEXT },
+		{ 0xc, "a page-table entry has reserved bits", WEIR_FAULT_TABLE },
+		{ 0xd, "translation requests are blocked", WEIR_FAULT_CONTEXT },
+		{ 0x20, "an interrupt message has reserved bits", WEIR_FAULT_INTERRUPT },
+		{ 0x21, "beyond the table", WEIR_FAULT_INTERRUPT },
+		{ 0x22, "an entry that is not present", WEIR_FAULT_INTERRUPT },
+		{ 0x23, "the interrupt-remapping table cannot be read", WEIR_FAULT_INTERRUPT },
+		{ 0x24, "an interrupt-remapping entry has reserved bits", WEIR_FAULT_INTERRUPT },
+		{ 0x25, "an interrupt in the old format", WEIR_FAULT_INTERRUPT },
+		{ 0x26, "another device's entry", WEIR_FAULT_INTERRUPT },
+		{ 0x77, "7.2.3", WEIR_FAULT_OTHER },
+	};
+
+	(void)state;
+	start(&plain, false);
+	iommu_set_event_hook(hear);
+	for (u32 i = 0; i < ARRAY_SIZE(known); i++) {
+		u64 before = counted(known[i].kind);
+
+		fault(VTD_DEVICE_0.bdf, 0x12345000, i % 2, known[i].reason);
+		if (!strstr(told, known[i].text) || !strstr(told, "device 00:03.0 of test"))
+			fail_msg("reason 0x%x: \"%s\"", known[i].reason, told);
+		assert_int_equal(counted(known[i].kind), before + 1);
+		assert_int_equal(heard_owner, OWNER);
+		/* F is clear: the next fault is recorded. */
+		assert_int_equal(vtd_reg32(&vtd_units[0], FSTS_REG) & FSTS_PPF, 0);
+	}
+	finish(false);
+}
+
+/* The line under it tells the walk, and the page that it ends at. */
+static void the_walk_is_told(void **state)
+{
+	char page[64];
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0x100, VTD_RAM_FIRST + 3, 1), 0);
+	fault(VTD_DEVICE_0.bdf, 0x100000, true, 5);
+	snprintf(page, sizeof(page), "page 0x%lx: owner %u, type ram",
+		 (VTD_RAM_FIRST + 3) << PAGE_SHIFT, OWNER);
+	assert_non_null(strstr(told, "write of address 0x100000"));
+	assert_non_null(strstr(told, "level 4 entry"));
+	assert_non_null(strstr(told, "level 1 entry"));
+	assert_non_null(strstr(told, page));
+	fault(VTD_DEVICE_0.bdf, 0x101000, false, 6);
+	assert_non_null(strstr(told, "read of address 0x101000"));
+	assert_non_null(strstr(told, "(empty)"));
+	assert_int_equal(map(0x101, VTD_RAM_FIRST + 4, 1), 0);
+	unmap(0x100, 1);
+	fault(VTD_DEVICE_0.bdf, 0x100000, false, 6);
+	assert_non_null(strstr(told, "waits for its release"));
+	finish(false);
+}
+
+static void nobodys_device_and_a_full_record(void **state)
+{
+	(void)state;
+	start(&plain, false);
+	iommu_set_event_hook(hear);
+	fault(PCI_BDF(7, 1, 2), 0x1000, false, 2);
+	assert_non_null(strstr(told, "device 07:01.2 of nobody"));
+	assert_int_equal(heard_owner, OWNER_NONE);
+	assert_int_equal(heard.bdf, PCI_BDF(7, 1, 2));
+	assert_null(strstr(told, "level"));
+	/* Two faults before the interrupt: the second one is lost, which PFO says. */
+	vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 1, false, 6);
+	vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 2, false, 6);
+	assert_true(vtd_reg32(&vtd_units[0], FSTS_REG) & FSTS_PFO);
+	vtd_interrupts();
+	assert_false(vtd_reg32(&vtd_units[0], FSTS_REG) & (FSTS_PFO | FSTS_PPF));
+	assert_int_equal(counted(WEIR_FAULT_READ), 1);
+	finish(false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reasons),
+		cmocka_unit_test(the_walk_is_told),
+		cmocka_unit_test(nobodys_device_and_a_full_record),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
