@@ -351,9 +351,9 @@ static bool reserved_is_mapped(dfn_t i)
 {
 	u64 entry[5];
 	mfn_t mfn;
+	unsigned int n = iommu_walk_owner(OWNER, VTD_RESERVED_FIRST + i, entry, &mfn);
 
-	return iommu_walk_owner(OWNER, VTD_RESERVED_FIRST + i, entry, &mfn) &&
-	       mfn == VTD_RESERVED_FIRST + i && !is_tombstone(entry[3]);
+	return mfn == VTD_RESERVED_FIRST + i && !is_tombstone(entry[n - 1]);
 }
 
 /* The firmware's region is there as long as one of its devices is, and no longer. */
