@@ -238,10 +238,11 @@ int iommu_init(const void *dmar, size_t length, const struct iommu_options *opti
 
 bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s)
 {
-	const struct iommu_unit *u = &iommu_units[unit];
+	const struct iommu_unit *u;
 
 	if (unit >= iommu_nr_units)
 		return false;
+	u = &iommu_units[unit];
 	*s = (struct weir_unit_stats){
 		.base = iommu_dmar.unit[unit].base,
 		.cap = u->cap,

@@ -1,0 +1,570 @@
+/* Two guests at their hypercalls, the second of them the control domain, over the real memory, nested tables and IOMMU core,
+ * with a device and CPUs that answer when the input says so. Whatever they ask: only the caller's own memory is written and
+ * given back, what it gets is zero and its own, no register but RAX changes, nothing privileged is done for the other one; in
+ * the end CPUs and the device see the same memory, and all of it is free again.
+ *
+ * An input is a list of operations: a byte says what, the rest what with.
+ *
+ * sources: $(IOMMU_SRCS) kernel/hypercall.c kernel/control.c kernel/event.c kernel/stats.c kernel/memory.c kernel/nested.c
+ * libs: $(IOMMU_LIBS) -lpthread
+ */
+#include <tests/fuzz/fuzz.h>
+
+#include <drivers/pci.h>
+#include <iommu/iommu.h>
+#include <kernel/abi/control.h>
+#include <kernel/abi/hypercall.h>
+#include <kernel/abi/iommu.h>
+#include <kernel/alloc.h>
+#include <kernel/assign.h>
+#include <kernel/console.h>
+#include <kernel/control.h>
+#include <kernel/domain.h>
+#include <kernel/errno.h>
+#include <kernel/frame.h>
+#include <kernel/memory.h>
+#include <kernel/paging.h>
+#include <kernel/pool.h>
+#include <kernel/shootdown.h>
+#include <kernel/vcpu.h>
+#include <tests/unit/nested_format.h>
+#include <tests/unit/vtd_check.h>
+
+#define FRAMES 576UL /* of each domain: a block of 2 MiB, and a ragged end */
+#define DOMAINS 2
+#define MAX_OPERATIONS 200
+
+static struct domain dom[DOMAINS];
+static struct vcpu vcpu[DOMAINS];
+static struct pci_device devices[VTD_DEVICES];
+
+/* --- what is around the hypercalls ----------------------------------------------------------------------------------------------- */
+
+static unsigned int cpl;
+static bool parked, prepared, privileged_done;
+
+static void mode(const struct vcpu *v, struct vcpu_mode *m)
+{
+	(void)v;
+	*m = (struct vcpu_mode){ .cpl = cpl };
+}
+
+static const struct vcpu_backend backend = { .mode = mode };
+const struct vcpu_backend *vcpu_backend = &backend;
+
+void vcpu_prepare_park(struct vcpu *v)
+{
+	(void)v;
+	prepared = true;
+}
+
+void vcpu_park(struct vcpu *v)
+{
+	(void)v;
+	assert_true(prepared);
+	parked = true;
+}
+
+void vlapic_deliver(struct vcpu *v, u8 vector)
+{
+	assert_true(v == &vcpu[0] || v == &vcpu[1]);
+	assert_in_range(vector, 16, 255);
+}
+
+struct domain *domain_get(u16 id)
+{
+	if (id < 1 || id > DOMAINS || dom[id - 1].state == DOMAIN_DYING)
+		return NULL;
+	dom[id - 1].users++;
+	return &dom[id - 1];
+}
+
+void domain_put(struct domain *d)
+{
+	assert_true(d->users > 0);
+	d->users--;
+}
+
+u16 domain_info(u16 id, struct weir_domain_info *info)
+{
+	id = MAX(id, (u16)1);
+	if (id > DOMAINS)
+		return 0;
+	*info = (struct weir_domain_info){ .id = id };
+	return id;
+}
+
+void domain_shutdown(struct domain *d, const char *why, u64 status)
+{
+	(void)why, (void)status;
+	d->state = DOMAIN_DYING;
+}
+
+void console_listen(size_t (*room)(void), void (*receive)(u8 c))
+{
+	(void)room, (void)receive;
+}
+
+size_t vuart_room(struct vuart *u)
+{
+	(void)u;
+	return 0;
+}
+
+void vuart_receive(struct vuart *u, u8 c)
+{
+	(void)u, (void)c;
+}
+
+void pool_make_room(u64 nr)
+{
+	(void)nr;
+}
+
+bool pool_reclaim(u64 nr)
+{
+	(void)nr;
+	privileged_done = true;
+	return false;
+}
+
+void pool_return(void)
+{
+	privileged_done = true;
+}
+
+u64 pool_frames(u64 *carved)
+{
+	privileged_done = true;
+	return *carved = 0;
+}
+
+/* --- devices --- */
+
+struct pci_device *pci_find(struct pci_id id)
+{
+	for (u32 i = 0; i < VTD_DEVICES; i++)
+		if (!id.segment && devices[i].id.bdf == id.bdf)
+			return &devices[i];
+	return NULL;
+}
+
+struct pci_device *pci_device_at(u32 index)
+{
+	return index < VTD_DEVICES ? &devices[index] : NULL;
+}
+
+const char *pci_reset_method(const struct pci_device *d)
+{
+	return d->id.bdf & 8 ? "function-level reset" : NULL;
+}
+
+const char *assign_why_never(const struct pci_device *dev, bool trusted)
+{
+	return iommu_why_not(dev->id, trusted);
+}
+
+const char *assign_why_not(const struct domain *d, const struct pci_device *dev, u32 flags, char *buf,
+			   size_t size)
+{
+	(void)flags;
+	assert_int_equal(d->state, DOMAIN_RUNNING);
+	snprintf(buf, size, "%s", dev->id.bdf & 8 ? "" : "no MSI");
+	return *buf ? buf : NULL;
+}
+
+int assign_start(struct domain *d, struct pci_device *dev, u32 flags)
+{
+	assert_int_equal(d->state, DOMAIN_RUNNING);
+	assert_true(d->users > 0 && !(flags & ~IOMMU_ATS));
+	assert_int_equal(dev->state, PCI_FREE);
+	dev->state = PCI_ATTACHING;
+	dev->owner = d->id;
+	privileged_done = true;
+	return 0;
+}
+
+int assign_take(struct pci_device *dev)
+{
+	privileged_done = true;
+	if (dev->state != PCI_ATTACHING || dev == &devices[0])
+		return -EBUSY;
+	dev->state = PCI_FREE;
+	dev->owner = 0;
+	return 0;
+}
+
+/* --- CPUs that have to flush --- */
+
+#define MAX_WAITING 64
+static struct iommu_batch *waiting[MAX_WAITING];
+static unsigned int nr_waiting;
+
+void shootdown_post(struct domain *d, struct iommu_gather *g)
+{
+	(void)d;
+	assert_true(nr_waiting < MAX_WAITING);
+	waiting[nr_waiting++] = iommu_gather_expect(g);
+}
+
+void shootdown_kick(struct domain *d)
+{
+	(void)d;
+}
+
+static void cpu_answers(unsigned int which)
+{
+	struct iommu_batch *b;
+
+	if (!nr_waiting)
+		return;
+	which %= nr_waiting;
+	b = waiting[which];
+	waiting[which] = waiting[--nr_waiting];
+	iommu_batch_answer(b);
+}
+
+static void settle(void)
+{
+	while (nr_waiting)
+		cpu_answers(0);
+	vtd_settle();
+}
+
+/* --- the domains' memory ----------------------------------------------------------------------------------------------------------- */
+
+static bool holds(struct domain *d, gfn_t gfn)
+{
+	return nested_lookup(&d->nested, gfn).flags;
+}
+
+static bool writable(struct domain *d, gpaddr_t gpa, u64 len)
+{
+	for (u64 at = gpa & PAGE_MASK; len && at - (gpa & PAGE_MASK) < (gpa & ~PAGE_MASK) + len;
+	     at += PAGE_SIZE)
+		if (!holds(d, at >> PAGE_SHIFT))
+			return false;
+	return true;
+}
+
+static bool is_zero(mfn_t mfn)
+{
+	const u64 *p = phys_to_virt(mfn << PAGE_SHIFT);
+
+	for (unsigned int i = 0; i < PAGE_SIZE / sizeof(*p); i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
+/* CPUs and devices see the same, and it is the domain's. */
+static void check_memory(struct domain *d)
+{
+	u64 frames = 0, entry[5];
+
+	for (gfn_t gfn = 0; gfn < FRAMES + 16; gfn++) {
+		struct nested_leaf at = nested_lookup(&d->nested, gfn);
+		struct frame_info f;
+		unsigned int n;
+		mfn_t mfn;
+		u32 perm;
+
+		if (at.flags) {
+			frames++;
+			assert_true(frame_query(at.mfn, &f));
+			assert_int_equal(f.type, FRAME_RAM);
+			assert_int_equal(f.owner, d->id);
+		}
+		if (!d->has_devices)
+			continue;
+		n = iommu_walk_owner(d->id, gfn, entry, &mfn);
+		assert_true(n > 0);
+		assert_int_equal(iommu_entry_kind(entry[n - 1], &perm) == IOMMU_ENTRY_PRESENT,
+				 at.flags != 0);
+		if (at.flags)
+			assert_int_equal(mfn, at.mfn);
+	}
+	assert_int_equal(frames, d->pages_owned);
+	assert_true(d->pages_owned <= d->pages_limit);
+	vtd_check();
+}
+
+/* --- the machine --------------------------------------------------------------------------------------------------------------------- */
+
+static void wake(void *arg)
+{
+	(void)arg;
+}
+
+static void mark(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void start_domains(void)
+{
+	gfn_t gfn = 0;
+
+	memset(dom, 0, sizeof(dom));
+	memset(vcpu, 0, sizeof(vcpu));
+	for (u16 i = 0; i < DOMAINS; i++) {
+		struct domain *d = &dom[i];
+
+		d->id = i + 1;
+		d->nr_vcpus = 1;
+		d->vcpu[0] = &vcpu[i];
+		vcpu[i].domain = d;
+		d->state = DOMAIN_RUNNING;
+		assert_int_equal(nested_init(&d->nested, d->id), 0);
+		assert_int_equal(iommu_domain_create(&d->iommu, d->id, "d", wake, NULL), 0);
+		assert_int_equal(memory_build(d, FRAMES << PAGE_SHIFT), 0);
+	}
+	control_init(&dom[1]);
+	for (u32 i = 0; i < VTD_DEVICES; i++)
+		devices[i] = (struct pci_device){ .id = vtd_devices[i] };
+	while (memory_map_for_devices(&dom[0], &gfn))
+		settle();
+	assert_int_equal(iommu_attach(dom[0].iommu, VTD_DEVICE_0, 0), 0);
+	devices[0].state = PCI_ATTACHED;
+	devices[0].owner = 1;
+	settle();
+}
+
+static void end_domains(void)
+{
+	bool detached = false;
+
+	iommu_detach(VTD_DEVICE_0, mark, &detached);
+	settle();
+	assert_true(detached);
+	for (u32 i = 0; i < DOMAINS; i++) {
+		struct domain *d = &dom[i];
+		bool gone = false;
+		gfn_t gfn = 0;
+
+		assert_int_equal(d->users, 0);
+		iommu_domain_destroy(d->iommu, mark, &gone);
+		settle();
+		assert_true(gone);
+		while (!memory_empty_step(d, &gfn))
+			;
+		assert_int_equal(d->pages_owned, 0);
+		nested_free(&d->nested);
+	}
+}
+
+/* --- what a guest asks ----------------------------------------------------------------------------------------------------------------- */
+
+/* Numbers that mean something more often than chance would have it. */
+static u64 value(struct input *in)
+{
+	u64 v;
+
+	switch (take(in, 1) % 8) {
+	case 0:
+		return take(in, 1);
+	case 1:
+		return take(in, 2);
+	case 2:
+		return FRAMES - take(in, 1) % 128;
+	case 3:
+		return take(in, 2) << 3;
+	case 4:
+		return take(in, 8);
+	case 5:
+		v = take(in, 2) % (FRAMES + 4) << PAGE_SHIFT;
+		return v - take(in, 1) * 8;
+	case 6:
+		return vtd_devices[take(in, 1) % VTD_DEVICES].bdf;
+	default:
+		return ~0UL - take(in, 1);
+	}
+}
+
+/* Which registers hold a structure's address and size. */
+static const struct {
+	u64 number;
+	u8 address, size;
+	u64 known; /* bytes */
+} answers[] = {
+	{ WEIR_HC_STATS, RDI, RSI, sizeof(struct weir_stats) },
+	{ WEIR_HC_DOMAIN_INFO, RSI, RDX, sizeof(struct weir_domain_info) },
+	{ WEIR_HC_DEVICE_INFO, RSI, RDX, sizeof(struct weir_device_info) },
+	{ WEIR_HC_DOMAIN_STATS, RSI, RDX, sizeof(struct weir_stats) },
+	{ WEIR_HC_UNIT_STATS, RSI, RDX, sizeof(struct weir_unit_stats) },
+	{ WEIR_HC_MEMORY_INFO, RDI, RSI, sizeof(struct weir_memory_info) },
+};
+
+static void check_answer(const struct vcpu *before, bool could_write, s64 ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		u64 gpa = before->reg[answers[i].address], size = before->reg[answers[i].size];
+
+		if (before->reg[RAX] != answers[i].number)
+			continue;
+		if (ret == -EFAULT)
+			assert_false(could_write);
+		if (ret == -EINVAL)
+			assert_true(gpa & 7 || size > PAGE_SIZE);
+		/* 0: there is none, so nothing was written. */
+		if (ret > 0 || answers[i].number == WEIR_HC_MEMORY_INFO)
+			assert_true(ret < 0 || (could_write && !(gpa & 7) && size <= PAGE_SIZE));
+	}
+}
+
+static bool can_write(const struct vcpu *v)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+		if (v->reg[RAX] == answers[i].number)
+			return writable(v->domain, v->reg[answers[i].address],
+					MIN(v->reg[answers[i].size], answers[i].known));
+	return true;
+}
+
+/* What was there, for the calls about memory. */
+static bool held[FRAMES];
+
+static void check_memory_call(const struct vcpu *before, s64 ret)
+{
+	struct domain *d = before->domain;
+	bool release = before->reg[RAX] == WEIR_HC_MEM_RELEASE;
+	u64 first = before->reg[RDI], nr = ret > 0 ? (u64)ret : 0;
+
+	if (before->reg[RAX] != WEIR_HC_MEM_RELEASE && before->reg[RAX] != WEIR_HC_MEM_POPULATE)
+		return;
+	if (ret > 0) {
+		assert_true(nr <= before->reg[RSI] && first < FRAMES && nr <= FRAMES - first);
+		assert_false(release && d->privileged);
+	} else {
+		assert_true(ret == -EINVAL || ret == -ENOMEM || ret == -EAGAIN ||
+			    (ret == -EPERM && d->privileged && release));
+	}
+	for (gfn_t gfn = 0; gfn < FRAMES; gfn++) {
+		struct nested_leaf at = nested_lookup(&d->nested, gfn);
+		bool asked = gfn - first < nr;
+
+		assert_int_equal(at.flags != 0, asked ? !release : held[gfn]);
+		if (asked && !release && !held[gfn])
+			assert_true(is_zero(at.mfn));
+	}
+}
+
+static void ask(struct input *in, unsigned int who)
+{
+	static const u64 numbers[] = {
+		WEIR_HC_MEM_RELEASE,	WEIR_HC_MEM_POPULATE, WEIR_HC_STATS,
+		WEIR_HC_EVENT_VECTOR,	WEIR_HC_EVENTS,	      WEIR_HC_DOMAIN_INFO,
+		WEIR_HC_DEVICE_INFO,	WEIR_HC_DOMAIN_STATS, WEIR_HC_DEVICE_ATTACH,
+		WEIR_HC_DEVICE_DETACH,	WEIR_HC_IOMMU_WALK,   WEIR_HC_UNIT_STATS,
+		WEIR_HC_IOMMU_TRACE,	WEIR_HC_MEMORY_INFO,  WEIR_HC_MEMORY_CARVE,
+		WEIR_HC_MEMORY_LEND,	WEIR_HC_VERSION,      WEIR_HC_SHUTDOWN,
+		WEIR_HC_DOMAIN_DESTROY,
+	};
+	struct vcpu *v = &vcpu[who];
+	u64 which = take(in, 1), other_pages = dom[!who].pages_owned;
+	enum domain_state other_state = dom[!who].state;
+	struct vcpu before;
+	bool could_write;
+	s64 ret;
+	int err;
+
+	for (unsigned int r = 0; r < 16; r++)
+		v->reg[r] = 0x1111111111111111UL * r;
+	v->reg[RAX] = which < 0xf0 ? numbers[which % ARRAY_SIZE(numbers)] : take(in, 8);
+	v->reg[RDI] = value(in);
+	v->reg[RSI] = value(in);
+	v->reg[RDX] = value(in);
+	before = *v;
+	could_write = can_write(v);
+	for (gfn_t gfn = 0; gfn < FRAMES; gfn++)
+		held[gfn] = holds(v->domain, gfn);
+	parked = prepared = privileged_done = false;
+
+	err = hypercall(v);
+	assert_true(err == 0 || err == -EAGAIN);
+	assert_int_equal(err == -EAGAIN, parked);
+	ret = parked ? -EAGAIN : (s64)v->reg[RAX];
+	before.reg[RAX] = v->reg[RAX];
+	assert_memory_equal(v->reg, before.reg, sizeof(v->reg));
+	before.reg[RAX] = which < 0xf0 ? numbers[which % ARRAY_SIZE(numbers)] : before.reg[RAX];
+
+	if (cpl)
+		assert_true(ret == -EPERM && !privileged_done);
+	assert_true(ret >= -1000 || ret == (s64)0x8000000000000000);
+	assert_int_equal(dom[!who].pages_owned, other_pages);
+	if (!v->domain->privileged) {
+		assert_int_equal(dom[!who].state, other_state);
+		/* Taking memory may ask the pool for it. */
+		assert_true(!privileged_done || before.reg[RAX] == WEIR_HC_MEM_POPULATE);
+	}
+	if (which < 0xf0 && !cpl) {
+		check_answer(&before, could_write, ret);
+		check_memory_call(&before, ret);
+	}
+}
+
+static void operation(struct input *in)
+{
+	unsigned int what = (unsigned int)take(in, 1), who = what >> 7;
+	mfn_t mfn;
+	u64 word;
+
+	cpl = (what & 0x70) == 0x70 ? 3 : 0;
+	switch (what % 16) {
+	case 8:
+		if (vtd_access(VTD_DEVICE_0, take(in, 2) % (FRAMES + 4), what & 0x40, &mfn))
+			assert_true(frame_dev_refs(mfn) >= 1);
+		break;
+	case 9:
+		vtd_execute(what >> 6 & 1, 1 + (unsigned int)take(in, 1) % 8);
+		break;
+	case 10:
+		vtd_interrupts();
+		break;
+	case 11:
+		vtd_work();
+		break;
+	case 12:
+		cpu_answers((unsigned int)take(in, 1));
+		break;
+	case 13: /* the guest writes what the next owner must not see */
+		word = ~take(in, 4);
+		(void)!guest_write(&dom[who], (take(in, 2) % FRAMES << PAGE_SHIFT) + 8 * who, &word,
+				   sizeof(word));
+		break;
+	case 14:
+		settle();
+		check_memory(&dom[who]);
+		break;
+	default:
+		if (dom[who].state == DOMAIN_RUNNING)
+			ask(in, who);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	static const struct vtd_config plain;
+	static bool started;
+	static u64 free_frames; /* when there is no domain */
+	struct input in = { data, data + size };
+
+	if (!started) {
+		assert_true(vtd_start(&plain));
+		nested_format = &test_format;
+		/* The first ones fill the slabs. */
+		start_domains();
+		end_domains();
+		free_frames = alloc_free_frames();
+		started = true;
+	}
+	start_domains();
+	for (unsigned int n = 0; n < MAX_OPERATIONS && !at_end(&in); n++)
+		operation(&in);
+	settle();
+	for (u32 i = 0; i < DOMAINS; i++)
+		check_memory(&dom[i]);
+	end_domains();
+	assert_int_equal(alloc_free_frames(), free_frames);
+	return 0;
+}
