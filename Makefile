@@ -185,24 +185,27 @@ coverage: ## lines of iommu/ and the frame table that unit tests and model run; 
 unit: $(UNIT_BINS) ## unit tests on the host
 	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
 
-# --- Fuzzing: tests/fuzz/fuzz_*.c, each with a line "sources:", by libFuzzer, which is clang's ---
+# --- Fuzzing: tests/fuzz/fuzz_*.c by libFuzzer, which is clang's; each with a line "sources:", "libs:" and "flags:" where
+# it needs some ---
 
 FUZZ_CC ?= clang
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(UNIT_CFLAGS)) -fsanitize=fuzzer,address,undefined
 
+# $(1): a target's name, $(2): its sources, $(3): its libraries, $(4): its options for the compiler.
 define FUZZ_RULE
-$(BUILD)/fuzz/fuzz_$(1): tests/fuzz/fuzz_$(1).c tests/unit/host.c $(shell sed -n 's|.*sources: *\([^*]*\).*|\1|p' tests/fuzz/fuzz_$(1).c) Makefile
+$(BUILD)/fuzz/fuzz_$(1): tests/fuzz/fuzz_$(1).c tests/unit/host.c $(2) Makefile
 	@mkdir -p $$(@D)
 	$$(call say,FUZZ,$(1))
 	$$(Q)$$(FUZZ_CC) $$(FUZZ_CFLAGS) -MM -MP -MT $$@ $$(filter %.c,$$^) >$$@.d
-	$$(Q)$$(FUZZ_CC) $$(FUZZ_CFLAGS) $$(filter %.c,$$^) -o $$@ $(shell sed -n 's|.*libs: *\([^*]*\).*|\1|p' tests/fuzz/fuzz_$(1).c) -lcmocka
+	$$(Q)$$(FUZZ_CC) $$(FUZZ_CFLAGS) $(4) $$(filter %.c,$$^) -o $$@ $(3) -lcmocka
 
 fuzz-$(1): $(BUILD)/fuzz/fuzz_$(1)
 	$$(Q)BUILD=$(BUILD) tests/fuzz/run $(1) $$(or $$(SECONDS),5)
 endef
-$(foreach t,$(FUZZ_TARGETS),$(eval $(call FUZZ_RULE,$(t))))
+of_target = $(shell sed -n 's|.*$(2): *\([^*]*\).*|\1|p' tests/fuzz/fuzz_$(1).c)
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call FUZZ_RULE,$(t),$(call of_target,$(t),sources),$(call of_target,$(t),libs),$(call of_target,$(t),flags))))
 -include $(FUZZ_BINS:%=%.d)
 
 fuzz: ## fuzz one target: T=NAME, for SECONDS=60; all of them for 5 s each without T= (names: tests/fuzz/fuzz_NAME.c)

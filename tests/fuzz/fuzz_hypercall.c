@@ -7,6 +7,7 @@
  *
  * sources: $(IOMMU_SRCS) kernel/hypercall.c kernel/control.c kernel/event.c kernel/stats.c kernel/memory.c kernel/nested.c
  * libs: $(IOMMU_LIBS) -lpthread
+ * flags: -fno-sanitize-coverage=trace-cmp,indirect-calls
  */
 #include <tests/fuzz/fuzz.h>
 
@@ -164,8 +165,8 @@ const char *assign_why_never(const struct pci_device *dev, bool trusted)
 	return iommu_why_not(dev->id, trusted);
 }
 
-const char *assign_why_not(const struct domain *d, const struct pci_device *dev, u32 flags, char *buf,
-			   size_t size)
+const char *assign_why_not(const struct domain *d, const struct pci_device *dev, u32 flags,
+			   char *buf, size_t size)
 {
 	(void)flags;
 	assert_int_equal(d->state, DOMAIN_RUNNING);
@@ -424,13 +425,18 @@ static bool can_write(const struct vcpu *v)
 /* What was there, for the calls about memory. */
 static bool held[FRAMES];
 
+static bool is_memory_call(const struct vcpu *v)
+{
+	return v->reg[RAX] == WEIR_HC_MEM_RELEASE || v->reg[RAX] == WEIR_HC_MEM_POPULATE;
+}
+
 static void check_memory_call(const struct vcpu *before, s64 ret)
 {
 	struct domain *d = before->domain;
 	bool release = before->reg[RAX] == WEIR_HC_MEM_RELEASE;
 	u64 first = before->reg[RDI], nr = ret > 0 ? (u64)ret : 0;
 
-	if (before->reg[RAX] != WEIR_HC_MEM_RELEASE && before->reg[RAX] != WEIR_HC_MEM_POPULATE)
+	if (!is_memory_call(before))
 		return;
 	if (ret > 0) {
 		assert_true(nr <= before->reg[RSI] && first < FRAMES && nr <= FRAMES - first);
@@ -476,7 +482,7 @@ static void ask(struct input *in, unsigned int who)
 	v->reg[RDX] = value(in);
 	before = *v;
 	could_write = can_write(v);
-	for (gfn_t gfn = 0; gfn < FRAMES; gfn++)
+	for (gfn_t gfn = 0; is_memory_call(v) && gfn < FRAMES; gfn++)
 		held[gfn] = holds(v->domain, gfn);
 	parked = prepared = privileged_done = false;
 
