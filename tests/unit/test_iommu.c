@@ -9,7 +9,10 @@
 
 #include <tests/unit/iommu_fixture.h>
 
+#include <iommu/entry.h>
 #include <kernel/abi/iommu.h>
+
+#define GIB_FRAMES (1UL << ORDER_1G)
 
 /* --- the life of an entry ---------------------------------------------------------------------------------------------------- */
 
@@ -597,6 +600,75 @@ static void a_domain_ends_with_batches_in_flight(void **state)
 	vtd_stop();
 }
 
+/* --- leaves, against a stupid count ------------------------------------------------------------------------------------------------------- */
+
+/* How many leaves of each level [dfn, dfn + nr) takes, tried frame by frame from the largest size down. */
+static void count_leaves(dfn_t dfn, mfn_t mfn, u64 nr, u64 leaves[3])
+{
+	memset(leaves, 0, 3 * sizeof(leaves[0]));
+	while (nr) {
+		unsigned int level = iommu_common.largest;
+
+		while (level > 1 &&
+		       (dfn % frames_of(level) || mfn % frames_of(level) || nr < frames_of(level)))
+			level--;
+		leaves[level - 1]++;
+		dfn += frames_of(level);
+		mfn += frames_of(level);
+		nr -= frames_of(level);
+	}
+}
+
+static void check_leaves(const char *how, const u64 leaves[3])
+{
+	struct weir_stats now = { 0 };
+
+	iommu_domain_stats(d, &now);
+	for (int i = 0; i < 3; i++)
+		if (now.io_entries[i] != leaves[i])
+			fail_msg("%s: %lu leaves of level %d, not %lu", how, now.io_entries[i],
+				 i + 1, leaves[i]);
+}
+
+/* One call takes the largest leaves; and whatever pieces come in whatever order, the result is the same. */
+static void leaves_are_the_largest(void **state)
+{
+	unsigned int seed = getenv("SEED") ? (unsigned int)atoi(getenv("SEED")) : 2026;
+
+	(void)state;
+	print_message("seed %u\n", seed);
+	srand(seed);
+	start(&plain, false);
+	for (int round = 0; round < 150; round++) {
+		u64 skew = rand() % 3 ? 0 : (u64)rand() % 512, nr, piece, leaves[3], pieces;
+		dfn_t dfn = 4 * GIB_FRAMES + (rand() % 2 ? 0 : (u64)rand() % 3000);
+		mfn_t mfn = VTD_RAM_FIRST + (dfn - 4 * GIB_FRAMES) + skew;
+
+		nr = round % 30 == 29 ? GIB_FRAMES + 700 : 1 + (u64)rand() % 5000;
+		count_leaves(dfn, mfn, nr, leaves);
+		assert_int_equal(map(dfn, mfn, nr), 0);
+		check_leaves("in one call", leaves);
+		unmap(dfn, nr);
+		vtd_settle();
+
+		piece = nr > 5000 ? 131072 : 1 + (u64)rand() % 400;
+		pieces = (nr + piece - 1) / piece;
+		for (u64 i = 0; i < pieces; i++) {
+			/* Odd ones first, then the others backwards. */
+			u64 at = i < pieces / 2 ? 2 * i + 1 : 2 * (pieces - 1 - i);
+
+			assert_int_equal(map(dfn + at * piece, mfn + at * piece,
+					     MIN(piece, nr - at * piece)),
+					 0);
+			vtd_settle();
+		}
+		check_leaves("in pieces", leaves);
+		unmap(dfn, nr);
+		vtd_settle();
+	}
+	finish(false);
+}
+
 /* --- interrupt remapping ------------------------------------------------------------------------------------------------------------------ */
 
 static int freed;
@@ -667,6 +739,7 @@ int main(void)
 		cmocka_unit_test(the_ring_is_full),
 		cmocka_unit_test(nothing_is_lost_while_iwc_is_set),
 		cmocka_unit_test(a_domain_ends_with_batches_in_flight),
+		cmocka_unit_test(leaves_are_the_largest),
 		cmocka_unit_test(remapping_entries),
 	};
 
