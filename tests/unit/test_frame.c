@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <kernel/errno.h>
 #include <kernel/frame.h>
@@ -490,6 +491,16 @@ static void test_interleavings(void **state)
 /* --- races ---------------------------------------------------------------------------------------------------------- */
 
 #define RACE_ROUNDS 20000
+#define RACE_SECONDS 60
+
+/* True until both sides have had their chance: on a busy machine one of them may be off the CPU for long. */
+static bool race_goes_on(time_t start, bool both)
+{
+	if (both)
+		return false;
+	sched_yield();
+	return time(NULL) - start < RACE_SECONDS;
+}
 
 static int stop;
 static u64 taken, typed, violations;
@@ -536,6 +547,7 @@ static void own_for_a_while(void)
 
 static void race(unsigned int order, enum frame_type type, u64 nr_frames)
 {
+	time_t start = time(NULL);
 	pthread_t thread[2];
 
 	fresh(nr_frames);
@@ -546,8 +558,8 @@ static void race(unsigned int order, enum frame_type type, u64 nr_frames)
 		assert_int_equal(pthread_create(&thread[i], NULL, block_taker,
 						(void *)(uintptr_t)(i ? ORDER_4K : order)),
 				 0);
-	for (int i = 0; i < RACE_ROUNDS || !__atomic_load_n(&taken, __ATOMIC_RELAXED) ||
-			(!typed && i < 100 * RACE_ROUNDS);
+	for (int i = 0; i < RACE_ROUNDS ||
+			race_goes_on(start, typed && __atomic_load_n(&taken, __ATOMIC_RELAXED));
 	     i++) {
 		if (frame_set(0, ORDER_4K, type, OWNER_WEIR))
 			continue;
@@ -602,6 +614,7 @@ static void *mover(void *arg)
 
 static void test_race_moving(void **state)
 {
+	time_t start = time(NULL);
 	pthread_t thread[2];
 	u64 lost = 0;
 
@@ -612,7 +625,8 @@ static void test_race_moving(void **state)
 	taken = typed = violations = 0;
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, mover, NULL), 0);
-	for (int i = 0; i < 200 || !__atomic_load_n(&taken, __ATOMIC_RELAXED); i++) {
+	for (int i = 0;
+	     i < 200 || race_goes_on(start, lost && __atomic_load_n(&taken, __ATOMIC_RELAXED)); i++) {
 		for (int k = 0; k < 1000; k++) {
 			if (frame_set(0, ORDER_4K, FRAME_FREE, OWNER_NONE)) {
 				lost++;
