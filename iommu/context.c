@@ -59,7 +59,7 @@ void context_clear(struct iommu_unit *u, u16 bdf)
 		e += bdf & 0xff;
 		store_release(&e->lo, 0UL);
 		iommu_write_back(e, sizeof(*e));
-		e->hi = 0;
+		write_once(&e->hi, 0UL);
 	}
 	spin_unlock(&u->context_lock);
 }

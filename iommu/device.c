@@ -182,12 +182,13 @@ static void tlb_flushed(struct iommu_request *r)
 	struct iommu_domain *d = a->domain;
 	struct device_tlb *t = &a->tlb;
 	void (*detached)(void *arg) = NULL;
-	void *arg = a->arg;
+	void *arg;
 	u16 batches;
 
 	spin_lock(&devices_lock);
 	spin_lock(&d->lock);
 	d->counters.invalidations_completed++;
+	arg = a->arg;
 	batches = t->flushing;
 	t->flushing = 0;
 	if (r->failed) {

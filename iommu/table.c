@@ -84,7 +84,7 @@ static void clear_leaf(struct iommu_domain *d, u64 *e, unsigned int level)
 		frame_put_dev(mfn_of(*e), order_of(level));
 		d->references--;
 	}
-	*e = 0;
+	write_once(e, 0UL);
 }
 
 /* The same as below for a table of 4 KiB leaves, all at once. The entries stay as they are: the table goes. */
@@ -152,7 +152,7 @@ static bool release_entry(struct iommu_batch *b, unsigned int *budget)
 				return false;
 			table_free(d, table_at(*e));
 			d->tombstones--;
-			*e = 0;
+			write_once(e, 0UL);
 		} else {
 			clear_leaf(d, e, level);
 		}
