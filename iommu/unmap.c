@@ -53,23 +53,22 @@ static void bury(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 	d->tombstones++;
 }
 
-/* True if the table at `level` may go as a whole when its entries first..last are unmapped: nothing
+/* True if the table at `level` may go as a whole when [dfn, last], which lies in it, is unmapped: nothing
  * else is in it, and no earlier batch has a tombstone in it or below. (The batch's own lie behind,
  * where the unmapping came from.) */
 static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned int level,
-		       unsigned int first, unsigned int last)
+		       dfn_t dfn, dfn_t last)
 {
+	bool all = IS_ALIGNED(dfn, frames_of(level + 1)) && IS_ALIGNED(last + 1, frames_of(level + 1));
 	unsigned int present = 0;
 
 	if (counts(table)->whole)
-		return first == 0 && last == ENTRIES - 1;
+		return all;
 	if (g->domain->tombstones > g->batch->tombstones && (level > 1 || counts(table)->tombstones))
 		return false;
-	if (first == 0 && last == ENTRIES - 1)
-		return true;
-	if (level > 1)
-		return false;
-	for (unsigned int i = first; i <= last; i++)
+	if (all || level > 1)
+		return all;
+	for (unsigned int i = index_of(dfn, 1); i <= index_of(last, 1); i++)
 		present += is_present(table[i]);
 	return present == counts(table)->present;
 }
@@ -114,9 +113,7 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 
 		if (is_leaf(*e, level) && to - dfn + 1 < frames_of(level))
 			table_split(g, table, e, level);
-		if (is_table(*e, level) &&
-		    !can_unlink(g, table_at(*e), level - 1, index_of(dfn, level - 1),
-				index_of(to, level - 1))) {
+		if (is_table(*e, level) && !can_unlink(g, table_at(*e), level - 1, dfn, to)) {
 			unmap_in(g, table_at(*e), level - 1, dfn, to);
 			if (unlink_empty(g, table, e, level, dfn)) {
 				changed_from = MIN(changed_from, i);
@@ -177,8 +174,7 @@ void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
 	for (;; level--) {
 		e = table[index_of(dfn, level)];
 		if ((dfn ^ last) >> order_of(level) || !is_table(e, level) ||
-		    can_unlink(g, table_at(e), level - 1, index_of(dfn, level - 1),
-			       index_of(last, level - 1)))
+		    can_unlink(g, table_at(e), level - 1, dfn, last))
 			break;
 		table = table_at(e);
 	}

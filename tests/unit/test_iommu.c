@@ -147,6 +147,29 @@ static void unlinks_a_subtree(void **state)
 	finish(false);
 }
 
+/* A range that begins inside the first superpage of a gigabyte, and ends inside the last one of the next: what lies before and
+ * behind it in those stays. */
+static void ragged_ends_of_large_ranges(void **state)
+{
+	const dfn_t base = 1UL << 18;
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(base, VTD_RAM_FIRST + 1, 22), 0);
+	assert_int_equal(map(base + 0x88, VTD_RAM_FIRST + 101, 100), 0);
+	assert_int_equal(map(base + (2UL << 18) - 100, VTD_RAM_FIRST + 301, 100), 0);
+	unmap(base + 0xb7, (2UL << 18) - 0xb7 - 50);
+	vtd_settle();
+	for (dfn_t i = 0; i < 22; i++)
+		assert_true(vtd_dma(VTD_DEVICE_0, base + i, &seen));
+	for (dfn_t i = 0x88; i < 0x88 + 100; i++)
+		assert_int_equal(vtd_dma(VTD_DEVICE_0, base + i, &seen), i < 0xb7);
+	for (dfn_t i = 0; i < 100; i++)
+		assert_int_equal(vtd_dma(VTD_DEVICE_0, base + (2UL << 18) - 100 + i, &seen), i >= 50);
+	finish(false);
+}
+
 /* A table that loses its last entry goes, and the tables above that become empty by it, however they were emptied. */
 static void frees_empty_tables(void **state)
 {
@@ -722,6 +745,7 @@ int main(void)
 		cmocka_unit_test(splits_a_gigabyte),
 		cmocka_unit_test(collapses),
 		cmocka_unit_test(unlinks_a_subtree),
+		cmocka_unit_test(ragged_ends_of_large_ranges),
 		cmocka_unit_test(frees_empty_tables),
 		cmocka_unit_test(maps_a_mixed_block),
 		cmocka_unit_test(one_reference_for_a_table),
