@@ -132,7 +132,7 @@ bench: deps ## instruction counts; nanoseconds on the host; the network guest na
 
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 # The IOMMU core as it is tested on the host, with a machine around it.
-MODEL_SRCS := $(addprefix tests/model/,cache.c machine.c queue.c registers.c walk.c work.c)
+MODEL_SRCS := $(addprefix tests/model/,cache.c machine.c queue.c registers.c remap.c walk.c work.c)
 IOMMU_SRCS := $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS)
 IOMMU_LIBS := -Wl,--wrap=free_page
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
@@ -163,7 +163,7 @@ MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG
 UNDER_TEST := $(wildcard iommu/*.c) kernel/frame.c
 MODEL_OBJS := $(UNDER_TEST:%.c=$(BUILD)/model/%.o) \
 	$(patsubst %.c,$(BUILD)/model/%.o,kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
-	interleave.c hardware.c actions.c program.c model.c))
+	interleave.c hardware.c actions.c irtes.c program.c model.c))
 $(UNDER_TEST:%.c=$(BUILD)/model/%.o): MODEL_CFLAGS += -fsanitize=thread -Wno-tsan
 
 $(BUILD)/model/%.o: %.c Makefile

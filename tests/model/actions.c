@@ -144,6 +144,7 @@ void act_detach(unsigned int device)
 	if (v->domain < 0 || v->detaching)
 		return;
 	say("detach device %u of domain %d", device, v->domain);
+	remember_device(device);
 	v->detaching = true;
 	v->sure = false;
 	iommu_detach(vtd_devices[device], detached, v);
@@ -151,13 +152,21 @@ void act_detach(unsigned int device)
 
 void act_attach(void)
 {
-	unsigned int device = (unsigned int)below(VTD_DEVICES);
-	struct model_device *v = &model_devices[device];
 	struct model_domain *m = some_domain(true);
-	bool ats = one_in(2), reserved = device == 2 || device == 3, taken = v->domain >= 0;
+	bool ats = one_in(2), reserved, taken;
+	struct model_device *v;
+	unsigned int device;
 	u64 before;
 	int ret;
 
+	for (u64 tries = 1 + below(12); tries; tries--) {
+		device = (unsigned int)below(VTD_DEVICES);
+		v = &model_devices[device];
+		taken = v->domain >= 0;
+		if (!taken)
+			break;
+	}
+	reserved = device == 2 || device == 3;
 	if (!m)
 		return;
 	if (!taken) {
@@ -166,6 +175,7 @@ void act_attach(void)
 		reset(device);
 		m->reserved |= reserved;
 	}
+	remember_device(device);
 	before = maybe_inject();
 	ret = iommu_attach(m->d, vtd_devices[device], ats ? IOMMU_ATS : 0);
 	say("attach device %u to domain %ld%s: %d", device, slot_of(m), ats ? ", ATS" : "", ret);
@@ -233,17 +243,15 @@ static void become(mfn_t mfn, u64 nr, u16 owner, bool whole)
 	}
 }
 
-void act_grant(void)
+static void grant(struct model_domain *m)
 {
-	struct model_domain *m = some_domain(true);
-	u64 choice = below(64), gigabyte = below(3) << 18, nr;
+	/* The last gigabyte is given as a whole, as long as it can be. */
+	u64 choice = below(64), gigabyte = below(one_in(64) ? 3 : 2) << 18, nr;
 	mfn_t mfn;
 
-	if (!m)
-		return;
-	if (!choice) {
+	if (choice < 3) {
 		nr = 1UL << 18;
-		mfn = VTD_RAM_FIRST + gigabyte;
+		mfn = VTD_RAM_FIRST + (2UL << 18);
 	} else if (choice < 24) {
 		nr = 512UL << below(3);
 		mfn = VTD_RAM_FIRST + gigabyte + ALIGN_DOWN(below(0x2000 - nr), 512UL);
@@ -257,6 +265,24 @@ void act_grant(void)
 	become(mfn, nr, MODEL_OWNER(slot_of(m)), !one_in(3));
 	oracle_give(mfn, nr, (u8)(slot_of(m) + 1));
 	grants[slot_of(m)][below(GRANTS)] = (struct grant){ mfn, nr };
+}
+
+void act_grant(void)
+{
+	struct model_domain *m = some_domain(true);
+
+	if (m)
+		grant(m);
+}
+
+/* A gigabyte that the domain has, and has whole. */
+static bool whole_gigabyte(const struct model_domain *m, mfn_t *mfn)
+{
+	*mfn = VTD_RAM_FIRST + (below(3) << 18);
+	for (u64 i = 0; i < 1UL << 18; i++)
+		if (oracle_holder(*mfn + i) != slot_of(m) + 1)
+			return false;
+	return true;
 }
 
 /* A run of frames that the domain has, at most nr; 0: none found. */
@@ -364,27 +390,26 @@ static void commit(struct open_gather *o)
 	} else {
 		b->out = false;
 	}
-	while (one_in(8) && answer_one())
-		;
+	while (nr_cpus && one_in(8))
+		answer_one();
 	say("commit batch %u of domain %ld, %u CPUs", o->batch, slot_of(m), b->parties);
 	o->m = NULL;
 	iommu_gather_commit(&o->g, b->unmapped.nr);
 }
 
-bool answer_one(void)
+void answer_one(void)
 {
 	struct iommu_batch *b;
 	u64 i;
 
 	if (!nr_cpus)
-		return false;
+		return;
 	i = below(nr_cpus);
 	b = cpus[i].b;
 	say("a CPU answers batch %u", iommu_batch_number(b) % BATCHES_PER_DOMAIN);
 	cpus[i].record->parties--;
 	cpus[i] = cpus[--nr_cpus];
 	iommu_batch_answer(b);
-	return true;
 }
 
 void commit_one(void)
@@ -458,10 +483,18 @@ static void map_some(struct open_gather *o)
 	bool foreign = one_in(50);
 	u8 perm = some_perm();
 	u64 before, nr;
-	mfn_t mfn;
+	mfn_t mfn = 0, whole;
 	int ret;
 
 	nr = some_frames(m, &mfn, at.nr, one_in(2));
+	if (!nr)
+		grant(m);
+	if (one_in(8) && whole_gigabyte(m, &whole)) {
+		mfn = whole;
+		nr = 1UL << 18;
+		at = (struct range){ windows[1].index + (u32)(below(2) << 18), 1u << 18 };
+		foreign = false;
+	}
 	if (foreign) {
 		mfn = VTD_RAM_FIRST + (below(3) << 18) + below(0x1fff - 8);
 		nr = MIN(at.nr, 1 + below(8));
@@ -540,7 +573,7 @@ void act_change(void)
 	if (!o)
 		return;
 	/* Maps, as many as succeed, and at most one change that may need the reserve. */
-	while (!o->full && one_in(2))
+	while (!o->full && !one_in(3))
 		map_some(o);
 	if (!o->full && !one_in(4)) {
 		if (one_in(5))
@@ -567,6 +600,18 @@ void actions_start(void)
 	iommu_set_event_hook(heard);
 }
 
+/* All batches of the domain can be had at once. */
+static void check_batches(struct model_domain *m)
+{
+	struct iommu_gather g[BATCHES_PER_DOMAIN];
+
+	for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++)
+		vtd_require(!iommu_gather_begin(&g[b], m->d), "domain %ld has lost a batch",
+			    slot_of(m));
+	for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++)
+		iommu_gather_commit(&g[b], 0);
+}
+
 void actions_check_quiet(void)
 {
 	bool reserved[DOMAINS] = { false };
@@ -590,11 +635,14 @@ void actions_check_quiet(void)
 	}
 	for (unsigned int i = 0; i < DOMAINS; i++) {
 		model_domains[i].reserved = reserved[i];
+		if (model_domains[i].alive)
+			check_batches(&model_domains[i]);
 		vtd_require(!model_domains[i].destroying, "domain %u never ends", i);
 		for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++)
 			vtd_require(!model_domains[i].batch[b].out, "batch %u of domain %u is lost",
 				    b, i);
 	}
+	irtes_check_quiet();
 	oracle_check_quiet();
 }
 
@@ -603,13 +651,14 @@ void actions_commit_all(void)
 	for (unsigned int i = 0; i < OPEN_GATHERS; i++)
 		if (gathers[i].m)
 			commit(&gathers[i]);
-	while (answer_one())
-		;
+	while (nr_cpus)
+		answer_one();
 }
 
 void actions_end(void)
 {
 	actions_commit_all();
+	irtes_end();
 	for (unsigned int i = 0; i < DOMAINS; i++)
 		if (model_domains[i].alive && !model_domains[i].destroying)
 			destroy(&model_domains[i]);

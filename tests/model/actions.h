@@ -24,12 +24,21 @@ void act_grant(void);
 void act_change(void); /* map, unmap, protect in a gather */
 void commit_one(void);
 void actions_commit_all(void);
-bool answer_one(void); /* of the CPUs that a batch waits for */
+void answer_one(void); /* of the CPUs that a batch waits for, if there is one */
+
+/* irtes.c */
 void act_interrupt_entry(void);
+void irtes_raise(void);
+void irtes_check_quiet(void);
+void irtes_end(void);
 
 /* hardware.c */
 void hardware_start(bool errors);
+void hardware_stop(void);
+void hardware_mood(void);
+bool hardware_stalled(unsigned int unit);
 void hardware_acts(void); /* may happen between any two accesses */
 void hardware_access(void);
 /* Where something happened; accesses go there. */
 void remember_place(struct model_domain *m, struct range at);
+void remember_device(unsigned int device);

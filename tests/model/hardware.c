@@ -5,6 +5,8 @@
 
 static struct range recent[DOMAINS][RECENT];
 static u32 nr_recent[DOMAINS];
+static unsigned int hot_device; /* something happens to it */
+static unsigned int stalled; /* bit by unit: it takes nothing from its queue */
 static bool errors;
 
 void remember_place(struct model_domain *m, struct range at)
@@ -17,9 +19,15 @@ void remember_place(struct model_domain *m, struct range at)
 static enum vtd_answer device_answers(u16 bdf)
 {
 	(void)bdf;
-	if (errors && one_in(400))
+	if (errors && one_in(40))
 		return VTD_SILENT;
 	return one_in(4) ? VTD_ANSWERS : VTD_ANSWERS_LATER;
+}
+
+static void before_write_back(void)
+{
+	if (one_in(8))
+		interleave_now();
 }
 
 void hardware_start(bool with_errors)
@@ -29,15 +37,44 @@ void hardware_start(bool with_errors)
 		for (unsigned int k = 0; k < RECENT; k++)
 			recent[i][k] = (struct range){ (u32)below(64), 64 };
 	vtd_device_answers = device_answers;
+	vtd_before_write_back = before_write_back;
 	interleave_hook = hardware_acts;
+}
+
+void hardware_stop(void)
+{
+	vtd_device_answers = NULL;
+	vtd_before_write_back = NULL;
+	interleave_hook = NULL;
+}
+
+void remember_device(unsigned int device)
+{
+	hot_device = device;
+}
+
+/* How fast everything goes, for a while. */
+void hardware_mood(void)
+{
+	interleave_set(one_in(8) ? 4 : 1UL << (3 + below(10)));
+	if (one_in(256))
+		stalled = one_in(2) ? (unsigned int)below(4) : 0;
+}
+
+bool hardware_stalled(unsigned int unit)
+{
+	return stalled & BIT(unit);
 }
 
 static dfn_t some_place(unsigned int device)
 {
 	int slot = model_devices[device].domain;
-	struct range at = recent[slot < 0 ? 0 : slot][below(RECENT)];
-	u64 span = at.nr + 4UL;
+	struct range at;
+	u64 span;
 
+	slot = slot < 0 ? 0 : slot;
+	at = recent[slot][(one_in(2) ? nr_recent[slot] - 1 : below(RECENT)) % RECENT];
+	span = at.nr + 4UL;
 	if (one_in(32))
 		return VTD_RESERVED_FIRST + below(VTD_RESERVED_FRAMES);
 	if (one_in(32))
@@ -51,7 +88,7 @@ static dfn_t some_place(unsigned int device)
 
 void hardware_access(void)
 {
-	unsigned int device = (unsigned int)below(VTD_DEVICES);
+	unsigned int device = one_in(3) ? hot_device : (unsigned int)below(VTD_DEVICES);
 	bool write = one_in(2), translated = vtd_ats[device] ? !one_in(4) : one_in(8), reached;
 	dfn_t dfn = some_place(device);
 	mfn_t mfn = 0;
@@ -88,17 +125,19 @@ void hardware_acts(void)
 
 	switch (below(8)) {
 	case 0:
-		vtd_execute(unit, 1 + (unsigned int)below(6));
+		if (!hardware_stalled(unit))
+			vtd_execute(unit, 1 + (unsigned int)below(6));
 		break;
 	case 1:
-		vtd_answer_late(unit, errors && one_in(200));
+		vtd_answer_late(unit, errors && one_in(40));
 		break;
 	case 2:
 		machine_evict(interleave_line());
 		break;
 	case 3:
-		if (errors && one_in(500))
+		if (errors && one_in(300))
 			go_wrong();
+		irtes_raise();
 		break;
 	default:
 		hardware_access();

@@ -12,7 +12,7 @@ void (*interleave_hook)(void);
 
 static const volatile void *lines[LINES];
 static u64 nr_lines;
-static u64 countdown;
+static u64 countdown, most = 1, calls;
 static bool busy;
 
 paddr_t interleave_line(void)
@@ -22,17 +22,30 @@ paddr_t interleave_line(void)
 	return p ? virt_to_phys(p) : 0;
 }
 
-static void access(const volatile void *p, bool write)
+void interleave_now(void)
 {
-	if (write && machine_has((const void *)p))
-		lines[nr_lines++ % LINES] = p;
-	if (!interleave_hook || busy || countdown--)
+	if (!interleave_hook || busy)
 		return;
 	busy = true;
 	interleave_hook();
 	busy = false;
-	/* Sometimes at each access, sometimes hardly ever. */
-	countdown = below(1UL << (2 + below(10)));
+	/* What takes very long is not seen through in detail. */
+	countdown = below(++calls < 300 ? most : 1UL << 14);
+}
+
+void interleave_set(u64 every)
+{
+	most = every;
+	calls = 0;
+	countdown = below(most);
+}
+
+static void access(const volatile void *p, bool write)
+{
+	if (write && machine_has((const void *)p))
+		lines[nr_lines++ % LINES] = p;
+	if (!countdown--)
+		interleave_now();
 }
 
 /* --- ThreadSanitizer's interface --------------------------------------------------------------------------------------- */

@@ -84,7 +84,9 @@ static void check_cache(const struct model_domain *m, struct cache *c, u16 did, 
 {
 	const struct cached *e;
 
-	cache_for_each(e, c, did) if (cached_overlaps(e, dfn, nr)) judge_entry(m, e, dfn, nr, by);
+	cache_for_each(e, c, did)
+		if (cached_overlaps(e, dfn, nr))
+			judge_entry(m, e, dfn, nr, by);
 }
 
 static void check_flights(const struct model_domain *m, const struct vtd_unit *u, dfn_t dfn, u64 nr)
@@ -203,11 +205,9 @@ static u64 count_tables(const u64 *table, unsigned int level)
 static void check_counters(const struct model_domain *m)
 {
 	struct weir_stats s = { 0 };
-	u64 mapped = 0, reserved;
+	u64 mapped = oracle_count_mapped(m), reserved;
 
 	iommu_domain_stats(m->d, &s);
-	for (u32 i = 0; i < nr_indices; i++)
-		mapped += !!m->map[i].now;
 	reserved = s.io_entries[0] + (s.io_entries[1] << 9) + (s.io_entries[2] << 18) - mapped;
 	vtd_require(reserved == 0 || (reserved == VTD_RESERVED_FRAMES && m->reserved),
 		    "%lu frames are mapped, its leaves map %lu more", mapped, reserved);

@@ -71,10 +71,14 @@ void machine_evict(paddr_t pa)
 		store_release(&to[i], read_once(&from[i]));
 }
 
+void (*vtd_before_write_back)(void);
+
 void hw_write_back(const void *p, size_t n)
 {
 	paddr_t pa = virt_to_phys(p), end = pa + n;
 
+	if (vtd_before_write_back)
+		vtd_before_write_back();
 	for (pa = ALIGN_DOWN(pa, LINE); pa < end; pa += LINE)
 		machine_evict(pa);
 }

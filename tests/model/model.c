@@ -1,6 +1,6 @@
 /* The IOMMU core against an adversary of software: random programs on all kinds of hardware.
  *
- *	model [--seed N] [--steps N] [--config N] [--jobs N]
+ *	model [--seed N] [--steps N] [--config N] [--jobs N] [--stop 1]
  *
  * Each configuration is a process of its own. The seed is printed, and repeats a run exactly.
  */
@@ -38,6 +38,7 @@ static const struct model_config configs[] = {
 
 static u64 seed, steps = 20000;
 static unsigned int running;
+static bool stop; /* at the first failure */
 
 /* --- the core's surroundings ------------------------------------------------------------------------------------------ */
 
@@ -98,7 +99,7 @@ static pid_t start(unsigned int config)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: model [--seed N] [--steps N] [--config N] [--jobs N]\n");
+	fprintf(stderr, "usage: model [--seed N] [--steps N] [--config N] [--jobs N] [--stop 1]\n");
 	for (unsigned int i = 0; i < ARRAY_SIZE(configs); i++)
 		fprintf(stderr, "  configuration %2u: %s\n", i, configs[i].name);
 	return 2;
@@ -133,6 +134,8 @@ static int run_all(unsigned int first, unsigned int last, unsigned int jobs)
 				       WTERMSIG(status), seed, steps, i);
 			passed += ok;
 			bad += !ok;
+			if (bad && stop)
+				last = next - 1; /* no more are started */
 		}
 	}
 	printf("[  PASSED  ] %u test(s).\n", passed);
@@ -157,6 +160,8 @@ int main(int argc, char **argv)
 			seed = value;
 		else if (!strcmp(argv[i], "--steps"))
 			steps = value;
+		else if (!strcmp(argv[i], "--stop"))
+			stop = value;
 		else if (!strcmp(argv[i], "--jobs"))
 			jobs = (unsigned int)value;
 		else if (!strcmp(argv[i], "--config") && value < ARRAY_SIZE(configs))

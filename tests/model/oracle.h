@@ -22,6 +22,7 @@ struct window {
 };
 extern struct window windows[WINDOWS];
 extern u32 nr_indices;
+#define PART_OF_MAP 1024u
 
 #define OLD_FRAMES 3
 struct mapping {
@@ -56,6 +57,7 @@ struct model_domain {
 	struct iommu_domain *d;
 	u16 did;
 	struct mapping *map;
+	bool *used; /* by parts of map: something was ever there */
 	struct model_batch batch[BATCHES_PER_DOMAIN];
 	bool reserved; /* a device with reserved memory was attached since everything was quiet */
 };
@@ -99,6 +101,9 @@ void oracle_gone(struct model_domain *m);
 
 /* Batches that are not released yet, open gathers included. */
 bool oracle_batches_out(const struct model_domain *m);
+
+/* How many frames it has mapped. */
+u64 oracle_count_mapped(const struct model_domain *m);
 
 /* It may still lead to this frame, as it did before a batch that is not released. */
 bool oracle_may_be_old(const struct mapping *e, mfn_t mfn);

@@ -49,34 +49,57 @@ static void settle(void)
 	actions_check_quiet();
 }
 
+static void interrupts(void)
+{
+	vtd_interrupts();
+}
+
+static void work(void)
+{
+	for (u64 n = 1 + below(4); n && vtd_work(); n--)
+		;
+}
+
+static void execute(void)
+{
+	unsigned int unit = (unsigned int)below(VTD_UNITS);
+
+	if (!hardware_stalled(unit))
+		vtd_execute(unit, 1 + (unsigned int)below(16));
+	vtd_answer_late(unit, false);
+}
+
+static void detach(void)
+{
+	unsigned int device = (unsigned int)below(VTD_DEVICES);
+
+	/* One that was cut off is of no use any more. */
+	if (vtd_stopped[device] || one_in(2))
+		act_detach(device);
+}
+
+static const struct {
+	unsigned int weight;
+	void (*act)(void);
+} choices[] = {
+	{ 2, settle },	    { 15, act_create },		 { 3, act_destroy },  { 25, act_attach },
+	{ 25, detach },	    { 20, act_grant },		 { 230, act_change }, { 50, commit_one },
+	{ 60, answer_one }, { 30, act_interrupt_entry }, { 120, execute },    { 80, interrupts },
+	{ 200, work },	    { 150, hardware_acts },
+};
+
 static void take_step(void)
 {
-	u64 choice = below(1000);
+	u64 choice = 0;
+	unsigned int i = 0;
 
-	if (choice < 2)
-		settle();
-	else if (choice < 12)
-		act_create();
-	else if (choice < 15)
-		act_destroy();
-	else if (choice < 35)
-		act_attach();
-	else if (choice < 41)
-		act_detach((unsigned int)below(VTD_DEVICES));
-	else if (choice < 70)
-		act_grant();
-	else if (choice < 370)
-		act_change();
-	else if (choice < 420)
-		commit_one();
-	else if (choice < 480)
-		answer_one();
-	else if (choice < 560)
-		vtd_interrupts();
-	else if (choice < 700)
-		vtd_work();
-	else
-		hardware_acts();
+	for (unsigned int k = 0; k < ARRAY_SIZE(choices); k++)
+		choice += choices[k].weight;
+	choice = below(choice);
+	while (choice >= choices[i].weight)
+		choice -= choices[i++].weight;
+	hardware_mood();
+	choices[i].act();
 }
 
 /* Makes what stays for ever: the context tables. */
@@ -117,7 +140,7 @@ void program_run(const struct model_config *config, u64 steps)
 	actions_check_quiet();
 	vtd_require(alloc_free_frames() == free_frames, "%ld frames are lost",
 		    (long)(free_frames - alloc_free_frames()));
-	interleave_hook = NULL;
+	hardware_stop();
 	alloc_fail_hook = NULL;
 	oracle_stop();
 	vtd_stop();

@@ -89,6 +89,33 @@ static void invalidate_interrupts(struct vtd_unit *u, const struct qi_desc *d)
 		u->interrupt[i].valid = false;
 }
 
+/* --- waits -------------------------------------------------------------------------------------------------------------- */
+
+static void complete_wait(struct vtd_unit *u, const struct qi_desc *d)
+{
+	/* Both at once is what some emulators abort on. */
+	vtd_require(!(d->lo & QI_WAIT_SW) != !(d->lo & QI_WAIT_IF), "a wait that does %s",
+		    d->lo & QI_WAIT_SW ? "both" : "nothing");
+	if (d->lo & QI_WAIT_SW)
+		store_release((u32 *)phys_to_virt(d->hi), (u32)FIELD_GET(QI_WAIT_DATA, d->lo));
+	else
+		vtd_raise_completion(u);
+}
+
+/* Completed when all between it and the wait before is; a wait without the fence flag lets what is behind it pass
+ * (6.5.2.11). False: it stays where it is. */
+static bool take_wait(struct vtd_unit *u, const struct qi_desc *d)
+{
+	if (!u->waits_for_device || u->nr_parked) {
+		complete_wait(u, d);
+		return true;
+	}
+	if ((d->lo & QI_WAIT_FN) || u->nr_parked == MAX_PARKED)
+		return false;
+	u->parked[u->nr_parked++] = *d;
+	return true;
+}
+
 /* --- device TLBs ------------------------------------------------------------------------------------------------------- */
 
 static unsigned int device_asked(const struct qi_desc *d)
@@ -113,6 +140,9 @@ static void answer(struct vtd_unit *u, const struct qi_desc *d)
 		cache_drop_range(&s->tlb, 0, ALIGN_DOWN(dfn, 1UL << order), order, true);
 	s->outstanding--;
 	u->waits_for_device = false;
+	for (unsigned int i = 0; i < u->nr_parked; i++)
+		complete_wait(u, &u->parked[i]);
+	u->nr_parked = 0;
 }
 
 static void set_error_record(struct vtd_unit *u, u64 field, u16 sid)
@@ -131,6 +161,7 @@ static void time_out(struct vtd_unit *u)
 	vtd_device_states[device].outstanding--;
 	vtd_device_states[device].guilty = true;
 	u->waits_for_device = false;
+	u->nr_parked = 0;
 	for (u64 n = vtd_whims ? below(3) : 2; n && head != vtd_reg64(u, IQT_REG); n--) {
 		const struct qi_desc *d = (struct qi_desc *)((u8 *)phys_to_virt(vtd_reg64(u, IQA_REG)) +
 							     head);
@@ -197,17 +228,6 @@ void vtd_unexpected_answer(unsigned int unit, u16 sid)
 
 /* --- the queue ------------------------------------------------------------------------------------------------------------ */
 
-static void complete_wait(struct vtd_unit *u, const struct qi_desc *d)
-{
-	/* Both at once is what some emulators abort on. */
-	vtd_require(!(d->lo & QI_WAIT_SW) != !(d->lo & QI_WAIT_IF), "a wait that does %s",
-		    d->lo & QI_WAIT_SW ? "both" : "nothing");
-	if (d->lo & QI_WAIT_SW)
-		store_release((u32 *)phys_to_virt(d->hi), (u32)FIELD_GET(QI_WAIT_DATA, d->lo));
-	else
-		vtd_raise_completion(u);
-}
-
 static void carry_out(struct vtd_unit *u, const struct qi_desc *d)
 {
 	switch (d->lo & 0xf) {
@@ -222,9 +242,6 @@ static void carry_out(struct vtd_unit *u, const struct qi_desc *d)
 		break;
 	case QI_TYPE_IEC:
 		invalidate_interrupts(u, d);
-		break;
-	case QI_TYPE_WAIT:
-		complete_wait(u, d);
 		break;
 	default:
 		vtd_fail("descriptor %lx %lx is of no type", d->lo, d->hi);
@@ -242,8 +259,9 @@ static bool take_one(struct vtd_unit *u)
 		return false;
 	at = (struct qi_desc *)((u8 *)phys_to_virt(vtd_reg64(u, IQA_REG)) + head);
 	d = (struct qi_desc){ read_once(&at->lo), read_once(&at->hi) };
-	if (u->waits_for_device)
-		return false; /* all waits have the fence flag: nothing passes */
+	/* Nothing is known of an order between two devices. */
+	if (u->waits_for_device && (d.lo & 0xf) == QI_TYPE_DEVICE_TLB)
+		return false;
 	if (vtd_refuse_type && (d.lo & 0xf) == vtd_refuse_type) {
 		vtd_refuse_type = --vtd_refusals ? vtd_refuse_type : 0;
 		if ((d.lo & 0xf) == QI_TYPE_DEVICE_TLB)
@@ -251,9 +269,12 @@ static bool take_one(struct vtd_unit *u)
 		vtd_raise_fault(u, FSTS_IQE);
 		return false;
 	}
+	if ((d.lo & 0xf) == QI_TYPE_WAIT && !take_wait(u, &d))
+		return false;
 	/* The head is past a descriptor when it has been fetched (11.4.8.1). */
 	vtd_set_reg64(u, IQH_REG, (head + sizeof(d)) % PAGE_SIZE);
-	carry_out(u, &d);
+	if ((d.lo & 0xf) != QI_TYPE_WAIT)
+		carry_out(u, &d);
 	return true;
 }
 

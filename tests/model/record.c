@@ -44,8 +44,11 @@ void oracle_start(void)
 	}
 	frames = calloc(VTD_RAM_FRAMES, sizeof(*frames));
 	memset(model_domains, 0, sizeof(model_domains));
-	for (unsigned int i = 0; i < DOMAINS; i++)
+	nr_indices = ALIGN_UP(nr_indices, PART_OF_MAP);
+	for (unsigned int i = 0; i < DOMAINS; i++) {
 		model_domains[i].map = calloc(nr_indices, sizeof(struct mapping));
+		model_domains[i].used = calloc(nr_indices / PART_OF_MAP, sizeof(bool));
+	}
 	for (unsigned int i = 0; i < VTD_DEVICES; i++)
 		model_devices[i] = (struct model_device){ .domain = -1 };
 }
@@ -54,6 +57,7 @@ void oracle_stop(void)
 {
 	for (unsigned int i = 0; i < DOMAINS; i++) {
 		free(model_domains[i].map);
+		free(model_domains[i].used);
 		for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++) {
 			free(model_domains[i].batch[b].touched.r);
 			free(model_domains[i].batch[b].unmapped.r);
@@ -182,6 +186,8 @@ bool oracle_may_be_old(const struct mapping *e, mfn_t mfn)
 
 void oracle_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm)
 {
+	for (u32 k = at.first / PART_OF_MAP; k <= (at.first + at.nr - 1) / PART_OF_MAP; k++)
+		m->used[k] = true;
 	add_range(&m->batch[batch].touched, at.first, at.nr);
 	for (u32 i = 0; i < at.nr; i++) {
 		struct mapping *e = &m->map[at.first + i];
@@ -339,15 +345,34 @@ void oracle_released(struct model_domain *m, u32 batch)
 	b->out = false;
 }
 
+u64 oracle_count_mapped(const struct model_domain *m)
+{
+	u64 n = 0;
+
+	for (u32 i = 0; i < nr_indices; i++) {
+		if (m->used[i / PART_OF_MAP])
+			n += !!m->map[i].now;
+		else
+			i += PART_OF_MAP - 1;
+	}
+	return n;
+}
+
 void oracle_gone(struct model_domain *m)
 {
 	u8 holder = slot_holder(m);
 
 	vtd_require(!oracle_batches_out(m), "a domain is gone before its batches");
-	for (u32 i = 0; i < nr_indices; i++)
-		if (m->map[i].now)
-			frames[frame_index(m->map[i].now)].mapped--;
-	memset(m->map, 0, nr_indices * sizeof(*m->map));
+	for (u32 k = 0; k < nr_indices / PART_OF_MAP; k++) {
+		struct mapping *e = &m->map[k * PART_OF_MAP];
+
+		for (u32 i = 0; m->used[k] && i < PART_OF_MAP; i++)
+			if (e[i].now)
+				frames[frame_index(e[i].now)].mapped--;
+		if (m->used[k])
+			memset(e, 0, PART_OF_MAP * sizeof(*e));
+		m->used[k] = false;
+	}
 	m->alive = m->destroying = m->reserved = false;
 	m->d = NULL;
 	for (mfn_t f = VTD_RAM_FIRST; f < VTD_RAM_FIRST + VTD_RAM_FRAMES;) {

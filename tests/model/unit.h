@@ -19,6 +19,7 @@
 #define POISON_ENTRY (POISON_FRAME << PAGE_SHIFT | SS_PS | SS_R | SS_W)
 
 #define MAX_FLIGHTS 8
+#define MAX_PARKED 8
 
 /* A context entry as the unit read it. Not present ones are kept under domain id 0 in caching mode only (6.1). */
 struct context_copy {
@@ -54,9 +55,11 @@ struct vtd_unit {
 	} interrupt[IRTE_PER_UNIT];
 	struct flight flight[MAX_FLIGHTS];
 	bool interrupt_raised, fault_raised;
-	/* A device-TLB invalidation that is under way: nothing behind it completes. */
+	/* A device-TLB invalidation that is under way, and the waits behind it; what is behind a wait with the fence flag is not
+	 * looked at. */
 	bool waits_for_device;
-	struct qi_desc asked;
+	struct qi_desc asked, parked[MAX_PARKED];
+	unsigned int nr_parked;
 };
 
 extern struct vtd_unit vtd_units[VTD_UNITS];

@@ -60,6 +60,9 @@ bool vtd_access(struct pci_id dev, dfn_t dfn, bool write, mfn_t *mfn);
 /* The same as a request that the device translates itself, by its own TLB. */
 bool vtd_translated_access(struct pci_id dev, dfn_t dfn, bool write, mfn_t *mfn);
 
+/* The device sends the message of this interrupt entry: true with the entry's lower half if it is delivered. */
+bool vtd_interrupt(struct pci_id dev, u16 index, u64 *entry);
+
 static inline bool vtd_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 {
 	return vtd_access(dev, dfn, false, mfn);
@@ -74,6 +77,8 @@ static inline bool vtd_translated_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 
 /* Caches drop and prefetch at random, superpages are cached in parts, time-outs abort as many waits as they may. */
 extern bool vtd_whims;
+/* Called before each write-back. */
+extern void (*vtd_before_write_back)(void);
 /* NULL: devices always answer invalidations of their TLB at once; else asked for each. */
 enum vtd_answer { VTD_SILENT, VTD_ANSWERS, VTD_ANSWERS_LATER };
 extern enum vtd_answer (*vtd_device_answers)(u16 bdf);

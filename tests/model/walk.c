@@ -182,8 +182,9 @@ void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
 	if (!c || !in_width(c, dfn))
 		return;
 	try_one(u, c->did, c->root, c->levels, dfn, &a);
-	cache_for_each(e, &u->pointers, c->did) if (cached_overlaps(e, dfn, 1))
-		try_one(u, c->did, e->mfn << PAGE_SHIFT, e->order / 9u, dfn, &a);
+	cache_for_each(e, &u->pointers, c->did)
+		if (cached_overlaps(e, dfn, 1))
+			try_one(u, c->did, e->mfn << PAGE_SHIFT, e->order / 9u, dfn, &a);
 }
 
 /* --- requests ------------------------------------------------------------------------------------------------------------ */

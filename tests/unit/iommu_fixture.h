@@ -35,9 +35,23 @@ static inline void mark_gone(void *arg)
 	gone = true;
 }
 
+static bool running;
+
+static inline void stop(void)
+{
+	vtd_stop();
+	running = false;
+}
+
 static inline void start_with(const struct vtd_config *config, bool two_units, u32 flags)
 {
-	alarm(60); /* a test that fails may leave a lock behind, and the next one hanging */
+	/* A test that fails leaves locks behind, and devices attached. */
+	if (running) {
+		print_error("the test before has not ended: no more are run\n");
+		exit(1);
+	}
+	alarm(60);
+	running = true;
 	assert_true(vtd_start(config));
 	assert_int_equal(frame_set(VTD_RAM_FIRST, ORDER_1G, FRAME_RAM, OWNER), 0);
 	assert_int_equal(frame_set(VTD_RAM_FIRST + (1UL << 18), ORDER_1G, FRAME_RAM, OWNER), 0);
@@ -97,7 +111,7 @@ static inline void finish(bool two_units)
 	}
 	/* All but the context table, which stays, and what the slabs keep. */
 	assert_in_range(vtd_free_at_start - alloc_free_frames(), 0, 40);
-	vtd_stop();
+	stop();
 }
 
 static inline int map(dfn_t dfn, mfn_t mfn, u64 nr)

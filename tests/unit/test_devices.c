@@ -353,7 +353,7 @@ static bool reserved_is_mapped(dfn_t i)
 	mfn_t mfn;
 	unsigned int n = iommu_walk_owner(OWNER, VTD_RESERVED_FIRST + i, entry, &mfn);
 
-	return mfn == VTD_RESERVED_FIRST + i && !is_tombstone(entry[n - 1]);
+	return n && mfn == VTD_RESERVED_FIRST + i && !is_tombstone(entry[n - 1]);
 }
 
 /* The firmware's region is there as long as one of its devices is, and no longer. */

@@ -620,7 +620,7 @@ static void a_domain_ends_with_batches_in_flight(void **state)
 	assert_true(gone);
 	for (u64 i = 0; i < 2048; i++)
 		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 0);
-	vtd_stop();
+	stop();
 }
 
 /* --- leaves, against a stupid count ------------------------------------------------------------------------------------------------------- */

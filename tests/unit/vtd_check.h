@@ -28,9 +28,9 @@ static inline void vtd_check(void)
 
 	for (unsigned int n = 0; n < VTD_UNITS; n++)
 		for (u16 did = 0; did < CACHE_DOMAINS; did++)
-			cache_for_each(e, &vtd_units[n].iotlb,
-				       did) for (u64 k = 0; e->perm && k < 1UL << MIN(e->order, 9);
-						 k++) if (!frame_dev_refs(e->mfn + k))
-				fail_msg("dfn 0x%lx is cached, its frame 0x%lx has no reference any more",
-					 e->dfn + k, e->mfn + k);
+			cache_for_each(e, &vtd_units[n].iotlb, did)
+				for (u64 k = 0; e->perm && k < 1UL << MIN(e->order, 9); k++)
+					if (!frame_dev_refs(e->mfn + k))
+						fail_msg("dfn 0x%lx is cached, its frame 0x%lx has no reference any more",
+							 e->dfn + k, e->mfn + k);
 }
