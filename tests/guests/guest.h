@@ -19,6 +19,7 @@ extern bool under_weir;
 extern u64 tsc_khz; /* from CPUID leaf 0x40000010; 0 if unknown */
 
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* %s %u %x %lx %lu %% */
+extern unsigned int passed, failed; /* checks so far */
 void check(bool ok, const char *name, u64 seen, u64 expected);
 #define CHECK(name, cond) check((cond), name, 0, 0)
 #define CHECK_EQ(name, seen, expected)                                                             \
