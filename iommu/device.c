@@ -53,6 +53,7 @@ struct device {
 	struct iommu_unit *unit;
 	bool ats;
 	struct device_tlb tlb;
+	bool started; /* its context entry is there, or was: before, there is nothing to cut off */
 	bool flushing; /* request is under way */
 	bool isolating, last_flush, isolated;
 	bool reserved; /* its reserved memory is mapped */
@@ -351,6 +352,7 @@ static int start(struct device *a, bool ats)
 			list_del(&a->tlb.link);
 		return ret;
 	}
+	a->started = true;
 	/* Not before the entry allows it: until then its translation requests would be faults. */
 	if (ats) {
 		pci_ats_enable(a->dev);
@@ -477,12 +479,15 @@ void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg)
 
 /* --- misbehaviour ----------------------------------------------------------------------------------------------------------- */
 
-/* devices_lock is held. True if it was not cut off before. */
+/* devices_lock is held. True if it was not cut off before. One that is just being attached is blocked still: if it goes on like
+ * that, its turn comes. */
 static bool quarantine(struct device *a, const char *why)
 {
 	struct iommu_domain *d = a->domain;
 	bool first = !a->isolating;
 
+	if (!a->started)
+		return false;
 	spin_lock(&d->lock);
 	isolate(a);
 	d->counters.devices_cut_off += first;
