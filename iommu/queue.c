@@ -276,7 +276,14 @@ int queue_submit_and_sleep(struct iommu_unit *u, struct iommu_request *r)
 	while (r->nr && clock_ns() < deadline)
 		irq_wait();
 	timer_cancel(&t);
-	return r->nr ? -ETIMEDOUT : 0;
+	if (!r->nr)
+		return 0;
+	/* Its memory is the caller's, and may be gone when the unit comes to life. No interrupt comes in between. */
+	spin_lock(&u->queue.lock);
+	list_del(&r->link);
+	u->queue.stuck = true;
+	spin_unlock(&u->queue.lock);
+	return -ETIMEDOUT;
 }
 
 /* --- errors ----------------------------------------------------------------------------------------------------------------- */

@@ -47,7 +47,7 @@ int __must_check queue_init(struct iommu_unit *u);
 /* Post r, or let it wait for room. Any context; the caller does not touch r before done(). */
 void queue_submit(struct iommu_unit *u, struct iommu_request *r);
 /* Boot, one request at a time: submit r and sleep until it is done. -ETIMEDOUT: the unit does not
- * answer. */
+ * answer; its queue is not used any more, and r is the caller's again. */
 int __must_check queue_submit_and_sleep(struct iommu_unit *u, struct iommu_request *r);
 /* FSTS.IQE, ICE or ITE is set: find the culprit, cut it off, go on (6.5.2.10). Interrupt context, no lock held. */
 void queue_error(struct iommu_unit *u, u32 fsts);

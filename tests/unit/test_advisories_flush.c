@@ -1,0 +1,282 @@
+/* What went wrong elsewhere with flushes: missing, too early, suppressed; and with the waiting for them. Each test says what
+ * happened there, and what would be seen here.
+ *
+ * sources: $(IOMMU_SRCS)
+ * libs: $(IOMMU_LIBS)
+ */
+#include <tests/unit/iommu_fixture.h>
+
+#include <iommu/entry.h>
+#include <iommu/queue.h>
+
+static mfn_t reached;
+
+/* The device uses what is mapped as soon as it is there. */
+static void use_at_once(void)
+{
+	mfn_t seen;
+
+	for (dfn_t i = 0; i < 4; i++)
+		if (vtd_dma(VTD_DEVICE_0, 100 + i, &seen))
+			reached = seen;
+}
+
+/* XSA-80: an error path left the flag set that suppressed flushes. XSA-408: what was undone was not flushed. Here a mapping fails
+ * half-way, when the device has used its first half: that stays held until it is flushed, and so does what the same gather had
+ * unmapped before. */
+static void an_error_path_is_flushed_too(void **state)
+{
+	const mfn_t end = VTD_RAM_FIRST + (2UL << 18);
+	IOMMU_GATHER(g);
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(5, VTD_RAM_FIRST, 2), 0);
+	assert_int_equal(map(104, VTD_RAM_FIRST + 3, 1), 0);
+	assert_true(vtd_dma(VTD_DEVICE_0, 5, &seen));
+
+	reached = 0;
+	vtd_before_write_back = use_at_once;
+	assert_int_equal(iommu_gather_begin(&g, d), 0);
+	iommu_unmap(&g, 5, 1);
+	assert_int_equal(iommu_map(&g, 100, end - 4, 8, RW), -EEXIST);
+	assert_int_equal(iommu_map(&g, 200, VTD_RAM_FIRST + 4, 1, RW), 0);
+	iommu_gather_commit(&g, 1);
+	vtd_before_write_back = NULL;
+	assert_int_equal(reached, end - 1);
+	assert_true(vtd_dma(VTD_DEVICE_0, 5, &seen));
+	assert_true(vtd_dma(VTD_DEVICE_0, 103, &seen));
+	for (mfn_t m = end - 4; m < end; m++)
+		assert_int_equal(frame_dev_refs(m), 1);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 1);
+	vtd_settle();
+	vtd_check();
+	for (mfn_t m = end - 4; m < end; m++)
+		assert_int_equal(frame_dev_refs(m), 0);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+	assert_false(vtd_dma(VTD_DEVICE_0, 5, &seen));
+	assert_false(vtd_dma(VTD_DEVICE_0, 103, &seen));
+	assert_true(vtd_dma(VTD_DEVICE_0, 200, &seen));
+	finish(false);
+}
+
+/* A gather in which nothing was found to unmap had its range left at "from all ones to 0" in Linux, and the flush with it. Here
+ * ranges that are empty, without length or beyond the width come before, after and without one that is not. */
+static void ranges_with_nothing_in_them(void **state)
+{
+	struct weir_stats s = { 0 };
+	IOMMU_GATHER(g);
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(map(700, VTD_RAM_FIRST + 700, 3), 0);
+		assert_true(vtd_dma(VTD_DEVICE_0, 701, &seen));
+		assert_int_equal(iommu_gather_begin(&g, d), 0);
+		if (round == 0)
+			iommu_unmap(&g, 701, 1);
+		iommu_unmap(&g, 50, 3);
+		iommu_unmap(&g, 60, 0);
+		iommu_unmap(&g, frames_of(5), 4);
+		iommu_unmap(&g, frames_of(5) - 1, 4);
+		iommu_unmap(&g, 9, ~0UL);
+		iommu_unmap(&g, 1UL << 30, 1UL << 18);
+		if (round == 1)
+			iommu_unmap(&g, 701, 1);
+		iommu_gather_commit(&g, round < 2);
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 701), 1);
+		vtd_settle();
+		assert_int_equal(vtd_dma(VTD_DEVICE_0, 701, &seen), round == 2);
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 701), round == 2);
+		iommu_domain_stats(d, &s);
+		assert_int_equal(s.batches_in_flight, 0);
+		unmap(700, 3);
+		vtd_settle();
+	}
+	finish(false);
+}
+
+static int steps;
+
+static bool count_step(struct iommu_batch *b)
+{
+	(void)b;
+	steps++;
+	return true;
+}
+
+/* XSA-346: flushes were put off, and pages freed before. Here the caller's frames wait for their batch however many later ones are
+ * answered before it, and one that changed no entry at all comes to its end without a flush. */
+static void pages_wait_for_their_own_batch(void **state)
+{
+	struct weir_stats s = { 0 };
+	IOMMU_GATHER(first);
+	IOMMU_GATHER(none);
+	struct iommu_batch *b;
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 64), 0);
+	assert_true(vtd_dma(VTD_DEVICE_0, 3, &seen));
+	steps = 0;
+	assert_int_equal(iommu_gather_begin(&first, d), 0);
+	iommu_unmap(&first, 3, 1);
+	iommu_gather_user(&first)->step = count_step;
+	b = iommu_gather_expect(&first); /* a CPU */
+	for (dfn_t i = 4; i < 14; i++)
+		unmap(i, 1);
+	vtd_settle();
+	/* The ten after it are done, and have flushed what is not theirs; it has not been committed. */
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 13), 0);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 3), 1);
+	iommu_gather_commit(&first, 1);
+	vtd_settle();
+	assert_int_equal(steps, 0);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 3), 1);
+	iommu_batch_answer(b);
+	vtd_settle();
+	assert_int_equal(steps, 1);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 3), 0);
+
+	iommu_domain_stats(d, &s);
+	assert_int_equal(iommu_gather_begin(&none, d), 0);
+	iommu_gather_user(&none)->step = count_step;
+	iommu_gather_commit(&none, 0);
+	while (vtd_work())
+		;
+	assert_int_equal(steps, 2);
+	assert_int_equal(iommu_units[0].queue.nr_posted, iommu_units[0].queue.completed);
+	finish(false);
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------------------------ */
+
+static bool one_is_silent;
+
+static enum vtd_answer answers(u16 bdf)
+{
+	return one_is_silent && bdf == VTD_DEVICE_0.bdf ? VTD_SILENT : VTD_ANSWERS;
+}
+
+static void run_work(void)
+{
+	while (vtd_work())
+		;
+}
+
+/* XSA-373: after a time-out the slot of a wait was used again, while the old wait could still write to it, and a later one was
+ * taken for done. Here a device does not answer, with waits of others in the queue behind: what they wait for is held until it
+ * has been posted again and done, whatever the status word says in between. */
+static void waits_behind_a_time_out(void **state)
+{
+	const struct pci_id innocent = vtd_devices[4]; /* behind the same unit */
+	mfn_t seen;
+
+	(void)state;
+	start_with(&plain, false, IOMMU_ATS);
+	assert_int_equal(iommu_attach(d, innocent, IOMMU_ATS), 0);
+	one_is_silent = false;
+	vtd_device_answers = answers;
+	for (int round = 0; round < 20; round++) {
+		assert_int_equal(map(0, VTD_RAM_FIRST, 16), 0);
+		for (dfn_t i = 0; i < 16; i++) {
+			assert_true(vtd_translated_dma(VTD_DEVICE_0, i, &seen));
+			assert_true(vtd_translated_dma(innocent, i, &seen));
+		}
+		one_is_silent = true;
+		for (dfn_t i = 0; i < 8; i++)
+			unmap(i, 1);
+		vtd_execute(0, ~0u); /* to the time-out */
+		run_work();
+		for (dfn_t i = 0; i < 8; i++)
+			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 1);
+		vtd_interrupts(); /* all is posted again */
+		run_work();
+		vtd_check();
+		assert_true(vtd_translated_dma(innocent, 7, &seen));
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 7), 1);
+		vtd_settle();
+		for (dfn_t i = 0; i < 8; i++) {
+			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 0);
+			assert_false(vtd_translated_dma(innocent, i, &seen));
+			assert_false(vtd_translated_dma(VTD_DEVICE_0, i, &seen));
+		}
+		assert_true(vtd_translated_dma(innocent, 8, &seen));
+		detach(VTD_DEVICE_0);
+		one_is_silent = false;
+		unmap(0, 16);
+		vtd_settle();
+		assert_int_equal(iommu_attach(d, VTD_DEVICE_0, IOMMU_ATS), 0);
+	}
+	detach(innocent);
+	finish(false);
+}
+
+/* The same class: the numbers that waits write are 32 bits wide, and come back to 0. */
+static void numbers_of_waits_come_round(void **state)
+{
+	struct iommu_queue *q = &iommu_units[0].queue;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 64), 0);
+	q->sequence = 0xfffffffa;
+	*q->status = 0xfffffffa;
+	for (dfn_t i = 0; i < 12; i++)
+		unmap(i, 1);
+	assert_true(q->sequence < 16);
+	vtd_interrupts();
+	run_work();
+	for (dfn_t i = 0; i < 12; i++)
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 1);
+	for (dfn_t i = 0; i < 12; i++) {
+		vtd_execute(0, 3);
+		vtd_interrupts();
+		run_work();
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 0);
+		for (dfn_t k = i + 1; k < 12; k++)
+			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + k), 1);
+	}
+	finish(false);
+}
+
+/* Status words on the stack of who waited were written when it had given up and gone. The status word here is the queue's, but a
+ * request of the start lies on a stack: when its time is up, nothing may know of it any more, should the unit come to life. */
+static void a_unit_that_answers_when_nobody_waits_any_more(void **state)
+{
+	struct iommu_queue *q = &iommu_units[0].queue;
+	struct iommu_request r = { .nr = 1 };
+
+	(void)state;
+	assert_true(vtd_start(&plain));
+	r.desc[0] = qi_iotlb_global(&iommu_units[0]);
+	list_init(&r.link);
+	vtd_refuse_type = QI_TYPE_IOTLB;
+	vtd_refusals = 2;
+	vtd_whims = true; /* time goes faster */
+	assert_int_equal(queue_submit_and_sleep(&iommu_units[0], &r), -ETIMEDOUT);
+	vtd_whims = false;
+	assert_true(list_empty(&q->posted) && list_empty(&q->waiting));
+	memset(&r, 0xff, sizeof(r));
+	vtd_refusals = 0;
+	queue_error(&iommu_units[0], FSTS_IQE);
+	vtd_settle();
+	vtd_stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_error_path_is_flushed_too),
+		cmocka_unit_test(ranges_with_nothing_in_them),
+		cmocka_unit_test(pages_wait_for_their_own_batch),
+		cmocka_unit_test(waits_behind_a_time_out),
+		cmocka_unit_test(numbers_of_waits_come_round),
+		cmocka_unit_test(a_unit_that_answers_when_nobody_waits_any_more),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
