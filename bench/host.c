@@ -235,7 +235,9 @@ int main(void)
 	alloc_add(0x100, GIB - 0x100);
 	/* As if a unit were there: domains have tables then, but nobody uses them. */
 	iommu_nr_units = 1;
-	iommu_common = (struct iommu_common){ .levels = 4, .coherent = true, .nr_domains = 1 << 16 };
+	iommu_common = (struct iommu_common){
+		.levels = 4, .limit = 1UL << 36, .coherent = true, .nr_domains = 1 << 16
+	};
 	for (u16 i = 0; i < THREADS; i++) {
 		if (frame_set((i + 2) * GIB, ORDER_1G, FRAME_RAM, i + 1) ||
 		    iommu_domain_create(&domain[i], i + 1, "bench", nobody, NULL))

@@ -162,7 +162,7 @@ static void join_batches(struct device *a)
 	if (!t->next)
 		return;
 	t->first = 0;
-	t->last = frames_of(iommu_common.levels + 1) - 1;
+	t->last = iommu_common.limit - 1;
 	post_tlb_flush(a);
 }
 

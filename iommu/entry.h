@@ -2,7 +2,7 @@
 #pragma once
 
 #include <iommu/iommu.h>
-#include <iommu/regs.h>
+#include <iommu/unit.h>
 #include <kernel/frame.h>
 #include <kernel/paging.h>
 
@@ -66,8 +66,10 @@ static inline u64 *table_at(u64 e)
 
 static inline u64 leaf(mfn_t mfn, unsigned int level, u32 perm)
 {
-	return mfn << PAGE_SHIFT | (perm & IOMMU_READ ? SS_R : 0) | (perm & IOMMU_WRITE ? SS_W : 0) |
-	       (perm & IOMMU_NOT_RAM ? SS_NOT_RAM : 0) | (level > 1 ? SS_PS : 0);
+	/* Snooped whatever the device asks for: what was cleared for it may be in the caches only. */
+	return mfn << PAGE_SHIFT | iommu_common.snoop | (perm & IOMMU_READ ? SS_R : 0) |
+	       (perm & IOMMU_WRITE ? SS_W : 0) | (perm & IOMMU_NOT_RAM ? SS_NOT_RAM : 0) |
+	       (level > 1 ? SS_PS : 0);
 }
 
 static inline u64 tombstone(u64 e, unsigned int level, u32 number)

@@ -158,6 +158,7 @@ _Static_assert(sizeof(struct context_entry) * 256 == PAGE_SIZE, "9.3");
 #define SS_R BIT(0)
 #define SS_W BIT(1)
 #define SS_PS BIT(7)
+#define SS_SNP BIT(11)
 #define SS_ADDR MASK(51, 12)
 
 /* --- interrupt remapping entry, 9.10 ------------------------------------------------------------------------------------ */

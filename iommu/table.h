@@ -33,7 +33,7 @@ void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 
 static inline bool table_in_width(dfn_t dfn, u64 nr)
 {
-	dfn_t limit = frames_of(iommu_common.levels + 1);
+	dfn_t limit = iommu_common.limit;
 
 	return nr && dfn < limit && nr <= limit - dfn;
 }

@@ -116,9 +116,10 @@ static bool find(struct iommu_unit *u, u32 index)
 static bool agree(void)
 {
 	struct iommu_common *c = &iommu_common;
-	u64 sagaw = CAP_SAGAW, superpages = CAP_SLLPS_2M | CAP_SLLPS_1G;
+	u64 sagaw = CAP_SAGAW, superpages = CAP_SLLPS_2M | CAP_SLLPS_1G, width = 64;
 
 	c->coherent = true;
+	c->snoop = SS_SNP;
 	c->nr_domains = 1u << 16;
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		const struct iommu_unit *u = &iommu_units[i];
@@ -128,11 +129,16 @@ static bool agree(void)
 		c->coherent = c->coherent && (u->ecap & ECAP_C);
 		c->caching_mode = c->caching_mode || (u->cap & CAP_CM);
 		c->nr_domains = MIN(c->nr_domains, u->nr_domains);
+		width = MIN(width, FIELD_GET(CAP_MGAW, u->cap) + 1);
+		if (!(u->ecap & ECAP_SC))
+			c->snoop = 0;
 	}
 	c->levels = sagaw & CAP_SAGAW_48 ? 4 :
 		    sagaw & CAP_SAGAW_39 ? 3 :
 		    sagaw & CAP_SAGAW_57 ? 5 :
 					   0;
+	width = MIN(width, 9UL * c->levels + PAGE_SHIFT);
+	c->limit = width > PAGE_SHIFT ? 1UL << (width - PAGE_SHIFT) : 0;
 	c->largest = superpages & CAP_SLLPS_1G ? 3 : superpages & CAP_SLLPS_2M ? 2 : 1;
 	return c->levels;
 }

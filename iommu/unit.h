@@ -36,7 +36,9 @@ struct iommu_unit {
 /* What all units that work have in common: tables are shared between them. */
 struct iommu_common {
 	unsigned int levels; /* 3, 4 or 5 */
+	dfn_t limit; /* device frames that tables and units can address: MGAW may be less than the levels give */
 	unsigned int largest; /* level of the largest leaf: 1 to 3 */
+	u64 snoop; /* SS_SNP, if every unit knows it */
 	bool coherent; /* every walker snoops */
 	bool caching_mode; /* an entry that is not present may be cached */
 	u32 nr_domains;

@@ -88,6 +88,9 @@ static void check_entry(const struct vtd_unit *u, u64 e, unsigned int level)
 			    "a leaf of level %u, which the unit does not know", level);
 	vtd_require(!((e & SS_ADDR) >> PAGE_SHIFT & ((1UL << (e & SS_PS ? order_at(level) : 0)) - 1)),
 		    "a leaf of level %u with reserved bits: %016lx", level, e);
+	vtd_require(!(e & SS_SNP) ||
+			    ((level == 1 || (e & SS_PS)) && (vtd_reg64(u, ECAP_REG) & ECAP_SC)),
+		    "an entry of level %u with SNP: %016lx", level, e);
 }
 
 /* Down from a table of `level`. What is at the end is not present if r.perm is 0. Pointers met go into `pointers`, if
@@ -132,9 +135,11 @@ static void keep_translation(struct cache *c, struct cached e, dfn_t dfn)
 	cache_add(c, e);
 }
 
-static bool in_width(const struct context_copy *c, dfn_t dfn)
+/* What both the tables and the unit can address (MGAW). */
+static bool in_width(const struct vtd_unit *u, const struct context_copy *c, dfn_t dfn)
 {
-	return !(dfn >> order_at(c->levels + 1));
+	return !(dfn >> order_at(c->levels + 1)) &&
+	       !(dfn >> (FIELD_GET(CAP_MGAW, vtd_reg64(u, CAP_REG)) + 1 - PAGE_SHIFT));
 }
 
 /* The IOTLB, else a walk from the root or a cached pointer. */
@@ -146,7 +151,7 @@ static struct cached translate(struct vtd_unit *u, const struct context_copy *c,
 
 	if (hit)
 		return *hit;
-	if (!in_width(c, dfn))
+	if (!in_width(u, c, dfn))
 		return (struct cached){ .perm = 0 };
 	pointer = cache_find(&u->pointers, c->did, dfn, vtd_whims);
 	if (pointer && !(vtd_whims && one_in(4)))
@@ -179,7 +184,7 @@ void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
 	struct attempt a = { found, ctx };
 	const struct cached *e;
 
-	if (!c || !in_width(c, dfn))
+	if (!c || !in_width(u, c, dfn))
 		return;
 	try_one(u, c->did, c->root, c->levels, dfn, &a);
 	cache_for_each(e, &u->pointers, c->did)

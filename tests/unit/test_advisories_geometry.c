@@ -1,0 +1,231 @@
+/* What went wrong elsewhere with the shape of the tables: their height, what units can address, superpages, and what caches between
+ * CPU and walker hold back. Each test says what happened there, and what would be seen here.
+ *
+ * sources: $(IOMMU_SRCS)
+ * libs: $(IOMMU_LIBS)
+ */
+#include <tests/unit/iommu_fixture.h>
+
+#include <iommu/entry.h>
+
+/* XSA-311, XSA-445, XSA-450: the height that a device's entry said was not that of the tables, or tables were too low for what was
+ * mapped. Here, for each height and for units that address less than the tables: the last frame is reached, and by its own
+ * number only; the first one beyond cannot be mapped and reaches nothing. */
+static void the_last_frame_and_the_one_behind(void **state)
+{
+	static const struct {
+		struct vtd_config config;
+		unsigned int levels, bits;
+	} shapes[] = {
+		{ { .cap_clear = CAP_SAGAW_48 }, 3, 39 },
+		{ { 0 }, 4, 48 },
+		{ { .cap_set = CAP_SAGAW_57 | CAP_MGAW, .cap_clear = CAP_SAGAW_48 | CAP_SAGAW_39 }, 5, 57 },
+		/* MGAW 39 and 45. */
+		{ { .cap_set = 38UL << 16, .cap_clear = 9UL << 16 }, 4, 39 },
+		{ { .cap_set = 44UL << 16, .cap_clear = 3UL << 16 }, 4, 45 },
+	};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(shapes); i++) {
+		const dfn_t limit = 1UL << (shapes[i].bits - PAGE_SHIFT);
+		struct weir_stats s = { 0 };
+		u64 entry[5];
+		mfn_t seen;
+
+		start(&shapes[i].config, false);
+		assert_int_equal(iommu_levels(), shapes[i].levels);
+		assert_int_equal(map(limit, VTD_RAM_FIRST, 1), -ERANGE);
+		assert_int_equal(map(limit - 1, VTD_RAM_FIRST, 2), -ERANGE);
+		assert_int_equal(map(0, VTD_RAM_FIRST, limit + 1), -ERANGE);
+		assert_int_equal(map(~0UL, VTD_RAM_FIRST, 1), -ERANGE);
+		assert_int_equal(map(1, VTD_RAM_FIRST, ~0UL), -ERANGE);
+		iommu_domain_stats(d, &s);
+		assert_int_equal(s.io_references, 0);
+
+		assert_int_equal(map(limit - 1, VTD_RAM_FIRST + 3, 1), 0);
+		assert_int_equal(iommu_walk_owner(OWNER, limit - 1, entry, &seen), shapes[i].levels);
+		assert_true(vtd_dma(VTD_DEVICE_0, limit - 1, &seen));
+		assert_int_equal(seen, VTD_RAM_FIRST + 3);
+		/* The same index in every table, above the width and below. */
+		for (unsigned int bit = 0; bit < 52; bit++)
+			assert_false(vtd_dma(VTD_DEVICE_0, (limit - 1) ^ 1UL << bit, &seen));
+		unmap(limit - 1, 1);
+		vtd_settle();
+		assert_false(vtd_dma(VTD_DEVICE_0, limit - 1, &seen));
+		finish(false);
+	}
+}
+
+static size_t two_units(u8 *table)
+{
+	memset(table, 0, 80);
+	table[36] = 47;
+	for (unsigned int i = 0; i < 2; i++) {
+		const u64 base = MACHINE_REGS + i * MACHINE_REGS_STEP;
+		u8 *p = table + 48 + 16 * i;
+
+		p[2] = 16;
+		p[4] = (u8)i; /* the second has all devices */
+		memcpy(p + 8, &base, 8);
+	}
+	return 80;
+}
+
+/* XSA-390: tables were shared with somebody who could not walk all of their levels. All units share a domain's tables here: they
+ * get what every one of them can do, and none is used if there is nothing in common. */
+static void units_that_differ(void **state)
+{
+	static const struct iommu_options options;
+	static const struct {
+		u64 cap[2], ecap[2];
+		unsigned int levels, largest;
+		u64 bits;
+		bool coherent, snoop;
+	} pairs[] = {
+		{ { CAP_SAGAW_39 | CAP_SAGAW_48 | CAP_SLLPS_2M,
+		    CAP_SAGAW_39 | CAP_SLLPS_1G | CAP_SLLPS_2M },
+		  { ECAP_C | ECAP_SC, ECAP_C | ECAP_SC },
+		  3,
+		  2,
+		  39,
+		  true,
+		  true },
+		{ { CAP_SAGAW_48 | CAP_SLLPS_1G | CAP_SLLPS_2M,
+		    CAP_SAGAW_39 | CAP_SAGAW_48 | CAP_SLLPS_1G },
+		  { ECAP_C, ECAP_SC },
+		  4,
+		  3,
+		  48,
+		  false,
+		  false },
+		{ { CAP_SAGAW_48, CAP_SAGAW_48 | CAP_SLLPS_2M }, { 0, ECAP_C }, 4, 1, 48, false, false },
+		{ { CAP_SAGAW_39, CAP_SAGAW_48 }, { ECAP_C, ECAP_C }, 0, 0, 0, false, false },
+		{ { CAP_SAGAW_57, CAP_SAGAW_39 | CAP_SAGAW_48 }, { ECAP_C, ECAP_C }, 0, 0, 0, false, false },
+	};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(pairs); i++) {
+		u8 dmar[80];
+		size_t size = two_units(dmar);
+
+		assert_true(vtd_start(&plain));
+		memset(iommu_units, 0, sizeof(iommu_units));
+		memset(&iommu_common, 0, sizeof(iommu_common));
+		iommu_nr_units = 0;
+		for (unsigned int n = 0; n < 2; n++) {
+			struct vtd_unit *u = &vtd_units[n];
+			u64 shape = CAP_SAGAW | CAP_SLLPS_1G | CAP_SLLPS_2M;
+
+			vtd_set_reg64(u, CAP_REG, (vtd_reg64(u, CAP_REG) & ~shape) | pairs[i].cap[n]);
+			vtd_set_reg64(u, ECAP_REG,
+				      (vtd_reg64(u, ECAP_REG) & ~(ECAP_C | ECAP_SC)) |
+					      pairs[i].ecap[n]);
+			vtd_set_reg64(u, IQH_REG, 0);
+			vtd_set_reg64(u, IQT_REG, 0);
+		}
+		assert_int_equal(iommu_init(dmar, size, &options), pairs[i].levels ? 0 : -ENODEV);
+		if (!pairs[i].levels) {
+			assert_non_null(strstr(iommu_why_not(VTD_DEVICE_0, true), "in common"));
+		} else {
+			assert_int_equal(iommu_common.levels, pairs[i].levels);
+			assert_int_equal(iommu_common.largest, pairs[i].largest);
+			assert_int_equal(iommu_common.limit, 1UL << (pairs[i].bits - PAGE_SHIFT));
+			assert_int_equal(iommu_common.coherent, pairs[i].coherent);
+			assert_int_equal(!!iommu_common.snoop, pairs[i].snoop);
+		}
+		vtd_stop();
+	}
+}
+
+/* XSA-402: what had been cleared was in the CPU's caches only, and requests that do not snoop them read what the last owner had left
+ * in memory. Where units can, they are told to snoop whatever a device asks for: each leaf says so, whatever becomes of it. */
+static void leaves_are_snooped(void **state)
+{
+	static const struct vtd_config snoop = { .ecap_set = ECAP_SC };
+	const dfn_t at[] = { 1UL << 18, (1UL << 18) + 99, 3, 512, 1023 };
+	IOMMU_GATHER(g);
+
+	(void)state;
+	for (int can = 0; can < 2; can++) {
+		start(can ? &snoop : &plain, false);
+		assert_int_equal(map(1UL << 18, VTD_RAM_FIRST, 1UL << 18), 0);
+		unmap((1UL << 18) + 100, 1);
+		assert_int_equal(map(3, VTD_RAM_FIRST + (1UL << 18) + 3, 1), 0);
+		for (u64 i = 0; i < 512; i++)
+			assert_int_equal(map(512 + i, VTD_RAM_FIRST + (1UL << 18) + 512 + i, 1), 0);
+		assert_int_equal(iommu_gather_begin(&g, d), 0);
+		assert_int_equal(iommu_protect(&g, 512, 1, IOMMU_READ), 0);
+		iommu_gather_commit(&g, 0);
+		vtd_settle();
+		for (u32 i = 0; i < ARRAY_SIZE(at); i++) {
+			u64 entry[5];
+			mfn_t mfn, seen;
+			unsigned int n = iommu_walk_owner(OWNER, at[i], entry, &mfn);
+
+			assert_true(n && is_present(entry[n - 1]));
+			assert_int_equal(!!(entry[n - 1] & SS_SNP), can);
+			assert_true(vtd_dma(VTD_DEVICE_0, at[i], &seen));
+			assert_int_equal(seen, mfn);
+		}
+		finish(false);
+	}
+}
+
+static dfn_t gap;
+static unsigned int looks;
+
+/* Whatever is written back, whenever, everything but the gap is reached in between. */
+static void look_around(void)
+{
+	mfn_t seen;
+
+	looks++;
+	for (dfn_t i = 0; i < 1UL << 18; i += 4001) {
+		bool reached = vtd_dma(VTD_DEVICE_0, (1UL << 18) + i, &seen);
+
+		if (!reached && i != gap)
+			fail_msg("frame %lx is not reached in the middle of a change", i);
+		if (reached && seen != VTD_RAM_FIRST + i)
+			fail_msg("frame %lx leads to %lx", i, seen);
+	}
+}
+
+/* XSA-321, XSA-328, XSA-347: tables that were in use were changed in more than one step, or what had been written was still in a
+ * cache when the walker came by. Here a gigabyte is taken to pieces and put together again under a device that looks around at
+ * every step, through units that read memory and nothing else, and caches that throw out lines in between. */
+static void tables_change_under_a_device(void **state)
+{
+	struct weir_stats s = { 0 };
+
+	(void)state;
+	start(&plain, false);
+	assert_false(iommu_common.coherent);
+	assert_int_equal(map(1UL << 18, VTD_RAM_FIRST, 1UL << 18), 0);
+	looks = 0;
+	vtd_before_write_back = look_around;
+	for (dfn_t i = 4001; i < 1UL << 18; i += 16 * 4001) {
+		gap = i;
+		unmap((1UL << 18) + i, 1);
+		vtd_settle();
+		assert_int_equal(map((1UL << 18) + i, VTD_RAM_FIRST + i, 1), 0);
+		vtd_settle();
+	}
+	vtd_before_write_back = NULL;
+	assert_true(looks > 20);
+	iommu_domain_stats(d, &s);
+	assert_true(s.io_splits >= 8 && s.io_collapses >= 8);
+	assert_int_equal(s.io_entries[2], 1);
+	finish(false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_last_frame_and_the_one_behind),
+		cmocka_unit_test(units_that_differ),
+		cmocka_unit_test(leaves_are_snooped),
+		cmocka_unit_test(tables_change_under_a_device),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
