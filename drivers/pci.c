@@ -234,6 +234,9 @@ static void find_capabilities(struct pci_device *d)
 			    (u8)header == PCI_CAP_AF   ? &d->af :
 							 NULL;
 
+		for (u32 i = 0; (u8)header == PCI_CAP_VENDOR && !known && i < PCI_VENDOR_CAPS; i++)
+			if (!d->vendor_cap[i])
+				known = &d->vendor_cap[i];
 		if (known && !*known)
 			*known = at;
 		at = (header >> 8) & 0xfc;

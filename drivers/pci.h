@@ -36,6 +36,7 @@ bool pci_exists(u16 segment, u16 bdf);
 
 #define PCI_CAP_PM 0x01
 #define PCI_CAP_MSI 0x05
+#define PCI_CAP_VENDOR 0x09
 #define PCI_CAP_PCIE 0x10
 #define PCI_CAP_MSIX 0x11
 #define PCI_CAP_AF 0x13
@@ -44,6 +45,7 @@ bool pci_exists(u16 segment, u16 bdf);
 /* --- functions ----------------------------------------------------------------------------------------------------------- */
 
 #define PCI_BARS 6
+#define PCI_VENDOR_CAPS 8
 
 struct pci_bar {
 	paddr_t base;
@@ -60,6 +62,7 @@ struct pci_device {
 	u16 vendor, device, class;
 	u8 header; /* type, without the multi-function bit */
 	u8 pm, msi, msix, pcie, af; /* capability offsets; 0: absent */
+	u8 vendor_cap[PCI_VENDOR_CAPS]; /* vendor-specific ones, the first so many; 0: none */
 	u16 ats; /* of the extended capability */
 	u8 reset; /* how; the driver's own */
 	struct pci_bar bar[PCI_BARS];

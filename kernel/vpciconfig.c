@@ -4,7 +4,8 @@
  *	04 command                          memory decoding, bus mastering: kept; the rest reads as 0
  *	0c header type                      0, one function
  *	10..24 BARs                         kernel/vpcibar.c; I/O BARs are hidden
- *	34 capabilities                     only power management, MSI, PCI Express, MSI-X: all others are hidden
+ *	34 capabilities                     power management, MSI, PCI Express, MSI-X; vendor-specific ones for reading only
+ *	                                    (virtio says there where in the BARs its registers are): all others are hidden
  *	3c interrupt line, pin              a scratch register; no pin, since legacy interrupts are not passed on
  *
  * A guest's write reaches the device in three cases only: bus mastering, and the enable and mask bits of MSI and MSI-X. The
@@ -37,6 +38,9 @@ static u8 next_capability(const struct vfunction *f, u8 at)
 	for (unsigned int i = 0; i < ARRAY_SIZE(shown); i++)
 		if (shown[i] > at && (!next || shown[i] < next))
 			next = shown[i];
+	for (unsigned int i = 0; i < PCI_VENDOR_CAPS; i++)
+		if (f->dev->vendor_cap[i] > at && (!next || f->dev->vendor_cap[i] < next))
+			next = f->dev->vendor_cap[i];
 	return next;
 }
 
@@ -66,6 +70,22 @@ static u32 pcie_read(struct vfunction *f, u8 offset)
 	return offset == PCIE_DEVCAP ? value & ~(u32)PCIE_DEVCAP_FLR : value;
 }
 
+static bool is_vendor_cap(const struct vfunction *f, u8 cap)
+{
+	for (unsigned int i = 0; i < PCI_VENDOR_CAPS; i++)
+		if (f->dev->vendor_cap[i] == cap)
+			return true;
+	return false;
+}
+
+/* Nothing is defined of it but that its third byte is its length (appendix H). */
+static u32 vendor_read(struct vfunction *f, u8 cap, u8 offset)
+{
+	u32 header = real32(f, cap);
+
+	return offset < (header >> 16 & 0xff) ? real32(f, (u8)(cap + offset)) : 0;
+}
+
 static u32 capability_read(struct vfunction *f, u8 cap, u8 offset)
 {
 	const struct pci_device *d = f->dev;
@@ -79,6 +99,8 @@ static u32 capability_read(struct vfunction *f, u8 cap, u8 offset)
 		value = vmsix_read(f, offset);
 	else if (cap == d->pcie && offset < PCIE_LENGTH)
 		value = pcie_read(f, offset);
+	else if (is_vendor_cap(f, cap))
+		value = vendor_read(f, cap, offset);
 	if (offset == 0)
 		value = (value & ~0xff00u) | (u32)next_capability(f, cap) << 8;
 	return value;

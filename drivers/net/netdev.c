@@ -1,6 +1,7 @@
 /* Finds a network device that there is a driver for. */
 #include <drivers/net/e1000e.h>
 #include <drivers/net/netdev.h>
+#include <drivers/net/virtio.h>
 
 static const struct {
 	u16 vendor, id;
@@ -8,6 +9,7 @@ static const struct {
 } drivers[] = {
 	{ E1000E_VENDOR, E1000E_82574L, e1000e_probe },
 	{ E1000E_VENDOR, E1000E_82574LA, e1000e_probe },
+	{ VIRTIO_VENDOR, VIRTIO_NET, virtio_net_probe },
 };
 
 static bool try_device(const struct pci_device *pci, void *ctx)

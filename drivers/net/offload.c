@@ -96,3 +96,14 @@ void net_seed_checksum(u8 *frame, const struct net_headers *h)
 	frame[h->checksum] = (u8)(sum >> 8);
 	frame[h->checksum + 1] = (u8)sum;
 }
+
+bool net_ipv4_header_good(const u8 *frame, const struct net_headers *h)
+{
+	u32 sum = 0;
+
+	for (u32 i = h->l3; i < h->l4; i += 2)
+		sum += get16(frame + i);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}

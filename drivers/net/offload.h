@@ -21,3 +21,5 @@ bool __must_check net_parse(const u8 *frame, u32 length, struct net_headers *h);
 /* Write what such devices expect in the checksum field: the sum of the pseudo header (RFC 9293,
  * 3.1; RFC 8200, 8.1). */
 void net_seed_checksum(u8 *frame, const struct net_headers *h);
+/* True if the checksum of the IPv4 header is right. */
+bool net_ipv4_header_good(const u8 *frame, const struct net_headers *h);

@@ -86,6 +86,21 @@ class Nic:
                 "-device", f"{self.model},netdev={net},addr={self.slot:x},romfile=,mac=52:54:00:12:34:{self.slot:02x}"]
 
 
+class AtsNic(Nic):
+    """A virtio-net device that has a TLB of its own (PCIe ATS), at 01:00.0 behind a root port at 00:`slot`.0. `backend` are QEMU's
+    options that make a netdev "back"; without them it is QEMU's own virtio-net on the same network as the others."""
+
+    def __init__(self, slot=3, backend=(), **ports):
+        super().__init__(slot, "virtio-net-pci", **ports)
+        self.backend = list(backend)
+
+    def options(self):
+        net, mac = "back" if self.backend else f"net{self.slot}", f"52:54:00:12:34:{self.slot:02x}"
+        return [*(self.backend or super().options()[:2]),
+                "-device", f"pcie-root-port,id=port0,chassis=1,addr={self.slot:x}",
+                "-device", f"virtio-net-pci,bus=port0,netdev={net},disable-legacy=on,iommu_platform=on,ats=on,romfile=,mac={mac}"]
+
+
 class Weir:
     """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests."""
 

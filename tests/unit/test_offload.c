@@ -110,6 +110,28 @@ static void test_device_arrives_at_the_checksum(void **state)
 	}
 }
 
+static void test_ipv4_header(void **state)
+{
+	struct frame f;
+
+	(void)state;
+	for (int i = 0; i < ROUNDS; i++) {
+		struct net_headers h;
+		u32 at = (u32)rand();
+
+		make(&f);
+		assert_true(net_parse(f.byte, f.length, &h));
+		if (!h.ipv4)
+			continue;
+		put16(f.byte + h.l3 + 10, 0);
+		put16(f.byte + h.l3 + 10, ~sum(f.byte + h.l3, h.l4 - h.l3, 0) & 0xffff);
+		assert_true(net_ipv4_header_good(f.byte, &h));
+		at = h.l3 + at % (h.l4 - h.l3);
+		f.byte[at] = (u8)(f.byte[at] ^ BIT(rand() % 8));
+		assert_false(net_ipv4_header_good(f.byte, &h));
+	}
+}
+
 static void test_cut_off(void **state)
 {
 	struct frame f;
@@ -171,6 +193,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_device_arrives_at_the_checksum),
+		cmocka_unit_test(test_ipv4_header),
 		cmocka_unit_test(test_cut_off),
 		cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_other_protocols),

@@ -31,13 +31,25 @@ static void capabilities_are_filtered(void **state)
 		assert_true(n < 8);
 		u32 id = cfg_read(3, at, 1);
 
-		assert_true(id == 1 || id == 5 || id == 0x10 || id == 0x11);
+		assert_true(id == 1 || id == 5 || id == 9 || id == 0x10 || id == 0x11);
 		seen |= BIT(id);
 		at = cfg_read(3, at + 1, 1);
 	}
-	assert_int_equal(seen, BIT(1) | BIT(5) | BIT(0x10) | BIT(0x11));
+	assert_int_equal(seen, BIT(1) | BIT(5) | BIT(9) | BIT(0x10) | BIT(0x11));
 	/* No function-level reset is offered. */
 	assert_int_equal(cfg_read(3, CAP_PCIE_AT + 4, 4) & BIT(28), 0);
+}
+
+static void vendor_capability_is_read_only(void **state)
+{
+	(void)state;
+	for (u32 i = 1; i < CAP_VENDOR_LENGTH / 4; i++) {
+		cfg_write(3, CAP_VENDOR_AT + 4 * i, 4, 0xffffffff);
+		assert_int_equal(cfg_read(3, CAP_VENDOR_AT + 4 * i, 4), VENDOR_WORD(i));
+	}
+	/* What lies behind its end is not of it. */
+	assert_int_equal(cfg_read(3, CAP_VENDOR_AT + CAP_VENDOR_LENGTH, 4), 0);
+	check_device();
 }
 
 static void bars_are_sized_and_moved(void **state)
@@ -356,6 +368,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(capabilities_are_filtered, setup, teardown),
+		cmocka_unit_test_setup_teardown(vendor_capability_is_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(bars_are_sized_and_moved, setup, teardown),
 		cmocka_unit_test_setup_teardown(msix_is_delivered, setup, teardown),
 		cmocka_unit_test_setup_teardown(msi_is_delivered, setup, teardown),

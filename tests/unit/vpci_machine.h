@@ -35,6 +35,9 @@
 #define CAP_MSI_AT 0xd0
 #define CAP_PCIE_AT 0xe0
 #define CAP_MSIX_AT 0xa0
+#define CAP_VENDOR_AT 0x80
+#define CAP_VENDOR_LENGTH 12
+#define VENDOR_WORD(i) (0x76656e00u + (i))
 
 static u8 config[256];
 static u8 bar3[BAR3_SIZE] __aligned(4096);
@@ -376,9 +379,12 @@ static inline int setup(void **state)
 	put32(CAP_MSI_AT, 0x00800005 | CAP_PCIE_AT << 8);
 	put32(CAP_PCIE_AT, 0x00010010 | CAP_MSIX_AT << 8);
 	put32(CAP_PCIE_AT + 4, 0x10008cc1);
-	put32(CAP_MSIX_AT, 0x00000011 | (MSIX_VECTORS - 1) << 16);
+	put32(CAP_MSIX_AT, 0x00000011 | CAP_VENDOR_AT << 8 | (MSIX_VECTORS - 1) << 16);
 	put32(CAP_MSIX_AT + 4, 3);
 	put32(CAP_MSIX_AT + 8, pba_in_bar0 ? PBA_IN_BAR0 : 0x2000 | 3);
+	put32(CAP_VENDOR_AT, 0x00000009 | CAP_VENDOR_LENGTH << 16);
+	for (u32 i = 1; i < 8; i++) /* more than belongs to it */
+		put32(CAP_VENDOR_AT + 4 * i, VENDOR_WORD(i));
 	device = (struct pci_device){
 		.id = { 0, PCI_BDF(0, 3, 0) },
 		.vendor = 0x8086,
@@ -388,6 +394,7 @@ static inline int setup(void **state)
 		.msi = CAP_MSI_AT,
 		.msix = CAP_MSIX_AT,
 		.pcie = CAP_PCIE_AT,
+		.vendor_cap = { CAP_VENDOR_AT },
 		.bars_ok = true,
 	};
 	device.bar[0] = (struct pci_bar){ .base = BAR0_BASE, .size = 0x20000 };
@@ -510,6 +517,8 @@ static inline void check_device(void)
 	}
 	assert_int_equal(get32(CAP_PM_AT + 4), 0);
 	assert_int_equal(config[CAP_PCIE_AT + 9] & 0x80, 0);
+	for (u32 i = 1; i < 8; i++)
+		assert_int_equal(get32(CAP_VENDOR_AT + 4 * i), VENDOR_WORD(i));
 	for (u32 i = 0; i < MSIX_VECTORS; i++) {
 		u32 e[4];
 

@@ -146,7 +146,10 @@ static void link_changed(struct netdev *dev)
 	if (dev->link_up) {
 		/* it may be another device than before */
 		memcpy(netif.hwaddr, dev->mac, sizeof(dev->mac));
-		print("net: %s: link up, %u Mb/s\n", dev->name, dev->link_mbps);
+		if (dev->link_mbps)
+			print("net: %s: link up, %u Mb/s\n", dev->name, dev->link_mbps);
+		else
+			print("net: %s: link up\n", dev->name);
 		netif_set_link_up(&netif);
 	} else {
 		print("net: %s: link down\n", dev->name);

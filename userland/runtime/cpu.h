@@ -97,6 +97,10 @@ static inline u32 mmio_read32(const volatile void *p)
 {
 	return *(const volatile u32 *)p;
 }
+static inline void mmio_write16(volatile void *p, u16 value)
+{
+	*(volatile u16 *)p = value;
+}
 static inline void mmio_write32(volatile void *p, u32 value)
 {
 	*(volatile u32 *)p = value;

@@ -103,15 +103,10 @@ bool pci_for_each(bool (*fn)(const struct pci_device *d, void *ctx), void *ctx)
 	return scan_bus(0, fn, ctx);
 }
 
-u8 pci_find_capability(const struct pci_device *d, u8 id)
+/* The first capability with this id from `at` on; `at` is 0 behind the last. */
+static u8 find_from(const struct pci_device *d, u8 at, u8 id)
 {
-	u8 at;
-
-	if (!(pci_read16(d, REG_STATUS) & STATUS_CAPABILITIES))
-		return 0;
-	at = pci_read16(d, REG_CAPABILITIES) & 0xfc;
-	/* 48 capabilities fill the space: more means a loop */
-	for (unsigned int i = 0; at >= 0x40 && i < 48; i++) {
+	for (unsigned int i = 0; at >= 0x40 && i < PCI_MAX_CAPABILITIES; i++) {
 		u16 header = pci_read16(d, at);
 
 		if ((header & 0xff) == id)
@@ -119,6 +114,18 @@ u8 pci_find_capability(const struct pci_device *d, u8 id)
 		at = (header >> 8) & 0xfc;
 	}
 	return 0;
+}
+
+u8 pci_find_capability(const struct pci_device *d, u8 id)
+{
+	if (!(pci_read16(d, REG_STATUS) & STATUS_CAPABILITIES))
+		return 0;
+	return find_from(d, pci_read16(d, REG_CAPABILITIES) & 0xfc, id);
+}
+
+u8 pci_next_capability(const struct pci_device *d, u8 at, u8 id)
+{
+	return find_from(d, (pci_read16(d, at) >> 8) & 0xfc, id);
 }
 
 u64 pci_bar(const struct pci_device *d, unsigned int bar)
