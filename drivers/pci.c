@@ -321,6 +321,24 @@ static void size_bars(struct pci_device *d)
 	write16(d, PCI_COMMAND, command);
 }
 
+/* --- bridges --------------------------------------------------------------------------------------------------------------- */
+
+#define PCIE_FLAGS 2
+#define PCIE_FLAGS_TYPE MASK(7, 4)
+#define PCIE_TYPE_TO_PCI 7
+#define PCIE_TYPE_FROM_PCI 8
+
+/* True if requests from behind the bridge arrive with the id of the function that made them (PCI Express to PCI Bridge 1.0, 2.3). */
+static bool passes_ids(const struct pci_device *bridge)
+{
+	u64 type;
+
+	if (!bridge->pcie)
+		return false;
+	type = FIELD_GET(PCIE_FLAGS_TYPE, (u64)read16(bridge, bridge->pcie + PCIE_FLAGS));
+	return type != PCIE_TYPE_TO_PCI && type != PCIE_TYPE_FROM_PCI;
+}
+
 /* --- reset ----------------------------------------------------------------------------------------------------------------- */
 
 #define PCIE_DEVCAP 4
@@ -348,7 +366,8 @@ static enum reset find_reset(const struct pci_device *d)
 	return RESET_NONE;
 }
 
-static void add_function(struct pci_id id)
+/* NULL: there is no room for it. */
+static struct pci_device *add_function(struct pci_id id, bool shared_id)
 {
 	struct pci_device *d = &devices[nr_devices];
 	char name[16];
@@ -356,9 +375,9 @@ static void add_function(struct pci_id id)
 	if (nr_devices == PCI_MAX_DEVICES) {
 		log_warn("pci: more functions than PCI_MAX_DEVICES: %s cannot be given to a domain",
 			 pci_name(id, name));
-		return;
+		return NULL;
 	}
-	*d = (struct pci_device){ .id = id };
+	*d = (struct pci_device){ .id = id, .shared_id = shared_id };
 	d->vendor = read16(d, PCI_VENDOR_ID);
 	d->device = read16(d, PCI_DEVICE_ID);
 	d->class = read16(d, PCI_CLASS);
@@ -375,10 +394,11 @@ static void add_function(struct pci_id id)
 		  d->class, d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "",
 		  d->pcie ? ", PCIe" : "", d->ats ? ", ATS" : "");
 	nr_devices++;
+	return d;
 }
 
 /* A bus is walked once: bridges with nonsense in their bus numbers cannot make a loop. */
-static void walk_bus(u16 segment, u8 bus, u64 seen[4])
+static void walk_bus(u16 segment, u8 bus, bool shared_id, u64 seen[4])
 {
 	if (seen[bus / 64] & BIT(bus % 64))
 		return;
@@ -389,6 +409,7 @@ static void walk_bus(u16 segment, u8 bus, u64 seen[4])
 
 		for (u32 fn = 0; fn < functions; fn++) {
 			struct pci_id id = { segment, PCI_BDF(bus, dev, fn) };
+			const struct pci_device *d;
 			u8 header;
 
 			if (!pci_exists(segment, id.bdf))
@@ -396,10 +417,10 @@ static void walk_bus(u16 segment, u8 bus, u64 seen[4])
 			header = pci_config_read8(segment, id.bdf, PCI_HEADER_TYPE);
 			if (fn == 0 && (header & HEADER_MULTI_FUNCTION))
 				functions = 8;
-			add_function(id);
+			d = add_function(id, shared_id);
 			if ((header & 0x7f) == HEADER_BRIDGE)
-				walk_bus(segment,
-					 pci_config_read8(segment, id.bdf, PCI_SECONDARY_BUS), seen);
+				walk_bus(segment, pci_config_read8(segment, id.bdf, PCI_SECONDARY_BUS),
+					 shared_id || !d || !passes_ids(d), seen);
 		}
 	}
 }
@@ -419,7 +440,7 @@ void pci_init(void)
 	for (u32 i = 0; i < MAX(nr_ecam, 1u); i++) {
 		u64 seen[4] = { 0 };
 
-		walk_bus(nr_ecam ? ecam[i].segment : 0, nr_ecam ? ecam[i].first_bus : 0, seen);
+		walk_bus(nr_ecam ? ecam[i].segment : 0, nr_ecam ? ecam[i].first_bus : 0, false, seen);
 	}
 	log_info("pci: %u functions, by %s", nr_devices, nr_ecam ? "ECAM" : "ports 0xcf8 and 0xcfc");
 }

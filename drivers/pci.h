@@ -65,6 +65,9 @@ struct pci_device {
 	u8 vendor_cap[PCI_VENDOR_CAPS]; /* vendor-specific ones, the first so many; 0: none */
 	u16 ats; /* of the extended capability */
 	u8 reset; /* how; the driver's own */
+	/* Behind a bridge to conventional PCI, whose requests carry no requester id: the bridge puts its own there, or its
+	 * secondary bus's 00.0, for all of them. */
+	bool shared_id;
 	struct pci_bar bar[PCI_BARS];
 	bool bars_ok; /* every memory BAR is set, and overlaps no RAM */
 	/* kernel/assign.c's */

@@ -59,6 +59,8 @@ const char *assign_why_never(const struct pci_device *dev, bool trusted)
 		return "it is a bridge, which stays with Weir: name the device behind it";
 	if (iommu_why_not(dev->id, trusted))
 		return iommu_why_not(dev->id, trusted);
+	if (dev->shared_id)
+		return "it is behind a bridge to conventional PCI, which gives its DMA an id that is not its own: move it to a PCI Express slot";
 	if (!dev->bars_ok)
 		return "the firmware has not set up its BARs: Weir does not move them";
 	if (!dev->msi && !dev->msix)

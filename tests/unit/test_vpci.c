@@ -254,6 +254,9 @@ static void refusals(void **state)
 	device.bars_ok = false;
 	refused(0, "BARs");
 	device.bars_ok = true;
+	device.shared_id = true;
+	refused(0, "PCI Express slot");
+	device.shared_id = false;
 	device.msi = device.msix = 0;
 	refused(0, "MSI");
 	device.msi = CAP_MSI_AT;
