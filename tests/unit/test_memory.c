@@ -239,12 +239,38 @@ static void not_for_the_control_domain(void **state)
 	finish();
 }
 
+/* Where writes of devices are interrupts, 0xfee00000 to 0xfeefffff, no domain has memory, however large it is: neither its CPUs
+ * nor its devices. */
+static void none_where_interrupts_go(void **state)
+{
+	static const u64 sizes[] = { 1UL << 10, 3UL << 18, 0xfee00, 0xfef00, 1UL << 20, 1UL << 24 };
+	gfn_t gfn = 0;
+
+	(void)state;
+	start();
+	assert_int_equal(map_step(&gfn), 0);
+	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++) {
+		d.pages_limit = sizes[i];
+		for (gfn = 0xfee00; gfn < 0xfef00; gfn++) {
+			assert_int_equal(memory_populate(&d, gfn, 1), -EINVAL);
+			assert_int_equal(memory_populate(&d, gfn - 0x100, 512), -EINVAL);
+			assert_int_equal(memory_release(&d, gfn, 1), -EINVAL);
+		}
+		assert_int_equal(memory_populate(&d, (3UL << 18) - 1, 1UL << 18), -EINVAL);
+	}
+	d.pages_limit = FRAMES;
+	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+	check();
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mapped_later),
 		cmocka_unit_test(largest_leaves_in_bounded_steps),
 		cmocka_unit_test(not_for_the_control_domain),
+		cmocka_unit_test(none_where_interrupts_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
