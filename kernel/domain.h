@@ -40,6 +40,7 @@ struct domain {
 	struct spinlock lock; /* guards state; leaf */
 	u32 users; /* of domain_get(), atomic: it is not torn down before they are gone */
 	u32 event_vector, events; /* kernel/event.h; atomic */
+	u64 interrupt_pauses; /* atomic */
 
 	struct nested nested;
 	struct iommu_domain *iommu;

@@ -9,6 +9,7 @@ struct options options = {
 	.loglevel = LOG_INFO,
 	.max_cpus = MAX_CPUS,
 	.control_iommu = IDENTITY_STRICT,
+	.irq_limit = 20000,
 };
 
 static bool set_console(const char *v)
@@ -63,16 +64,30 @@ static bool set_control_iommu(const char *v)
 	return false;
 }
 
+/* A decimal number from min to max. */
+static bool number(const char *v, u32 min, u32 max, u32 *n)
+{
+	u64 value = 0;
+
+	if (!*v)
+		return false;
+	for (; *v >= '0' && *v <= '9' && value <= max; v++)
+		value = value * 10 + (u32)(*v - '0');
+	if (*v || value < min || value > max)
+		return false;
+	*n = (u32)value;
+	return true;
+}
+
 static bool set_maxcpus(const char *v)
 {
-	u32 n = 0;
+	return number(v, 1, MAX_CPUS, &options.max_cpus);
+}
 
-	for (; *v >= '0' && *v <= '9' && n < 100000; v++)
-		n = n * 10 + (u32)(*v - '0');
-	if (*v || !n || n > MAX_CPUS)
-		return false;
-	options.max_cpus = n;
-	return true;
+static bool set_irq_limit(const char *v)
+{
+	return number(v, 0, 0, &options.irq_limit) ||
+	       number(v, IRQ_WINDOWS_PER_SECOND, 10000000, &options.irq_limit);
 }
 
 static bool set_x2apic(const char *v)
@@ -117,6 +132,7 @@ static const struct {
 	{ "iommu", set_iommu, "on, off, nointremap" },
 	{ "control-iommu", set_control_iommu, "strict, relaxed, inclusive, none" },
 	{ "maxcpus", set_maxcpus, "1 to 64" },
+	{ "irq-limit", set_irq_limit, "0, 100 to 10000000" },
 	{ "x2apic", set_x2apic, "on, off" },
 	{ "exit", set_exit, "ready, idle, never" },
 	{ "panic", set_panic, "test" },

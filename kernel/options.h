@@ -5,6 +5,9 @@
 #include <iommu/identity.h>
 #include <kernel/log.h>
 
+/* They are counted in windows: kernel/vmsi.c. */
+#define IRQ_WINDOWS_PER_SECOND 100u
+
 struct options {
 	u16 console; /* I/O port of the UART that gets the log; 0: none */
 	enum log_level loglevel;
@@ -12,6 +15,7 @@ struct options {
 	bool no_intremap; /* iommu=nointremap */
 	enum identity_policy control_iommu; /* what the control domain's devices reach */
 	u32 max_cpus; /* maxcpus=N */
+	u32 irq_limit; /* irq-limit=N: interrupts a second that a domain's device may raise; 0: any number */
 	bool x2apic_off; /* x2apic=off */
 	int exit_at; /* exit=ready, exit=idle: enum debug_exit at which to end QEMU; 0: never */
 	bool panic_test; /* panic=test: show what a panic looks like */

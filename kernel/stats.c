@@ -23,6 +23,7 @@ void domain_stats(struct domain *d, struct weir_stats *s)
 	spin_unlock(&d->nested.lock);
 
 	s->nr_vcpus = d->nr_vcpus;
+	s->interrupt_pauses = read_once(&d->interrupt_pauses);
 	s->absent_accesses = read_once(&d->io.absent) + read_once(&d->mmio.absent);
 	for (u32 i = 0; i < d->nr_vcpus; i++) {
 		const struct vcpu *v = d->vcpu[i];

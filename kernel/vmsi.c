@@ -8,6 +8,9 @@
  *
  * The guest's own address and data never reach the device. An interrupt's host vector and entry are made when it is first
  * unmasked, and stay until the device is taken away: masking and re-routing are the route and the mask bit.
+ *
+ * Each interrupt costs the CPU that takes it an exit, whoever runs there. So a device that raises more of them in a window
+ * than irq-limit= allows is paused: none of its messages goes out until the window is over, whatever the guest writes.
  */
 #include <kernel/vpcifn.h>
 
@@ -15,8 +18,10 @@
 #include <kernel/atomic.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
+#include <kernel/event.h>
 #include <kernel/irq.h>
 #include <kernel/log.h>
+#include <kernel/options.h>
 #include <kernel/paging.h>
 #include <kernel/vcpu.h>
 
@@ -40,6 +45,10 @@
 #define MESSAGE_VECTOR MASK(7, 0)
 #define MESSAGE_MODE MASK(10, 8)
 #define MODE_LOWEST 1
+
+#define WINDOW_NS (1000000000UL / IRQ_WINDOWS_PER_SECOND)
+/* A storm that goes on is told once in the log. */
+#define NEW_STORM_NS 10000000000UL
 
 #define ROUTE_VALID BIT(31)
 #define ROUTE_VCPU MASK(23, 8)
@@ -79,17 +88,40 @@ static u32 decode(const struct domain *d, u64 address, u32 data)
 	return (u32)(ROUTE_VALID | FIELD_PREP(ROUTE_VCPU, destination) | vector);
 }
 
-static void device_interrupt(void *arg)
+static bool deliver(const struct vmsi_vector *m)
 {
-	struct vmsi_vector *m = arg;
 	u32 route = read_once(&m->route);
 	struct vcpu *v;
 
 	if (!(route & ROUTE_VALID))
-		return;
+		return false;
 	v = m->fn->domain->vcpu[FIELD_GET(ROUTE_VCPU, route)];
 	v->interrupts_delivered++;
 	vlapic_deliver(v, (u8)(route & ROUTE_VECTOR));
+	return true;
+}
+
+/* One more came. CPUs that begin a window at the same time lose some counts, but no window. */
+static bool over_limit(struct vfunction *f)
+{
+	u64 now = clock_ns();
+	u32 limit = options.irq_limit / IRQ_WINDOWS_PER_SECOND;
+
+	if ((s64)(now - read_once(&f->window_start)) >= (s64)WINDOW_NS) {
+		write_once(&f->window_start, now);
+		write_once(&f->window_count, 0u);
+	}
+	return atomic_add(&f->window_count, 1) > limit && limit;
+}
+
+static void pause_function(struct vfunction *f);
+
+static void device_interrupt(void *arg)
+{
+	struct vmsi_vector *m = arg;
+
+	if (deliver(m) && over_limit(m->fn))
+		pause_function(m->fn);
 }
 
 /* A host vector on the CPU that runs the vCPU, so that the interrupt itself is what ends its guest
@@ -132,7 +164,7 @@ static void msi_update(struct vfunction *f)
 	u32 data;
 
 	control &= ~(u32)(MSI_CONTROL_ENABLE >> 16) & ~0x70u; /* one vector */
-	if (!update(&f->msi, f->msi_enabled)) {
+	if (!update(&f->msi, f->msi_enabled) || f->paused) {
 		cap_write16(f, cap + 2, control);
 		return;
 	}
@@ -222,7 +254,7 @@ static void entry_update(struct vmsi_vector *m)
 static void control_update(struct vfunction *f)
 {
 	u32 control = (f->msix_enabled ? (u32)MSIX_CONTROL_ENABLE : 0) |
-		      (f->msix_masked ? (u32)MSIX_CONTROL_MASKED : 0);
+		      (f->msix_masked || f->paused ? (u32)MSIX_CONTROL_MASKED : 0);
 
 	cap_write16(f, f->dev->msix + 2u, control >> 16);
 }
@@ -292,6 +324,66 @@ void vmsix_table_write(struct vfunction *f, u32 offset, u32 value)
 	entry_update(m);
 }
 
+/* --- storms ------------------------------------------------------------------------------------------------------------------------- */
+
+/* Bring what the device may send in line with f->paused. Bus locked. */
+static void pause_update(struct vfunction *f)
+{
+	if (f->nr_vectors)
+		control_update(f);
+	if (f->msi_enabled)
+		msi_update(f);
+}
+
+/* Interrupt context, so this CPU holds no lock. */
+static void pause_function(struct vfunction *f)
+{
+	struct vpci *p = f->bus;
+	bool begins = false, is_new = false;
+	char name[16];
+
+	spin_lock(&p->lock);
+	if (!f->paused && p->slot[f->slot] == f) {
+		u64 now = clock_ns();
+
+		begins = f->paused = true;
+		is_new = !f->paused_at || now - f->paused_at > NEW_STORM_NS;
+		f->paused_at = now;
+		pause_update(f);
+		timer_set(&f->pause_timer, read_once(&f->window_start) + WINDOW_NS);
+	}
+	spin_unlock(&p->lock);
+	if (!begins)
+		return;
+	(void)atomic_add(&f->domain->interrupt_pauses, 1);
+	domain_event(f->domain, WEIR_EVENT_STORM);
+	if (is_new)
+		log_warn("domain %s: device %s raises more than %u interrupts a second (irq-limit=): what is "
+			 "more waits",
+			 f->domain->name, pci_name(f->dev->id, name), options.irq_limit);
+}
+
+/* The window is over. Messages of MSI-X waited in the device as pending bits; MSI without mask bits has lost them: one more
+ * than there were does no harm. Interrupt context. */
+static void resume_function(struct timer *t)
+{
+	struct vfunction *f = container_of(t, struct vfunction, pause_timer);
+	struct vpci *p = f->bus;
+	bool awaited;
+
+	spin_lock(&p->lock);
+	f->paused = false;
+	awaited = f->pause_is_awaited;
+	if (p->slot[f->slot] == f) {
+		pause_update(f);
+		if (f->msi_enabled)
+			(void)deliver(&f->msi);
+	}
+	spin_unlock(&p->lock);
+	if (awaited)
+		assign_left_one(f);
+}
+
 /* --- life ----------------------------------------------------------------------------------------------------------------------------- */
 
 static int msix_init(struct vfunction *f)
@@ -325,6 +417,7 @@ static int msix_init(struct vfunction *f)
 int vmsi_init(struct vfunction *f)
 {
 	f->msi.fn = f;
+	timer_init(&f->pause_timer, resume_function);
 	if (f->dev->msi)
 		cap_write16(f, f->dev->msi + 2u, 0);
 	return f->dev->msix ? msix_init(f) : 0;
@@ -350,6 +443,12 @@ static void remove(struct vmsi_vector *m)
 
 void vmsi_remove(struct vfunction *f)
 {
+	spin_lock(&f->bus->lock);
+	if (f->paused) {
+		f->pause_is_awaited = true;
+		assign_leaving_one(f);
+	}
+	spin_unlock(&f->bus->lock);
 	if (f->dev->msi)
 		cap_write16(f, f->dev->msi + 2u, 0);
 	if (f->dev->msix)

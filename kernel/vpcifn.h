@@ -63,6 +63,14 @@ struct vfunction {
 	struct vmsi_vector msi;
 	struct vmsi_vector *msix;
 
+	/* Storms, see kernel/vmsi.c. The window and its count are changed by handlers without a lock. */
+	u64 window_start;
+	u32 window_count;
+	bool paused; /* its interrupts are off until the timer fires */
+	bool pause_is_awaited; /* one of `leaving` */
+	u64 paused_at;
+	struct timer pause_timer;
+
 	/* kernel/assign.c's */
 	enum assign_stage stage;
 	struct list link; /* vpci.functions */
@@ -121,7 +129,7 @@ void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
 u32 vmsix_table_read(struct vfunction *f, u32 offset);
 void vmsix_table_write(struct vfunction *f, u32 offset, u32 value);
 /* Block all its interrupts; assign_left_one() is called for each that was in use, once it can not
- * come any more. */
+ * come any more. It is off the bus, which is not locked. */
 void vmsi_remove(struct vfunction *f);
 void vmsi_free(struct vfunction *f);
 

@@ -85,6 +85,7 @@ enum weir_event {
 	WEIR_EVENT_INPUT = 1, /* something was typed on the control domain's console */
 	WEIR_EVENT_CUT_OFF = 2, /* a device of the domain lost its access to memory for what it did */
 	WEIR_EVENT_DEVICES = 4, /* a device came to the domain's PCI bus or left it */
+	WEIR_EVENT_STORM = 8, /* a device raised more interrupts than irq-limit= allows, and was paused */
 };
 
 #define WEIR_LATENCY_BUCKETS 16
@@ -151,4 +152,5 @@ struct weir_stats {
 
 	uint64_t devices_cut_off; /* of this domain, for faults or time-outs */
 	uint64_t io_faults_by[WEIR_NR_FAULT_KINDS]; /* io_faults by reason */
+	uint64_t interrupt_pauses; /* how often a device of this domain was paused for too many interrupts */
 };

@@ -32,14 +32,15 @@ static int setup(void **state)
 static void test_words(void **state)
 {
 	(void)state;
-	options_parse(
-		"console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 x2apic=off exit=idle panic=test");
+	options_parse("console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 irq-limit=0 x2apic=off exit=idle "
+		      "panic=test");
 	assert_int_equal(warnings, 0);
 	assert_int_equal(options.console, UART_COM2);
 	assert_int_equal(options.loglevel, LOG_DEBUG);
 	assert_true(options.iommu_off);
 	assert_int_equal(options.control_iommu, IDENTITY_RELAXED);
 	assert_int_equal(options.max_cpus, 3);
+	assert_int_equal(options.irq_limit, 0);
 	assert_true(options.x2apic_off);
 	assert_int_equal(options.exit_at, DEBUG_EXIT_IDLE);
 	assert_true(options.panic_test);
@@ -55,6 +56,8 @@ static void test_last_one_holds(void **state)
 	assert_true(options.no_intremap);
 	assert_int_equal(options.console, UART_COM1);
 	assert_int_equal(options.exit_at, 0);
+	options_parse("irq-limit=100 irq-limit=10000000");
+	assert_int_equal(options.irq_limit, 10000000);
 	options_parse("");
 	options_parse("   ");
 	assert_int_equal(warnings, 0);
@@ -63,11 +66,30 @@ static void test_last_one_holds(void **state)
 static void test_wrong_words(void **state)
 {
 	static const char *const wrong[] = {
-		"foo",	      "iommu",	       "iommu=",     "iommu=onn",
-		"iommux=on",  "iomm=on",       "=",	     "=on",
-		"maxcpus=0",  "maxcpus=x",     "maxcpus=65", "maxcpus=4294967297",
-		"maxcpus=1x", "maxcpus=",      "console=x",  "loglevel=",
-		"panic=",     "loglevel=Info", "exit=now",   "x2apic=maybe",
+		"foo",
+		"iommu",
+		"iommu=",
+		"iommu=onn",
+		"iommux=on",
+		"iomm=on",
+		"=",
+		"=on",
+		"maxcpus=0",
+		"maxcpus=x",
+		"maxcpus=65",
+		"maxcpus=4294967297",
+		"maxcpus=1x",
+		"maxcpus=",
+		"console=x",
+		"loglevel=",
+		"panic=",
+		"loglevel=Info",
+		"exit=now",
+		"x2apic=maybe",
+		"irq-limit=99",
+		"irq-limit=10000001",
+		"irq-limit=",
+		"irq-limit=18446744073709551716",
 	};
 
 	static struct options before;

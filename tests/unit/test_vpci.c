@@ -136,6 +136,139 @@ static void msi_is_delivered(void **state)
 	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
 }
 
+/* Interrupts of one vector, one after the other; how many arrived. */
+static int interrupts(u32 which, int nr)
+{
+	int arrived = 0;
+
+	for (; nr; nr--) {
+		delivered_vector = -1;
+		irq_handler[0x30 + which](irq_arg[0x30 + which]);
+		arrived += delivered_vector >= 0;
+	}
+	return arrived;
+}
+
+static bool msix_can_send(void)
+{
+	return (config[CAP_MSIX_AT + 3] & 0xc0) == 0x80;
+}
+
+/* A device raises interrupts without end, on two of its vectors, to keep the CPU that takes them from everybody else. It is
+ * masked as a whole until the window is over, and the guest cannot unmask it before. */
+static void a_storm_is_paused(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	options.irq_limit = 1000; /* 10 in a window */
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	for (u32 i = 0; i < 2; i++) {
+		mem_write(table + 16 * i, 4, 0xfee00000);
+		mem_write(table + 16 * i + 8, 4, 0x41 + i);
+		mem_write(table + 16 * i + 12, 4, 0);
+	}
+	/* As many as are allowed, in each window: no pause. */
+	events = 0;
+	for (int window = 0; window < 3; window++) {
+		now_ns += 10000000;
+		assert_int_equal(interrupts(0, 5) + interrupts(1, 5), 10);
+		assert_true(msix_can_send());
+	}
+	assert_int_equal(events, 0);
+	/* One more. */
+	last_timer = NULL;
+	assert_int_equal(interrupts(1, 1), 1);
+	assert_false(msix_can_send());
+	assert_non_null(last_timer);
+	assert_int_equal(events, WEIR_EVENT_STORM);
+	assert_int_equal(dom.interrupt_pauses, 1);
+	/* What is on its way arrives, and begins no second pause. */
+	assert_int_equal(interrupts(0, 3), 3);
+	assert_int_equal(dom.interrupt_pauses, 1);
+	/* The guest does what it can, and sees what it wrote. */
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0xc000);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	mem_write(table + 12, 4, 1);
+	mem_write(table + 12, 4, 0);
+	assert_int_equal(cfg_read(3, CAP_MSIX_AT + 2, 2) & 0xc000, 0x8000);
+	assert_false(msix_can_send());
+	check_device();
+	/* The window is over. */
+	now_ns += 10000000;
+	fire();
+	assert_true(msix_can_send());
+	assert_int_equal(interrupts(0, 10), 10);
+	assert_true(msix_can_send());
+	/* A mask of the guest's own stays. */
+	assert_int_equal(interrupts(0, 1), 1);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0xc000);
+	fire();
+	assert_false(msix_can_send());
+	/* Without a limit nothing is counted. */
+	options.irq_limit = 0;
+	assert_int_equal(interrupts(0, 100), 100);
+	assert_int_equal(dom.interrupt_pauses, 2);
+}
+
+/* The same with MSI, which this device cannot mask: it is switched off, and what was lost meanwhile is made up for. */
+static void a_storm_of_msi_is_paused(void **state)
+{
+	(void)state;
+	options.irq_limit = 100;
+	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee00000);
+	cfg_write(3, CAP_MSI_AT + 12, 2, 0x61);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(0, 2), 2);
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 0);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
+	cfg_write(3, CAP_MSI_AT + 12, 2, 0x62);
+	assert_int_equal(cfg_read(3, CAP_MSI_AT + 2, 2) & 1, 1);
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
+	delivered_vector = -1;
+	now_ns += 10000000;
+	fire();
+	assert_int_equal(delivered_vector, 0x62);
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 1);
+	check_device();
+	/* Switched off by the guest meanwhile: it stays off, and nothing is made up for. */
+	assert_int_equal(interrupts(0, 2), 2);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 0);
+	delivered_vector = -1;
+	fire();
+	assert_int_equal(delivered_vector, -1);
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
+}
+
+/* The device is taken away in the middle of a pause: its record, with the timer in it, stays until that has fired. */
+static void taken_while_it_is_paused(void **state)
+{
+	struct timer *pause;
+
+	(void)state;
+	options.irq_limit = 100;
+	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee00000);
+	cfg_write(3, CAP_MSI_AT + 12, 2, 0x61);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(0, 2), 2);
+	pause = last_timer;
+	assert_int_equal(assign_take(&device), 0);
+	fire();
+	assert_int_equal(device.state, PCI_DETACHING);
+	delivered_vector = -1;
+	pause->fn(pause);
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
+	assert_int_equal(delivered_vector, -1);
+	while (work_run())
+		;
+	check_free();
+}
+
 static int setup_two_traps(void **state)
 {
 	pba_in_bar0 = true;
@@ -375,6 +508,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bars_are_sized_and_moved, setup, teardown),
 		cmocka_unit_test_setup_teardown(msix_is_delivered, setup, teardown),
 		cmocka_unit_test_setup_teardown(msi_is_delivered, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_storm_is_paused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_storm_of_msi_is_paused, setup, teardown),
+		cmocka_unit_test_setup_teardown(taken_while_it_is_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(bars_on_top_of_each_other, setup_two_traps,
 						teardown_two_traps),
 		cmocka_unit_test_setup_teardown(random_accesses, setup, teardown),

@@ -116,9 +116,13 @@ void pci_reset_finish(struct pci_device *d)
 	(void)d;
 }
 
+struct options options;
+
+static u64 now_ns;
+
 u64 clock_ns(void)
 {
-	return 0;
+	return now_ns;
 }
 
 void timer_init(struct timer *t, void (*fn)(struct timer *t))
@@ -292,8 +296,6 @@ const char *iommu_why_no_ats(struct pci_id dev)
 	return "it has no ATS capability";
 }
 
-struct options options;
-
 u16 domain_info(u16 id, struct weir_domain_info *info)
 {
 	strcpy(info->name, dom.name);
@@ -412,6 +414,8 @@ static inline int setup(void **state)
 	irqs = irtes = timers = 0;
 	direct_pages = 0;
 	events = 0;
+	now_ns = 1;
+	options.irq_limit = 0;
 	last_timer = NULL;
 	map_steps = map_result = attach_result = 0;
 	cpus_flushed = true;
