@@ -163,3 +163,4 @@ void test_fpu(void);
 void test_dma(void);
 void test_events(void);
 void test_flood(void);
+void test_storm(void);

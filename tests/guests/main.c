@@ -28,7 +28,7 @@ static const struct {
 	{ "cpuid", test_cpuid },   { "msr", test_msr },	    { "exceptions", test_exceptions },
 	{ "apic", test_apic },	   { "mmio", test_mmio },   { "memory", test_memory },
 	{ "smp", test_smp },	   { "fpu", test_fpu },	    { "dma", test_dma },
-	{ "events", test_events }, { "flood", test_flood },
+	{ "events", test_events }, { "flood", test_flood }, { "storm", test_storm },
 };
 
 void main(u32 magic, u32 info);

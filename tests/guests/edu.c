@@ -1,0 +1,98 @@
+#include <tests/guests/edu.h>
+#include <tests/guests/pci.h>
+
+#define ID 0x11e81234u
+#define IRQ_RAISE 0x60
+#define IRQ_ACKNOWLEDGE 0x64
+#define DMA_SOURCE 0x80
+#define DMA_DESTINATION 0x88
+#define DMA_COUNT 0x90
+#define DMA_COMMAND 0x98
+#define START 1UL
+#define TO_MEMORY 2UL
+#define BUFFER 0x40000UL
+
+static u32 slot;
+static volatile u8 *registers;
+
+u32 edu_find(void)
+{
+	for (slot = 1; slot < 32; slot++) {
+		if (config_read(slot, 0) != ID)
+			continue;
+		registers = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
+		config_write(slot, 4, 6); /* memory decoding, bus mastering */
+		return slot;
+	}
+	return slot = 0;
+}
+
+static void write64(u32 reg, u64 value)
+{
+	*(volatile u64 *)(registers + reg) = value;
+}
+
+static bool dma(u64 source, u64 destination, u32 bytes, u64 direction)
+{
+	write64(DMA_SOURCE, source);
+	write64(DMA_DESTINATION, destination);
+	write64(DMA_COUNT, bytes);
+	write64(DMA_COMMAND, START | direction);
+	for (u32 ms = 0; ms < 3000; ms++) {
+		if (!(*(volatile u64 *)(registers + DMA_COMMAND) & START))
+			return true;
+		spin_us(1000);
+	}
+	return false;
+}
+
+bool edu_read(u64 address, u32 bytes)
+{
+	return dma(address, BUFFER, bytes, 0);
+}
+
+bool edu_write(u64 address, u32 bytes)
+{
+	return dma(BUFFER, address, bytes, TO_MEMORY);
+}
+
+void edu_set(u8 *page, const void *data, u32 bytes)
+{
+	for (u32 i = 0; i < bytes; i++)
+		((volatile u8 *)page)[i] = ((const u8 *)data)[i];
+	CHECK("edu: its buffer is set", edu_read((u64)page, bytes));
+}
+
+static u32 msi(void)
+{
+	u32 at = config_read(slot, 0x34) & 0xff;
+
+	while (at && (config_read(slot, at) & 0xff) != 5)
+		at = config_read(slot, at) >> 8 & 0xff;
+	return at;
+}
+
+void edu_msi(u64 address, u32 data)
+{
+	u32 at = msi();
+
+	config_write(slot, at + 4, (u32)address);
+	config_write(slot, at + 8, (u32)(address >> 32));
+	config_write(slot, at + 12, data);
+	config_write(slot, at, 1u << 16);
+}
+
+void edu_msi_off(void)
+{
+	config_write(slot, msi(), 0);
+}
+
+void edu_raise(void)
+{
+	*(volatile u32 *)(registers + IRQ_RAISE) = 1;
+}
+
+void edu_acknowledge(void)
+{
+	*(volatile u32 *)(registers + IRQ_ACKNOWLEDGE) = ~0u;
+}
