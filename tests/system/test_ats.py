@@ -1,13 +1,25 @@
 """A device with a TLB of its own (PCIe ATS): what Weir takes back, the device must have forgotten first."""
+import contextlib
 import hashlib
 import json
+import os
+import shutil
+import subprocess
+import threading
+import time
 import zlib
 
+import pytest
+
+import bystander
+from device_tlb import PAGE, Device
 from test_network import MB, Guest, blob, random_bytes  # pylint: disable=unused-import  (blob is a fixture)
-from weir import AtsNic
+from vhost_user import WRITE, Refused
+from weir import ROOT, AtsNic
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
 NET0 = "/boot/net.elf kernel name=net0 mem=64M pci=01:00.0,ats"
+RELEASED = 256
 
 
 def test_virtio_net_behind_a_root_port(boot, blob):
@@ -36,3 +48,200 @@ def test_virtio_net_behind_a_root_port(boot, blob):
     status, _, body = guest.request("GET", "/blob?mb=2&seed=78")
     assert status == 200 and hashlib.sha256(body).hexdigest() == blob(78, 2 * MB)
     assert guest.stats()["hypervisor"]["io_faults"] == 0
+
+
+class Ats:
+    """The network guest, whose device is a `Device`; a bystander on the other CPU."""
+
+    def __init__(self, boot, tmp_path, device, elf=None):
+        self.device = device
+        image = tmp_path / "bystander.bin"
+        image.write_bytes(bystander.kernel())
+        nic = AtsNic(backend=device.options())
+        self.weir = boot([CONTROL, NET0 + " cpu=0", "/boot/bystander.bin kernel name=bystander mem=2M cpu=1"], files=[image], smp=2,
+                         nics=[nic], elf=elf)
+        self.weir.wait_ready()
+        self.weir.wait_for(r"net0\| net: serving http", 40)
+        self.guest = Guest(self.weir, nic)
+        self.spare = int(self.weir.wait_for(r"net0\| .*spare \d+ KiB at ([0-9a-f]+);").group(1), 16)
+
+    def aim(self, pages, refetch=False):
+        """The writer holds these pages of the guest's spare memory, and has left its stamp in each: where they are in RAM."""
+        self.device.aim([self.spare + PAGE * i for i in pages], refetch)
+        frames = self.device.held()
+        assert len(frames) == len(pages), frames
+        time.sleep(0.1)
+        return frames
+
+    def release(self, hold_ms):
+        """Has the guest give back the first MiB of its spare memory (RELEASED pages), and take it again later. Returns when Weir
+        says that the pages are free; .result() waits for the guest's own account."""
+        answer = {}
+
+        def ask():
+            try:
+                answer.update(self.guest.json(f"/release?mb=1&hold={hold_ms}"))
+            except (AssertionError, ValueError):
+                pass  # result() says so; or the test has failed already, and the machine is gone
+        asking = threading.Thread(target=ask, daemon=True)
+        owned = self.guest.stats()["hypervisor"]["pages_owned"]
+        asking.start()
+        deadline = time.monotonic() + 30
+        while True:
+            now = self.guest.stats()["hypervisor"]
+            if now["pages_owned"] == owned - RELEASED and not now["pages_held"] and not now["batches_in_flight"]:
+                break
+            if not asking.is_alive() or time.monotonic() > deadline:
+                self.weir.fail(f"the pages did not become free: {now}, {answer}")
+            time.sleep(0.05)
+
+        def result():
+            asking.join(30)
+            if not answer:
+                self.weir.fail("/release was not answered")
+            return answer
+        self.result = result
+
+    def late_writes(self, frames):
+        """Into how many of these places of the RAM the device writes in the next second."""
+        before = self.device.count
+        time.sleep(1)
+        assert self.device.count > before + 20, "the writer does not write"
+        return sum(self.device.stamp(offset) > before + 1 for offset in frames.values())
+
+    def check(self):
+        self.device.check()
+        assert not self.weir.find("error: ")
+
+
+@pytest.fixture
+def device():
+    with contextlib.closing(Device()) as d:
+        d.start()
+        yield d
+
+
+def check_released_pages_are_out_of_reach(ats):
+    """A device that writes all the time through whatever it holds: once Weir says that a page is free, no write goes there."""
+    frames = ats.aim(range(RELEASED))
+    ats.release(hold_ms=4000)
+    assert ats.late_writes(frames) == 0
+    result = ats.result()
+    assert result["error"] == 0 and result["zeroed"] and result["populated_pages"] == RELEASED, result
+    assert sum(i.size for i in ats.device.invalidations) >= RELEASED * PAGE
+    assert all(i.answered for i in ats.device.invalidations)
+    ats.check()
+
+
+def test_released_pages_are_out_of_reach(boot, tmp_path, device):
+    check_released_pages_are_out_of_reach(Ats(boot, tmp_path, device))
+
+
+def without_device_tlb_flush(directory):
+    """An image of Weir that asks no device to forget."""
+    tree = directory / "tree"
+    tree.mkdir()
+    for part in ("Makefile", "linker.ld", "boot", "kernel", "iommu", "drivers", "tools", "third_party"):
+        copy = shutil.copy2 if (ROOT / part).is_file() else shutil.copytree
+        if part == "third_party":
+            (tree / part).symlink_to(ROOT / part)
+        else:
+            copy(ROOT / part, tree / part)
+    gather = tree / "iommu/gather.c"
+    text = gather.read_text(encoding="utf-8")
+    assert text.count("\tdevice_flush_tlbs(d, b, g->first, g->last);\n") == 1, "the bug to plant has no place any more"
+    gather.write_text(text.replace("\tdevice_flush_tlbs(d, b, g->first, g->last);\n", ""), encoding="utf-8")
+    environment = {k: v for k, v in os.environ.items() if k not in ("BUILD", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    subprocess.run(["make", "-j2", "build/weir-stripped.elf"], cwd=tree, env=environment, check=True, capture_output=True)
+    elf = tree / "weir.elf"
+    shutil.copy2(tree / "build/weir-stripped.elf", elf)
+    return elf
+
+
+def test_without_the_flush_it_is_seen(boot, tmp_path, device):
+    """The same test fails if the device is not asked: it looks at the right thing."""
+    ats = Ats(boot, tmp_path, device, elf=without_device_tlb_flush(tmp_path))
+    with pytest.raises(AssertionError, match=rf"assert {RELEASED} == 0"):
+        check_released_pages_are_out_of_reach(ats)
+    assert not device.invalidations
+
+
+@pytest.mark.parametrize("slow", [pytest.param(True, id="slow"), pytest.param(False, id="stuck")])
+def test_a_slow_device_holds_up_only_its_pages(boot, tmp_path, device, slow):
+    """Until it has answered the pages are nobody's: the device may still write there, and nobody else does. QEMU waits for the
+    answer inside of the write to the queue's tail, and keeps what needs its devices waiting (the console, timers); a guest that
+    needs none goes on. `stuck`: no answer at all, until the test has seen enough."""
+    ats = Ats(boot, tmp_path, device)
+    frames = ats.aim(range(RELEASED))
+    seen = []
+
+    def before_answer(event):
+        if not seen:
+            pages = [device.memory.ram[o:o + PAGE] for o in frames.values()]
+            seen.append((sum(page[16:] == b"\x5a" * 4080 for page in pages), sum(device.stamp(o) >= device.count - 2
+                                                                                   for o in frames.values())))
+            assert event.answered is None
+    device.before_answer, device.delay = before_answer, 2 if slow else 3600
+    with bystander.Watch(device.memory.ram) as watch:
+        if not slow:
+            threading.Timer(4, device.released.set).start()
+        ats.release(hold_ms=1000)
+    first = device.invalidations[0]
+    print(f"the device answered after {first.answered - first.came:.2f} s; the bystander counted {watch.rounds} rounds, and stood still "
+          f"for {watch.longest * 1000:.1f} ms at most")
+    device.delay, device.before_answer = 0, None
+    assert seen == [(RELEASED, RELEASED)], "the pages were given away, or the device could not write any more, before it had answered"
+    assert ats.late_writes(frames) == 0
+    assert watch.longest < (first.answered - first.came) / 2 and watch.rounds > 1000000
+    result = ats.result()
+    assert result["error"] == 0 and result["zeroed"], result
+    ats.check()
+
+
+def test_a_device_that_asks_for_more(boot, tmp_path, device):
+    """It asks again for each page that it had, and for their neighbours: it gets the neighbours only."""
+    ats = Ats(boot, tmp_path, device)
+    frames = ats.aim(range(0, 2 * RELEASED, 8), refetch=True)
+    released = {iova: frames[iova] for iova in frames if iova < ats.spare + RELEASED * PAGE}
+    neighbours = frames.keys() - released.keys()
+    assert len(released) == len(neighbours) == RELEASED // 8
+    for _ in range(3):
+        ats.release(hold_ms=2500)
+        refused = device.refused
+        assert ats.late_writes(released) == 0
+        wait_held(device, neighbours)
+        assert not released.keys() & device.held().keys()
+        assert device.refused > refused, "it has not asked for what was released"
+        ats.result()
+        released = wait_held(device, list(released))
+    ats.device.check()
+    assert ats.guest.settled()["devices_cut_off"] == 0
+
+
+def wait_held(device, wanted):
+    """Until the device has these pages of the guest's again, and where they are now."""
+    deadline = time.monotonic() + 30
+    while not set(wanted) <= device.held().keys():
+        assert time.monotonic() < deadline, "the guest's own pages are refused"
+        time.sleep(0.05)
+    held = device.held()
+    return {iova: held[iova] for iova in wanted}
+
+
+def test_a_liar_is_stopped_by_detaching_it(boot, tmp_path, device):
+    """One that says that it has forgotten, and has not, goes on reaching what it held (CAVEATS.md). It gets nothing new when it is
+    detached."""
+    device.liar = True
+    ats = Ats(boot, tmp_path, device)
+    frames = ats.aim(range(RELEASED))
+    ats.release(hold_ms=3000)
+    assert ats.late_writes(frames) == RELEASED
+    ats.result()
+    device.targets = []
+    device.tlb.flush()
+    device.miss(ats.spare + 4 * MB, WRITE)
+    assert ats.weir.command("detach 01:00.0")[-1] == "01:00.0: detached from net0, free"
+    device.tlb.flush()
+    with pytest.raises(Refused):
+        device.miss(ats.spare + 4 * MB, WRITE)
+    device.check()

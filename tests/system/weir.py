@@ -69,7 +69,7 @@ class Nic:
     """A network device at 00:`slot`.0 on a network of its own, with ports of the host that lead to the guest's."""
 
     def __init__(self, slot=3, model="e1000e", tcp=(80,), udp=()):
-        self.slot, self.model = slot, model
+        self.slot, self.model, self.net = slot, model, f"net{slot}"
         self.ports = {("tcp", p): free_port() for p in tcp}
         self.ports.update({("udp", p): free_port(socket.SOCK_DGRAM) for p in udp})
 
@@ -80,23 +80,24 @@ class Nic:
         return self.ports["udp", port]
 
     def options(self):
-        net = f"net{self.slot}"
         user = "".join(f",hostfwd={kind}:127.0.0.1:{host}-:{guest}" for (kind, guest), host in self.ports.items())
-        return ["-netdev", f"user,id={net}{user}",
-                "-device", f"{self.model},netdev={net},addr={self.slot:x},romfile=,mac=52:54:00:12:34:{self.slot:02x}"]
+        return ["-netdev", f"user,id={self.net}{user}",
+                "-device", f"{self.model},netdev={self.net},addr={self.slot:x},romfile=,mac=52:54:00:12:34:{self.slot:02x}"]
 
 
 class AtsNic(Nic):
     """A virtio-net device that has a TLB of its own (PCIe ATS), at 01:00.0 behind a root port at 00:`slot`.0. `backend` are QEMU's
-    options that make a netdev "back"; without them it is QEMU's own virtio-net on the same network as the others."""
+    options that make a netdev "back" of a user network "user"; without them it is QEMU's own virtio-net."""
 
     def __init__(self, slot=3, backend=(), **ports):
         super().__init__(slot, "virtio-net-pci", **ports)
         self.backend = list(backend)
+        if backend:
+            self.net = "user"
 
     def options(self):
-        net, mac = "back" if self.backend else f"net{self.slot}", f"52:54:00:12:34:{self.slot:02x}"
-        return [*(self.backend or super().options()[:2]),
+        net, mac = "back" if self.backend else self.net, f"52:54:00:12:34:{self.slot:02x}"
+        return [*super().options()[:2], *self.backend,
                 "-device", f"pcie-root-port,id=port0,chassis=1,addr={self.slot:x}",
                 "-device", f"virtio-net-pci,bus=port0,netdev={net},disable-legacy=on,iommu_platform=on,ats=on,romfile=,mac={mac}"]
 
@@ -104,9 +105,10 @@ class AtsNic(Nic):
 class Weir:
     """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests."""
 
-    def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=()):
+    def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(), elf=None):
         self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.elf = elf or BUILD / "boot/weir.elf"
         self.modules, self.cmdline, self.files = list(modules), cmdline, list(files)
         self.environment = dict(os.environ, SMP=str(smp), MEM=mem, NIC="none", SERIAL="stdio", QEMU_ARGS="")
         self.environment.pop("IOMMU", None)
@@ -122,7 +124,7 @@ class Weir:
                         + f"\tmultiboot2 /boot/weir.elf {self.cmdline}\n"
                         + "".join(f"\tmodule2 {m}\n" for m in self.modules) + "}\n")
         iso = self.directory / "weir.iso"
-        made = subprocess.run([ROOT / "tools/mkiso", iso, menu, BUILD / "boot/weir.elf", *sorted(GUESTS.glob("*.elf")),
+        made = subprocess.run([ROOT / "tools/mkiso", iso, menu, self.elf, *sorted(GUESTS.glob("*.elf")),
                                *self.files], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if made.returncode:
             raise Failure(f"the ISO could not be made: {made.stderr}")

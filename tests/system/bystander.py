@@ -1,0 +1,57 @@
+"""A guest that needs no device, and makes no exit: it counts. How long it stood still can be seen in the machine's RAM."""
+import struct
+import threading
+import time
+
+MARK = b"weir's bystander"
+LOAD = 0x100000
+COUNTER = LOAD + 32 + len(MARK)
+
+
+def kernel():
+    """A Multiboot 1 kernel that says with address fields where it goes."""
+    magic, flags = 0x1BADB002, 1 << 16
+    entry = COUNTER + 4
+    header = struct.pack("<8I", magic, flags, -(magic + flags) & 0xFFFFFFFF, LOAD, LOAD, 0, 0, entry)
+    code = b"\xff\x05" + struct.pack("<I", COUNTER) + b"\xeb\xf8"  # 1: incl COUNTER; jmp 1b
+    return header + MARK + bytes(4) + code
+
+
+class Watch:
+    """Samples the counter, of which `ram` has a copy that runs and others (GRUB's) that do not. Use it as a context."""
+
+    def __init__(self, ram):
+        self.ram, self.at = ram, self.find(ram)
+        self.longest, self.rounds, self.ended = 0.0, 0, threading.Event()
+        self.thread = threading.Thread(target=self.sample, daemon=True)
+
+    @staticmethod
+    def find(ram):
+        places, at = [], ram.find(MARK)
+        while at >= 0:
+            places.append(at + len(MARK))
+            at = ram.find(MARK, at + 1)
+        before = [ram[p:p + 4] for p in places]
+        time.sleep(0.2)
+        running = [p for p, was in zip(places, before) if ram[p:p + 4] != was]
+        if len(running) != 1:
+            raise AssertionError(f"{len(running)} of {len(places)} counters run")
+        return running[0]
+
+    def sample(self):
+        last, since = self.ram[self.at:self.at + 4], time.monotonic()
+        while not self.ended.is_set():
+            time.sleep(0.0005)
+            value, now = self.ram[self.at:self.at + 4], time.monotonic()
+            if value != last:
+                self.rounds += (int.from_bytes(value, "little") - int.from_bytes(last, "little")) & 0xFFFFFFFF
+                last, since = value, now
+            self.longest = max(self.longest, now - since)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()

@@ -1,0 +1,242 @@
+"""A network device with a TLB of its own, whose answers to invalidations the test decides: honest, slow, stuck, or a liar. It may
+also write a counter through what it holds, and ask for more than it needs."""
+import collections
+import os
+import random
+import select
+import socket
+import struct
+import threading
+import time
+
+from vhost_user import (F_ACCESS_PLATFORM, F_VERSION_1, GET_VRING_BASE, SET_VRING_ADDR, SET_VRING_BASE, SET_VRING_CALL,
+                        SET_VRING_ENABLE, SET_VRING_KICK, SET_VRING_NUM, WRITE, Refused, VhostUser)
+from weir import free_port
+from wire import ones_sum
+
+PAGE = 4096
+RX, TX = 0, 1
+F_CSUM = 1 << 0
+HEADER = struct.Struct("<BBHHHHH")  # virtio_net_hdr
+NEEDS_CSUM = 1
+DESC = struct.Struct("<QIHH")
+DESC_NEXT, DESC_WRITE = 1, 2
+NO_INTERRUPT = 1
+MAX_FRAME = 2048
+
+# What the writer leaves in a page: this, and a number that grows with every round.
+MARK = 0x5745495257524954
+STAMP = struct.Struct("<QQ")
+ROUND = 0.005  # seconds
+ROUNDS_PER_QUESTION = 4
+
+
+class Ring:
+    """The device's side of a split virtqueue. All of it is reached by DMA."""
+
+    def __init__(self, device):
+        self.device = device
+        self.size = self.desc = self.avail = self.used = self.next = 0
+        self.kick = self.call = None
+        self.enabled = False
+
+    def running(self):
+        return self.enabled and self.kick is not None and self.size
+
+    def take(self):
+        """The head and the buffers, as (address, length, writable), of what the driver offers next; None."""
+        read = self.device.dma_read
+        if struct.unpack("<H", read(self.avail + 2, 2))[0] == self.next:
+            return None
+        head, = struct.unpack("<H", read(self.avail + 4 + 2 * (self.next % self.size), 2))
+        buffers, at, flags = [], head, DESC_NEXT
+        while flags & DESC_NEXT:
+            if at >= self.size or len(buffers) == self.size:
+                raise ValueError(f"descriptor {at} of {self.size}, the {len(buffers)}th of its chain")
+            address, length, flags, following = DESC.unpack(read(self.desc + DESC.size * at, DESC.size))
+            buffers.append((address, length, bool(flags & DESC_WRITE)))
+            at = following
+        self.next = (self.next + 1) & 0xFFFF
+        return head, buffers
+
+    def give_back(self, head, written):
+        read, write = self.device.dma_read, self.device.dma_write
+        index, = struct.unpack("<H", read(self.used + 2, 2))
+        write(self.used + 4 + 8 * (index % self.size), struct.pack("<II", head, written))
+        write(self.used + 2, struct.pack("<H", (index + 1) & 0xFFFF))
+        if self.call is not None and not struct.unpack("<H", read(self.avail, 2))[0] & NO_INTERRUPT:
+            os.eventfd_write(self.call, 1)
+
+
+class Nic(VhostUser):
+    """Moves frames between the rings and a datagram socket, by its own TLB only."""
+    features = F_VERSION_1 | F_ACCESS_PLATFORM | F_CSUM
+
+    def __init__(self):
+        super().__init__()
+        self.rings = [Ring(self), Ring(self)]
+        self.ring_lock = threading.RLock()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.peer = ("127.0.0.1", free_port(socket.SOCK_DGRAM))
+        self.waiting = collections.deque(maxlen=256)  # frames for which the driver has no buffer
+        self.dropped = 0
+        self.handlers.update({
+            SET_VRING_NUM: self.set_number, SET_VRING_ADDR: self.set_addresses, SET_VRING_BASE: self.set_base,
+            GET_VRING_BASE: self.stop, SET_VRING_KICK: self.set_kick, SET_VRING_CALL: self.set_call,
+            SET_VRING_ENABLE: self.set_enable,
+        })
+        self.threads.append(threading.Thread(target=self.guarded, args=(self.move,), daemon=True))
+
+    def options(self):
+        """The other end of the socket is QEMU's user network `user`, by a hub."""
+        local, remote = self.peer, self.socket.getsockname()
+        return [*super().options(),
+                "-netdev", "hubport,id=hub0,hubid=0,netdev=user",
+                "-netdev", f"dgram,id=cable,local.type=inet,local.host={local[0]},local.port={local[1]},remote.type=inet,"
+                           f"remote.host={remote[0]},remote.port={remote[1]}",
+                "-netdev", "hubport,id=hub1,hubid=0,netdev=cable"]
+
+    def close(self):
+        super().close()
+        self.socket.close()
+
+    # --- vhost-user: the rings ---
+
+    def set_number(self, payload, _):
+        index, size = struct.unpack("<II", payload)
+        self.rings[index].size = size
+
+    def set_addresses(self, payload, _):
+        index, _, desc, used, avail, _ = struct.unpack("<IIQQQQ", payload)
+        ring = self.rings[index]
+        ring.desc, ring.avail, ring.used = desc, avail, used
+
+    def set_base(self, payload, _):
+        index, base = struct.unpack("<II", payload)
+        self.rings[index].next = base
+
+    def stop(self, payload, _):
+        index, _ = struct.unpack("<II", payload)
+        ring = self.rings[index]
+        ring.enabled = False  # what is under way may be waiting for QEMU, so for this answer
+        return self.reply(GET_VRING_BASE, struct.pack("<II", index, ring.next))
+
+    def set_kick(self, payload, fds):
+        self.rings[payload[0]].kick = fds[0] if fds else None
+
+    def set_call(self, payload, fds):
+        self.rings[payload[0]].call = fds[0] if fds else None
+
+    def set_enable(self, payload, _):
+        index, on = struct.unpack("<II", payload)
+        self.rings[index].enabled = bool(on)
+
+    # --- frames ---
+
+    def move(self):
+        while not self.closing.is_set():
+            kicks = [r.kick for r in self.rings if r.running()]
+            ready, _, _ = select.select([self.socket, *kicks], [], [], 0.05)
+            for fd in kicks:
+                if fd in ready:
+                    os.eventfd_read(fd)
+            if self.socket in ready:
+                self.waiting.append(self.socket.recv(MAX_FRAME))
+            try:
+                self.receive_frames()
+                self.transmit_frames()
+            except Refused:
+                # The driver will be told nothing; its ring is not where it said, or not any more.
+                self.dropped += 1
+
+    def transmit_frames(self):
+        ring = self.rings[TX]
+        while ring.running() and (taken := ring.take()):
+            head, buffers = taken
+            data = b"".join(self.dma_read(address, length) for address, length, _ in buffers)
+            ring.give_back(head, 0)
+            self.socket.sendto(self.complete(data), self.peer)
+
+    def complete(self, data):
+        """The frame, with the checksum that was left to the device."""
+        flags, _, _, _, start, offset, _ = HEADER.unpack_from(data)
+        frame = bytearray(data[HEADER.size:])
+        if flags & NEEDS_CSUM:
+            checksum = ~ones_sum(bytes(frame[start:])) & 0xFFFF or 0xFFFF
+            frame[start + offset:start + offset + 2] = struct.pack(">H", checksum)
+        return frame
+
+    def receive_frames(self):
+        ring = self.rings[RX]
+        while self.waiting and ring.running() and (taken := ring.take()):
+            head, [(address, length, _)] = taken
+            data = HEADER.pack(0, 0, 0, 0, 0, 0, 1) + self.waiting.popleft()
+            if len(data) <= length:
+                self.dma_write(address, data)
+            ring.give_back(head, len(data) if len(data) <= length else 0)
+
+
+class Device(Nic):
+    """The network device with a character. `delay`: seconds until an invalidation is answered; `liar`: keeps what it says
+    it has forgotten."""
+
+    def __init__(self):
+        super().__init__()
+        self.delay, self.liar = 0.0, False
+        self.before_answer = None  # called with the Invalidation, in time
+        self.released = threading.Event()  # ends a delay
+        self.targets, self.refetch = [], False
+        self.count = 0  # rounds of the writer
+        self.random = random.Random(1)
+        self.threads.append(threading.Thread(target=self.guarded, args=(self.write,), daemon=True))
+
+    def invalidate(self, event):
+        if self.delay:
+            self.released.wait(self.delay)
+        if self.before_answer:
+            self.before_answer(event)
+        if not self.liar:
+            super().invalidate(event)
+
+    def close(self):
+        self.released.set()
+        super().close()
+
+    def aim(self, targets, refetch=False):
+        """Get translations of these pages, and write into each again and again, as long as the TLB has them; with `refetch`, ask for
+        them again when they are lost."""
+        for iova in targets:
+            self.miss(iova, WRITE)
+        self.refetch, self.targets = refetch, list(targets)
+
+    def held(self):
+        """The targets that the TLB has, with where they are in the machine's RAM."""
+        with self.tlb.lock:
+            found = {iova: self.tlb.find(iova, WRITE) for iova in self.targets}
+            return {iova: e.offset + iova - e.iova for iova, e in found.items() if e}
+
+    def write(self):
+        while not self.closing.is_set():
+            time.sleep(ROUND)
+            with self.tlb.lock:
+                self.count += 1
+                for offset in self.held().values():
+                    self.memory.ram[offset:offset + STAMP.size] = STAMP.pack(MARK, self.count)
+            if self.refetch and self.count % ROUNDS_PER_QUESTION == 0:
+                self.ask_again()
+
+    def ask_again(self):
+        """For one that was lost. Each refusal is a fault for Weir to report."""
+        held = self.held()
+        lost = [iova for iova in self.targets if iova not in held]
+        if lost:
+            try:
+                self.miss(self.random.choice(lost), WRITE)
+            except Refused:
+                pass
+
+    def stamp(self, offset):
+        """The number that the writer left in the page at this place of the RAM; 0 if it has left none."""
+        mark, count = STAMP.unpack_from(self.memory.ram, offset)
+        return count if mark == MARK else 0
