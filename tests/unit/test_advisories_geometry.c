@@ -180,6 +180,9 @@ static void look_around(void)
 	mfn_t seen;
 
 	looks++;
+	/* From the tables themselves: caches may drop anything at any time. */
+	cache_drop_all(&vtd_units[0].iotlb);
+	cache_drop_all(&vtd_units[0].pointers);
 	for (dfn_t i = 0; i < 1UL << 18; i += 4001) {
 		bool reached = vtd_dma(VTD_DEVICE_0, (1UL << 18) + i, &seen);
 
