@@ -39,7 +39,7 @@ static void finish_other(void)
 	assert_true(gone);
 }
 
-/* XSA-302, XSA-306: a device that was taken from a guest went on with its DMA, into the memory of whoever came next. Here it goes
+/* XSA-302, XSA-306, XSA-450: a device that was taken from a guest went on with its DMA, into the memory of whoever came next. Here it goes
  * on too (it takes no notice of its bus master bit): until it is called detached it may reach what it had, and that is kept;
  * from then on it reaches nothing; and with the next domain, that one's memory only. */
 static void dma_goes_on_while_the_device_changes_hands(void **state)
@@ -163,7 +163,7 @@ static void flood(void *arg)
 		(void)device_count_fault(flooding, 2, name, sizeof(name));
 }
 
-/* XSA-400, XSA-460: a device in the middle of an assignment was left in a state between. Here it raises faults without end while
+/* XSA-460: what went wrong in the middle of an assignment left a state between. Here the device raises faults without end while
  * it is attached, its reserved memory being mapped just then: it may be cut off before or after, but not half: what is called
  * detached must not reach anything. */
 static void a_flood_of_faults_in_the_middle_of_attaching(void **state)

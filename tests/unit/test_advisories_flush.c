@@ -21,9 +21,8 @@ static void use_at_once(void)
 			reached = seen;
 }
 
-/* XSA-80: an error path left the flag set that suppressed flushes. XSA-408: what was undone was not flushed. Here a mapping fails
- * half-way, when the device has used its first half: that stays held until it is flushed, and so does what the same gather had
- * unmapped before. */
+/* XSA-80: an error path left the flag set that suppressed flushes. Here a mapping fails half-way, when the device has used its first
+ * half: that stays held until it is flushed, and so does what the same gather had unmapped before. */
 static void an_error_path_is_flushed_too(void **state)
 {
 	const mfn_t end = VTD_RAM_FIRST + (2UL << 18);

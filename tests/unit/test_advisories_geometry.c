@@ -8,7 +8,7 @@
 
 #include <iommu/entry.h>
 
-/* XSA-311, XSA-445, XSA-450: the height that a device's entry said was not that of the tables, or tables were too low for what was
+/* XSA-311, XSA-445: the height that a device's entry said was not that of the tables, or tables were too low for what was
  * mapped. Here, for each height and for units that address less than the tables: the last frame is reached, and by its own
  * number only; the first one beyond cannot be mapped and reaches nothing. */
 static void the_last_frame_and_the_one_behind(void **state)

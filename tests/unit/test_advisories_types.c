@@ -14,7 +14,7 @@ static bool refused(int ret)
 	return ret == -EPERM || ret == -EBUSY;
 }
 
-/* XSA-285, XSA-288, XSA-401: a page became a page table while a device could write it, or the other way round. Here either is
+/* XSA-288, XSA-401: a page became a page table while a device could write it, or the other way round. Here either is
  * refused for as long as the other lasts: a tombstone counts like a mapping, a block like its pages. */
 static void a_page_is_a_table_or_a_devices(void **state)
 {
