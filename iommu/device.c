@@ -176,7 +176,7 @@ static void answer(struct iommu_domain *d, u16 batches)
 static bool finish_isolation(struct device *a, u16 *batches);
 static void isolate(struct device *a);
 
-/* Interrupt context. */
+/* Interrupt context or deferred work. */
 static void tlb_flushed(struct iommu_request *r)
 {
 	struct device *a = container_of(r, struct device, tlb.request);
@@ -299,7 +299,7 @@ static bool finish_isolation(struct device *a, u16 *batches)
 	return true;
 }
 
-/* Interrupt context. */
+/* Interrupt context or deferred work. */
 static void flushed(struct iommu_request *r)
 {
 	struct device *a = container_of(r, struct device, request);

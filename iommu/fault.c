@@ -108,9 +108,11 @@ static void report(struct iommu_unit *u, u64 lo, u64 hi)
 	}
 }
 
-static void fault_interrupt(void *arg)
+/* What the unit reports now. While any of it is left, what comes in addition raises no interrupt (FECTL_REG.IP): so it is
+ * looked at until there is nothing, in steps, for a device may fault faster than this reads. */
+static bool service(struct work *w)
 {
-	struct iommu_unit *u = arg;
+	struct iommu_unit *u = container_of(w, struct iommu_unit, fault_work);
 	u32 first = (u32)FIELD_GET(CAP_FRO, u->cap) * 16, nr = (u32)FIELD_GET(CAP_NFR, u->cap) + 1;
 	u32 status = hw_read32(u->regs, FSTS_REG);
 
@@ -127,6 +129,14 @@ static void fault_interrupt(void *arg)
 		hw_write32(u->regs, FSTS_REG, FSTS_PFO);
 	if (status & (FSTS_IQE | FSTS_ICE | FSTS_ITE))
 		queue_error(u, status);
+	return !(hw_read32(u->regs, FSTS_REG) & FSTS_CAUSES & ~(u->queue.stuck ? FSTS_IQE : 0));
+}
+
+static void fault_interrupt(void *arg)
+{
+	struct iommu_unit *u = arg;
+
+	work_queue(&u->fault_work);
 }
 
 int fault_init(struct iommu_unit *u)
@@ -137,11 +147,12 @@ int fault_init(struct iommu_unit *u)
 
 	if (vector < 0)
 		return vector;
+	work_init(&u->fault_work, service);
 	irq_msi_message(0, vector, &address, &data);
 	hw_write32(u->regs, FEDATA_REG, data);
 	hw_write32(u->regs, FEADDR_REG, (u32)address);
 	hw_write32(u->regs, FEUADDR_REG, (u32)(address >> 32));
-	hw_write32(u->regs, FSTS_REG, FSTS_PFO | FSTS_IQE | FSTS_ICE | FSTS_ITE);
+	hw_write32(u->regs, FSTS_REG, FSTS_CAUSES & ~FSTS_PPF);
 	hw_write32(u->regs, FECTL_REG, 0);
 	return 0;
 }

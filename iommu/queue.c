@@ -24,7 +24,7 @@
  * that are pending, and takes no more descriptors until ITE is cleared. Newer units name the device (IQERCD); else it is the one
  * whose descriptor was taken last, since each request ends in a fence. That request fails. All others that are not done
  * are posted again behind, in their order, with new numbers: which of their waits were aborted need not be known, and doing
- * an invalidation twice is harmless. The entries they had are stale until the unit is past them.
+ * an invalidation twice is harmless. Of the entries they had, those that the unit has not taken are stale until it is past them.
  * A descriptor that the unit does not take (IQE) is overwritten with a harmless one.
  */
 #include <iommu/queue.h>
@@ -42,6 +42,7 @@
 #include <kernel/log.h>
 #include <kernel/paging.h>
 #include <kernel/panic.h>
+#include <kernel/work.h>
 
 #define RING_ENTRIES 256u /* IQA.QS = 0: one page */
 #define BOOT_TIMEOUT_NS 2000000000UL
@@ -133,7 +134,8 @@ static void post_waiting(struct iommu_unit *u)
 	while (!q->stuck && !list_empty(&q->waiting)) {
 		struct iommu_request *r = list_first(&q->waiting, struct iommu_request, link);
 
-		if (q->used + r->slots >= RING_ENTRIES)
+		/* One more may be in use: a request that is done gives up its entries before its second wait is taken. */
+		if (q->used + r->slots >= RING_ENTRIES - 1)
 			break;
 		list_del(&r->link);
 		list_add_tail(&q->posted, &r->link);
@@ -274,7 +276,8 @@ int queue_submit_and_sleep(struct iommu_unit *u, struct iommu_request *r)
 	timer_init(&t, wake_up);
 	timer_set(&t, deadline);
 	while (r->nr && clock_ns() < deadline)
-		irq_wait();
+		if (!work_run())
+			irq_wait();
 	timer_cancel(&t);
 	if (!r->nr)
 		return 0;
@@ -322,18 +325,24 @@ static struct iommu_request *timed_out(struct iommu_queue *q, u16 sid)
 }
 
 /* What is posted and not done goes to the front of those that wait, but for `culprit`, which is unlinked. Locked. */
-static void take_back(struct iommu_queue *q, struct iommu_request *culprit)
+static void take_back(struct iommu_unit *u, const struct iommu_request *culprit)
 {
+	struct iommu_queue *q = &u->queue;
+
+	q->used -= q->stale;
 	while (!list_empty(&q->posted)) {
 		struct iommu_request *r = container_of(q->posted.prev, struct iommu_request, link);
 
 		if (is_done(q, r->sequence))
 			break;
 		list_del(&r->link);
-		q->stale += r->slots;
+		q->used -= r->slots;
 		if (r != culprit)
 			list_add_head(&q->waiting, &r->link), q->nr_waiting++;
 	}
+	/* Only what the unit has not taken: a wait that it has may be aborted, and nothing behind would say when it is past. */
+	q->stale = (q->tail + RING_ENTRIES - head_of(u)) % RING_ENTRIES;
+	q->used += q->stale;
 	q->stale_until = q->sequence;
 }
 
@@ -346,7 +355,7 @@ static void recover_time_out(struct iommu_unit *u)
 	spin_lock(&q->lock);
 	sid = silent_device(u);
 	culprit = timed_out(q, sid);
-	take_back(q, culprit);
+	take_back(u, culprit);
 	hw_write32(u->regs, FSTS_REG, FSTS_ITE);
 	post_waiting(u);
 	spin_unlock(&q->lock);

@@ -21,7 +21,7 @@ struct iommu_request {
 	u32 slot, slots; /* where it is in the ring, and the entries it takes */
 	bool device_tlb; /* its one invalidation is a device's to answer */
 	bool failed; /* set before done(): the device has not answered, or the unit does not take the descriptor */
-	/* Interrupt context, no lock held; the request may be submitted again from there. */
+	/* Interrupt context or deferred work, no lock held; the request may be submitted again from there. */
 	void (*done)(struct iommu_request *r);
 };
 
@@ -49,7 +49,7 @@ void queue_submit(struct iommu_unit *u, struct iommu_request *r);
 /* Boot, one request at a time: submit r and sleep until it is done. -ETIMEDOUT: the unit does not
  * answer; its queue is not used any more, and r is the caller's again. */
 int __must_check queue_submit_and_sleep(struct iommu_unit *u, struct iommu_request *r);
-/* FSTS.IQE, ICE or ITE is set: find the culprit, cut it off, go on (6.5.2.10). Interrupt context, no lock held. */
+/* FSTS.IQE, ICE or ITE is set: find the culprit, cut it off, go on (6.5.2.10). Deferred work, no lock held. */
 void queue_error(struct iommu_unit *u, u32 fsts);
 
 /* Descriptors. */

@@ -75,6 +75,7 @@ enum vtd_register {
 #define FSTS_IQE BIT(4)
 #define FSTS_ICE BIT(5)
 #define FSTS_ITE BIT(6)
+#define FSTS_CAUSES (FSTS_PFO | FSTS_PPF | FSTS_IQE | FSTS_ICE | FSTS_ITE) /* of the fault event */
 #define FSTS_FRI MASK(15, 8)
 #define EVENT_IM BIT(31) /* FECTL, IECTL: masked */
 

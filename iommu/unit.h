@@ -5,6 +5,7 @@
 #include <iommu/queue.h>
 #include <iommu/regs.h>
 #include <kernel/spinlock.h>
+#include <kernel/work.h>
 
 #define IRTE_PER_UNIT 256
 
@@ -31,6 +32,7 @@ struct iommu_unit {
 
 	u32 devices; /* attached; under iommu/device.c's lock */
 	u64 faults;
+	struct work fault_work; /* reads what the unit reports */
 };
 
 /* What all units that work have in common: tables are shared between them. */

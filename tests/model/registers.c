@@ -45,8 +45,9 @@ static void clear_bits(struct vtd_unit *u, u32 r, u32 bits)
 
 void vtd_raise_fault(struct vtd_unit *u, u32 fsts_bit)
 {
-	set_bits(u, FSTS_REG, fsts_bit);
-	u->fault_raised = true;
+	/* What comes while another is still there is no new condition (FECTL_REG.IP). */
+	if (!(set_bits(u, FSTS_REG, fsts_bit) & FSTS_CAUSES))
+		u->fault_raised = true;
 }
 
 void vtd_raise_completion(struct vtd_unit *u)
@@ -109,8 +110,10 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 	} else if (r == FSTS_REG || r == ICS_REG) {
 		clear_bits(u, r, v);
 	} else if (r == fault_register(u) + 12) {
+		pthread_mutex_lock(&u->lock);
 		clear_bits(u, r, v);
 		clear_bits(u, FSTS_REG, (u32)FSTS_PPF);
+		pthread_mutex_unlock(&u->lock);
 	} else {
 		vtd_set_reg32(u, r, v);
 	}

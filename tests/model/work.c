@@ -68,3 +68,8 @@ bool vtd_work(void)
 	pthread_mutex_unlock(&lock);
 	return true;
 }
+
+bool work_run(void)
+{
+	return vtd_work();
+}

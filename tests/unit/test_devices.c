@@ -200,13 +200,13 @@ static void a_device_that_times_out(void **state)
 	/* The other unit's device is none of its business. */
 	vtd_device_answers = NULL;
 	vtd_interrupts();
+	run_work();
 	assert_true(vtd_stopped[0]);
 	assert_false(vtd_stopped[1]);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_1), IOMMU_DEVICE_ATTACHED);
 	assert_int_equal(cut_off, 1);
 	assert_int_equal(told_owner, OWNER);
-	run_work();
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 6), 1); /* not isolated yet */
 	vtd_settle();
 	assert_int_equal(before.nr, 0);
@@ -222,6 +222,47 @@ static void a_device_that_times_out(void **state)
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 8), 0);
 	assert_int_equal(stat_of(in_flight), 0);
 	finish(true);
+}
+
+/* The queue is full when the first of two devices times out, and the old copy of the second's invalidation is the last thing in
+ * it: the waits behind that are aborted as well, and nothing is left that would tell when its entries are free. */
+static void time_outs_in_a_full_queue(void **state)
+{
+	static struct iommu_request others[81];
+	struct iommu_domain *first, *second;
+	struct pci_id dev = vtd_devices[4];
+
+	(void)state;
+	start_ats(&plain, false);
+	first = d;
+	assert_int_equal(frame_set(VTD_RAM_FIRST + (1UL << 18), ORDER_1G, FRAME_RAM, OWNER + 1), 0);
+	assert_int_equal(iommu_domain_create(&second, OWNER + 1, "second", wake, NULL), 0);
+	assert_int_equal(iommu_attach(second, dev, IOMMU_ATS), 0);
+	vtd_settle();
+	assert_int_equal(map(0, VTD_RAM_FIRST, 1), 0);
+	d = second;
+	assert_int_equal(map(0, VTD_RAM_FIRST + (1UL << 18), 1), 0);
+	silent = true;
+	d = first;
+	unmap(0, 1);
+	for (u16 i = 0; i < ARRAY_SIZE(others); i++)
+		submit_other(&others[i], 100 + i);
+	d = second;
+	unmap(0, 1);
+	d = first;
+	vtd_settle();
+	for (u32 i = 0; i < ARRAY_SIZE(others); i++)
+		assert_int_equal(others[i].nr, 0);
+	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
+	assert_int_equal(iommu_device_state(dev), IOMMU_DEVICE_QUARANTINED);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + (1UL << 18)), 0);
+	detach(dev);
+	gone = false;
+	iommu_domain_destroy(second, mark_gone, NULL);
+	vtd_settle();
+	assert_true(gone);
+	finish(false);
 }
 
 /* It is detached while its time runs out. */
@@ -448,6 +489,7 @@ int main(void)
 		cmocka_unit_test(ranges_of_all_sizes),
 		cmocka_unit_test(a_slow_device_is_asked_once_at_a_time),
 		cmocka_unit_test(a_device_that_times_out),
+		cmocka_unit_test(time_outs_in_a_full_queue),
 		cmocka_unit_test(a_time_out_while_it_is_detached),
 		cmocka_unit_test(detached_with_flushes_under_way),
 		cmocka_unit_test(the_unit_refuses_a_device_tlb_descriptor),
