@@ -176,8 +176,21 @@ $(BUILD)/tests/model: $(MODEL_OBJS)
 	$(Q)$(HOSTCC) $(if $(COVERAGE),--coverage) $^ $(IOMMU_LIBS) -lpthread -o $@
 -include $(MODEL_OBJS:.o=.d)
 
-model: $(BUILD)/tests/model ## random programs against the IOMMU core on all kinds of hardware (SEED=, STEPS=)
-	$(Q)$(BUILD)/tests/model $(if $(SEED),--seed $(SEED)) --steps $(or $(STEPS),1000000)
+# The same files with real threads, and the real ThreadSanitizer.
+THREADS_OBJS := $(patsubst %.c,$(BUILD)/threads/%.o,$(IOMMU_SRCS) tests/model/threads.c)
+$(BUILD)/threads/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,TSAN,$<)
+	$(Q)$(HOSTCC) $(MODEL_CFLAGS) -fsanitize=thread -Wno-tsan -MMD -MP -c $< -o $@
+$(BUILD)/tests/threads: $(THREADS_OBJS)
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) -fsanitize=thread $^ $(IOMMU_LIBS) -lpthread -o $@
+-include $(THREADS_OBJS:.o=.d)
+
+MODEL_STEPS := $(or $(STEPS),1000000)
+model: $(BUILD)/tests/model $(BUILD)/tests/threads ## random programs against the IOMMU core on all kinds of hardware (SEED=, STEPS=)
+	$(Q)$(BUILD)/tests/model $(if $(SEED),--seed $(SEED)) --steps $(MODEL_STEPS)
+	$(Q)$(BUILD)/tests/threads $(if $(SEED),--seed $(SEED)) --steps $$(($(MODEL_STEPS) / 20))
 
 coverage: ## lines of iommu/ and the frame table that unit tests and model run; the others are listed
 	$(Q)BUILD=$(BUILD) tools/coverage
@@ -219,8 +232,8 @@ system: $(BUILD)/weir-stripped.elf $(GUESTS) $(TEST_GUESTS) ## tests that boot W
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') tests/system
 
-mutants: ## plant bugs into copies of the IOMMU core: the unit tests must see each
-	$(Q)tests/mutants/iommu
+mutants: ## plant bugs into copies of the IOMMU core: unit tests and model must see each (M=NAME: only this one)
+	$(Q)BUILD=$(BUILD) $(PYTHON) tests/model/mutants/run $(M)
 
 check: ## all that proves Weir: gcc, clang, lint, unit, model and system tests; ends in the sum
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check

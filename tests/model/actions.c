@@ -460,6 +460,8 @@ static struct range some_range(u64 max)
 
 	if (one_in(2))
 		at = ALIGN_DOWN(at, 512UL);
+	if (space > 0x4000) /* ends inside two superpages of a gigabyte, or of two */
+		nr = 1 + below(1UL << below(20));
 	if (one_in(40) && w->nr >= 1u << 18) {
 		at = ALIGN_DOWN(at, 1UL << 18);
 		nr = 1UL << 18;

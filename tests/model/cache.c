@@ -1,5 +1,6 @@
 #include <tests/model/cache.h>
 
+#include <kernel/atomic.h>
 #include <tests/model/random.h>
 #include <tests/model/vtd.h>
 
@@ -29,7 +30,7 @@ void cache_init(struct cache *c, u32 *users)
 static void drop(struct cache *c, struct cached *e)
 {
 	if (c->users)
-		c->users[e->mfn]--;
+		(void)atomic_sub(&c->users[e->mfn], 1);
 	list_del(&e->bucket);
 	list_del(&e->domain);
 	list_add_tail(&c->free, &e->bucket);
@@ -69,7 +70,7 @@ void cache_add(struct cache *c, struct cached new)
 	list_add_tail(&c->domain[e->did], &e->domain);
 	c->used++;
 	if (c->users)
-		c->users[e->mfn]++;
+		(void)atomic_add(&c->users[e->mfn], 1);
 }
 
 const struct cached *cache_find(struct cache *c, u16 did, dfn_t dfn, bool any)

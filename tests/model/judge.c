@@ -65,6 +65,16 @@ void oracle_judge(unsigned int device, dfn_t dfn, bool write, bool translated, b
 
 /* --- caches ------------------------------------------------------------------------------------------------------------ */
 
+/* A page that is known to be not present (caching mode) must not be one that is mapped. */
+static void judge_absent(const struct model_domain *m, dfn_t dfn, const char *by)
+{
+	u32 index;
+
+	vtd_require(!oracle_index(dfn, &index) || !m->map[index].sure,
+		    "domain %ld (id %u): %s knows that device frame 0x%lx is not there, and it is mapped",
+		    m - model_domains, m->did, by, dfn);
+}
+
 /* The part of an entry that lies in [dfn, dfn + nr): all of it while that is little, else some. */
 static void judge_entry(const struct model_domain *m, const struct cached *e, dfn_t dfn, u64 nr,
 			const char *by)
@@ -72,8 +82,10 @@ static void judge_entry(const struct model_domain *m, const struct cached *e, df
 	dfn_t from = MAX(e->dfn, dfn), end = MIN(e->dfn + (1UL << e->order), dfn + nr), last = end - 1;
 	u64 step = 1 + (end - from) / 32;
 
-	if (!e->perm)
+	if (!e->perm) {
+		judge_absent(m, e->dfn, by);
 		return;
+	}
 	for (dfn_t at = from; at < end; at += 1 + (step > 1 ? below(2 * step) : 0))
 		judge(m, at, e->mfn + (at - e->dfn), e->perm, by);
 	judge(m, last, e->mfn + (last - e->dfn), e->perm, by);

@@ -46,7 +46,11 @@ static void settle(void)
 	say("everything comes to rest");
 	actions_commit_all();
 	vtd_settle();
+	/* Nothing happens any more while it is looked at. */
+	interleave_hook = NULL;
+	vtd_settle();
 	actions_check_quiet();
+	interleave_hook = hardware_acts;
 }
 
 static void interrupts(void)
@@ -58,6 +62,13 @@ static void work(void)
 {
 	for (u64 n = 1 + below(4); n && vtd_work(); n--)
 		;
+}
+
+/* So many that a unit which stalls has its ring full. */
+static void interrupt_entries(void)
+{
+	for (u64 n = 1 + below(12); n; n--)
+		act_interrupt_entry();
 }
 
 static void execute(void)
@@ -82,9 +93,9 @@ static const struct {
 	unsigned int weight;
 	void (*act)(void);
 } choices[] = {
-	{ 2, settle },	    { 15, act_create },		 { 3, act_destroy },  { 25, act_attach },
-	{ 25, detach },	    { 20, act_grant },		 { 230, act_change }, { 50, commit_one },
-	{ 60, answer_one }, { 30, act_interrupt_entry }, { 120, execute },    { 80, interrupts },
+	{ 2, settle },	    { 15, act_create },	       { 3, act_destroy },  { 25, act_attach },
+	{ 25, detach },	    { 20, act_grant },	       { 230, act_change }, { 50, commit_one },
+	{ 60, answer_one }, { 20, interrupt_entries }, { 120, execute },    { 80, interrupts },
 	{ 200, work },	    { 150, hardware_acts },
 };
 

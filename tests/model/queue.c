@@ -162,7 +162,11 @@ static void time_out(struct vtd_unit *u)
 	vtd_device_states[device].guilty = true;
 	u->waits_for_device = false;
 	u->nr_parked = 0;
-	for (u64 n = vtd_whims ? below(3) : 2; n && head != vtd_reg64(u, IQT_REG); n--) {
+	/* It stands where it is if it does not take what comes next. */
+	for (u64 n = vtd_reg32(u, FSTS_REG) & FSTS_IQE ? 0 :
+		     vtd_whims			       ? below(3) :
+							 2;
+	     n && head != vtd_reg64(u, IQT_REG); n--) {
 		const struct qi_desc *d = (struct qi_desc *)((u8 *)phys_to_virt(vtd_reg64(u, IQA_REG)) +
 							     head);
 

@@ -16,7 +16,7 @@ void vtd_drop_context(struct vtd_unit *u, unsigned int device)
 	struct context_copy *c = &u->context[device];
 
 	if (c->valid && c->present)
-		vtd_pointers_to[c->root >> PAGE_SHIFT]--;
+		(void)atomic_sub(&vtd_pointers_to[c->root >> PAGE_SHIFT], 1);
 	c->valid = false;
 }
 
@@ -66,7 +66,7 @@ const struct context_copy *vtd_context(struct vtd_unit *u, unsigned int device)
 		read_context(u, vtd_devices[device].bdf, c);
 		c->valid = c->present || (vtd_reg64(u, CAP_REG) & CAP_CM);
 		if (c->present)
-			vtd_pointers_to[c->root >> PAGE_SHIFT]++;
+			(void)atomic_add(&vtd_pointers_to[c->root >> PAGE_SHIFT], 1);
 	}
 	return c->present ? c : NULL;
 }
