@@ -21,6 +21,8 @@
 #define HEADER_MULTI_FUNCTION 0x80
 #define HEADER_BRIDGE 1
 #define CLASS_BRIDGE 0x06
+#define PLATFORM_FIRST 0xfec00000UL
+#define PLATFORM_LAST 0xffffffffUL
 #define BAR_IO 0x1u
 #define BAR_TYPE_64 0x4u
 #define BAR_PREFETCHABLE 0x8u
@@ -296,14 +298,47 @@ static void size_bar(struct pci_device *d, u32 i)
 		b->size = ~mask + 1;
 }
 
-/* A BAR that the firmware left unset, or that lies over RAM, must not be mapped for anybody. */
+static paddr_t last_of(const struct pci_bar *b)
+{
+	return b->base + b->size - 1;
+}
+
+static bool is_memory(const struct pci_bar *b)
+{
+	return b->size && !b->io;
+}
+
+static bool over_ecam(const struct pci_bar *b)
+{
+	for (u32 i = 0; i < nr_ecam; i++)
+		if (b->base <= ecam[i].address + (ecam[i].last_bus + 1) * BUS_WINDOW - 1 &&
+		    last_of(b) >= ecam[i].address + ecam[i].first_bus * BUS_WINDOW)
+			return true;
+	return false;
+}
+
+/* A BAR that the firmware left unset, or that lies over RAM, the APICs, the timers and the flash below 4 GiB, or ECAM, must not be
+ * mapped for anybody. A device may say what it likes there. */
 static bool bar_is_sane(const struct pci_bar *b)
 {
-	if (!b->size || b->io)
+	if (!is_memory(b))
 		return true;
 	return b->base && !(b->size & (b->size - 1)) && !(b->base & (b->size - 1)) &&
-	       !rangeset_overlaps(bootmem_ram(), b->base >> PAGE_SHIFT,
-				  (b->base + b->size - 1) >> PAGE_SHIFT);
+	       (b->base > PLATFORM_LAST || last_of(b) < PLATFORM_FIRST) && !over_ecam(b) &&
+	       !rangeset_overlaps(bootmem_ram(), b->base >> PAGE_SHIFT, last_of(b) >> PAGE_SHIFT);
+}
+
+/* Two that lie over each other: which of them says the truth cannot be known. */
+static void compare_bars(struct pci_device *d, struct pci_device *e)
+{
+	for (u32 i = 0; i < PCI_BARS; i++)
+		for (u32 k = 0; k < PCI_BARS; k++) {
+			const struct pci_bar *a = &d->bar[i], *b = &e->bar[k];
+
+			if (a != b && is_memory(a) && is_memory(b) && a->base && b->base &&
+			    a->base <= last_of(b) && b->base <= last_of(a))
+				d->bars_ok = e->bars_ok = false;
+		}
 }
 
 static void size_bars(struct pci_device *d)
@@ -442,6 +477,9 @@ void pci_init(void)
 
 		walk_bus(nr_ecam ? ecam[i].segment : 0, nr_ecam ? ecam[i].first_bus : 0, false, seen);
 	}
+	for (u32 i = 0; i < nr_devices; i++)
+		for (u32 k = i; k < nr_devices; k++)
+			compare_bars(&devices[i], &devices[k]);
 	log_info("pci: %u functions, by %s", nr_devices, nr_ecam ? "ECAM" : "ports 0xcf8 and 0xcfc");
 }
 

@@ -69,7 +69,7 @@ struct pci_device {
 	 * secondary bus's 00.0, for all of them. */
 	bool shared_id;
 	struct pci_bar bar[PCI_BARS];
-	bool bars_ok; /* every memory BAR is set, and overlaps no RAM */
+	bool bars_ok; /* every memory BAR is set, and lies over nothing else that is known */
 	/* kernel/assign.c's */
 	enum pci_state state;
 	u16 owner; /* id of the domain that has it, gets it or had it last; 0: it is free */

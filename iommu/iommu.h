@@ -151,6 +151,9 @@ enum iommu_device_state iommu_device_state(struct pci_id dev);
  * device, only to a trusted one, since its devices then reach that memory. */
 const char *iommu_why_not(struct pci_id dev, bool trusted);
 
+/* True if a unit's registers lie in [first, last]. */
+bool iommu_overlaps(paddr_t first, paddr_t last);
+
 /* --- interrupt remapping (chapter 5) ------------------------------------------------------------------------------- */
 
 /* One remapping entry of a device, verified by its source id. */

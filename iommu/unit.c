@@ -89,6 +89,12 @@ static bool stop(struct iommu_unit *u)
 	return true;
 }
 
+/* Bytes. Tables of older revisions do not say. */
+static u32 registers_of(const struct dmar_unit *d)
+{
+	return MAX(d->size, 2 * (u32)PAGE_SIZE);
+}
+
 static bool find(struct iommu_unit *u, u32 index)
 {
 	const struct dmar_unit *d = &iommu_dmar.unit[index];
@@ -96,7 +102,7 @@ static bool find(struct iommu_unit *u, u32 index)
 
 	u->index = index;
 	u->segment = d->segment;
-	u->regs = mmio_map(d->base, MAX(d->size, 2 * (u32)PAGE_SIZE));
+	u->regs = mmio_map(d->base, registers_of(d));
 	if (!u->regs) {
 		log_err("iommu: unit %u: its registers at 0x%lx cannot be mapped", index, d->base);
 		return false;
@@ -271,6 +277,17 @@ struct iommu_unit *iommu_unit_of(struct pci_id dev)
 	int i = dmar_unit_of(&iommu_dmar, dev);
 
 	return i >= 0 && iommu_units[i].works ? &iommu_units[i] : NULL;
+}
+
+bool iommu_overlaps(paddr_t first, paddr_t last)
+{
+	for (u32 i = 0; i < iommu_dmar.nr_units; i++) {
+		const struct dmar_unit *u = &iommu_dmar.unit[i];
+
+		if (u->base <= last && first < u->base + registers_of(u))
+			return true;
+	}
+	return false;
 }
 
 const char *iommu_why_not(struct pci_id dev, bool trusted)

@@ -62,7 +62,11 @@ const char *assign_why_never(const struct pci_device *dev, bool trusted)
 	if (dev->shared_id)
 		return "it is behind a bridge to conventional PCI, which gives its DMA an id that is not its own: move it to a PCI Express slot";
 	if (!dev->bars_ok)
-		return "the firmware has not set up its BARs: Weir does not move them";
+		return "its BARs are not set up, or lie over something else: Weir does not move them";
+	for (u32 i = 0; i < PCI_BARS; i++)
+		if (dev->bar[i].size && !dev->bar[i].io &&
+		    iommu_overlaps(dev->bar[i].base, dev->bar[i].base + dev->bar[i].size - 1))
+			return "one of its BARs lies over a remapping unit's registers: the device or the firmware does not tell the truth";
 	if (!dev->msi && !dev->msix)
 		return "it has neither MSI nor MSI-X, and Weir does not pass legacy interrupts on";
 	return NULL;

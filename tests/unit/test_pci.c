@@ -19,6 +19,7 @@
 #define ECAM_BASE 0xb0000000UL
 #define ECAM_SIZE (256UL << 20)
 #define CAPABILITY_AT 0x40
+#define RAM_FRAMES 0x80000UL
 
 static u8 *ecam;
 
@@ -45,8 +46,8 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 
 const struct rangeset *bootmem_ram(void)
 {
-	static struct range range[1];
-	static struct rangeset ram = { .range = range };
+	static struct range range[1] = { { 0, RAM_FRAMES - 1 } };
+	static struct rangeset ram = { .range = range, .nr = 1, .max = 1 };
 
 	return &ram;
 }
@@ -101,21 +102,8 @@ static void check(u16 bdf, bool shared_id)
 			 is_bridge ? PCI_COMMAND_BUS_MASTER : 0);
 }
 
-static int setup(void **state)
+static void bridges(void)
 {
-	(void)state;
-	ecam = mmap(NULL, ECAM_SIZE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return ecam == MAP_FAILED;
-}
-
-/* XSA-49: messages and DMA from behind a bridge to conventional PCI carry the bridge's id, and what was let through for one function
- * was let through for its neighbours. Such functions are marked here, and kernel/assign.c gives them to nobody. */
-static void behind_bridges(void **state)
-{
-	u32 nr = 0;
-
-	(void)state;
 	function(PCI_BDF(0, 1, 0)); /* conventional, but with an id of its own */
 	bridge(PCI_BDF(0, 2, 0), 4, 1); /* root port */
 	function(PCI_BDF(1, 0, 0))[PCI_HEADER_TYPE] = 0x80;
@@ -136,11 +124,13 @@ static void behind_bridges(void **state)
 	/* Nonsense: its own bus, and one that another leads to as well. */
 	bridge(PCI_BDF(0, 6, 0), CONVENTIONAL, 0);
 	bridge(PCI_BDF(0, 7, 0), CONVENTIONAL, 1);
+}
 
-	pci_init();
-	while (pci_device_at(nr))
-		nr++;
-	assert_int_equal(nr, 19);
+/* XSA-49: messages and DMA from behind a bridge to conventional PCI carry the bridge's id, and what was let through for one function
+ * was let through for its neighbours. Such functions are marked here, and kernel/assign.c gives them to nobody. */
+static void behind_bridges(void **state)
+{
+	(void)state;
 	check(PCI_BDF(0, 1, 0), false);
 	check(PCI_BDF(1, 0, 0), false);
 	check(PCI_BDF(1, 0, 3), false);
@@ -154,35 +144,118 @@ static void behind_bridges(void **state)
 	check(PCI_BDF(0, 7, 0), false);
 }
 
-/* A list that leads back to itself ends, and what was found first stays. */
-static void capability_lists_without_end(void **state)
-{
-	const struct pci_id id = { 0, PCI_BDF(20, 0, 0) };
-	const struct pci_device *d;
-	u8 *c;
+#define LOOPS PCI_BDF(20, 0, 0)
 
-	(void)state;
+static void loops(void)
+{
+	u8 *c = function(LOOPS);
+
 	bridge(PCI_BDF(0, 8, 0), 4, 20);
-	c = function(id.bdf);
 	add_pcie(c, 0);
 	c[CAPABILITY_AT + 1] = 0x50; /* next */
 	c[0x50] = PCI_CAP_MSI, c[0x51] = 0x60;
 	c[0x60] = PCI_CAP_MSI, c[0x61] = CAPABILITY_AT;
 	c[0x100] = PCI_EXT_CAP_ATS, c[0x102] = 1, c[0x103] = 0x20; /* next: 0x200 */
 	c[0x200] = PCI_EXT_CAP_ATS, c[0x202] = 1, c[0x203] = 0x10;
-	pci_init();
-	d = pci_find(id);
+}
+
+/* A list that leads back to itself ends, and what was found first stays; every function is there once. */
+static void lists_without_end(void **state)
+{
+	const struct pci_device *d = pci_find((struct pci_id){ 0, LOOPS }), *e;
+
+	(void)state;
 	assert_non_null(d);
 	assert_int_equal(d->msi, 0x50);
 	assert_int_equal(d->pcie, CAPABILITY_AT);
 	assert_int_equal(d->ats, 0x100);
+	for (u32 i = 0; (d = pci_device_at(i)); i++)
+		for (u32 k = 0; k < i && (e = pci_device_at(k)); k++)
+			assert_true(e->id.bdf != d->id.bdf);
+}
+
+/* What the BARs of a function say; the others lie well. In the space of these tests each is of 16 bytes. */
+static const struct {
+	u64 bar;
+	bool is64, ok;
+} said[] = {
+	{ 0xe0001000, false, true },
+	{ 0xfebffff0, false, true },
+	{ 0x100000000, true, true },
+	{ 0x8000000000, true, true },
+	{ 0, false, false }, /* not set up */
+	{ 0x00100000, false, false }, /* RAM */
+	{ (RAM_FRAMES << PAGE_SHIFT) - 16, false, false },
+	{ RAM_FRAMES << PAGE_SHIFT, false, true },
+	{ ECAM_BASE, false, false },
+	{ ECAM_BASE + ECAM_SIZE - 16, true, false },
+	{ ECAM_BASE + ECAM_SIZE, false, true },
+	{ 0xfec00000, false, false }, /* I/O APIC */
+	{ 0xfed90000, false, false }, /* where a remapping unit may be */
+	{ 0xfee00000, true, false }, /* local APIC */
+	{ 0xfffffff0, false, false },
+	{ 0xe0002000, false, false }, /* over the one behind it, which cannot be told from it */
+	{ 0xe0002000, true, false },
+};
+
+static u16 said_by(u32 i)
+{
+	return PCI_BDF(30, i, 0);
+}
+
+static void write_bars(void)
+{
+	bridge(PCI_BDF(0, 9, 0), 4, 30);
+	for (u32 i = 0; i < ARRAY_SIZE(said); i++) {
+		u8 *c = function(said_by(i));
+
+		for (u32 k = 0; k < PCI_BARS; k++) {
+			u32 bar = 0xd0000000 + 4096 * i + 16 * k;
+
+			memcpy(c + PCI_BAR0 + 4 * k, &bar, 4);
+		}
+		memcpy(c + PCI_BAR0 + 4, &said[i].bar, said[i].is64 ? 8 : 4);
+		if (said[i].is64)
+			c[PCI_BAR0 + 4] |= 4;
+	}
+}
+
+/* A device that calls registers its own that are Weir's, or another device's, would have them mapped into its guest. */
+static void bars_that_do_not_tell_the_truth(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(said); i++) {
+		const struct pci_device *d = pci_find((struct pci_id){ 0, said_by(i) });
+
+		assert_non_null(d);
+		assert_int_equal(d->bar[1].base, said[i].bar);
+		assert_int_equal(d->bar[1].is64, said[i].is64);
+		if (d->bars_ok != said[i].ok)
+			fail_msg("a BAR at 0x%lx is taken for %s", said[i].bar,
+				 d->bars_ok ? "good" : "bad");
+	}
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	ecam = mmap(NULL, ECAM_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (ecam == MAP_FAILED)
+		return -1;
+	bridges();
+	loops();
+	write_bars();
+	pci_init();
+	return 0;
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(behind_bridges),
-		cmocka_unit_test(capability_lists_without_end),
+		cmocka_unit_test(lists_without_end),
+		cmocka_unit_test(bars_that_do_not_tell_the_truth),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -93,6 +93,12 @@ static void options(void **state)
 	assert_true(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_TE);
 	assert_null(iommu_why_not(VTD_DEVICE_1, false));
 	assert_non_null(iommu_why_not((struct pci_id){ 9, 0x18 }, false)); /* no unit has that segment */
+	/* Nobody gets the registers themselves, not by a byte. */
+	assert_true(iommu_overlaps(MACHINE_REGS + 2 * PAGE_SIZE - 1, MACHINE_REGS + 0xffff));
+	assert_true(iommu_overlaps(0, MACHINE_REGS));
+	assert_true(iommu_overlaps(MACHINE_REGS + 8, MACHINE_REGS + 8));
+	assert_false(iommu_overlaps(0, MACHINE_REGS - 1));
+	assert_false(iommu_overlaps(MACHINE_REGS + 2 * PAGE_SIZE, ~0UL));
 	vtd_stop();
 }
 

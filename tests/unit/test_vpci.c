@@ -387,6 +387,9 @@ static void refusals(void **state)
 	device.bars_ok = false;
 	refused(0, "BARs");
 	device.bars_ok = true;
+	over_a_unit = true;
+	refused(0, "remapping unit");
+	over_a_unit = false;
 	device.shared_id = true;
 	refused(0, "PCI Express slot");
 	device.shared_id = false;

@@ -278,6 +278,14 @@ void irq_free(u32 cpu, int vector)
 	irqs--;
 }
 
+static bool over_a_unit;
+
+bool iommu_overlaps(paddr_t first, paddr_t last)
+{
+	assert_true(first <= last);
+	return over_a_unit;
+}
+
 const char *iommu_why_not(struct pci_id dev, bool trusted)
 {
 	(void)dev, (void)trusted;
