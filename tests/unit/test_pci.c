@@ -117,6 +117,8 @@ static void bridges(void)
 	add_pcie(function(PCI_BDF(4, 0, 0)), 0);
 	bridge(PCI_BDF(0, 4, 0), CONVENTIONAL, 5);
 	function(PCI_BDF(5, 0, 0));
+	bridge(PCI_BDF(0, 10, 0), 8, 9);
+	add_pcie(function(PCI_BDF(9, 0, 0)), 0);
 	bridge(PCI_BDF(0, 5, 0), 4, 6); /* root port, a switch behind it */
 	bridge(PCI_BDF(6, 0, 0), 5, 7);
 	bridge(PCI_BDF(7, 1, 0), 6, 8);
@@ -140,6 +142,7 @@ static void behind_bridges(void **state)
 	check(PCI_BDF(3, 1, 0), true);
 	check(PCI_BDF(4, 0, 0), true);
 	check(PCI_BDF(5, 0, 0), true);
+	check(PCI_BDF(9, 0, 0), true);
 	check(PCI_BDF(8, 0, 0), false);
 	check(PCI_BDF(0, 7, 0), false);
 }
