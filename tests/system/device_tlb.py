@@ -12,13 +12,13 @@ import time
 from vhost_user import (F_ACCESS_PLATFORM, F_VERSION_1, GET_VRING_BASE, SET_VRING_ADDR, SET_VRING_BASE, SET_VRING_CALL,
                         SET_VRING_ENABLE, SET_VRING_KICK, SET_VRING_NUM, WRITE, Refused, VhostUser)
 from weir import free_port
-from wire import ones_sum
+from wire import TCP, UDP, ones_sum
 
 PAGE = 4096
 RX, TX = 0, 1
-F_CSUM = 1 << 0
+F_CSUM, F_GUEST_CSUM = 1 << 0, 1 << 1
 HEADER = struct.Struct("<BBHHHHH")  # virtio_net_hdr
-NEEDS_CSUM = 1
+NEEDS_CSUM, DATA_VALID = 1, 2
 DESC = struct.Struct("<QIHH")
 DESC_NEXT, DESC_WRITE = 1, 2
 NO_INTERRUPT = 1
@@ -29,6 +29,21 @@ MARK = 0x5745495257524954
 STAMP = struct.Struct("<QQ")
 ROUND = 0.005  # seconds
 ROUNDS_PER_QUESTION = 4
+
+
+def checksum_good(frame):
+    """Whether it is a TCP or UDP packet, no fragment, with the right checksum."""
+    kind, ip = frame[12:14], frame[14:]
+    if kind == b"\x08\x00" and len(ip) >= 20 and not int.from_bytes(ip[6:8], "big") & 0x3FFF:
+        at, protocol, addresses = (ip[0] & 15) * 4, ip[9], ip[12:20]
+        body = ip[at:int.from_bytes(ip[2:4], "big")]
+    elif kind == b"\x86\xdd" and len(ip) >= 40:
+        protocol, addresses = ip[6], ip[8:40]
+        body = ip[40:40 + int.from_bytes(ip[4:6], "big")]
+    else:
+        return False
+    pseudo = addresses + struct.pack(">HH", protocol, len(body))
+    return protocol in (TCP, UDP) and ones_sum(pseudo + body) == 0xFFFF
 
 
 class Ring:
@@ -70,17 +85,17 @@ class Ring:
 
 class Nic(VhostUser):
     """Moves frames between the rings and a datagram socket, by its own TLB only."""
-    features = F_VERSION_1 | F_ACCESS_PLATFORM | F_CSUM
+    features = F_VERSION_1 | F_ACCESS_PLATFORM | F_CSUM | F_GUEST_CSUM
 
     def __init__(self):
         super().__init__()
         self.rings = [Ring(self), Ring(self)]
-        self.ring_lock = threading.RLock()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.peer = ("127.0.0.1", free_port(socket.SOCK_DGRAM))
+        self.wire = None
         self.waiting = collections.deque(maxlen=256)  # frames for which the driver has no buffer
-        self.dropped = 0
+        self.dropped, self.vouched, self.completed = 0, 0, 0
         self.handlers.update({
             SET_VRING_NUM: self.set_number, SET_VRING_ADDR: self.set_addresses, SET_VRING_BASE: self.set_base,
             GET_VRING_BASE: self.stop, SET_VRING_KICK: self.set_kick, SET_VRING_CALL: self.set_call,
@@ -89,13 +104,20 @@ class Nic(VhostUser):
         self.threads.append(threading.Thread(target=self.guarded, args=(self.move,), daemon=True))
 
     def options(self):
-        """The other end of the socket is QEMU's user network `user`, by a hub."""
+        """The other end of the cable is QEMU's user network `user`, by a hub; or a Wire, see plug()."""
+        if self.wire:
+            return super().options()
         local, remote = self.peer, self.socket.getsockname()
         return [*super().options(),
                 "-netdev", "hubport,id=hub0,hubid=0,netdev=user",
                 "-netdev", f"dgram,id=cable,local.type=inet,local.host={local[0]},local.port={local[1]},remote.type=inet,"
                            f"remote.host={remote[0]},remote.port={remote[1]}",
                 "-netdev", "hubport,id=hub1,hubid=0,netdev=cable"]
+
+    def plug(self, wire):
+        """Connect it to a Wire."""
+        self.wire = wire
+        self.peer, wire.qemu = wire.socket.getsockname(), self.socket.getsockname()
 
     def close(self):
         super().close()
@@ -163,6 +185,7 @@ class Nic(VhostUser):
         flags, _, _, _, start, offset, _ = HEADER.unpack_from(data)
         frame = bytearray(data[HEADER.size:])
         if flags & NEEDS_CSUM:
+            self.completed += 1
             checksum = ~ones_sum(bytes(frame[start:])) & 0xFFFF or 0xFFFF
             frame[start + offset:start + offset + 2] = struct.pack(">H", checksum)
         return frame
@@ -171,7 +194,10 @@ class Nic(VhostUser):
         ring = self.rings[RX]
         while self.waiting and ring.running() and (taken := ring.take()):
             head, [(address, length, _)] = taken
-            data = HEADER.pack(0, 0, 0, 0, 0, 0, 1) + self.waiting.popleft()
+            frame = self.waiting.popleft()
+            flags = DATA_VALID if self.acked & F_GUEST_CSUM and checksum_good(frame) else 0
+            data = HEADER.pack(flags, 0, 0, 0, 0, 0, 1) + frame
+            self.vouched += bool(flags)
             if len(data) <= length:
                 self.dma_write(address, data)
             ring.give_back(head, len(data) if len(data) <= length else 0)

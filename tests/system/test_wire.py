@@ -9,7 +9,8 @@ import urllib.request
 
 import pytest
 
-from weir import BUILD, GUESTS, Nic, Weir
+from device_tlb import Device
+from weir import BUILD, GUESTS, AtsNic, Nic, Weir
 from wire import ACK, ECHO_REPLY, FIN, ICMP6, PSH, SYN, TCP, UDP, Wire
 
 
@@ -108,14 +109,32 @@ def check_ipv6(machine, wire):
         machine.fail(f"what has a wrong checksum was answered: {answer.body.hex()}")
 
 
-def test_ipv6_and_checksums_in_a_domain(boot, wire):
-    weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- ip=10.0.2.15"], qemu=wire.options())
+VIRTIO = "virtio-net-pci,disable-legacy=on,iommu_platform=on"
+both_models = pytest.mark.parametrize("model", ["e1000e", pytest.param(VIRTIO, id="virtio-net")])
+
+
+@both_models
+def test_ipv6_and_checksums_in_a_domain(boot, wire, model):
+    weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- ip=10.0.2.15"], qemu=wire.options(model))
     weir.wait_for(r"net0\| net: serving http", 40)
     check_ipv6(weir, wire)
 
 
-def test_ipv6_and_checksums_natively(request, wire):
-    with Native(directory(request), GUESTS / "net.elf", "ip=10.0.2.15", qemu=wire.options()) as machine:
+def test_ipv6_and_checksums_by_virtio(boot, wire):
+    """The device makes the checksums that are left to it, and vouches for what it received."""
+    with contextlib.closing(Device()) as device:
+        device.plug(wire)
+        device.start()
+        weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=01:00.0 -- ip=10.0.2.15"], qemu=AtsNic(backend=device.options()).options())
+        weir.wait_for(r"net0\| net: serving http", 40)
+        check_ipv6(weir, wire)
+        assert device.completed > 5 and device.vouched > 5
+        device.check()
+
+
+@both_models
+def test_ipv6_and_checksums_natively(request, wire, model):
+    with Native(directory(request), GUESTS / "net.elf", "ip=10.0.2.15", qemu=wire.options(model)) as machine:
         machine.wait_for("net: serving http")
         check_ipv6(machine, wire)
 
@@ -133,20 +152,24 @@ def test_native_boot(request, tmp_path, protocol):
         assert machine.wait_exit(10) == 0
 
 
-@pytest.mark.parametrize("interrupts", ["MSI", "MSI-X"])
-def test_every_change_of_the_link_is_seen(request, boot, interrupts):
+@pytest.mark.parametrize("model, name, interrupts", [
+    pytest.param("e1000e", "82574L", "MSI", id="MSI"),
+    pytest.param("e1000e", "82574L", "MSI-X", id="MSI-X"),
+    pytest.param(VIRTIO, "virtio-net", "MSI-X", id="virtio-net"),
+])
+def test_every_change_of_the_link_is_seen(request, boot, model, name, interrupts):
     with socket.socket(socket.AF_UNIX) as monitor:
         path = os.path.relpath(directory(request).with_suffix(".monitor"))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         wanted = "interrupts=msi" if interrupts == "MSI" else ""
-        nic = Nic()
+        nic = Nic(model=model)
         options = nic.options()
         options[-1] += ",id=nic"
         weir = boot([f"/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- {wanted}"],
                     qemu=[*options, "-monitor", f"unix:{path},server,nowait"])
-        weir.wait_for(rf"net0\| net: 82574L at 00:03.0, {interrupts},")
+        weir.wait_for(rf"net0\| net: {name} at 00:03.0, {interrupts},")
         weir.wait_for(r"net0\| net: serving http", 40)
         monitor.connect(path)
         for change in range(3):
