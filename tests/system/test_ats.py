@@ -15,11 +15,12 @@ import bystander
 from device_tlb import PAGE, Device
 from test_network import MB, Guest, blob, random_bytes  # pylint: disable=unused-import  (blob is a fixture)
 from vhost_user import WRITE, Refused
-from weir import ROOT, AtsNic
+from weir import ROOT, AtsNic, Nic
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
 NET0 = "/boot/net.elf kernel name=net0 mem=64M pci=01:00.0,ats"
-RELEASED = 256
+RELEASED = 256  # pages of 1 MiB
+OTHER = "400M"  # leaves little free on a machine of 512 MiB
 
 
 def test_virtio_net_behind_a_root_port(boot, blob):
@@ -50,19 +51,55 @@ def test_virtio_net_behind_a_root_port(boot, blob):
     assert guest.stats()["hypervisor"]["io_faults"] == 0
 
 
-class Ats:
-    """The network guest, whose device is a `Device`; a bystander on the other CPU."""
+class Release:
+    """Has a guest give back the first MiB of its spare memory, and take them again after a while. Made when Weir says that the pages
+    are free."""
 
-    def __init__(self, boot, tmp_path, device, elf=None):
+    def __init__(self, guest, mb, hold_ms):
+        self.guest, self.mb, self.hold_ms, self.answer = guest, mb, hold_ms, {}
+        before = guest.stats()["hypervisor"]["pages_owned"]
+        self.asking = threading.Thread(target=self.ask, daemon=True)
+        self.asking.start()
+        deadline = time.monotonic() + 30
+        while True:
+            now = guest.stats()["hypervisor"]
+            if now["pages_owned"] == before - mb * MB // PAGE and not now["pages_held"] and not now["batches_in_flight"]:
+                break
+            if not self.asking.is_alive() or time.monotonic() > deadline:
+                guest.weir.fail(f"{guest.name}: the pages did not become free: {now}, {self.answer}")
+            time.sleep(0.05)
+
+    def ask(self):
+        try:
+            self.answer.update(self.guest.json(f"/release?mb={self.mb}&hold={self.hold_ms}"))
+        except (AssertionError, ValueError):
+            pass  # result() says so; or the test has failed already, and the machine is gone
+
+    def result(self):
+        """When the guest has the pages again."""
+        self.asking.join(30)
+        if not self.answer or self.answer["error"] or self.answer["populated_pages"] != self.mb * MB // PAGE:
+            self.guest.weir.fail(f"{self.guest.name}: /release was answered by {self.answer}")
+        return self.answer
+
+
+class Ats:
+    """The network guest, whose device is a `Device`; a bystander on the other CPU; perhaps another network guest."""
+
+    def __init__(self, boot, tmp_path, device, elf=None, other_mem=None):
         self.device = device
         image = tmp_path / "bystander.bin"
         image.write_bytes(bystander.kernel())
-        nic = AtsNic(backend=device.options())
-        self.weir = boot([CONTROL, NET0 + " cpu=0", "/boot/bystander.bin kernel name=bystander mem=2M cpu=1"], files=[image], smp=2,
-                         nics=[nic], elf=elf)
+        nic, other = AtsNic(backend=device.options()), Nic(slot=4)
+        lines = [CONTROL, NET0 + " cpu=0", "/boot/bystander.bin kernel name=bystander mem=2M cpu=1"]
+        if other_mem:
+            lines.append(f"/boot/net.elf kernel name=net1 mem={other_mem} pci=00:04.0")
+        self.weir = boot(lines, files=[image], smp=2, nics=[nic, other], elf=elf)
         self.weir.wait_ready()
         self.weir.wait_for(r"net0\| net: serving http", 40)
-        self.guest = Guest(self.weir, nic)
+        self.guest, self.other = Guest(self.weir, nic), Guest(self.weir, other, "net1")
+        if other_mem:
+            self.weir.wait_for(r"net1\| net: serving http", 40)
         self.spare = int(self.weir.wait_for(r"net0\| .*spare \d+ KiB at ([0-9a-f]+);").group(1), 16)
 
     def aim(self, pages, refetch=False):
@@ -72,35 +109,6 @@ class Ats:
         assert len(frames) == len(pages), frames
         time.sleep(0.1)
         return frames
-
-    def release(self, hold_ms):
-        """Has the guest give back the first MiB of its spare memory (RELEASED pages), and take it again later. Returns when Weir
-        says that the pages are free; .result() waits for the guest's own account."""
-        answer = {}
-
-        def ask():
-            try:
-                answer.update(self.guest.json(f"/release?mb=1&hold={hold_ms}"))
-            except (AssertionError, ValueError):
-                pass  # result() says so; or the test has failed already, and the machine is gone
-        asking = threading.Thread(target=ask, daemon=True)
-        owned = self.guest.stats()["hypervisor"]["pages_owned"]
-        asking.start()
-        deadline = time.monotonic() + 30
-        while True:
-            now = self.guest.stats()["hypervisor"]
-            if now["pages_owned"] == owned - RELEASED and not now["pages_held"] and not now["batches_in_flight"]:
-                break
-            if not asking.is_alive() or time.monotonic() > deadline:
-                self.weir.fail(f"the pages did not become free: {now}, {answer}")
-            time.sleep(0.05)
-
-        def result():
-            asking.join(30)
-            if not answer:
-                self.weir.fail("/release was not answered")
-            return answer
-        self.result = result
 
     def late_writes(self, frames):
         """Into how many of these places of the RAM the device writes in the next second."""
@@ -124,10 +132,9 @@ def device():
 def check_released_pages_are_out_of_reach(ats):
     """A device that writes all the time through whatever it holds: once Weir says that a page is free, no write goes there."""
     frames = ats.aim(range(RELEASED))
-    ats.release(hold_ms=4000)
+    release = Release(ats.guest, 1, hold_ms=4000)
     assert ats.late_writes(frames) == 0
-    result = ats.result()
-    assert result["error"] == 0 and result["zeroed"] and result["populated_pages"] == RELEASED, result
+    assert release.result()["zeroed"]
     assert sum(i.size for i in ats.device.invalidations) >= RELEASED * PAGE
     assert all(i.answered for i in ats.device.invalidations)
     ats.check()
@@ -137,10 +144,30 @@ def test_released_pages_are_out_of_reach(boot, tmp_path, device):
     check_released_pages_are_out_of_reach(Ats(boot, tmp_path, device))
 
 
-def without_device_tlb_flush(directory):
+def check_a_new_owner_is_left_alone(ats):
+    """The pages go to another domain while the device that had them writes as before."""
+    frames = ats.aim(range(2 * MB // PAGE))
+    other = Release(ats.other, 2, hold_ms=3000)
+    mine = Release(ats.guest, 2, hold_ms=8000)
+    # What was freed last is given away first. Who gets it looks for anything but zeroes.
+    result = other.result()
+    half, ram = PAGE // 2, ats.device.memory.ram
+    taken = {iova: at for iova, at in frames.items() if ram[at + half:at + PAGE] == bytes(half)}
+    assert len(taken) == len(frames), "the other domain has got other pages"
+    assert result["nonzero_pages"] == 0
+    assert ats.late_writes(taken) == 0
+    assert mine.result()["zeroed"]
+    ats.check()
+
+
+def test_a_new_owner_is_left_alone(boot, tmp_path, device):
+    check_a_new_owner_is_left_alone(Ats(boot, tmp_path, device, other_mem=OTHER))
+
+
+@pytest.fixture(scope="session")
+def careless(tmp_path_factory):
     """An image of Weir that asks no device to forget."""
-    tree = directory / "tree"
-    tree.mkdir()
+    tree = tmp_path_factory.mktemp("careless")
     for part in ("Makefile", "linker.ld", "boot", "kernel", "iommu", "drivers", "tools", "third_party"):
         copy = shutil.copy2 if (ROOT / part).is_file() else shutil.copytree
         if part == "third_party":
@@ -158,11 +185,12 @@ def without_device_tlb_flush(directory):
     return elf
 
 
-def test_without_the_flush_it_is_seen(boot, tmp_path, device):
-    """The same test fails if the device is not asked: it looks at the right thing."""
-    ats = Ats(boot, tmp_path, device, elf=without_device_tlb_flush(tmp_path))
-    with pytest.raises(AssertionError, match=rf"assert {RELEASED} == 0"):
-        check_released_pages_are_out_of_reach(ats)
+@pytest.mark.parametrize("check", [check_released_pages_are_out_of_reach, check_a_new_owner_is_left_alone])
+def test_without_the_flush_it_is_seen(boot, tmp_path, device, careless, check):
+    """The same tests fail if the device is not asked: they look at the right things."""
+    ats = Ats(boot, tmp_path, device, elf=careless, other_mem=OTHER)
+    with pytest.raises(AssertionError, match=r"assert [1-9]\d* == 0"):
+        check(ats)
     assert not device.invalidations
 
 
@@ -185,7 +213,7 @@ def test_a_slow_device_holds_up_only_its_pages(boot, tmp_path, device, slow):
     with bystander.Watch(device.memory.ram) as watch:
         if not slow:
             threading.Timer(4, device.released.set).start()
-        ats.release(hold_ms=1000)
+        release = Release(ats.guest, 1, hold_ms=1000)
     first = device.invalidations[0]
     print(f"the device answered after {first.answered - first.came:.2f} s; the bystander counted {watch.rounds} rounds, and stood still "
           f"for {watch.longest * 1000:.1f} ms at most")
@@ -193,8 +221,7 @@ def test_a_slow_device_holds_up_only_its_pages(boot, tmp_path, device, slow):
     assert seen == [(RELEASED, RELEASED)], "the pages were given away, or the device could not write any more, before it had answered"
     assert ats.late_writes(frames) == 0
     assert watch.longest < (first.answered - first.came) / 2 and watch.rounds > 1000000
-    result = ats.result()
-    assert result["error"] == 0 and result["zeroed"], result
+    assert release.result()["zeroed"]
     ats.check()
 
 
@@ -206,13 +233,13 @@ def test_a_device_that_asks_for_more(boot, tmp_path, device):
     neighbours = frames.keys() - released.keys()
     assert len(released) == len(neighbours) == RELEASED // 8
     for _ in range(3):
-        ats.release(hold_ms=2500)
+        release = Release(ats.guest, 1, hold_ms=2500)
         refused = device.refused
         assert ats.late_writes(released) == 0
         wait_held(device, neighbours)
         assert not released.keys() & device.held().keys()
         assert device.refused > refused, "it has not asked for what was released"
-        ats.result()
+        release.result()
         released = wait_held(device, list(released))
     ats.device.check()
     assert ats.guest.settled()["devices_cut_off"] == 0
@@ -234,9 +261,9 @@ def test_a_liar_is_stopped_by_detaching_it(boot, tmp_path, device):
     device.liar = True
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(RELEASED))
-    ats.release(hold_ms=3000)
+    release = Release(ats.guest, 1, hold_ms=3000)
     assert ats.late_writes(frames) == RELEASED
-    ats.result()
+    release.result()
     device.targets = []
     device.tlb.flush()
     device.miss(ats.spare + 4 * MB, WRITE)
