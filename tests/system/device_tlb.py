@@ -142,6 +142,8 @@ class Nic(VhostUser):
         index, _ = struct.unpack("<II", payload)
         ring = self.rings[index]
         ring.enabled = False  # what is under way may be waiting for QEMU, so for this answer
+        if not any(r.enabled for r in self.rings):
+            self.tlb.flush()  # so does a reset
         return self.reply(GET_VRING_BASE, struct.pack("<II", index, ring.next))
 
     def set_kick(self, payload, fds):

@@ -272,3 +272,18 @@ def test_a_liar_is_stopped_by_detaching_it(boot, tmp_path, device):
     with pytest.raises(Refused):
         device.miss(ats.spare + 4 * MB, WRITE)
     device.check()
+
+
+def test_taken_away_and_given_back(boot, tmp_path, device):
+    """While it writes and asks: nothing is reached between, and all is as before after."""
+    ats = Ats(boot, tmp_path, device)
+    frames = ats.aim(range(0, RELEASED, 8), refetch=True)
+    for _ in range(3):
+        assert ats.weir.command("detach 01:00.0")[-1] == "01:00.0: detached from net0, free"
+        refused = device.refused
+        assert ats.late_writes(frames) == 0 and not device.held()
+        assert device.refused > refused, "it has not asked"
+        ats.weir.command("attach 01:00.0 net0 ats")
+        wait_held(device, frames)
+        assert Release(ats.guest, 1, hold_ms=100).result()["released_pages"] == RELEASED
+    ats.check()
