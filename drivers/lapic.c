@@ -13,6 +13,7 @@ enum lapic_register {
 	LAPIC_TPR = 0x080,
 	LAPIC_EOI = 0x0b0,
 	LAPIC_SVR = 0x0f0,
+	LAPIC_ISR = 0x100, /* 8 registers */
 	LAPIC_ESR = 0x280,
 	LAPIC_LVT_CMCI = 0x2f0,
 	LAPIC_ICR = 0x300,
@@ -126,6 +127,11 @@ u32 lapic_max_id(void)
 void lapic_eoi(void)
 {
 	lapic_write(LAPIC_EOI, 0);
+}
+
+bool lapic_in_service(u8 vector)
+{
+	return lapic_read((enum lapic_register)(LAPIC_ISR + vector / 32 * 16)) >> vector % 32 & 1;
 }
 
 static void send(u32 apic_id, u32 low)

@@ -16,6 +16,8 @@ u32 lapic_id(void);
 /* Destinations above this can not be reached. */
 u32 lapic_max_id(void);
 void lapic_eoi(void);
+/* This CPU's APIC waits for the EOI of this vector. */
+bool lapic_in_service(u8 vector);
 /* Fixed interrupt, INIT, start-up IPI (page number of the code), NMI to all but this CPU. */
 void lapic_send(u32 apic_id, u8 vector);
 void lapic_send_init(u32 apic_id);

@@ -56,9 +56,13 @@ void irq_handle(int vector)
 	struct irq_slot *s = vector > VECTOR_LAST_DEVICE ? &fixed[vector] : &this_cpu()->irq[vector];
 	void (*handler)(void *arg);
 
-	/* Neither the spurious vector nor the 8259's are in service; SDM vol. 3, 11.9. */
-	if (vector == VECTOR_SPURIOUS || vector < VECTOR_FIRST_DEVICE)
+	/* Neither the spurious vector nor the 8259's are in service (SDM vol. 3, 11.9), unless a message has named them: without an
+	 * EOI 0xff would then block all others. */
+	if (vector == VECTOR_SPURIOUS || vector < VECTOR_FIRST_DEVICE) {
+		if (lapic_in_service((u8)vector))
+			lapic_eoi();
 		return;
+	}
 	handler = load_acquire(&s->handler);
 	if (handler) {
 		handler(read_once(&s->arg));
