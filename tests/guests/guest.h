@@ -164,3 +164,4 @@ void test_dma(void);
 void test_events(void);
 void test_flood(void);
 void test_storm(void);
+void test_msi(void);

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from machine import Machine
 from weir import BUILD, TAIL, Failure, Weir
 
 
@@ -39,3 +40,11 @@ def boot(request):
     for machine in machines:
         if machine.process:
             machine.__exit__()
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A machine of 512 MiB whose RAM and monitor the test has: boot(..., qemu=[..., *machine.options])."""
+    m = Machine(tmp_path, 512)
+    yield m
+    m.close()

@@ -3,9 +3,7 @@ the IOMMU itself, registers. Without translation each write would land, and the 
 tell it what others keep. Here nothing moves, each attempt is told readably, and the guest's own DMA goes on."""
 import re
 
-import pytest
-
-from machine import PAGE, Machine
+from machine import PAGE
 from test_network import Guest
 from weir import BUILD, Nic
 
@@ -15,13 +13,6 @@ ATTACKER = "/boot/cpu.elf kernel name=e mem=64M pci=00:05.0 -- dma"
 MAGIC = b"".join((~n & (1 << 64) - 1).to_bytes(8, "little") for n in (0x7265616368206D65, 0x61627564206F7420))
 ADDRESS = (1 << 52) - PAGE  # of a page, in an entry
 VTD = 0xFED90000
-
-
-@pytest.fixture
-def machine(tmp_path):
-    m = Machine(tmp_path, 512)
-    yield m
-    m.close()
 
 
 def tables(weir, device, address):

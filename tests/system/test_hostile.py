@@ -1,8 +1,11 @@
 """Guests that turn their devices against the others: each test tells the attack first, and who would have been hurt by it."""
 import re
 
-from weir import BUILD
+from test_control import CONTROL, table
+from test_network import Guest
+from weir import BUILD, Nic
 
+VTD = 0xFED90000
 EDU = ["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"]
 FILES = [BUILD / "tests/guests/cpu.elf"]
 
@@ -44,3 +47,44 @@ def test_interrupt_storm(boot):
     assert delivered <= 3 * (windows + 2)
     # Told once, not at each pause.
     weir.count(r"warning: domain e: device 00:05.0 raises more than 100 interrupts a second", 1)
+
+
+def remapping_entries(machine):
+    """The present entries of the interrupt-remapping table (VT-d 9.10): who may send it -> vectors."""
+    at, owners = machine.register(VTD + 0xB8) & ~0xFFF, {}
+    for i in range(256):
+        low, high = machine.number(at + 16 * i), machine.number(at + 16 * i + 8)
+        if low & 1:
+            # Not posted, physical, fixed; the whole source id is verified.
+            assert not low & 0x80FC and high >> 16 == 1 << 2, (i, hex(low), hex(high))
+            owners.setdefault(high & 0xFFFF, []).append(low >> 16 & 0xFF)
+    return owners
+
+
+def test_forged_interrupt_messages(boot, machine):
+    """A guest sends interrupt messages by DMA: with the handles of the bystander's NIC, with handles that nobody has, in the old
+    format with Weir's own vectors. Believed, they would be interrupts of others. Then it writes what is no interrupt into its MSI
+    registers, for an INIT or an NMI of the CPU.
+
+    QEMU does not tell its unit whose DMA such a message came by, and so cannot check that; nor does it block the old format. So
+    what is seen here is that handles which are nobody's are blocked and named, that no handler falls over an interrupt without a
+    cause, and that the table says what a unit has to check."""
+    nic = Nic()
+    weir = boot([CONTROL, "/boot/net.elf kernel name=by mem=64M pci=00:03.0",
+                 "/boot/cpu.elf kernel name=e mem=64M pci=00:05.0 -- msi"], files=FILES, smp=2, nics=[nic],
+                qemu=EDU + machine.options)
+    weir.wait_for(r"e\| msi: handles")
+    owners = remapping_entries(machine)
+    assert set(owners) == {3 << 3, 5 << 3} and len(owners[5 << 3]) == 1, owners
+    assert min(vector for vectors in owners.values() for vector in vectors) >= 0x30
+    assert not machine.register(VTD + 0x18) >> 32 & 1 << 23  # GSTS.CFIS: the old format is blocked
+    finished(weir, "e")
+    for entry in (0xC8, 0xFF):
+        weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: an interrupt names an entry that is not present")
+    for entry in (0x100, 0x7FFF, 0x8000):
+        weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: an interrupt names an entry beyond the table")
+    # The others work: the shell, and the NIC whose vectors were tried.
+    assert Guest(weir, nic, "by").settled()["io_faults"] == 0
+    weir.wait_for(r"domain e: its \d+ pages are free again")
+    assert table(weir, "devices")["00:05.0"][4:6] == ["-", "free"]
+    assert set(remapping_entries(machine)) == {3 << 3}
