@@ -49,7 +49,7 @@ int context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels
 	return e ? 0 : -ENOMEM;
 }
 
-void context_clear(struct iommu_unit *u, u16 bdf)
+void context_clear(struct iommu_unit *u, u16 bdf, bool quiet)
 {
 	struct context_entry *e;
 
@@ -57,7 +57,7 @@ void context_clear(struct iommu_unit *u, u16 bdf)
 	e = table_of(u, (u8)(bdf >> 8), false);
 	if (e) {
 		e += bdf & 0xff;
-		store_release(&e->lo, 0UL);
+		store_release(&e->lo, quiet ? CONTEXT_FPD : 0UL);
 		iommu_write_back(e, sizeof(*e));
 		write_once(&e->hi, 0UL);
 	}

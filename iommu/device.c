@@ -243,7 +243,7 @@ static void isolate(struct device *a)
 	a->isolating = true;
 	trace(WEIR_TRACE_ISOLATE, a->domain->owner, a->dev.bdf, a->detached != NULL, 0);
 	pci_stop(a->dev);
-	context_clear(a->unit, a->dev.bdf);
+	context_clear(a->unit, a->dev.bdf, !a->detached);
 	/* The flush of its attaching may still be under way: then flushed() posts the last one. */
 	if (!a->flushing)
 		post_last_flush(a);

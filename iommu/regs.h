@@ -148,6 +148,7 @@ _Static_assert(sizeof(struct root_entry) * 256 == PAGE_SIZE, "9.1");
 _Static_assert(sizeof(struct context_entry) * 256 == PAGE_SIZE, "9.3");
 #define ROOT_P BIT(0)
 #define CONTEXT_P BIT(0)
+#define CONTEXT_FPD BIT(1) /* faults are not recorded; without P too */
 #define CONTEXT_TT_UNTRANSLATED (0UL << 2) /* second stage; translated requests are blocked */
 #define CONTEXT_TT_DEVICE_TLB                                                                      \
 	(1UL << 2) /* the same, but translated and translation requests pass (ATS) */

@@ -128,6 +128,14 @@ u32 vconfig_read(struct vfunction *f, u8 offset)
 	return cap ? capability_read(f, cap, (u8)(offset - cap)) : 0;
 }
 
+/* One that is cut off stays so. It may be cut off just now: whoever is later looks. */
+static void set_bus_master(const struct vfunction *f, bool on)
+{
+	pci_set_bus_master(f->dev, on);
+	if (on && iommu_device_state(f->dev->id) != IOMMU_DEVICE_ATTACHED)
+		pci_set_bus_master(f->dev, false);
+}
+
 static void command_write(struct vfunction *f, u32 value, u32 mask)
 {
 	u16 old = f->command;
@@ -135,7 +143,7 @@ static void command_write(struct vfunction *f, u32 value, u32 mask)
 	f->command = (u16)((old & ~mask) | (value & mask)) & COMMAND_GUEST;
 	/* The domain's tables are in place since it was assigned: its DMA is its own business. */
 	if ((old ^ f->command) & PCI_COMMAND_BUS_MASTER)
-		pci_set_bus_master(f->dev, f->command & PCI_COMMAND_BUS_MASTER);
+		set_bus_master(f, f->command & PCI_COMMAND_BUS_MASTER);
 	if ((old ^ f->command) & PCI_COMMAND_MEMORY)
 		vbar_update(f);
 }

@@ -56,6 +56,17 @@ static void read_context(struct vtd_unit *u, u16 bdf, struct context_copy *c)
 	check_context(u, c, lo, hi);
 }
 
+/* Faults of a device that is not present are not recorded if its entry says so. */
+static bool is_quiet(const struct vtd_unit *u, u16 bdf)
+{
+	paddr_t root = vtd_reg64(u, RTADDR_REG) & PAGE_MASK;
+	u64 lo = machine_walker_read(u, root + (bdf >> 8) * sizeof(struct root_entry));
+
+	return (lo & ROOT_P) &&
+	       (machine_walker_read(u, (lo & PAGE_MASK) + (bdf & 0xff) * sizeof(struct context_entry)) &
+		CONTEXT_FPD);
+}
+
 const struct context_copy *vtd_context(struct vtd_unit *u, unsigned int device)
 {
 	struct context_copy *c = &u->context[device];
@@ -204,7 +215,7 @@ static void take_off(struct vtd_unit *u, const struct cached *e, dfn_t dfn, bool
 
 static bool blocked(struct vtd_unit *u, unsigned int device, dfn_t dfn, bool write, u32 reason)
 {
-	if (vtd_whims && one_in(16)) {
+	if (vtd_whims && one_in(16) && !is_quiet(u, vtd_devices[device].bdf)) {
 		vtd_device_states[device].faults++;
 		vtd_record_fault(u, vtd_devices[device].bdf, dfn, write, reason);
 	}

@@ -218,6 +218,38 @@ static void cut_off_and_given_to_the_next(void **state)
 	finish(false);
 }
 
+/* Faults that a device of nobody's, or one that was stopped, went on to raise kept the hypervisor busy elsewhere. Here one that is
+ * cut off is not heard any more, until somebody has it again. */
+static void cut_off_and_silent(void **state)
+{
+	struct device_state *s = &vtd_device_states[vtd_device_index(VTD_DEVICE_0)];
+	char name[32];
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	for (int cut = 0; cut < 3; cut++) {
+		u32 before = s->faults;
+
+		vtd_whims = true; /* faults are recorded now and then */
+		for (dfn_t i = 0; i < 2000; i++)
+			assert_false(vtd_dma(VTD_DEVICE_0, i, &seen));
+		vtd_whims = false;
+		assert_int_equal(s->faults > before, cut != 1);
+		vtd_settle();
+		if (cut == 0) {
+			for (int i = 0; i < 5000; i++)
+				(void)device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name));
+			vtd_settle();
+			assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
+		} else if (cut == 1) {
+			detach(VTD_DEVICE_0);
+			assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), 0);
+		}
+	}
+	finish(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +258,7 @@ int main(void)
 		cmocka_unit_test(reserved_memory_of_a_device_that_comes_back),
 		cmocka_unit_test(a_flood_of_faults_in_the_middle_of_attaching),
 		cmocka_unit_test(cut_off_and_given_to_the_next),
+		cmocka_unit_test(cut_off_and_silent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
