@@ -3,8 +3,7 @@
 #include <drivers/net/virtio.h>
 
 #include <drivers/net/offload.h>
-#include <drivers/net/virtio_regs.h>
-#include <drivers/net/virtqueue.h>
+#include <drivers/net/virtio_pci.h>
 #include <kernel/errno.h>
 #include <kernel/string.h>
 #include <userland/runtime/cpu.h>
@@ -14,19 +13,19 @@
 #define RX_BUFFER_BYTES 2048u
 #define TX_MAX_SEGMENTS 16u
 
+#define NEEDED (VIRTIO_F_VERSION_1 | VIRTIO_F_ACCESS_PLATFORM | VIRTIO_NET_F_MAC)
 #define WANTED                                                                                     \
-	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MAC | VIRTIO_NET_F_STATUS |    \
-	 VIRTIO_NET_F_SPEED_DUPLEX)
-#define NEEDED (VIRTIO_F_VERSION_1 | VIRTIO_F_ACCESS_PLATFORM)
+	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_STATUS | VIRTIO_NET_F_SPEED_DUPLEX)
+
+/* What every device has; the speed comes with its feature. */
+#define CONFIG_BYTES offsetof(struct virtio_net_config, max_queue_pairs)
 
 #define VECTOR_QUEUES 0
 #define VECTOR_CONFIG 1
 
-#define RESET_TRIES 1000
-#define RESET_STEP_US 100
-
 struct queue {
 	struct virtqueue ring;
+	struct virtqueue_memory *memory;
 	volatile void *notify;
 };
 
@@ -39,10 +38,7 @@ struct tx_slot {
 
 struct virtio_net {
 	struct netdev net;
-	struct pci_device pci;
-	volatile struct virtio_common *common;
-	volatile struct virtio_net_config *config;
-	u64 features;
+	struct virtio_pci device;
 	u8 queues_vector, config_vector;
 	volatile bool config_event;
 
@@ -54,6 +50,11 @@ struct virtio_net {
 static struct virtio_net *to_virtio(struct netdev *dev)
 {
 	return container_of(dev, struct virtio_net, net);
+}
+
+static volatile struct virtio_net_config *config(const struct virtio_net *v)
+{
+	return v->device.config;
 }
 
 /* --- Interrupts ------------------------------------------------------------------------------------------------------- */
@@ -84,7 +85,7 @@ static bool interrupts_init(struct virtio_net *v)
 {
 	volatile u32 *table;
 
-	if (pci_msix_table(&v->pci, &table) <= VECTOR_CONFIG)
+	if (pci_msix_table(&v->device.pci, &table) <= VECTOR_CONFIG)
 		return false;
 	if (!v->queues_vector) {
 		v->queues_vector = interrupt_allocate(queues_interrupt, v);
@@ -92,17 +93,17 @@ static bool interrupts_init(struct virtio_net *v)
 	}
 	pci_msix_set(table, VECTOR_QUEUES, v->queues_vector);
 	pci_msix_set(table, VECTOR_CONFIG, v->config_vector);
-	pci_msix_enable(&v->pci);
-	v->common->config_msix_vector = VECTOR_CONFIG;
-	return v->common->config_msix_vector == VECTOR_CONFIG;
+	pci_msix_enable(&v->device.pci);
+	v->device.common->config_msix_vector = VECTOR_CONFIG;
+	return v->device.common->config_msix_vector == VECTOR_CONFIG;
 }
 
 static void link_update(struct virtio_net *v)
 {
 	bool broken = v->rx.ring.broken || v->tx.ring.broken;
-	bool up = !broken &&
-		  (!(v->features & VIRTIO_NET_F_STATUS) || (v->config->status & VIRTIO_NET_LINK_UP));
-	u32 mbps = v->features & VIRTIO_NET_F_SPEED_DUPLEX ? v->config->speed : ~0u;
+	bool up = !broken && (!(v->device.features & VIRTIO_NET_F_STATUS) ||
+			      (config(v)->status & VIRTIO_NET_LINK_UP));
+	u32 mbps = v->device.features & VIRTIO_NET_F_SPEED_DUPLEX ? config(v)->speed : ~0u;
 
 	v->net.link_mbps = up && !(mbps & BIT(31)) ? mbps : 0;
 	if (up == v->net.link_up)
@@ -164,7 +165,7 @@ static bool rx_checksum_good(const struct virtio_net *v, const struct netbuf *b)
 	const struct virtio_net_header *header = (const void *)rx_memory(b);
 	struct net_headers h;
 
-	if (!(v->features & VIRTIO_NET_F_GUEST_CSUM) ||
+	if (!(v->device.features & VIRTIO_NET_F_GUEST_CSUM) ||
 	    !(header->flags & (HEADER_NEEDS_CSUM | HEADER_DATA_VALID)))
 		return false;
 	return net_parse(b->data, b->length, &h) && h.protocol &&
@@ -311,8 +312,7 @@ static int start(struct netdev *dev)
 
 	if (!dev->receive || !dev->sent)
 		return -EINVAL;
-	v->common->device_status = STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK |
-				   STATUS_DRIVER_OK;
+	virtio_pci_run(&v->device);
 	link_update(v);
 	rx_refill(v);
 	dev->pending = true; /* the first poll turns the interrupts on */
@@ -322,97 +322,6 @@ static int start(struct netdev *dev)
 static void read_counters(struct netdev *dev)
 {
 	(void)dev; /* the device keeps none */
-}
-
-/* Where the registers of this kind are (the first capability with them counts, 4.1.4.1); NULL: nowhere, or there are too few bytes
- * of them. *multiplier: of the notification registers. */
-static volatile void *find_registers(const struct virtio_net *v, u32 kind, u32 bytes, u32 *multiplier)
-{
-	u8 at = pci_find_capability(&v->pci, PCI_CAP_VENDOR);
-
-	for (u32 n = 0; at && n < PCI_MAX_CAPABILITIES; n++) {
-		u32 header = pci_read32(&v->pci, at);
-		u8 bar = (u8)pci_read32(&v->pci, (u8)(at + VIRTIO_CAP_BAR));
-		u64 base;
-
-		if (header >> (8 * VIRTIO_CAP_TYPE) != kind || bar > 5) {
-			at = pci_next_capability(&v->pci, at, PCI_CAP_VENDOR);
-			continue;
-		}
-		base = pci_bar(&v->pci, bar);
-		if (!base || pci_read32(&v->pci, (u8)(at + VIRTIO_CAP_LENGTH)) < bytes)
-			return NULL;
-		if (multiplier)
-			*multiplier = pci_read32(&v->pci, (u8)(at + VIRTIO_CAP_NOTIFY_MULTIPLIER));
-		return (volatile u8 *)base + pci_read32(&v->pci, (u8)(at + VIRTIO_CAP_OFFSET));
-	}
-	return NULL;
-}
-
-static bool reset(struct virtio_net *v)
-{
-	v->common->device_status = 0;
-	for (u32 i = 0; i < RESET_TRIES; i++) {
-		if (!v->common->device_status)
-			return true;
-		delay_us(RESET_STEP_US);
-	}
-	return false;
-}
-
-/* 3.1.1, up to the point where the device has agreed. */
-static bool negotiate(struct virtio_net *v)
-{
-	u64 offered = 0;
-
-	v->common->device_status = STATUS_ACKNOWLEDGE;
-	v->common->device_status = STATUS_ACKNOWLEDGE | STATUS_DRIVER;
-	for (u32 i = 0; i < 2; i++) {
-		v->common->device_feature_select = i;
-		offered |= (u64)v->common->device_feature << (32 * i);
-	}
-	if ((offered & NEEDED) != NEEDED || !(offered & VIRTIO_NET_F_MAC))
-		return false;
-	v->features = offered & (WANTED | NEEDED);
-	for (u32 i = 0; i < 2; i++) {
-		v->common->driver_feature_select = i;
-		v->common->driver_feature = (u32)(v->features >> (32 * i));
-	}
-	v->common->device_status = STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK;
-	return v->common->device_status & STATUS_FEATURES_OK;
-}
-
-/* A low and a high half, each written by itself (4.1.3.1). */
-static void set_address(volatile u32 half[2], const void *p)
-{
-	half[0] = (u32)(u64)p;
-	half[1] = (u32)((u64)p >> 32);
-}
-
-/* An empty queue, and where it is notified. */
-static bool queue_init(struct virtio_net *v, struct queue *q, u16 index, volatile u8 *notify,
-		       u32 multiplier)
-{
-	volatile struct virtio_common *c = v->common;
-	struct virtqueue_memory *memory = q->ring.memory;
-	u16 size;
-
-	c->queue_select = index;
-	size = c->queue_size;
-	if (!size || (size & (size - 1)))
-		return false;
-	size = MIN(size, (u16)VIRTQUEUE_MAX);
-	c->queue_size = size;
-	c->queue_msix_vector = VECTOR_QUEUES;
-	if (c->queue_msix_vector != VECTOR_QUEUES)
-		return false;
-	virtqueue_init(&q->ring, memory, size);
-	set_address(c->queue_desc, memory->desc);
-	set_address(c->queue_driver, &memory->avail);
-	set_address(c->queue_device, &memory->used);
-	q->notify = notify + (size_t)c->queue_notify_off * multiplier;
-	c->queue_enable = 1;
-	return true;
 }
 
 /* What a device that was reset had goes back; what was to be sent is lost. */
@@ -429,27 +338,24 @@ static void take_back(struct virtio_net *v)
 	}
 }
 
-static const char *try_setup(struct virtio_net *v)
+static bool queue_init(struct virtio_net *v, struct queue *q, u16 index)
 {
-	volatile u8 *notify;
-	u32 multiplier;
+	q->notify = virtio_pci_queue(&v->device, index, &q->ring, q->memory, VECTOR_QUEUES);
+	return q->notify;
+}
 
-	v->common = find_registers(v, VIRTIO_CAP_COMMON, sizeof(*v->common), NULL);
-	v->config = find_registers(v, VIRTIO_CAP_DEVICE, sizeof(*v->config), NULL);
-	notify = find_registers(v, VIRTIO_CAP_NOTIFY, 2, &multiplier);
-	if (!v->common || !v->config || !notify)
-		return "lacks registers of virtio 1";
-	pci_write16(&v->pci, PCI_COMMAND,
-		    PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
-	if (!reset(v))
-		return "does not come out of its reset";
-	if (!negotiate(v))
+static const char *try_setup(struct virtio_net *v, const struct pci_device *pci)
+{
+	const char *wrong = virtio_pci_open(&v->device, pci, CONFIG_BYTES);
+
+	if (wrong)
+		return wrong;
+	if (!virtio_pci_negotiate(&v->device, NEEDED, WANTED))
 		return "does not offer VERSION_1, ACCESS_PLATFORM and MAC, or refuses them";
 	if (!interrupts_init(v))
 		return "has not got two MSI-X vectors";
 	take_back(v);
-	if (!queue_init(v, &v->rx, QUEUE_RECEIVE, notify, multiplier) ||
-	    !queue_init(v, &v->tx, QUEUE_TRANSMIT, notify, multiplier))
+	if (!queue_init(v, &v->rx, QUEUE_RECEIVE) || !queue_init(v, &v->tx, QUEUE_TRANSMIT))
 		return "has no usable queues";
 	return NULL;
 }
@@ -459,19 +365,18 @@ static bool setup(struct virtio_net *v, const struct pci_device *pci)
 {
 	const char *wrong;
 
-	v->pci = *pci;
 	snprintf(v->net.name, sizeof(v->net.name), "virtio-net at %02x:%02x.%x", pci->bus,
 		 pci->device, pci->function);
-	wrong = try_setup(v);
+	wrong = try_setup(v, pci);
 	if (wrong) {
 		print("%s: %s; left alone\n", v->net.name, wrong);
 		return false;
 	}
 	for (u32 i = 0; i < sizeof(v->net.mac); i++)
-		v->net.mac[i] = v->config->mac[i];
+		v->net.mac[i] = config(v)->mac[i];
 	v->net.interrupt_kind = "MSI-X";
-	v->net.offloads = (v->features & VIRTIO_NET_F_CSUM ? NET_TX_CSUM_L4 : 0) |
-			  (v->features & VIRTIO_NET_F_GUEST_CSUM ? NET_RX_CSUM : 0);
+	v->net.offloads = (v->device.features & VIRTIO_NET_F_CSUM ? NET_TX_CSUM_L4 : 0) |
+			  (v->device.features & VIRTIO_NET_F_GUEST_CSUM ? NET_RX_CSUM : 0);
 	return true;
 }
 
@@ -480,8 +385,8 @@ static bool present(const struct netdev *dev)
 {
 	const struct virtio_net *v = container_of(dev, struct virtio_net, net);
 
-	return pci_read16(&v->pci, 0) == VIRTIO_VENDOR &&
-	       (pci_read16(&v->pci, PCI_COMMAND) & PCI_COMMAND_MASTER);
+	return pci_read16(&v->device.pci, 0) == VIRTIO_VENDOR &&
+	       (pci_read16(&v->device.pci, PCI_COMMAND) & PCI_COMMAND_MASTER);
 }
 
 static bool find_same(const struct pci_device *pci, void *ctx)
@@ -497,7 +402,7 @@ static bool find_same(const struct pci_device *pci, void *ctx)
 static bool restart(struct netdev *dev)
 {
 	struct virtio_net *v = to_virtio(dev);
-	struct pci_device pci = v->pci;
+	struct pci_device pci = v->device.pci;
 
 	return pci_for_each(find_same, &pci) && setup(v, &pci) && !start(dev);
 }
@@ -519,8 +424,8 @@ struct netdev *virtio_net_probe(const struct pci_device *pci)
 	v->net.ops = &virtio_net_ops;
 	v->net.mtu = 1500;
 	v->net.max_segments = TX_MAX_SEGMENTS;
-	v->rx.ring.memory = heap_take(sizeof(*v->rx.ring.memory), PAGE_SIZE);
-	v->tx.ring.memory = heap_take(sizeof(*v->tx.ring.memory), PAGE_SIZE);
+	v->rx.memory = heap_take(sizeof(*v->rx.memory), PAGE_SIZE);
+	v->tx.memory = heap_take(sizeof(*v->tx.memory), PAGE_SIZE);
 	rx_allocate(v);
 	tx_allocate(v);
 	return setup(v, pci) ? &v->net : NULL;
