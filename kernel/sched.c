@@ -88,6 +88,9 @@ void vcpu_sipi(struct vcpu *v, u8 vector)
 	if (start) {
 		vcpu_backend->set_sipi(v, vector);
 		make_runnable(s, v);
+	} else if (v->init_pending) {
+		v->sipi_pending = true;
+		v->sipi_vector = vector;
 	}
 	spin_unlock(&s->lock);
 	if (start)
@@ -100,6 +103,7 @@ void vcpu_init_signal(struct vcpu *v)
 
 	if (v->state != VCPU_OFFLINE && v->state != VCPU_DEAD) {
 		v->init_pending = true;
+		v->sipi_pending = false;
 		make_runnable(s, v);
 	}
 	spin_unlock(&s->lock);
@@ -180,20 +184,30 @@ bool vcpu_is_stopped(struct vcpu *v)
 	return dead;
 }
 
+static void stop(struct vcpu *v)
+{
+	vlapic_reset(v);
+	write_once(&v->nmi_pending, false); /* it would hit the vCPU in real mode */
+	v->init_pending = false;
+	if (v->kill_pending) {
+		vcpu_unload(v);
+		v->state = VCPU_DEAD;
+	} else if (v->sipi_pending) {
+		v->sipi_pending = false;
+		vcpu_backend->set_sipi(v, v->sipi_vector);
+		v->state = VCPU_RUNNABLE;
+	} else {
+		v->state = VCPU_OFFLINE;
+	}
+}
+
 /* Kill and INIT are acted on here, where the vCPU is certainly not running. False: v is not to be
  * run now. */
 static bool act_on_requests(struct vcpu *v)
 {
-	bool stop = v->kill_pending || v->init_pending;
-
-	if (stop) {
-		vlapic_reset(v);
-		if (v->kill_pending)
-			vcpu_unload(v);
-		v->state = v->kill_pending ? VCPU_DEAD : VCPU_OFFLINE;
-		v->init_pending = false;
-	}
-	return !stop && v->state == VCPU_RUNNABLE;
+	if (v->kill_pending || v->init_pending)
+		stop(v);
+	return v->state == VCPU_RUNNABLE;
 }
 
 static struct vcpu *pick(struct sched *s)

@@ -65,6 +65,8 @@ struct vcpu {
 	enum vcpu_state state;
 	bool wake_pending; /* a wake-up that came before the vCPU was parked */
 	bool kill_pending, init_pending; /* for its own CPU to act on */
+	bool sipi_pending; /* came before that INIT was acted on */
+	u8 sipi_vector;
 	bool queued; /* on the run queue */
 	struct list run_link;
 

@@ -84,5 +84,13 @@ void test_smp(void)
 	started = 0;
 	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 6u << 8 | TRAMPOLINE >> 12);
 	CHECK("smp: SIPI starts it again", wait_for(&started, 2, 2000));
+
+	/* With no pause between them, to a CPU that runs or waits for its turn: neither is lost, and the NMI that came before
+	 * does not hit it in real mode. */
+	started = 0;
+	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 4u << 8);
+	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 5u << 8 | 1u << 14);
+	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 6u << 8 | TRAMPOLINE >> 12);
+	CHECK("smp: NMI, INIT, SIPI start it anew", wait_for(&started, 2, 2000));
 	send_all_others(5u << 8 | 1u << 14);
 }
