@@ -289,9 +289,9 @@ static void svm_run(struct vcpu *v)
 	assign_asid(s);
 	inject(v);
 	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2): no exit, unless a lower one would
-	 * let an interrupt in. */
+	 * let an interrupt in; or while a window is asked for, when QEMU 10.0 fails an assertion of its own and ends. */
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
-	c->cr_write = vlapic_held_by_tpr(v) ? CR_WRITE_CR8 : 0;
+	c->cr_write = vlapic_held_by_tpr(v) || (c->vintr & VINTR_V_IRQ) ? CR_WRITE_CR8 : 0;
 	c->rax = v->reg[RAX];
 	c->rsp = v->reg[RSP];
 	c->rip = v->rip;

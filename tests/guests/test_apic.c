@@ -119,6 +119,18 @@ static void test_priority(void)
 	CHECK_EQ("apic: CR8 lets a higher one pass", taken[V2], 1);
 	set_cr8(0);
 	irqs_off();
+
+	/* Written while RFLAGS.IF keeps an interrupt away: Weir waits for its window then. */
+	self_ipi(V1);
+	set_cr8(1);
+	set_cr8(0xf);
+	irqs_on();
+	CHECK_EQ("apic: held by a CR8 written with interrupts off", taken[V1], 3);
+	irqs_off();
+	set_cr8(0);
+	irqs_on();
+	CHECK_EQ("apic: let go by the next", taken[V1], 4);
+	irqs_off();
 }
 
 static void test_timer(void)
