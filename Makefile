@@ -28,7 +28,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench bench-host bench-iommu check clean coverage deps format fuzz help iso lint model mutants run system unit FORCE
+.PHONY: all bench bench-host bench-iommu check clean coverage deps format fuzz help iso lint model mutants run soak system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -230,7 +230,10 @@ endif
 
 system: $(BUILD)/weir-stripped.elf $(GUESTS) $(TEST_GUESTS) ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
-	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') tests/system
+	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') $(PYTEST_ARGS) tests/system
+
+soak: ## random guests beside bystanders, for T=MINUTES (10) with seeds that are shown; SEED=N: that one again
+	$(Q)SOAK=$(or $(T),10) $(if $(SEED),SEED=$(SEED)) $(MAKE) --no-print-directory system K=test_soak PYTEST_ARGS=-s
 
 mutants: ## plant bugs into copies of the IOMMU core: unit tests and model must see each (M=NAME: only this one)
 	$(Q)BUILD=$(BUILD) $(PYTHON) tests/model/mutants/run $(M)

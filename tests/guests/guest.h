@@ -165,3 +165,4 @@ void test_events(void);
 void test_flood(void);
 void test_storm(void);
 void test_msi(void);
+void test_ticks(void);

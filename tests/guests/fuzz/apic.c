@@ -1,0 +1,106 @@
+/* Interrupts to itself and others, INIT and SIPI, sleep; and the ways to end. */
+#include <tests/guests/fuzz/fuzz.h>
+
+#include <kernel/abi/hypercall.h>
+
+static const u8 registers[] = { APIC_TPR,
+				APIC_EOI,
+				APIC_LDR,
+				APIC_SVR,
+				APIC_ESR,
+				0x2f,
+				APIC_LVT_TIMER,
+				0x33,
+				0x34,
+				0x35,
+				0x36,
+				0x37,
+				APIC_TIMER_INITIAL,
+				APIC_TIMER_DIVIDE,
+				APIC_SELF_IPI };
+
+void step_interrupts(struct cpu *c)
+{
+	u64 value = one_in(c, 2) ? random_edge(c) : random64(c);
+
+	c->dirty = true;
+	if (one_in(c, 2))
+		__asm__ volatile("sti" ::: "memory");
+	for (u64 i = random_below(c, 8); i; i--) {
+		u8 reg = registers[random_below(c, sizeof(registers))];
+
+		wrmsr(X2APIC(reg), one_in(c, 8) ? value : value & 0xff);
+		/* All modes but INIT and SIPI, to all destinations. */
+		if (one_in(c, 2))
+			wrmsr(X2APIC(APIC_ICR), (random64(c) & 0xf000cb0ffUL) | random_below(c, 2)
+											<< 10);
+	}
+	/* A storm: the shortest period there is. */
+	if (one_in(c, 8)) {
+		wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb);
+		wrmsr(X2APIC(APIC_LVT_TIMER), 0x20000 | (random64(c) & 0xff));
+		wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 + random_below(c, 16));
+		spin_us(1000);
+	}
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 0);
+	__asm__ volatile("sti; nop; cli" ::: "memory");
+}
+
+void startup(u32 id, u64 page)
+{
+	cpus[id].kept_rsp = 0;
+	wrmsr(X2APIC(APIC_ICR), (u64)id << 32 | 5u << 8 | 1u << 14);
+	wrmsr(X2APIC(APIC_ICR), (u64)id << 32 | 6u << 8 | page);
+}
+
+/* Another vCPU is stopped in the middle of what it does and started again, now and then where nothing of sense is. */
+void step_other_cpu(struct cpu *c)
+{
+	u32 id = (u32)random_below(c, nr_cpus);
+	u64 command = random_below(c, 8) << 8 | random_below(c, 4) << 14 | random_below(c, 4) << 18;
+
+	if (id == c->id || !one_in(c, 4))
+		return;
+	if (one_in(c, rare)) {
+		startup(id, random_below(c, 256));
+		spin_us(random_below(c, 300));
+		wrmsr(X2APIC(APIC_ICR), (u64)id << 32 | command | random_below(c, 256));
+	}
+	startup(id, TRAMPOLINE >> 12);
+}
+
+void step_sleep(struct cpu *c)
+{
+	c->dirty = true;
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb);
+	wrmsr(X2APIC(APIC_LVT_TIMER), 0x40);
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 + random_below(c, 2000000));
+	__asm__ volatile("sti; hlt; cli" ::: "memory");
+}
+
+void step_end(struct cpu *c)
+{
+	static const struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) none = { 0, 0 };
+
+	if (!one_in(c, 64 * (u64)rare))
+		return;
+	switch (random_below(c, 4)) {
+	case 0:
+		(void)hypercall(WEIR_HC_SHUTDOWN, random_below(c, 3), random64(c), 0);
+		break;
+	case 1:
+		/* No handler: a triple fault. */
+		__asm__ volatile("lidt %0; ud2" ::"m"(none));
+		break;
+	case 2:
+		((void (*)(void))random_address(c))();
+		break;
+	default:
+		/* No page table, and no memory where it ought to be. */
+		__asm__ volatile("mov %0, %%cr3; int3" ::"r"(random_address(c) & 0xfffffff000UL)
+				 : "memory");
+	}
+}

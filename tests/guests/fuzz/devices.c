@@ -1,0 +1,86 @@
+/* Ports of all widths, configuration space, and memory where none is. */
+#include <tests/guests/fuzz/fuzz.h>
+#include <tests/guests/pci.h>
+
+static u16 port_of(struct cpu *c)
+{
+	static const u16 known[] = { 0x20,  0x40,  0x60,  0x70,	 0x80,	0x92,  0xa0,  0x2f8,
+				     0x3f8, 0x4d0, 0x501, 0x510, 0x600, 0xcf8, 0xcfc, 0xb000 };
+	u16 port = one_in(c, 4) ? (u16)random64(c) :
+				  known[random_below(c, ARRAY_SIZE(known))] + (u16)random_below(c, 8);
+
+	/* What it would send by the UART is the log's test. */
+	return port == 0x3f8 ? 0x3fa : port;
+}
+
+/* With memory that is none, string I/O ends a domain. */
+static void string_port(struct cpu *c, u16 port)
+{
+	static u8 buffer[8192];
+	u64 address = one_in(c, 8 * (u64)rare) ? random_address(c) :
+						 (u64)buffer + random_below(c, 0x1000);
+	u64 count = random_below(c, 70);
+
+	/* The next lines change these registers in ways that a compiler need not know of: the step ends here. */
+	if (one_in(c, 2))
+		__asm__ volatile("rep insb" : "+D"(address), "+c"(count) : "d"(port) : "memory");
+	else
+		__asm__ volatile("rep outsw" : "+S"(address), "+c"(count) : "d"(port) : "memory");
+}
+
+void step_port(struct cpu *c)
+{
+	u16 port = port_of(c);
+	u32 value = (u32)random_edge(c);
+
+	switch (random_below(c, 7)) {
+	case 0:
+		__asm__ volatile("inb %1, %b0" : "+a"(value) : "d"(port));
+		break;
+	case 1:
+		__asm__ volatile("inw %1, %w0" : "+a"(value) : "d"(port));
+		break;
+	case 2:
+		(void)in32(port);
+		break;
+	case 3:
+		outb(port, (u8)value);
+		break;
+	case 4:
+		__asm__ volatile("outw %w0, %1" ::"a"(value), "d"(port));
+		break;
+	case 5:
+		out32(port, value);
+		break;
+	default:
+		string_port(c, port);
+	}
+}
+
+void step_pci(struct cpu *c)
+{
+	u32 slot = (u32)random_below(c, one_in(c, 4) ? 32 : 6), reg = (u32)random_below(c, 64) * 4;
+
+	if (one_in(c, 8))
+		reg |= (u32)random_edge(c);
+	if (one_in(c, 2))
+		(void)config_read(slot, reg);
+	else
+		config_write(slot, reg, one_in(c, 2) ? (u32)random_address(c) : (u32)random_edge(c));
+}
+
+void step_mmio(struct cpu *c)
+{
+	static const u16 selectors[] = { SELECTOR_CODE_64, SELECTOR_CODE_64, SELECTOR_CODE_32,
+					 SELECTOR_CODE_16, SELECTOR_USER_CODE };
+	struct code code = code_begin(c);
+	u64 reg[16], near = random_address(c);
+
+	/* An instruction that cannot be emulated ends a domain. */
+	code_memory_instruction(c, &code, one_in(c, 4 * (u64)rare));
+	code_end(&code);
+	for (u32 i = 0; i < 16; i++)
+		reg[i] = one_in(c, 8) ? random64(c) : near + random_below(c, 64);
+	reg[1] = random_below(c, 80);
+	code_run(c, &code, reg, selectors[random_below(c, ARRAY_SIZE(selectors))]);
+}

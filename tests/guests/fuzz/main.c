@@ -1,0 +1,246 @@
+/* The steps, in a random order, on all vCPUs. Command line, words: seed=N, steps=N (0: for ever), rare=N (one in about N steps of
+ * a kind may do what can end the domain), only=NAME (one kind of steps), trace (each step's name before it is taken). */
+#include <tests/guests/fuzz/fuzz.h>
+
+#include <kernel/abi/hypercall.h>
+
+u32 nr_cpus;
+u64 memory_size;
+u32 rare = 4096;
+static u64 seed = 1, last_step;
+static bool trace;
+static const char *only;
+
+static const struct {
+	const char *name;
+	void (*run)(struct cpu *c);
+	u32 weight;
+} kinds[] = {
+	{ "hypercall", step_hypercall, 8 },
+	{ "memory", step_memory, 8 },
+	{ "msr", step_msr, 8 },
+	{ "cpuid", step_cpuid, 2 },
+	{ "control", step_control_registers, 6 },
+	{ "port", step_port, 8 },
+	{ "pci", step_pci, 8 },
+	{ "mmio", step_mmio, 16 },
+	{ "tables", step_tables, 8 },
+	{ "exception", step_exception, 6 },
+	{ "privileged", step_privileged, 6 },
+	{ "garbage", step_garbage, 8 },
+	{ "interrupts", step_interrupts, 6 },
+	{ "other-cpu", step_other_cpu, 2 },
+	{ "sleep", step_sleep, 2 },
+	{ "end", step_end, 1 },
+};
+
+/* Steele, Lea, Flood: SplitMix64. */
+u64 random64(struct cpu *c)
+{
+	u64 z = c->random += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+u64 random_below(struct cpu *c, u64 n)
+{
+	return random64(c) % n;
+}
+
+u64 random_edge(struct cpu *c)
+{
+	u64 value = random64(c);
+
+	switch (random_below(c, 5)) {
+	case 0:
+		return value % 17;
+	case 1:
+		return 1UL << value % 64;
+	case 2:
+		return (1UL << value % 64) - 1;
+	case 3:
+		return -(value % 17);
+	default:
+		return value;
+	}
+}
+
+u64 random_address(struct cpu *c)
+{
+	/* The PCI window, I/O APIC, local APIC, HPET, remapping unit, ECAM, VGA, the end of RAM, above 4 GiB. */
+	static const u64 bases[] = { 0xe0000000, 0xe0020000, 0xfebf0000,  0xfec00000,
+				     0xfee00000, 0xfed00000, 0xfed90000,  0xb0000000,
+				     0xa0000,	 0xfffff000, 0x100000000, 0xffffff000 };
+
+	switch (random_below(c, 4)) {
+	case 0:
+		return SPARE + random_below(c, memory_size - SPARE);
+	case 1:
+		return memory_size - 32 + random_below(c, 64);
+	default:
+		return bases[random_below(c, ARRAY_SIZE(bases))] + (random_edge(c) & 0xfff);
+	}
+}
+
+/* --- the loop ------------------------------------------------------------------------------------------------------------------ */
+
+static void do_step(struct cpu *c)
+{
+	static u32 total;
+	u64 pick;
+	u32 i = 0;
+
+	if (!total)
+		for (u32 k = 0; k < ARRAY_SIZE(kinds); k++)
+			total += kinds[k].weight;
+	pick = random_below(c, total);
+	while (pick >= kinds[i].weight)
+		pick -= kinds[i++].weight;
+	if (only) {
+		const char *a = only, *b = kinds[i].name;
+
+		while (*b && *a == *b)
+			a++, b++;
+		if (*b)
+			return;
+	}
+	if (trace)
+		print("fuzz: %u.%lu %s\n", c->id, c->steps, kinds[i].name);
+	kinds[i].run(c);
+}
+
+static struct {
+	u64 steps, since;
+	bool hit;
+} seen[MAX_CPUS][MAX_CPUS]; /* by each of the others */
+
+/* A vCPU that does not go on is hit on the head, and started anew if that does not help. */
+static void watch(struct cpu *c)
+{
+	u64 now = rdtsc(), second = tsc_khz * 1000;
+
+	for (u32 id = 0; id < nr_cpus; id++) {
+		u64 steps = cpus[id].steps, stood = now - seen[c->id][id].since;
+
+		if (id == c->id || steps != seen[c->id][id].steps) {
+			seen[c->id][id].steps = steps;
+			seen[c->id][id].since = now;
+			seen[c->id][id].hit = false;
+		} else if (stood > 3 * second) {
+			startup(id, TRAMPOLINE >> 12);
+			seen[c->id][id].since = now;
+		} else if (stood > second && !seen[c->id][id].hit && cpus[id].kept_rsp) {
+			/* In real mode it would be the end. */
+			wrmsr(X2APIC(APIC_ICR), (u64)id << 32 | 4u << 8);
+			seen[c->id][id].hit = true;
+		}
+	}
+}
+
+static void loop(void)
+{
+	struct cpu *c = cpu_init((u32)rdmsr(X2APIC(APIC_ID)));
+
+	for (u32 id = 0; id < nr_cpus; id++)
+		seen[c->id][id].since = rdtsc();
+	for (;;) {
+		c->steps++;
+		if (last_step && c->steps > last_step)
+			break;
+		c->random = seed ^ (u64)c->id << 56 ^ c->steps << 8;
+		(void)random64(c);
+		guarded(c, do_step);
+		if (!(c->steps % 32))
+			guarded(c, watch);
+		/* Seldom enough that a million steps make no more than some ten lines. */
+		if (c->id == 0 && c->steps >= 1024 && !(c->steps & (c->steps - 1)))
+			print("fuzz: seed %lu: %lu steps\n", seed, c->steps);
+	}
+	print("fuzz: seed %lu: done\n", seed);
+	if (!c->id)
+		hypercall(WEIR_HC_SHUTDOWN, 0, 0, 0);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+/* On a stack of the vCPU's own: start.asm hands out its stacks in turn. */
+__attribute__((noreturn)) static void go(void)
+{
+	u32 id = (u32)rdmsr(X2APIC(APIC_ID));
+
+	__asm__ volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1" ::"r"(cpus[id].stack +
+									   sizeof(cpus[id].stack)),
+			 "r"(loop)
+			 : "memory");
+	__builtin_unreachable();
+}
+
+void ap_main(void);
+void ap_main(void)
+{
+	wrmsr(0x1b, rdmsr(0x1b) | 0xc00);
+	go();
+}
+
+/* --- the command line ---------------------------------------------------------------------------------------------------------- */
+
+/* What follows `key` in a word of the line, or NULL. */
+static const char *word(const char *line, const char *key)
+{
+	while (*line) {
+		const char *k = key;
+
+		while (*line == ' ')
+			line++;
+		while (*k && *line == *k)
+			line++, k++;
+		if (!*k)
+			return line;
+		while (*line && *line != ' ')
+			line++;
+	}
+	return NULL;
+}
+
+static u64 number(const char *line, const char *key, u64 otherwise)
+{
+	const char *s = word(line, key);
+	u64 n = 0;
+
+	if (!s)
+		return otherwise;
+	for (; *s >= '0' && *s <= '9'; s++)
+		n = 10 * n + (u64)(*s - '0');
+	return n;
+}
+
+void main(u32 magic, u32 info);
+void main(u32 magic, u32 info)
+{
+	extern const u8 trampoline[], trampoline_end[];
+	const u32 *mbi = (const u32 *)(u64)info;
+	const char *line = magic == 0x2badb002 && (mbi[0] & 4) ? (const char *)(u64)mbi[4] : "";
+
+	/* Outside of Weir it would fuzz somebody else. */
+	if (cpuid(WEIR_CPUID_BASE, 0).ebx != WEIR_CPUID_EBX)
+		return;
+	tsc_khz = cpuid(WEIR_CPUID_BASE + 0x10, 0).eax;
+	memory_size = (u64)mbi[2] * 1024 + (1u << 20);
+	nr_cpus = cpuid(0xb, 1).ebx;
+	seed = number(line, "seed=", seed);
+	last_step = number(line, "steps=", 0);
+	rare = (u32)number(line, "rare=", rare);
+	trace = word(line, "trace");
+	only = word(line, "only=");
+	print("fuzz: seed %lu, %u vCPUs, %lu MiB\n", seed, nr_cpus, memory_size >> 20);
+	traps_init();
+	wrmsr(0x1b, rdmsr(0x1b) | 0xc00);
+	for (const u8 *s = trampoline, *d = (u8 *)TRAMPOLINE; s < trampoline_end; s++, d++)
+		*(volatile u8 *)(u64)d = *s;
+	wrmsr(X2APIC(APIC_SVR), 0x1ff);
+	wrmsr(X2APIC(APIC_ICR), 3u << 18 | 5u << 8 | 1u << 14);
+	wrmsr(X2APIC(APIC_ICR), 3u << 18 | 6u << 8 | TRAMPOLINE >> 12);
+	go();
+}

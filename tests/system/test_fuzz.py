@@ -1,0 +1,138 @@
+"""Guests that do what no sane one does (tests/guests/fuzz), beside guests that mind their own business: one that counts its
+timer's ticks and looks after its registers and memory, and one that serves HTTP through a NIC of its own. Nothing that the
+others do may end Weir, reach the two, or fill the log.
+
+`make soak T=60` goes on for an hour with seeds of its own; `make soak SEED=N` takes up one of them."""
+import http.client
+import os
+import random
+import re
+import threading
+import time
+
+import pytest
+
+from test_network import Guest
+from weir import BUILD, Nic
+
+CPU, FUZZ = BUILD / "tests/guests/cpu.elf", BUILD / "tests/guests/fuzz.elf"
+NET0 = "/boot/net.elf kernel name=net0 mem=64M prio=200 pci=00:03.0"
+TICKS = "/boot/cpu.elf kernel name=by mem=32M prio=200 -- ticks"
+CONTROL = "/boot/control.elf kernel name=control mem=16M prio=250 control"
+
+# Of one machine: fuzzing guests, and how long they live at most.
+GUESTS, SECONDS = 6, 20
+# No more than this does a fuzzing guest say: what it is, its steps by powers of two, its end.
+LINES = 30
+# A busy host takes the CPU away for long; a service that has stopped takes longer.
+LONGEST_S = 20
+SEEDS = [int(s) for s in os.environ.get("SEED", "1").split()]
+SOAK_S = float(os.environ.get("SOAK", "0")) * 60
+
+
+class Requests:
+    """One HTTP request after the other; each must be answered."""
+
+    def __init__(self, nic):
+        self.nic, self.answered, self.lost, self.longest, self.stop = nic, 0, [], 0.0, False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        while not self.stop:
+            start = time.monotonic()
+            connection = http.client.HTTPConnection("127.0.0.1", self.nic.tcp(80), timeout=LONGEST_S)
+            try:
+                connection.request("GET", "/blob?mb=1")
+                assert len(connection.getresponse().read()) == 1 << 20
+                self.answered += 1
+            except (OSError, http.client.HTTPException, AssertionError) as error:
+                self.lost.append(f"{type(error).__name__}: {error} after {time.monotonic() - start:.1f} s")
+            finally:
+                connection.close()
+            self.longest = max(self.longest, time.monotonic() - start)
+            time.sleep(0.05)  # the others shall run, too
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop = True
+        self.thread.join()
+
+
+def fuzzers(seed, words="", count=GUESTS):
+    """The first half lives long, the others do what may end them."""
+    return [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 -- seed={seed * 100 + i} rare={4096 if 2 * i < count else 64} {words}"
+            for i in range(count)]
+
+
+def ticks(weir):
+    """Of the last line that the bystander wrote: ticks, the longest gap in seconds, what was wrong."""
+    found = re.search(r"ticks (\d+), longest gap (\d+) us, wrong (\d+)", (weir.find(r"by\| ticks") or ["ticks 0, longest gap 0 us, wrong 0"])[-1])
+    return int(found[1]), int(found[2]) / 1e6, int(found[3])
+
+
+def bystanders_live(weir, nic, requests):
+    """Both go on, and nothing is wrong with them."""
+    before, answered, deadline = ticks(weir)[0], requests.answered, time.monotonic() + LONGEST_S
+    while ticks(weir)[0] == before or requests.answered == answered:
+        if time.monotonic() > deadline:
+            weir.fail(f"a bystander stands still: {ticks(weir)[0]} ticks, {requests.answered} requests")
+        time.sleep(0.1)
+    _, longest, wrong = ticks(weir)
+    assert not requests.lost, requests.lost
+    assert not wrong and longest < LONGEST_S, (wrong, longest)
+    weir.count(r"panic|domain (by|net0|control): ended by Weir", 0)
+    weir.count(r"iommu: fault", 0)
+    return longest
+
+
+def attack(boot, modules, seconds, smp=2, until=None, files=(), qemu=()):
+    """Boots the modules beside the bystanders, and looks at them when `seconds` are over or `until()` holds."""
+    nic = Nic()
+    weir = boot([CONTROL, TICKS, NET0, *modules], files=[CPU, FUZZ, *files], nics=[nic], smp=smp, mem="1G", qemu=qemu)
+    weir.wait_for(r"net0\| net: serving http")
+    weir.wait_for(r"by\| ticks")
+    with Requests(nic) as requests:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not (until and until(weir)):
+            if weir.ended or weir.find(r"panic"):
+                weir.fail("Weir has ended")
+            time.sleep(0.2)
+        longest = bystanders_live(weir, nic, requests)
+    print(f"{requests.answered} requests, the longest {requests.longest:.2f} s; longest gap between ticks {longest:.3f} s")
+    # What the guests had is not lost: all that is still taken belongs to a domain that lives.
+    stats = Guest(weir, nic).settled()
+    assert stats["io_faults"] == 0, stats
+    return weir
+
+
+def fuzz(boot, seed, smp=2):
+    def all_gone(weir):
+        return len(weir.find(r"domain f\d+: its \d+ pages are free again")) == GUESTS
+
+    weir = attack(boot, fuzzers(seed), SECONDS, smp, all_gone)
+    for i in range(GUESTS):
+        said = weir.find(rf"\bf{i}(\||:)")
+        assert 2 <= len(said) <= LINES, said
+    steps = [max([int(s) for line in weir.find(rf"f{i}\| ") for s in re.findall(r"(\d+) steps", line)], default=0)
+             for i in range(GUESTS)]
+    print(f"seed {seed}: steps of vCPU 0, in thousands {[s / 1000 for s in steps]}")
+    return weir
+
+
+@pytest.mark.parametrize("seed, smp", [(SEEDS[0], 2), (SEEDS[0] + 1, 1)])
+def test_random_guests(boot, seed, smp):
+    fuzz(boot, seed, smp)
+
+
+@pytest.mark.skipif(not SOAK_S, reason="make soak")
+def test_soak(boot):
+    """One machine after the other: with the seeds that are given, or with new ones until the time is over."""
+    end = time.monotonic() + SOAK_S
+    for seed in SEEDS if "SEED" in os.environ else iter(lambda: random.randrange(1 << 40), None):
+        if time.monotonic() > end:
+            break
+        print(f"seed {seed}", flush=True)
+        fuzz(boot, seed, random.Random(seed).choice([1, 2, 4])).__exit__()
