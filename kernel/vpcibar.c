@@ -286,6 +286,7 @@ static bool map_parts(struct vfunction *f, u32 i)
 
 static void map_bar(struct vfunction *f, u32 i)
 {
+	static struct log_limit limit = LOG_LIMIT_INIT(3);
 	struct vbar *b = &f->bar[i];
 
 	if (b->address < WINDOW_START || b->address >= WINDOW_END ||
@@ -293,7 +294,7 @@ static void map_bar(struct vfunction *f, u32 i)
 		return;
 	b->mapped_at = b->address;
 	b->mapped = map_parts(f, i);
-	if (!b->mapped)
+	if (!b->mapped && log_allowed(&limit))
 		log_warn("domain %s: BAR %u cannot be mapped at 0x%lx, where something else is",
 			 f->domain->name, i, b->address);
 }
