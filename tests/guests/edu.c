@@ -17,14 +17,12 @@ static volatile u8 *registers;
 
 u32 edu_find(void)
 {
-	for (slot = 1; slot < 32; slot++) {
-		if (config_read(slot, 0) != ID)
-			continue;
+	slot = config_find(ID);
+	if (slot) {
 		registers = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
 		config_write(slot, 4, 6); /* memory decoding, bus mastering */
-		return slot;
 	}
-	return slot = 0;
+	return slot;
 }
 
 static void write64(u32 reg, u64 value)
@@ -63,18 +61,9 @@ void edu_set(u8 *page, const void *data, u32 bytes)
 	CHECK("edu: its buffer is set", edu_read((u64)page, bytes));
 }
 
-static u32 msi(void)
-{
-	u32 at = config_read(slot, 0x34) & 0xff;
-
-	while (at && (config_read(slot, at) & 0xff) != 5)
-		at = config_read(slot, at) >> 8 & 0xff;
-	return at;
-}
-
 void edu_msi(u64 address, u32 data)
 {
-	u32 at = msi();
+	u32 at = config_capability(slot, 5);
 
 	config_write(slot, at + 4, (u32)address);
 	config_write(slot, at + 8, (u32)(address >> 32));
@@ -84,7 +73,7 @@ void edu_msi(u64 address, u32 data)
 
 void edu_msi_off(void)
 {
-	config_write(slot, msi(), 0);
+	config_write(slot, config_capability(slot, 5), 0);
 }
 
 void edu_raise(void)

@@ -151,6 +151,8 @@ enum {
 	APIC_SELF_IPI = 0x3f,
 };
 void apic_on(void);
+/* Start all other CPUs, which do this first (NULL: nothing), with interrupts off; false if not all come. */
+bool smp_start(void (*work)(void));
 
 void test_cpuid(void);
 void test_msr(void);
@@ -166,3 +168,4 @@ void test_flood(void);
 void test_storm(void);
 void test_msi(void);
 void test_ticks(void);
+void test_config(void);

@@ -29,7 +29,7 @@ static const struct {
 	{ "apic", test_apic },	   { "mmio", test_mmio },   { "memory", test_memory },
 	{ "smp", test_smp },	   { "fpu", test_fpu },	    { "dma", test_dma },
 	{ "events", test_events }, { "flood", test_flood }, { "storm", test_storm },
-	{ "msi", test_msi },	   { "ticks", test_ticks },
+	{ "msi", test_msi },	   { "ticks", test_ticks }, { "config", test_config },
 };
 
 void main(u32 magic, u32 info);

@@ -6,7 +6,6 @@
 
 #include <kernel/abi/hypercall.h>
 
-#define NIC_ID 0x10d38086u
 #define TCTL 0x400
 #define TCTL_EN 2u
 #define TDBAL 0x3800
@@ -23,10 +22,8 @@ static u32 slot;
 
 static bool find(void)
 {
-	for (slot = 1; slot < 32; slot++)
-		if (config_read(slot, 0) == NIC_ID)
-			return true;
-	return false;
+	slot = config_find(NIC_ID);
+	return slot;
 }
 
 static void sleep_until(u64 event)

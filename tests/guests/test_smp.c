@@ -7,6 +7,8 @@ extern const u8 trampoline[], trampoline_end[];
 
 static volatile u32 started, beats[16], stop;
 
+static void (*volatile ap_work)(void);
+
 void ap_main(void);
 void ap_main(void)
 {
@@ -16,6 +18,8 @@ void ap_main(void)
 	apic_on();
 	id = (u32)rdmsr(X2APIC(APIC_ID));
 	__atomic_fetch_or(&started, 1u << id, __ATOMIC_SEQ_CST);
+	if (ap_work)
+		ap_work();
 	__asm__ volatile("sti");
 	for (;;) {
 		beats[id]++;
@@ -40,21 +44,32 @@ static void send_all_others(u32 command)
 	wrmsr(X2APIC(APIC_ICR), 3u << 18 | command);
 }
 
+static u32 nr_cpus(void)
+{
+	return under_weir ? cpuid(0xb, 1).ebx : 1;
+}
+
+bool smp_start(void (*work)(void))
+{
+	for (const u8 *s = trampoline, *d = (u8 *)TRAMPOLINE; s < trampoline_end; s++, d++)
+		*(volatile u8 *)(u64)d = *s;
+	ap_work = work;
+	started = 0;
+	/* With no pause between them: INIT must not swallow the SIPI that follows. */
+	send_all_others(5u << 8 | 1u << 14);
+	send_all_others(6u << 8 | TRAMPOLINE >> 12);
+	return wait_for(&started, (1u << nr_cpus()) - 2, 2000);
+}
+
 void test_smp(void)
 {
-	u32 nr = under_weir ? cpuid(0xb, 1).ebx : 1, others = (1u << nr) - 2, seen;
+	u32 nr = nr_cpus(), seen;
 
 	if (nr < 2) {
 		print("only one CPU\n");
 		return;
 	}
-	for (const u8 *s = trampoline, *d = (u8 *)TRAMPOLINE; s < trampoline_end; s++, d++)
-		*(volatile u8 *)(u64)d = *s;
-
-	/* With no pause between them: INIT must not swallow the SIPI that follows. */
-	send_all_others(5u << 8 | 1u << 14);
-	send_all_others(6u << 8 | TRAMPOLINE >> 12);
-	CHECK("smp: INIT, SIPI start all", wait_for(&started, others, 2000));
+	CHECK("smp: INIT, SIPI start all", smp_start(NULL));
 
 	taken[V1] = 0;
 	send_all_others(V1);

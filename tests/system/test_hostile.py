@@ -1,11 +1,11 @@
 """Guests that turn their devices against the others: each test tells the attack first, and who would have been hurt by it."""
 import re
 
-from test_control import CONTROL, table
+from test_control import CONTROL, Load, table
 from test_network import Guest
 from weir import BUILD, Nic
 
-VTD = 0xFED90000
+ECAM, VTD = 0xB0000000, 0xFED90000
 EDU = ["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"]
 FILES = [BUILD / "tests/guests/cpu.elf"]
 
@@ -88,3 +88,65 @@ def test_forged_interrupt_messages(boot, machine):
     weir.wait_for(r"domain e: its \d+ pages are free again")
     assert table(weir, "devices")["00:05.0"][4:6] == ["-", "free"]
     assert set(remapping_entries(machine)) == {3 << 3}
+
+
+def real_header(machine, device):
+    """The first 64 bytes of a function's real configuration space, without the status register, which moves by itself."""
+    answer = machine.monitor(f"xp /16wx 0x{ECAM + (device << 15):x}")
+    dwords = [int(n, 16) for line in re.findall(r"^[0-9a-f]{16}:(.*)", answer, re.M) for n in line.split()]
+    assert len(dwords) == 16
+    dwords[1] &= 0xFFFF
+    return dwords
+
+
+def controls(machine, device):
+    """Power state and PCI Express device control: who writes there puts the function to sleep or resets it."""
+    at = ECAM + (device << 15)
+    return machine.register(at + 0xC8) >> 32 & 0xFFFF, machine.register(at + 0xE8) & 0xFFFF
+
+
+def check_nic(machine, device, own_bars, own_controls):
+    """What must be true of the attacker's NIC whatever it writes: where the firmware has put it, awake, without legacy
+    interrupts, and no message in it but one that names an entry of the remapping table."""
+    header, at = real_header(machine, device), ECAM + (device << 15)
+    assert [header[4 + i] for i in (0, 1, 2, 3, 4, 5, 8, 11)] == own_bars
+    assert header[1] & ~4 == 0x402, hex(header[1])  # memory decoding, no I/O, INTx disabled; bus mastering is its own
+    assert controls(machine, device) == own_controls
+    msi, msix = machine.register(at + 0xD0), machine.register(at + 0xA0)
+    if msi >> 16 & 1:
+        assert msi >> 32 & 0xFFF00010 == 0xFEE00010, hex(msi)
+    if msix >> 31 & 1:
+        table = own_bars[3] & ~0xF
+        for i in range(5):
+            if not machine.register(table + 16 * i + 8) >> 32 & 1:
+                assert machine.register(table + 16 * i) & 0xFFFFFFFFFFF00010 == 0xFEE00010, i
+
+
+def test_config_space_games(boot, machine):
+    """A guest writes all it can into its NIC's configuration space and MSI-X table, from two CPUs, while the bystander serves.
+    Were it believed, it could lay its registers over those of the bystander's NIC, put that to sleep, or send interrupts of its
+    own choice."""
+    nic, own = Nic(), Nic(slot=4)
+    weir = boot([CONTROL, "/boot/net.elf kernel name=by mem=64M pci=00:03.0",
+                 "/boot/cpu.elf kernel name=e mem=64M vcpus=2 pci=00:04.0 -- config"], files=FILES, smp=2, nics=[nic, own],
+                qemu=machine.options)
+    weir.wait_for(r"by\| net: serving http")
+    with Load(nic) as load:
+        weir.wait_for(r"e\| group config")
+        before = {d: real_header(machine, d) for d in (0, 1, 2, 3, 0x1F)}
+        header = real_header(machine, 4)
+        own_bars, own_controls = [header[4 + i] for i in (0, 1, 2, 3, 4, 5, 8, 11)], controls(machine, 4)
+        load.wait_for_more(weir)
+        weir.wait_for(r"e\| config: games begin")
+        looks = 0
+        while not weir.find(r"e\| config: games end"):
+            check_nic(machine, 4, own_bars, own_controls)
+            looks += 1
+        assert looks > 3
+        finished(weir, "e")
+        load.wait_for_more(weir)
+    assert {d: real_header(machine, d) for d in before} == before
+    stats = Guest(weir, nic, "by").settled()
+    assert stats["io_faults"] == 0 and stats["devices_cut_off"] == 0
+    weir.wait_for(r"domain e: its \d+ pages are free again")
+    assert table(weir, "devices")["00:04.0"][4:6] == ["-", "free"]

@@ -1,0 +1,291 @@
+/* A guest plays with its NIC's configuration space, BARs and MSI-X table, in every width at every offset, while its other vCPU
+ * hammers on where the registers were, are and will be. What it writes must stay an opinion of its own: a BAR that really moved
+ * would lie over another device, a function-level reset or D3 would happen behind Weir's back, a message of its own in the real
+ * table would be anybody's interrupt. tests/system/test_hostile.py looks at the real registers meanwhile. Without the device the
+ * group is skipped. Registers: Intel 82574 datasheet, 10.2. */
+#include <tests/guests/guest.h>
+#include <tests/guests/pci.h>
+
+#include <kernel/abi/hypercall.h>
+
+#define VECTOR 0x66
+#define STATUS 0x08
+#define ICS 0xc8
+#define IMS 0xd0
+#define IVAR 0xe4
+#define CAUSE_TXQ0 (1u << 22)
+#define TCTL 0x400
+#define TCTL_EN 2u
+#define TDBAL 0x3800
+#define TDBAH 0x3804
+#define TDLEN 0x3808
+#define TDH 0x3810
+#define TDT 0x3818
+#define DESCRIPTORS 8u
+#define DESCRIPTOR_EOP_RS 0x09000000UL
+#define DESCRIPTOR_DONE (1UL << 32)
+
+#define WINDOW 0xe0000000u
+#define WINDOW_END 0xfec00000u
+#define COMMAND 0x04
+#define BAR0 0x10
+#define BAR3 0x1c /* has the MSI-X table */
+#define CAP_PM 1u
+#define CAP_MSI 5u
+#define CAP_PCIE 0x10u
+#define CAP_MSIX 0x11u
+#define MSIX_ENABLE (1u << 31)
+#define PCIE_FLR (1u << 15)
+#define PM_D3 3u
+
+static u32 slot;
+static u32 bar0, bar3; /* as they were at first */
+static volatile u32 target[2]; /* where the other vCPU hammers */
+static volatile bool stop;
+static u64 random_state = 0x9e3779b97f4a7c15UL;
+
+static u32 any(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (u32)(random_state >> 16);
+}
+
+static volatile u32 *reg(u32 offset)
+{
+	return (volatile u32 *)(u64)(bar0 + offset);
+}
+
+static void write_config(u32 of, u32 at, u32 width, u32 value)
+{
+	out32(0xcf8, 0x80000000 | of << 11 | (at & 0xfc));
+	if (width == 1)
+		outb((u16)(0xcfc + at % 4), (u8)value);
+	else if (width == 2)
+		out16((u16)(0xcfc + at % 4), (u16)value);
+	else
+		out32((u16)(0xcfc + at % 4), value);
+}
+
+static u32 interesting(void)
+{
+	switch (any() % 6) {
+	case 0:
+		return 0;
+	case 1:
+		return ~0u;
+	case 2:
+		return 0xfee00000 | (any() & 0xff0fc);
+	case 3:
+		return WINDOW + (any() % (WINDOW_END - WINDOW) & ~0xfffu);
+	case 4: /* RAM, ECAM, the remapping unit, the local APICs */
+		return (const u32[]){ 0x100000, 0xb0018000, 0xfed90000, 0xfee00000 }[any() % 4];
+	default:
+		return any();
+	}
+}
+
+/* Registers in the device window: those of the NIC, or nothing. Never RAM. */
+static void touch(u32 at)
+{
+	volatile u8 *p = (volatile u8 *)(u64)at;
+
+	if (at < WINDOW || at >= WINDOW_END - 8)
+		return;
+	switch (any() % 6) {
+	case 0:
+		(void)*p;
+		break;
+	case 1:
+		(void)*(volatile u16 *)p;
+		break;
+	case 2:
+		(void)*(volatile u64 *)p;
+		break;
+	case 3:
+		*(volatile u64 *)p = (u64)interesting() << 32 | interesting();
+		break;
+	case 4:
+		*p = (u8)any();
+		break;
+	default:
+		*(volatile u32 *)p = interesting();
+	}
+}
+
+static void hammer(void)
+{
+	while (!stop) {
+		/* The MSI-X table; reads only from the registers, which are the NIC's own business. */
+		touch((target[1] & ~0xfu) + any() % 0x60);
+		if (target[0] >= WINDOW && target[0] < WINDOW_END - 0x20000)
+			(void)*(volatile u32 *)(u64)((target[0] & ~0xfu) + STATUS);
+	}
+}
+
+static void play(u32 rounds)
+{
+	for (u32 i = 0; i < rounds; i++) {
+		u32 width = 1u << any() % 3, at = any() % 256 & ~(width - 1);
+
+		switch (any() % 8) {
+		case 0:
+			write_config(slot, COMMAND, 2, any());
+			break;
+		case 1:
+			write_config(slot, BAR0, 4, target[0] = interesting());
+			break;
+		case 2:
+			write_config(slot, BAR3, 4, target[1] = interesting());
+			break;
+		case 3: /* on top of each other */
+			write_config(slot, BAR3, 4,
+				     target[1] = config_read(slot, BAR0) + (any() % 4 << 14));
+			break;
+		case 4: /* others' functions, or nobody's */
+			write_config(any() % 32 == slot ? 0 : any() % 8, at, width, interesting());
+			break;
+		case 5: /* straddles the end of the register */
+			out32(0xcf8, 0x80000000 | slot << 11 | at);
+			out32(0xcfd + any() % 3, interesting());
+			break;
+		default:
+			write_config(slot, at, width, interesting());
+		}
+	}
+}
+
+static void as_at_first(void)
+{
+	config_write(slot, COMMAND, 0);
+	config_write(slot, BAR0, bar0);
+	config_write(slot, BAR3, bar3);
+	config_write(slot, config_capability(slot, CAP_MSI), 0);
+	config_write(slot, config_capability(slot, CAP_MSIX), 0);
+	config_write(slot, config_capability(slot, CAP_PM) + 4, 0);
+	config_write(slot, COMMAND, 6);
+}
+
+/* Send a packet; false if the NIC does not write the descriptor back. */
+static bool send_works(void)
+{
+	static u64 ring[DESCRIPTORS][2] __attribute__((aligned(4096)));
+	static u8 packet[64];
+
+	ring[0][0] = (u64)packet;
+	ring[0][1] = sizeof(packet) | DESCRIPTOR_EOP_RS;
+	*reg(TCTL) = 0;
+	*reg(TDBAL) = (u32)(u64)ring;
+	*reg(TDBAH) = 0;
+	*reg(TDLEN) = sizeof(ring);
+	*reg(TDH) = 0;
+	*reg(TDT) = 0;
+	*reg(TCTL) = TCTL_EN;
+	*reg(TDT) = 1;
+	for (u32 ms = 0; ms < 1000; ms++) {
+		if (*(volatile u64 *)&ring[0][1] & DESCRIPTOR_DONE)
+			return true;
+		spin_us(1000);
+	}
+	return false;
+}
+
+static bool interrupt_works(void)
+{
+	volatile u32 *entry = (volatile u32 *)(u64)bar3;
+	u32 before = taken[VECTOR], msix = config_capability(slot, CAP_MSIX);
+
+	for (u32 i = 0; i < 5; i++)
+		entry[4 * i + 3] = 1;
+	entry[0] = 0xfee00000;
+	entry[1] = 0;
+	entry[2] = VECTOR;
+	entry[3] = 0;
+	config_write(slot, msix, MSIX_ENABLE);
+	__asm__ volatile("sti");
+	*reg(IVAR) = 8u << 8; /* transmit queue 0: vector 0 */
+	*reg(IMS) = CAUSE_TXQ0;
+	*reg(ICS) = CAUSE_TXQ0;
+	for (u32 ms = 0; ms < 1000 && taken[VECTOR] == before; ms++)
+		spin_us(1000);
+	__asm__ volatile("cli");
+	*reg(IVAR) = 0;
+	config_write(slot, msix, 0);
+	return taken[VECTOR] > before;
+}
+
+/* The ring's address is what a reset would clear. (QEMU's NIC knows no function-level reset: that the bit does not arrive is seen
+ * from outside.) */
+static void reset_is_not_offered(void)
+{
+	u32 pcie = config_capability(slot, CAP_PCIE), pm = config_capability(slot, CAP_PM);
+
+	*reg(TDBAL) = 0x123450;
+	config_write(slot, pcie + 8, PCIE_FLR);
+	config_write(slot, pm + 4, PM_D3);
+	CHECK_EQ("config: the power state is remembered", config_read(slot, pm + 4) & 3, PM_D3);
+	config_write(slot, pm + 4, 0);
+	spin_us(200000);
+	CHECK_EQ("config: neither a reset nor D3 took place", *reg(TDBAL), 0x123450);
+}
+
+static void others_are_not_there(void)
+{
+	u32 there = 0;
+
+	for (u32 at = 0; at < 32; at++)
+		if (at != slot)
+			there += config_read(at, 0) != 0xffffffff;
+	CHECK_EQ("config: nothing but the host bridge beside it", there, 1);
+}
+
+static void sizes(void)
+{
+	config_write(slot, BAR0, ~0u);
+	config_write(slot, BAR3, ~0u);
+	CHECK_EQ("config: BAR 0 is sized with decoding on", config_read(slot, BAR0), 0xfffe0000);
+	CHECK_EQ("config: BAR 3 too", config_read(slot, BAR3), 0xffffc000);
+	CHECK_EQ("config: nothing is mapped meanwhile", *reg(STATUS), 0xffffffff);
+	config_write(slot, BAR0, bar0);
+	config_write(slot, BAR3, bar3);
+	CHECK("config: and there again", *reg(STATUS) != 0xffffffff);
+}
+
+void test_config(void)
+{
+	u32 bad_ends = 0, dead = 0;
+
+	slot = under_weir ? config_find(NIC_ID) : 0;
+	if (!slot) {
+		print("config: no network device, skipped\n");
+		return;
+	}
+	bar0 = config_read(slot, BAR0);
+	bar3 = config_read(slot, BAR3);
+	as_at_first();
+	CHECK("config: the NIC sends", send_works());
+	CHECK("config: and interrupts", interrupt_works());
+	others_are_not_there();
+	sizes();
+	reset_is_not_offered();
+
+	target[0] = bar0;
+	target[1] = bar3;
+	CHECK("config: the other vCPU hammers", smp_start(hammer));
+	print("config: games begin\n");
+	for (u32 game = 0; game < 10; game++) {
+		play(1000);
+		bad_ends += config_capability(slot, 0xff) != 0; /* looked for in vain, but the list ends */
+		as_at_first();
+		dead += *reg(STATUS) == 0xffffffff || !send_works();
+	}
+	stop = true;
+	spin_us(10000);
+	print("config: games end\n");
+	CHECK_EQ("config: the list of capabilities ends at any time", bad_ends, 0);
+	CHECK_EQ("config: the NIC sends between the games", dead, 0);
+	as_at_first();
+	CHECK("config: it sends after them", send_works());
+	CHECK("config: and interrupts", interrupt_works());
+}
