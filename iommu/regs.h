@@ -19,6 +19,7 @@ enum vtd_register {
 	FEDATA_REG = 0x3c,
 	FEADDR_REG = 0x40,
 	FEUADDR_REG = 0x44,
+	PMEN_REG = 0x64,
 	IQH_REG = 0x80,
 	IQT_REG = 0x88,
 	IQA_REG = 0x90,
@@ -34,6 +35,8 @@ enum vtd_register {
 /* 11.4.2 Capability Register */
 #define CAP_ND MASK(2, 0) /* 2^(4 + 2 * ND) domain ids */
 #define CAP_RWBF BIT(4)
+#define CAP_PLMR BIT(5)
+#define CAP_PHMR BIT(6)
 #define CAP_CM BIT(7)
 #define CAP_SAGAW MASK(12, 8)
 #define CAP_SAGAW_39 BIT(9)
@@ -48,6 +51,10 @@ enum vtd_register {
 #define CAP_MAMV MASK(53, 48)
 #define CAP_DWD BIT(54)
 #define CAP_DRD BIT(55)
+
+/* Protected Memory Enable Register */
+#define PMEN_EPM BIT(31)
+#define PMEN_PRS BIT(0)
 
 /* 11.4.3 Extended Capability Register */
 #define ECAP_C BIT(0)

@@ -80,7 +80,7 @@ static const char *unfit(const struct iommu_unit *u)
  * it depends on. */
 static bool stop(struct iommu_unit *u)
 {
-	static const u64 order[] = { GCMD_TE, GCMD_IRE, GCMD_QIE };
+	static const u64 order[] = { GCMD_TE, GCMD_IRE, GCMD_CFI, GCMD_QIE };
 	u32 status = hw_read32(u->regs, GSTS_REG);
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
@@ -93,6 +93,25 @@ static bool stop(struct iommu_unit *u)
 static u32 registers_of(const struct dmar_unit *d)
 {
 	return MAX(d->size, 2 * (u32)PAGE_SIZE);
+}
+
+/* Memory that the firmware has protected until there is translation would stay out of reach for all devices. */
+static bool unprotect(struct iommu_unit *u)
+{
+	u64 deadline = clock_ns() + COMMAND_TIMEOUT_NS;
+
+	if (!(u->cap & (CAP_PLMR | CAP_PHMR)))
+		return true;
+	hw_write32(u->regs, PMEN_REG, 0);
+	while (hw_read32(u->regs, PMEN_REG) & PMEN_PRS) {
+		if (clock_ns() > deadline) {
+			log_err("iommu: unit %u does not give up the firmware's protected memory",
+				u->index);
+			return false;
+		}
+		cpu_relax();
+	}
+	return true;
 }
 
 static bool find(struct iommu_unit *u, u32 index)
@@ -188,7 +207,7 @@ static bool start(struct iommu_unit *u, bool remap_interrupts)
 		return false;
 	if (remap_interrupts && (u->ecap & ECAP_IR) && !intremap_init(u))
 		return false;
-	return unit_command(u, GCMD_TE, true);
+	return unit_command(u, GCMD_TE, true) && unprotect(u);
 }
 
 static void describe(const struct iommu_unit *u)

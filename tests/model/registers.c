@@ -107,6 +107,12 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 		/* One-shot bits stay set in the status; the others follow. */
 		vtd_set_reg32(u, GSTS_REG,
 			      v | (vtd_reg32(u, GSTS_REG) & (u32)(GCMD_SRTP | GCMD_SIRTP)));
+		vtd_require(!(v & GCMD_TE) || !(v & GCMD_CFI),
+			    "messages in the old format pass by the remapping");
+	} else if (r == PMEN_REG) {
+		vtd_require(vtd_reg32(u, GSTS_REG) & GCMD_TE,
+			    "memory is not protected any more, and translation is off");
+		vtd_set_reg32(u, r, v & (u32)PMEN_EPM ? (u32)(PMEN_EPM | PMEN_PRS) : 0);
 	} else if (r == FSTS_REG || r == ICS_REG) {
 		clear_bits(u, r, v);
 	} else if (r == fault_register(u) + 12) {

@@ -87,10 +87,16 @@ static void options(void **state)
 	assert_non_null(iommu_why_not(VTD_DEVICE_0, true));
 	assert_false(bring_up(dmar, 50, (struct iommu_options){ 0 }));
 	/* As the firmware left it: translation on already, which must go off before the tables change. */
-	vtd_set_reg32(&vtd_units[0], GSTS_REG, (u32)(GCMD_TE | GCMD_QIE | GCMD_IRE));
+	vtd_set_reg32(&vtd_units[0], GSTS_REG, (u32)(GCMD_TE | GCMD_QIE | GCMD_IRE | GCMD_CFI));
+	vtd_set_reg64(&vtd_units[0], CAP_REG, vtd_reg64(&vtd_units[0], CAP_REG) | CAP_PLMR | CAP_PHMR);
+	vtd_set_reg32(&vtd_units[0], PMEN_REG, (u32)(PMEN_EPM | PMEN_PRS));
 	assert_true(bring_up(dmar, size, (struct iommu_options){ 0 }));
 	assert_null(iommu_why_absent());
 	assert_true(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_TE);
+	/* Nor may messages in the old format pass, or memory stay protected that nobody protects any more. */
+	assert_true(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_IRE);
+	assert_false(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_CFI);
+	assert_int_equal(vtd_reg32(&vtd_units[0], PMEN_REG), 0);
 	assert_null(iommu_why_not(VTD_DEVICE_1, false));
 	assert_non_null(iommu_why_not((struct pci_id){ 9, 0x18 }, false)); /* no unit has that segment */
 	/* Nobody gets the registers themselves, not by a byte. */
