@@ -287,3 +287,25 @@ def test_taken_away_and_given_back(boot, tmp_path, device):
         wait_held(device, frames)
         assert Release(ats.guest, 1, hold_ms=100).result()["released_pages"] == RELEASED
     ats.check()
+
+
+def test_asking_too_much_is_cut_off(boot, tmp_path, device):
+    """Each translation that is refused is a fault. With too many of them the device loses what it holds as well."""
+    ats = Ats(boot, tmp_path, device)
+    frames = ats.aim(range(RELEASED))
+    asked, begun = 0, time.monotonic()
+    while not ats.weir.find(r"01:00.0 of net0: it floods Weir with faults: it is cut off"):
+        assert time.monotonic() < begun + 20, f"{asked} refusals, and still there"
+        for asked in range(asked + 1, asked + 101):
+            with contextlib.suppress(Refused):
+                device.miss(2**40 + PAGE * asked, WRITE)
+    print(f"cut off after {asked} refusals in {time.monotonic() - begun:.2f} s")
+    assert not device.held()
+    assert ats.late_writes(frames) == 0
+    with pytest.raises(Refused):
+        device.miss(ats.spare, WRITE)
+    assert ats.weir.command("detach 01:00.0")[-1] == "01:00.0: detached from net0, free"
+    ats.weir.command("attach 01:00.0 net0 ats")
+    assert Release(ats.guest, 1, hold_ms=100).result()["zeroed"]
+    assert ats.guest.settled()["devices_cut_off"] == 1
+    device.check()
