@@ -78,7 +78,7 @@ class Release:
     def still_out(self):
         """What was seen until now was seen while the guest did not have the pages."""
         if not self.asking.is_alive():
-            self.guest.weir.fail(f"{self.guest.name} has taken its pages back before the test was done: hold_ms={self.hold_ms} is too short")
+            self.guest.weir.fail(f"{self.guest.name} has its pages back before the test was done: hold_ms={self.hold_ms} is too short")
 
     def result(self):
         """When the guest has the pages again."""
@@ -223,12 +223,13 @@ def test_a_slow_device_holds_up_only_its_pages(boot, tmp_path, device, slow):
             threading.Timer(4, device.released.set).start()
         release = Release(ats.guest, 1, hold_ms=3000)
     first = device.invalidations[0]
-    print(f"the device answered after {first.answered - first.came:.2f} s; the bystander counted {watch.rounds} rounds, and stood still "
-          f"for {watch.longest * 1000:.1f} ms at most")
+    took = first.answered - first.came
+    print(f"the device answered after {took:.2f} s; the bystander counted {watch.rounds} rounds, and stood still for "
+          f"{watch.longest * 1000:.1f} ms at most")
     device.delay, device.before_answer = 0, None
-    assert seen == [(RELEASED, RELEASED)], "the pages were given away, or the device could not write any more, before it had answered"
+    assert seen == [(RELEASED, RELEASED)], "before it had answered the pages were given away, or it could not write there any more"
     assert ats.late_writes(frames, release) == 0
-    assert watch.longest < (first.answered - first.came) / 2 and watch.rounds > 1000
+    assert watch.longest < took / 2 and watch.rounds > 1000
     assert release.result()["zeroed"]
     ats.check()
 
