@@ -10,6 +10,7 @@ PYTHON ?= /usr/bin/python3
 GRUB_CFG ?= boot/grub$(if $(filter virtio-ats,$(NIC)),-virtio-ats).cfg
 ISO ?= $(BUILD)/weir.iso
 Q := $(if $(V),,@)
+comma := ,
 say = $(if $(V),,@printf '  %-8s%s\n' $(1) $(2))
 
 WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow
@@ -135,6 +136,8 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 MODEL_SRCS := $(addprefix tests/model/,cache.c machine.c queue.c registers.c remap.c walk.c work.c)
 IOMMU_SRCS := $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS)
 IOMMU_LIBS := -Wl,--wrap=free_page
+# For tests that include tests/unit/failures.h.
+FAILURE_LIBS := $(addprefix -Wl$(comma)--wrap=,alloc_page alloc_frames kzalloc irq_alloc mmio_map frame_set hw_write32 irq_wait hw_write_back)
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer

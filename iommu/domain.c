@@ -48,6 +48,33 @@ static bool make_batches(struct iommu_domain *d, u32 slot)
 	return true;
 }
 
+/* MAX_IOMMU_DOMAINS if there is none. */
+static u32 take_slot(struct iommu_domain *d)
+{
+	u32 usable = MAX_IOMMU_DOMAINS, slot;
+
+	/* Domain ids count from 1. */
+	if (iommu_nr_units)
+		usable = MIN(usable, iommu_common.nr_domains - 1);
+	spin_lock(&registry_lock);
+	for (slot = 0; slot < usable && domains[slot]; slot++)
+		;
+	if (slot < usable)
+		domains[slot] = d;
+	else
+		slot = MAX_IOMMU_DOMAINS;
+	spin_unlock(&registry_lock);
+	return slot;
+}
+
+/* Nobody looks at the domain any more. */
+static void leave_slot(u32 slot)
+{
+	spin_lock(&registry_lock);
+	domains[slot] = NULL;
+	spin_unlock(&registry_lock);
+}
+
 int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
 			void (*wake)(void *arg), void *arg)
 {
@@ -63,23 +90,16 @@ int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
 	list_init(&d->device_tlbs);
 	work_init(&d->destroyer, destroy_step);
 
-	spin_lock(&registry_lock);
-	for (slot = 0; slot < MAX_IOMMU_DOMAINS && domains[slot]; slot++)
-		;
-	if (slot < MAX_IOMMU_DOMAINS)
-		domains[slot] = d;
-	spin_unlock(&registry_lock);
-	if (slot == MAX_IOMMU_DOMAINS || (iommu_nr_units && slot + 1 >= iommu_common.nr_domains)) {
+	slot = take_slot(d);
+	if (slot == MAX_IOMMU_DOMAINS) {
 		log_err("iommu: %s: the table of domains (MAX_IOMMU_DOMAINS, or the units' own) is full",
 			name);
-		if (slot < MAX_IOMMU_DOMAINS)
-			domains[slot] = NULL;
 		kfree(d);
 		return -ENOSPC;
 	}
 	d->did = (u16)(slot + 1);
 	if (!make_batches(d, slot) || (iommu_nr_units && table_init(d))) {
-		domains[slot] = NULL;
+		leave_slot(slot);
 		free_domain(d);
 		return -ENOMEM;
 	}
@@ -154,9 +174,7 @@ static bool destroy_step(struct work *w)
 		return false;
 	BUG_ON(d->references || d->tombstones || d->tables);
 
-	spin_lock(&registry_lock);
-	domains[d->did - 1] = NULL;
-	spin_unlock(&registry_lock);
+	leave_slot(d->did - 1);
 	work_forget(w);
 	free_domain(d);
 	done(arg);

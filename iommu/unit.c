@@ -222,7 +222,7 @@ static void describe(const struct iommu_unit *u)
 		 u->cap & CAP_CM ? ", caching mode" : "");
 }
 
-int iommu_init(const void *dmar, size_t length, const struct iommu_options *options)
+static int bring_up(const void *dmar, size_t length, const struct iommu_options *options)
 {
 	u32 working = 0, remapping = 0;
 
@@ -265,6 +265,16 @@ int iommu_init(const void *dmar, size_t length, const struct iommu_options *opti
 	else
 		why_absent = NULL;
 	return 0;
+}
+
+int iommu_init(const void *dmar, size_t length, const struct iommu_options *options)
+{
+	int ret = bring_up(dmar, length, options);
+
+	/* Domains are made all the same, and must not think that there are units. */
+	if (ret)
+		iommu_nr_units = 0;
+	return ret;
 }
 
 bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s)
