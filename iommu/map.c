@@ -274,6 +274,7 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 			 * gather's reserve. */
 			if (done)
 				table_unmap(g, dfn, done);
+			table_prune(g, dfn + done);
 			return (int)ret;
 		}
 		done += (u64)ret;

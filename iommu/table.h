@@ -31,6 +31,10 @@ void table_free(struct iommu_domain *d, u64 *table);
  * table of the gather's reserve. */
 void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level);
 
+/* A mapping at dfn has failed: tables that were made on the way there and hold nothing go again, unless an earlier batch has
+ * tombstones somewhere. */
+void table_prune(struct iommu_gather *g, dfn_t dfn);
+
 static inline bool table_in_width(dfn_t dfn, u64 nr)
 {
 	dfn_t limit = iommu_common.limit;

@@ -100,6 +100,21 @@ static void unlink_empty_above(struct iommu_gather *g, dfn_t dfn, unsigned int l
 	}
 }
 
+void table_prune(struct iommu_gather *g, dfn_t dfn)
+{
+	unsigned int level = iommu_common.levels;
+	u64 *table = g->domain->root, e, before = g->batch->tombstones;
+
+	while (is_table(e = table[index_of(dfn, level)], level)) {
+		table = table_at(e);
+		level--;
+	}
+	if (!counts(table)->present)
+		unlink_empty_above(g, dfn, level + 1);
+	if (g->batch->tombstones != before)
+		table_touched(g, dfn, 1);
+}
+
 /* [dfn, last] lies in one table. */
 static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn, dfn_t last)
 {
