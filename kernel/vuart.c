@@ -4,6 +4,7 @@
 
 #include <kernel/vuart.h>
 
+#include <kernel/clock.h>
 #include <kernel/console.h>
 #include <kernel/domain.h>
 #include <kernel/log.h>
@@ -35,11 +36,38 @@ enum {
 #define MCR_LOOP 0x10
 #define MSR_CTS_DSR_DCD 0xb0
 
+/* What others can bear: BURST lines at once, then LINES_A_SECOND. A line holds the log's lock until the UART has taken it, and
+ * pushes an older one out of the ring. */
+#define BURST 1000
+#define LINES_A_SECOND 50
+#define LINE_NS (1000000000UL / LINES_A_SECOND)
+
+/* Who has used this up is silent until there is room for the lines of a second, so that what is left out is said but once
+ * in a second. */
+static bool may_print(struct vuart *u)
+{
+	u64 now = clock_ns(), allowed = now + (BURST - (u->left_out ? LINES_A_SECOND : 0)) * LINE_NS;
+
+	u->paid_ns = MAX(u->paid_ns, now);
+	if (u->paid_ns >= allowed)
+		return false;
+	u->paid_ns += LINE_NS;
+	return true;
+}
+
 static void print_line(struct vuart *u)
 {
 	u->line[u->len] = 0;
-	log_info("%s| %s", u->domain->name, u->line);
 	u->len = 0;
+	if (!may_print(u)) {
+		u->left_out++;
+		return;
+	}
+	if (u->left_out)
+		log_warn("domain %s: %u lines of its console were left out: it writes more than %u a second",
+			 u->domain->name, u->left_out, LINES_A_SECOND);
+	u->left_out = 0;
+	log_info("%s| %s", u->domain->name, u->line);
 }
 
 static void put(struct vuart *u, u8 c)

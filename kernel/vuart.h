@@ -1,5 +1,5 @@
 /* COM1 of a guest: a 16550 that always has room. Whole lines appear in Weir's log behind the
- * domain's name; a partial line when the domain ends. The control domain's goes to the console as it
+ * domain's name, as many as others can bear; a partial line when the domain ends. The control domain's goes to the console as it
  * comes, and gets what is typed there. */
 #pragma once
 
@@ -14,6 +14,8 @@ struct vuart {
 	u8 ier, lcr, mcr, scr, dll, dlm, fcr;
 	u32 len;
 	char line[160];
+	u64 paid_ns; /* the lines so far are worth the time until then */
+	u32 left_out; /* lines since the last one that was printed */
 	u32 received, taken; /* counts; the difference is what the FIFO holds */
 	u8 fifo[64];
 };
