@@ -84,7 +84,7 @@ def bystanders_live(weir, nic, requests):
     assert not requests.lost, requests.lost
     assert not wrong and longest < LONGEST_S, (wrong, longest)
     weir.count(r"panic|domain (by|net0|control): ended by Weir", 0)
-    weir.count(r"iommu: fault", 0)
+    weir.count(r"iommu: fault: device 00:03", 0)
     return longest
 
 
@@ -125,6 +125,38 @@ def fuzz(boot, seed, smp=2):
 @pytest.mark.parametrize("seed, smp", [(SEEDS[0], 2), (SEEDS[0] + 1, 1)])
 def test_random_guests(boot, seed, smp):
     fuzz(boot, seed, smp)
+
+
+def greedy(words, count, pci=""):
+    return [f"/boot/fuzz.elf kernel name=f{i} mem=64M vcpus=2 {pci if not i else ''} -- only={words} seed={i}" for i in range(count)]
+
+
+def free_mib(weir):
+    return int(re.search(r"free (\d+) MiB", weir.command("memory")[0])[1])
+
+
+def test_memory_given_back_and_taken(boot):
+    """By eight vCPUs, one domain of them with a device that writes to this very memory."""
+    quiet = boot([CONTROL, TICKS, NET0], files=[CPU, FUZZ], nics=[Nic()], mem="1G")
+    quiet.wait_for(r"net0\| net: serving http")
+    free = free_mib(quiet)
+    quiet.__exit__()
+    weir = attack(boot, greedy("memory,shatter,dma", 4, "pci=00:05.0"), SECONDS / 2,
+                  qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"])
+    weir.count(r"f\d: ended by Weir", 0)
+    # When they have ended, as much is free as if they had never been there.
+    for i in range(4):
+        assert weir.command(f"destroy f{i}") == [f"f{i}: gone, its 65536 KiB are free"]
+        weir.count(rf"domain f{i}: its 16384 pages are free again", 1)
+    assert abs(free_mib(weir) - free) <= 1
+
+
+def test_log_is_not_filled(boot):
+    weir = attack(boot, greedy("log", 2), SECONDS / 2)
+    for i in range(2):
+        # At once what a guest may say when it starts, then fifty lines a second.
+        assert 1000 <= len(weir.find(rf"\bf{i}\| ")) < 1000 + 50 * 60
+        assert weir.find(rf"domain f{i}: \d+ lines of its console were left out")
 
 
 @pytest.mark.skipif(not SOAK_S, reason="make soak")

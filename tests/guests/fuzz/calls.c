@@ -34,3 +34,21 @@ void step_memory(struct cpu *c)
 	(void)hypercall(WEIR_HC_MEM_POPULATE, gfn, nr, 0);
 	*(volatile u64 *)(gfn << 12) = random64(c);
 }
+
+/* Every second page goes, so that each 2 MiB page becomes a table and each release a batch of its own. */
+void step_shatter(struct cpu *c)
+{
+	u64 frames = (memory_size - SPARE) >> 12,
+	    gfn = (SPARE >> 12) + (random_below(c, frames) & ~511UL);
+
+	for (u64 i = 0; i < 512; i += 2)
+		(void)hypercall(WEIR_HC_MEM_RELEASE, gfn + i, 1, 0);
+	if (one_in(c, 4))
+		(void)hypercall(WEIR_HC_MEM_POPULATE, SPARE >> 12, frames, 0);
+}
+
+/* As much as the console takes. */
+void step_log(struct cpu *c)
+{
+	print("%lx%lx%lx\n", random64(c), random64(c), random64(c));
+}

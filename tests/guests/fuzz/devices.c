@@ -84,3 +84,25 @@ void step_mmio(struct cpu *c)
 	reg[1] = random_below(c, 80);
 	code_run(c, &code, reg, selectors[random_below(c, ARRAY_SIZE(selectors))]);
 }
+
+/* QEMU's edu device (docs/specs/edu.rst), if this guest has one: a page to or from somewhere, while the memory under it comes and
+ * goes. */
+void step_dma(struct cpu *c)
+{
+	static volatile u8 *edu;
+	u64 address = one_in(c, 16) ? random_address(c) : SPARE + random_below(c, memory_size - SPARE);
+	bool to_memory = one_in(c, 2);
+
+	for (u32 slot = 1; !edu && slot < 32; slot++) {
+		if (config_read(slot, 0) != 0x11e81234)
+			continue;
+		config_write(slot, 4, 6);
+		edu = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
+	}
+	if (!edu || *(volatile u64 *)(edu + 0x98) & 1)
+		return;
+	*(volatile u64 *)(edu + 0x80) = to_memory ? 0x40000 : address;
+	*(volatile u64 *)(edu + 0x88) = to_memory ? address : 0x40000;
+	*(volatile u64 *)(edu + 0x90) = 4096;
+	*(volatile u64 *)(edu + 0x98) = 1 | (to_memory ? 2 : 0);
+}

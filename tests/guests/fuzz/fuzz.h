@@ -71,6 +71,9 @@ void step_interrupts(struct cpu *c);
 void step_other_cpu(struct cpu *c);
 void step_sleep(struct cpu *c);
 void step_end(struct cpu *c);
+void step_shatter(struct cpu *c);
+void step_dma(struct cpu *c);
+void step_log(struct cpu *c);
 
 /* --- recover.c --- */
 

@@ -1,5 +1,5 @@
 /* The steps, in a random order, on all vCPUs. Command line, words: seed=N, steps=N (0: for ever), rare=N (one in about N steps of
- * a kind may do what can end the domain), only=NAME (one kind of steps), trace (each step's name before it is taken). */
+ * a kind may do what can end the domain), only=NAME,NAME (these kinds of steps), trace (each step's name before it is taken). */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/abi/hypercall.h>
@@ -9,7 +9,6 @@ u64 memory_size;
 u32 rare = 4096;
 static u64 seed = 1, last_step;
 static bool trace;
-static const char *only;
 
 static const struct {
 	const char *name;
@@ -32,7 +31,12 @@ static const struct {
 	{ "other-cpu", step_other_cpu, 2 },
 	{ "sleep", step_sleep, 2 },
 	{ "end", step_end, 1 },
+	/* By name alone. */
+	{ "shatter", step_shatter, 0 },
+	{ "dma", step_dma, 0 },
+	{ "log", step_log, 0 },
 };
+static u32 weights[ARRAY_SIZE(kinds)], total;
 
 /* Steele, Lea, Flood: SplitMix64. */
 u64 random64(struct cpu *c)
@@ -88,24 +92,11 @@ u64 random_address(struct cpu *c)
 
 static void do_step(struct cpu *c)
 {
-	static u32 total;
-	u64 pick;
+	u64 pick = random_below(c, total);
 	u32 i = 0;
 
-	if (!total)
-		for (u32 k = 0; k < ARRAY_SIZE(kinds); k++)
-			total += kinds[k].weight;
-	pick = random_below(c, total);
-	while (pick >= kinds[i].weight)
-		pick -= kinds[i++].weight;
-	if (only) {
-		const char *a = only, *b = kinds[i].name;
-
-		while (*b && *a == *b)
-			a++, b++;
-		if (*b)
-			return;
-	}
+	while (pick >= weights[i])
+		pick -= weights[i++];
 	if (trace)
 		print("fuzz: %u.%lu %s\n", c->id, c->steps, kinds[i].name);
 	kinds[i].run(c);
@@ -216,6 +207,29 @@ static u64 number(const char *line, const char *key, u64 otherwise)
 	return n;
 }
 
+static bool has_name(const char *list, const char *name)
+{
+	while (*list && *list != ' ') {
+		const char *n = name;
+
+		while (*n && *list == *n)
+			list++, n++;
+		if (!*n && (!*list || *list == ' ' || *list == ','))
+			return true;
+		while (*list && *list != ' ' && *list++ != ',')
+			;
+	}
+	return false;
+}
+
+static void choose(const char *only)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(kinds); i++) {
+		weights[i] = only ? has_name(only, kinds[i].name) : kinds[i].weight;
+		total += weights[i];
+	}
+}
+
 void main(u32 magic, u32 info);
 void main(u32 magic, u32 info)
 {
@@ -233,7 +247,7 @@ void main(u32 magic, u32 info)
 	last_step = number(line, "steps=", 0);
 	rare = (u32)number(line, "rare=", rare);
 	trace = word(line, "trace");
-	only = word(line, "only=");
+	choose(word(line, "only="));
 	print("fuzz: seed %lu, %u vCPUs, %lu MiB\n", seed, nr_cpus, memory_size >> 20);
 	traps_init();
 	wrmsr(0x1b, rdmsr(0x1b) | 0xc00);
