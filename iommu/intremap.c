@@ -105,6 +105,7 @@ static void invalidated(struct iommu_request *r)
 
 int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
 {
+	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests ask for entries */
 	struct iommu_unit *u = iommu_unit_of(dev);
 	u32 i;
 
@@ -123,8 +124,9 @@ int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
 	}
 	spin_unlock(&u->irte_lock);
 	if (i == IRTE_PER_UNIT) {
-		log_err("iommu: unit %u: its interrupt-remapping table (IRTE_PER_UNIT = %u) is full",
-			u->index, IRTE_PER_UNIT);
+		if (log_allowed(&limit))
+			log_err("iommu: unit %u: its interrupt-remapping table (IRTE_PER_UNIT = %u) is full",
+				u->index, IRTE_PER_UNIT);
 		return -ENOSPC;
 	}
 	*e = (struct iommu_irte){ .dev = dev, .index = (u16)i, .unit = (u16)u->index, .valid = true };

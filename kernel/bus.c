@@ -8,6 +8,7 @@
 
 int bus_add(struct bus *b, const struct bus_range *r)
 {
+	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests move BARs */
 	int ret = 0;
 
 	spin_lock(&b->lock);
@@ -20,7 +21,7 @@ int bus_add(struct bus *b, const struct bus_range *r)
 		b->range[b->nr++] = *r;
 	spin_unlock(&b->lock);
 
-	if (ret == -ENOSPC)
+	if (ret == -ENOSPC && log_allowed(&limit))
 		log_err("a guest's bus is full (BUS_MAX_RANGES = %u): range 0x%lx not added",
 			BUS_MAX_RANGES, r->first);
 	return ret;

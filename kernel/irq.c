@@ -19,6 +19,7 @@ static void set_slot(struct irq_slot *s, void (*handler)(void *arg), void *arg)
 
 int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg)
 {
+	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests ask for vectors */
 	int vector = -ENOSPC;
 
 	BUG_ON(cpu >= nr_cpus);
@@ -30,7 +31,7 @@ int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg)
 			break;
 		}
 	spin_unlock(&irq_lock);
-	if (vector < 0)
+	if (vector < 0 && log_allowed(&limit))
 		log_warn("CPU %u: all %d interrupt vectors are in use", cpu,
 			 VECTOR_LAST_DEVICE - VECTOR_FIRST_DEVICE + 1);
 	return vector;
