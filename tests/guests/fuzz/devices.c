@@ -106,3 +106,16 @@ void step_dma(struct cpu *c)
 	*(volatile u64 *)(edu + 0x90) = 4096;
 	*(volatile u64 *)(edu + 0x98) = 1 | (to_memory ? 2 : 0);
 }
+
+/* The first two BARs of the first device at one place: one of them cannot be mapped. */
+void step_bars(struct cpu *c)
+{
+	u32 slot = 1;
+
+	while (slot < 32 && config_read(slot, 0) == 0xffffffff)
+		slot++;
+	config_write(slot, 4, 0);
+	config_write(slot, 0x10, 0xe4000000);
+	config_write(slot, 0x14, 0xe4000000 + (u32)random_below(c, 4) * 0x20000);
+	config_write(slot, 4, 2);
+}

@@ -73,6 +73,7 @@ void step_sleep(struct cpu *c);
 void step_end(struct cpu *c);
 void step_shatter(struct cpu *c);
 void step_dma(struct cpu *c);
+void step_bars(struct cpu *c);
 void step_log(struct cpu *c);
 
 /* --- recover.c --- */

@@ -34,6 +34,7 @@ static const struct {
 	/* By name alone. */
 	{ "shatter", step_shatter, 0 },
 	{ "dma", step_dma, 0 },
+	{ "bars", step_bars, 0 },
 	{ "log", step_log, 0 },
 };
 static u32 weights[ARRAY_SIZE(kinds)], total;
