@@ -84,9 +84,10 @@ void log_print(enum log_level level, const char *fmt, ...)
 bool log_allowed(struct log_limit *limit)
 {
 	u64 now = clock_ns(), start = read_once(&limit->window_start_ns);
+	u64 window = MAX(limit->seconds, 1u) * 1000000000UL;
 	u32 dropped;
 
-	if (now - start >= 1000000000 && atomic_cmpxchg(&limit->window_start_ns, &start, now)) {
+	if (now - start >= window && atomic_cmpxchg(&limit->window_start_ns, &start, now)) {
 		store_release(&limit->used, 0);
 		dropped = atomic_xchg(&limit->dropped, 0);
 		if (dropped)

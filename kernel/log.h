@@ -19,11 +19,11 @@ void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
  * moves *position, past what has been overwritten if need be. Returns the bytes copied. */
 size_t log_copy(u64 *position, char *buf, size_t size);
 
-/* At most `burst` lines a second come out of one call site; what was dropped is said with the next
+/* At most `burst` lines come out of one call site in so many seconds (0: one); what was dropped is said with the next
  * line. */
 struct log_limit {
 	u64 window_start_ns;
-	u32 burst, used, dropped;
+	u32 burst, seconds, used, dropped;
 };
 /* clang-format off */
 #define LOG_LIMIT_INIT(b) { .burst = (b) }

@@ -169,3 +169,4 @@ void test_storm(void);
 void test_msi(void);
 void test_ticks(void);
 void test_config(void);
+void test_faults(void);

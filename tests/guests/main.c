@@ -30,6 +30,7 @@ static const struct {
 	{ "smp", test_smp },	   { "fpu", test_fpu },	    { "dma", test_dma },
 	{ "events", test_events }, { "flood", test_flood }, { "storm", test_storm },
 	{ "msi", test_msi },	   { "ticks", test_ticks }, { "config", test_config },
+	{ "faults", test_faults },
 };
 
 void main(u32 magic, u32 info);

@@ -52,6 +52,3 @@ static inline u32 config_capability(u32 slot, u32 id)
 			return ~0u;
 	return at;
 }
-
-/* QEMU's e1000e. */
-#define NIC_ID 0x10d38086u

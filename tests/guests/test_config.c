@@ -2,25 +2,13 @@
  * hammers on where the registers were, are and will be. What it writes must stay an opinion of its own: a BAR that really moved
  * would lie over another device, a function-level reset or D3 would happen behind Weir's back, a message of its own in the real
  * table would be anybody's interrupt. tests/system/test_hostile.py looks at the real registers meanwhile. Without the device the
- * group is skipped. Registers: Intel 82574 datasheet, 10.2. */
-#include <tests/guests/guest.h>
+ * group is skipped. */
+#include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
 
 #include <kernel/abi/hypercall.h>
 
 #define VECTOR 0x66
-#define STATUS 0x08
-#define ICS 0xc8
-#define IMS 0xd0
-#define IVAR 0xe4
-#define CAUSE_TXQ0 (1u << 22)
-#define TCTL 0x400
-#define TCTL_EN 2u
-#define TDBAL 0x3800
-#define TDBAH 0x3804
-#define TDLEN 0x3808
-#define TDH 0x3810
-#define TDT 0x3818
 #define DESCRIPTORS 8u
 #define DESCRIPTOR_EOP_RS 0x09000000UL
 #define DESCRIPTOR_DONE (1UL << 32)
@@ -175,13 +163,7 @@ static bool send_works(void)
 
 	ring[0][0] = (u64)packet;
 	ring[0][1] = sizeof(packet) | DESCRIPTOR_EOP_RS;
-	*reg(TCTL) = 0;
-	*reg(TDBAL) = (u32)(u64)ring;
-	*reg(TDBAH) = 0;
-	*reg(TDLEN) = sizeof(ring);
-	*reg(TDH) = 0;
-	*reg(TDT) = 0;
-	*reg(TCTL) = TCTL_EN;
+	nic_transmit((volatile u8 *)(u64)bar0, (u64)ring, DESCRIPTORS);
 	*reg(TDT) = 1;
 	for (u32 ms = 0; ms < 1000; ms++) {
 		if (*(volatile u64 *)&ring[0][1] & DESCRIPTOR_DONE)

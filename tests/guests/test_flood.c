@@ -1,18 +1,11 @@
 /* A network device that its guest makes read where nothing is, as fast as it can: Weir cuts it off, and says so by an event. Then
- * the control domain takes the device away and gives it back. Without the device the group is skipped. Registers: Intel 82574
- * datasheet, 10.2. */
+ * the control domain takes the device away and gives it back. Without the device the group is skipped. */
 #include <tests/guests/guest.h>
+#include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
 
 #include <kernel/abi/hypercall.h>
 
-#define TCTL 0x400
-#define TCTL_EN 2u
-#define TDBAL 0x3800
-#define TDBAH 0x3804
-#define TDLEN 0x3808
-#define TDH 0x3810
-#define TDT 0x3818
 #define DESCRIPTORS 256u
 #define NOWHERE 0x40000000u
 
@@ -59,12 +52,7 @@ void test_flood(void)
 	CHECK_EQ("flood: vector", hypercall(WEIR_HC_EVENT_VECTOR, VECTOR, 0, 0), 0);
 	__asm__ volatile("sti");
 
-	*(volatile u32 *)(nic + TDBAL) = NOWHERE;
-	*(volatile u32 *)(nic + TDBAH) = 0;
-	*(volatile u32 *)(nic + TDLEN) = 16 * DESCRIPTORS;
-	*(volatile u32 *)(nic + TDH) = 0;
-	*(volatile u32 *)(nic + TDT) = 0;
-	*(volatile u32 *)(nic + TCTL) = TCTL_EN;
+	nic_transmit(nic, NOWHERE, DESCRIPTORS);
 	while (!taken[VECTOR]) {
 		tail = (tail + 1) % DESCRIPTORS;
 		*(volatile u32 *)(nic + TDT) = tail;

@@ -150,3 +150,17 @@ def test_config_space_games(boot, machine):
     assert stats["io_faults"] == 0 and stats["devices_cut_off"] == 0
     weir.wait_for(r"domain e: its \d+ pages are free again")
     assert table(weir, "devices")["00:04.0"][4:6] == ["-", "free"]
+
+
+def test_ten_thousand_faults(boot):
+    """A guest's device faults hundreds of times a second, but slowly enough not to be cut off. Each fault interrupts the CPU where
+    a bystander works (half of it is his, before as meanwhile); each told in six lines, they would fill the log many times over,
+    and the serial line besides."""
+    weir = boot(["/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin",
+                 "/boot/cpu.elf kernel name=e mem=64M cpu=0 pci=00:04.0 -- faults"], files=FILES, smp=1, nics=[Nic(slot=4)])
+    finished(weir, "e", 180)
+    quiet = spins(weir, "by", "e. group faults", "faults: begin")
+    under = spins(weir, "by", "faults: begin", "faults: end")
+    assert under > quiet / 2, (quiet, under)
+    told = len(weir.find("iommu: fault: device 00:04.0 of e: read of address 0x4000"))
+    assert 10 <= told <= 180 and len(weir.find("iommu: ")) < 7 * told

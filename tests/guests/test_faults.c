@@ -1,0 +1,55 @@
+/* A NIC that its guest makes read where nothing is, just not often enough to be cut off (see test_flood.c): ten thousand faults, each
+ * of which interrupts whoever runs. Told one by one, they would fill the log, and whoever writes it by polling would
+ * have no time for its guests. tests/system/test_hostile.py watches who runs there. */
+#include <tests/guests/nic.h>
+#include <tests/guests/pci.h>
+
+#include <kernel/abi/hypercall.h>
+
+#define DESCRIPTORS 256u
+#define NOWHERE 0x40000000u
+#define FAULTS 10000u
+/* At most twice as many fall into a second that Weir counts, and it cuts off above 1000. */
+#define PER_SECOND 450
+
+static struct weir_stats stats __attribute__((aligned(4096)));
+
+static void read_stats(void)
+{
+	(void)hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
+}
+
+void test_faults(void)
+{
+	u32 slot = under_weir ? config_find(NIC_ID) : 0, tail = 0;
+	volatile u8 *nic;
+	u64 end;
+
+	if (!slot) {
+		print("faults: no network device, skipped\n");
+		return;
+	}
+	nic = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
+	config_write(slot, 4, 6); /* memory decoding, bus mastering */
+	spin_us(5000000);
+	print("faults: begin\n");
+	nic_transmit(nic, NOWHERE, DESCRIPTORS);
+	end = rdtsc() + 150000UL * tsc_khz;
+	do {
+		u64 second = rdtsc() + 1000UL * tsc_khz, before = stats.io_faults;
+
+		while (rdtsc() < second) {
+			for (u32 i = 0; i < 8 && stats.io_faults < before + PER_SECOND; i++) {
+				tail = (tail + 1) % DESCRIPTORS;
+				*(volatile u32 *)(nic + TDT) = tail;
+				spin_us(100);
+			}
+			read_stats();
+		}
+	} while (stats.io_faults < FAULTS && !stats.devices_cut_off && rdtsc() < end);
+	print("faults: end\n");
+	*(volatile u32 *)(nic + TCTL) = 0;
+	CHECK("faults: ten thousand", stats.io_faults >= FAULTS);
+	print("faults: %lu\n", stats.io_faults);
+	CHECK_EQ("faults: too slow for a flood", stats.devices_cut_off, 0);
+}
