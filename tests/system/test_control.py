@@ -7,7 +7,7 @@ import time
 import pytest
 
 from test_network import Guest, MB
-from weir import BUILD, Nic, Weir
+from weir import Nic, Weir
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
 NET0 = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
@@ -215,22 +215,6 @@ def test_walk(boot):
 
     posted, completed = map(int, re.search(r"queue: (\d+) requests posted, (\d+) completed", weir.command("iommu unit 0")[2]).groups())
     assert posted == completed > 0
-
-
-def test_cut_off(boot):
-    nic = Nic()
-    weir = boot([CONTROL, "/boot/cpu.elf kernel name=f mem=64M pci=00:03.0 -- flood"], files=[BUILD / "tests/guests/cpu.elf"],
-                nics=[nic], smp=2)
-    weir.wait_for(r"iommu: device 00:03.0 of f: it floods Weir with faults")
-    weir.wait_for(r"f\| PASS flood: cut off")
-    row = table(weir, "devices")["00:03.0"]
-    assert row[4:7] == ["f", "cut", "off"], row
-    assert "it is cut off" in weir.command("iommu show 00:03.0 0")[0]
-    assert weir.command("iommu stats f")[-1].endswith("devices cut off 1")
-    assert weir.command("detach 00:03.0") == ["00:03.0: detached from f, free"]
-    weir.wait_for(r"f\| PASS flood: no registers")
-    assert weir.command("attach 00:03.0 f") == ["00:03.0: attached to f"]
-    weir.wait_for(r"f\| \d+ passed, 0 failed")
 
 
 @pytest.mark.parametrize("command, word, remedy", [

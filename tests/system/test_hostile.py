@@ -164,3 +164,25 @@ def test_ten_thousand_faults(boot):
     assert under > quiet / 2, (quiet, under)
     told = len(weir.find("iommu: fault: device 00:04.0 of e: read of address 0x4000"))
     assert 10 <= told <= 180 and len(weir.find("iommu: ")) < 7 * told
+
+
+def test_cut_off(boot):
+    """A guest's device faults without end, faster than any reader of faults reads. It is cut off and its guest told; when the guest
+    switches it on again, nothing of it is heard any more, and the bystander on the CPU that took the faults has its half of it as ever."""
+    nic = Nic()
+    weir = boot([CONTROL, "/boot/cpu.elf kernel name=f mem=64M pci=00:03.0 cpu=0 -- flood",
+                 "/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin"], files=FILES, nics=[nic], smp=1)
+    weir.wait_for(r"iommu: device 00:03.0 of f: it floods Weir with faults")
+    weir.wait_for(r"f\| PASS flood: cut off")
+    weir.wait_for(r"f\| flood: gives up")
+    quiet = spins(weir, "by", "f. group flood", "f. flood: begins")
+    under = spins(weir, "by", "f. flood: goes on", "f. flood: gives up")
+    assert under > quiet / 2, (quiet, under)
+    row = table(weir, "devices")["00:03.0"]
+    assert row[4:7] == ["f", "cut", "off"], row
+    assert "it is cut off" in weir.command("iommu show 00:03.0 0")[0]
+    assert weir.command("iommu stats f")[-1].endswith("devices cut off 1")
+    assert weir.command("detach 00:03.0") == ["00:03.0: detached from f, free"]
+    weir.wait_for(r"f\| PASS flood: no registers")
+    assert weir.command("attach 00:03.0 f") == ["00:03.0: attached to f"]
+    weir.wait_for(r"f\| \d+ passed, 0 failed")
