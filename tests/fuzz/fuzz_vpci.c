@@ -1,7 +1,7 @@
 /* A guest at its device's configuration space, BARs and MSI-X table: the real BARs never move, the device sends messages in
  * remappable format only, no page but the device's own is ever mapped, and nothing is left when the device goes.
  *
- * An input is a byte (1: the pending bits are in a BAR of their own), then operations of 8 bytes: what, size, address, value.
+ * An input is a byte (1: the pending bits are in a BAR of their own; 2: interrupts are limited to one in a window), then operations of 8 bytes: what, size, address, value.
  *
  * sources: kernel/assign.c kernel/vpci.c kernel/vpciconfig.c kernel/vpcibar.c kernel/vmsi.c kernel/bus.c
  */
@@ -44,6 +44,21 @@ static void interrupt(u32 which)
 		assert_in_range(delivered_vector, 16, 255);
 		assert_in_range(delivered_vcpu, 0, dom.nr_vcpus - 1);
 	}
+}
+
+/* The device sends nothing in a pause, and afterwards what its guest wants. */
+static void check_pause(void)
+{
+	const struct vfunction *f = device.function;
+	bool msi = config[CAP_MSI_AT + 2] & 1, msix = (config[CAP_MSIX_AT + 3] & 0xc0) == 0x80;
+
+	if (device.state != PCI_ATTACHED)
+		return;
+	assert_int_equal(nr_timers, f->paused);
+	if (f->paused)
+		assert_false(msi || msix);
+	else
+		assert_int_equal(msix, f->msix_enabled && !f->msix_masked);
 }
 
 static void take_and_give(void)
@@ -97,7 +112,13 @@ static void operation(u8 what, u8 size_code, u16 address, u32 value)
 		mem_read(table + address % 0x3000, wide);
 		break;
 	case 10:
-		interrupt(value % 8);
+		for (u32 i = 0; i < 1 + (value >> 3) % 4; i++)
+			interrupt(value % 8);
+		if (value & 32) {
+			now_ns += 10000000;
+			if (nr_timers)
+				fire();
+		}
 		break;
 	case 11:
 		if (value % 8 == 0)
@@ -109,16 +130,19 @@ static void operation(u8 what, u8 size_code, u16 address, u32 value)
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct input program = { data, data + size };
+	u8 flags = (u8)take(&program, 1);
 	void *no_state = NULL;
 
-	pba_in_bar0 = take(&program, 1) & 1;
+	pba_in_bar0 = flags & 1;
 	assert_int_equal(setup(&no_state), 0);
+	options.irq_limit = flags & 2 ? 100 : 0;
 	for (int n = 0; n < MAX_OPERATIONS && !at_end(&program); n++) {
 		u8 what = (u8)take(&program, 1), size_code = (u8)take(&program, 1);
 		u16 address = (u16)take(&program, 2);
 
 		operation(what, size_code, address, (u32)take(&program, 4));
 		check_device();
+		check_pause();
 		if (what % 12 == 6)
 			check_direct();
 	}

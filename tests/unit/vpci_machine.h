@@ -55,8 +55,8 @@ u32 nr_cpus = 1;
 static bool attached;
 static int irqs, irtes;
 static u64 direct_pages;
-static int timers;
-static struct timer *last_timer;
+static struct timer *timers[4]; /* that are set: a function's own, and that of its pause */
+static u32 nr_timers;
 static int delivered_vcpu, delivered_vector;
 static void (*irq_handler[256])(void *arg);
 static void *irq_arg[256];
@@ -133,8 +133,11 @@ void timer_init(struct timer *t, void (*fn)(struct timer *t))
 void timer_set(struct timer *t, u64 ns)
 {
 	(void)ns;
-	timers++;
-	last_timer = t;
+	for (u32 i = 0; i < nr_timers; i++)
+		if (timers[i] == t)
+			return;
+	assert_true(nr_timers < ARRAY_SIZE(timers));
+	timers[nr_timers++] = t;
 }
 
 static struct work *queued, *forgotten;
@@ -167,16 +170,26 @@ bool work_run(void)
 	return true;
 }
 
-/* The timer that was set fires, and what follows from it is done. */
-static inline void fire(void)
+/* The timer that was set last fires, and what follows from it is done. */
+static inline void fire_one(void)
 {
-	struct timer *t = last_timer;
+	struct timer *t;
 
-	assert_non_null(t);
-	last_timer = NULL;
+	assert_true(nr_timers > 0);
+	t = timers[--nr_timers];
 	t->fn(t);
 	while (work_run())
 		;
+}
+
+/* All that are set now. Each one in a record that is kept until then. */
+static inline void fire(void)
+{
+	u32 nr = nr_timers;
+
+	do
+		fire_one();
+	while (--nr);
 }
 
 void irq_wait(void)
@@ -429,12 +442,12 @@ static inline int setup(void **state)
 		vcpus[i].id = i;
 		dom.vcpu[i] = &vcpus[i];
 	}
-	irqs = irtes = timers = 0;
+	irqs = irtes = 0;
 	direct_pages = 0;
 	events = 0;
 	now_ns = 1;
 	options.irq_limit = 0;
-	last_timer = NULL;
+	nr_timers = 0;
 	map_steps = map_result = attach_result = 0;
 	cpus_flushed = true;
 	return vpci_init(&dom) || assign_start(&dom, &device, 0) || assign_settle(&dom) != 1;
