@@ -513,12 +513,14 @@ static bool setup(struct e1000e *e, const struct pci_device *pci)
 		print("%s: BAR 0 has no address; left alone\n", e->net.name);
 		return false;
 	}
-	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
+	/* It may still have the rings of another owner, at addresses that mean something else here: no DMA before the reset. */
+	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_NO_INTX);
 	e->regs = (volatile void *)bar;
 	if (!reset(e)) {
 		print("%s: does not come out of its reset; left alone\n", e->net.name);
 		return false;
 	}
+	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
 	if (!read_mac(e)) {
 		print("%s: has no usable Ethernet address in its NVM; left alone\n", e->net.name);
 		return false;
