@@ -229,6 +229,21 @@ static void reap_next(void *arg)
 	work_queue(&d->reaper);
 }
 
+/* Nothing of it is left. */
+static void vanish(struct domain *d)
+{
+	bool last;
+
+	free_domain(d);
+	spin_lock(&domains_lock);
+	last = !--nr_domains;
+	spin_unlock(&domains_lock);
+	if (last) {
+		log_info("weir: the last domain has ended, %lu pages are free", alloc_free_frames());
+		debug_exit_when(DEBUG_EXIT_IDLE);
+	}
+}
+
 static void reap_again(struct timer *t)
 {
 	struct domain *d = container_of(t, struct domain, reap_timer);
@@ -238,7 +253,7 @@ static void reap_again(struct timer *t)
 	else if (read_once(&d->users)) /* a late domain_get(), about to find it dying */
 		timer_set(t, clock_ns() + STOP_POLL_NS);
 	else
-		free_domain(d);
+		vanish(d);
 }
 
 /* Nobody runs in it, and nobody else looks at it. */
@@ -254,8 +269,6 @@ static bool all_stopped(const struct domain *d)
 
 static void finish(struct domain *d)
 {
-	bool last;
-
 	for (u32 i = 0; i < d->nr_vcpus; i++)
 		vcpu_destroy(d->vcpu[i]);
 	BUG_ON(d->pages_owned);
@@ -263,17 +276,12 @@ static void finish(struct domain *d)
 
 	spin_lock(&domains_lock);
 	domains[d->id] = NULL;
-	last = !--nr_domains;
 	spin_unlock(&domains_lock);
 	pool_return();
 	work_forget(&d->reaper);
 	/* Not here: the work item that is running is part of it. */
 	d->reap_stage = REAP_DONE;
 	timer_set(&d->reap_timer, clock_ns());
-	if (last) {
-		log_info("weir: the last domain has ended");
-		debug_exit_when(DEBUG_EXIT_IDLE);
-	}
 }
 
 /* True: this work item is done for now; the next stage queues it again. */
