@@ -118,14 +118,14 @@ int memory_build(struct domain *d, u64 bytes)
 		return -ENOMEM;
 	}
 	ret = iommu_gather_begin(&g, d->iommu);
-	if (ret)
-		return ret;
-	spin_lock(&d->nested.lock);
-	ret = build_range(d, &g, 0, low);
-	if (!ret)
-		ret = build_range(d, &g, HIGH_RAM_START, nr - low);
-	spin_unlock(&d->nested.lock);
-	iommu_gather_commit(&g, 0);
+	if (!ret) {
+		spin_lock(&d->nested.lock);
+		ret = build_range(d, &g, 0, low);
+		if (!ret)
+			ret = build_range(d, &g, HIGH_RAM_START, nr - low);
+		spin_unlock(&d->nested.lock);
+		iommu_gather_commit(&g, 0);
+	}
 	d->devices_see_all = d->has_devices && !ret;
 	if (ret)
 		log_err("domain %s: its memory cannot be mapped (error %d): ask for less than mem=%luM",
