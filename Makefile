@@ -29,7 +29,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench bench-host bench-iommu check clean coverage deps format fuzz help iso lint model mutants run soak system unit FORCE
+.PHONY: all bench bench-host bench-iommu check clean coverage debug-image deps format fuzz help iso lint model mutants run soak system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -231,7 +231,12 @@ else
 fuzz: $(FUZZ_TARGETS:%=fuzz-%)
 endif
 
-system: $(BUILD)/weir-stripped.elf $(GUESTS) $(TEST_GUESTS) ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
+# With checks, and allocations that fail on demand.
+debug-image: FORCE
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/debug DEBUG=1 $(BUILD)/debug/weir-stripped.elf
+	$(Q)mkdir -p $(BUILD)/debug/boot && cp $(BUILD)/debug/weir-stripped.elf $(BUILD)/debug/boot/weir.elf
+
+system: $(BUILD)/weir-stripped.elf debug-image $(GUESTS) $(TEST_GUESTS) ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') $(PYTEST_ARGS) tests/system
 

@@ -39,6 +39,28 @@ bool alloc_should_fail(unsigned int order)
 {
 	return alloc_fail_hook && alloc_fail_hook(order);
 }
+#elif defined(WEIR_DEBUG)
+static u64 fail_in, fail_every;
+
+void alloc_fail(u64 first, u64 every)
+{
+	write_once(&fail_every, every);
+	write_once(&fail_in, first);
+}
+
+static bool alloc_should_fail(unsigned int order)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT(50);
+	u64 n = read_once(&fail_in);
+
+	do {
+		if (!n)
+			return false;
+	} while (!atomic_cmpxchg(&fail_in, &n, n > 1 ? n - 1 : read_once(&fail_every)));
+	if (n == 1 && log_allowed(&limit))
+		log_debug("alloc: order %u fails, since it was asked for", order);
+	return n == 1;
+}
 #else
 static inline bool alloc_should_fail(unsigned int order __unused)
 {

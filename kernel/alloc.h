@@ -26,6 +26,11 @@ mfn_t alloc_frames_below(unsigned int order, mfn_t limit) __must_check;
 void free_frames(mfn_t mfn, unsigned int order);
 /* Frames free now. */
 u64 alloc_free_frames(void);
+
+#ifdef WEIR_DEBUG
+/* For tests: the allocation that is the first'th from now on fails, and then every `every`'th; 0: none. Any CPU. */
+void alloc_fail(u64 first, u64 every);
+#endif
 /* Free blocks of exactly this order, for the boot log. */
 u64 alloc_free_blocks(unsigned int order);
 

@@ -238,6 +238,24 @@ static void say_what_was_not_used(u32 nr)
 	}
 }
 
+/* A test's way to see each allocation of a domain's build fail, one in each domain. */
+static void fail_next_build(void)
+{
+#ifdef WEIR_DEBUG
+	static u64 nth;
+
+	if (options.fail_builds)
+		alloc_fail(++nth, 0);
+#endif
+}
+
+static void fail_no_more(void)
+{
+#ifdef WEIR_DEBUG
+	alloc_fail(0, 0);
+#endif
+}
+
 void build_domains(const struct boot_info *info)
 {
 	u32 nr = info->nr_modules;
@@ -253,8 +271,11 @@ void build_domains(const struct boot_info *info)
 			break;
 		}
 	for (u32 i = 0; i < nr; i++)
-		if (is_kernel(&modules[i]) && !modules[i].line.control)
+		if (is_kernel(&modules[i]) && !modules[i].line.control) {
+			fail_next_build();
 			build(&modules[i], i, nr);
+		}
+	fail_no_more();
 	say_what_was_not_used(nr);
 
 	for (u32 i = 0; i < nr; i++) {

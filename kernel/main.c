@@ -7,6 +7,7 @@
 #include <drivers/pic.h>
 #include <drivers/uart.h>
 #include <iommu/iommu.h>
+#include <kernel/alloc.h>
 #include <kernel/bootmem.h>
 #include <kernel/builder.h>
 #include <kernel/clock.h>
@@ -132,6 +133,9 @@ void boot_main(u32 magic, u32 info)
 		panic("asked for by panic=test");
 	build_domains(&boot_info);
 	log_info("weir: ready");
+#ifdef WEIR_DEBUG
+	alloc_fail(options.fail_every, options.fail_every);
+#endif
 	debug_exit_when(DEBUG_EXIT_READY);
 	if (!domain_count())
 		debug_exit_when(DEBUG_EXIT_IDLE);

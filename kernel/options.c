@@ -122,6 +122,22 @@ static bool set_panic(const char *v)
 	return true;
 }
 
+#ifdef WEIR_DEBUG
+static bool set_fail_alloc(const char *v)
+{
+	u64 n = 0;
+
+	if (!strcmp(v, "builds")) {
+		options.fail_builds = true;
+		return true;
+	}
+	for (; *v >= '0' && *v <= '9' && n < 1000000; v++)
+		n = 10 * n + (u64)(*v - '0');
+	options.fail_every = n;
+	return n && !*v;
+}
+#endif
+
 static const struct {
 	const char *name;
 	bool (*set)(const char *value);
@@ -135,6 +151,9 @@ static const struct {
 	{ "irq-limit", set_irq_limit, "0, 100 to 10000000" },
 	{ "x2apic", set_x2apic, "on, off" },
 	{ "exit", set_exit, "ready, idle, never" },
+#ifdef WEIR_DEBUG
+	{ "fail-alloc", set_fail_alloc, "builds, or a number" },
+#endif
 	{ "panic", set_panic, "test" },
 };
 _Static_assert(MAX_CPUS == 64, "the text of maxcpus= says so");

@@ -18,6 +18,10 @@ struct options {
 	u32 irq_limit; /* irq-limit=N: interrupts a second that a domain's device may raise; 0: any number */
 	bool x2apic_off; /* x2apic=off */
 	int exit_at; /* exit=ready, exit=idle: enum debug_exit at which to end QEMU; 0: never */
+#ifdef WEIR_DEBUG
+	bool fail_builds; /* fail-alloc=builds: the n'th domain's n'th allocation fails */
+	u64 fail_every; /* fail-alloc=N: each N'th allocation fails once Weir is ready */
+#endif
 	bool panic_test; /* panic=test: show what a panic looks like */
 };
 

@@ -1,0 +1,77 @@
+"""Memory that is refused: an image with WEIR_DEBUG fails allocations on demand (fail-alloc=). Whoever asked is refused in one
+line, or does with less; everybody else goes on, and nothing is lost."""
+import re
+
+from test_control import CONTROL, NET0, Load, table
+from weir import BUILD, IDLE, Nic
+
+DEBUG_ELF = BUILD / "debug/boot/weir.elf"
+FUZZ = BUILD / "tests/guests/fuzz.elf"
+DOMAINS = 40
+
+
+def free_at_the_end(weir):
+    assert weir.wait_exit(90) == IDLE
+    return int(re.search(r"has ended, (\d+) pages are free", weir.find(r"the last domain has ended")[-1])[1])
+
+
+def built_and_ended(boot, cmdline):
+    """Builds many small domains that end by themselves: the log, and the pages that are free at the end."""
+    lines = [f"/boot/hello.elf kernel name=d{n} mem=8M vcpus=2" for n in range(1, DOMAINS + 1)]
+    weir = boot(lines, smp=1, mem="1G", elf=DEBUG_ELF, cmdline=f"exit=idle {cmdline}")
+    return weir, free_at_the_end(weir)
+
+
+def test_each_allocation_of_a_build(boot):
+    """The n'th domain's n'th allocation fails, for all n that there are and some more."""
+    _, free = built_and_ended(boot, "loglevel=debug")
+    weir, free_after = built_and_ended(boot, "fail-alloc=builds loglevel=debug")
+    ended = [n for n in range(1, DOMAINS + 1) if weir.find(rf"\bd{n}\| hello: powering off")]
+    refused = [n for n in range(1, DOMAINS + 1) if weir.find(rf"error: (module \d+: name=|domain )d{n}:")]
+    # Each is the one or the other; the last ones allocate less often than they were to fail.
+    assert sorted(ended + refused) == list(range(1, DOMAINS + 1)), (ended, refused)
+    assert len(refused) >= 5 and DOMAINS in ended, (refused, ended)
+    weir.count(r"error: ", len(refused))
+    assert free_after == free, (free, free_after)
+
+
+def test_memory_given_back_and_taken(boot):
+    """By guests that go on when they are refused, one of them with a device."""
+
+    def run(cmdline):
+        lines = [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 {'' if i else 'pci=00:05.0'} -- only=memory,shatter,dma steps=40"
+                 for i in range(3)]
+        weir = boot(lines, smp=2, files=[FUZZ], elf=DEBUG_ELF, cmdline=f"exit=idle {cmdline}",
+                    qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"])
+        free = free_at_the_end(weir)
+        weir.count(r"powered off, status 0", 3)
+        return free, len(weir.find(r"alloc: order \d+ fails"))
+
+    free, _ = run("")
+    for every in (2, 7, 40):
+        free_after, failed = run(f"fail-alloc={every} loglevel=debug")
+        assert failed > 10 and free_after == free, (every, failed, free_after, free)
+
+
+def test_device_given_and_taken(boot):
+    """Attaching may be refused, with a word about why, and then the device is free as before; detaching never is."""
+    nic, refused, attached = Nic(), 0, 0
+    weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], elf=DEBUG_ELF, nics=[nic], smp=2, cmdline="fail-alloc=2")
+    weir.wait_for(r"net0\| net: serving http")
+    with Load(nic) as load:
+        for i in range(24):
+            state = table(weir, "devices")["00:03.0"][4:6]
+            if state[1] == "attached":
+                attached += 1
+                if attached in (2, 6):
+                    load.wait_for_more(weir)
+                answer = weir.command("detach 00:03.0")
+                assert answer[0].endswith("free"), answer
+            else:
+                assert state == ["-", "free"]
+                answer = weir.command(f"attach 00:03.0 net{i // 2 % 2}")
+                refused += "attached to" not in answer[-1]
+    weir.count(r"panic|ended by Weir|iommu: fault", 0)
+    assert refused and attached >= 4, (refused, attached)
+    for name in ("net0", "net1"):
+        assert weir.command(f"destroy {name}")[0].startswith(f"{name}: gone")
