@@ -30,12 +30,14 @@ static void write64(u32 reg, u64 value)
 	*(volatile u64 *)(registers + reg) = value;
 }
 
-static bool dma(u64 source, u64 destination, u32 bytes, u64 direction)
+static bool dma(u64 source, u64 destination, u32 bytes, u64 direction, void (*meanwhile)(void))
 {
 	write64(DMA_SOURCE, source);
 	write64(DMA_DESTINATION, destination);
 	write64(DMA_COUNT, bytes);
 	write64(DMA_COMMAND, START | direction);
+	if (meanwhile)
+		meanwhile();
 	for (u32 ms = 0; ms < 3000; ms++) {
 		if (!(*(volatile u64 *)(registers + DMA_COMMAND) & START))
 			return true;
@@ -46,12 +48,22 @@ static bool dma(u64 source, u64 destination, u32 bytes, u64 direction)
 
 bool edu_read(u64 address, u32 bytes)
 {
-	return dma(address, BUFFER, bytes, 0);
+	return dma(address, BUFFER, bytes, 0, NULL);
 }
 
 bool edu_write(u64 address, u32 bytes)
 {
-	return dma(BUFFER, address, bytes, TO_MEMORY);
+	return edu_write_meanwhile(address, bytes, NULL);
+}
+
+bool edu_write_meanwhile(u64 address, u32 bytes, void (*meanwhile)(void))
+{
+	return dma(BUFFER, address, bytes, TO_MEMORY, meanwhile);
+}
+
+void edu_bus_master(bool on)
+{
+	config_write(slot, 4, on ? 6 : 2);
 }
 
 void edu_set(u8 *page, const void *data, u32 bytes)

@@ -9,6 +9,7 @@
 
 #define SIZE EDU_BYTES
 #define MAX_TARGETS 60
+#define WITHDRAWN 0x2400000UL /* a page of the guest's */
 
 static u8 page[2][SIZE] __attribute__((aligned(4096)));
 
@@ -120,6 +121,41 @@ static void page_given_back(void)
 	CHECK_EQ("dma: which arrives", differences((const u8 *)p, 0x77), 0);
 }
 
+static void bus_master_off(void)
+{
+	edu_bus_master(false);
+}
+
+static void release_page(void)
+{
+	CHECK_EQ("dma: page released in the middle",
+		 hypercall(WEIR_HC_MEM_RELEASE, WITHDRAWN >> 12, 1, 0), 1);
+}
+
+/* The device is about to write when it loses the bus, or the page. */
+static void withdrawn_meanwhile(void)
+{
+	u64 dirty = 0;
+
+	fill(page[1], 0x66);
+	CHECK("dma: its buffer is full", edu_read((u64)page[1], SIZE));
+	fill(page[0], 0x22);
+	CHECK("dma: bus mastering goes off in the middle",
+	      edu_write_meanwhile((u64)page[0], SIZE, bus_master_off));
+	CHECK_EQ("dma: nothing arrives without it", differences(page[0], 0x22), 0);
+	edu_bus_master(true);
+	CHECK("dma: with it again", edu_write((u64)page[0], SIZE));
+	CHECK_EQ("dma: it arrives", differences(page[0], 0x66), 0);
+
+	CHECK("dma: to a page that goes in the middle",
+	      edu_write_meanwhile(WITHDRAWN, SIZE, release_page));
+	CHECK_EQ("dma: another page comes in its place",
+		 hypercall(WEIR_HC_MEM_POPULATE, WITHDRAWN >> 12, 1, 0), 1);
+	for (u32 i = 0; i < SIZE / 8; i++)
+		dirty |= ((volatile u64 *)WITHDRAWN)[i];
+	CHECK_EQ("dma: which is clean", dirty, 0);
+}
+
 void test_dma(void)
 {
 	if (!under_weir || !edu_find()) {
@@ -130,5 +166,6 @@ void test_dma(void)
 	across_the_end();
 	forbidden_addresses();
 	page_given_back();
+	withdrawn_meanwhile();
 	own_memory_works("dma: own memory, after all that", 9);
 }
