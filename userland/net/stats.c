@@ -95,6 +95,7 @@ static void add_weir(struct text *t, const struct weir_stats *s)
 		add(t, "%s\"%s\":%lu", i ? "," : "", fault[i], s->io_faults_by[i]);
 	add(t, "},");
 	ADD(devices_cut_off);
+	ADD(interrupt_pauses);
 	ADD(pages_owned);
 	ADD(pages_limit);
 	add_sizes(t, "nested_entries", s->nested_entries);
