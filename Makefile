@@ -164,9 +164,9 @@ $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t),$(call in
 
 MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. $(if $(COVERAGE),--coverage -O0)
 UNDER_TEST := $(wildcard iommu/*.c) kernel/frame.c
-MODEL_OBJS := $(UNDER_TEST:%.c=$(BUILD)/model/%.o) \
-	$(patsubst %.c,$(BUILD)/model/%.o,kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
-	interleave.c hardware.c actions.c irtes.c program.c model.c))
+MODEL_ALL := $(UNDER_TEST) kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
+	interleave.c hardware.c actions.c irtes.c program.c configs.c)
+MODEL_OBJS := $(patsubst %.c,$(BUILD)/model/%.o,$(MODEL_ALL) tests/model/model.c)
 $(UNDER_TEST:%.c=$(BUILD)/model/%.o): MODEL_CFLAGS += -fsanitize=thread -Wno-tsan
 
 $(BUILD)/model/%.o: %.c Makefile
@@ -221,8 +221,22 @@ fuzz-$(1): $(BUILD)/fuzz/fuzz_$(1)
 	$$(Q)BUILD=$(BUILD) tests/fuzz/run $(1) $$(or $$(SECONDS),5)
 endef
 of_target = $(shell sed -n 's|.*$(2): *\([^*]*\).*|\1|p' tests/fuzz/fuzz_$(1).c)
-$(foreach t,$(FUZZ_TARGETS),$(eval $(call FUZZ_RULE,$(t),$(call of_target,$(t),sources),$(call of_target,$(t),libs),$(call of_target,$(t),flags))))
+$(foreach t,$(filter-out model,$(FUZZ_TARGETS)),$(eval $(call FUZZ_RULE,$(t),$(call of_target,$(t),sources),$(call of_target,$(t),libs),$(call of_target,$(t),flags))))
 -include $(FUZZ_BINS:%=%.d)
+
+# The model's program, from objects of its own: the code under test calls interleave.c, so there is no AddressSanitizer.
+FUZZ_MODEL_OBJS := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(MODEL_ALL) tests/fuzz/fuzz_model.c)
+FUZZ_MODEL_CFLAGS := $(filter-out -fsanitize=%,$(UNIT_CFLAGS)) -fsanitize=fuzzer-no-link
+$(UNDER_TEST:%.c=$(BUILD)/fuzz/obj/%.o): FUZZ_MODEL_CFLAGS += -fsanitize=thread
+$(BUILD)/fuzz/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_MODEL_CFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/fuzz/fuzz_model: $(FUZZ_MODEL_OBJS)
+	$(call say,FUZZ,model)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer $^ -o $@ $(IOMMU_LIBS) -lpthread
+fuzz-model: $(BUILD)/fuzz/fuzz_model
+	$(Q)BUILD=$(BUILD) tests/fuzz/run model $(or $(SECONDS),5)
+-include $(FUZZ_MODEL_OBJS:.o=.d)
 
 fuzz: ## fuzz one target: T=NAME, for SECONDS=60; all of them for 5 s each without T= (names: tests/fuzz/fuzz_NAME.c)
 ifneq ($(T),)

@@ -20,6 +20,7 @@
 #define ALLOC_END (MACHINE_ALLOC_FIRST + MACHINE_ALLOC_FRAMES)
 
 _Thread_local u64 random_state = 1;
+_Thread_local const u8 *random_script, *random_script_end;
 
 static u8 *memory;
 static u8 *written_back; /* of the allocator's frames: the tables lie there */

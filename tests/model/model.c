@@ -12,31 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <iommu/regs.h>
 #include <kernel/compiler.h>
 #include <kernel/log.h>
 #include <kernel/panic.h>
 #include <tests/model/program.h>
 #include <tests/model/random.h>
-
-static const struct model_config configs[] = {
-	{ "4 levels, no snooping", { 0 }, false },
-	{ "4 levels, no snooping, errors", { 0 }, true },
-	{ "snooping", { .ecap_set = ECAP_C }, true },
-	{ "3 levels", { .cap_set = CAP_SAGAW_39, .cap_clear = CAP_SAGAW_48 }, true },
-	{ "5 levels",
-	  { .cap_set = CAP_SAGAW_57 | CAP_MGAW, .cap_clear = CAP_SAGAW_48 | CAP_SAGAW_39 },
-	  false },
-	{ "no 1G, snoop control", { .cap_clear = CAP_SLLPS_1G, .ecap_set = ECAP_SC }, true },
-	{ "no superpages", { .cap_clear = CAP_SLLPS_1G | CAP_SLLPS_2M, .ecap_set = ECAP_C }, true },
-	{ "no flush by pages", { .cap_clear = CAP_PSI }, false },
-	{ "flush of 16 pages at most",
-	  { .cap_clear = CAP_MAMV, .cap_set = FIELD_PREP(CAP_MAMV, 4UL) },
-	  true },
-	{ "caching mode", { .cap_set = CAP_CM, .ecap_set = ECAP_C }, true },
-	{ "caching mode, no snooping", { .cap_set = CAP_CM }, false },
-	{ "no device TLBs, no draining", { .cap_clear = CAP_DRD | CAP_DWD, .ecap_clear = ECAP_DT }, false },
-};
 
 static u64 seed, steps = 20000;
 static unsigned int running;
@@ -47,7 +27,7 @@ static bool stop; /* at the first failure */
 static void __noreturn failed(const char *what, const char *fmt, va_list ap)
 {
 	fprintf(stderr, "%s: configuration %u (%s), seed %lu, step %lu: ", what, running,
-		configs[running].name, seed, program_step());
+		model_configs[running].name, seed, program_step());
 	vfprintf(stderr, fmt, ap);
 	fprintf(stderr, "\nthe last operations:\n");
 	program_print_log();
@@ -95,22 +75,22 @@ static pid_t start(unsigned int config)
 		return child;
 	running = config;
 	random_seed(seed * 1000 + config);
-	program_run(&configs[config], steps);
+	program_run(&model_configs[config], steps);
 	_exit(0);
 }
 
 static int usage(void)
 {
 	fprintf(stderr, "usage: model [--seed N] [--steps N] [--config N] [--jobs N] [--stop 1]\n");
-	for (unsigned int i = 0; i < ARRAY_SIZE(configs); i++)
-		fprintf(stderr, "  configuration %2u: %s\n", i, configs[i].name);
+	for (unsigned int i = 0; i < MODEL_CONFIGS; i++)
+		fprintf(stderr, "  configuration %2u: %s\n", i, model_configs[i].name);
 	return 2;
 }
 
 static int run_all(unsigned int first, unsigned int last, unsigned int jobs)
 {
 	unsigned int next = first, passed = 0, bad = 0, children = 0;
-	pid_t child[ARRAY_SIZE(configs)];
+	pid_t child[MODEL_CONFIGS];
 
 	printf("model: seed %lu, %lu steps\n", seed, steps);
 	while (next <= last || children) {
@@ -130,7 +110,7 @@ static int run_all(unsigned int first, unsigned int last, unsigned int jobs)
 			if (child[i] != ended)
 				continue;
 			printf("[%s] configuration %u: %s\n", ok ? "       OK " : "  FAILED  ", i,
-			       configs[i].name);
+			       model_configs[i].name);
 			if (WIFSIGNALED(status))
 				printf("  died of signal %d; again: model --seed %lu --steps %lu --config %u\n",
 				       WTERMSIG(status), seed, steps, i);
@@ -148,7 +128,7 @@ static int run_all(unsigned int first, unsigned int last, unsigned int jobs)
 
 int main(int argc, char **argv)
 {
-	unsigned int first = 0, last = ARRAY_SIZE(configs) - 1,
+	unsigned int first = 0, last = MODEL_CONFIGS - 1,
 		     jobs = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
 
 	seed = (u64)time(NULL);
@@ -166,7 +146,7 @@ int main(int argc, char **argv)
 			stop = value;
 		else if (!strcmp(argv[i], "--jobs"))
 			jobs = (unsigned int)value;
-		else if (!strcmp(argv[i], "--config") && value < ARRAY_SIZE(configs))
+		else if (!strcmp(argv[i], "--config") && value < MODEL_CONFIGS)
 			first = last = (unsigned int)value;
 		else
 			return usage();

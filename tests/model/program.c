@@ -129,6 +129,7 @@ static void warm_up(void)
 
 void program_run(const struct model_config *config, u64 steps)
 {
+	bool scripted = random_script != random_script_end;
 	u64 free_frames;
 
 	step = log_count = 0;
@@ -140,7 +141,7 @@ void program_run(const struct model_config *config, u64 steps)
 	hardware_start(config->errors);
 	warm_up();
 	free_frames = alloc_free_frames();
-	for (step = 1; step <= steps; step++) {
+	for (step = 1; step <= steps && (!scripted || random_script != random_script_end); step++) {
 		take_step();
 		if (step % 64 == 0)
 			oracle_check_caches();

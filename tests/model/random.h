@@ -1,9 +1,11 @@
-/* Random numbers that a seed repeats: xorshift64*, one stream a thread. */
+/* Random numbers that a seed repeats: xorshift64*, one stream a thread; or, as long as there is one, a script of bytes, so
+ * that a fuzzer may choose them. */
 #pragma once
 
 #include <kernel/types.h>
 
 extern _Thread_local u64 random_state;
+extern _Thread_local const u8 *random_script, *random_script_end;
 
 static inline void random_seed(u64 seed)
 {
@@ -21,6 +23,13 @@ static inline u64 random64(void)
 /* 0 .. n - 1. */
 static inline u64 below(u64 n)
 {
+	u64 v = 0;
+
+	for (u64 most = n - 1; random_script != random_script_end; most >>= 8) {
+		v = v << 8 | *random_script++;
+		if (most < 256)
+			return v % n;
+	}
 	return (random64() >> 16) % n;
 }
 

@@ -1,0 +1,23 @@
+/* All kinds of hardware. */
+#include <iommu/regs.h>
+#include <kernel/compiler.h>
+#include <tests/model/program.h>
+
+const struct model_config model_configs[MODEL_CONFIGS] = {
+	{ "4 levels, no snooping", { 0 }, false },
+	{ "4 levels, no snooping, errors", { 0 }, true },
+	{ "snooping", { .ecap_set = ECAP_C }, true },
+	{ "3 levels", { .cap_set = CAP_SAGAW_39, .cap_clear = CAP_SAGAW_48 }, true },
+	{ "5 levels",
+	  { .cap_set = CAP_SAGAW_57 | CAP_MGAW, .cap_clear = CAP_SAGAW_48 | CAP_SAGAW_39 },
+	  false },
+	{ "no 1G, snoop control", { .cap_clear = CAP_SLLPS_1G, .ecap_set = ECAP_SC }, true },
+	{ "no superpages", { .cap_clear = CAP_SLLPS_1G | CAP_SLLPS_2M, .ecap_set = ECAP_C }, true },
+	{ "no flush by pages", { .cap_clear = CAP_PSI }, false },
+	{ "flush of 16 pages at most",
+	  { .cap_clear = CAP_MAMV, .cap_set = FIELD_PREP(CAP_MAMV, 4UL) },
+	  true },
+	{ "caching mode", { .cap_set = CAP_CM, .ecap_set = ECAP_C }, true },
+	{ "caching mode, no snooping", { .cap_set = CAP_CM }, false },
+	{ "no device TLBs, no draining", { .cap_clear = CAP_DRD | CAP_DWD, .ecap_clear = ECAP_DT }, false },
+};
