@@ -34,7 +34,8 @@ struct iommu_batch {
 	dfn_t next, last; /* what the release has still to walk; next > last: nothing */
 	u32 orphans; /* collapsed tables, linked by their frame records; NO_ORPHAN: none */
 	u32 nr_descs; /* invalidations that were posted */
-	u64 frames_held, committed_ns;
+	u64 frames_held;
+	u64 committed; /* when, in cycles */
 	u64 *reserve[RESERVE_TABLES]; /* stays with the batch from use to use */
 	u32 nr_reserve;
 	bool tables_released;

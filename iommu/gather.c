@@ -2,21 +2,21 @@
 #include <iommu/domain.h>
 
 #include <iommu/device.h>
+#include <iommu/hw.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
 #include <kernel/alloc.h>
 #include <kernel/atomic.h>
-#include <kernel/clock.h>
 #include <kernel/errno.h>
 #include <kernel/panic.h>
 
 /* Top up the tables that stay with a batch from use to use. They are typed as tables from the
- * start, so that nothing can fail when they are put in place. */
+ * start, so that nothing can fail when they are put in place; a split writes all of them. */
 static bool fill_reserve(struct iommu_batch *b)
 {
 	while (iommu_nr_units && b->nr_reserve < RESERVE_TABLES) {
-		u64 *t = table_alloc(b->domain);
+		u64 *t = table_alloc_raw(b->domain);
 
 		if (!t)
 			return false;
@@ -186,7 +186,7 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
 	trace(WEIR_TRACE_COMMIT, d->owner, (u16)b->number, g->first, g->last);
 	b->state = BATCH_POSTED;
 	b->frames_held = frames_held;
-	b->committed_ns = clock_ns();
+	b->committed = hw_cycles();
 	d->counters.batches_posted++;
 	d->frames_held += frames_held;
 	d->frames_held_max = MAX(d->frames_held_max, d->frames_held);

@@ -219,8 +219,7 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 	return (s64)(run << order_of(level));
 }
 
-/* The common case, kept short: one leaf of this level, in a table that is there. False, and nothing done, if it is not that
- * simple. */
+/* One leaf of this level, in a table that is there. False, and nothing done, if it is not that simple. */
 static inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, unsigned int level, u32 perm)
 {
 	struct iommu_domain *d = g->domain;
@@ -236,8 +235,7 @@ static inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, unsigne
 	e = &table[index_of(dfn, level)];
 	if (*e || frame_get_dev(mfn, order_of(level), d->owner))
 		return false;
-	store_release(e, leaf(mfn, level, perm));
-	iommu_write_back(e, sizeof(*e));
+	table_publish(e, leaf(mfn, level, perm));
 	d->references++;
 	d->entries[level - 1]++;
 	c = counts(table);
@@ -249,17 +247,15 @@ static inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, unsigne
 	return true;
 }
 
-int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
+static __noinline int map_range(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 {
-	unsigned int limit = iommu_common.largest, level = largest_level(dfn, mfn, nr);
+	unsigned int limit = iommu_common.largest;
 	u64 done = 0;
 
 	if (!table_in_width(dfn, nr))
 		return -ERANGE;
 	if (!(perm & (IOMMU_READ | IOMMU_WRITE)))
 		return -EINVAL;
-	if (nr == frames_of(level) && !(perm & IOMMU_NOT_RAM) && map_one(g, dfn, mfn, level, perm))
-		return 0;
 	while (done < nr) {
 		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm, limit);
 
@@ -283,6 +279,18 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 			limit = iommu_common.largest;
 	}
 	return 0;
+}
+
+int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
+{
+	unsigned int level = nr == 1 ? 1 : nr == frames_of(2) ? 2 : nr == frames_of(3) ? 3 : 0;
+
+	/* The common case, kept short. */
+	if (level && level <= iommu_common.largest && IS_ALIGNED(dfn | mfn, nr) &&
+	    table_in_width(dfn, nr) && (perm == (IOMMU_READ | IOMMU_WRITE) || perm == IOMMU_READ) &&
+	    map_one(g, dfn, mfn, level, perm))
+		return 0;
+	return map_range(g, dfn, mfn, nr, perm);
 }
 
 /* --- permissions ------------------------------------------------------------------------------------------------------- */

@@ -125,40 +125,58 @@ static struct qi_desc descriptor_of(const struct iommu_queue *q, const struct io
 	return (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_IF, 0 };
 }
 
+static bool has_room(const struct iommu_queue *q, const struct iommu_request *r)
+{
+	/* One entry more may be in use: a request that is done gives up its own before its second wait is taken. */
+	return q->used + r->slots < RING_ENTRIES - 1;
+}
+
+/* Write r's entries into the ring. Locked, and there is room. */
+static void put_request(struct iommu_queue *q, struct iommu_request *r)
+{
+	u32 tail = q->tail;
+
+	list_add_tail(&q->posted, &r->link);
+	r->sequence = ++q->sequence;
+	r->slot = tail;
+	for (u32 i = 0; i < r->slots; i++, tail = (tail + 1) % RING_ENTRIES)
+		q->ring[tail] = descriptor_of(q, r, i);
+	q->tail = tail;
+	q->used += r->slots;
+	q->nr_posted++;
+}
+
+/* The unit may take all that was written from this entry on. Locked. */
+static void ring_doorbell(struct iommu_unit *u, u32 from)
+{
+	struct iommu_queue *q = &u->queue;
+
+	if (q->tail < from) {
+		iommu_write_back(&q->ring[from], (RING_ENTRIES - from) * sizeof(struct qi_desc));
+		from = 0;
+	}
+	iommu_write_back(&q->ring[from], (q->tail - from) * sizeof(struct qi_desc));
+	smp_mb();
+	hw_write64(u->regs, IQT_REG, q->tail * sizeof(struct qi_desc));
+}
+
 /* Post what waits, as far as there is room, with one write of IQT. Locked. */
 static void post_waiting(struct iommu_unit *u)
 {
 	struct iommu_queue *q = &u->queue;
-	u32 from = q->tail, tail = from;
+	u32 from = q->tail;
 
 	while (!q->stuck && !list_empty(&q->waiting)) {
 		struct iommu_request *r = list_first(&q->waiting, struct iommu_request, link);
 
-		/* One more may be in use: a request that is done gives up its entries before its second wait is taken. */
-		if (q->used + r->slots >= RING_ENTRIES - 1)
+		if (!has_room(q, r))
 			break;
 		list_del(&r->link);
-		list_add_tail(&q->posted, &r->link);
-		r->sequence = ++q->sequence;
-		r->slot = tail;
-		for (u32 i = 0; i < r->slots; i++) {
-			q->ring[tail] = descriptor_of(q, r, i);
-			tail = (tail + 1) % RING_ENTRIES;
-		}
-		q->used += r->slots;
 		q->nr_waiting--;
-		q->nr_posted++;
+		put_request(q, r);
 	}
-	if (tail == from)
-		return;
-	if (tail < from) {
-		iommu_write_back(&q->ring[from], (RING_ENTRIES - from) * sizeof(struct qi_desc));
-		from = 0;
-	}
-	iommu_write_back(&q->ring[from], (tail - from) * sizeof(struct qi_desc));
-	q->tail = tail;
-	smp_mb();
-	hw_write64(u->regs, IQT_REG, tail * sizeof(struct qi_desc));
+	if (q->tail != from)
+		ring_doorbell(u, from);
 }
 
 void queue_submit(struct iommu_unit *u, struct iommu_request *r)
@@ -169,9 +187,15 @@ void queue_submit(struct iommu_unit *u, struct iommu_request *r)
 	r->slots = r->nr + 2;
 	r->failed = false;
 	spin_lock(&q->lock);
-	list_add_tail(&q->waiting, &r->link);
-	q->nr_waiting++;
-	post_waiting(u);
+	if (likely(!q->nr_waiting && !q->stuck && has_room(q, r))) {
+		u32 from = q->tail;
+
+		put_request(q, r);
+		ring_doorbell(u, from);
+	} else {
+		list_add_tail(&q->waiting, &r->link);
+		q->nr_waiting++;
+	}
 	spin_unlock(&q->lock);
 }
 

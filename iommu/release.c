@@ -14,10 +14,10 @@
  */
 #include <iommu/release.h>
 
+#include <iommu/hw.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
 #include <kernel/atomic.h>
-#include <kernel/clock.h>
 
 #define STEP_ENTRIES 512
 
@@ -47,7 +47,7 @@ void iommu_batch_answer(struct iommu_batch *b)
 
 	if (atomic_sub(&b->pending, 1))
 		return;
-	ns = clock_ns() - b->committed_ns;
+	ns = hw_cycles_to_ns(hw_cycles()) - hw_cycles_to_ns(b->committed);
 	count_latency(b->domain, ns);
 	trace(WEIR_TRACE_ANSWERED, b->domain->owner, (u16)b->number, ns, 0);
 	work_queue(&b->work);

@@ -27,12 +27,6 @@ const char *iommu_why_absent(void)
 	return why_absent;
 }
 
-void iommu_write_back(const void *p, size_t n)
-{
-	if (!iommu_common.coherent)
-		hw_write_back(p, n);
-}
-
 bool unit_command(struct iommu_unit *u, u64 bit, bool on)
 {
 	u32 kept = hw_read32(u->regs, GSTS_REG) & (u32)GSTS_KEPT;

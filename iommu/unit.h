@@ -2,6 +2,7 @@
 #pragma once
 
 #include <iommu/dmar.h>
+#include <iommu/hw.h>
 #include <iommu/queue.h>
 #include <iommu/regs.h>
 #include <kernel/spinlock.h>
@@ -54,7 +55,11 @@ extern struct dmar iommu_dmar;
 /* The unit that translates for dev and works, or NULL. */
 struct iommu_unit *iommu_unit_of(struct pci_id dev);
 /* Write back what a walker will read, if walkers do not snoop. */
-void iommu_write_back(const void *p, size_t n);
+static inline void iommu_write_back(const void *p, size_t n)
+{
+	if (!iommu_common.coherent)
+		hw_write_back(p, n);
+}
 /* Change one bit of GCMD and wait for its echo in GSTS (bounded, boot only; 11.4.4). False: the
  * unit does not answer. */
 bool __must_check unit_command(struct iommu_unit *u, u64 bit, bool on);

@@ -6,6 +6,7 @@
 #define __must_check __attribute__((warn_unused_result))
 #define __packed __attribute__((packed))
 #define __aligned(n) __attribute__((aligned(n)))
+#define __noinline __attribute__((__noinline__))
 #define __noreturn __attribute__((noreturn))
 #define __printf(fmt, args) __attribute__((format(printf, fmt, args)))
 #define __unused __attribute__((unused))
