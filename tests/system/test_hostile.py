@@ -43,8 +43,8 @@ def test_interrupt_storm(boot):
     raised, delivered, pauses, windows = map(int, weir.wait_for(
         r"(\d+) raised, (\d+) delivered, (\d+) pauses in (\d+) windows").groups())
     assert raised > 10 * delivered and pauses
-    # One a window, one more that the device is paused at, and one in place of those that were lost.
-    assert delivered <= 3 * (windows + 2)
+    # One a window, one more that the device is paused at, one that was under way then, and one in place of those that were lost.
+    assert delivered <= 4 * (windows + 2)
     # Told once, not at each pause.
     weir.count(r"warning: domain e: device 00:05.0 raises more than 100 interrupts a second", 1)
 
