@@ -7,6 +7,7 @@
 #include <kernel/control.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
+#include <kernel/guestacpi.h>
 #include <kernel/loader/guest.h>
 #include <kernel/loader/modline.h>
 #include <kernel/log.h>
@@ -175,7 +176,8 @@ static void build(const struct module *m, u32 index, u32 nr)
 	d->has_devices = line->nr_devices && !line->control;
 	if (line->control)
 		control_init(d);
-	if (memory_build(d, line->memory) || !load_kernel(d, m, nr, &entry)) {
+	if (memory_build(d, line->memory) || !load_kernel(d, m, nr, &entry) ||
+	    guestacpi_init(d, line->vcpus)) {
 		domain_discard(d);
 		return;
 	}

@@ -78,6 +78,11 @@ u64 clock_tsc_to_ns(u64 ticks)
 	return scale(MIN(ticks, 1UL << 62), ns_mult);
 }
 
+u64 clock_ns_mult(void)
+{
+	return ns_mult;
+}
+
 u64 clock_tsc_hz(void)
 {
 	return tsc_hz;

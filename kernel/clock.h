@@ -10,6 +10,8 @@ u64 clock_ns(void);
 u64 clock_tsc_hz(void);
 /* What clock_ns() said when the TSC said this. */
 u64 clock_at(u64 tsc);
+/* Nanoseconds a TSC tick, as 32.32 bits. */
+u64 clock_ns_mult(void);
 /* A number of TSC ticks in nanoseconds. */
 u64 clock_tsc_to_ns(u64 ticks);
 /* Spin for a short, known time: hardware bring-up at boot only. */

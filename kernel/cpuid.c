@@ -5,6 +5,7 @@
 
 #include <kernel/clock.h>
 #include <kernel/domain.h>
+#include <kernel/kvmclock.h>
 #include <kernel/vcpu.h>
 
 #define ALL 0xffffffffu
@@ -152,6 +153,8 @@ struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf)
 
 	if (leaf >= WEIR_CPUID_BASE && leaf <= LAST_HYPERVISOR)
 		return hypervisor(leaf);
+	if (leaf >= KVM_CPUID_BASE && leaf <= KVM_CPUID_LAST)
+		return kvmclock_cpuid(leaf);
 	if (leaf == 7 && subleaf)
 		return (struct cpuid){ 0, 0, 0, 0 };
 	r = masked(leaf, subleaf);

@@ -16,6 +16,7 @@
 #include <kernel/debugexit.h>
 #include <kernel/errno.h>
 #include <kernel/event.h>
+#include <kernel/loader/guest.h>
 #include <kernel/log.h>
 #include <kernel/memory.h>
 #include <kernel/panic.h>
@@ -213,6 +214,9 @@ void domain_discard(struct domain *d)
 void domain_start(struct domain *d, const struct guest_entry *entry)
 {
 	d->start_ns = clock_ns();
+	d->start_tsc = rdtsc();
+	for (u32 i = 0; entry->x2apic && i < d->nr_vcpus; i++)
+		vlapic_start_in_x2apic_mode(d->vcpu[i]);
 	(void)domain_take_events(d); /* the devices that it starts with */
 	spin_lock(&d->lock);
 	if (d->state == DOMAIN_BUILDING)

@@ -57,7 +57,7 @@ struct domain {
 
 	u32 nr_vcpus;
 	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
-	u64 start_ns;
+	u64 start_ns, start_tsc;
 
 	struct work reaper; /* tears it down once it is dying */
 	struct timer reap_timer;

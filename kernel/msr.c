@@ -3,12 +3,14 @@
 #include <kernel/policy.h>
 
 #include <kernel/errno.h>
+#include <kernel/kvmclock.h>
 #include <kernel/vcpu.h>
 
 enum action {
 	DENY, /* #GP */
 	FIXED, /* reads as `value`; a write is dropped */
 	APIC, /* kernel/vlapic.c */
+	KVM, /* kernel/kvmclock.c */
 	OWN, /* read_own(), write_own() below */
 };
 
@@ -36,6 +38,7 @@ static const struct msr_policy msrs[] = {
 	{ MSR_PAT, MSR_PAT, OWN, 0 },
 	{ 0x6e0, 0x6e0, APIC, 0 },
 	{ 0x800, 0x8ff, APIC, 0 },
+	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, KVM, 0 },
 	{ MSR_EFER, MSR_EFER, OWN, 0 },
 	{ MSR_TSC_AUX, MSR_TSC_AUX, OWN, 0 },
 	{ 0xc0010010, 0xc0010010, FIXED, 0 }, /* SYSCFG */
@@ -106,7 +109,8 @@ static int write_own(struct vcpu *v, u32 msr, u64 value)
 		wrmsr(MSR_TSC_AUX, value);
 		return 0;
 	default:
-		vcpu_backend->write_msr(v, msr, value);
+		vcpu_backend->write_msr(v, MSR_TSC, value);
+		kvmclock_update(v);
 		return 0;
 	}
 }
@@ -123,6 +127,9 @@ int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
 		return vlapic_read_msr(v, msr, value);
 	case OWN:
 		*value = read_own(v, msr);
+		return 0;
+	case KVM:
+		*value = kvmclock_read_msr(v, msr);
 		return 0;
 	default:
 		v->absent_msrs++;
@@ -141,6 +148,8 @@ int policy_wrmsr(struct vcpu *v, u32 msr, u64 value)
 		return vlapic_write_msr(v, msr, value);
 	case OWN:
 		return write_own(v, msr, value);
+	case KVM:
+		return kvmclock_write_msr(v, msr, value);
 	default:
 		v->absent_msrs++;
 		return -EINVAL;

@@ -86,6 +86,8 @@ struct vcpu {
 	u64 xcr0;
 	u64 dr[4]; /* DR0 to DR3, likewise; the back end has DR6 and DR7 */
 	u64 tsc_aux;
+	u64 kvmclock; /* kernel/kvmclock.c: where the guest wants the time */
+	u32 kvmclock_version;
 	struct vlapic lapic;
 
 	u64 quantum_end_ns;

@@ -132,6 +132,11 @@ void vlapic_init(struct vcpu *v)
 	a->apic_base = BASE_ADDRESS | BASE_EN | (v->id ? 0 : BASE_BSP);
 }
 
+void vlapic_start_in_x2apic_mode(struct vcpu *v)
+{
+	v->lapic.apic_base |= BASE_EXTD;
+}
+
 void vlapic_reset(struct vcpu *v)
 {
 	timer_cancel(&v->lapic.timer);

@@ -25,6 +25,8 @@ struct vlapic {
 };
 
 void vlapic_init(struct vcpu *v);
+/* As firmware leaves it that has chosen this mode; before the vCPU runs. */
+void vlapic_start_in_x2apic_mode(struct vcpu *v);
 /* Stop its timer; its own CPU. */
 void vlapic_reset(struct vcpu *v);
 /* Any CPU, any context: make `vector` pending (edge) and wake or kick the vCPU. Vectors below 16

@@ -5,13 +5,14 @@
 
 #include <kernel/domain.h>
 #include <kernel/errno.h>
+#include <kernel/guestacpi.h>
 #include <kernel/log.h>
 #include <kernel/memory.h>
 #include <kernel/paging.h>
 
-/* A guest's window for devices below 4 GiB: no RAM, no APIC. */
-#define WINDOW_START 0xe0000000UL
-#define WINDOW_END 0xfec00000UL
+/* A guest's window for devices below 4 GiB: no RAM, no APIC. Its ACPI tables say so. */
+#define WINDOW_START GUEST_PCI_WINDOW_START
+#define WINDOW_END GUEST_PCI_WINDOW_END
 
 #define BAR_TYPE_64 0x4u
 #define BAR_PREFETCHABLE 0x8u

@@ -6,7 +6,8 @@
 
 /* Multiboot first, as other loaders do it: a kernel that offers both starts the same way
  * everywhere. */
-static const struct boot_protocol *const protocols[] = { &multiboot1_protocol, &pvh_protocol };
+static const struct boot_protocol *const protocols[] = { &multiboot1_protocol, &pvh_protocol,
+							 &linux_protocol };
 
 void loader_say(struct loader_error *e, const char *fmt, ...)
 {
@@ -31,7 +32,7 @@ int guest_load(const struct guest_image *image, const struct guest_memory *memor
 		return loader_fail(error, -ENOENT,
 				   "an ELF file without a Multiboot header (in its first 8 KiB) and without a PVH entry (ELF note 18 of \"Xen\"): link one of them in");
 	return loader_fail(error, -ENOENT,
-			   "not a kernel that Weir can start: neither an ELF file nor a Multiboot header in its first 8 KiB");
+			   "not a kernel that Weir can start: no bzImage, no ELF file, and no Multiboot header in its first 8 KiB");
 }
 
 int place_modules(struct guest_layout *l, const struct guest_image *image, gpaddr_t *gpa,

@@ -1,7 +1,7 @@
 /* Loading a guest kernel: what is loaded, how its memory is written, and where its first vCPU
  * starts.
  *
- * A protocol (multiboot1, PVH; Linux' boot protocol fits the same shape) first checks everything
+ * A protocol (multiboot1, PVH, Linux') first checks everything
  * and finds a place for all it needs, and only then writes; so a kernel that is refused has left no
  * trace in the guest's memory.
  */
@@ -38,7 +38,8 @@ struct guest_memory {
  * off, and interrupts off (Multiboot specification 0.6.96, 3.2; PVH:
  * xen/include/public/arch-x86/hvm/start_info.h). */
 struct guest_entry {
-	u32 eip, eax, ebx;
+	u32 eip, eax, ebx, esi;
+	bool x2apic; /* the local APICs are in x2APIC mode from the start, as firmware may leave them */
 };
 
 /* One line: what is wrong and what to do about it. */
@@ -80,6 +81,8 @@ int __must_check layout_claim(struct guest_layout *l, gpaddr_t gpa, u64 len);
  * or the highest. Whole pages. False if there is none. */
 bool __must_check layout_place_low(struct guest_layout *l, u64 len, gpaddr_t *gpa);
 bool __must_check layout_place_high(struct guest_layout *l, u64 len, gpaddr_t *gpa);
+/* Place nothing above `last` from here on. */
+void layout_leave_above(struct guest_layout *l, gpaddr_t last);
 /* The largest piece that layout_place_*() could give. */
 u64 layout_largest(const struct guest_layout *l);
 
@@ -95,7 +98,7 @@ struct boot_protocol {
 	int (*load)(const struct guest_image *image, const struct guest_memory *memory,
 		    struct guest_entry *entry, struct loader_error *error);
 };
-extern const struct boot_protocol multiboot1_protocol, pvh_protocol;
+extern const struct boot_protocol multiboot1_protocol, pvh_protocol, linux_protocol;
 
 /* Load by the first protocol that recognises the kernel; *protocol gets its name. -ENOENT if none
  * does. */

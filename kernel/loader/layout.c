@@ -104,6 +104,11 @@ bool layout_place_high(struct guest_layout *l, u64 len, gpaddr_t *gpa)
 	return false;
 }
 
+void layout_leave_above(struct guest_layout *l, gpaddr_t last)
+{
+	(void)rangeset_remove(&l->free, last + 1, ~0UL);
+}
+
 u64 layout_largest(const struct guest_layout *l)
 {
 	u64 largest = 0;

@@ -324,7 +324,9 @@ static int load(const struct guest_image *image, const struct guest_memory *memo
 	if (err)
 		return loader_fail(error, err, "guest memory at %llx can not be written: error %d",
 				   (unsigned long long)plan.base, err);
-	*entry = (struct guest_entry){ body.eip, MULTIBOOT_BOOTLOADER_MAGIC, plan.base };
+	*entry = (struct guest_entry){ .eip = body.eip,
+				       .eax = MULTIBOOT_BOOTLOADER_MAGIC,
+				       .ebx = plan.base };
 	return 0;
 }
 

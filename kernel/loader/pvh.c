@@ -2,6 +2,7 @@
  * physical entry point, EBX points to hvm_start_info, version 1, with the modules, the command line
  * and the memory map. */
 #include <kernel/errno.h>
+#include <kernel/guestacpi.h>
 #include <kernel/loader/elf.h>
 #include <kernel/loader/guest.h>
 #include <kernel/string.h>
@@ -102,6 +103,7 @@ static int write_start_info(const struct guest_image *image, const struct guest_
 		.nr_modules = image->nr_modules,
 		.modlist_paddr = image->nr_modules ? p->base + p->modlist : 0,
 		.cmdline_paddr = string,
+		.rsdp_paddr = GUEST_RSDP,
 		.memmap_paddr = p->base + p->memmap,
 		.memmap_entries = nr,
 	};

@@ -145,6 +145,7 @@ static void svm_set_entry(struct vcpu *v, const struct guest_entry *entry)
 	v->rip = entry->eip;
 	v->reg[RAX] = entry->eax;
 	v->reg[RBX] = entry->ebx;
+	v->reg[RSI] = entry->esi;
 }
 
 static void svm_set_sipi(struct vcpu *v, u8 vector)

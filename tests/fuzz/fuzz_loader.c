@@ -1,10 +1,10 @@
-/* Guest kernels, by Multiboot and by PVH: whatever the file says, only the guest's own RAM is written; a kernel that loads is
+/* Guest kernels, by Multiboot, by PVH and by Linux' protocol: whatever the file says, only the guest's own RAM is written; a kernel that loads is
  * all there, apart from its modules and its start structures; one that does not has left no trace, and the message says why.
  *
  * An input is a byte for the guest's RAM, a byte for the ramdisks, a byte for the command line, and the file. Multiboot
  * headers get a right checksum.
  *
- * sources: kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/loader/multiboot1.c kernel/loader/pvh.c kernel/rangeset.c
+ * sources: kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/loader/multiboot1.c kernel/loader/pvh.c kernel/loader/linux.c kernel/rangeset.c
  */
 #include <tests/fuzz/fuzz.h>
 #include <tests/unit/guest_check.h>
@@ -41,6 +41,22 @@ static u32 header_flags(const u8 *file, u64 len)
 	return 0;
 }
 
+/* Its payload, or as much of it as the header has room for, is where the header wants it. */
+static void check_bzimage(const struct fixture *f, const struct guest_image *image,
+			  const struct guest_entry *entry)
+{
+	u64 sectors = image->kernel[0x1f1] ? image->kernel[0x1f1] : 4, size;
+	u32 paragraphs, room;
+
+	check_zero_page(f, image, entry);
+	memcpy(&paragraphs, image->kernel + 0x1f4, 4);
+	memcpy(&room, image->kernel + 0x260, 4);
+	assert_true(fixture_usable(f, entry->eip, room));
+	assert_memory_equal(image->kernel + 0x258, ((u64[]){ entry->eip }), 8);
+	size = MIN(image->kernel_len - (sectors + 1) * 512, paragraphs * 16UL);
+	assert_memory_equal(f->ram + entry->eip, image->kernel + (sectors + 1) * 512, size);
+}
+
 static void check_loaded(const struct fixture *f, const struct guest_image *image,
 			 const struct guest_entry *entry, const char *protocol)
 {
@@ -52,6 +68,9 @@ static void check_loaded(const struct fixture *f, const struct guest_image *imag
 		check_multiboot_information(f, image, entry);
 		if (header_flags(image->kernel, image->kernel_len) & BIT(16))
 			return;
+	} else if (!strcmp(protocol, "Linux")) {
+		check_bzimage(f, image, entry);
+		return;
 	} else {
 		assert_string_equal(protocol, "PVH");
 		check_start_info(f, image, entry);

@@ -85,7 +85,7 @@ static inline void check_start_info(const struct fixture *f, const struct guest_
 	assert_int_equal(guest_u32(f, info + 8), 0);
 	assert_int_equal(guest_u32(f, info + 12), image->nr_modules);
 	assert_string_equal(guest_string(f, guest_u64(f, info + 24)), image->command_line);
-	assert_int_equal(guest_u64(f, info + 32), 0); /* no RSDP */
+	assert_int_equal(guest_u64(f, info + 32), 0xe0000); /* the RSDP */
 	for (u32 i = 0; i < image->nr_modules; i++) {
 		gpaddr_t m = guest_u64(f, info + 16) + i * 32;
 
@@ -99,6 +99,45 @@ static inline void check_start_info(const struct fixture *f, const struct guest_
 	for (u32 i = 0; i < 3; i++)
 		check_map_entry(image, i, guest_u64(f, map + 24 * i),
 				guest_u64(f, map + 24 * i + 8), guest_u32(f, map + 24 * i + 16));
+}
+
+/* boot_params and what it points to (Documentation/arch/x86/boot.rst and zero-page.rst); for guests of 1 MiB to 3 GiB. */
+static inline void check_zero_page(const struct fixture *f, const struct guest_image *image,
+				   const struct guest_entry *entry)
+{
+	const u8 *setup = image->kernel + 0x1f1, *page = f->ram + entry->esi;
+	u32 nr = image->nr_modules;
+
+	assert_true(IS_ALIGNED(entry->esi, PAGE_SIZE) && fixture_usable(f, entry->esi, PAGE_SIZE));
+	assert_int_equal(entry->eax | entry->ebx, 0);
+	assert_true(entry->x2apic);
+	/* The header is the file's, but for what a loader fills in. */
+	assert_memory_equal(page + 0x1f1, setup, 0x210 - 0x1f1);
+	assert_int_equal(page[0x210], 0xff);
+	assert_memory_equal(page + 0x211, setup + 0x20, 0x218 - 0x211);
+	assert_memory_equal(page + 0x22c, setup + 0x3b, 0x250 - 0x22c);
+	assert_int_equal(guest_u64(f, entry->esi + 0x250), 0);
+	assert_memory_equal(page + 0x258, setup + 0x67, 12);
+	assert_int_equal(guest_u32(f, entry->esi + 0x21c), nr ? image->module[0].len : 0);
+	if (nr)
+		check_module_at(f, guest_u32(f, entry->esi + 0x218), image->module[0].len,
+				&image->module[0]);
+	else
+		assert_int_equal(guest_u32(f, entry->esi + 0x218), 0);
+	assert_string_equal(guest_string(f, guest_u32(f, entry->esi + 0x228)), image->command_line);
+	assert_int_equal(guest_u64(f, entry->esi + 0x70), 0xe0000);
+	assert_int_equal(page[0x1e8], 3);
+	for (u32 i = 0; i < 3; i++) {
+		u32 at = entry->esi + 0x2d0 + 20 * i;
+
+		check_map_entry(image, i, guest_u64(f, at), guest_u64(f, at + 8),
+				guest_u32(f, at + 16));
+	}
+	/* Nothing else is claimed: EFI, screen, EDD, segments behind the map. */
+	assert_true(all_bytes(page, 0x70, 0) && all_bytes(page + 0x78, 0x1e8 - 0x78, 0));
+	assert_true(all_bytes(page + 0x1e9, 0x1f1 - 0x1e9, 0));
+	assert_true(all_bytes(page + 0x290, 0x2d0 - 0x290, 0));
+	assert_true(all_bytes(page + 0x2d0 + 60, PAGE_SIZE - 0x2d0 - 60, 0));
 }
 
 /* All loadable segments are where they should be, one written over the other where they overlap. */

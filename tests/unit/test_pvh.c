@@ -1,4 +1,4 @@
-/* sources: kernel/loader/pvh.c kernel/loader/multiboot1.c kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/rangeset.c */
+/* sources: kernel/loader/pvh.c kernel/loader/linux.c kernel/loader/multiboot1.c kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/rangeset.c */
 /* PVH kernels: the start information as a kernel reads it, each refusal, and damaged files. */
 #include "guest_check.h"
 

@@ -1,0 +1,52 @@
+/* A guest's ACPI tables in its memory, and its sleep and reset registers (ACPI 6.5, 4.8.3.6 and 4.8.3.7). */
+#include <kernel/guestacpi.h>
+
+#include <kernel/domain.h>
+#include <kernel/log.h>
+#include <kernel/memory.h>
+
+#define SLP_TYP MASK(4, 2)
+#define SLP_EN BIT(5)
+
+/* Nothing to remember: WAK_STS stays 0, since there is no sleep to wake from. */
+static int power_read(void *ctx __unused, struct vcpu *v __unused, u64 offset __unused,
+		      unsigned int size __unused, u64 *value)
+{
+	*value = 0;
+	return 0;
+}
+
+static int power_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
+{
+	struct domain *d = ctx;
+	u64 port = GUEST_SLEEP_CONTROL + offset;
+
+	if (size != 1)
+		return 0;
+	if (port == GUEST_SLEEP_CONTROL && (value & SLP_EN) &&
+	    FIELD_GET(SLP_TYP, value) == GUEST_SLP_TYP_S5)
+		domain_shutdown(d, "powered off", 0);
+	else if (port == GUEST_RESET && value == GUEST_RESET_VALUE)
+		domain_shutdown(d, "asked for a reboot", 0);
+	return 0;
+}
+
+int guestacpi_init(struct domain *d, u32 nr_vcpus)
+{
+	const struct bus_range r = {
+		.first = GUEST_SLEEP_CONTROL,
+		.last = GUEST_RESET,
+		.ctx = d,
+		.read = power_read,
+		.write = power_write,
+	};
+	static u8 tables[GUEST_ACPI_MAX]; /* boot: one domain after the other */
+	size_t size = guestacpi_make(tables, nr_vcpus);
+	int ret = guest_write(d, GUEST_RSDP, tables, size);
+
+	if (!ret)
+		ret = bus_add(&d->io, &r);
+	if (ret)
+		log_err("domain %s: its ACPI tables cannot be written: error %d", d->name, ret);
+	return ret;
+}

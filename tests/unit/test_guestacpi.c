@@ -1,0 +1,185 @@
+/* sources: kernel/guestacpi.c */
+/* A guest's ACPI tables: found as software finds them, whole by their checksums, and taken apart by ACPICA's disassembler. */
+#include "test.h"
+
+#include <kernel/guestacpi.h>
+
+#define MAX_VCPUS 16
+
+static u8 tables[GUEST_ACPI_MAX];
+static size_t size;
+
+static u64 number(u64 gpa, unsigned int bytes)
+{
+	u64 value = 0;
+
+	assert_in_range(gpa, GUEST_RSDP, GUEST_RSDP + size - bytes);
+	memcpy(&value, tables + (gpa - GUEST_RSDP), bytes);
+	return value;
+}
+
+static u8 sum(u64 gpa, u64 len)
+{
+	u8 s = 0;
+
+	for (u64 i = 0; i < len; i++)
+		s = (u8)(s + number(gpa + i, 1));
+	return s;
+}
+
+/* 5.2.6: signature, length, checksum. Returns the length. */
+static u64 check_table(u64 gpa, const char *signature)
+{
+	u64 len = number(gpa + 4, 4);
+
+	assert_memory_equal(tables + (gpa - GUEST_RSDP), signature, 4);
+	assert_in_range(len, 36, GUEST_RSDP + size - gpa);
+	assert_int_equal(sum(gpa, len), 0);
+	return len;
+}
+
+/* By the XSDT; 0 if there is none. */
+static u64 find(const char *signature)
+{
+	u64 xsdt = number(GUEST_RSDP + 24, 8), end = xsdt + check_table(xsdt, "XSDT");
+
+	for (u64 at = xsdt + 36; at < end; at += 8)
+		if (!memcmp(tables + (number(at, 8) - GUEST_RSDP), signature, 4))
+			return number(at, 8);
+	return 0;
+}
+
+static void make(u32 nr_vcpus)
+{
+	memset(tables, 0xcc, sizeof(tables));
+	size = guestacpi_make(tables, nr_vcpus);
+	assert_in_range(size, 36, sizeof(tables));
+}
+
+static void test_rsdp(void **state)
+{
+	(void)state;
+	make(1);
+	/* 5.2.5.1: searched on 16 bytes from 0xe0000 to 0xfffff. */
+	assert_int_equal(GUEST_RSDP % 16, 0);
+	assert_in_range(GUEST_RSDP, 0xe0000, 0xfffff);
+	assert_memory_equal(tables, "RSD PTR ", 8);
+	assert_int_equal(number(GUEST_RSDP + 15, 1), 2);
+	assert_int_equal(sum(GUEST_RSDP, 20), 0);
+	assert_int_equal(number(GUEST_RSDP + 20, 4), 36);
+	assert_int_equal(sum(GUEST_RSDP, 36), 0);
+}
+
+static void check_port(u64 gpa, u16 port)
+{
+	assert_int_equal(number(gpa, 4), 0x01000801); /* system I/O, 8 bits, byte access */
+	assert_int_equal(number(gpa + 4, 8), port);
+}
+
+static void test_fadt(void **state)
+{
+	u64 fadt;
+
+	(void)state;
+	make(1);
+	fadt = find("FACP");
+	assert_int_equal(check_table(fadt, "FACP"), 276);
+	assert_int_equal(number(fadt + 40, 4), number(fadt + 140, 8));
+	(void)check_table(number(fadt + 140, 8), "DSDT");
+	assert_int_equal(number(fadt + 112, 4), 0x100431);
+	check_port(fadt + 116, GUEST_RESET);
+	assert_int_equal(number(fadt + 128, 1), GUEST_RESET_VALUE);
+	check_port(fadt + 244, GUEST_SLEEP_CONTROL);
+	check_port(fadt + 256, GUEST_SLEEP_STATUS);
+}
+
+static void test_madt_names_every_vcpu(void **state)
+{
+	(void)state;
+	for (u32 nr = 1; nr <= MAX_VCPUS; nr++) {
+		u64 madt, len;
+
+		make(nr);
+		madt = find("APIC");
+		len = check_table(madt, "APIC");
+		assert_int_equal(len, 44 + 8 * nr);
+		for (u32 i = 0; i < nr; i++) {
+			u64 at = madt + 44 + 8 * i;
+
+			assert_int_equal(number(at, 2), 0x0800);
+			assert_int_equal(number(at + 3, 1), i);
+			assert_int_equal(number(at + 4, 4), 1);
+		}
+	}
+}
+
+/* iasl says what it understood, and complains on what it did not. */
+static char *disassemble(const char *signature, u64 gpa)
+{
+	static char text[65536];
+	char directory[] = "/tmp/weir-acpi-XXXXXX", command[256], path[64];
+	size_t len;
+	FILE *f;
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/%s.dat", directory, signature);
+	f = fopen(path, "wb");
+	assert_non_null(f);
+	len = number(gpa + 4, 4);
+	assert_int_equal(fwrite(tables + (gpa - GUEST_RSDP), 1, len, f), len);
+	fclose(f);
+	snprintf(command, sizeof(command),
+		 "cd %s && iasl -d %s.dat >log 2>&1 && cat *.dsl log; rm -rf %s", directory,
+		 signature, directory);
+	f = popen(command, "r");
+	assert_non_null(f);
+	len = fread(text, 1, sizeof(text) - 1, f);
+	text[len] = 0;
+	assert_int_equal(pclose(f), 0);
+	if (strstr(text, "Error") || strstr(text, "Warning") || strstr(text, "Invalid"))
+		fail_msg("iasl complains on %s:\n%s", signature, text);
+	return text;
+}
+
+static void has(const char *text, const char *what)
+{
+	if (!strstr(text, what))
+		fail_msg("\"%s\" is not in:\n%s", what, text);
+}
+
+static void test_disassembler_reads_them(void **state)
+{
+	const char *text;
+
+	(void)state;
+	make(2);
+	text = disassemble("DSDT", number(find("FACP") + 140, 8));
+	has(text, "Name (_S5, Package (0x04)");
+	has(text, "Device (PCI0)");
+	has(text, "EisaId (\"PNP0A03\")");
+	has(text, "WordBusNumber (ResourceProducer, MinFixed, MaxFixed");
+	has(text,
+	    "DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite");
+	has(text, "0xE0000000,         // Range Minimum");
+	has(text, "0xFEBFFFFF,         // Range Maximum");
+	has(text, "Device (COM1)");
+	has(text, "EisaId (\"PNP0501\")");
+	has(text, "0x03F8,             // Range Minimum");
+	text = disassemble("FACP", find("FACP"));
+	has(text, "Hardware Reduced (V5) : 1");
+	has(text, "Reset Register Supported (V2) : 1");
+	text = disassemble("APIC", find("APIC"));
+	has(text, "Local Apic ID : 01");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rsdp),
+		cmocka_unit_test(test_fadt),
+		cmocka_unit_test(test_madt_names_every_vcpu),
+		cmocka_unit_test(test_disassembler_reads_them),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
