@@ -209,7 +209,9 @@ bool elf_has_code_at(const struct elf *elf, u64 paddr)
 	for (u32 i = 0; i < elf->phnum; i++) {
 		struct elf_segment s = elf_segment(elf, i);
 
-		if (s.type == ELF_PT_LOAD && paddr >= s.paddr && paddr - s.paddr < s.file_size)
+		/* What takes no memory is not loaded, whatever the file has for it. */
+		if (s.type == ELF_PT_LOAD && s.mem_size && paddr >= s.paddr &&
+		    paddr - s.paddr < s.file_size)
 			return true;
 	}
 	return false;
