@@ -2,6 +2,7 @@
  * nothing drifts. */
 #include <drivers/pit.h>
 #include <drivers/pmtimer.h>
+#include <drivers/rtc.h>
 #include <kernel/atomic.h>
 #include <kernel/clock.h>
 #include <kernel/clockinit.h>
@@ -11,6 +12,7 @@
 #define NS_PER_S 1000000000UL
 
 static u64 tsc_hz, tsc_start;
+static u64 wall_start; /* Unix time in ns when clock_ns() was 0 */
 static u64 ns_mult; /* ns per tick, times 2^32; 0 until calibrated */
 static u64 tsc_mult; /* ticks per ns, times 2^32 */
 
@@ -76,6 +78,21 @@ u64 clock_at(u64 tsc)
 u64 clock_tsc_to_ns(u64 ticks)
 {
 	return scale(MIN(ticks, 1UL << 62), ns_mult);
+}
+
+void clock_read_date(void)
+{
+	u64 seconds = rtc_read();
+
+	if (seconds)
+		wall_start = seconds * NS_PER_S - clock_ns();
+	else
+		log_warn("clock: no real-time clock says the date: guests start in 1970");
+}
+
+u64 clock_wall_ns(u64 ns)
+{
+	return wall_start ? wall_start + ns : 0;
 }
 
 u64 clock_ns_mult(void)

@@ -6,6 +6,8 @@
 
 /* Nanoseconds since Weir started; monotonic, the same on all CPUs. */
 u64 clock_ns(void);
+/* Unix time at a moment of clock_ns(), in nanoseconds; 0: the machine has no clock that says it. */
+u64 clock_wall_ns(u64 ns);
 /* TSC ticks per second, as calibrated at boot. */
 u64 clock_tsc_hz(void);
 /* What clock_ns() said when the TSC said this. */

@@ -14,6 +14,7 @@
 #define SYSTEM_TIME_ENABLE BIT(0)
 #define TSC_STABLE BIT(0)
 #define MSR_TSC 0x10
+#define NS_PER_S 1000000000UL
 
 struct time_info {
 	u32 version; /* odd while it is changed */
@@ -78,12 +79,14 @@ u64 kvmclock_read_msr(const struct vcpu *v, u32 msr)
 
 int kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value)
 {
-	const struct wall_clock unknown = { 2, 0, 0 };
+	/* Of the moment that the system time is counted from. */
+	u64 start = clock_wall_ns(v->domain->start_ns);
+	const struct wall_clock wall = { 2, (u32)(start / NS_PER_S), (u32)(start % NS_PER_S) };
 
 	if (msr == MSR_KVM_SYSTEM_TIME_NEW) {
 		v->kvmclock = value;
 		kvmclock_update(v);
 		return 0;
 	}
-	return guest_write(v->domain, value, &unknown, sizeof(unknown)) ? -EINVAL : 0;
+	return guest_write(v->domain, value, &wall, sizeof(wall)) ? -EINVAL : 0;
 }

@@ -82,6 +82,7 @@ static void init_interrupts(void)
 		log_err("no timer to measure the TSC by: neither the ACPI timer nor the PIT runs");
 		halt();
 	}
+	clock_read_date();
 	if (!timer_init_system()) {
 		log_err("the local APIC's timer stands still");
 		halt();
