@@ -1,6 +1,7 @@
 /* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). Output goes to Weir's
- * log, line by line; the transmitter is always empty. It raises no interrupt: the control domain,
- * which alone has input, is told by an event (kernel/event.h). */
+ * log, line by line; the transmitter is always empty. It raises no interrupt, but says in IIR which
+ * one there would be: drivers that poll look at it. The control domain, which alone has input, is
+ * told by an event (kernel/event.h). */
 
 #include <kernel/vuart.h>
 
@@ -28,7 +29,9 @@ enum {
 #define LSR_THRE 0x20
 #define LSR_TEMT 0x40
 #define IER_RECEIVED 0x01
+#define IER_THRE 0x02
 #define IIR_NONE 0x01
+#define IIR_THRE 0x02
 #define IIR_RECEIVED 0x04
 #define IIR_FIFO 0xc0
 #define FCR_ENABLE 0x01
@@ -101,10 +104,18 @@ static u8 take(struct vuart *u)
 	return received(u) ? u->fifo[u->taken++ % sizeof(u->fifo)] : 0;
 }
 
-static u8 iir(const struct vuart *u)
+/* Table 5 and 8.6: what was received comes first; reading that the transmitter is empty takes this condition away. */
+static u8 read_iir(struct vuart *u)
 {
-	return (received(u) && (u->ier & IER_RECEIVED) ? IIR_RECEIVED : IIR_NONE) |
-	       (u->fcr & FCR_ENABLE ? IIR_FIFO : 0);
+	u8 cause = IIR_NONE;
+
+	if (received(u) && (u->ier & IER_RECEIVED)) {
+		cause = IIR_RECEIVED;
+	} else if (u->thre && (u->ier & IER_THRE)) {
+		cause = IIR_THRE;
+		u->thre = false;
+	}
+	return cause | (u->fcr & FCR_ENABLE ? IIR_FIFO : 0);
 }
 
 static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
@@ -125,7 +136,7 @@ static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 		*value = dlab ? u->dlm : u->ier;
 		break;
 	case FCR:
-		*value = iir(u);
+		*value = read_iir(u);
 		break;
 	case LCR:
 		*value = u->lcr;
@@ -164,16 +175,22 @@ static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 	dlab = u->lcr & LCR_DLAB;
 	switch (offset) {
 	case THR:
-		if (dlab)
+		if (dlab) {
 			u->dll = b;
-		else if (!(u->mcr & MCR_LOOP))
+			break;
+		}
+		if (!(u->mcr & MCR_LOOP))
 			put(u, b);
+		u->thre = true; /* it has become empty again */
 		break;
 	case IER:
-		if (dlab)
+		if (dlab) {
 			u->dlm = b;
-		else
-			u->ier = b & 0x0f;
+			break;
+		}
+		/* Enabled while it is empty, it is a condition at once. */
+		u->thre |= b & ~u->ier & IER_THRE;
+		u->ier = b & 0x0f;
 		break;
 	case FCR:
 		u->fcr = b;

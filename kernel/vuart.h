@@ -12,6 +12,7 @@ struct vuart {
 	struct spinlock lock; /* guards all below; leaf but for the log's and the console's */
 	struct domain *domain;
 	u8 ier, lcr, mcr, scr, dll, dlm, fcr;
+	bool thre; /* "transmitter holding register empty" has not been read from IIR */
 	u32 len;
 	char line[160];
 	u64 paid_ns; /* the lines so far are worth the time until then */

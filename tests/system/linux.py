@@ -18,7 +18,7 @@ mount -t sysfs none /sys
 """
 
 # What a sound kernel on a sound machine does not say.
-TROUBLE = re.compile(r"Kernel panic|BUG:|WARNING:|Oops|Call Trace|lockup|rcu.*(stall|kthread starved)|hung_task|blocked for more than"
+TROUBLE = re.compile(r"Kernel panic|BUG:|WARNING: CPU|Oops|Call Trace|lockup|rcu.*(stall|kthread starved)|hung_task|blocked for more than"
                      r"|unchecked MSR|[Ss]purious|nobody cared|clocksource.*(unstable|skew)|Trying to vfree|ACPI (BIOS )?(Error|Warning)"
                      r"|ACPI (Error|Exception)|I/O error|invalid opcode|general protection|segfault", re.ASCII)
 
