@@ -29,7 +29,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench bench-host bench-iommu check clean coverage debug-image deps format fuzz help iso lint model mutants run soak system unit FORCE
+.PHONY: all bench bench-host bench-iommu check clean coverage debug-image deps format fuzz help iso lint model mutants run run-linux soak system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -40,6 +40,11 @@ ifneq ($(filter all iso run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),
 $(if $(LWIP),$(shell tools/fetch-lwip >&2))
 include third_party/fetched.mk
 endif
+# What the tests of Linux guests boot.
+third_party/linux/fetched: tools/fetch-linux
+	$(Q)rm -f $@
+	$(Q)tools/fetch-linux
+
 third_party/fetched.mk: tools/fetch-lwip
 	$(Q)tools/fetch-lwip
 	@touch $@
@@ -101,6 +106,14 @@ run: deps ## build, then start it in QEMU; the network guest answers at http://l
 	$(Q)$(MAKE) --no-print-directory iso
 	@echo "  RUN     http://localhost:$(or $(PORT),8080)/ is the network guest; Ctrl-A X ends QEMU"
 	$(Q)tools/qemu $(ISO)
+
+run-linux: deps ## Debian's kernel as a guest, with a shell of busybox on the console
+	$(Q)$(MAKE) --no-print-directory third_party/linux/fetched $(BUILD)/weir-stripped.elf
+	$(Q)mkdir -p $(BUILD)/boot && cp $(BUILD)/weir-stripped.elf $(BUILD)/boot/weir.elf
+	$(Q)tools/mkinitrd $(BUILD)/boot/initrd boot/linux-init third_party/linux/e1000e.ko
+	$(Q)tools/mkiso $(BUILD)/linux.iso boot/grub-linux.cfg $(BUILD)/boot/weir.elf third_party/linux/vmlinuz $(BUILD)/boot/initrd
+	@echo "  RUN     Linux unpacks itself: a minute of silence; Ctrl-A X ends QEMU"
+	$(Q)NIC=none tools/qemu $(BUILD)/linux.iso
 
 deps: ## install with apt what is missing
 	$(Q)tools/deps
@@ -250,7 +263,7 @@ debug-image: FORCE
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/debug DEBUG=1 $(BUILD)/debug/weir-stripped.elf
 	$(Q)mkdir -p $(BUILD)/debug/boot && cp $(BUILD)/debug/weir-stripped.elf $(BUILD)/debug/boot/weir.elf
 
-system: $(BUILD)/weir-stripped.elf debug-image $(GUESTS) $(TEST_GUESTS) ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
+system: $(BUILD)/weir-stripped.elf debug-image $(GUESTS) $(TEST_GUESTS) third_party/linux/fetched ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') $(PYTEST_ARGS) tests/system
 
