@@ -9,9 +9,10 @@ static u16 port_of(struct cpu *c)
 	u16 port = one_in(c, 4) ? (u16)random64(c) :
 				  known[random_below(c, ARRAY_SIZE(known))] + (u16)random_below(c, 8);
 
-	/* What it would send by the UART is the log's test. */
-	if (port >= 0x600 && port <= 0x602) /* power-off and reset would end the run */
+	/* Power-off and reset would end the run. */
+	if (port >= 0x600 && port <= 0x602)
 		return 0x603;
+	/* What it would send by the UART is the log's test. */
 	return port == 0x3f8 ? 0x3fa : port;
 }
 
