@@ -29,7 +29,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench bench-host bench-iommu check clean coverage debug-image deps format fuzz help iso lint model mutants run run-linux soak system unit FORCE
+.PHONY: all bench bench-host bench-iommu check check-long clean coverage debug-image deps format fuzz help iso lint model mutants run run-linux soak system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -263,15 +263,19 @@ debug-image: FORCE
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/debug DEBUG=1 $(BUILD)/debug/weir-stripped.elf
 	$(Q)mkdir -p $(BUILD)/debug/boot && cp $(BUILD)/debug/weir-stripped.elf $(BUILD)/debug/boot/weir.elf
 
+# MARK: those that are marked so, see tests/system/conftest.py.
 system: $(BUILD)/weir-stripped.elf debug-image $(GUESTS) $(TEST_GUESTS) third_party/linux/fetched ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
-	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(K),-k '$(K)') $(PYTEST_ARGS) tests/system
+	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(MARK),-m '$(MARK)') $(if $(K),-k '$(K)') $(PYTEST_ARGS) tests/system
 
 soak: ## random guests beside bystanders, for T=MINUTES (10) with seeds that are shown; SEED=N: that one again
 	$(Q)SOAK=$(or $(T),10) $(if $(SEED),SEED=$(SEED)) $(MAKE) --no-print-directory system K=test_soak PYTEST_ARGS=-s
 
 mutants: ## plant bugs into copies of the IOMMU core: unit tests and model must see each (M=NAME: only this one)
 	$(Q)BUILD=$(BUILD) $(PYTHON) tests/model/mutants/run $(M)
+
+check-long: deps ## the system tests that `make check` leaves out: Linux guests at length (K=EXPRESSION: only those)
+	$(Q)$(MAKE) --no-print-directory system MARK=long
 
 check: ## all that proves Weir: gcc, clang, lint, unit, model and system tests; ends in the sum
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check

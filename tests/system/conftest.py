@@ -9,6 +9,10 @@ from machine import Machine
 from weir import BUILD, TAIL, Failure, Weir
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; left to `make check-long`")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

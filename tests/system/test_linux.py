@@ -33,6 +33,7 @@ def number(weir, pattern):
     return int(weir.wait_for(pattern, 1)[1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("vcpus", [1, 2])
 def test_linux_boots_and_powers_off(boot, tmp_path, vcpus):
     weir = boot([LINE.format(vcpus, ""), INITRD], smp=vcpus, cmdline="exit=idle",
@@ -48,6 +49,7 @@ def test_linux_boots_and_powers_off(boot, tmp_path, vcpus):
     no_trouble(weir)
 
 
+@pytest.mark.long
 def test_reboot_ends_the_domain(boot, tmp_path):
     weir = boot([LINE.format(1, ""), INITRD], cmdline="exit=idle", files=[KERNEL, initrd(tmp_path / "initrd", "reboot -f\n")])
     weir.wait_for(r"domain linux: asked for a reboot, status 0", BOOT)
@@ -55,6 +57,7 @@ def test_reboot_ends_the_domain(boot, tmp_path):
     no_trouble(weir)
 
 
+@pytest.mark.long
 def test_shell_on_the_console(boot, tmp_path):
     """As the control domain, Linux has the console: its UART's input too, which its driver polls."""
     script = f"export PS1='{PROMPT}'\nexec setsid cttyhack sh\n"
@@ -106,7 +109,7 @@ poweroff -f
 """
 
 
-@pytest.mark.parametrize("vcpus", [1, 2])
+@pytest.mark.parametrize("vcpus", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_linux_drives_an_e1000e(boot, tmp_path, vcpus):
     """By Debian's driver: DHCP, ping, and some megabytes that must be right, by MSI-X and its own DMA."""
     data = random.Random(1).randbytes(4 << 20)
