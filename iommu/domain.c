@@ -120,6 +120,11 @@ unsigned int iommu_walk_owner(u16 owner, dfn_t dfn, u64 entry[5], mfn_t *mfn)
 	return n;
 }
 
+unsigned int iommu_leaf_order(void)
+{
+	return order_of(iommu_common.largest);
+}
+
 unsigned int iommu_levels(void)
 {
 	return iommu_common.levels;

@@ -91,6 +91,8 @@ void iommu_gather_check(const struct iommu_gather *g);
  * them are in flight, try again after `wake`; -ENOMEM: no tables. Nothing to undo then. */
 int __must_check iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d);
 
+/* The largest leaf that all units know: log2 of its frames. */
+unsigned int iommu_leaf_order(void);
 /* Map nr frames from mfn at dfn with the largest leaves possible, taking one dev_tlb reference per
  * leaf. perm: IOMMU_READ, IOMMU_WRITE, IOMMU_NOT_RAM. -EAGAIN: a tombstone is in the way (wait for `wake`); -EEXIST: something else is mapped
  * there; -EPERM/-EBUSY: the frame table refused (owner, type); -ENOMEM; -ERANGE: beyond the width.

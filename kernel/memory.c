@@ -133,14 +133,16 @@ int memory_build(struct domain *d, u64 bytes)
 	return ret;
 }
 
-/* The leaves of [*gfn, end), at most `budget` entries of the nested tables. A leaf may be split between two calls, but none
- * grows: *gfn is where one begins. */
-static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gfn_t end,
-			unsigned int *budget)
+/* The leaves of [*gfn, end), until `budget` entries of either kind of table are passed: a large leaf of the CPUs may be many entries
+ * of a unit that has only small ones, and goes there by one table a turn. */
+static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gfn_t end, u64 *budget)
 {
-	for (; *gfn < end && *budget; (*budget)--) {
+	unsigned int leaf_order = iommu_leaf_order();
+
+	while (*gfn < end && *budget) {
 		struct nested_leaf at = nested_lookup(&d->nested, *gfn);
-		u64 nr = 1UL << at.order;
+		u64 rest = (1UL << at.order) - (*gfn & ((1UL << at.order) - 1));
+		u64 nr = MIN(rest, (u64)STEP_ENTRIES << leaf_order);
 		int ret = 0;
 
 		/* A tombstone was given back: its release looks at both tables. */
@@ -150,6 +152,7 @@ static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gf
 		if (ret && ret != -EEXIST)
 			return ret;
 		*gfn += nr;
+		*budget -= MIN(*budget, MAX(nr >> leaf_order, 1UL));
 	}
 	return 0;
 }
@@ -157,7 +160,7 @@ static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gf
 int memory_map_for_devices(struct domain *d, gfn_t *gfn)
 {
 	gfn_t low = MIN(d->pages_limit, LOW_RAM_END), end = low;
-	unsigned int budget = STEP_ENTRIES;
+	u64 budget = STEP_ENTRIES;
 	IOMMU_GATHER(g);
 	int ret;
 

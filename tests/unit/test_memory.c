@@ -59,11 +59,9 @@ static void mark(void *arg)
 	*(bool *)arg = true;
 }
 
-static void start(void)
+static void start_on(const struct vtd_config *config)
 {
-	static const struct vtd_config plain;
-
-	assert_true(vtd_start(&plain));
+	assert_true(vtd_start(config));
 	nested_format = &test_format;
 	memset(&d, 0, sizeof(d));
 	d.id = 1;
@@ -72,6 +70,13 @@ static void start(void)
 	assert_int_equal(iommu_domain_create(&d.iommu, d.id, "d", wake, NULL), 0);
 	assert_int_equal(memory_build(&d, FRAMES << PAGE_SHIFT), 0);
 	vtd_settle();
+}
+
+static const struct vtd_config plain, small = { .cap_clear = CAP_SLLPS_2M | CAP_SLLPS_1G };
+
+static void start(void)
+{
+	start_on(&plain);
 }
 
 /* CPUs and devices see the same: by the tables, and here and there by a DMA. */
@@ -163,7 +168,7 @@ static void mapped_later(void **state)
 		gfn_t gfn = 0, second = 0;
 		u32 steps = 0;
 
-		start();
+		start_on(round % 3 ? &plain : &small);
 		for (int i = rand() % 400; i > 0; i--)
 			act();
 		/* Two devices may be on their way at once. */
@@ -223,6 +228,26 @@ static void largest_leaves_in_bounded_steps(void **state)
 	finish();
 }
 
+/* Where units know no leaf of 2 MiB, each of the CPUs' is a table, and a step of its own. */
+static void steps_count_the_entries_of_units(void **state)
+{
+	struct weir_stats s = { 0 };
+	gfn_t gfn = 0;
+
+	(void)state;
+	start_on(&small);
+	for (u64 passed = 512; passed < FRAMES; passed += 512) {
+		assert_int_equal(map_step(&gfn), 1);
+		assert_int_equal(gfn, passed);
+		iommu_domain_stats(d.iommu, &s);
+		assert_int_equal(s.io_entries[0], passed);
+	}
+	assert_int_equal(map_step(&gfn), 0);
+	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+	check();
+	finish();
+}
+
 /* The control domain's devices have a map of their own. */
 static void not_for_the_control_domain(void **state)
 {
@@ -269,6 +294,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mapped_later),
 		cmocka_unit_test(largest_leaves_in_bounded_steps),
+		cmocka_unit_test(steps_count_the_entries_of_units),
 		cmocka_unit_test(not_for_the_control_domain),
 		cmocka_unit_test(none_where_interrupts_go),
 	};
