@@ -320,6 +320,6 @@ const char *iommu_why_not(struct pci_id dev, bool trusted)
 	if (!iommu_unit_of(dev))
 		return "no remapping unit that works covers it";
 	if (dmar_reserved_of(&iommu_dmar, dev) && !trusted)
-		return "the firmware keeps memory for its own DMA by this device (RMRR), which the control domain alone may reach";
+		return "the firmware keeps memory for its own DMA by this device (RMRR), which the control domain alone may reach, by machine addresses (control-iommu=strict)";
 	return NULL;
 }

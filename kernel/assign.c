@@ -75,13 +75,11 @@ const char *assign_why_never(const struct pci_device *dev, bool trusted)
 const char *assign_why_not(const struct domain *d, const struct pci_device *dev, u32 flags,
 			   char *buf, size_t size)
 {
-	const char *why = assign_why_never(dev, d->privileged);
+	const char *why = assign_why_never(dev, d->machine_addresses);
 	struct weir_domain_info owner;
 
 	if (why)
 		return why;
-	if (d->privileged && options.control_iommu == IDENTITY_NONE)
-		return "control-iommu=none leaves the control domain without devices: say strict";
 	if (dev->owner) {
 		(void)domain_info(dev->owner, &owner);
 		snprintf(buf, size,

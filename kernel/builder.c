@@ -173,16 +173,16 @@ static void build(const struct module *m, u32 index, u32 nr)
 					 "no memory");
 		return;
 	}
-	d->has_devices = line->nr_devices && !line->control;
 	if (line->control)
 		control_init(d);
+	d->has_devices = line->nr_devices && !d->machine_addresses;
 	if (memory_build(d, line->memory) || !load_kernel(d, m, nr, &entry) ||
 	    guestacpi_init(d, line->vcpus)) {
 		domain_discard(d);
 		return;
 	}
 	/* Before its devices come, and before other domains take their memory. */
-	if (d->privileged)
+	if (d->machine_addresses)
 		pool_start(d, options.control_iommu);
 	if (!assign_devices(d, line) || !make_vcpus(d, line)) {
 		domain_discard(d);

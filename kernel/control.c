@@ -14,6 +14,7 @@
 #include <kernel/errno.h>
 #include <kernel/event.h>
 #include <kernel/frame.h>
+#include <kernel/options.h>
 #include <kernel/pool.h>
 #include <kernel/string.h>
 
@@ -45,6 +46,7 @@ static void input(u8 c)
 void control_init(struct domain *d)
 {
 	d->privileged = true;
+	d->machine_addresses = options.control_iommu != IDENTITY_NONE;
 	control_id = d->id;
 	console_listen(input_room, input);
 }
@@ -84,7 +86,7 @@ static s64 device_info_call(struct domain *caller, u64 index, gpaddr_t gpa, u64 
 
 	if (!dev)
 		return 0;
-	why = assign_why_never(dev, true);
+	why = assign_why_never(dev, caller->machine_addresses);
 	no_ats = iommu_why_no_ats(dev->id);
 	reset = pci_reset_method(dev);
 	info.device = (u32)dev->id.segment << 16 | dev->id.bdf;

@@ -46,9 +46,8 @@ struct domain {
 	struct iommu_domain *iommu;
 	bool has_devices; /* what is mapped for its CPUs is mapped in the I/O tables too ... */
 	bool devices_see_all; /* ... and what was there before is by now; both under nested.lock */
-	/* The control domain: it may ask more (kernel/control.h), and its devices' addresses are machine addresses
-	 * (kernel/pool.h). */
-	bool privileged;
+	bool privileged; /* the control domain: it may ask more (kernel/control.h) */
+	bool machine_addresses; /* what its devices' addresses are (kernel/pool.h); control-iommu=none: those of the guest */
 	u64 pages_owned, pages_limit; /* under nested.lock */
 
 	struct bus io, mmio;

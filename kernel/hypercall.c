@@ -82,6 +82,9 @@ int hypercall(struct vcpu *v)
 	case WEIR_HC_EVENTS:
 		ret = domain_take_events(d);
 		break;
+	case WEIR_HC_DEVICE_FRAME:
+		ret = memory_device_frame(d, v->reg[RDI]);
+		break;
 	default:
 		ret = control_call(d, v->reg[RAX], v->reg[RDI], v->reg[RSI], v->reg[RDX]);
 	}

@@ -142,7 +142,8 @@ static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gf
 	while (*gfn < end && *budget) {
 		struct nested_leaf at = nested_lookup(&d->nested, *gfn);
 		u64 rest = (1UL << at.order) - (*gfn & ((1UL << at.order) - 1));
-		u64 nr = MIN(rest, (u64)STEP_ENTRIES << leaf_order);
+		u64 nr = MIN(rest, (u64)STEP_ENTRIES << leaf_order),
+		    entries = MAX(nr >> leaf_order, 1UL);
 		int ret = 0;
 
 		/* A tombstone was given back: its release looks at both tables. */
@@ -152,7 +153,7 @@ static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gf
 		if (ret && ret != -EEXIST)
 			return ret;
 		*gfn += nr;
-		*budget -= MIN(*budget, MAX(nr >> leaf_order, 1UL));
+		*budget -= MIN(*budget, entries);
 	}
 	return 0;
 }
@@ -164,8 +165,8 @@ int memory_map_for_devices(struct domain *d, gfn_t *gfn)
 	IOMMU_GATHER(g);
 	int ret;
 
-	/* The control domain's devices have their own map. */
-	if (d->privileged || read_once(&d->devices_see_all))
+	/* The control domain's devices may have a map of their own. */
+	if (d->machine_addresses || read_once(&d->devices_see_all))
 		return 0;
 	ret = iommu_gather_begin(&g, d->iommu);
 	if (ret)
@@ -189,6 +190,18 @@ int memory_map_for_devices(struct domain *d, gfn_t *gfn)
 	spin_unlock(&d->nested.lock);
 	iommu_gather_commit(&g, 0);
 	return ret;
+}
+
+s64 memory_device_frame(struct domain *d, gfn_t gfn)
+{
+	struct nested_leaf at;
+
+	spin_lock(&d->nested.lock);
+	at = nested_lookup(&d->nested, gfn);
+	spin_unlock(&d->nested.lock);
+	if (!at.flags || (at.flags & NESTED_DEVICE))
+		return -ENOENT;
+	return (s64)(d->machine_addresses ? at.mfn : gfn);
 }
 
 static bool release_step(struct iommu_batch *b)
@@ -232,7 +245,7 @@ s64 memory_release(struct domain *d, gfn_t gfn, u64 nr)
 	if (!is_ram_range(d, gfn, nr))
 		return -EINVAL;
 	/* Its memory is mapped for its devices by machine addresses, which this does not look for. */
-	if (d->privileged)
+	if (d->machine_addresses)
 		return -EPERM;
 	ret = iommu_gather_begin(&g, d->iommu);
 	if (ret)

@@ -23,6 +23,8 @@ s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr);
  * 1: there is more; 0: all is mapped, or was; -EAGAIN: try again later; -ENOMEM, or what the frame table refused. What d gives
  * back or takes meanwhile is kept right. */
 int __must_check memory_map_for_devices(struct domain *d, gfn_t *gfn);
+/* The frame by which d's devices reach what is at gfn; -ENOENT: no memory. */
+s64 memory_device_frame(struct domain *d, gfn_t gfn);
 /* Map or unmap device registers (whole pages) for the CPUs only. */
 int __must_check memory_map_device(struct domain *d, gfn_t gfn, mfn_t mfn, u64 nr);
 void memory_unmap_device(struct domain *d, gfn_t gfn, u64 nr);

@@ -35,6 +35,9 @@ enum weir_hypercall {
 	WEIR_HC_EVENT_VECTOR = 5,
 	/* -> the events (enum weir_event) since the last call */
 	WEIR_HC_EVENTS = 6,
+	/* RDI = guest frame. -> the frame by which the caller's devices reach it: the same, but in the control domain, whose
+	 * devices use machine addresses (control-iommu=). -ENOENT: it holds no memory */
+	WEIR_HC_DEVICE_FRAME = 7,
 
 	/* --- For the control domain; all others get -EPERM. The structures are in kernel/abi/control.h; their addresses are
 	 * 8-byte aligned, and a bad one gives -EFAULT or -EINVAL. RDX = their size: what fits is filled. --- */

@@ -464,7 +464,7 @@ static void ask(struct input *in, unsigned int who)
 		WEIR_HC_DEVICE_DETACH,	WEIR_HC_IOMMU_WALK,   WEIR_HC_UNIT_STATS,
 		WEIR_HC_IOMMU_TRACE,	WEIR_HC_MEMORY_INFO,  WEIR_HC_MEMORY_CARVE,
 		WEIR_HC_MEMORY_LEND,	WEIR_HC_VERSION,      WEIR_HC_SHUTDOWN,
-		WEIR_HC_DOMAIN_DESTROY,
+		WEIR_HC_DOMAIN_DESTROY, WEIR_HC_DEVICE_FRAME,
 	};
 	struct vcpu *v = &vcpu[who];
 	u64 which = take(in, 1), other_pages = dom[!who].pages_owned;

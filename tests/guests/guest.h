@@ -170,3 +170,4 @@ void test_msi(void);
 void test_ticks(void);
 void test_config(void);
 void test_faults(void);
+void test_machine(void);

@@ -25,12 +25,12 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } groups[] = {
-	{ "cpuid", test_cpuid },   { "msr", test_msr },	    { "exceptions", test_exceptions },
-	{ "apic", test_apic },	   { "mmio", test_mmio },   { "memory", test_memory },
-	{ "smp", test_smp },	   { "fpu", test_fpu },	    { "dma", test_dma },
-	{ "events", test_events }, { "flood", test_flood }, { "storm", test_storm },
-	{ "msi", test_msi },	   { "ticks", test_ticks }, { "config", test_config },
-	{ "faults", test_faults },
+	{ "cpuid", test_cpuid },   { "msr", test_msr },		{ "exceptions", test_exceptions },
+	{ "apic", test_apic },	   { "mmio", test_mmio },	{ "memory", test_memory },
+	{ "smp", test_smp },	   { "fpu", test_fpu },		{ "dma", test_dma },
+	{ "events", test_events }, { "flood", test_flood },	{ "storm", test_storm },
+	{ "msi", test_msi },	   { "ticks", test_ticks },	{ "config", test_config },
+	{ "faults", test_faults }, { "machine", test_machine },
 };
 
 void main(u32 magic, u32 info);

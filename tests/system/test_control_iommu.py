@@ -4,7 +4,7 @@ import re
 import pytest
 
 from test_network import Guest
-from weir import IDLE, Nic
+from weir import BUILD, IDLE, Nic
 
 CONTROL = "/boot/hello.elf kernel name=ctl mem=16M control"
 IDENTITY = r"iommu: (\d+) MiB in \d+ ranges? .* identity-mapped for the control domain's devices, (\d+) MiB of that lent"
@@ -25,6 +25,20 @@ def test_policies(boot, policy):
         assert lent == 0 if policy == "strict" else lent > 400
     weir.count(r"iommu: \d+ reserved pages in \d+ ranges? .* mapped for the control", int(policy == "inclusive"))
     weir.count(r"domain other: powered off", 1)
+    weir.count(r"domain ctl: its \d+ pages are free again", 1)
+
+
+@pytest.mark.parametrize("policy", ["none", "strict", "relaxed"])
+def test_dma_of_the_control_domain(boot, policy):
+    """Its device reaches its memory by the addresses that it is told, which without an identity map are its own."""
+    weir = boot(["/boot/cpu.elf kernel name=ctl mem=64M control pci=00:05.0 -- machine"], files=[BUILD / "tests/guests/cpu.elf"],
+                cmdline=f"control-iommu={policy} exit=idle", qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"])
+    assert weir.wait_exit() == IDLE
+    weir.count(r"PASS machine: it arrives", 1)
+    weir.count(rf"machine: addresses are the {'guest' if policy == 'none' else 'machine'}'s", 1)
+    weir.count(r"FAIL", 0)
+    # Weir's image lies where the guest has its own: no policy lends that.
+    weir.count(r"iommu: fault: device 00:05.0 of ctl: write of address", 0 if policy == "none" else 1)
     weir.count(r"domain ctl: its \d+ pages are free again", 1)
 
 

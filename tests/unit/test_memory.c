@@ -256,10 +256,15 @@ static void not_for_the_control_domain(void **state)
 
 	(void)state;
 	start();
-	d.privileged = true;
+	d.machine_addresses = true;
 	assert_int_equal(memory_map_for_devices(&d, &gfn), 0);
 	iommu_domain_stats(d.iommu, &s);
 	assert_int_equal(s.io_entries[0] + s.io_entries[1] + s.io_entries[2], 0);
+	assert_int_equal(memory_release(&d, 5, 1), -EPERM);
+	assert_int_equal(memory_device_frame(&d, 5), nested_lookup(&d.nested, 5).mfn);
+	d.machine_addresses = false;
+	assert_int_equal(memory_device_frame(&d, 5), 5);
+	assert_int_equal(memory_device_frame(&d, FRAMES), -ENOENT);
 	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
 	finish();
 }
