@@ -13,6 +13,16 @@ TROUBLE = re.compile(r"Kernel panic|BUG:|WARNING: CPU|Oops|Call Trace|lockup|rcu
                      r"|I/O error|invalid opcode|general protection|segfault")
 
 
+def drivers(*names):
+    """The modules of these drivers, as they lie in LINUX, each behind those that it needs."""
+    found = []
+    for name in names:
+        module = LINUX / f"{name.replace('-', '_')}.ko"
+        needs = re.search(rb"\0depends=([^\0]*)\0", module.read_bytes())[1].decode()
+        found += [m for m in (*drivers(*filter(None, needs.split(","))), module) if m not in found]
+    return found
+
+
 def initrd(path, script, files=()):
     """Makes an initramfs at `path`; its /init ends with `script`."""
     path.with_suffix(".sh").write_text(script)
