@@ -7,6 +7,7 @@
 #define STATUS 0x08
 #define ICS 0xc8
 #define IMS 0xd0
+#define EIAC 0xdc /* causes that are cleared when their message goes out */
 #define IVAR 0xe4
 #define CAUSE_TXQ0 (1u << 22)
 #define TCTL 0x400
@@ -16,6 +17,25 @@
 #define TDLEN 0x3808
 #define TDH 0x3810
 #define TDT 0x3818
+
+/* Have transmit queue 0 raise entry 0 of the MSI-X table at `table`, which goes to this address with this data. MSI-X is on. */
+static inline void nic_msix(volatile u8 *nic, volatile u32 *table, u64 address, u32 data)
+{
+	table[3] = 1;
+	table[0] = (u32)address;
+	table[1] = (u32)(address >> 32);
+	table[2] = data;
+	table[3] = 0;
+	*(volatile u32 *)(nic + IVAR) = 8u << 8; /* valid, entry 0 */
+	*(volatile u32 *)(nic + EIAC) = CAUSE_TXQ0;
+}
+
+/* Send that message. What clears the cause behind it (EIAC) masks it as well. */
+static inline void nic_raise(volatile u8 *nic)
+{
+	*(volatile u32 *)(nic + IMS) = CAUSE_TXQ0;
+	*(volatile u32 *)(nic + ICS) = CAUSE_TXQ0;
+}
 
 /* Transmit from an empty ring there: whoever writes TDT makes the NIC read descriptors. */
 static inline void nic_transmit(volatile u8 *nic, u64 ring, u32 descriptors)

@@ -180,15 +180,10 @@ static bool interrupt_works(void)
 
 	for (u32 i = 0; i < 5; i++)
 		entry[4 * i + 3] = 1;
-	entry[0] = 0xfee00000;
-	entry[1] = 0;
-	entry[2] = VECTOR;
-	entry[3] = 0;
 	config_write(slot, msix, MSIX_ENABLE);
 	__asm__ volatile("sti");
-	*reg(IVAR) = 8u << 8; /* transmit queue 0: vector 0 */
-	*reg(IMS) = CAUSE_TXQ0;
-	*reg(ICS) = CAUSE_TXQ0;
+	nic_msix((volatile u8 *)(u64)bar0, entry, 0xfee00000, VECTOR);
+	nic_raise((volatile u8 *)(u64)bar0);
 	for (u32 ms = 0; ms < 1000 && taken[VECTOR] == before; ms++)
 		spin_us(1000);
 	__asm__ volatile("cli");

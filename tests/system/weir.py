@@ -103,17 +103,24 @@ class AtsNic(Nic):
 
 
 class Weir:
-    """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests."""
+    """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests. With `counted` its
+    time is counted in instructions: who gets how much of a CPU is the same on each host, however busy that is."""
 
-    def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(), elf=None):
+    def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(), elf=None,
+                 counted=False):
         self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.elf = elf or BUILD / "boot/weir.elf"
-        self.modules, self.cmdline, self.files = list(modules), cmdline, list(files)
+        self.modules, self.files = list(modules), list(files)
         self.environment = dict(os.environ, SMP=str(smp), MEM=mem, NIC="none", SERIAL="stdio", QEMU_ARGS="")
         self.environment.pop("IOMMU", None)
         if iommu is not None:
             self.environment["IOMMU"] = iommu
+        if counted:
+            self.environment["ACCEL"] = "tcg"
+            qemu = [*qemu, "-icount", "shift=4"]  # 16 ns: TCG is faster, so that few seconds are waited for
+            cmdline += " x2apic=off"  # whose timer QEMU 10.0 cannot count by
+        self.cmdline = cmdline
         self.options = [o for nic in nics for o in nic.options()] + list(qemu)
         self.changed = threading.Condition()
         self.process, self.ended, self.last_output = None, False, 0.0
