@@ -92,11 +92,17 @@ void exit_cpuid(struct vcpu *v)
 	skip_instruction(v, 2);
 }
 
+static void count_msr_exit(struct vcpu *v)
+{
+	v->exits[WEIR_EXIT_MSR]++;
+	v->msr_exits[vlapic_msr_exit((u32)v->reg[RCX])]++;
+}
+
 void exit_rdmsr(struct vcpu *v)
 {
 	u64 value;
 
-	v->exits[WEIR_EXIT_MSR]++;
+	count_msr_exit(v);
 	if (policy_rdmsr(v, (u32)v->reg[RCX], &value)) {
 		inject_gp(v);
 		return;
@@ -108,7 +114,7 @@ void exit_rdmsr(struct vcpu *v)
 
 void exit_wrmsr(struct vcpu *v)
 {
-	v->exits[WEIR_EXIT_MSR]++;
+	count_msr_exit(v);
 	if (policy_wrmsr(v, (u32)v->reg[RCX], v->reg[RDX] << 32 | (u32)v->reg[RAX])) {
 		inject_gp(v);
 		return;

@@ -30,6 +30,9 @@ void domain_stats(struct domain *d, struct weir_stats *s)
 
 		for (unsigned int r = 0; r < WEIR_NR_EXIT_REASONS; r++)
 			s->exits[r] += read_once(&v->exits[r]);
+		for (unsigned int m = 0; m < WEIR_NR_MSR_EXITS; m++)
+			s->msr_exits[m] += read_once(&v->msr_exits[m]);
+		s->interrupts_taken += read_once(&v->interrupts_taken);
 		s->interrupts_delivered += read_once(&v->interrupts_delivered);
 		s->absent_accesses += read_once(&v->absent_msrs);
 	}

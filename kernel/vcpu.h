@@ -92,7 +92,8 @@ struct vcpu {
 
 	u64 quantum_end_ns;
 	u64 exits[WEIR_NR_EXIT_REASONS];
-	u64 interrupts_delivered;
+	u64 msr_exits[WEIR_NR_MSR_EXITS];
+	u64 interrupts_delivered, interrupts_taken;
 	u64 absent_msrs;
 };
 

@@ -184,6 +184,7 @@ void vlapic_accept(struct vcpu *v, u8 vector)
 {
 	clear_bit(v->lapic.irr, vector);
 	set_bit(v->lapic.isr, vector);
+	v->interrupts_taken++;
 }
 
 static void end_of_interrupt(struct vlapic *a)
@@ -378,6 +379,22 @@ static u32 *lvt(struct vlapic *a, u32 reg, u32 *writable)
 		return &a->lvt_error;
 	default:
 		return NULL;
+	}
+}
+
+enum weir_msr_exit vlapic_msr_exit(u32 msr)
+{
+	switch (msr) {
+	case MSR_X2APIC + APIC_EOI:
+		return WEIR_MSR_EOI;
+	case MSR_TSC_DEADLINE:
+	case MSR_X2APIC + APIC_TIMER_INITIAL:
+		return WEIR_MSR_TIMER;
+	case MSR_X2APIC + APIC_ICR:
+	case MSR_X2APIC + APIC_SELF_IPI:
+		return WEIR_MSR_IPI;
+	default:
+		return WEIR_MSR_OTHER;
 	}
 }
 

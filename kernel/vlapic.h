@@ -2,6 +2,7 @@
  * the delivery of device interrupts. One per vCPU. xAPIC MMIO at 0xfee00000 is not offered. */
 #pragma once
 
+#include <kernel/abi/hypercall.h>
 #include <kernel/clock.h>
 #include <kernel/compiler.h>
 #include <kernel/spinlock.h>
@@ -41,6 +42,8 @@ u8 vlapic_cr8(const struct vcpu *v);
 void vlapic_set_cr8(struct vcpu *v, u8 cr8);
 /* True: a vector waits for nothing but a lower task priority. */
 bool vlapic_held_by_tpr(const struct vcpu *v);
+/* What an access to this MSR, which may be any, is counted as. */
+enum weir_msr_exit vlapic_msr_exit(u32 msr);
 /* MSR 0x1b and 0x800 .. 0x83f, 0x6e0. -EINVAL: #GP. */
 int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value);
 int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value);

@@ -107,6 +107,15 @@ enum weir_exit_reason {
 	WEIR_NR_EXIT_REASONS
 };
 
+/* What an exit of WEIR_EXIT_MSR was for. */
+enum weir_msr_exit {
+	WEIR_MSR_EOI,
+	WEIR_MSR_TIMER, /* TSC deadline, initial count */
+	WEIR_MSR_IPI, /* ICR, self IPI */
+	WEIR_MSR_OTHER,
+	WEIR_NR_MSR_EXITS
+};
+
 enum weir_fault_kind {
 	WEIR_FAULT_WRITE, /* the page may not be written */
 	WEIR_FAULT_READ, /* the page may not be read */
@@ -156,4 +165,6 @@ struct weir_stats {
 	uint64_t devices_cut_off; /* of this domain, for faults or time-outs */
 	uint64_t io_faults_by[WEIR_NR_FAULT_KINDS]; /* io_faults by reason */
 	uint64_t interrupt_pauses; /* how often a device of this domain was paused for too many interrupts */
+	uint64_t msr_exits[WEIR_NR_MSR_EXITS]; /* exits[WEIR_EXIT_MSR] by what was accessed */
+	uint64_t interrupts_taken; /* by vCPUs, from devices, their timers and each other */
 };

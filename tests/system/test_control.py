@@ -29,6 +29,9 @@ def test_shell(boot):
     assert devices["00:03.0"][1:6] == ["8086:10d3", "0200", "network", "net0", "attached"]
     assert devices["00:1f.2"][1:6] == ["8086:2922", "0106", "storage", "-", "free"]
     assert "bridge, which stays with Weir" in " ".join(devices["00:00.0"])
+    exits = {name: int(n) for name, n in (line.rsplit(None, 1) for line in weir.command("exits net0"))}
+    # Each interrupt that it took has cost it an EOI, and it sleeps in between.
+    assert 0 < exits["  interrupts taken"] <= exits["  MSR: EOI"] + 1 and exits["  HLT"], exits
     assert "32 of 2M" in weir.command("iommu stats net0")[0] and "32 of 2M" in weir.command("iommu stats 2")[0]
 
 

@@ -17,6 +17,8 @@ static const struct command commands[] = {
 	  "give a free device to a domain (ats: trust the device with all memory)", attach_command },
 	{ "detach", "DEVICE", 1, 1, "take a device from its domain", detach_command },
 	{ "destroy", "DOMAIN", 1, 1, "end a domain", destroy_command },
+	{ "exits", "DOMAIN", 1, 1,
+	  "why a domain's vCPUs have left it, and the interrupts they took", exits_command },
 	{ "iommu show", "DEVICE ADDRESS", 2, 2,
 	  "how an address of a device is translated: entries, page, references", iommu_show_command },
 	{ "iommu stats", "DOMAIN", 1, 1, "counters of a domain's I/O tables and invalidations",

@@ -99,6 +99,39 @@ void destroy_command(int argc, char **argv)
 	print("%s: gone, its %lu KiB are free\n", d.name, d.pages_limit * 4);
 }
 
+static void print_count(const char *what, u64 n)
+{
+	if (n)
+		print("  %-20s %12lu\n", what, n);
+}
+
+void exits_command(int argc, char **argv)
+{
+	static const char *const reason[] = {
+		"host interrupt", "interrupt window", "CPUID", "MSR",	    "port",
+		"device memory",  "nested fault",     "HLT",   "hypercall", "other"
+	};
+	static const char *const msr[] = { "MSR: EOI", "MSR: timer", "MSR: IPI", "MSR: other" };
+	_Static_assert(ARRAY_SIZE(reason) == WEIR_NR_EXIT_REASONS, "enum weir_exit_reason");
+	_Static_assert(ARRAY_SIZE(msr) == WEIR_NR_MSR_EXITS, "enum weir_msr_exit");
+	struct weir_domain_info d;
+	struct weir_stats s;
+
+	(void)argc;
+	if (!find_domain(argv[0], &d))
+		return;
+	if (hypercall(WEIR_HC_DOMAIN_STATS, d.id, (u64)&s, sizeof(s)) < 0) {
+		print("\"%s\": this domain has just ended\n", argv[0]);
+		return;
+	}
+	for (u32 i = 0; i < WEIR_NR_EXIT_REASONS; i++)
+		if (i != WEIR_EXIT_MSR)
+			print_count(reason[i], s.exits[i]);
+	for (u32 i = 0; i < WEIR_NR_MSR_EXITS; i++)
+		print_count(msr[i], s.msr_exits[i]);
+	print_count("interrupts taken", s.interrupts_taken);
+}
+
 const char *domain_name(u16 id)
 {
 	static struct weir_domain_info d;

@@ -38,6 +38,7 @@ void command_execute(char *line);
 
 void domains_command(int argc, char **argv);
 void destroy_command(int argc, char **argv);
+void exits_command(int argc, char **argv);
 /* The domain with this name, or id if it is a number; if there is none, or it is dying, that is said and the result is false. */
 bool find_domain(const char *name, struct weir_domain_info *info);
 /* The name of the domain with this id, for a table: "-" for 0, "?" if it is gone. */
