@@ -12,6 +12,10 @@ void hw_write64(volatile void *base, u32 reg, u64 value);
 void hw_write_back(const void *p, size_t n);
 u64 hw_cycles(void);
 u64 hw_cycles_to_ns(u64 cycles);
+static inline void hw_write_back_line(const void *p)
+{
+	hw_write_back(p, 1);
+}
 #else
 #include <kernel/clock.h>
 #include <kernel/cpu.h>
@@ -42,9 +46,21 @@ static inline void hw_write_back(const void *p, size_t n)
 {
 	const char *line = (const char *)((u64)p & ~63UL), *end = (const char *)p + n;
 
+	/* Whole tables, mostly, or one entry. */
+	for (; end - line > 15 * 64; line += 16 * 64) {
+#pragma GCC unroll 16
+		for (unsigned int i = 0; i < 16; i++)
+			__asm__ volatile("clflush %0" ::"m"(line[i * 64]) : "memory");
+	}
 	for (; line < end; line += 64)
 		__asm__ volatile("clflush %0" ::"m"(*line) : "memory");
 	__asm__ volatile("mfence" ::: "memory");
+}
+
+/* The one line that p lies in. */
+static inline void hw_write_back_line(const void *p)
+{
+	__asm__ volatile("clflush %0\n\tmfence" ::"m"(*(const char *)p) : "memory");
 }
 
 /* A clock for the trace, and what it says in nanoseconds since boot. */

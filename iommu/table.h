@@ -62,22 +62,19 @@ static inline void table_unlinked(struct iommu_gather *g)
 /* Write value, value + step, ... to nr entries from e on. */
 static inline void table_write_run(u64 *e, u64 nr, u64 value, u64 step)
 {
-	u64 *end = e + nr;
-
-	for (; end - e >= 4; e += 4, value += 4 * step) {
-		write_once(&e[0], value);
-		write_once(&e[1], value + step);
-		write_once(&e[2], value + 2 * step);
-		write_once(&e[3], value + 3 * step);
+	for (; nr >= 16; nr -= 16, e += 16) {
+#pragma GCC unroll 16
+		for (unsigned int i = 0; i < 16; i++, value += step)
+			write_once(&e[i], value);
 	}
-	for (; e < end; e++, value += step)
-		write_once(e, value);
+	for (; nr; nr--, value += step)
+		write_once(e++, value);
 }
 
 static inline void table_publish(u64 *e, u64 value)
 {
 	store_release(e, value);
-	iommu_write_back(e, sizeof(*e));
+	iommu_write_back_entry(e);
 }
 
 /* --- to look at ---------------------------------------------------------------------------------------------------- */

@@ -54,11 +54,17 @@ extern struct dmar iommu_dmar;
 
 /* The unit that translates for dev and works, or NULL. */
 struct iommu_unit *iommu_unit_of(struct pci_id dev);
-/* Write back what a walker will read, if walkers do not snoop. */
+/* Write back what a walker will read, if walkers do not snoop: n bytes, or one entry. */
 static inline void iommu_write_back(const void *p, size_t n)
 {
 	if (!iommu_common.coherent)
 		hw_write_back(p, n);
+}
+
+static inline void iommu_write_back_entry(const u64 *e)
+{
+	if (!iommu_common.coherent)
+		hw_write_back_line(e);
 }
 /* Change one bit of GCMD and wait for its echo in GSTS (bounded, boot only; 11.4.4). False: the
  * unit does not answer. */

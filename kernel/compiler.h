@@ -6,6 +6,9 @@
 #define __must_check __attribute__((warn_unused_result))
 #define __packed __attribute__((packed))
 #define __aligned(n) __attribute__((aligned(n)))
+#ifndef __always_inline /* the C library of the tests has it too */
+#define __always_inline inline __attribute__((always_inline))
+#endif
 #define __noinline __attribute__((__noinline__))
 #define __noreturn __attribute__((noreturn))
 #define __printf(fmt, args) __attribute__((format(printf, fmt, args)))

@@ -40,6 +40,10 @@
 
 #define PART_SHIFT 9 /* a block has 512 parts of the next smaller size */
 #define PARTS (1UL << PART_SHIFT)
+/* From an address to the place of its record. */
+#define RECORD_SHIFT (PAGE_SHIFT - 4)
+_Static_assert(sizeof(struct frame_record) == 1 << (PAGE_SHIFT - RECORD_SHIFT),
+	       "the frame table's bytes per GiB are promised");
 
 #define WORD_REFS MASK(26, 0)
 #define WORD_OWNER MASK(62, 47)
@@ -113,7 +117,7 @@ static u16 word_owner(u64 word)
 	return ~FIELD_GET(WORD_OWNER, word);
 }
 
-static inline __attribute__((always_inline)) struct frame_record *record_of(mfn_t mfn, unsigned int order)
+static __always_inline struct frame_record *record_of(mfn_t mfn, unsigned int order)
 {
 	switch (order) {
 	case ORDER_4K:
@@ -482,17 +486,19 @@ void frame_put_dev_many(mfn_t mfn, unsigned int order, u64 nr)
 
 u64 frame_put_dev_words(const u64 *word, u64 nr, u64 address, u64 skip)
 {
-	u64 dropped = 0;
+	u64 skipped = 0;
 
+#pragma GCC unroll 4
 	for (u64 i = 0; i < nr; i++) {
 		u64 w = word[i];
 
-		if (!w || (w & skip))
-			continue;
-		put(&frame_records[(w & address) >> PAGE_SHIFT]);
-		dropped++;
+		if (unlikely(!w || (w & skip)))
+			skipped++;
+		else
+			put((struct frame_record *)((char *)frame_records +
+						    ((w & address) >> RECORD_SHIFT)));
 	}
-	return dropped;
+	return nr - skipped;
 }
 
 /* Count a reference on a block whose frames are all held by the caller, so all RAM of `owner`
@@ -514,18 +520,9 @@ static void check_block(mfn_t mfn, unsigned int order)
 /* Count a reference on each of 512 frames. */
 static void hold_frames(struct frame_record *r)
 {
-	for (u64 i = 0; i < PARTS; i += 4) {
+#pragma GCC unroll 32
+	for (u64 i = 0; i < PARTS; i++)
 		(void)atomic_add(&r[i].word, 1);
-		(void)atomic_add(&r[i + 1].word, 1);
-		(void)atomic_add(&r[i + 2].word, 1);
-		(void)atomic_add(&r[i + 3].word, 1);
-	}
-}
-
-static inline u64 hold_block_word(struct frame_record *block)
-{
-	(void)atomic_add(&block->word, 1);
-	return read_once(&block->word);
 }
 
 /* The same for 512 blocks of one owner; those that a setter has left mixed (no bit of an owner) get it back. */
@@ -533,11 +530,10 @@ static void hold_blocks(struct frame_record *r, u16 owner)
 {
 	u64 all = ~0UL;
 
-	for (u64 i = 0; i < PARTS; i += 4) {
-		all &= hold_block_word(&r[i]);
-		all &= hold_block_word(&r[i + 1]);
-		all &= hold_block_word(&r[i + 2]);
-		all &= hold_block_word(&r[i + 3]);
+#pragma GCC unroll 32
+	for (u64 i = 0; i < PARTS; i++) {
+		(void)atomic_add(&r[i].word, 1);
+		all &= read_once(&r[i].word);
 	}
 	if ((all & WORD_OWNER) == owner_field(owner))
 		return;
