@@ -29,7 +29,7 @@ void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 	*counts(t) = (struct frame_table_counts){ .present = ENTRIES, .whole = !(old & SS_NOT_RAM) };
 	if (!atomic_cmpxchg(e, &old, virt_to_phys(t) | SS_R | SS_W))
 		panic("iommu: an entry of %s changed under its lock", d->name);
-	iommu_write_back(e, sizeof(*e));
+	iommu_write_back_entry(e);
 	d->entries[level - 1]--;
 	d->entries[level - 2] += ENTRIES;
 	d->counters.io_splits++;
@@ -40,7 +40,7 @@ void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 	}
 }
 
-static void bury(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
+static inline void bury(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 {
 	struct iommu_domain *d = g->domain;
 
@@ -73,14 +73,19 @@ static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned 
 	return present == counts(table)->present;
 }
 
+/* The table behind the entry of this level goes, with all that may be in it. */
+static void unlinked(struct iommu_gather *g, dfn_t dfn, unsigned int level)
+{
+	table_unlinked(g);
+	trace(WEIR_TRACE_UNLINK, g->domain->owner, (u16)g->batch->number, dfn, level);
+}
+
 /* The table behind e has come to be empty: it goes, unless an earlier batch has tombstones somewhere. False: it stays. */
 static bool unlink_empty(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int level, dfn_t dfn)
 {
 	if (counts(table_at(*e))->present || g->domain->tombstones > g->batch->tombstones)
 		return false;
-	table_unlinked(g);
-	trace(WEIR_TRACE_UNLINK, g->domain->owner, (u16)g->batch->number,
-	      ALIGN_DOWN(dfn, frames_of(level)), level);
+	unlinked(g, ALIGN_DOWN(dfn, frames_of(level)), level);
 	bury(g, parent, e, level);
 	return true;
 }
@@ -96,7 +101,7 @@ static void unlink_empty_above(struct iommu_gather *g, dfn_t dfn, unsigned int l
 		e = &table[index_of(dfn, level)];
 		if (!unlink_empty(g, table, e, level, dfn))
 			return;
-		iommu_write_back(e, sizeof(*e));
+		iommu_write_back_entry(e);
 	}
 }
 
@@ -135,11 +140,8 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 				changed_to = i;
 			}
 		} else if (is_present(*e)) {
-			if (is_table(*e, level)) {
-				table_unlinked(g);
-				trace(WEIR_TRACE_UNLINK, g->domain->owner, (u16)g->batch->number,
-				      start, level);
-			}
+			if (is_table(*e, level))
+				unlinked(g, start, level);
 			part(g->domain, table, level);
 			bury(g, table, e, level);
 			changed_from = MIN(changed_from, i);
@@ -152,49 +154,58 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 				 (changed_to - changed_from + 1) * sizeof(*table));
 }
 
-/* The common case, kept short: nr frames are one leaf, in a table that others stay in. False, and nothing done, if it is not
- * that simple. */
+/* The common case, kept short: the nr frames are one entry, a leaf or a table that may go as a whole, in a table that others stay
+ * in. False, and nothing done, if it is not that simple. */
 static inline bool unmap_one(struct iommu_gather *g, dfn_t dfn, u64 nr)
 {
 	unsigned int level = iommu_common.levels;
 	u64 *table = g->domain->root, *e;
 	struct frame_table_counts *c;
 
-	while (is_table(*(e = &table[index_of(dfn, level)]), level)) {
+	while (is_table(*(e = &table[index_of(dfn, level)]), level) && frames_of(level) > nr) {
 		table = table_at(*e);
 		level--;
 	}
 	c = counts(table);
-	if (!is_leaf(*e, level) || nr != frames_of(level) || !IS_ALIGNED(dfn, nr) ||
-	    c->present == 1 || c->whole)
+	if (nr != frames_of(level) || !IS_ALIGNED(dfn, nr) || !is_present(*e) || c->present == 1 ||
+	    c->whole)
 		return false;
+	if (is_table(*e, level)) {
+		if (!can_unlink(g, table_at(*e), level - 1, dfn, dfn + nr - 1))
+			return false;
+		unlinked(g, dfn, level);
+	}
 	bury(g, table, e, level);
-	iommu_write_back(e, sizeof(*e));
+	iommu_write_back_entry(e);
 	return true;
 }
 
-void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
+static __noinline void unmap_range(struct iommu_gather *g, dfn_t dfn, dfn_t last)
 {
 	unsigned int level = iommu_common.levels;
-	u64 *table = g->domain->root, e;
-	dfn_t last = dfn + nr - 1;
+	u64 *table = g->domain->root, *e;
 
-	if (!table_in_width(dfn, nr))
-		return;
-	if (nr == 1 && unmap_one(g, dfn, nr)) {
-		table_touched(g, dfn, nr);
-		return;
-	}
 	/* Down to the first table that is not just passed through. */
 	for (;; level--) {
-		e = table[index_of(dfn, level)];
-		if ((dfn ^ last) >> order_of(level) || !is_table(e, level) ||
-		    can_unlink(g, table_at(e), level - 1, dfn, last))
+		e = &table[index_of(dfn, level)];
+		if ((dfn ^ last) >> order_of(level))
 			break;
-		table = table_at(e);
+		if (is_leaf(*e, level) && last - dfn + 1 < frames_of(level))
+			table_split(g, table, e, level);
+		if (!is_table(*e, level) || can_unlink(g, table_at(*e), level - 1, dfn, last))
+			break;
+		table = table_at(*e);
 	}
 	unmap_in(g, table, level, dfn, last);
 	if (!counts(table)->present)
 		unlink_empty_above(g, dfn, level + 1);
+}
+
+void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
+{
+	if (!table_in_width(dfn, nr))
+		return;
+	if (!unmap_one(g, dfn, nr))
+		unmap_range(g, dfn, dfn + nr - 1);
 	table_touched(g, dfn, nr);
 }
