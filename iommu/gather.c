@@ -55,7 +55,7 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 	if (!b)
 		return -EAGAIN;
 
-	b->user = (struct iommu_batch_user){ .step = NULL };
+	b->user.step = NULL;
 	b->structural = b->split = b->changed = b->tables_released = false;
 	b->pending = 1; /* the commit */
 	b->tombstones = b->frames_held = b->nr_descs = 0;
@@ -156,7 +156,8 @@ static void post(const struct iommu_gather *g, struct iommu_batch *b)
 		(void)atomic_add(&b->pending, 1);
 		queue_submit(&iommu_units[i], &b->unit[i].request);
 	}
-	device_flush_tlbs(d, b, g->first, g->last);
+	if (!list_empty(&d->device_tlbs))
+		device_flush_tlbs(d, b, g->first, g->last);
 	d->counters.iotlb_invalidations += b->nr_descs;
 	d->counters.invalidations_posted += b->nr_descs;
 }

@@ -220,12 +220,16 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 }
 
 /* One leaf of this level, in a table that is there. False, and nothing done, if it is not that simple. */
-static inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, unsigned int level, u32 perm)
+static __always_inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn,
+				    unsigned int level, u32 perm)
 {
 	struct iommu_domain *d = g->domain;
 	struct frame_table_counts *c;
 	u64 *table = d->root, *e, above;
 
+	if (level > iommu_common.largest || !IS_ALIGNED(dfn | mfn, frames_of(level)) ||
+	    !table_in_width(dfn, frames_of(level)))
+		return false;
 	for (unsigned int at = iommu_common.levels; at > level; at--) {
 		above = table[index_of(dfn, at)];
 		if ((above & (SS_R | SS_W | SS_PS)) != (SS_R | SS_W))
@@ -283,14 +287,15 @@ static __noinline int map_range(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u6
 
 int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 {
-	unsigned int level = nr == 1 ? 1 : nr == frames_of(2) ? 2 : nr == frames_of(3) ? 3 : 0;
+	bool done = false;
 
-	/* The common case, kept short. */
-	if (level && level <= iommu_common.largest && IS_ALIGNED(dfn | mfn, nr) &&
-	    table_in_width(dfn, nr) && (perm == (IOMMU_READ | IOMMU_WRITE) || perm == IOMMU_READ) &&
-	    map_one(g, dfn, mfn, level, perm))
-		return 0;
-	return map_range(g, dfn, mfn, nr, perm);
+	/* The common cases, kept short. */
+	if (likely(perm == (IOMMU_READ | IOMMU_WRITE) || perm == IOMMU_READ))
+		done = nr == 1		  ? map_one(g, dfn, mfn, 1, perm) :
+		       nr == frames_of(2) ? map_one(g, dfn, mfn, 2, perm) :
+		       nr == frames_of(3) ? map_one(g, dfn, mfn, 3, perm) :
+					    false;
+	return done ? 0 : map_range(g, dfn, mfn, nr, perm);
 }
 
 /* --- permissions ------------------------------------------------------------------------------------------------------- */

@@ -113,16 +113,19 @@ struct qi_desc qi_iec_global(void)
 	return (struct qi_desc){ QI_TYPE_IEC, 0 };
 }
 
+static inline struct qi_desc wait_for_status(const struct iommu_queue *q, const struct iommu_request *r)
+{
+	return (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_SW |
+					 FIELD_PREP(QI_WAIT_DATA, r->sequence),
+				 q->status_address };
+}
+
+static const struct qi_desc wait_for_interrupt = { QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_IF, 0 };
+
 /* What stands at the i-th of r's entries in the ring. */
 static struct qi_desc descriptor_of(const struct iommu_queue *q, const struct iommu_request *r, u32 i)
 {
-	if (i < r->nr)
-		return r->desc[i];
-	if (i == r->nr)
-		return (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_SW |
-						 FIELD_PREP(QI_WAIT_DATA, r->sequence),
-					 virt_to_phys((void *)q->status) };
-	return (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_IF, 0 };
+	return i < r->nr ? r->desc[i] : i == r->nr ? wait_for_status(q, r) : wait_for_interrupt;
 }
 
 static bool has_room(const struct iommu_queue *q, const struct iommu_request *r)
@@ -132,16 +135,19 @@ static bool has_room(const struct iommu_queue *q, const struct iommu_request *r)
 }
 
 /* Write r's entries into the ring. Locked, and there is room. */
-static void put_request(struct iommu_queue *q, struct iommu_request *r)
+static inline void put_request(struct iommu_queue *q, struct iommu_request *r)
 {
+	struct qi_desc *ring = q->ring;
 	u32 tail = q->tail;
 
 	list_add_tail(&q->posted, &r->link);
 	r->sequence = ++q->sequence;
 	r->slot = tail;
-	for (u32 i = 0; i < r->slots; i++, tail = (tail + 1) % RING_ENTRIES)
-		q->ring[tail] = descriptor_of(q, r, i);
-	q->tail = tail;
+	for (u32 i = 0; i < r->nr; i++, tail++)
+		ring[tail % RING_ENTRIES] = r->desc[i];
+	ring[tail++ % RING_ENTRIES] = wait_for_status(q, r);
+	ring[tail++ % RING_ENTRIES] = wait_for_interrupt;
+	q->tail = tail % RING_ENTRIES;
 	q->used += r->slots;
 	q->nr_posted++;
 }
@@ -265,6 +271,7 @@ int queue_init(struct iommu_unit *u)
 	q->status = alloc_page();
 	if (!q->ring || !q->status)
 		return -ENOMEM;
+	q->status_address = virt_to_phys((void *)q->status);
 	vector = irq_alloc(0, completion_interrupt, u);
 	if (vector < 0)
 		return vector;

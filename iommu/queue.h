@@ -30,6 +30,7 @@ struct iommu_queue {
 	struct qi_desc *ring;
 	u32 tail, used; /* next free entry; entries of requests that are not known to be done */
 	u32 sequence; /* of the last request that was posted */
+	paddr_t status_address;
 	volatile u32 *status; /* the unit writes the sequence number of each request that is done */
 	struct list posted; /* in the order of the ring */
 	struct list waiting; /* for room in the ring */
