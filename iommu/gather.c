@@ -73,10 +73,10 @@ int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 {
 	int ret;
 
+	trace(WEIR_TRACE_MAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
 	spin_lock(&g->domain->lock);
 	ret = table_map(g, dfn, mfn, nr, perm);
 	spin_unlock(&g->domain->lock);
-	trace(WEIR_TRACE_MAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
 	return ret;
 }
 
@@ -84,19 +84,19 @@ int iommu_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm)
 {
 	int ret;
 
+	trace(WEIR_TRACE_PROTECT, g->domain->owner, (u16)g->batch->number, dfn, nr);
 	spin_lock(&g->domain->lock);
 	ret = table_protect(g, dfn, nr, perm);
 	spin_unlock(&g->domain->lock);
-	trace(WEIR_TRACE_PROTECT, g->domain->owner, (u16)g->batch->number, dfn, nr);
 	return ret;
 }
 
 void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
 {
+	trace(WEIR_TRACE_UNMAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
 	spin_lock(&g->domain->lock);
 	table_unmap(g, dfn, nr);
 	spin_unlock(&g->domain->lock);
-	trace(WEIR_TRACE_UNMAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
 }
 
 struct iommu_batch_user *iommu_gather_user(struct iommu_gather *g)

@@ -130,7 +130,7 @@ static bool collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t d
 	u64 *table = table_at(*e), first = table[0];
 	mfn_t mfn = virt_to_mfn(table);
 
-	if (level > iommu_common.largest || !is_uniform(table, level - 1))
+	if ((level > 1 && level > iommu_common.largest) || !is_uniform(table, level - 1))
 		return false;
 	if (!counts(table)->whole && !(first & SS_NOT_RAM)) {
 		frame_merge_dev(mfn_of(first), order_of(level));

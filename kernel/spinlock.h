@@ -7,6 +7,7 @@
 #pragma once
 
 #include <kernel/atomic.h>
+#include <kernel/compiler.h>
 
 struct spinlock {
 	u16 next;
@@ -21,7 +22,7 @@ static inline void spin_lock(struct spinlock *l)
 {
 	u16 me = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
 
-	while (load_acquire(&l->owner) != me)
+	while (unlikely(load_acquire(&l->owner) != me))
 		cpu_relax();
 }
 
