@@ -99,9 +99,14 @@ u64 hw_read64(volatile void *base, u32 r)
 	return vtd_reg64(unit_at(base), r);
 }
 
+void (*vtd_before_register_write)(u32 r);
+
 void hw_write32(volatile void *base, u32 r, u32 v)
 {
 	struct vtd_unit *u = unit_at(base);
+
+	if (vtd_before_register_write)
+		vtd_before_register_write(r);
 
 	if (r == GCMD_REG) {
 		/* One-shot bits stay set in the status; the others follow. */

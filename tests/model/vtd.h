@@ -79,6 +79,8 @@ static inline bool vtd_translated_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 extern bool vtd_whims;
 /* Called before each write-back. */
 extern void (*vtd_before_write_back)(void);
+/* Called before each write of a register of 32 bits. */
+extern void (*vtd_before_register_write)(u32 r);
 /* NULL: devices always answer invalidations of their TLB at once; else asked for each. */
 enum vtd_answer { VTD_SILENT, VTD_ANSWERS, VTD_ANSWERS_LATER };
 extern enum vtd_answer (*vtd_device_answers)(u16 bdf);
