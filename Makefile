@@ -272,7 +272,7 @@ soak: ## random guests beside bystanders, for T=MINUTES (10) with seeds that are
 	$(Q)SOAK=$(or $(T),10) $(if $(SEED),SEED=$(SEED)) $(MAKE) --no-print-directory system K=test_soak PYTEST_ARGS=-s
 
 mutants: ## plant bugs into copies of the IOMMU core: unit tests and model must see each (M=NAME: only this one)
-	$(Q)BUILD=$(BUILD) $(PYTHON) tests/model/mutants/run $(M)
+	$(Q)BUILD=$(BUILD) FAILURE_LIBS='$(FAILURE_LIBS)' $(PYTHON) tests/model/mutants/run $(M)
 
 check-long: deps ## the system tests that `make check` leaves out: Linux guests at length (K=EXPRESSION: only those)
 	$(Q)$(MAKE) --no-print-directory system MARK=long
