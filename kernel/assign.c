@@ -12,6 +12,9 @@
  *	                           no interrupt and no CPU can come any more
  *	FREE <-----------------  DETACHING
  *
+ * A domain that is started again loses its functions and gets them back in the same way; but they go from DETACHING to ATTACHING,
+ * and are nobody else's meanwhile.
+ *
  * Nothing waits in place: each arrow is a timer, an interrupt or a step of work. A domain that ends has its functions taken
  * back in the same way; one that is just being attached notices at its next step.
  */
@@ -34,7 +37,7 @@
 
 #define RETRY_NS 1000000UL
 
-/* Guards owner and state of all functions, and of a bus: functions, holds, ending. Leaf. */
+/* Guards owner and state of all functions, and of a bus: functions, holds, ending, suspended. Leaf. */
 static struct spinlock assign_lock;
 
 static bool step(struct work *w);
@@ -182,10 +185,10 @@ int assign_start(struct domain *d, struct pci_device *dev, u32 flags)
 
 /* --- coming ------------------------------------------------------------------------------------------------------------------------ */
 
-/* Its own device number if that is free, so that guests see what the administrator wrote. */
-static u32 choose_slot(const struct vpci *p, const struct pci_device *dev)
+/* Its own device number if that is free, so that guests see what the administrator wrote; where it was, if it comes back. */
+static u32 choose_slot(const struct vpci *p, const struct vfunction *f)
 {
-	u32 slot = dev->id.bdf >> 3 & 31;
+	u32 slot = f->slot ? f->slot : f->dev->id.bdf >> 3 & 31;
 
 	if (!slot || p->slot[slot])
 		for (slot = 1; slot < VPCI_SLOTS && p->slot[slot]; slot++)
@@ -201,7 +204,7 @@ static int appear(struct vfunction *f)
 	int ret = 0;
 
 	spin_lock(&p->lock);
-	slot = choose_slot(p, f->dev);
+	slot = choose_slot(p, f);
 	if (slot == VPCI_SLOTS || vbar_place(f))
 		ret = -ENOSPC;
 	spin_lock(&assign_lock);
@@ -250,6 +253,14 @@ static void fail(struct vfunction *f, int error)
 
 static void take_back(struct vfunction *f);
 
+static bool must_wait(struct vfunction *f)
+{
+	spin_lock(&assign_lock);
+	f->suspended = f->bus->suspended;
+	spin_unlock(&assign_lock);
+	return f->suspended;
+}
+
 /* One step of attaching. True: the next one comes by itself. Once the function is attached it may be taken back at once; but f
  * ends in a step of its own only, so not before this one is over. */
 static bool attach_step(struct vfunction *f)
@@ -274,6 +285,10 @@ static bool attach_step(struct vfunction *f)
 		f->stage = ret ? ASSIGN_MAP : ASSIGN_ATTACH;
 		break;
 	case ASSIGN_ATTACH:
+		if (must_wait(f)) {
+			ret = -EAGAIN;
+			break;
+		}
 		ret = iommu_attach(f->domain->iommu, f->dev->id, f->flags);
 		if (ret)
 			break;
@@ -367,10 +382,31 @@ static void take_back(struct vfunction *f)
 	iommu_detach(f->dev->id, detached, f);
 }
 
+/* Nothing is left of what the guest made of it: attach it again. */
+static void come_back(struct vfunction *f)
+{
+	vmsi_free(f);
+	f->command = f->pm_state = 0;
+	f->interrupt_line = 0;
+	f->msi_enabled = f->msix_enabled = f->msix_masked = false;
+	f->msi = (struct vmsi_vector){ 0 };
+	f->nr_vectors = f->leaving = 0;
+	f->paused = f->pause_is_awaited = f->comes_back = false;
+	f->next_gfn = 0;
+	f->stage = ASSIGN_RESET;
+	spin_lock(&assign_lock);
+	f->dev->state = PCI_ATTACHING;
+	spin_unlock(&assign_lock);
+}
+
 /* The reset is over, or all has left. */
 static bool detach_step(struct vfunction *f)
 {
 	if (f->stage == ASSIGN_LEFT) {
+		if (f->comes_back) {
+			come_back(f);
+			return false;
+		}
 		end(f);
 		return true;
 	}
@@ -417,10 +453,51 @@ static struct vfunction *claim(struct vpci *p)
 	list_for_each(f, &p->functions, link)
 		if (f->dev->state == PCI_ATTACHED)
 			found = f;
-	if (found)
+	if (found) {
 		found->dev->state = PCI_DETACHING;
+		found->comes_back = p->suspended && !p->ending;
+	}
 	spin_unlock(&assign_lock);
 	return found;
+}
+
+/* A function of d's is on its way; one that waits for assign_resume() is not. */
+static bool any_on_its_way(const struct vpci *p)
+{
+	const struct vfunction *f;
+	bool any = false;
+
+	spin_lock(&assign_lock);
+	list_for_each(f, &p->functions, link)
+		any |= f->dev->state != PCI_ATTACHED && !(p->suspended && f->suspended);
+	spin_unlock(&assign_lock);
+	return any;
+}
+
+bool assign_suspend(struct domain *d)
+{
+	struct vpci *p = d->pci;
+	struct vfunction *f;
+
+	spin_lock(&assign_lock);
+	p->suspended = true;
+	spin_unlock(&assign_lock);
+	while ((f = claim(p)))
+		take_back(f);
+	return !any_on_its_way(p);
+}
+
+bool assign_resume(struct domain *d)
+{
+	struct vpci *p = d->pci;
+
+	spin_lock(&p->lock);
+	p->address = 0;
+	spin_unlock(&p->lock);
+	spin_lock(&assign_lock);
+	p->suspended = false;
+	spin_unlock(&assign_lock);
+	return !any_on_its_way(p);
 }
 
 void assign_take_all(struct domain *d, void (*done)(void *arg), void *arg)

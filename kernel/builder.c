@@ -1,6 +1,5 @@
 #include <kernel/builder.h>
 
-#include <boot/multiboot2.h>
 #include <iommu/iommu.h>
 #include <kernel/alloc.h>
 #include <kernel/assign.h>
@@ -9,79 +8,14 @@
 #include <kernel/errno.h>
 #include <kernel/guestacpi.h>
 #include <kernel/loader/guest.h>
-#include <kernel/loader/modline.h>
 #include <kernel/log.h>
 #include <kernel/memory.h>
+#include <kernel/modules.h>
 #include <kernel/options.h>
-#include <kernel/paging.h>
 #include <kernel/pool.h>
 #include <kernel/string.h>
 #include <kernel/vcpu.h>
 #include <kernel/vpci.h>
-
-/* One of GRUB's modules, its line taken apart. */
-struct module {
-	const struct boot_module *boot;
-	struct module_line line;
-	bool valid, used;
-};
-
-static struct module modules[BOOT_MAX_MODULES];
-
-static const void *module_data(const struct module *m)
-{
-	return phys_to_virt(m->boot->start);
-}
-
-static u64 module_size(const struct module *m)
-{
-	return m->boot->end - m->boot->start;
-}
-
-static int write_guest(void *ctx, gpaddr_t gpa, const void *src, size_t len)
-{
-	return guest_write(ctx, gpa, src, len);
-}
-
-static int zero_guest(void *ctx, gpaddr_t gpa, u64 len)
-{
-	return guest_zero(ctx, gpa, len);
-}
-
-static bool load_kernel(struct domain *d, const struct module *kernel, u32 nr, struct guest_entry *entry)
-{
-	static struct guest_module ramdisk[BOOT_MAX_MODULES];
-	const struct guest_memory memory = { d, write_guest, zero_guest };
-	struct guest_image image = {
-		.kernel = module_data(kernel),
-		.kernel_len = module_size(kernel),
-		.module = ramdisk,
-		.command_line = kernel->line.command_line,
-		.ram = kernel->line.memory,
-	};
-	struct loader_error error;
-	const char *protocol;
-
-	for (u32 i = 0; i < nr; i++) {
-		struct module *m = &modules[i];
-
-		if (!m->valid || m->line.kind != MODULE_RAMDISK || strcmp(m->line.domain, d->name))
-			continue;
-		m->used = true;
-		ramdisk[image.nr_modules++] = (struct guest_module){
-			.data = module_data(m),
-			.len = module_size(m),
-			.command_line = m->line.command_line,
-		};
-	}
-	if (guest_load(&image, &memory, entry, &protocol, &error)) {
-		log_err("domain %s: its kernel cannot be loaded: %s", d->name, error.text);
-		return false;
-	}
-	log_info("domain %s: kernel by %s, entry 0x%x, %u module%s", d->name, protocol, entry->eip,
-		 image.nr_modules, image.nr_modules == 1 ? "" : "s");
-	return true;
-}
 
 static bool assign_device(struct domain *d, struct pci_id id, u32 flags)
 {
@@ -156,9 +90,9 @@ static bool can_build(const struct module_line *line)
 	return true;
 }
 
-static void build(const struct module *m, u32 index, u32 nr)
+static void build(u32 index)
 {
-	const struct module_line *line = &m->line;
+	const struct module_line *line = &module_at(index)->line;
 	struct guest_entry entry;
 	struct domain *d;
 	int ret;
@@ -173,11 +107,12 @@ static void build(const struct module *m, u32 index, u32 nr)
 					 "no memory");
 		return;
 	}
+	d->kernel = module_at(index);
 	if (line->control)
 		control_init(d);
 	d->has_devices = line->nr_devices && !d->machine_addresses;
-	if (memory_build(d, line->memory) || !load_kernel(d, m, nr, &entry) ||
-	    guestacpi_init(d, line->vcpus)) {
+	if (memory_build(d, line->memory) || !modules_load(d, &entry) ||
+	    guestacpi_write(d, line->vcpus) || guestpower_init(d)) {
 		domain_discard(d);
 		return;
 	}
@@ -188,6 +123,8 @@ static void build(const struct module *m, u32 index, u32 nr)
 		domain_discard(d);
 		return;
 	}
+	if (line->restart != RESTART_NEVER)
+		modules_keep(d);
 	log_info("domain %s: %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, %u device%s, starts",
 		 d->name, line->memory >> 20, d->nested.entries[2], d->nested.entries[1],
 		 d->nested.entries[0], d->nr_vcpus, d->nr_vcpus == 1 ? "" : "s", line->nr_devices,
@@ -195,21 +132,9 @@ static void build(const struct module *m, u32 index, u32 nr)
 	domain_start(d, &entry);
 }
 
-static void parse_modules(const struct boot_info *info)
+static bool is_kernel(u32 i)
 {
-	for (u32 i = 0; i < info->nr_modules; i++) {
-		struct module_error error;
-
-		modules[i].boot = &info->module[i];
-		modules[i].valid = !modline_parse(info->module[i].line, &modules[i].line, &error);
-		if (!modules[i].valid)
-			log_err("module %u: %s", i, error.text);
-	}
-}
-
-static bool is_kernel(const struct module *m)
-{
-	return m->valid && m->line.kind == MODULE_KERNEL;
+	return module_at(i)->valid && module_at(i)->line.kind == MODULE_KERNEL;
 }
 
 /* There is one control domain. */
@@ -218,25 +143,14 @@ static void refuse_second_control(u32 nr)
 	const char *first = NULL;
 
 	for (u32 i = 0; i < nr; i++) {
-		if (!is_kernel(&modules[i]) || !modules[i].line.control)
+		if (!is_kernel(i) || !module_at(i)->line.control)
 			continue;
 		if (first) {
 			log_err("module %u: control: domain %s is the control domain already: take the word away from one",
 				i, first);
-			modules[i].valid = false;
+			module_at(i)->valid = false;
 		}
-		first = first ? first : modules[i].line.domain;
-	}
-}
-
-static void say_what_was_not_used(u32 nr)
-{
-	for (u32 i = 0; i < nr; i++) {
-		const struct module *m = &modules[i];
-
-		if (m->valid && m->line.kind == MODULE_RAMDISK && !m->used)
-			log_err("module %u: ramdisk=%s: no domain of this name was built: say name=%s on its kernel's line",
-				i, m->line.domain, m->line.domain);
+		first = first ? first : module_at(i)->line.domain;
 	}
 }
 
@@ -260,31 +174,22 @@ static void fail_no_more(void)
 
 void build_domains(const struct boot_info *info)
 {
-	u32 nr = info->nr_modules;
+	u32 nr = modules_init(info);
 
 	if (!nr)
 		log_info("no modules: there is nothing to run; docs/guests.md tells how to name a guest");
-	parse_modules(info);
 	refuse_second_control(nr);
 	/* The control domain first. */
 	for (u32 i = 0; i < nr; i++)
-		if (is_kernel(&modules[i]) && modules[i].line.control) {
-			build(&modules[i], i, nr);
+		if (is_kernel(i) && module_at(i)->line.control) {
+			build(i);
 			break;
 		}
 	for (u32 i = 0; i < nr; i++)
-		if (is_kernel(&modules[i]) && !modules[i].line.control) {
+		if (is_kernel(i) && !module_at(i)->line.control) {
 			fail_next_build();
-			build(&modules[i], i, nr);
+			build(i);
 		}
 	fail_no_more();
-	say_what_was_not_used(nr);
-
-	for (u32 i = 0; i < nr; i++) {
-		mfn_t first = info->module[i].start >> PAGE_SHIFT;
-		mfn_t end = ALIGN_UP(info->module[i].end, PAGE_SIZE) >> PAGE_SHIFT;
-
-		/* GRUB loads modules at page boundaries, so no two share a frame. */
-		alloc_add(first, end - first);
-	}
+	modules_free_others();
 }

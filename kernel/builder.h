@@ -5,5 +5,5 @@ struct boot_info;
 
 /* Build and start a domain for each kernel line. What is wrong with a line, or cannot be had, is
  * said in one line of the log that names the module; that domain is left out, the others start.
- * Frees the modules' memory. Boot, after everything else is up. */
+ * Frees the memory of the modules that no domain keeps. Boot, after everything else is up. */
 void build_domains(const struct boot_info *info);

@@ -4,6 +4,8 @@
  *
  *	vCPUs killed -> (all stopped) -> devices detached -> (no cached translation left) -> I/O tables released ->
  *	(batches done) -> frames freed -> nested tables freed -> the name and id are free again
+ *
+ * One that is started again has its vCPUs stopped in the same way; kernel/restart.c goes on from there.
  */
 
 #include <kernel/domain.h>
@@ -19,6 +21,7 @@
 #include <kernel/loader/guest.h>
 #include <kernel/log.h>
 #include <kernel/memory.h>
+#include <kernel/modules.h>
 #include <kernel/panic.h>
 #include <kernel/pool.h>
 #include <kernel/string.h>
@@ -168,17 +171,22 @@ static bool begin_end(struct domain *d)
 	bool first;
 
 	spin_lock(&d->lock);
-	first = d->state < DOMAIN_DYING;
+	first = d->state != DOMAIN_DYING;
 	if (first)
 		d->state = DOMAIN_DYING;
 	spin_unlock(&d->lock);
 	return first;
 }
 
-static void tear_down(struct domain *d)
+static void kill_vcpus(struct domain *d)
 {
 	for (u32 i = 0; i < d->nr_vcpus; i++)
 		vcpu_kill(d->vcpu[i]);
+}
+
+void domain_stop(struct domain *d)
+{
+	kill_vcpus(d);
 	vuart_flush(&d->uart);
 	work_queue(&d->reaper);
 }
@@ -194,7 +202,7 @@ void domain_crash(struct domain *d, const char *fmt, ...)
 	vsnprintf(why, sizeof(why), fmt, ap);
 	__builtin_va_end(ap);
 	log_err("domain %s: ended by Weir: %s", d->name, why);
-	tear_down(d);
+	domain_stop(d);
 }
 
 void domain_shutdown(struct domain *d, const char *why, u64 status)
@@ -202,27 +210,34 @@ void domain_shutdown(struct domain *d, const char *why, u64 status)
 	if (!begin_end(d))
 		return;
 	log_info("domain %s: %s, status %lu", d->name, why, status);
-	tear_down(d);
+	domain_stop(d);
 }
 
 void domain_discard(struct domain *d)
 {
 	if (begin_end(d))
-		tear_down(d);
+		domain_stop(d);
 }
 
 void domain_start(struct domain *d, const struct guest_entry *entry)
 {
+	bool dying;
+
 	d->start_ns = clock_ns();
 	d->start_tsc = rdtsc();
 	for (u32 i = 0; entry->x2apic && i < d->nr_vcpus; i++)
 		vlapic_start_in_x2apic_mode(d->vcpu[i]);
 	(void)domain_take_events(d); /* the devices that it starts with */
 	spin_lock(&d->lock);
-	if (d->state == DOMAIN_BUILDING)
+	dying = d->state == DOMAIN_DYING;
+	if (!dying)
 		d->state = DOMAIN_RUNNING;
 	spin_unlock(&d->lock);
-	vcpu_start(d->vcpu[0], entry);
+	if (!dying)
+		vcpu_start(d->vcpu[0], entry);
+	else
+		/* When it began to die they were dead, and are so no more: domain_stop() was too early. */
+		kill_vcpus(d);
 }
 
 static void reap_next(void *arg)
@@ -295,10 +310,14 @@ static bool reap_step(struct work *w)
 
 	switch (d->reap_stage) {
 	case REAP_VCPUS:
+		if (read_once(&d->state) == DOMAIN_RUNNING) /* it was started again */
+			return true;
 		if (!all_stopped(d)) {
 			timer_set(&d->reap_timer, clock_ns() + STOP_POLL_NS);
 			return true;
 		}
+		if (read_once(&d->state) == DOMAIN_RESTARTING)
+			return restart_step(d);
 		d->reap_stage = REAP_DEVICES;
 		assign_take_all(d, reap_next, d);
 		return true;
@@ -313,7 +332,7 @@ static bool reap_step(struct work *w)
 	case REAP_DONE:
 		return true;
 	case REAP_MEMORY:
-		if (!memory_empty_step(d, &d->reap_gfn) || !pool_end_step(d))
+		if (!memory_empty_step(d, &d->reap_gfn) || !modules_free_step(d) || !pool_end_step(d))
 			return false;
 		finish(d);
 		return true;

@@ -7,6 +7,7 @@
 #include <kernel/compiler.h>
 #include <kernel/list.h>
 #include <kernel/nested.h>
+#include <kernel/restart.h>
 #include <kernel/vuart.h>
 #include <kernel/work.h>
 
@@ -16,12 +17,13 @@
 
 struct guest_entry;
 struct iommu_domain;
+struct module;
 struct vcpu;
 struct vpci;
 struct weir_domain_info;
 struct weir_stats;
 
-enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING };
+enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING, DOMAIN_RESTARTING };
 
 /* How far the tear-down of a dying domain has come; see kernel/domain.c. */
 enum reap_stage {
@@ -57,8 +59,10 @@ struct domain {
 	u32 nr_vcpus;
 	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
 	u64 start_ns, start_tsc;
+	const struct module *kernel; /* what it was built from */
+	struct restart restart;
 
-	struct work reaper; /* tears it down once it is dying */
+	struct work reaper; /* tears it down once it is dying, or starts it again */
 	struct timer reap_timer;
 	enum reap_stage reap_stage;
 	gfn_t reap_gfn;
@@ -75,7 +79,7 @@ u16 domain_info(u16 id, struct weir_domain_info *info);
 u32 domain_count(void);
 /* -ENOSPC: MAX_DOMAINS, -EEXIST: the name is taken, -ENOMEM. */
 int __must_check domain_create(const char *name, struct domain **out);
-/* Let its first vCPU run. */
+/* Let its first vCPU run, unless the domain is dying. */
 void domain_start(struct domain *d, const struct guest_entry *entry);
 /* Give up one that could not be built; the reason was logged. */
 void domain_discard(struct domain *d);
@@ -83,8 +87,10 @@ void domain_discard(struct domain *d);
  * reset and detached, its memory comes back through the deferred path; nothing waits. Any context,
  * any number of times. */
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
-/* The same because the guest wants it. */
+/* The same because the guest wants it, or the control domain. */
 void domain_shutdown(struct domain *d, const char *why, u64 status);
+/* Stop all its vCPUs, and queue what comes after: its state says what. */
+void domain_stop(struct domain *d);
 /* All domains: wake their parked vCPUs. No lock held. */
 void domain_wake_all(void);
 /* Wake all parked vCPUs: something that they may wait for is gone. Any context. */

@@ -3,6 +3,7 @@
 #include <kernel/alloc.h>
 #include <kernel/errno.h>
 #include <kernel/policy.h>
+#include <kernel/string.h>
 #include <kernel/vcpu.h>
 
 /* SDM vol. 1, 13.4: the legacy region's reset values, and where the header starts. */
@@ -29,12 +30,15 @@ int fpu_create(struct vcpu *v)
 {
 	_Static_assert(PAGE_SIZE >= 512 + 64 + 256, "x87, SSE and AVX fit into a page");
 	v->fpu = alloc_page();
-	if (!v->fpu)
-		return -ENOMEM;
+	return v->fpu ? 0 : -ENOMEM;
+}
+
+void fpu_reset(struct vcpu *v)
+{
+	memset(v->fpu, 0, PAGE_SIZE);
 	*(u16 *)v->fpu = FCW_RESET;
 	*(u32 *)((char *)v->fpu + MXCSR_OFFSET) = MXCSR_RESET;
 	v->xcr0 = 1;
-	return 0;
 }
 
 void fpu_destroy(struct vcpu *v)

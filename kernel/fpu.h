@@ -6,8 +6,10 @@
 
 struct vcpu;
 
-/* -ENOMEM. The area holds the state after reset. */
+/* -ENOMEM. The area holds nothing yet: fpu_reset(). */
 int __must_check fpu_create(struct vcpu *v);
+/* The state after reset, for a vCPU whose state is in no CPU's registers. */
+void fpu_reset(struct vcpu *v);
 void fpu_destroy(struct vcpu *v);
 /* Save what is in the registers as `from`'s (NULL: nobody's), load `to`'s. */
 void fpu_switch(struct vcpu *from, struct vcpu *to);

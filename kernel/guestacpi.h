@@ -27,6 +27,7 @@ struct domain;
 /* Make all tables as they lie from GUEST_RSDP on; returns their size. */
 size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus);
 
-/* Write them into a new domain's memory, and answer the sleep and reset registers: power-off and reset end the domain.
- * Logs what failed. */
-int __must_check guestacpi_init(struct domain *d, u32 nr_vcpus);
+/* Write them into the memory of a domain that has not started. Logs what failed. */
+int __must_check guestacpi_write(struct domain *d, u32 nr_vcpus);
+/* Answer the sleep and the reset register of a new domain, and the keyboard controller's way to reset a PC. */
+int __must_check guestpower_init(struct domain *d);

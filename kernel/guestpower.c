@@ -1,4 +1,5 @@
-/* A guest's ACPI tables in its memory, and its sleep and reset registers (ACPI 6.5, 4.8.3.6 and 4.8.3.7). */
+/* A guest's ACPI tables in its memory, and its ways to switch itself off: the sleep and the reset register (ACPI 6.5, 4.8.3.7 and
+ * 4.8.3.6), and the keyboard controller's reset line, which kernels without ACPI pull. There is no such controller else. */
 #include <kernel/guestacpi.h>
 
 #include <kernel/domain.h>
@@ -27,25 +28,44 @@ static int power_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 	    FIELD_GET(SLP_TYP, value) == GUEST_SLP_TYP_S5)
 		domain_shutdown(d, "powered off", 0);
 	else if (port == GUEST_RESET && value == GUEST_RESET_VALUE)
-		domain_shutdown(d, "asked for a reboot", 0);
+		domain_reboot(d, "asked for a reboot", 0);
 	return 0;
 }
 
-int guestacpi_init(struct domain *d, u32 nr_vcpus)
+#define KEYBOARD_COMMAND 0x64
+#define COMMAND_PULSE_RESET 0xfe
+
+static int keyboard_write(void *ctx, struct vcpu *v __unused, u64 offset __unused,
+			  unsigned int size, u64 value)
 {
-	const struct bus_range r = {
+	if (size == 1 && value == COMMAND_PULSE_RESET)
+		domain_reboot(ctx, "asked for a reboot", 0);
+	return 0;
+}
+
+int guestpower_init(struct domain *d)
+{
+	const struct bus_range power = {
 		.first = GUEST_SLEEP_CONTROL,
 		.last = GUEST_RESET,
 		.ctx = d,
 		.read = power_read,
 		.write = power_write,
 	};
-	static u8 tables[GUEST_ACPI_MAX]; /* boot: one domain after the other */
+	const struct bus_range keyboard = {
+		.first = KEYBOARD_COMMAND, .last = KEYBOARD_COMMAND, .ctx = d, .write = keyboard_write
+	};
+	int ret = bus_add(&d->io, &power);
+
+	return ret ? ret : bus_add(&d->io, &keyboard);
+}
+
+int guestacpi_write(struct domain *d, u32 nr_vcpus)
+{
+	u8 tables[GUEST_ACPI_MAX];
 	size_t size = guestacpi_make(tables, nr_vcpus);
 	int ret = guest_write(d, GUEST_RSDP, tables, size);
 
-	if (!ret)
-		ret = bus_add(&d->io, &r);
 	if (ret)
 		log_err("domain %s: its ACPI tables cannot be written: error %d", d->name, ret);
 	return ret;

@@ -44,7 +44,10 @@ static s64 shutdown_call(struct domain *d, u64 how, u64 status)
 
 	if (how >= ARRAY_SIZE(why))
 		return -EINVAL;
-	domain_shutdown(d, why[how], status);
+	if (how == 1)
+		domain_reboot(d, why[how], status);
+	else
+		domain_shutdown(d, why[how], status);
 	return 0;
 }
 

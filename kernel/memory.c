@@ -365,6 +365,33 @@ void memory_unmap_device(struct domain *d, gfn_t gfn, u64 nr)
 	shootdown_kick(d);
 }
 
+/* Move *gfn into RAM if it is in the hole; how much RAM comes from there on, 0 at its end. */
+static u64 ram_from(const struct domain *d, gfn_t *gfn)
+{
+	u64 low = MIN(d->pages_limit, LOW_RAM_END), high = d->pages_limit - low;
+
+	if (*gfn < low)
+		return low - *gfn;
+	*gfn = MAX(*gfn, HIGH_RAM_START);
+	return high - MIN(*gfn - HIGH_RAM_START, high);
+}
+
+int memory_renew_step(struct domain *d, gfn_t *gfn)
+{
+	u64 nr = ram_from(d, gfn), to_block = (1UL << ORDER_2M) - (*gfn & ((1UL << ORDER_2M) - 1));
+	s64 there;
+	int ret;
+
+	if (!nr)
+		return 0;
+	there = memory_populate(d, *gfn, MIN(nr, to_block));
+	if (there < 0)
+		return (int)there;
+	ret = guest_zero(d, *gfn << PAGE_SHIFT, (u64)there << PAGE_SHIFT);
+	*gfn += (u64)there;
+	return ret ? ret : 1;
+}
+
 bool memory_empty_step(struct domain *d, gfn_t *gfn)
 {
 	bool done;

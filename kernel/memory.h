@@ -38,6 +38,10 @@ int __must_check guest_cmpxchg(struct domain *d, gpaddr_t gpa, unsigned int size
 			       u64 desired);
 int __must_check guest_zero(struct domain *d, gpaddr_t gpa, u64 len);
 
+/* For a domain that is started again, when neither CPU nor device can reach its memory: take a bounded part of what it gave back
+ * again, and clear it with the rest. 1: there is more, from *gfn (first 0) on; 0: all is done; -EAGAIN: try again later; -ENOMEM. */
+int __must_check memory_renew_step(struct domain *d, gfn_t *gfn);
+
 /* For a domain that ends, when neither CPU nor device can reach its memory any more: free a bounded
  * part. True when all is free; *gfn (first 0) is where to go on. */
 bool memory_empty_step(struct domain *d, gfn_t *gfn);

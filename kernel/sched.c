@@ -4,7 +4,7 @@
  *	RUNNABLE  ------------->  HALTED   ------------------>  RUNNABLE
  *	RUNNABLE  ------------->  PARKED   ------------------>  RUNNABLE
  *	            vcpu_park()              vcpu_wake()
- *	OFFLINE   <- INIT, SIPI -> RUNNABLE               any -> DEAD  vcpu_kill()
+ *	OFFLINE   <- INIT, SIPI -> RUNNABLE               any -> DEAD  vcpu_kill(),  DEAD -> OFFLINE  vcpu_revive()
  *
  * A vCPU's state changes under its CPU's lock. A sleep can not miss its wake-up: vcpu_prepare_park() clears wake_pending
  * before the condition is looked at, vcpu_wake() sets it under the lock, vcpu_park() looks at it under the lock; and
@@ -16,6 +16,7 @@
 #include <kernel/domain.h>
 #include <kernel/irq.h>
 #include <kernel/loader/guest.h>
+#include <kernel/panic.h>
 #include <kernel/vcpuload.h>
 #include <kernel/work.h>
 
@@ -78,6 +79,17 @@ void vcpu_start(struct vcpu *v, const struct guest_entry *entry)
 	}
 	spin_unlock(&s->lock);
 	nudge(v);
+}
+
+void vcpu_revive(struct vcpu *v)
+{
+	struct sched *s = lock_of(v);
+
+	BUG_ON(v->state != VCPU_DEAD);
+	vcpu_reset(v);
+	v->wake_pending = v->kill_pending = v->init_pending = v->sipi_pending = false;
+	v->state = VCPU_OFFLINE;
+	spin_unlock(&s->lock);
 }
 
 void vcpu_sipi(struct vcpu *v, u8 vector)

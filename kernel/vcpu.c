@@ -4,6 +4,7 @@
 #include <kernel/alloc.h>
 #include <kernel/domain.h>
 #include <kernel/fpu.h>
+#include <kernel/string.h>
 #include <kernel/vcpuload.h>
 
 #define MSR_TSC_AUX 0xc0000103
@@ -20,12 +21,23 @@ struct vcpu *vcpu_create(struct domain *d, u32 id, u32 cpu, u8 priority)
 	v->priority = priority;
 	v->state = VCPU_OFFLINE;
 	list_init(&v->run_link);
-	vlapic_init(v);
 	if (fpu_create(v) || vcpu_backend->create(v)) {
 		vcpu_destroy(v);
 		return NULL;
 	}
+	vcpu_reset(v);
 	return v;
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+	v->nmi_pending = false;
+	memset(v->dr, 0, sizeof(v->dr));
+	v->tsc_aux = v->kvmclock = 0;
+	v->kvmclock_version = 0;
+	vlapic_init(v);
+	fpu_reset(v);
+	vcpu_backend->reset(v);
 }
 
 void vcpu_destroy(struct vcpu *v)

@@ -105,6 +105,8 @@ struct vcpu_backend {
 	int (*cpu_init)(void); /* on each CPU */
 	int (*create)(struct vcpu *v);
 	void (*destroy)(struct vcpu *v);
+	/* The state after power-on, of one that is new or dead. */
+	void (*reset)(struct vcpu *v);
 	/* Load a 32-bit flat protected-mode state (multiboot, PVH), or a real-mode one (SIPI
 	 * vector). */
 	void (*set_entry)(struct vcpu *v, const struct guest_entry *entry);
@@ -134,6 +136,8 @@ int vcpu_backend_init(void);
 /* NULL: no memory. `cpu` is the real CPU's id. The vCPU starts offline. */
 struct vcpu *vcpu_create(struct domain *d, u32 id, u32 cpu, u8 priority) __must_check;
 void vcpu_destroy(struct vcpu *v);
+/* A dead vCPU is offline again, and as new. Nobody raises interrupts for it meanwhile. */
+void vcpu_revive(struct vcpu *v);
 /* Make an offline vCPU runnable at this entry point. */
 void vcpu_start(struct vcpu *v, const struct guest_entry *entry);
 
@@ -152,7 +156,7 @@ void vcpu_wake(struct vcpu *v);
 /* INIT and SIPI from another vCPU. */
 void vcpu_init_signal(struct vcpu *v);
 void vcpu_sipi(struct vcpu *v, u8 vector);
-/* Any CPU: never run it again. */
+/* Any CPU: do not run it again. */
 void vcpu_kill(struct vcpu *v);
 /* True once a killed vCPU is certainly not running nor loaded on any CPU. */
 bool vcpu_is_stopped(struct vcpu *v);

@@ -78,6 +78,8 @@ struct vfunction {
 	u32 slot; /* while it is attached */
 	gfn_t next_gfn; /* how far the domain's memory is mapped for devices */
 	u64 generation; /* of the nested tables, without its registers */
+	bool suspended; /* it waits for its domain, which is started again */
+	bool comes_back; /* detached for that only */
 	u32 leaving; /* what has still to go: the context, interrupts; atomic */
 	struct timer timer;
 	struct work work;
@@ -93,7 +95,7 @@ struct vpci {
 	/* kernel/assign.c's */
 	struct list functions; /* those that come and go, too */
 	u32 holds; /* by those, and by the end of the domain */
-	bool ending;
+	bool ending, suspended;
 	void (*left)(void *arg);
 	void *left_arg;
 };

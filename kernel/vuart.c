@@ -225,6 +225,15 @@ int vuart_init(struct vuart *u, struct domain *d)
 	return bus_add(&d->io, &r);
 }
 
+void vuart_reset(struct vuart *u)
+{
+	spin_lock(&u->lock);
+	u->ier = u->lcr = u->mcr = u->scr = u->dll = u->dlm = u->fcr = 0;
+	u->thre = false;
+	u->taken = u->received;
+	spin_unlock(&u->lock);
+}
+
 size_t vuart_room(struct vuart *u)
 {
 	size_t room;

@@ -27,5 +27,7 @@ int __must_check vuart_init(struct vuart *u, struct domain *d);
 size_t vuart_room(struct vuart *u);
 /* One arrives. Without room it is lost. */
 void vuart_receive(struct vuart *u, u8 c);
+/* As after power-on; the guest has written its last line. */
+void vuart_reset(struct vuart *u);
 /* Print what is left of the last line. */
 void vuart_flush(struct vuart *u);

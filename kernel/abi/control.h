@@ -3,7 +3,12 @@
 
 #include <stdint.h>
 
-enum weir_domain_state { WEIR_DOMAIN_BUILDING, WEIR_DOMAIN_RUNNING, WEIR_DOMAIN_DYING };
+enum weir_domain_state {
+	WEIR_DOMAIN_BUILDING,
+	WEIR_DOMAIN_RUNNING,
+	WEIR_DOMAIN_DYING,
+	WEIR_DOMAIN_RESTARTING, /* on its way to its next start */
+};
 
 struct weir_domain_info {
 	uint16_t id;

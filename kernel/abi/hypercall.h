@@ -28,8 +28,8 @@ enum weir_hypercall {
 	/* RDI = guest-physical address (8-byte aligned, one page at most) of struct weir_stats, RSI
 	 * = its size. Fills what fits; -> bytes that Weir knows. */
 	WEIR_HC_STATS = 3,
-	/* RDI = 0 power off, 1 reboot (ends the domain too), 2 crashed, RSI = status for
-	 * the log. No return. */
+	/* RDI = 0 power off, 1 reboot (the domain is started again, unless its module line says
+	 * restart=never), 2 crashed, RSI = status for the log. No return. */
 	WEIR_HC_SHUTDOWN = 4,
 	/* RDI = vector, 16 to 255, that is raised on vCPU 0 when an event comes; 0: none. -EINVAL */
 	WEIR_HC_EVENT_VECTOR = 5,

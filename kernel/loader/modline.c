@@ -186,6 +186,18 @@ static int parse_devices(struct word w, struct word v, struct module_line *out,
 	}
 }
 
+static bool parse_restart(struct word v, enum restart_policy *policy)
+{
+	static const char *const word[] = { "never", "reboot", "fault" };
+
+	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
+		if (word_is(v, word[i])) {
+			*policy = (enum restart_policy)i;
+			return true;
+		}
+	return false;
+}
+
 enum key {
 	KEY_NAME = 1,
 	KEY_MEM = 2,
@@ -193,7 +205,8 @@ enum key {
 	KEY_PRIO = 8,
 	KEY_CPU = 16,
 	KEY_PCI = 32,
-	KEY_CONTROL = 64
+	KEY_CONTROL = 64,
+	KEY_RESTART = 128
 };
 
 static enum key find_key(struct word w, struct word *value)
@@ -201,8 +214,9 @@ static enum key find_key(struct word w, struct word *value)
 	static const struct {
 		const char *name;
 		enum key key;
-	} keys[] = { { "name=", KEY_NAME }, { "mem=", KEY_MEM }, { "vcpus=", KEY_VCPUS },
-		     { "prio=", KEY_PRIO }, { "cpu=", KEY_CPU }, { "pci=", KEY_PCI } };
+	} keys[] = { { "name=", KEY_NAME },	 { "mem=", KEY_MEM }, { "vcpus=", KEY_VCPUS },
+		     { "prio=", KEY_PRIO },	 { "cpu=", KEY_CPU }, { "pci=", KEY_PCI },
+		     { "restart=", KEY_RESTART } };
 
 	if (word_is(w, "control"))
 		return KEY_CONTROL;
@@ -227,7 +241,7 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 
 	if (!key)
 		return fail(error, w,
-			    "unknown word; known are name= mem= vcpus= pci= prio= cpu= control, and what follows \"--\" is the guest's");
+			    "unknown word; known are name= mem= vcpus= pci= prio= cpu= restart= control, and what follows \"--\" is the guest's");
 	if ((*seen & key) && key != KEY_PCI)
 		return fail(error, w, "given twice; leave one");
 	*seen |= key;
@@ -261,6 +275,11 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 		return 0;
 	case KEY_PCI:
 		return parse_devices(w, v, out, error);
+	case KEY_RESTART:
+		if (!parse_restart(v, &out->restart))
+			return fail(error, w,
+				    "no reason to start the domain again; take never, reboot or fault: restart=reboot");
+		return 0;
 	case KEY_CONTROL:
 		out->control = true;
 		return 0;
@@ -328,9 +347,11 @@ int modline_parse(const char *line, struct module_line *out, struct module_error
 	const char *rest = line;
 	struct word w, path;
 
-	*out = (struct module_line){
-		.vcpus = 1, .priority = MODLINE_DEFAULT_PRIORITY, .cpu = -1, .command_line = ""
-	};
+	*out = (struct module_line){ .vcpus = 1,
+				     .priority = MODLINE_DEFAULT_PRIORITY,
+				     .cpu = -1,
+				     .restart = RESTART_REBOOT,
+				     .command_line = "" };
 	error->text[0] = 0;
 	if (!next_word(&rest, &w))
 		return fail_line(error,

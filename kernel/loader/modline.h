@@ -1,7 +1,8 @@
 /* GRUB's module lines: the configuration of the domains. The grammar, with examples and every message, is in
  * docs/guests.md.
  *
- *	[path] kernel name=NAME mem=SIZE [vcpus=N] [pci=BDF[,ats][,BDF[,ats]...]]... [prio=N] [cpu=N] [control] [-- guest command line]
+ *	[path] kernel name=NAME mem=SIZE [vcpus=N] [pci=BDF[,ats][,BDF[,ats]...]]... [prio=N] [cpu=N] [restart=WHEN]
+ *	       [control] [-- guest command line]
  *	[path] ramdisk=NAME [-- text handed to the guest with it]
  */
 #pragma once
@@ -17,6 +18,9 @@
 
 enum module_kind { MODULE_KERNEL, MODULE_RAMDISK };
 
+/* What a domain is started again for: what it asks for itself; a triple fault too, as a PC does. */
+enum restart_policy { RESTART_NEVER, RESTART_REBOOT, RESTART_FAULT };
+
 struct module_line {
 	enum module_kind kind;
 	char domain[DOMAIN_NAME_MAX]; /* name= or ramdisk= */
@@ -27,6 +31,7 @@ struct module_line {
 	u32 nr_devices;
 	struct pci_id device[MODLINE_MAX_DEVICES];
 	bool ats[MODLINE_MAX_DEVICES]; /* the device may use its own TLB, and is trusted with all memory */
+	enum restart_policy restart;
 	bool control; /* the control domain */
 	const char *command_line; /* points into the line that was parsed; "" if there is none */
 };

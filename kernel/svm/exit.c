@@ -122,7 +122,7 @@ void svm_handle_exit(struct vcpu *v)
 		inject_ud(v);
 		return;
 	case VMEXIT_SHUTDOWN:
-		domain_crash(v->domain, "vCPU %u: triple fault at RIP 0x%lx", v->id, v->rip);
+		domain_fault(v->domain, v->id, "triple fault", v->rip);
 		return;
 	case VMEXIT_EXCP_MC:
 		domain_crash(v->domain, "vCPU %u: machine check at RIP 0x%lx", v->id, v->rip);

@@ -11,6 +11,7 @@
 #include <kernel/log.h>
 #include <kernel/paging.h>
 #include <kernel/panic.h>
+#include <kernel/string.h>
 
 #define MSR_EFER 0xc0000080
 #define MSR_PAT 0x277
@@ -161,15 +162,19 @@ static void svm_set_sipi(struct vcpu *v, u8 vector)
 static int svm_create(struct vcpu *v)
 {
 	struct svm_vcpu *s = kzalloc(sizeof(*s));
-	struct vmcb *c;
 
 	if (!s)
 		return -ENOMEM;
 	v->arch = s;
-	s->vmcb = c = alloc_page();
-	if (!c)
-		return -ENOMEM;
+	s->vmcb = alloc_page();
+	return s->vmcb ? 0 : -ENOMEM;
+}
 
+static void svm_reset(struct vcpu *v)
+{
+	struct vmcb *c = ((struct svm_vcpu *)v->arch)->vmcb;
+
+	memset(c, 0, PAGE_SIZE);
 	/* #DB and #AC are taken here since their delivery can loop for ever inside one instruction
 	 * (CVE-2015-8104, CVE-2015-5307); a machine check is the machine's. */
 	c->exceptions = 1u << 1 | 1u << 17 | 1u << 18;
@@ -187,7 +192,6 @@ static int svm_create(struct vcpu *v)
 	c->np_enable = 1;
 	c->n_cr3 = v->domain->nested.root;
 	reset_state(v);
-	return 0;
 }
 
 static void svm_destroy(struct vcpu *v)
@@ -405,6 +409,7 @@ static const struct vcpu_backend svm_backend = {
 	.cpu_init = svm_cpu_init,
 	.create = svm_create,
 	.destroy = svm_destroy,
+	.reset = svm_reset,
 	.set_entry = svm_set_entry,
 	.set_sipi = svm_set_sipi,
 	.load = svm_load,

@@ -101,6 +101,12 @@ void domain_shutdown(struct domain *d, const char *why, u64 status)
 	d->state = DOMAIN_DYING;
 }
 
+void domain_reboot(struct domain *d, const char *why, u64 status)
+{
+	(void)why, (void)status;
+	d->state = DOMAIN_DYING;
+}
+
 void console_listen(size_t (*room)(void), void (*receive)(u8 c))
 {
 	(void)room, (void)receive;

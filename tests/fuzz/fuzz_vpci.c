@@ -74,6 +74,23 @@ static void take_and_give(void)
 	assert_int_equal(cfg_read(3, PCI_COMMAND, 2), 0);
 }
 
+static void start_again(void)
+{
+	if (device.state != PCI_ATTACHED)
+		return;
+	assert_false(assign_suspend(&dom));
+	fire();
+	assert_true(assign_suspend(&dom));
+	assert_false(attached);
+	assert_int_equal(irqs, 0);
+	assert_int_equal(direct_pages, 0);
+	assert_false(assign_resume(&dom));
+	fire();
+	assert_true(assign_resume(&dom));
+	assert_int_equal(device.state, PCI_ATTACHED);
+	assert_int_equal(cfg_read(3, PCI_COMMAND, 2), 0);
+}
+
 static void operation(u8 what, u8 size_code, u16 address, u32 value)
 {
 	unsigned int size = 1u << (size_code % 3), wide = 1u << (size_code % 4);
@@ -123,6 +140,8 @@ static void operation(u8 what, u8 size_code, u16 address, u32 value)
 	case 11:
 		if (value % 8 == 0)
 			take_and_give();
+		else if (value % 8 == 1)
+			start_again();
 		break;
 	}
 }

@@ -1,7 +1,6 @@
 #include <tests/guests/edu.h>
 #include <tests/guests/pci.h>
 
-#define ID 0x11e81234u
 #define IRQ_RAISE 0x60
 #define IRQ_ACKNOWLEDGE 0x64
 #define DMA_SOURCE 0x80
@@ -17,7 +16,7 @@ static volatile u8 *registers;
 
 u32 edu_find(void)
 {
-	slot = config_find(ID);
+	slot = config_find(EDU_ID);
 	if (slot) {
 		registers = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
 		config_write(slot, 4, 6); /* memory decoding, bus mastering */

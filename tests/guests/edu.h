@@ -4,6 +4,7 @@
 
 #include <tests/guests/guest.h>
 
+#define EDU_ID 0x11e81234u /* vendor and device */
 #define EDU_BYTES 4096u /* of its buffer */
 
 /* Its place on the bus, with memory decoding and bus mastering on; 0: there is none. */

@@ -22,8 +22,9 @@ CONTROL = "/boot/control.elf kernel name=control mem=16M prio=250 control"
 
 # Of one machine: fuzzing guests, and how long they live at most.
 GUESTS, SECONDS = 6, 20
-# No more than this does a fuzzing guest say: what it is, its steps by powers of two, its end.
-LINES = 30
+# No more than this does a fuzzing guest say: what it is, its steps by powers of two, its end. Those that are started again do that at
+# most so often.
+LINES, RESTARTS = 30, 5
 # A busy host takes the CPU away for long; a service that has stopped takes longer.
 LONGEST_S = 20
 SEEDS = [int(s) for s in os.environ.get("SEED", "1").split()]
@@ -62,8 +63,8 @@ class Requests:
 
 
 def fuzzers(seed, words="", count=GUESTS):
-    """The first half lives long, the others do what may end them."""
-    return [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 -- seed={seed * 100 + i} rare={4096 if 2 * i < count else 64} {words}"
+    """The first half lives long, the others do what may end them; each second one is started again then."""
+    return [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 restart={('never', 'fault')[i % 2]} -- seed={seed * 100 + i} rare={4096 if 2 * i < count else 64} {words}"
             for i in range(count)]
 
 
@@ -115,7 +116,7 @@ def fuzz(boot, seed, smp=2):
     weir = attack(boot, fuzzers(seed), SECONDS, smp, all_gone)
     for i in range(GUESTS):
         said = weir.find(rf"\bf{i}(\||:)")
-        assert 2 <= len(said) <= LINES, said
+        assert 2 <= len(said) <= LINES * (1 + RESTARTS * (i % 2)), said
     steps = [max([int(s) for line in weir.find(rf"f{i}\| ") for s in re.findall(r"(\d+) steps", line)], default=0)
              for i in range(GUESTS)]
     print(f"seed {seed}: steps of vCPU 0, in thousands {[s / 1000 for s in steps]}")

@@ -50,6 +50,7 @@ static inline void check_quotes_the_line(const char *line, const char *message)
 /* Written in words again, the line means the same. */
 static inline void check_written_again(const struct module_line *m)
 {
+	static const char *const restart[] = { "never", "reboot", "fault" };
 	char text[1024];
 	struct module_line again;
 	struct module_error e;
@@ -60,6 +61,7 @@ static inline void check_written_again(const struct module_line *m)
 	} else {
 		n = sprintf(text, "kernel name=%s mem=%luK vcpus=%u prio=%u%s", m->domain,
 			    m->memory >> 10, m->vcpus, m->priority, m->control ? " control" : "");
+		n += sprintf(text + n, " restart=%s", restart[m->restart]);
 		if (m->cpu >= 0)
 			n += sprintf(text + n, " cpu=%d", m->cpu);
 		for (u32 i = 0; i < m->nr_devices; i++)

@@ -26,7 +26,7 @@ static void bad(const char *line, const char *word, const char *remedy)
 static void test_full_line(void **state)
 {
 	(void)state;
-	good("kernel name=net0 mem=64M vcpus=2 pci=00:03.0,01:1f.7,ats prio=9 cpu=3 control pci=0001:ff:00.1 -- a=b  -- c ");
+	good("kernel name=net0 mem=64M vcpus=2 pci=00:03.0,01:1f.7,ats prio=9 cpu=3 restart=fault control pci=0001:ff:00.1 -- a=b  -- c ");
 	assert_int_equal(m.kind, MODULE_KERNEL);
 	assert_string_equal(m.domain, "net0");
 	assert_int_equal(m.memory, 64 << 20);
@@ -41,6 +41,7 @@ static void test_full_line(void **state)
 	assert_true(m.ats[1]);
 	assert_false(m.ats[2]);
 	assert_true(m.control);
+	assert_int_equal(m.restart, RESTART_FAULT);
 	assert_int_equal(m.device[2].segment, 1);
 	assert_int_equal(m.device[2].bdf, PCI_BDF(0xff, 0, 1));
 	assert_string_equal(m.command_line, "a=b  -- c ");
@@ -64,6 +65,7 @@ static void test_defaults_and_file_names(void **state)
 		assert_int_equal(m.vcpus, 1);
 		assert_int_equal(m.priority, MODLINE_DEFAULT_PRIORITY);
 		assert_int_equal(m.cpu, -1);
+		assert_int_equal(m.restart, RESTART_REBOOT);
 		assert_false(m.control);
 		assert_int_equal(m.nr_devices, 0);
 		assert_string_equal(m.command_line, "");
@@ -144,6 +146,8 @@ static void test_messages(void **state)
 	bad("kernel name=a mem=2M prio=256", "prio=256", "0 to 255");
 	bad("kernel name=a mem=2M cpu=64", "cpu=64", "at most 63");
 	bad("kernel name=a mem=2M cpu=", "cpu=", "cpu=0");
+	bad("kernel name=a mem=2M restart=no", "restart=no", "never, reboot or fault");
+	bad("kernel name=a mem=2M restart=never restart=never", "restart=never", "given twice");
 	/* A long word is cut, its remedy is not; what can not be printed is masked. */
 	snprintf(line, sizeof(line), "kernel %0300d", 0);
 	bad(line, "000...\"", "is the guest's");

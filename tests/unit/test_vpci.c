@@ -512,6 +512,115 @@ static void domain_ends_meanwhile(void **state)
 	assert_int_equal(assign_take(&device), 0);
 }
 
+static void use(void)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	mem_write(table, 4, 0xfee00000);
+	mem_write(table + 8, 4, 0x41);
+	mem_write(table + 12, 4, 0);
+	assert_int_equal(irqs, 1);
+	assert_true(direct_pages > 0);
+}
+
+static void check_as_new(void)
+{
+	assert_int_equal(device.state, PCI_ATTACHED);
+	assert_int_equal(device.owner, dom.id);
+	assert_true(attached);
+	assert_int_equal(in(0xcf8, 4), 0);
+	assert_int_equal(cfg_read(3, 0, 4), 0x10d38086);
+	assert_int_equal(cfg_read(3, PCI_COMMAND, 2), 0);
+	assert_int_equal(cfg_read(3, CAP_MSIX_AT + 2, 2) >> 14, 0);
+	assert_int_equal(cfg_read(3, 0x3c, 4), 0);
+	assert_int_equal(irqs, 0);
+	use();
+}
+
+/* The domain is started again: nobody else gets the device meanwhile, and the guest finds it as at its first start. */
+static void started_again(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		use();
+		cfg_write(3, 0x3c, 1, 11);
+		assert_false(assign_suspend(&dom));
+		assert_false(config[PCI_COMMAND] & 4);
+		assert_int_equal(device.state, PCI_DETACHING);
+		fire();
+		/* Reset, and nobody's but the domain's. */
+		assert_true(assign_suspend(&dom));
+		assert_int_equal(device.state, PCI_ATTACHING);
+		assert_int_equal(device.owner, dom.id);
+		assert_false(attached);
+		assert_int_equal(irqs + irtes + direct_pages + dom.mmio.nr, 0);
+		assert_int_equal(assign_take(&device), -EBUSY);
+		assert_int_equal(assign_start(&dom, &device, 0), -EBUSY);
+		fire();
+		assert_true(assign_suspend(&dom));
+		assert_false(attached);
+		assert_false(assign_resume(&dom));
+		fire();
+		assert_true(assign_resume(&dom));
+		check_as_new();
+	}
+}
+
+/* A device that is on its way to the domain, or from it, when that is started again: the one waits, the other goes. */
+static void started_again_meanwhile(void **state)
+{
+	(void)state;
+	take();
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	assert_false(assign_suspend(&dom));
+	fire();
+	assert_true(assign_suspend(&dom));
+	assert_false(attached);
+	assert_false(assign_resume(&dom));
+	fire();
+	assert_true(assign_resume(&dom));
+	check_as_new();
+
+	assert_int_equal(assign_take(&device), 0);
+	assert_false(assign_suspend(&dom));
+	fire();
+	assert_true(assign_suspend(&dom));
+	check_free();
+	assert_true(assign_resume(&dom));
+}
+
+/* It ends instead; teardown() looks that all is gone. */
+static void ends_instead_of_starting_again(void **state)
+{
+	for (int at = 0; at < 3; at++) {
+		use();
+		assert_false(assign_suspend(&dom));
+		if (at)
+			fire();
+		if (at == 2)
+			assert_false(assign_resume(&dom));
+		assert_int_equal(teardown(state), 0);
+		assert_int_equal(setup(state), 0);
+	}
+}
+
+/* It could not be attached any more. */
+static void does_not_come_back(void **state)
+{
+	(void)state;
+	assert_false(assign_suspend(&dom));
+	fire();
+	assert_true(assign_suspend(&dom));
+	attach_result = -ENODEV;
+	assert_false(assign_resume(&dom));
+	fire();
+	assert_true(assign_resume(&dom));
+	check_free();
+	assert_int_equal(cfg_read(3, 0, 4), 0xffffffff);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -532,6 +641,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(cut_off_for_good, setup, teardown),
 		cmocka_unit_test_setup_teardown(attaching_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(domain_ends_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(started_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(started_again_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(ends_instead_of_starting_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(does_not_come_back, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

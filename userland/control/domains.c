@@ -26,7 +26,7 @@ static u32 count_devices(u16 owner)
 
 static const char *state_name(u8 state)
 {
-	static const char *const name[] = { "building", "running", "dying" };
+	static const char *const name[] = { "building", "running", "dying", "restarts" };
 
 	return state < ARRAY_SIZE(name) ? name[state] : "?";
 }

@@ -1,0 +1,142 @@
+/* A guest that is started again finds everything as at its first start; then it leaves all it can in disorder, and reboots in the
+ * way that its command line names. It goes on until Weir has had enough. */
+#include <tests/guests/edu.h>
+#include <tests/guests/pci.h>
+
+#include <kernel/abi/hypercall.h>
+
+#define MSR_TSC_AUX 0xc0000103
+#define MSR_LSTAR 0xc0000082
+#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
+#define VECTOR 0x99
+
+/* Of 64 MiB, what lies behind the kernel. */
+#define FIRST 0x800000UL
+#define END 0x4000000UL
+#define GIVEN_BACK_FRAME 0x2100UL
+#define GIVEN_BACK 700UL
+#define DMA_TARGET 0x1800000UL
+
+static u32 lives = 1; /* in the file */
+static u8 clock_page[4096] __attribute__((aligned(4096)));
+
+static u64 dr0(void)
+{
+	u64 value;
+
+	__asm__ volatile("mov %%db0, %0" : "=r"(value));
+	return value;
+}
+
+static void look_at_memory(void)
+{
+	u64 dirty = 0;
+
+	for (const volatile u64 *p = (u64 *)FIRST; p < (u64 *)END; p++)
+		dirty += *p != 0;
+	CHECK_EQ("restart: memory is clear", dirty, 0);
+	CHECK_EQ("restart: what the file holds is as it was", lives, 1);
+}
+
+static void look_at_cpu(void)
+{
+	u64 aux;
+
+	CHECK_EQ("restart: TSC_AUX can be read", try_rdmsr(MSR_TSC_AUX, &aux), NONE);
+	CHECK_EQ("restart: TSC_AUX", aux, 0);
+	CHECK_EQ("restart: LSTAR", rdmsr(MSR_LSTAR), 0);
+	CHECK_EQ("restart: DR0", dr0(), 0);
+	CHECK_EQ("restart: no clock is wanted", rdmsr(MSR_KVM_SYSTEM_TIME_NEW), 0);
+	CHECK_EQ("restart: the timer is off", rdmsr(X2APIC(APIC_TIMER_INITIAL)), 0);
+	for (u32 i = 0; i < 8; i++)
+		CHECK_EQ("restart: no interrupt is pending", rdmsr(X2APIC(APIC_IRR + i)), 0);
+	CHECK("restart: INIT, SIPI start the other CPU", smp_start(NULL));
+}
+
+static void look_at_device(u32 slot)
+{
+	CHECK_EQ("restart: the device decodes nothing", config_read(slot, 4) & 0xffff, 0);
+	CHECK("restart: it can be found", edu_find());
+	CHECK("restart: it writes to memory", edu_write(DMA_TARGET, 64));
+}
+
+static void leave_disorder(void)
+{
+	u64 done = 0;
+
+	lives++;
+	for (u64 at = FIRST; at < END; at += 4096)
+		*(volatile u64 *)at = ~0UL;
+	while (done < GIVEN_BACK) {
+		s64 n = hypercall(WEIR_HC_MEM_RELEASE, GIVEN_BACK_FRAME + done, GIVEN_BACK - done, 0);
+
+		if (n <= 0) {
+			CHECK_EQ("restart: memory can be given back", n, 1);
+			return;
+		}
+		done += (u64)n;
+	}
+	wrmsr(MSR_TSC_AUX, 77);
+	wrmsr(MSR_LSTAR, 0x12345000);
+	wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (u64)clock_page | 1);
+	__asm__ volatile("mov %0, %%db0" ::"r"(0x1000UL));
+	CHECK_EQ("restart: an event's vector", hypercall(WEIR_HC_EVENT_VECTOR, VECTOR, 0, 0), 0);
+	wrmsr(X2APIC(APIC_SELF_IPI), VECTOR);
+	wrmsr(X2APIC(APIC_LVT_TIMER), 1u << 17 | VECTOR);
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb);
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 100000);
+}
+
+static enum way way;
+
+/* None returns before the vCPU stops. */
+static void reboot(void)
+{
+	static const struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) no_idt;
+
+	switch (way) {
+	case RESTART_BY_ACPI:
+		outb(0x602, 1);
+		break;
+	case RESTART_BY_KEYBOARD:
+		outb(0x64, 0xfe);
+		break;
+	case RESTART_BY_HYPERCALL:
+		hypercall(WEIR_HC_SHUTDOWN, 1, 0, 0);
+		break;
+	case RESTART_BY_FAULT:
+		__asm__ volatile("lidt %0; int3" ::"m"(no_idt));
+	}
+	print("FAIL restart: it goes on\n");
+}
+
+/* With a transfer under way that must not arrive. */
+static void leave_device_busy(void)
+{
+	static u8 page[4096] __attribute__((aligned(4096)));
+	u32 ones = ~0u;
+
+	edu_set(page, &ones, sizeof(ones));
+	edu_msi(0xfee00000, VECTOR);
+	edu_write_meanwhile(DMA_TARGET, sizeof(ones), reboot);
+}
+
+void test_restart(enum way by)
+{
+	u32 slot = config_find(EDU_ID);
+
+	way = by;
+	look_at_memory();
+	look_at_cpu();
+	if (slot)
+		look_at_device(slot);
+	print("restart: %u passed, %u failed\n", passed, failed);
+	leave_disorder();
+	if (slot)
+		leave_device_busy();
+	else
+		reboot();
+}
