@@ -63,7 +63,6 @@ def test_shell_on_the_console(boot, tmp_path):
 
 # What the guest is to do comes by the network, since nothing of it outlives a reboot.
 ORDERS = """
-load e1000e
 lease eth0
 order=$(nc 10.0.2.2 {port} </dev/null)
 say "up for $(cut -d. -f1 /proc/uptime) s: $order"
