@@ -112,7 +112,7 @@ static void build(u32 index)
 		control_init(d);
 	d->has_devices = line->nr_devices && !d->machine_addresses;
 	if (memory_build(d, line->memory) || !modules_load(d, &entry) ||
-	    guestacpi_write(d, line->vcpus) || guestpower_init(d)) {
+	    guestfirmware_write(d, line->vcpus) || guestpower_init(d)) {
 		domain_discard(d);
 		return;
 	}

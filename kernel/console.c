@@ -11,6 +11,8 @@
 #include <kernel/string.h>
 
 #define LINE_SIZE 160
+#define ESCAPE 0x1b
+#define DELETE 0x7f
 #define ERASE_LINE "\r\033[K" /* ECMA-48, 8.3.41 */
 
 /* The UART's FIFO (16 bytes) fills in 1.4 ms at 115200 baud: a person's typing is seen by slow polls, and what is pasted by
@@ -77,26 +79,43 @@ void console_line(const char *text, size_t len)
 		spin_unlock(&console_lock);
 }
 
-/* Keep up with what stands in the terminal's line; false if c would do something else there. */
-static bool track(u8 c)
+/* Control sequences (ECMA-48, 5.4) move the cursor and set colours. */
+static bool in_sequence(u8 c)
 {
+	static enum { NONE, INTRODUCER, BODY } state;
+	bool inside = state != NONE || c == ESCAPE;
+
+	if (c == ESCAPE)
+		state = INTRODUCER;
+	else if (state == INTRODUCER)
+		state = c == '[' ? BODY : NONE;
+	else if (state == BODY && c >= '@' && c <= '~')
+		state = NONE;
+	return inside;
+}
+
+/* Keep up with what stands in the terminal's line, as far as that is text. What else the control domain sends is for its own
+ * programs to make up for. */
+static void track(u8 c)
+{
+	if (in_sequence(c))
+		return;
 	switch (c) {
 	case '\n':
 		line_len = line_cursor = 0;
-		return true;
+		return;
 	case '\r':
 		line_cursor = 0;
-		return true;
+		return;
 	case '\b':
 		line_cursor -= line_cursor > 0;
-		return true;
+		return;
 	}
-	if (c < ' ' || c > '~')
-		return false;
+	if (c < ' ' || c == DELETE)
+		return;
 	if (line_cursor < LINE_SIZE)
 		line[line_cursor++] = (char)c;
 	line_len = MAX(line_len, line_cursor);
-	return true;
 }
 
 void console_put(u8 c)
@@ -104,10 +123,7 @@ void console_put(u8 c)
 	char out = (char)c;
 
 	spin_lock(&console_lock);
-	if (!track(c)) {
-		out = '.';
-		(void)track('.');
-	}
+	track(c);
 	send(&out, 1);
 	spin_unlock(&console_lock);
 }

@@ -14,6 +14,7 @@
 #include <kernel/errno.h>
 #include <kernel/event.h>
 #include <kernel/frame.h>
+#include <kernel/guestconsole.h>
 #include <kernel/options.h>
 #include <kernel/pool.h>
 #include <kernel/string.h>
@@ -40,6 +41,16 @@ static void input(u8 c)
 		return;
 	vuart_receive(&d->uart, c);
 	domain_event(d, WEIR_EVENT_INPUT);
+	domain_put(d);
+}
+
+void control_event(u32 events)
+{
+	struct domain *d = domain_get(control_id);
+
+	if (!d)
+		return;
+	domain_event(d, events);
 	domain_put(d);
 }
 
@@ -267,6 +278,21 @@ static s64 lend_call(struct domain *caller __unused, u64 a __unused, u64 b __unu
 	return 0;
 }
 
+static s64 console_select_call(struct domain *caller, u64 id, u64 b __unused, u64 c __unused)
+{
+	return guestconsole_select(caller, id);
+}
+
+static s64 console_read_call(struct domain *caller, gpaddr_t gpa, u64 size, u64 c __unused)
+{
+	return guestconsole_read(caller, gpa, size);
+}
+
+static s64 console_write_call(struct domain *caller, gpaddr_t gpa, u64 size, u64 c __unused)
+{
+	return guestconsole_write(caller, gpa, size);
+}
+
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 {
 	s64 (*call)(struct domain * caller, u64 a, u64 b, u64 c);
@@ -307,6 +333,15 @@ s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 		break;
 	case WEIR_HC_MEMORY_LEND:
 		call = lend_call;
+		break;
+	case WEIR_HC_CONSOLE_SELECT:
+		call = console_select_call;
+		break;
+	case WEIR_HC_CONSOLE_READ:
+		call = console_read_call;
+		break;
+	case WEIR_HC_CONSOLE_WRITE:
+		call = console_write_call;
 		break;
 	default:
 		return -ENOSYS;

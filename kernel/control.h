@@ -7,6 +7,8 @@ struct domain;
 
 /* The domain, built but not started, becomes the control domain: what is typed on the console is its. Boot, once. */
 void control_init(struct domain *d);
+/* Tell the control domain, if there is one (enum weir_event). Any context. */
+void control_event(u32 events);
 /* A hypercall that is not everybody's: the result, -EPERM if the caller is not the control domain, -ENOSYS. */
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c);
 

@@ -18,6 +18,7 @@
 #include <kernel/debugexit.h>
 #include <kernel/errno.h>
 #include <kernel/event.h>
+#include <kernel/guestconsole.h>
 #include <kernel/loader/guest.h>
 #include <kernel/log.h>
 #include <kernel/memory.h>
@@ -188,6 +189,8 @@ void domain_stop(struct domain *d)
 {
 	kill_vcpus(d);
 	vuart_flush(&d->uart);
+	if (d->privileged)
+		guestconsole_release();
 	work_queue(&d->reaper);
 }
 

@@ -27,7 +27,11 @@ struct domain;
 /* Make all tables as they lie from GUEST_RSDP on; returns their size. */
 size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus);
 
-/* Write them into the memory of a domain that has not started. Logs what failed. */
-int __must_check guestacpi_write(struct domain *d, u32 nr_vcpus);
-/* Answer the sleep and the reset register of a new domain, and the keyboard controller's way to reset a PC. */
+/* --- kernel/guestpower.c -------------------------------------------------------------------------------------------------------- */
+
+/* Where a PC begins after its reset: code that resets it again. */
+#define GUEST_RESET_VECTOR 0xffff0UL
+/* Write both into the memory of a domain that has not started. Logs what failed. */
+int __must_check guestfirmware_write(struct domain *d, u32 nr_vcpus);
+/* Answer the ports of a new domain by which it is switched off or reset. */
 int __must_check guestpower_init(struct domain *d);

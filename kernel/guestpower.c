@@ -1,5 +1,10 @@
-/* A guest's ACPI tables in its memory, and its ways to switch itself off: the sleep and the reset register (ACPI 6.5, 4.8.3.7 and
- * 4.8.3.6), and the keyboard controller's reset line, which kernels without ACPI pull. There is no such controller else. */
+/* What a guest finds of a PC's firmware: ACPI tables, and its ways to switch the machine off or to reset it:
+ *
+ *	sleep register, reset register    ACPI 6.5, 4.8.3.7 and 4.8.3.6
+ *	keyboard controller               its reset line, which kernels without ACPI pull; there is no such controller else
+ *	reset vector                      a jump there in real mode starts a PC's firmware; Linux' last way of a machine without EFI
+ *	                                  that has hardware-reduced ACPI
+ */
 #include <kernel/guestacpi.h>
 
 #include <kernel/domain.h>
@@ -60,13 +65,20 @@ int guestpower_init(struct domain *d)
 	return ret ? ret : bus_add(&d->io, &keyboard);
 }
 
-int guestacpi_write(struct domain *d, u32 nr_vcpus)
+/* mov dx, GUEST_RESET; mov al, GUEST_RESET_VALUE; out dx, al; hlt */
+static const u8 reset_code[] = { 0xba, GUEST_RESET & 0xff, GUEST_RESET >> 8,
+				 0xb0, GUEST_RESET_VALUE,  0xee,
+				 0xf4 };
+
+int guestfirmware_write(struct domain *d, u32 nr_vcpus)
 {
 	u8 tables[GUEST_ACPI_MAX];
 	size_t size = guestacpi_make(tables, nr_vcpus);
 	int ret = guest_write(d, GUEST_RSDP, tables, size);
 
+	if (!ret)
+		ret = guest_write(d, GUEST_RESET_VECTOR, reset_code, sizeof(reset_code));
 	if (ret)
-		log_err("domain %s: its ACPI tables cannot be written: error %d", d->name, ret);
+		log_err("domain %s: its firmware tables cannot be written: error %d", d->name, ret);
 	return ret;
 }

@@ -82,7 +82,7 @@ void domain_fault(struct domain *d, u32 vcpu, const char *what, u64 rip)
 
 static int start(struct domain *d, const struct guest_entry *entry)
 {
-	int ret = guestacpi_write(d, d->nr_vcpus);
+	int ret = guestfirmware_write(d, d->nr_vcpus);
 
 	if (ret)
 		return ret;

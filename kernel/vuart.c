@@ -1,5 +1,5 @@
 /* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). Output goes to Weir's
- * log, line by line; the transmitter is always empty. It raises no interrupt, but says in IIR which
+ * log, line by line; the transmitter is empty at once. It raises no interrupt, but says in IIR which
  * one there would be: drivers that poll look at it. The control domain, which alone has input, is
  * told by an event (kernel/event.h). */
 
@@ -8,6 +8,7 @@
 #include <kernel/clock.h>
 #include <kernel/console.h>
 #include <kernel/domain.h>
+#include <kernel/guestconsole.h>
 #include <kernel/log.h>
 
 #define COM1_FIRST 0x3f8
@@ -79,6 +80,8 @@ static void put(struct vuart *u, u8 c)
 		console_put(c);
 		return;
 	}
+	if (guestconsole_put(u->domain->id, c, &u->tell))
+		return;
 	if (c == '\r')
 		return;
 	if (c == '\n') {
@@ -104,6 +107,11 @@ static u8 take(struct vuart *u)
 	return received(u) ? u->fifo[u->taken++ % sizeof(u->fifo)] : 0;
 }
 
+static bool has_room(const struct vuart *u)
+{
+	return u->domain->privileged || guestconsole_has_room(u->domain->id);
+}
+
 /* Table 5 and 8.6: what was received comes first; reading that the transmitter is empty takes this condition away. */
 static u8 read_iir(struct vuart *u)
 {
@@ -111,7 +119,7 @@ static u8 read_iir(struct vuart *u)
 
 	if (received(u) && (u->ier & IER_RECEIVED)) {
 		cause = IIR_RECEIVED;
-	} else if (u->thre && (u->ier & IER_THRE)) {
+	} else if (u->thre && (u->ier & IER_THRE) && has_room(u)) {
 		cause = IIR_THRE;
 		u->thre = false;
 	}
@@ -145,7 +153,7 @@ static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 		*value = u->mcr;
 		break;
 	case LSR:
-		*value = LSR_THRE | LSR_TEMT | (received(u) ? LSR_DR : 0);
+		*value = (has_room(u) ? LSR_THRE | LSR_TEMT : 0) | (received(u) ? LSR_DR : 0);
 		break;
 	case MSR:
 		/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip
@@ -166,7 +174,7 @@ static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 {
 	struct vuart *u = ctx;
 	u8 b = (u8)value;
-	bool dlab;
+	bool dlab, tell;
 
 	if (size != 1)
 		return 0;
@@ -207,7 +215,11 @@ static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 		u->scr = b;
 		break;
 	}
+	tell = u->tell;
+	u->tell = false;
 	spin_unlock(&u->lock);
+	if (tell)
+		guestconsole_tell();
 	return 0;
 }
 
@@ -223,6 +235,19 @@ int vuart_init(struct vuart *u, struct domain *d)
 
 	u->domain = d;
 	return bus_add(&d->io, &r);
+}
+
+void vuart_selected(struct vuart *u)
+{
+	bool tell = false;
+
+	spin_lock(&u->lock);
+	for (u32 i = 0; i < u->len; i++)
+		(void)guestconsole_put(u->domain->id, (u8)u->line[i], &tell);
+	u->len = 0;
+	spin_unlock(&u->lock);
+	if (tell)
+		guestconsole_tell();
 }
 
 void vuart_reset(struct vuart *u)

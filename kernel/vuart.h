@@ -1,6 +1,7 @@
-/* COM1 of a guest: a 16550 that always has room. Whole lines appear in Weir's log behind the
+/* COM1 of a guest: a 16550. Whole lines appear in Weir's log behind the
  * domain's name, as many as others can bear; a partial line when the domain ends. The control domain's goes to the console as it
- * comes, and gets what is typed there. */
+ * comes, and gets what is typed there; that of a guest it has selected goes to the control domain (kernel/guestconsole.h), and has no
+ * room while that does not read. */
 #pragma once
 
 #include <kernel/compiler.h>
@@ -12,6 +13,7 @@ struct vuart {
 	struct spinlock lock; /* guards all below; leaf but for the log's and the console's */
 	struct domain *domain;
 	u8 ier, lcr, mcr, scr, dll, dlm, fcr;
+	bool tell; /* the control domain, that it can read */
 	bool thre; /* "transmitter holding register empty" has not been read from IIR */
 	u32 len;
 	char line[160];
@@ -27,6 +29,8 @@ int __must_check vuart_init(struct vuart *u, struct domain *d);
 size_t vuart_room(struct vuart *u);
 /* One arrives. Without room it is lost. */
 void vuart_receive(struct vuart *u, u8 c);
+/* What is written of its last line goes to the control domain, which has just selected it. */
+void vuart_selected(struct vuart *u);
 /* As after power-on; the guest has written its last line. */
 void vuart_reset(struct vuart *u);
 /* Print what is left of the last line. */

@@ -79,16 +79,27 @@ enum weir_hypercall {
 	WEIR_HC_MEMORY_CARVE = 0x10a,
 	/* Lend what is free, but for Weir's reserve. -> 0 */
 	WEIR_HC_MEMORY_LEND = 0x10b,
+	/* RDI = id: from now on, what this domain writes on its COM1 is for the caller to read, and not in
+	 * the log; 0: no domain's is. What was written before and not read is gone. -ENOENT; -EINVAL: it
+	 * is the caller */
+	WEIR_HC_CONSOLE_SELECT = 0x10c,
+	/* RDI = address of a buffer, RSI = its size. -> how many bytes were read; -ENOENT: none, and no
+	 * domain is selected, or it has ended. WEIR_EVENT_CONSOLE says when there is something again */
+	WEIR_HC_CONSOLE_READ = 0x10d,
+	/* RDI = address of a buffer, RSI = its size: it arrives at the selected domain's COM1. -> how many
+	 * bytes that had room for; -ENOENT as above */
+	WEIR_HC_CONSOLE_WRITE = 0x10e,
 };
 
 /* The device may use a TLB of its own (PCIe ATS), and is trusted with all of memory. */
 #define WEIR_ATTACH_ATS 1
 
 enum weir_event {
-	WEIR_EVENT_INPUT = 1, /* something was typed on the control domain's console */
+	WEIR_EVENT_INPUT = 1, /* something was typed on the domain's console */
 	WEIR_EVENT_CUT_OFF = 2, /* a device of the domain lost its access to memory for what it did */
 	WEIR_EVENT_DEVICES = 4, /* a device came to the domain's PCI bus or left it */
 	WEIR_EVENT_STORM = 8, /* a device raised more interrupts than irq-limit= allows, and was paused */
+	WEIR_EVENT_CONSOLE = 16, /* the selected domain has written something (the control domain's) */
 };
 
 #define WEIR_LATENCY_BUCKETS 16

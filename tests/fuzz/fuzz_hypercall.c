@@ -5,7 +5,7 @@
  *
  * An input is a list of operations: a byte says what, the rest what with.
  *
- * sources: $(IOMMU_SRCS) kernel/hypercall.c kernel/control.c kernel/event.c kernel/stats.c kernel/memory.c kernel/nested.c
+ * sources: $(IOMMU_SRCS) kernel/hypercall.c kernel/control.c kernel/guestconsole.c kernel/event.c kernel/stats.c kernel/memory.c kernel/nested.c
  * libs: $(IOMMU_LIBS) -lpthread
  * flags: -fno-sanitize-coverage=trace-cmp,indirect-calls
  */
@@ -23,6 +23,7 @@
 #include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/frame.h>
+#include <kernel/guestconsole.h>
 #include <kernel/memory.h>
 #include <kernel/paging.h>
 #include <kernel/pool.h>
@@ -112,15 +113,25 @@ void console_listen(size_t (*room)(void), void (*receive)(u8 c))
 	(void)room, (void)receive;
 }
 
+void vuart_selected(struct vuart *u)
+{
+	(void)u;
+	privileged_done = true;
+}
+
+static size_t uart_room;
+
 size_t vuart_room(struct vuart *u)
 {
 	(void)u;
-	return 0;
+	return uart_room;
 }
 
 void vuart_receive(struct vuart *u, u8 c)
 {
 	(void)u, (void)c;
+	assert_true(uart_room-- > 0);
+	privileged_done = true;
 }
 
 void pool_make_room(u64 nr)
@@ -464,13 +475,14 @@ static void check_memory_call(const struct vcpu *before, s64 ret)
 static void ask(struct input *in, unsigned int who)
 {
 	static const u64 numbers[] = {
-		WEIR_HC_MEM_RELEASE,	WEIR_HC_MEM_POPULATE, WEIR_HC_STATS,
-		WEIR_HC_EVENT_VECTOR,	WEIR_HC_EVENTS,	      WEIR_HC_DOMAIN_INFO,
-		WEIR_HC_DEVICE_INFO,	WEIR_HC_DOMAIN_STATS, WEIR_HC_DEVICE_ATTACH,
-		WEIR_HC_DEVICE_DETACH,	WEIR_HC_IOMMU_WALK,   WEIR_HC_UNIT_STATS,
-		WEIR_HC_IOMMU_TRACE,	WEIR_HC_MEMORY_INFO,  WEIR_HC_MEMORY_CARVE,
-		WEIR_HC_MEMORY_LEND,	WEIR_HC_VERSION,      WEIR_HC_SHUTDOWN,
-		WEIR_HC_DOMAIN_DESTROY, WEIR_HC_DEVICE_FRAME,
+		WEIR_HC_MEM_RELEASE,	WEIR_HC_MEM_POPULATE,  WEIR_HC_STATS,
+		WEIR_HC_EVENT_VECTOR,	WEIR_HC_EVENTS,	       WEIR_HC_DOMAIN_INFO,
+		WEIR_HC_DEVICE_INFO,	WEIR_HC_DOMAIN_STATS,  WEIR_HC_DEVICE_ATTACH,
+		WEIR_HC_DEVICE_DETACH,	WEIR_HC_IOMMU_WALK,    WEIR_HC_UNIT_STATS,
+		WEIR_HC_IOMMU_TRACE,	WEIR_HC_MEMORY_INFO,   WEIR_HC_MEMORY_CARVE,
+		WEIR_HC_MEMORY_LEND,	WEIR_HC_VERSION,       WEIR_HC_SHUTDOWN,
+		WEIR_HC_DOMAIN_DESTROY, WEIR_HC_DEVICE_FRAME,  WEIR_HC_CONSOLE_SELECT,
+		WEIR_HC_CONSOLE_READ,	WEIR_HC_CONSOLE_WRITE,
 	};
 	struct vcpu *v = &vcpu[who];
 	u64 which = take(in, 1), other_pages = dom[!who].pages_owned;
@@ -547,6 +559,12 @@ static void operation(struct input *in)
 	case 14:
 		settle();
 		check_memory(&dom[who]);
+		break;
+	case 15: /* the guest writes on its console, or reads there */
+		word = take(in, 1);
+		for (bool tell = false; word; word--)
+			(void)guestconsole_put(dom[who].id, (u8)word, &tell);
+		uart_room = what & 0x40 ? 64 : 0;
 		break;
 	default:
 		if (dom[who].state == DOMAIN_RUNNING)

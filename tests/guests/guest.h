@@ -171,5 +171,12 @@ void test_ticks(void);
 void test_config(void);
 void test_faults(void);
 void test_machine(void);
-enum way { RESTART_BY_ACPI, RESTART_BY_KEYBOARD, RESTART_BY_HYPERCALL, RESTART_BY_FAULT };
+void test_console(void);
+enum way {
+	RESTART_BY_ACPI,
+	RESTART_BY_KEYBOARD,
+	RESTART_BY_HYPERCALL,
+	RESTART_BY_VECTOR,
+	RESTART_BY_FAULT
+};
 void test_restart(enum way by);

@@ -35,6 +35,11 @@ static void restart_hypercall(void)
 	test_restart(RESTART_BY_HYPERCALL);
 }
 
+static void restart_vector(void)
+{
+	test_restart(RESTART_BY_VECTOR);
+}
+
 static void restart_fault(void)
 {
 	test_restart(RESTART_BY_FAULT);
@@ -63,9 +68,11 @@ static const struct {
 	{ "machine", test_machine },
 #define ENDLESS 16
 	{ "ticks", test_ticks },
+	{ "console", test_console },
 	{ "restart-acpi", restart_acpi },
 	{ "restart-keyboard", restart_keyboard },
 	{ "restart-hypercall", restart_hypercall },
+	{ "restart-vector", restart_vector },
 	{ "restart-fault", restart_fault },
 };
 

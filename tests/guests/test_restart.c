@@ -89,6 +89,18 @@ static void leave_disorder(void)
 
 static enum way way;
 
+/* The other CPU comes by SIPI in real mode to this, and goes on where a PC begins. */
+static void jump_to_reset_vector(void)
+{
+	static const u8 far_jump[] = { 0xea, 0xf0, 0xff, 0x00, 0xf0 };
+
+	for (u32 i = 0; i < sizeof(far_jump); i++)
+		((volatile u8 *)0x8000UL)[i] = far_jump[i];
+	wrmsr(X2APIC(APIC_ICR), 3u << 18 | 5u << 8 | 1u << 14);
+	wrmsr(X2APIC(APIC_ICR), 3u << 18 | 6u << 8 | 8);
+	spin_us(1000000);
+}
+
 /* None returns before the vCPU stops. */
 static void reboot(void)
 {
@@ -106,6 +118,9 @@ static void reboot(void)
 		break;
 	case RESTART_BY_HYPERCALL:
 		hypercall(WEIR_HC_SHUTDOWN, 1, 0, 0);
+		break;
+	case RESTART_BY_VECTOR:
+		jump_to_reset_vector();
 		break;
 	case RESTART_BY_FAULT:
 		__asm__ volatile("lidt %0; int3" ::"m"(no_idt));

@@ -16,7 +16,7 @@ def all_passed(weir, lives):
     assert len(counts) == 1 and int(counts.pop()) > 15, counts
 
 
-@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("hypercall", "restart=reboot"), ("fault", "restart=fault")])
+@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("hypercall", "restart=reboot"), ("vector", ""), ("fault", "restart=fault")])
 def test_each_life_is_like_the_first(boot, way, words):
     """Until there were too many."""
     weir = boot([f"/boot/cpu.elf kernel name=c mem=64M vcpus=2 {words} -- restart-{way}"], files=[CPU], smp=2, cmdline="exit=idle")

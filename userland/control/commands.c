@@ -11,6 +11,7 @@ static void help_command(int argc, char **argv);
 static const struct command commands[] = {
 	{ "help", "", 0, 0, "this list", help_command },
 	{ "domains", "", 0, 0, "the domains: id, name, state, vCPUs, memory, devices", domains_command },
+	{ "console", "DOMAIN", 1, 1, "its console, until Ctrl-] is typed", console_command },
 	{ "devices", "", 0, 0, "the PCI functions: who has them, and what can be done with them",
 	  devices_command },
 	{ "attach", "DEVICE DOMAIN [ats]", 2, 3,

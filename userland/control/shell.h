@@ -44,6 +44,10 @@ bool find_domain(const char *name, struct weir_domain_info *info);
 /* The name of the domain with this id, for a table: "-" for 0, "?" if it is gone. */
 const char *domain_name(u16 id);
 
+/* --- console.c ------------------------------------------------------------------------------------------------------------------ */
+
+void console_command(int argc, char **argv);
+
 /* --- devices.c -------------------------------------------------------------------------------------------------------------------- */
 
 void devices_command(int argc, char **argv);

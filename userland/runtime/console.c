@@ -72,6 +72,12 @@ void print(const char *fmt, ...)
 	va_end(ap);
 }
 
+void print_raw(const char *bytes, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		put(bytes[i]);
+}
+
 void fatal(const char *fmt, ...)
 {
 	va_list ap;

@@ -11,6 +11,8 @@ void program_main(void);
 
 /* Console, COM1. Lines end with CR LF there. */
 void print(const char *fmt, ...) __printf(1, 2);
+/* As they are. */
+void print_raw(const char *bytes, size_t nr);
 /* What was typed, or -1. */
 int console_get(void);
 /* Some lines that tell how it was started, on what, with how much memory. */

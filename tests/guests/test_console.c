@@ -1,0 +1,99 @@
+/* A guest with a dialogue on COM1: it answers a line with the same line backwards, or does what one of some words says. It sleeps until
+ * an event tells it that something was typed. */
+#include <tests/guests/guest.h>
+
+#include <kernel/abi/hypercall.h>
+
+#define COM1 0x3f8
+#define LSR_DR 1u
+#define LSR_THRE 0x20u
+#define VECTOR 0x9a
+
+static u8 in8(u16 port)
+{
+	u8 value;
+
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+/* As a driver has to, unlike print(). */
+static void put(char c)
+{
+	while (!(in8(COM1 + 5) & LSR_THRE))
+		__builtin_ia32_pause();
+	outb(COM1, (u8)c);
+}
+
+static void say(const char *text)
+{
+	for (; *text; text++)
+		put(*text);
+}
+
+static char get(void)
+{
+	for (;;) {
+		__asm__ volatile("cli");
+		if (in8(COM1 + 5) & LSR_DR)
+			return (char)in8(COM1);
+		__asm__ volatile("sti; hlt; cli");
+		(void)hypercall(WEIR_HC_EVENTS, 0, 0, 0);
+	}
+}
+
+static bool same(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static void say_numbers(u32 first, u32 last)
+{
+	for (u32 n = first; n <= last; n++) {
+		char digits[] = "number 00000\n";
+
+		for (u32 i = 11, rest = n; i >= 7; i--, rest /= 10)
+			digits[i] = (char)('0' + rest % 10);
+		say(digits);
+	}
+}
+
+static void answer(const char *line, u32 len)
+{
+	if (same(line, "numbers")) {
+		say_numbers(1, 3000);
+	} else if (same(line, "sequences")) {
+		say("\033[1;31mred\033[0m \033[6n\033]0;title\007\033c\033[21t\033P1\033\\ end\n");
+	} else if (same(line, "later")) {
+		spin_us(1500000);
+		say("this is later\n");
+	} else if (same(line, "again")) {
+		outb(0x602, 1);
+	} else if (same(line, "quit")) {
+		hypercall(WEIR_HC_SHUTDOWN, 0, 0, 0);
+	} else {
+		while (len)
+			put(line[--len]);
+		put('\n');
+	}
+}
+
+void test_console(void)
+{
+	CHECK_EQ("console: an event's vector", hypercall(WEIR_HC_EVENT_VECTOR, VECTOR, 0, 0), 0);
+	say("console: ready\n");
+	for (;;) {
+		char line[80], c;
+		u32 len = 0;
+
+		say("? ");
+		while ((c = get()) != '\r')
+			if (len + 1 < sizeof(line))
+				line[len++] = c;
+		line[len] = 0;
+		put('\n');
+		answer(line, len);
+	}
+}

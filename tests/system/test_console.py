@@ -1,0 +1,157 @@
+"""Other domains' consoles in the control domain's shell: `console NAME`, and Ctrl-] back."""
+import re
+import time
+
+import pytest
+
+from linux import KERNEL, initrd
+from weir import BUILD, IDLE, PROMPT
+
+CPU = BUILD / "tests/guests/cpu.elf"
+CONTROL = "/boot/control.elf kernel name=control mem=16M control prio=200"
+BACK = "\x1d"
+SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[@-~]")
+
+
+class Consoles:
+    """The dialogue with them."""
+
+    def __init__(self, weir):
+        self.weir = weir
+
+    def open(self, name):
+        self.weir.type(f"console {name}\r")
+        self.weir.wait_for(rf"^The console of {name}; Ctrl-\] comes back\.$")
+
+    def leave(self, name):
+        since = len(self.weir.lines)
+        self.weir.type(BACK)
+        self.weir.wait_prompt(timeout=10)
+        assert f"Back from {name}" in self.weir.lines[since:]
+
+    def prompt(self, prompt, timeout=30):
+        """Waits until the line is this."""
+        deadline = time.monotonic() + timeout
+        with self.weir.changed:
+            while not SEQUENCE.sub("", self.weir.screen.line).endswith(prompt):
+                if self.weir.ended or time.monotonic() > deadline:
+                    self.weir.fail(f"no {prompt!r}, but {self.weir.screen.line!r}")
+                self.weir.changed.wait(0.5)
+
+    def ask(self, text, prompt, timeout=30):
+        """Types a line; the lines that come until there is the prompt again."""
+        self.prompt(prompt, timeout)
+        since = len(self.weir.lines)
+        self.weir.type(text + "\r")
+        with self.weir.changed:
+            self.weir.changed.wait_for(lambda: len(self.weir.lines) > since, timeout)
+        self.prompt(prompt, timeout)
+        return [SEQUENCE.sub("", line) for line in self.weir.lines[since:] if not line.startswith("[")]
+
+
+def dialogue(boot, words="console", smp=2):
+    weir = boot([CONTROL, *(f"/boot/cpu.elf kernel name={name} mem=16M -- {words}" for name in "ab")], files=[CPU], smp=smp,
+                cmdline="exit=idle")
+    for name in "ab":
+        weir.wait_for(rf"{name}\| console: ready")
+    weir.wait_prompt()
+    return weir, Consoles(weir)
+
+
+@pytest.mark.parametrize("smp", [1, 2])
+def test_two_guests(boot, smp):
+    weir, consoles = dialogue(boot, smp=smp)
+    consoles.open("a")
+    # What stood there before it was opened, too.
+    assert consoles.ask("stressed", "? ") == ["? ", "desserts"]
+    consoles.leave("a")
+    consoles.open("b")
+    assert consoles.ask("diaper", "? ") == ["? ", "repaid"]
+    weir.type("later\r")
+    consoles.leave("b")
+    # Nobody listens: it is a line of the log again.
+    weir.wait_for(r"^\[.*\] b\| this is later$")
+    weir.count(r"\| (desserts|repaid)", 0)
+    consoles.open("a")
+    weir.type("quit\r")
+    weir.wait_for(r"^There is no more a$")
+    assert weir.command("console a") == ['"a": there is no such domain; domains lists them']
+    assert weir.command("console control") == ['"control": this is the control domain itself: its console is here']
+
+
+def test_nothing_is_lost(boot):
+    """More than Weir keeps for the control domain: the guest's transmitter is busy then. And input, more than a UART's FIFO holds."""
+    weir, consoles = dialogue(boot)
+    consoles.open("a")
+    consoles.prompt("? ")
+    assert consoles.ask("numbers", "? ", 60)[1:] == [f"number {n:05}" for n in range(1, 3001)]
+    words = [f"word{n}" for n in range(60)]
+    since = len(weir.lines)
+    weir.type("".join(w + "\r" for w in words))
+    for w in words:
+        weir.wait_for(rf"^(\? )?{w[::-1]}$")
+    assert len(weir.lines) - since <= 2 * len(words) + 1
+    consoles.leave("a")
+
+
+def test_it_is_the_administrators_terminal(boot):
+    """Colours pass; titles, reports and resets do not."""
+    weir, consoles = dialogue(boot)
+    consoles.open("a")
+    consoles.ask("sequences", "? ")
+    line = weir.wait_for("\x1b\\[1;31m.*").string
+    assert line == "\x1b[1;31mred\x1b[0m 0;title\x07" + "1 end", repr(line)
+    consoles.leave("a")
+    weir.count("\x1b[^[]", 0)
+
+
+def test_guest_that_reboots_keeps_it(boot):
+    weir, consoles = dialogue(boot)
+    consoles.open("a")
+    consoles.prompt("? ")
+    weir.type("again\r")
+    weir.wait_for(r"^console: ready")
+    assert consoles.ask("drawer", "? ")[-1] == "reward"
+    consoles.leave("a")
+
+
+LOGIN = """
+mkdir /etc
+echo 'root::0:0::/:/bin/sh' >/etc/passwd
+export PS1='{name}# '
+while :; do setsid getty -L 115200 ttyS0 vt100; done
+"""
+
+
+@pytest.mark.long
+def test_linux_logins(boot, tmp_path):
+    """Two Linux guests side by side, each with a login."""
+    names = ["l1", "l2"]
+    disks = [initrd(tmp_path / f"{n}.initrd", LOGIN.replace("{name}", n)) for n in names]
+    weir = boot([CONTROL] + [line for n in names for line in (f"/boot/vmlinuz kernel name={n} mem=192M -- console=ttyS0 quiet",
+                                                              f"/boot/{n}.initrd ramdisk={n}")],
+                files=[KERNEL, *disks], smp=2, mem="1G", cmdline="exit=idle")
+    weir.wait_prompt()
+    consoles = Consoles(weir)
+    for n in names:
+        consoles.open(n)
+        consoles.prompt("login: ", 300)
+        weir.type("root\r")
+        assert consoles.ask("tty; echo $((6 * 7))", "# ", 60)[1:] == ["/dev/ttyS0", "42"]
+        consoles.leave(n)
+    consoles.open("l1")
+    weir.type("\r")
+    assert consoles.ask("seq 1 500", "# ", 60)[-500:] == [str(i) for i in range(1, 501)]
+    weir.type("sleep 1000\r")
+    time.sleep(1)
+    weir.type("\x03")
+    consoles.prompt("# ")
+    # Cursor left, twice, and a letter between.
+    assert consoles.ask("echo ac\x1b[Db", "# ")[-1] == "abc"
+    for n in names:
+        if n != "l1":
+            consoles.open(n)
+            weir.type("\r")
+        consoles.prompt("# ")
+        weir.type("poweroff -f\r")
+        weir.wait_for(rf"^There is no more {n}$", 60)
