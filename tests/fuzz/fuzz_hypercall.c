@@ -25,6 +25,7 @@
 #include <kernel/frame.h>
 #include <kernel/guestconsole.h>
 #include <kernel/memory.h>
+#include <kernel/options.h>
 #include <kernel/paging.h>
 #include <kernel/pool.h>
 #include <kernel/shootdown.h>
@@ -107,6 +108,8 @@ void domain_reboot(struct domain *d, const char *why, u64 status)
 	(void)why, (void)status;
 	d->state = DOMAIN_DYING;
 }
+
+struct options options;
 
 void console_listen(size_t (*room)(void), void (*receive)(u8 c))
 {
