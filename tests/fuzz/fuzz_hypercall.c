@@ -109,7 +109,7 @@ void domain_reboot(struct domain *d, const char *why, u64 status)
 	d->state = DOMAIN_DYING;
 }
 
-struct options options;
+struct options options = { .control_iommu = IDENTITY_STRICT };
 
 void console_listen(size_t (*room)(void), void (*receive)(u8 c))
 {
