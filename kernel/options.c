@@ -133,8 +133,10 @@ static bool set_fail_alloc(const char *v)
 	}
 	for (; *v >= '0' && *v <= '9' && n < 1000000; v++)
 		n = 10 * n + (u64)(*v - '0');
+	if (!n || *v)
+		return false;
 	options.fail_every = n;
-	return n && !*v;
+	return true;
 }
 #endif
 
