@@ -3,7 +3,7 @@
 #include <drivers/pci.h>
 
 #include <drivers/acpi.h>
-#include <kernel/bootmem.h>
+#include <drivers/pcibar.h>
 #include <kernel/cpu.h>
 #include <kernel/log.h>
 #include <kernel/paging.h>
@@ -21,11 +21,6 @@
 #define HEADER_MULTI_FUNCTION 0x80
 #define HEADER_BRIDGE 1
 #define CLASS_BRIDGE 0x06
-#define PLATFORM_FIRST 0xfec00000UL
-#define PLATFORM_LAST 0xffffffffUL
-#define BAR_IO 0x1u
-#define BAR_TYPE_64 0x4u
-#define BAR_PREFETCHABLE 0x8u
 
 /* Guards CONFIG_ADDRESS with CONFIG_DATA, and the making of windows; leaf but for the mapping of
  * memory. */
@@ -160,6 +155,15 @@ int pci_add_ecam(struct rangeset *s)
 	return ret;
 }
 
+bool pci_ecam_overlaps(paddr_t first, paddr_t last)
+{
+	for (u32 i = 0; i < nr_ecam; i++)
+		if (first <= ecam[i].address + (ecam[i].last_bus + 1) * BUS_WINDOW - 1 &&
+		    last >= ecam[i].address + ecam[i].first_bus * BUS_WINDOW)
+			return true;
+	return false;
+}
+
 struct pci_device *pci_device_at(u32 index)
 {
 	return index < nr_devices ? &devices[index] : NULL;
@@ -252,108 +256,18 @@ static void find_extended_capabilities(struct pci_device *d)
 
 	for (int n = 0; at >= 0x100 && n < 960; n++) {
 		u32 header = read32(d, at);
+		u16 *known;
 
 		if (!header || header == ~0u)
 			return;
-		if ((header & 0xffff) == PCI_EXT_CAP_ATS && !d->ats)
-			d->ats = at;
+		known = (u16)header == PCI_EXT_CAP_ATS	 ? &d->ats :
+			(u16)header == PCI_EXT_CAP_ARI	 ? &d->ari :
+			(u16)header == PCI_EXT_CAP_SRIOV ? &d->sriov :
+							   NULL;
+		if (known && !*known)
+			*known = at;
 		at = (u16)(header >> 20) & 0xffc;
 	}
-}
-
-/* Write all ones, see which bits stick, put the old value back (3.2.1 of the PCI specification,
- * 6.2.5.1). Decoding is off. */
-static u32 probe(const struct pci_device *d, u16 reg)
-{
-	u32 old = read32(d, reg), mask;
-
-	write32(d, reg, ~0u);
-	mask = read32(d, reg);
-	write32(d, reg, old);
-	return mask;
-}
-
-static void size_bar(struct pci_device *d, u32 i)
-{
-	struct pci_bar *b = &d->bar[i];
-	u16 reg = (u16)(PCI_BAR0 + 4 * i);
-	u32 low = read32(d, reg);
-	u64 mask = probe(d, reg);
-
-	if (low & BAR_IO) {
-		b->io = true;
-		b->base = low & ~3u;
-		mask = (mask & ~3u) | 0xffffffffffff0000UL;
-	} else {
-		b->is64 = (low & 6) == BAR_TYPE_64 && i + 1 < PCI_BARS;
-		b->prefetchable = low & BAR_PREFETCHABLE;
-		b->base = low & ~0xfu;
-		mask = (mask & ~0xfu) | 0xffffffff00000000UL;
-		if (b->is64) {
-			b->base |= (u64)read32(d, reg + 4) << 32;
-			mask = (mask & 0xffffffff) | (u64)probe(d, reg + 4) << 32;
-		}
-	}
-	if ((mask & 0xffffffff) || (b->is64 && mask >> 32))
-		b->size = ~mask + 1;
-}
-
-static paddr_t last_of(const struct pci_bar *b)
-{
-	return b->base + b->size - 1;
-}
-
-static bool is_memory(const struct pci_bar *b)
-{
-	return b->size && !b->io;
-}
-
-static bool over_ecam(const struct pci_bar *b)
-{
-	for (u32 i = 0; i < nr_ecam; i++)
-		if (b->base <= ecam[i].address + (ecam[i].last_bus + 1) * BUS_WINDOW - 1 &&
-		    last_of(b) >= ecam[i].address + ecam[i].first_bus * BUS_WINDOW)
-			return true;
-	return false;
-}
-
-/* A BAR that the firmware left unset, or that lies over RAM, the APICs, the timers and the flash below 4 GiB, or ECAM, must not be
- * mapped for anybody. A device may say what it likes there. */
-static bool bar_is_sane(const struct pci_bar *b)
-{
-	if (!is_memory(b))
-		return true;
-	return b->base && !(b->size & (b->size - 1)) && !(b->base & (b->size - 1)) &&
-	       (b->base > PLATFORM_LAST || last_of(b) < PLATFORM_FIRST) && !over_ecam(b) &&
-	       !rangeset_overlaps(bootmem_ram(), b->base >> PAGE_SHIFT, last_of(b) >> PAGE_SHIFT);
-}
-
-/* Two that lie over each other: which of them says the truth cannot be known. */
-static void compare_bars(struct pci_device *d, struct pci_device *e)
-{
-	for (u32 i = 0; i < PCI_BARS; i++)
-		for (u32 k = 0; k < PCI_BARS; k++) {
-			const struct pci_bar *a = &d->bar[i], *b = &e->bar[k];
-
-			if (a != b && is_memory(a) && is_memory(b) && a->base && b->base &&
-			    a->base <= last_of(b) && b->base <= last_of(a))
-				d->bars_ok = e->bars_ok = false;
-		}
-}
-
-static void size_bars(struct pci_device *d)
-{
-	u16 command = read16(d, PCI_COMMAND);
-
-	d->bars_ok = true;
-	write16(d, PCI_COMMAND, command & (u16) ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
-	for (u32 i = 0; i < PCI_BARS; i++) {
-		size_bar(d, i);
-		d->bars_ok = d->bars_ok && bar_is_sane(&d->bar[i]);
-		if (d->bar[i].is64)
-			i++;
-	}
-	write16(d, PCI_COMMAND, command);
 }
 
 /* --- bridges --------------------------------------------------------------------------------------------------------------- */
@@ -401,10 +315,9 @@ static enum reset find_reset(const struct pci_device *d)
 	return RESET_NONE;
 }
 
-/* NULL: there is no room for it. */
-static struct pci_device *add_function(struct pci_id id, bool shared_id)
+/* A record of the function, whose place in the list is the last; NULL: there is no room for it. */
+static struct pci_device *new_function(struct pci_id id)
 {
-	struct pci_device *d = &devices[nr_devices];
 	char name[16];
 
 	if (nr_devices == PCI_MAX_DEVICES) {
@@ -412,24 +325,74 @@ static struct pci_device *add_function(struct pci_id id, bool shared_id)
 			 pci_name(id, name));
 		return NULL;
 	}
-	*d = (struct pci_device){ .id = id, .shared_id = shared_id };
-	d->vendor = read16(d, PCI_VENDOR_ID);
-	d->device = read16(d, PCI_DEVICE_ID);
+	devices[nr_devices] = (struct pci_device){ .id = id };
+	return &devices[nr_devices++];
+}
+
+static void read_function(struct pci_device *d)
+{
 	d->class = read16(d, PCI_CLASS);
-	d->header = (u8)pci_config_read8(id.segment, id.bdf, PCI_HEADER_TYPE) & 0x7f;
+	d->header = (u8)pci_config_read8(d->id.segment, d->id.bdf, PCI_HEADER_TYPE) & 0x7f;
 	find_capabilities(d);
 	d->reset = (u8)find_reset(d);
 	if (d->pcie)
 		find_extended_capabilities(d);
+}
+
+static void tell(const struct pci_device *d)
+{
+	char name[16];
+
+	log_debug("pci: %s %04x:%04x class %04x%s%s%s%s%s", pci_name(d->id, name), d->vendor,
+		  d->device, d->class, d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "",
+		  d->pcie ? ", PCIe" : "", d->ats ? ", ATS" : "", d->sriov ? ", SR-IOV" : "");
+}
+
+static struct pci_device *add_function(struct pci_id id, bool shared_id)
+{
+	struct pci_device *d = new_function(id);
+
+	if (!d)
+		return NULL;
+	d->shared_id = shared_id;
+	d->vendor = read16(d, PCI_VENDOR_ID);
+	d->device = read16(d, PCI_DEVICE_ID);
+	read_function(d);
 	if (d->header == 0 && d->class >> 8 != CLASS_BRIDGE) {
 		pci_set_bus_master(d, false);
-		size_bars(d);
+		pci_size_bars(d);
 	}
-	log_debug("pci: %s %04x:%04x class %04x%s%s%s%s", pci_name(id, name), d->vendor, d->device,
-		  d->class, d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "",
-		  d->pcie ? ", PCIe" : "", d->ats ? ", ATS" : "");
-	nr_devices++;
+	tell(d);
 	return d;
+}
+
+struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 device,
+				   const struct pci_bar bar[PCI_BARS])
+{
+	struct pci_device *d = new_function((struct pci_id){ pf->id.segment, bdf });
+
+	if (!d)
+		return NULL;
+	d->physical = pf;
+	d->shared_id = pf->shared_id;
+	d->vendor = pf->vendor;
+	d->device = device;
+	read_function(d);
+	memcpy(d->bar, bar, sizeof(d->bar));
+	d->bars_ok = true;
+	for (u32 i = 0; i < PCI_BARS; i++)
+		d->bars_ok = d->bars_ok && pci_bar_is_sane(&bar[i]);
+	for (u32 i = 0; i < nr_devices; i++)
+		pci_compare_bars(d, &devices[i]);
+	tell(d);
+	return d;
+}
+
+struct pci_id pci_physical(struct pci_id id)
+{
+	const struct pci_device *d = pci_find(id);
+
+	return d && d->physical ? d->physical->id : id;
 }
 
 /* A bus is walked once: bridges with nonsense in their bus numbers cannot make a loop. */
@@ -479,8 +442,14 @@ void pci_init(void)
 	}
 	for (u32 i = 0; i < nr_devices; i++)
 		for (u32 k = i; k < nr_devices; k++)
-			compare_bars(&devices[i], &devices[k]);
+			pci_compare_bars(&devices[i], &devices[k]);
 	log_info("pci: %u functions, by %s", nr_devices, nr_ecam ? "ECAM" : "ports 0xcf8 and 0xcfc");
+}
+
+/* Virtual functions go with a reset of their physical one, and others may have them. */
+static enum reset reset_of(const struct pci_device *d)
+{
+	return d->nr_virtual ? RESET_NONE : d->reset;
 }
 
 const char *pci_reset_method(const struct pci_device *d)
@@ -488,12 +457,12 @@ const char *pci_reset_method(const struct pci_device *d)
 	static const char *const names[] = { NULL, "function-level reset",
 					     "AF function-level reset", "power state D3hot" };
 
-	return names[d->reset];
+	return names[reset_of(d)];
 }
 
 bool pci_reset_start(struct pci_device *d)
 {
-	switch (d->reset) {
+	switch (reset_of(d)) {
 	case RESET_FLR:
 		write16(d, d->pcie + PCIE_DEVCTL,
 			read16(d, d->pcie + PCIE_DEVCTL) | (u16)PCIE_DEVCTL_FLR);
@@ -515,7 +484,8 @@ void pci_reset_finish(struct pci_device *d)
 		write16(d, d->pm + PM_CSR, read16(d, d->pm + PM_CSR) & (u16)~PM_CSR_STATE);
 	write16(d, PCI_COMMAND, 0);
 	for (u32 i = 0; i < PCI_BARS; i++) {
-		if (!d->bar[i].size)
+		/* A virtual function's are its physical one's. */
+		if (!d->bar[i].size || d->physical)
 			continue;
 		write32(d, (u16)(PCI_BAR0 + 4 * i), (u32)d->bar[i].base);
 		if (d->bar[i].is64)

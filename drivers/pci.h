@@ -40,7 +40,9 @@ bool pci_exists(u16 segment, u16 bdf);
 #define PCI_CAP_PCIE 0x10
 #define PCI_CAP_MSIX 0x11
 #define PCI_CAP_AF 0x13
+#define PCI_EXT_CAP_ARI 0x000e
 #define PCI_EXT_CAP_ATS 0x000f
+#define PCI_EXT_CAP_SRIOV 0x0010
 
 /* --- functions ----------------------------------------------------------------------------------------------------------- */
 
@@ -63,11 +65,14 @@ struct pci_device {
 	u8 header; /* type, without the multi-function bit */
 	u8 pm, msi, msix, pcie, af; /* capability offsets; 0: absent */
 	u8 vendor_cap[PCI_VENDOR_CAPS]; /* vendor-specific ones, the first so many; 0: none */
-	u16 ats; /* of the extended capability */
+	u16 ats, ari, sriov; /* extended capabilities */
 	u8 reset; /* how; the driver's own */
 	/* Behind a bridge to conventional PCI, whose requests carry no requester id: the bridge puts its own there, or its
 	 * secondary bus's 00.0, for all of them. */
 	bool shared_id;
+	/* Of a virtual function: whose it is. Its BARs, its vendor and its device are said by that one's SR-IOV capability. */
+	const struct pci_device *physical;
+	u32 nr_virtual; /* how many it has */
 	struct pci_bar bar[PCI_BARS];
 	bool bars_ok; /* every memory BAR is set, and lies over nothing else that is known */
 	/* kernel/assign.c's */
@@ -86,8 +91,17 @@ void pci_init(void);
 struct rangeset;
 /* Add the frames of all ECAM windows to s. -ENOSPC. */
 int __must_check pci_add_ecam(struct rangeset *s);
+bool pci_ecam_overlaps(paddr_t first, paddr_t last);
+/* Switch on the first `nr` virtual functions of `pf`, so that they are in the list like all others (drivers/sriov.c). What goes wrong is
+ * told in the log. Boot. */
+void pci_enable_virtual(struct pci_id pf, u32 nr);
+/* The function that a virtual one belongs to; any other is its own. */
+struct pci_id pci_physical(struct pci_id id);
 /* The function, or NULL. */
 struct pci_device *pci_find(struct pci_id id);
+/* For drivers/sriov.c: add one that answers already. NULL: there is no room. Boot. */
+struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 device,
+				   const struct pci_bar bar[PCI_BARS]);
 /* All functions, by number from 0; NULL behind the last. */
 struct pci_device *pci_device_at(u32 index);
 /* Switch DMA (and MSI with it) on or off. */
@@ -100,6 +114,8 @@ u32 pci_ats_depth(struct pci_id id);
 void pci_ats_enable(struct pci_id id);
 /* "00:03.0" for messages; the buffer is the caller's. */
 const char *pci_name(struct pci_id id, char buf[16]);
+/* The other way: bb:dd.f or ssss:bb:dd.f, all of `length` characters. False: it is none, and *id as it was. */
+bool __must_check pci_parse_address(const char *text, size_t length, struct pci_id *id);
 
 /* How the function can be reset, in words; NULL: it can not. */
 const char *pci_reset_method(const struct pci_device *d);

@@ -374,7 +374,7 @@ const char *iommu_why_no_ats(struct pci_id dev)
 		return "it has no ATS capability";
 	if (!(u->ecap & ECAP_DT))
 		return "its remapping unit does not support device TLBs (ECAP.DT)";
-	if (!dmar_ats_allowed(&iommu_dmar, dev))
+	if (!dmar_ats_allowed(&iommu_dmar, pci_physical(dev)))
 		return "the firmware does not allow ATS on its root port (ATSR)";
 	return NULL;
 }

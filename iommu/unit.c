@@ -297,7 +297,8 @@ bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s)
 
 struct iommu_unit *iommu_unit_of(struct pci_id dev)
 {
-	int i = dmar_unit_of(&iommu_dmar, dev);
+	/* A virtual function is where its physical one is, whose path alone may be in the table (8.3.1). */
+	int i = dmar_unit_of(&iommu_dmar, pci_physical(dev));
 
 	return i >= 0 && iommu_units[i].works ? &iommu_units[i] : NULL;
 }

@@ -83,6 +83,8 @@ const char *assign_why_not(const struct domain *d, const struct pci_device *dev,
 
 	if (why)
 		return why;
+	if (dev->nr_virtual && !d->privileged)
+		return "its virtual functions are on (sriov=), and whoever has it can reach the memory of those who have them: only the control domain may";
 	if (dev->owner) {
 		(void)domain_info(dev->owner, &owner);
 		snprintf(buf, size,

@@ -127,6 +127,8 @@ void boot_main(u32 magic, u32 info)
 	(void)vcpu_backend_init(); /* without one, the builder says so for each domain */
 	smp_init(&madt, ap_main);
 	pci_init();
+	for (u32 i = 0; i < OPTIONS_SRIOV && options.sriov[i].nr; i++)
+		pci_enable_virtual(options.sriov[i].device, options.sriov[i].nr);
 	init_iommu();
 	event_init();
 

@@ -1,8 +1,11 @@
+#include <drivers/pci.h>
 #include <drivers/uart.h>
 #include <kernel/cpu.h>
 #include <kernel/debugexit.h>
 #include <kernel/options.h>
 #include <kernel/string.h>
+
+#define MAX_VIRTUAL 64
 
 struct options options = {
 	.console = UART_COM1,
@@ -90,6 +93,26 @@ static bool set_irq_limit(const char *v)
 	       number(v, IRQ_WINDOWS_PER_SECOND, 10000000, &options.irq_limit);
 }
 
+/* DEVICE,N. The last word of a device holds. */
+static bool set_sriov(const char *v)
+{
+	const char *comma = strchr(v, ',');
+	struct pci_id id;
+	u32 nr, i = 0;
+
+	if (!comma || !pci_parse_address(v, (size_t)(comma - v), &id) ||
+	    !number(comma + 1, 1, MAX_VIRTUAL, &nr))
+		return false;
+	while (i < OPTIONS_SRIOV && options.sriov[i].nr &&
+	       (options.sriov[i].device.segment != id.segment || options.sriov[i].device.bdf != id.bdf))
+		i++;
+	if (i == OPTIONS_SRIOV)
+		return false;
+	options.sriov[i].device = id;
+	options.sriov[i].nr = nr;
+	return true;
+}
+
 static bool set_x2apic(const char *v)
 {
 	if (!strcmp(v, "on"))
@@ -151,6 +174,7 @@ static const struct {
 	{ "control-iommu", set_control_iommu, "strict, relaxed, inclusive, none" },
 	{ "maxcpus", set_maxcpus, "1 to 64" },
 	{ "irq-limit", set_irq_limit, "0, 100 to 10000000" },
+	{ "sriov", set_sriov, "DEVICE,1 to DEVICE,64, for at most 4 devices" },
 	{ "x2apic", set_x2apic, "on, off" },
 	{ "exit", set_exit, "ready, idle, never" },
 #ifdef WEIR_DEBUG
@@ -159,6 +183,7 @@ static const struct {
 	{ "panic", set_panic, "test" },
 };
 _Static_assert(MAX_CPUS == 64, "the text of maxcpus= says so");
+_Static_assert(MAX_VIRTUAL == 64 && OPTIONS_SRIOV == 4, "the text of sriov= says so");
 
 static void parse_word(const char *word)
 {

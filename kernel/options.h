@@ -3,10 +3,13 @@
 
 #include <kernel/compiler.h>
 #include <iommu/identity.h>
+#include <iommu/iommu.h>
 #include <kernel/log.h>
 
 /* They are counted in windows: kernel/vmsi.c. */
 #define IRQ_WINDOWS_PER_SECOND 100u
+
+#define OPTIONS_SRIOV 4
 
 struct options {
 	u16 console; /* I/O port of the UART that gets the log; 0: none */
@@ -16,6 +19,10 @@ struct options {
 	enum identity_policy control_iommu; /* what the control domain's devices reach */
 	u32 max_cpus; /* maxcpus=N */
 	u32 irq_limit; /* irq-limit=N: interrupts a second that a domain's device may raise; 0: any number */
+	struct {
+		struct pci_id device;
+		u32 nr;
+	} sriov[OPTIONS_SRIOV]; /* sriov=DEVICE,N: its first N virtual functions are switched on; N = 0: the entry is free */
 	bool x2apic_off; /* x2apic=off */
 	int exit_at; /* exit=ready, exit=idle: enum debug_exit at which to end QEMU; 0: never */
 #ifdef WEIR_DEBUG

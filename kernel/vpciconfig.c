@@ -112,6 +112,8 @@ u32 vconfig_read(struct vfunction *f, u8 offset)
 
 	switch (offset) {
 	case 0x00:
+		/* A virtual function's own register has none (PCI Express Base 5.0, 9.3.4.1.1). */
+		return f->dev->vendor | (u32)f->dev->device << 16;
 	case 0x08:
 	case 0x2c:
 		return real32(f, offset);

@@ -1,4 +1,5 @@
 /* See kernel/loader/modline.h. */
+#include <drivers/pci.h>
 #include <kernel/cpu.h>
 #include <kernel/errno.h>
 #include <kernel/loader/modline.h>
@@ -111,50 +112,6 @@ static bool parse_size(struct word v, u64 *bytes)
 	return *bytes >= MODLINE_MIN_MEMORY && IS_ALIGNED(*bytes, PAGE_SIZE);
 }
 
-/* Exactly `digits` hexadecimal digits off the front of *v. */
-static bool take_hex(struct word *v, size_t digits, u32 *n)
-{
-	*n = 0;
-	if (v->len < digits)
-		return false;
-	for (size_t i = 0; i < digits; i++) {
-		char c = v->text[i];
-
-		if (c >= '0' && c <= '9')
-			*n = *n << 4 | (c - '0');
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-			*n = *n << 4 | ((c | 0x20) - 'a' + 10);
-		else
-			return false;
-	}
-	v->text += digits;
-	v->len -= digits;
-	return true;
-}
-
-static bool take_char(struct word *v, char c)
-{
-	if (!v->len || *v->text != c)
-		return false;
-	v->text++;
-	v->len--;
-	return true;
-}
-
-/* bb:dd.f or ssss:bb:dd.f, as lspci prints it. */
-static bool parse_device(struct word v, struct pci_id *id)
-{
-	u32 segment = 0, bus, dev, fn;
-
-	if (v.len > 7 && (!take_hex(&v, 4, &segment) || !take_char(&v, ':')))
-		return false;
-	if (!take_hex(&v, 2, &bus) || !take_char(&v, ':') || !take_hex(&v, 2, &dev) ||
-	    !take_char(&v, '.') || !take_hex(&v, 1, &fn) || v.len || dev > 31 || fn > 7)
-		return false;
-	*id = (struct pci_id){ segment, PCI_BDF(bus, dev, fn) };
-	return true;
-}
-
 static int parse_devices(struct word w, struct word v, struct module_line *out,
 			 struct module_error *error)
 {
@@ -168,7 +125,7 @@ static int parse_devices(struct word w, struct word v, struct module_line *out,
 			out->ats[out->nr_devices - 1] = true;
 			goto next;
 		}
-		if (!parse_device(one, &id))
+		if (!pci_parse_address(one.text, one.len, &id))
 			return fail(error, w,
 				    "no PCI address; write bus:device.function as lspci does: pci=00:03.0 or pci=0000:00:03.0, several with commas, and ats behind one whose own TLB may be used: pci=01:00.0,ats");
 		for (u32 i = 0; i < out->nr_devices; i++)

@@ -1,6 +1,6 @@
 /* Weir's own command line: a word that is not known changes nothing and is named; all others mean the same wherever they
  * stand.
- * sources: kernel/options.c
+ * sources: kernel/options.c drivers/pciaddress.c
  */
 #include <tests/fuzz/fuzz.h>
 

@@ -268,6 +268,13 @@ bool pci_exists(u16 segment, u16 bdf)
 	return true;
 }
 
+struct pci_id vtd_virtual, vtd_physical;
+
+struct pci_id pci_physical(struct pci_id id)
+{
+	return vtd_virtual.bdf && id.bdf == vtd_virtual.bdf ? vtd_physical : id;
+}
+
 u32 pci_ats_depth(struct pci_id id)
 {
 	static const u32 depths[VTD_DEVICES] = { 4, 4, 1, 32, 2, 8 };

@@ -90,6 +90,8 @@ bool vtd_answer_late(unsigned int unit, bool time_out);
 void vtd_unexpected_answer(unsigned int unit, u16 sid);
 /* A unit does not take a descriptor of this type, so many times. */
 extern unsigned int vtd_refuse_type, vtd_refusals;
+/* The first, which no table names, is a virtual function of the second. */
+extern struct pci_id vtd_virtual, vtd_physical;
 
 /* --- to look at ---------------------------------------------------------------------------------------------------- */
 

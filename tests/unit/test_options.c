@@ -1,4 +1,4 @@
-/* sources: kernel/options.c */
+/* sources: kernel/options.c drivers/pciaddress.c */
 /* Weir's command line: each word, the order, and what is wrong is named and changes nothing. */
 #include "test.h"
 
@@ -58,6 +58,19 @@ static void test_last_one_holds(void **state)
 	assert_int_equal(options.exit_at, 0);
 	options_parse("irq-limit=100 irq-limit=10000000");
 	assert_int_equal(options.irq_limit, 10000000);
+	/* Of each device; four of them. */
+	options_parse(
+		"sriov=01:00.0,2 sriov=0001:02:00.1,64 sriov=01:00.0,7 sriov=03:00.0,1 sriov=04:00.0,1");
+	assert_int_equal(warnings, 0);
+	assert_int_equal(options.sriov[0].device.bdf, 0x100);
+	assert_int_equal(options.sriov[0].nr, 7);
+	assert_int_equal(options.sriov[1].device.segment, 1);
+	assert_int_equal(options.sriov[1].device.bdf, 0x201);
+	assert_int_equal(options.sriov[1].nr, 64);
+	assert_int_equal(options.sriov[3].device.bdf, 0x400);
+	options_parse("sriov=05:00.0,1");
+	assert_int_equal(warnings, 1);
+	warnings = 0;
 	options_parse("");
 	options_parse("   ");
 	assert_int_equal(warnings, 0);
@@ -86,6 +99,13 @@ static void test_wrong_words(void **state)
 		"loglevel=Info",
 		"exit=now",
 		"x2apic=maybe",
+		"sriov=",
+		"sriov=01:00.0",
+		"sriov=01:00.0,",
+		"sriov=01:00.0,0",
+		"sriov=01:00.0,65",
+		"sriov=01:00.8,1",
+		"sriov=1:00.0,1",
 		"irq-limit=99",
 		"irq-limit=10000001",
 		"irq-limit=",

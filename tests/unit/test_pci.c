@@ -1,6 +1,6 @@
 /* The list of functions, against a configuration space of software that tells what it likes.
  *
- * sources: drivers/pci.c kernel/rangeset.c
+ * sources: drivers/pci.c drivers/pcibar.c kernel/rangeset.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -239,6 +239,59 @@ static void bars_that_do_not_tell_the_truth(void **state)
 	}
 }
 
+#define PHYSICAL PCI_BDF(40, 0, 0)
+
+static void physical(void)
+{
+	u8 *c = function(PHYSICAL);
+
+	bridge(PCI_BDF(0, 11, 0), 4, 40);
+	add_pcie(c, 0);
+	c[CAPABILITY_AT + 7] = 0x10; /* it can be reset */
+	c[0x100] = PCI_EXT_CAP_ARI, c[0x102] = 1, c[0x103] = 0x15;
+	c[0x150] = PCI_EXT_CAP_SRIOV, c[0x152] = 1;
+}
+
+/* What is added by drivers/sriov.c: its BARs are what it is told, and nothing is written to it. */
+static void virtual_functions(void **state)
+{
+	struct pci_device *pf = pci_find((struct pci_id){ 0, PHYSICAL }), *d;
+	struct pci_bar bar[PCI_BARS] = { { .base = 0xe8000000, .size = 0x4000 } };
+	u8 *c = config_of(PHYSICAL + 0x80);
+
+	(void)state;
+	assert_non_null(pf);
+	assert_int_equal(pf->ari, 0x100);
+	assert_int_equal(pf->sriov, 0x150);
+	assert_string_equal(pci_reset_method(pf), "function-level reset");
+	memset(c, 0xff, 4);
+	add_pcie(c, 0);
+	d = pci_add_virtual(pf, PHYSICAL + 0x80, 0x10ca, bar);
+	assert_ptr_equal(d, pci_find((struct pci_id){ 0, PHYSICAL + 0x80 }));
+	assert_true(d->bars_ok);
+	assert_int_equal(d->vendor, 0x1234);
+	assert_int_equal(d->device, 0x10ca);
+	assert_int_equal(d->pcie, CAPABILITY_AT);
+	assert_int_equal(pci_physical(d->id).bdf, PHYSICAL);
+	assert_int_equal(pci_physical(pf->id).bdf, PHYSICAL);
+	assert_int_equal(pci_physical((struct pci_id){ 0, 0x7777 }).bdf, 0x7777);
+	pci_reset_finish(d);
+	assert_int_equal(*(u32 *)(c + PCI_BAR0), 0);
+	/* A second one over the first. */
+	assert_false(pci_add_virtual(pf, PHYSICAL + 0x82, 0x10ca, bar)->bars_ok);
+	assert_false(d->bars_ok);
+	bar[0].base = RAM_FRAMES / 2 << PAGE_SHIFT;
+	assert_false(pci_add_virtual(pf, PHYSICAL + 0x84, 0x10ca, bar)->bars_ok);
+	/* With a reset of theirs they would be gone. */
+	pf->nr_virtual = 3;
+	assert_null(pci_reset_method(pf));
+	assert_false(pci_reset_start(pf));
+	assert_int_equal(config_of(PHYSICAL)[CAPABILITY_AT + 9], 0);
+	pf->nr_virtual = 0;
+	assert_true(pci_reset_start(pf));
+	assert_int_equal(config_of(PHYSICAL)[CAPABILITY_AT + 9], 0x80);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -249,6 +302,7 @@ static int setup(void **state)
 	bridges();
 	loops();
 	write_bars();
+	physical();
 	pci_init();
 	return 0;
 }
@@ -259,6 +313,7 @@ int main(void)
 		cmocka_unit_test(behind_bridges),
 		cmocka_unit_test(lists_without_end),
 		cmocka_unit_test(bars_that_do_not_tell_the_truth),
+		cmocka_unit_test(virtual_functions),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

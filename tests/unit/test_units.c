@@ -133,6 +133,12 @@ static void expect_one_unit(unsigned int broken, const char *error)
 		fail_msg("\"%s\" does not say \"%s\"", last_error, error);
 	assert_null(iommu_why_not(good, false));
 	assert_non_null(iommu_why_not(bad, false));
+	/* Virtual functions are where their physical one is, whatever is said of those that are not named. */
+	vtd_virtual = (struct pci_id){ 0, PCI_BDF(0xfe, 16, 2) };
+	vtd_physical = good;
+	assert_null(iommu_why_not(vtd_virtual, false));
+	vtd_physical = bad;
+	assert_non_null(iommu_why_not(vtd_virtual, false));
 	assert_true(iommu_unit_stats(broken, &s));
 	assert_false(s.works);
 	assert_int_equal(frame_set(VTD_RAM_FIRST, ORDER_1G, FRAME_RAM, OWNER), 0);

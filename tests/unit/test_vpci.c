@@ -358,6 +358,14 @@ static void random_accesses(void **state)
 	}
 }
 
+/* Its own register says that it is none; guests are told what it is. */
+static void a_virtual_function_has_an_id(void **state)
+{
+	(void)state;
+	put32(0x00, 0xffffffff);
+	assert_int_equal(cfg_read(3, 0, 4), 0x10d38086);
+}
+
 static void refused(u32 flags, const char *word)
 {
 	char buf[160];
@@ -387,6 +395,13 @@ static void refusals(void **state)
 	device.shared_id = true;
 	refused(0, "PCI Express slot");
 	device.shared_id = false;
+	device.nr_virtual = 2;
+	refused(0, "only the control domain");
+	dom.privileged = true;
+	device.owner = 0;
+	assert_null(assign_why_not(&dom, &device, 0, NULL, 0));
+	device.nr_virtual = 0;
+	dom.privileged = false;
 	device.msi = device.msix = 0;
 	refused(0, "MSI");
 	device.msi = CAP_MSI_AT;
@@ -636,6 +651,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bars_on_top_of_each_other, setup_two_traps,
 						teardown_two_traps),
 		cmocka_unit_test_setup_teardown(random_accesses, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_virtual_function_has_an_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(taken_and_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(cut_off_for_good, setup, teardown),
