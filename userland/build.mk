@@ -17,7 +17,7 @@ LWIP_SRCS := $(wildcard $(addprefix third_party/lwip/src/,core/*.c core/ipv4/*.c
 LWIP_CFLAGS := -isystem third_party/lwip/src/include -Iuserland/lwip
 NET_OBJS := $(RUNTIME_OBJS) $(NET_SRCS:%.c=$(GUEST)/%.o) $(GUEST)/userland/net/page.asm.o \
 	$(LWIP_SRCS:third_party/lwip/%.c=$(GUEST)/lwip/%.o)
-CONTROL_OBJS := $(RUNTIME_OBJS) $(patsubst %.c,$(GUEST)/%.o,$(wildcard userland/control/*.c))
+CONTROL_OBJS := $(RUNTIME_OBJS) $(patsubst %.c,$(GUEST)/%.o,$(wildcard userland/control/*.c) drivers/net/igb_pf.c)
 HELLO_OBJS := $(GUEST)/hello/start.asm.o $(GUEST)/hello/hello.o
 
 $(BUILD)/guest-flags: FORCE

@@ -1,9 +1,14 @@
 """Debian's own drivers in a guest that owns the device: what they do with it while others watch."""
+import json
+import re
+import time
+import urllib.request
+
 import pytest
 
 from linux import KERNEL, TROUBLE, drivers, initrd
 from linux_net import COMMAND_LINE, SCRIPT, Host
-from weir import IDLE, Nic
+from weir import IDLE, Nic, SriovNic
 
 MB = 1 << 20
 BOOT = 180
@@ -69,4 +74,69 @@ def test_network(boot, tmp_path, model, vcpus, vectors):
     weir.count(guest.said(f"interrupts of eth0: {vectors}"), 1)
     for cpu in range(vcpus):
         assert number(weir, guest.said(rf"eth0 on CPU {cpu}: (\d+)")) > 10
+    sound(weir)
+
+
+CONTROL = "/boot/control.elf kernel name=control mem=16M prio=200 control pci=01:00.0"
+
+# The other guest's address is of a network of their own, behind the same link.
+VIRTUAL = """
+lease eth0
+pinged eth0 10.0.2.2
+ip addr add 192.168.9.{number}/24 dev eth0
+fetch eth0 {host.get}
+send eth0 {host.put}
+until ping -c 1 -W 1 192.168.9.{other} >/dev/null; do :; done
+pinged eth0 192.168.9.{other}
+say done
+while :; do ping -c 1 -W 1 10.0.2.2 >/dev/null && say alive; sleep 1; done
+"""
+
+
+def still_alive(weir, guest, timeout=60):
+    """Waits until the guest has reached 10.0.2.2 twice more: the first answer may have been under way."""
+    before, deadline = len(weir.find(guest.said("alive"))), time.monotonic() + timeout
+    while len(weir.find(guest.said("alive"))) < before + 2:
+        if time.monotonic() > deadline:
+            weir.fail(f"{guest.name} does not reach 10.0.2.2 any more")
+        time.sleep(0.5)
+
+
+def test_virtual_functions(boot, tmp_path):
+    """Two guests with a virtual function each of a device that the control domain has, and lwIP's guest with a NIC of its own beside
+    them. The two reach each other by the device's own switch."""
+    nic = Nic(3)
+    with Host(8 * MB) as host:
+        guests = [Guest(tmp_path, VIRTUAL.format(host=host, number=n, other=3 - n), ["igbvf"], name=f"linux{n}", vcpus=1,
+                        words=f"pci={function}") for n, function in ((1, "01:10.0"), (2, "01:10.2"))]
+        weir = boot([CONTROL, *(line for guest in guests for line in guest.lines),
+                     "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"], cmdline="sriov=01:00.0,2", mem="1G",
+                    nics=[SriovNic(4, tcp=()), nic], files=[KERNEL, *(guest.initrd for guest in guests)])
+        weir.wait_for("serves 2 virtual functions")
+        weir.wait_for("net0.*serving http", 60)
+        for guest in guests:
+            weir.wait_for(guest.said(r"eth0 has 10\.0\.2"), BOOT)
+        requests = 0
+        while not all(weir.find(guest.said("done")) for guest in guests):
+            with urllib.request.urlopen(f"http://127.0.0.1:{nic.tcp()}/stats.json", timeout=60) as answer:
+                assert json.load(answer)["hypervisor"]
+            requests += 1
+            if requests > 2000:
+                weir.fail("the guests are not done")
+            time.sleep(0.1)
+    for n, guest in enumerate(guests, 1):
+        weir.count(guest.said("eth0: 5 packets transmitted, 5 packets received"), 2)
+        weir.count(guest.said(f"eth0 got {host.md5}"), 1)
+        weir.count(guest.said(f"eth0 sent {host.md5}"), 1)
+    # Each has its own requester id: two domains' tables were walked.
+    devices = "\n".join(weir.command("devices"))
+    for function, owner in (("01:00.0", "control"), ("01:10.0", "linux1"), ("01:10.2", "linux2"), ("00:03.0", "net0")):
+        assert re.search(rf"{function} .* {owner} +attached", devices)
+    # One is taken away, and the other does not notice; the physical function is for the control domain only.
+    assert weir.command("detach 01:10.0") == ["01:10.0: detached from linux1, free"]
+    still_alive(weir, guests[1])
+    assert weir.command("detach 01:00.0") == ["01:00.0: detached from control, free"]
+    assert "only the control domain may have it" in weir.command("attach 01:00.0 net0")[0]
+    assert weir.command("attach 01:00.0 control") == ["01:00.0: attached to control"]
+    still_alive(weir, guests[1])
     sound(weir)

@@ -102,6 +102,18 @@ class AtsNic(Nic):
                 "-device", f"virtio-net-pci,bus=port0,netdev={net},disable-legacy=on,iommu_platform=on,ats=on,romfile=,mac={mac}"]
 
 
+class SriovNic(Nic):
+    """An 82576, at 01:00.0 behind a root port at 00:`slot`.0, whose virtual functions are 01:10.0, 01:10.2 and so on."""
+
+    def __init__(self, slot=4, **ports):
+        super().__init__(slot, "igb", **ports)
+
+    def options(self):
+        netdev, _, device = super().options()[1:]
+        return ["-netdev", netdev, "-device", f"pcie-root-port,id=port{self.slot},chassis={self.slot},addr={self.slot:x}",
+                "-device", device.replace(f"addr={self.slot:x}", f"bus=port{self.slot}")]
+
+
 class Weir:
     """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests. With `counted` its
     time is counted in instructions: who gets how much of a CPU is the same on each host, however busy that is."""

@@ -144,7 +144,7 @@ static void say_why_not_attached(s64 error, const char *text, const struct weir_
 		      d->why_not[0]	      ? d->why_not :
 		      ats && d->why_no_ats[0] ? d->why_no_ats :
 		      to->control ? "control-iommu=none leaves the control domain without devices" :
-				    "the firmware has reserved memory for it: only the control domain may have it");
+				    "only the control domain may have it: the firmware has reserved memory for it, or its virtual functions are on");
 		break;
 	case -EBUSY:
 		print("\"%s\": it is %s%s%s; detach it first\n", text, state_name(d->state),

@@ -4,6 +4,8 @@
 
 #include "../runtime/cpu.h"
 
+#include <drivers/net/igb_pf.h>
+
 #define CTRL_C 3
 
 void shell_sleep(u64 ns)
@@ -15,7 +17,8 @@ void shell_sleep(u64 ns)
 		x2apic_timer(ns);
 		interrupts_on_and_halt();
 	}
-	(void)events_take();
+	if (events_take() & WEIR_EVENT_DEVICES)
+		igb_pf_probe();
 }
 
 /* What was typed while a command ran: for the next line. */
@@ -58,6 +61,7 @@ void program_main(void)
 		      -ret);
 	events_init();
 	print("Weir's control domain; type help.\n");
+	igb_pf_probe();
 	for (;;)
 		if (line_read("weir> ", line, sizeof(line)))
 			command_execute(line);
