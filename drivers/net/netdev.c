@@ -2,6 +2,7 @@
 #include <drivers/net/e1000e.h>
 #include <drivers/net/netdev.h>
 #include <drivers/net/virtio.h>
+#include <drivers/virtio_regs.h>
 
 static const struct {
 	u16 vendor, id;

@@ -4,7 +4,6 @@
 #include <drivers/net/netdev.h>
 #include <userland/runtime/pci.h>
 
-#define VIRTIO_VENDOR 0x1af4
 #define VIRTIO_NET 0x1041
 
 /* Reset the device and prepare its queues. NULL if it does not work: the reason is printed. Only a device that puts all it does
