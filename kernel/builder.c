@@ -14,6 +14,7 @@
 #include <kernel/options.h>
 #include <kernel/pool.h>
 #include <kernel/string.h>
+#include <kernel/vballoon.h>
 #include <kernel/vcpu.h>
 #include <kernel/vpci.h>
 
@@ -34,6 +35,15 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 {
 	if (vpci_init(d)) {
 		log_err("domain %s: no memory for its PCI bus", d->name);
+		return false;
+	}
+	if (line->balloon && d->machine_addresses) {
+		log_err("domain %s: balloon: the control domain cannot give memory back, unless control-iommu=none",
+			d->name);
+		return false;
+	}
+	if (line->balloon && vballoon_init(d)) {
+		log_err("domain %s: no memory for its balloon", d->name);
 		return false;
 	}
 	for (u32 i = 0; i < line->nr_devices; i++)

@@ -18,6 +18,7 @@
 #include <kernel/options.h>
 #include <kernel/pool.h>
 #include <kernel/string.h>
+#include <kernel/vballoon.h>
 
 static u16 control_id;
 
@@ -293,6 +294,18 @@ static s64 console_write_call(struct domain *caller, gpaddr_t gpa, u64 size, u64
 	return guestconsole_write(caller, gpa, size);
 }
 
+static s64 balloon_call(struct domain *caller __unused, u64 id, u64 pages, u64 c __unused)
+{
+	struct domain *d;
+	s64 ret = find_running(id, &d);
+
+	if (ret)
+		return ret;
+	ret = vballoon_ask(d, pages);
+	domain_put(d);
+	return ret;
+}
+
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 {
 	s64 (*call)(struct domain * caller, u64 a, u64 b, u64 c);
@@ -342,6 +355,9 @@ s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 		break;
 	case WEIR_HC_CONSOLE_WRITE:
 		call = console_write_call;
+		break;
+	case WEIR_HC_BALLOON:
+		call = balloon_call;
 		break;
 	default:
 		return -ENOSYS;

@@ -26,6 +26,7 @@
 #include <kernel/panic.h>
 #include <kernel/pool.h>
 #include <kernel/string.h>
+#include <kernel/vballoon.h>
 #include <kernel/vcpu.h>
 
 #define STOP_POLL_NS 1000000
@@ -75,6 +76,7 @@ u16 domain_info(u16 id, struct weir_domain_info *info)
 		info->nr_vcpus = read_once(&d->nr_vcpus);
 		info->pages_owned = read_once(&d->pages_owned);
 		info->pages_limit = read_once(&d->pages_limit);
+		info->has_balloon = vballoon_pages(d, &info->balloon_asked, &info->balloon_given);
 		copy_string(info->name, d->name, sizeof(info->name));
 	}
 	spin_unlock(&domains_lock);
@@ -105,6 +107,7 @@ static void wake(void *d)
 static void free_domain(struct domain *d)
 {
 	nested_free(&d->nested);
+	vballoon_free(d);
 	kfree(d);
 }
 

@@ -54,6 +54,7 @@ struct domain {
 
 	struct bus io, mmio;
 	struct vuart uart;
+	struct vvirtio *balloon; /* NULL: none */
 	struct vpci *pci; /* NULL until the virtual PCI bus was built */
 
 	u32 nr_vcpus;

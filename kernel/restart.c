@@ -19,6 +19,7 @@
 #include <kernel/modules.h>
 #include <kernel/panic.h>
 #include <kernel/string.h>
+#include <kernel/vballoon.h>
 #include <kernel/vcpu.h>
 
 #define POLL_NS 1000000UL
@@ -87,6 +88,7 @@ static int start(struct domain *d, const struct guest_entry *entry)
 	if (ret)
 		return ret;
 	vuart_reset(&d->uart);
+	vballoon_power_on(d);
 	for (u32 i = 0; i < d->nr_vcpus; i++)
 		vcpu_revive(d->vcpu[i]);
 	domain_start(d, entry);

@@ -88,17 +88,26 @@ static u32 decode(const struct domain *d, u64 address, u32 data)
 	return (u32)(ROUTE_VALID | FIELD_PREP(ROUTE_VCPU, destination) | vector);
 }
 
-static bool deliver(const struct vmsi_vector *m)
+static bool deliver_route(const struct domain *d, u32 route)
 {
-	u32 route = read_once(&m->route);
 	struct vcpu *v;
 
 	if (!(route & ROUTE_VALID))
 		return false;
-	v = m->fn->domain->vcpu[FIELD_GET(ROUTE_VCPU, route)];
+	v = d->vcpu[FIELD_GET(ROUTE_VCPU, route)];
 	v->interrupts_delivered++;
 	vlapic_deliver(v, (u8)(route & ROUTE_VECTOR));
 	return true;
+}
+
+static bool deliver(const struct vmsi_vector *m)
+{
+	return deliver_route(m->fn->domain, read_once(&m->route));
+}
+
+bool vmsi_message(const struct domain *d, u64 address, u32 data)
+{
+	return deliver_route(d, decode(d, address, data));
 }
 
 /* One more came. CPUs that begin a window at the same time lose some counts, but no window. */

@@ -5,6 +5,7 @@
 #include <kernel/alloc.h>
 #include <kernel/domain.h>
 #include <kernel/errno.h>
+#include <kernel/vvirtio.h>
 
 #define CONFIG_ADDRESS 0xcf8
 #define CONFIG_ENABLE BIT(31)
@@ -35,16 +36,22 @@ static u32 config_read(struct vpci *p)
 		return ~0u;
 	if (!dev)
 		return bridge_read(offset);
+	if (dev == VVIRTIO_SLOT && p->domain->balloon)
+		return vvirtio_config_read(p->domain->balloon, offset);
 	return p->slot[dev] ? vconfig_read(p->slot[dev], offset) : ~0u;
 }
 
 static void config_write(struct vpci *p, u32 value, u32 mask)
 {
 	u32 dev = (u32)FIELD_GET(CONFIG_DEVICE, p->address);
+	u8 offset = (u8)(p->address & CONFIG_REGISTER);
 
-	if ((p->address & CONFIG_ENABLE) && !(p->address & (CONFIG_BUS | CONFIG_FUNCTION)) &&
-	    p->slot[dev])
-		vconfig_write(p->slot[dev], (u8)(p->address & CONFIG_REGISTER), value, mask);
+	if (!(p->address & CONFIG_ENABLE) || (p->address & (CONFIG_BUS | CONFIG_FUNCTION)))
+		return;
+	if (dev == VVIRTIO_SLOT && p->domain->balloon)
+		vvirtio_config_write(p->domain->balloon, offset, value, mask);
+	else if (p->slot[dev])
+		vconfig_write(p->slot[dev], offset, value, mask);
 }
 
 /* Offsets 0..3 are CONFIG_ADDRESS, which is a dword or nothing; 4..7 are CONFIG_DATA, of any

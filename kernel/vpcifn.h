@@ -12,7 +12,7 @@
 struct vcpu;
 struct vfunction;
 
-#define VPCI_SLOTS 32
+#define VPCI_SLOTS 31 /* the last one is for what Weir makes (kernel/vvirtio.h) */
 
 /* One interrupt of a device: MSI's only one, or an entry of the MSI-X table. */
 struct vmsi_vector {
@@ -130,6 +130,8 @@ void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
 /* The MSI-X table, offset in bytes from its start. Bus locked. */
 u32 vmsix_table_read(struct vfunction *f, u32 offset);
 void vmsix_table_write(struct vfunction *f, u32 offset, u32 value);
+/* An interrupt message of a device that Weir makes, as the guest wrote it; false: it means none. */
+bool vmsi_message(const struct domain *d, u64 address, u32 data);
 /* Block all its interrupts; assign_left_one() is called for each that was in use, once it can not
  * come any more. It is off the bus, which is not locked. */
 void vmsi_remove(struct vfunction *f);

@@ -17,6 +17,10 @@ struct weir_domain_info {
 	uint32_t nr_vcpus;
 	uint64_t pages_owned, pages_limit; /* of 4 KiB */
 	char name[32];
+	uint64_t balloon_asked,
+		balloon_given; /* pages that it shall give back, and has given by its driver's word */
+	uint8_t has_balloon;
+	uint8_t reserved[7];
 };
 
 enum weir_device_state {

@@ -89,6 +89,10 @@ enum weir_hypercall {
 	/* RDI = address of a buffer, RSI = its size: it arrives at the selected domain's COM1. -> how many
 	 * bytes that had room for; -ENOENT as above */
 	WEIR_HC_CONSOLE_WRITE = 0x10e,
+	/* RDI = id, RSI = pages: ask this domain to give so many back in all, by its balloon. weir_domain_info tells how far it
+	 * is. -ENOENT, -EBUSY as above; -ENODEV: it has no balloon, or no driver for it; -EINVAL: more than it has; -ENOMEM: what it
+	 * would get again is not there, or not yet */
+	WEIR_HC_BALLOON = 0x10f,
 };
 
 /* The device may use a TLB of its own (PCIe ATS), and is trusted with all of memory. */

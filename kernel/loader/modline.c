@@ -163,7 +163,8 @@ enum key {
 	KEY_CPU = 16,
 	KEY_PCI = 32,
 	KEY_CONTROL = 64,
-	KEY_RESTART = 128
+	KEY_RESTART = 128,
+	KEY_BALLOON = 256
 };
 
 static enum key find_key(struct word w, struct word *value)
@@ -177,6 +178,8 @@ static enum key find_key(struct word w, struct word *value)
 
 	if (word_is(w, "control"))
 		return KEY_CONTROL;
+	if (word_is(w, "balloon"))
+		return KEY_BALLOON;
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		size_t n = strlen(keys[i].name);
@@ -198,7 +201,7 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 
 	if (!key)
 		return fail(error, w,
-			    "unknown word; known are name= mem= vcpus= pci= prio= cpu= restart= control, and what follows \"--\" is the guest's");
+			    "unknown word; known are name= mem= vcpus= pci= prio= cpu= restart= control balloon, and what follows \"--\" is the guest's");
 	if ((*seen & key) && key != KEY_PCI)
 		return fail(error, w, "given twice; leave one");
 	*seen |= key;
@@ -239,6 +242,9 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 		return 0;
 	case KEY_CONTROL:
 		out->control = true;
+		return 0;
+	case KEY_BALLOON:
+		out->balloon = true;
 		return 0;
 	}
 	return 0;

@@ -2,7 +2,7 @@
  * docs/guests.md.
  *
  *	[path] kernel name=NAME mem=SIZE [vcpus=N] [pci=BDF[,ats][,BDF[,ats]...]]... [prio=N] [cpu=N] [restart=WHEN]
- *	       [control] [-- guest command line]
+ *	       [control] [balloon] [-- guest command line]
  *	[path] ramdisk=NAME [-- text handed to the guest with it]
  */
 #pragma once
@@ -33,6 +33,7 @@ struct module_line {
 	bool ats[MODLINE_MAX_DEVICES]; /* the device may use its own TLB, and is trusted with all memory */
 	enum restart_policy restart;
 	bool control; /* the control domain */
+	bool balloon; /* it has a balloon (kernel/vballoon.h) */
 	const char *command_line; /* points into the line that was parsed; "" if there is none */
 };
 

@@ -26,7 +26,7 @@ static void bad(const char *line, const char *word, const char *remedy)
 static void test_full_line(void **state)
 {
 	(void)state;
-	good("kernel name=net0 mem=64M vcpus=2 pci=00:03.0,01:1f.7,ats prio=9 cpu=3 restart=fault control pci=0001:ff:00.1 -- a=b  -- c ");
+	good("kernel name=net0 mem=64M vcpus=2 pci=00:03.0,01:1f.7,ats prio=9 cpu=3 restart=fault balloon control pci=0001:ff:00.1 -- a=b  -- c ");
 	assert_int_equal(m.kind, MODULE_KERNEL);
 	assert_string_equal(m.domain, "net0");
 	assert_int_equal(m.memory, 64 << 20);
@@ -42,6 +42,7 @@ static void test_full_line(void **state)
 	assert_false(m.ats[2]);
 	assert_true(m.control);
 	assert_int_equal(m.restart, RESTART_FAULT);
+	assert_true(m.balloon);
 	assert_int_equal(m.device[2].segment, 1);
 	assert_int_equal(m.device[2].bdf, PCI_BDF(0xff, 0, 1));
 	assert_string_equal(m.command_line, "a=b  -- c ");
@@ -67,6 +68,7 @@ static void test_defaults_and_file_names(void **state)
 		assert_int_equal(m.cpu, -1);
 		assert_int_equal(m.restart, RESTART_REBOOT);
 		assert_false(m.control);
+		assert_false(m.balloon);
 		assert_int_equal(m.nr_devices, 0);
 		assert_string_equal(m.command_line, "");
 	}

@@ -32,6 +32,8 @@ static const struct command commands[] = {
 	  memory_carve_command },
 	{ "memory lend", "", 0, 0, "lend what is free to this domain's devices again",
 	  memory_lend_command },
+	{ "balloon", "DOMAIN [MIB]", 1, 2,
+	  "ask a domain to give memory back, or show what it has given", balloon_command },
 	/* Behind those whose name begins with it. */
 	{ "memory", "", 0, 0, "what is free, and what is lent to this domain's devices", memory_command },
 };

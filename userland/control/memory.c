@@ -1,6 +1,7 @@
 /* The machine's memory: lent to this domain's devices by its identity map, carved out again, free. */
 #include "shell.h"
 
+#include <kernel/errno.h>
 #include <string.h>
 
 #define MIB_SHIFT 8 /* pages to MiB */
@@ -57,4 +58,57 @@ void memory_lend_command(int argc, char **argv)
 		read_info(&info);
 	} while (info.lent != before.lent && !shell_interrupted());
 	memory_command(0, NULL);
+}
+
+static void tell(const struct weir_domain_info *d)
+{
+	print("  %s: %lu MiB asked for, %lu MiB given back, %lu of %lu MiB in use\n", d->name,
+	      d->balloon_asked >> MIB_SHIFT, d->balloon_given >> MIB_SHIFT,
+	      d->pages_owned >> MIB_SHIFT, d->pages_limit >> MIB_SHIFT);
+}
+
+/* Waits until it is done, or gets no further. */
+static void wait_for_balloon(struct weir_domain_info *d)
+{
+	u64 before;
+	u32 still = 0;
+
+	do {
+		before = d->balloon_given;
+		shell_sleep(POLL_NS);
+		if (hypercall(WEIR_HC_DOMAIN_INFO, d->id, (u64)d, sizeof(*d)) != d->id)
+			return;
+		still = d->balloon_given == before ? still + 1 : 0;
+	} while (d->balloon_given != d->balloon_asked && still < 100 && !shell_interrupted());
+}
+
+void balloon_command(int argc, char **argv)
+{
+	struct weir_domain_info d;
+	s64 ret;
+	u64 mib;
+
+	if (!find_domain(argv[0], &d))
+		return;
+	if (argc > 1) {
+		if (!parse_number(argv[1], &mib))
+			return;
+		ret = hypercall(WEIR_HC_BALLOON, d.id, mib << MIB_SHIFT, 0);
+		if (ret == -EINVAL)
+			print("%s has no %lu MiB to give\n", d.name, mib);
+		else if (ret == -ENOMEM)
+			print("the memory that %s would get again is not free, see \"memory\"; try again\n",
+			      d.name);
+		else if (ret)
+			print("%s has no balloon, or no driver for it: see \"balloon\" in docs/guests.md\n",
+			      d.name);
+		if (ret)
+			return;
+		d.balloon_asked = mib << MIB_SHIFT;
+		wait_for_balloon(&d);
+	} else if (!d.has_balloon) {
+		print("%s has no balloon: see \"balloon\" in docs/guests.md\n", d.name);
+		return;
+	}
+	tell(&d);
 }

@@ -62,6 +62,7 @@ bool find_device(const char *text, struct weir_device_info *info);
 void iommu_trace_command(int argc, char **argv);
 void memory_command(int argc, char **argv);
 void memory_carve_command(int argc, char **argv);
+void balloon_command(int argc, char **argv);
 void memory_lend_command(int argc, char **argv);
 
 /* --- iommu.c ---------------------------------------------------------------------------------------------------------------------- */
