@@ -1,0 +1,206 @@
+/* A guest with a balloon, its memory in an array: the machine of the balloon's tests. The functions that it stands in for are defined
+ * here, so one file of a program includes it. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <drivers/pci.h>
+#include <drivers/virtio_regs.h>
+#include <kernel/alloc.h>
+#include <kernel/domain.h>
+#include <kernel/errno.h>
+#include <kernel/guestacpi.h>
+#include <kernel/memory.h>
+#include <kernel/pool.h>
+#include <kernel/string.h>
+#include <kernel/vballoon.h>
+#include <kernel/vcpu.h>
+#include <kernel/vpcifn.h>
+#include <kernel/vvirtio.h>
+
+#include <cmocka.h>
+
+#define FRAMES 64u
+#define BAR ((u32)(GUEST_PCI_WINDOW_END - 0x1000))
+
+static u8 ram[FRAMES][PAGE_SIZE] __aligned(4096);
+static bool has[FRAMES]; /* the frame holds memory */
+static struct domain dom;
+static struct vcpu vcpu;
+static u64 machine_free;
+static u32 parked, messages, last_data, bytes_copied;
+static s64 move_says; /* what the next moves of pages answer instead, if not 0 */
+
+static u8 *frame_at(u64 gpa)
+{
+	u64 gfn = gpa >> 12;
+
+	return gfn < FRAMES && has[gfn] ? ram[gfn] : NULL;
+}
+
+static int copy(u64 gpa, void *buf, size_t len, bool write)
+{
+	assert_true(len <= 4096);
+	bytes_copied += (u32)len;
+	for (size_t i = 0; i < len; i++) {
+		u8 *page = frame_at(gpa + i);
+
+		if (!page)
+			return -EFAULT;
+		if (write)
+			page[(gpa + i) & 4095] = ((u8 *)buf)[i];
+		else
+			((u8 *)buf)[i] = page[(gpa + i) & 4095];
+	}
+	return 0;
+}
+
+int guest_read(struct domain *d, gpaddr_t gpa, void *buf, size_t len)
+{
+	assert_ptr_equal(d, &dom);
+	return copy(gpa, buf, len, false);
+}
+
+int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
+{
+	assert_ptr_equal(d, &dom);
+	return copy(gpa, (void *)(uintptr_t)buf, len, true);
+}
+
+int guest_cmpxchg(struct domain *d, gpaddr_t gpa, unsigned int size, u64 expected, u64 desired)
+{
+	u32 now;
+
+	assert_int_equal(size, 4);
+	assert_int_equal(gpa & 3, 0);
+	if (guest_read(d, gpa, &now, 4))
+		return -EFAULT;
+	return now == expected ? guest_write(d, gpa, &desired, 4) : -EBUSY;
+}
+
+static s64 move(gfn_t gfn, u64 nr, bool to)
+{
+	u64 done;
+
+	if (move_says)
+		return move_says;
+	assert_in_range(nr, 1, 64);
+	if (gfn >= FRAMES || nr > FRAMES - gfn)
+		return -EINVAL;
+	for (done = 0; done < nr; done++) {
+		if (has[gfn + done] == to)
+			continue;
+		if (to && !machine_free)
+			return done ? (s64)done : -ENOMEM;
+		machine_free += to ? -1UL : 1;
+		dom.pages_owned += to ? 1 : -1UL;
+		has[gfn + done] = to;
+		memset(ram[gfn + done], 0, PAGE_SIZE);
+	}
+	return (s64)done;
+}
+
+s64 memory_release(struct domain *d, gfn_t gfn, u64 nr)
+{
+	assert_ptr_equal(d, &dom);
+	return move(gfn, nr, false);
+}
+
+s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr)
+{
+	assert_ptr_equal(d, &dom);
+	return move(gfn, nr, true);
+}
+
+bool vmsi_message(const struct domain *d, u64 address, u32 data)
+{
+	assert_ptr_equal(d, &dom);
+	(void)address;
+	messages++;
+	last_data = data;
+	return true;
+}
+
+void vcpu_prepare_park(struct vcpu *v)
+{
+	assert_ptr_equal(v, &vcpu);
+}
+
+void vcpu_park(struct vcpu *v)
+{
+	assert_ptr_equal(v, &vcpu);
+	parked++;
+}
+
+u64 alloc_free_frames(void)
+{
+	return machine_free + POOL_RESERVE;
+}
+
+bool pool_reclaim(u64 nr)
+{
+	(void)nr;
+	return false;
+}
+
+void *kzalloc(size_t size)
+{
+	return calloc(1, size);
+}
+
+void kfree(void *p)
+{
+	free(p);
+}
+
+static void machine_start(void)
+{
+	memset(&dom, 0, sizeof(dom));
+	memset(ram, 0, sizeof(ram));
+	memset(has, true, sizeof(has));
+	dom.pages_owned = dom.pages_limit = FRAMES;
+	machine_free = parked = messages = 0;
+	move_says = 0;
+	assert_int_equal(vballoon_init(&dom), 0);
+}
+
+static void machine_stop(void)
+{
+	u32 owned = 0;
+
+	for (u32 i = 0; i < FRAMES; i++)
+		owned += has[i];
+	assert_int_equal(dom.pages_owned, owned);
+	assert_int_equal(machine_free, FRAMES - owned);
+	vballoon_free(&dom);
+}
+
+static u32 config_read(u8 offset)
+{
+	return vvirtio_config_read(dom.balloon, offset);
+}
+
+static void config_write(u8 offset, u32 value)
+{
+	vvirtio_config_write(dom.balloon, offset, value, ~0u);
+}
+
+static u64 bar_read(u64 address, unsigned int size)
+{
+	u64 value = ~0UL;
+
+	assert_int_equal(bus_read(&dom.mmio, &vcpu, address, size, &value), 0);
+	return value;
+}
+
+/* As the vCPU does: again and again until it is done, at most `most` times. How often. */
+static u32 bar_write(u64 address, unsigned int size, u64 value, u32 most)
+{
+	u32 n = 1;
+
+	while (bus_write(&dom.mmio, &vcpu, address, size, value) == -EAGAIN && n < most)
+		n++;
+	return n;
+}
