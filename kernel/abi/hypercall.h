@@ -110,7 +110,7 @@ enum weir_event {
 
 enum weir_exit_reason {
 	WEIR_EXIT_INTERRUPT, /* a host interrupt while the guest ran */
-	WEIR_EXIT_INTERRUPT_WINDOW,
+	WEIR_EXIT_INTERRUPT_WINDOW, /* none by AMD SVM */
 	WEIR_EXIT_CPUID,
 	WEIR_EXIT_MSR,
 	WEIR_EXIT_IO,

@@ -34,12 +34,6 @@ static void handle_nested_fault(struct vcpu *v, const struct vmcb *c)
 	exit_nested_fault(v, &f);
 }
 
-static void close_window(struct vmcb *c)
-{
-	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_PRIO_MAX | VINTR_IGN_TPR);
-	c->intercept_1 &= ~(u32)INTERCEPT_VINTR;
-}
-
 void svm_handle_exit(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
@@ -52,10 +46,6 @@ void svm_handle_exit(struct vcpu *v)
 	case VMEXIT_INIT:
 		v->exits[WEIR_EXIT_INTERRUPT]++;
 		irq_window();
-		return;
-	case VMEXIT_VINTR:
-		v->exits[WEIR_EXIT_INTERRUPT_WINDOW]++;
-		close_window(c);
 		return;
 	case VMEXIT_IRET:
 		/* The NMI handler's end; the next NMI may come one instruction early, which the
@@ -146,8 +136,6 @@ const char *svm_exit_name(u32 code)
 		return "INTR";
 	case VMEXIT_NMI:
 		return "NMI";
-	case VMEXIT_VINTR:
-		return "VINTR";
 	case VMEXIT_CPUID:
 		return "CPUID";
 	case VMEXIT_IRET:

@@ -30,7 +30,6 @@
 #define CR0_ET BIT(4)
 #define RFLAGS_RESERVED BIT(1)
 #define RFLAGS_TF BIT(8)
-#define RFLAGS_IF BIT(9)
 #define PAT_RESET 0x0007040600070406UL
 #define DR6_RESET 0xffff0ff0UL
 #define DR6_BS BIT(14)
@@ -228,20 +227,27 @@ static void assign_asid(struct svm_vcpu *s)
 	s->vmcb->asid = cpu->next_asid++;
 }
 
-static void request_window(struct vmcb *c)
+/* The highest pending interrupt is put into V_IRQ (15.21.4): the guest takes it, without an exit, when its RFLAGS.IF lets it. Not by
+ * EVENTINJ, which would need an exit to see IF; and QEMU 10.0 may deliver such an interrupt twice. Those of lower priority wait for
+ * an EOI anyway. That no TPR keeps it away was just looked at, and a write of CR8 exits as long as it is offered. */
+static void offer_interrupt(struct vcpu *v)
 {
+	struct svm_vcpu *s = v->arch;
+	struct vmcb *c = s->vmcb;
+
+	s->offered = vlapic_pending(v);
+	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_PRIO_MAX | VINTR_IGN_TPR);
+	if (s->offered < 0)
+		return;
 	c->vintr |= VINTR_V_IRQ | VINTR_PRIO_MAX | VINTR_IGN_TPR;
-	c->intercept_1 |= INTERCEPT_VINTR;
+	c->vintr_vector = (u8)s->offered;
 }
 
-/* One event an entry: what an exit interrupted or raised comes first, then an NMI, then the highest
- * interrupt. */
+/* What an exit interrupted or raised comes first, then an NMI. */
 static void inject(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
-	bool open = (v->rflags & RFLAGS_IF) && !(c->interrupt_shadow & INTERRUPT_SHADOW);
-	int vector;
 
 	c->eventinj = s->event;
 	s->event = 0;
@@ -251,27 +257,30 @@ static void inject(struct vcpu *v)
 		c->intercept_1 |= INTERCEPT_IRET;
 		c->eventinj = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_NMI) | 2;
 	}
+	offer_interrupt(v);
+}
 
-	vector = vlapic_pending(v);
-	if (vector < 0)
-		return;
-	if (open && !(c->eventinj & EVENT_VALID)) {
-		c->eventinj = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_INTR) | (u64)vector;
-		vlapic_accept(v, (u8)vector);
-		if (vlapic_pending(v) < 0)
-			return;
+/* Once taken, V_IRQ is clear. */
+static void note_taken(struct vcpu *v)
+{
+	struct svm_vcpu *s = v->arch;
+
+	if (s->offered >= 0 && !(s->vmcb->vintr & VINTR_V_IRQ)) {
+		vlapic_accept(v, (u8)s->offered);
+		s->offered = -1;
 	}
-	request_window(c);
 }
 
 /* An exit in the middle of an event's delivery: deliver it again (15.7.2). A software interrupt is
- * its instruction again. */
+ * its instruction again, and an interrupt that is still in V_IRQ comes from there. */
 static void keep_interrupted_event(struct svm_vcpu *s)
 {
 	u64 event = s->vmcb->exitintinfo;
 
-	if ((event & EVENT_VALID) && FIELD_GET(EVENT_TYPE, event) != EVENT_TYPE_SOFT_INT)
-		s->event = event;
+	if (!(event & EVENT_VALID) || FIELD_GET(EVENT_TYPE, event) == EVENT_TYPE_SOFT_INT ||
+	    (int)FIELD_GET(EVENT_VECTOR, event) == s->offered)
+		return;
+	s->event = event;
 }
 
 static void svm_run(struct vcpu *v)
@@ -294,7 +303,7 @@ static void svm_run(struct vcpu *v)
 	assign_asid(s);
 	inject(v);
 	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2): no exit, unless a lower one would
-	 * let an interrupt in; or while a window is asked for, when QEMU 10.0 fails an assertion of its own and ends. */
+	 * let an interrupt in; or while one is offered, when QEMU 10.0 fails an assertion of its own and ends. */
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
 	c->cr_write = vlapic_held_by_tpr(v) || (c->vintr & VINTR_V_IRQ) ? CR_WRITE_CR8 : 0;
 	c->rax = v->reg[RAX];
@@ -311,6 +320,7 @@ static void svm_run(struct vcpu *v)
 	v->rflags = c->rflags;
 	v->next_rip = has_nrips ? c->nrip : 0;
 	vlapic_set_cr8(v, c->vintr & 0xf);
+	note_taken(v);
 	keep_interrupted_event(s);
 	exit_ring_record(v->domain->id, (u16)v->id, (u32)c->exitcode, v->rip, c->exitinfo1,
 			 c->exitinfo2);

@@ -9,6 +9,7 @@ struct svm_vcpu {
 	struct vmcb *vmcb;
 	u64 asid_generation; /* of its CPU's ASIDs; another value: it needs a new one, and so has nothing in the TLB */
 	u64 event; /* to be injected at the next entry: an exception, or what an exit interrupted; EVENTINJ's format */
+	int offered; /* the vector in V_IRQ; -1: none */
 	bool nmi_masked; /* between an NMI's injection and the guest's IRET */
 };
 

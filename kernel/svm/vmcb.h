@@ -52,9 +52,6 @@ enum vmcb_intercept_2 {
 #define VINTR_IGN_TPR BIT(20)
 #define VINTR_MASKING BIT(24)
 
-/* Offset 068h. */
-#define INTERRUPT_SHADOW BIT(0)
-
 /* Offsets 088h and 0a8h: section 15.20. */
 #define EVENT_VECTOR MASK(7, 0)
 #define EVENT_TYPE MASK(10, 8)

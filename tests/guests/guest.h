@@ -57,6 +57,10 @@ extern volatile struct caught caught;
 extern volatile u32 taken[256];
 extern volatile u8 order[16];
 extern volatile u32 order_at;
+/* Interrupts that came although RFLAGS.IF was 0. */
+extern volatile u32 taken_while_off;
+/* Rounds that handlers spin before EOI. */
+extern volatile u32 linger;
 /* Handlers do not write EOI for this vector; 0: all do. */
 extern volatile u32 keep_in_service;
 

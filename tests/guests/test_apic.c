@@ -212,6 +212,29 @@ static void test_timer(void)
 	CHECK_EQ("apic: the timer interrupts a spinning guest", taken[TIMER], 1);
 }
 
+/* An interrupt comes once, and none while a handler has them off. */
+static void test_once(void)
+{
+	u64 start = rdtsc(), periods;
+
+	taken[TIMER] = taken_while_off = 0;
+	linger = 500;
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb);
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | PERIODIC);
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 100000); /* 100 us */
+	irqs_on();
+	spin_us(300000);
+	irqs_off();
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 0);
+	linger = 0;
+	periods = (rdtsc() - start) * 10 / (tsc_khz ? tsc_khz : 2000000);
+	CHECK("apic: many interrupts", taken[TIMER] > 100);
+	CHECK("apic: not more than there were periods", taken[TIMER] <= periods + 2);
+	CHECK_EQ("apic: none while IF = 0", taken_while_off, 0);
+	irqs_on();
+	irqs_off();
+}
+
 static void test_commands(void)
 {
 	taken[V1] = taken[2] = 0;
@@ -251,6 +274,7 @@ void test_apic(void)
 	test_delivery();
 	test_priority();
 	test_timer();
+	test_once();
 	test_commands();
 
 	/* STI holds interrupts back for one instruction. */

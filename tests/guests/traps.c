@@ -8,6 +8,8 @@ volatile u32 taken[256];
 volatile u8 order[16];
 volatile u32 order_at;
 volatile u32 keep_in_service;
+volatile u32 taken_while_off;
+volatile u32 linger;
 
 struct gate {
 	u16 offset_low, selector, flags, offset_middle;
@@ -39,6 +41,10 @@ void trap(struct trap_frame *f)
 			__asm__ volatile("cli; hlt");
 	}
 	__atomic_fetch_add(&taken[f->vector], 1, __ATOMIC_SEQ_CST);
+	if (f->vector >= 32 && !(f->rflags & 0x200))
+		__atomic_fetch_add(&taken_while_off, 1, __ATOMIC_SEQ_CST);
+	for (u32 i = linger; i; i--)
+		__asm__ volatile("");
 	order[order_at++ % ARRAY_SIZE(order)] = (u8)f->vector;
 	if (f->vector != 2 && f->vector != 0x80 && f->vector != keep_in_service)
 		wrmsr(X2APIC(APIC_EOI), 0);

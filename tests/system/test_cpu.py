@@ -16,6 +16,14 @@ def test_processor(boot, smp):
     assert len(weir.find(r"c\| PASS")) > 150
 
 
+def test_interrupts_by_counted_time(boot):
+    """QEMU stops after so many instructions then, also where it would not for an interrupt."""
+    weir = boot(["/boot/cpu.elf kernel name=c mem=64M -- apic"], files=[CPU], smp=1, cmdline="exit=idle", counted=True)
+    assert weir.wait_exit(60) == IDLE
+    weir.count(r"c\| FAIL", 0)
+    weir.count(r"c\| \d+ passed, 0 failed", 1)
+
+
 def test_two_such_guests_do_not_disturb_each_other(boot):
     weir = boot([f"/boot/cpu.elf kernel name=c{i} mem=64M vcpus=2" for i in range(2)], files=[CPU], smp=2,
                 cmdline="exit=idle")
