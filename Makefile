@@ -107,13 +107,13 @@ run: deps ## build, then start it in QEMU; the network guest answers at http://l
 	@echo "  RUN     http://localhost:$(or $(PORT),8080)/ is the network guest; Ctrl-A X ends QEMU"
 	$(Q)tools/qemu $(ISO)
 
-run-linux: deps ## Debian's kernel as a guest, with a shell of busybox on the console
-	$(Q)$(MAKE) --no-print-directory third_party/linux/fetched $(BUILD)/weir-stripped.elf
+run-linux: deps ## Debian's kernel as a guest that owns a NIC; `console linux` opens its shell
+	$(Q)$(MAKE) --no-print-directory third_party/linux/fetched $(BUILD)/weir-stripped.elf $(BUILD)/userland/control.elf
 	$(Q)mkdir -p $(BUILD)/boot && cp $(BUILD)/weir-stripped.elf $(BUILD)/boot/weir.elf
-	$(Q)tools/mkinitrd $(BUILD)/boot/initrd boot/linux-init third_party/linux/e1000e.ko
-	$(Q)tools/mkiso $(BUILD)/linux.iso boot/grub-linux.cfg $(BUILD)/boot/weir.elf third_party/linux/vmlinuz $(BUILD)/boot/initrd
+	$(Q)tools/mkinitrd $(BUILD)/boot/initrd boot/linux-init third_party/linux/*.ko
+	$(Q)tools/mkiso $(BUILD)/linux.iso boot/grub-linux.cfg $(BUILD)/boot/weir.elf $(BUILD)/userland/control.elf third_party/linux/vmlinuz $(BUILD)/boot/initrd
 	@echo "  RUN     Linux unpacks itself: a minute of silence; Ctrl-A X ends QEMU"
-	$(Q)NIC=none tools/qemu $(BUILD)/linux.iso
+	$(Q)tools/qemu $(BUILD)/linux.iso
 
 deps: ## install with apt what is missing
 	$(Q)tools/deps

@@ -1,0 +1,25 @@
+"""What `make run-linux` starts: its menu and its ramdisk, as the README shows them."""
+import re
+
+import pytest
+
+from linux import KERNEL, LINUX, initrd
+from test_console import Consoles
+from test_linux_devices import BOOT
+from weir import ROOT, Nic
+
+
+@pytest.mark.long
+def test_the_menu_of_run_linux(boot, tmp_path):
+    menu = re.findall(r"module2 (.*)", (ROOT / "boot/grub-linux.cfg").read_text())
+    ramdisk = initrd(tmp_path / "initrd", (ROOT / "boot/linux-init").read_text(), sorted(LINUX.glob("*.ko")))
+    weir = boot(menu, nics=[Nic(tcp=())], files=[KERNEL, ramdisk], smp=2, mem="1G")
+    weir.wait_for(r"linux\| Linux \S+ in Weir: 2 CPUs, address 10\.0\.2\.15/24", BOOT)
+    weir.wait_prompt()
+    console = Consoles(weir)
+    console.open("linux")
+    weir.type("\r")
+    assert any("PCI-MSI" in line for line in console.ask("grep eth0 /proc/interrupts", "/ # ", 60))
+    console.leave("linux")
+    assert weir.command("balloon linux 128", timeout=60) == [
+        "  linux: 128 MiB asked for, 128 MiB given back, 384 of 512 MiB in use"]
