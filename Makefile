@@ -49,7 +49,7 @@ third_party/fetched.mk: tools/fetch-lwip
 	$(Q)tools/fetch-lwip
 	@touch $@
 
-include $(wildcard userland/build.mk tests/guests/build.mk)
+include $(wildcard userland/build.mk tests/guests/build.mk tests/linux/build.mk)
 
 %.d: ;
 
@@ -264,7 +264,7 @@ debug-image: FORCE
 	$(Q)mkdir -p $(BUILD)/debug/boot && cp $(BUILD)/debug/weir-stripped.elf $(BUILD)/debug/boot/weir.elf
 
 # MARK: those that are marked so, see tests/system/conftest.py.
-system: $(BUILD)/weir-stripped.elf debug-image $(GUESTS) $(TEST_GUESTS) third_party/linux/fetched ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
+system: $(BUILD)/weir-stripped.elf debug-image $(GUESTS) $(TEST_GUESTS) $(LINUX_PROGRAMS) third_party/linux/fetched ## tests that boot Weir under QEMU (K=EXPRESSION: only those; logs in build/tests/system)
 	$(Q)mkdir -p $(BUILD)/boot && cp $< $(BUILD)/boot/weir.elf
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(MARK),-m '$(MARK)') $(if $(K),-k '$(K)') $(PYTEST_ARGS) tests/system
 

@@ -7,7 +7,7 @@ import pytest
 
 from linux import KERNEL, TROUBLE, initrd
 from test_linux_devices import Guest, sound
-from weir import IDLE, PROMPT, Nic
+from weir import BUILD, IDLE, PROMPT, Nic
 
 LINE = "/boot/vmlinuz kernel name=linux mem=256M vcpus={} restart=never {} -- console=ttyS0 panic=-1"
 INITRD = "/boot/initrd ramdisk=linux"
@@ -59,6 +59,33 @@ def test_shell_on_the_console(boot, tmp_path):
     weir.type("poweroff -f\r")
     assert weir.wait_exit() == IDLE
     no_trouble(weir)
+
+
+STRESS = """
+for i in $(seq 0 $((4 * $(nproc) - 1))); do
+	taskset $(printf %x $((1 << i % $(nproc)))) sh -c 'i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done; cat /proc/self/stat | cut -d" " -f39' &
+done >/ran
+wait
+for cpu in $(seq 0 $(($(nproc) - 1))); do say "CPU $cpu ran $(grep -cx $cpu /ran)"; done
+say "stress $(stress 20)"
+for cpu in $(seq 0 $(($(nproc) - 1))); do say "CPU $cpu took $(taken $cpu TLB:) flushes, $(taken $cpu LOC:) ticks"; done
+poweroff -f
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("smp, vcpus", [(1, 2), (2, 2), (2, 3), (2, 4)])
+def test_address_spaces_across_cpus(boot, tmp_path, smp, vcpus):
+    """IPIs, shoot-downs of TLBs, timers and migrating processes, also with more vCPUs than CPUs. See tests/linux/stress.c."""
+    guest = Guest(tmp_path, STRESS, [], vcpus=vcpus, files=[BUILD / "tests/linux/stress"])
+    weir = boot(guest.lines, smp=smp, cmdline="exit=idle", files=[KERNEL, guest.initrd])
+    weir.wait_for(guest.said(r"stress .* on %u CPUs: 0 stale, 0 forbidden, 0 lost" % vcpus), 2 * BOOT)
+    assert weir.wait_exit(60) == IDLE
+    for cpu in range(vcpus):
+        weir.count(guest.said(rf"CPU {cpu} ran 4$"), 1)
+        flushes, ticks = map(int, weir.wait_for(guest.said(rf"CPU {cpu} took (\d+) flushes, (\d+) ticks"), 1).groups())
+        assert ticks > 1000 and flushes > 100
+    sound(weir)
 
 
 # What the guest is to do comes by the network, since nothing of it outlives a reboot.
