@@ -41,6 +41,7 @@ static const struct msr_policy msrs[] = {
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, KVM, 0 },
 	{ MSR_EFER, MSR_EFER, OWN, 0 },
 	{ MSR_TSC_AUX, MSR_TSC_AUX, OWN, 0 },
+	{ 0xc0010000, 0xc0010007, DENY, 0 }, /* performance counters: software probes for them */
 	{ 0xc0010010, 0xc0010010, FIXED, 0 }, /* SYSCFG */
 	{ 0xc0010015, 0xc0010015, FIXED, BIT(24) }, /* HWCR: the TSC counts at the P0 frequency */
 	{ 0xc001001f, 0xc001001f, FIXED, 0 }, /* NB_CFG */

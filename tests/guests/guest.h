@@ -176,6 +176,7 @@ void test_config(void);
 void test_faults(void);
 void test_machine(void);
 void test_console(void);
+void test_all_ports(void);
 enum way {
 	RESTART_BY_ACPI,
 	RESTART_BY_KEYBOARD,

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from weir import GUESTS, IDLE, READY, Nic
+from weir import BUILD, GUESTS, IDLE, READY, ROOT, Nic
 
 HELLO = "/boot/hello.elf kernel name=hello mem=16M"
 NET = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
@@ -133,3 +133,13 @@ def test_pvh_kernel(boot, tmp_path):
     weir.count(r"domain p: kernel by PVH", 1)
     weir.count(r'p\| runtime: started by PVH, command line "exit=1 word"', 1)
     weir.count(r"p\| runtime: hypervisor is Weir", 1)
+
+
+def test_ports_are_documented(boot):
+    """docs/guests.md names all ports that answer, and no others."""
+    documented = [ports for ports, what in re.findall(r"^\| (0x[0-9a-f]+(?:-0x[0-9a-f]+)?) \| ([^|]*) \|$",
+                                                      (ROOT / "docs/guests.md").read_text(), re.MULTILINE)
+                  if "all ones" not in what]
+    weir = boot(["/boot/cpu.elf kernel name=c mem=16M -- ports"], files=[BUILD / "tests/guests/cpu.elf"], cmdline="exit=idle")
+    assert weir.wait_exit(60) == IDLE
+    assert [re.search(r"0x\S+", line)[0] for line in weir.find(r"c\| ports: 0x")] == documented

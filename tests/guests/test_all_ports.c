@@ -1,0 +1,47 @@
+/* Which ports answer when they are read: a line for each range. */
+#include <tests/guests/guest.h>
+
+#include <kernel/abi/hypercall.h>
+
+#define BLOCK 64u
+
+static struct weir_stats stats __attribute__((aligned(4096)));
+
+static u64 absent(void)
+{
+	hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
+	return stats.absent_accesses;
+}
+
+/* How many of the ports nobody answers for. */
+static u64 silent(u32 first, u32 nr)
+{
+	u64 before = absent();
+
+	for (u32 port = first; port < first + nr; port++) {
+		u8 value;
+
+		__asm__ volatile("inb %1, %0" : "=a"(value) : "d"((u16)port));
+	}
+	return absent() - before;
+}
+
+void test_all_ports(void)
+{
+	u32 first = 0;
+	bool open = false;
+
+	for (u32 block = 0; block < 0x10000; block += BLOCK) {
+		bool none = silent(block, BLOCK) == BLOCK;
+
+		for (u32 port = block; port < block + BLOCK; port++) {
+			bool answers = !none && !silent(port, 1);
+
+			if (answers && !open)
+				first = port;
+			if (!answers && open)
+				print("ports: 0x%x-0x%x\n", first, port - 1);
+			open = answers;
+		}
+	}
+}
