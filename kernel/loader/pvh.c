@@ -170,7 +170,7 @@ static int load(const struct guest_image *image, const struct guest_memory *memo
 	if (err)
 		return loader_fail(error, err, "guest memory at %llx can not be written: error %d",
 				   (unsigned long long)plan.base, err);
-	*entry = (struct guest_entry){ .eip = eip, .eax = 0, .ebx = plan.base };
+	*entry = (struct guest_entry){ .eip = eip, .eax = 0, .ebx = plan.base, .x2apic = true };
 	return 0;
 }
 

@@ -1,6 +1,9 @@
 """What Linux guests boot: Debian's kernel (tools/fetch-linux), and an initramfs of busybox with a script of the test's own."""
+import lzma
 import re
+import struct
 import subprocess
+import zlib
 
 from weir import ROOT
 
@@ -11,6 +14,20 @@ KERNEL = LINUX / "vmlinuz"
 TROUBLE = re.compile(r"Kernel panic|BUG:|WARNING: CPU|Oops|Call Trace|lockup|rcu.*(stall|kthread starved)|blocked for more than"
                      r"|unchecked MSR|[Ss]purious|nobody cared|clocksource.*(unstable|skew)|ACPI (BIOS )?(Error|Warning|Exception)"
                      r"|I/O error|invalid opcode|general protection|segfault")
+
+
+def vmlinux(path):
+    """The kernel's ELF file, unpacked from KERNEL to `path`, without what only a debugger reads."""
+    image = KERNEL.read_bytes()
+    # boot.rst: setup_sects; payload_offset, payload_length
+    start = (image[0x1F1] + 1) * 512 + struct.unpack_from("<I", image, 0x248)[0]
+    payload = image[start:start + struct.unpack_from("<I", image, 0x24C)[0]]
+    # Behind what is packed stands its size.
+    packed = {b"\xfd7zXZ": lzma.LZMADecompressor, b"\x1f\x8b": lambda: zlib.decompressobj(31)}
+    unpacker = next(make for magic, make in packed.items() if payload.startswith(magic))
+    path.write_bytes(unpacker().decompress(payload))
+    subprocess.run(["objcopy", "-S", path], check=True)
+    return path
 
 
 def drivers(*names):

@@ -1,16 +1,14 @@
 """Other domains' consoles in the control domain's shell: `console NAME`, and Ctrl-] back."""
-import re
 import time
 
 import pytest
 
 from linux import KERNEL, initrd
-from weir import BUILD, IDLE, PROMPT
+from weir import BUILD, IDLE, SEQUENCE
 
 CPU = BUILD / "tests/guests/cpu.elf"
 CONTROL = "/boot/control.elf kernel name=control mem=16M control prio=200"
 BACK = "\x1d"
-SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[@-~]")
 
 
 class Consoles:

@@ -22,6 +22,7 @@ TAIL = 60
 
 # What a terminal acts on, of what Weir sends (kernel/console.c).
 CONTROLS = re.compile(r"(\r\x1b\[K|[\r\n\b])")
+SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[@-~]")
 CUT_OFF = re.compile(r"\r(\x1b\[?)?\Z")
 PROMPT = "weir> "
 LOGGED = re.compile(r"\[ *\d+\.\d{6}\] ")
@@ -229,10 +230,10 @@ class Weir:
         deadline = time.monotonic() + timeout
         with self.changed:
             while True:
-                dialogue = [line for line in self.lines[since:] if not LOGGED.match(line)]
+                dialogue = [SEQUENCE.sub("", line) for line in self.lines[since:] if not LOGGED.match(line)]
                 while since and dialogue and not dialogue[0].startswith(PROMPT):
                     dialogue.pop(0)
-                if self.screen.line == PROMPT and (dialogue or not since):
+                if SEQUENCE.sub("", self.screen.line) == PROMPT and (dialogue or not since):
                     return dialogue
                 if self.ended or time.monotonic() >= deadline:
                     self.fail(f"the shell's prompt did not come in {timeout} s; its line is {self.screen.line!r}")

@@ -80,6 +80,8 @@ static inline void check_start_info(const struct fixture *f, const struct guest_
 {
 	gpaddr_t info = entry->ebx, map;
 
+	assert_true(entry->x2apic);
+
 	assert_int_equal(guest_u32(f, info), 0x336ec578);
 	assert_int_equal(guest_u32(f, info + 4), 1);
 	assert_int_equal(guest_u32(f, info + 8), 0);
