@@ -2,8 +2,11 @@
  * the guest touch without an exit (the system-call and segment-base MSRs) never comes here. */
 #include <kernel/policy.h>
 
+#include <kernel/domain.h>
 #include <kernel/errno.h>
 #include <kernel/kvmclock.h>
+#include <kernel/log.h>
+#include <kernel/options.h>
 #include <kernel/vcpu.h>
 
 enum action {
@@ -116,6 +119,17 @@ static int write_own(struct vcpu *v, u32 msr, u64 value)
 	}
 }
 
+static int refuse(struct vcpu *v, u32 msr)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT(20);
+
+	v->absent_msrs++;
+	if (!find(msr) && options.loglevel >= LOG_DEBUG && log_allowed(&limit))
+		log_debug("domain %s: vCPU %u: MSR 0x%x is in no table: #GP", v->domain->name,
+			  v->id, msr);
+	return -EINVAL;
+}
+
 int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
 {
 	const struct msr_policy *p = find(msr);
@@ -133,8 +147,7 @@ int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
 		*value = kvmclock_read_msr(v, msr);
 		return 0;
 	default:
-		v->absent_msrs++;
-		return -EINVAL;
+		return refuse(v, msr);
 	}
 }
 
@@ -152,7 +165,6 @@ int policy_wrmsr(struct vcpu *v, u32 msr, u64 value)
 	case KVM:
 		return kvmclock_write_msr(v, msr, value);
 	default:
-		v->absent_msrs++;
-		return -EINVAL;
+		return refuse(v, msr);
 	}
 }
