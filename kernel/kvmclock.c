@@ -9,6 +9,7 @@
 
 #define FEATURE_NOP_IO_DELAY BIT(1)
 #define FEATURE_CLOCKSOURCE2 BIT(3)
+#define FEATURE_PV_EOI BIT(6) /* kernel/pveoi.c */
 #define FEATURE_CLOCKSOURCE_STABLE BIT(24)
 
 #define SYSTEM_TIME_ENABLE BIT(0)
@@ -36,7 +37,8 @@ struct cpuid kvmclock_cpuid(u32 leaf)
 {
 	if (leaf == KVM_CPUID_BASE) /* "KVMKVMKVM" */
 		return (struct cpuid){ KVM_CPUID_LAST, 0x4b4d564b, 0x564b4d56, 0x4d };
-	return (struct cpuid){ FEATURE_NOP_IO_DELAY | FEATURE_CLOCKSOURCE2 | FEATURE_CLOCKSOURCE_STABLE,
+	return (struct cpuid){ FEATURE_NOP_IO_DELAY | FEATURE_CLOCKSOURCE2 | FEATURE_PV_EOI |
+				       FEATURE_CLOCKSOURCE_STABLE,
 			       0, 0, 0 };
 }
 

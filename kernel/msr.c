@@ -7,6 +7,7 @@
 #include <kernel/kvmclock.h>
 #include <kernel/log.h>
 #include <kernel/options.h>
+#include <kernel/pveoi.h>
 #include <kernel/vcpu.h>
 
 enum action {
@@ -14,6 +15,7 @@ enum action {
 	FIXED, /* reads as `value`; a write is dropped */
 	APIC, /* kernel/vlapic.c */
 	KVM, /* kernel/kvmclock.c */
+	PV_EOI, /* kernel/pveoi.c */
 	OWN, /* read_own(), write_own() below */
 };
 
@@ -42,6 +44,7 @@ static const struct msr_policy msrs[] = {
 	{ 0x6e0, 0x6e0, APIC, 0 },
 	{ 0x800, 0x8ff, APIC, 0 },
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, KVM, 0 },
+	{ MSR_KVM_PV_EOI_EN, MSR_KVM_PV_EOI_EN, PV_EOI, 0 },
 	{ MSR_EFER, MSR_EFER, OWN, 0 },
 	{ MSR_TSC_AUX, MSR_TSC_AUX, OWN, 0 },
 	{ 0xc0010000, 0xc0010007, DENY, 0 }, /* performance counters: software probes for them */
@@ -146,6 +149,9 @@ int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
 	case KVM:
 		*value = kvmclock_read_msr(v, msr);
 		return 0;
+	case PV_EOI:
+		*value = v->lapic.pv_eoi;
+		return 0;
 	default:
 		return refuse(v, msr);
 	}
@@ -164,6 +170,8 @@ int policy_wrmsr(struct vcpu *v, u32 msr, u64 value)
 		return write_own(v, msr, value);
 	case KVM:
 		return kvmclock_write_msr(v, msr, value);
+	case PV_EOI:
+		return pveoi_write_msr(v, value);
 	default:
 		return refuse(v, msr);
 	}

@@ -120,7 +120,8 @@ static void reset_registers(struct vlapic *a)
 	a->lvt_cmci = a->lvt_timer = a->lvt_thermal = a->lvt_perf = a->lvt_error = LVT_MASKED;
 	a->lvt_lint[0] = a->lvt_lint[1] = LVT_MASKED;
 	a->timer_initial = a->timer_divide = 0;
-	a->tsc_deadline = 0;
+	a->tsc_deadline = a->pv_eoi = 0;
+	a->pv_eoi_set = false;
 }
 
 void vlapic_init(struct vcpu *v)
@@ -187,12 +188,28 @@ void vlapic_accept(struct vcpu *v, u8 vector)
 	v->interrupts_taken++;
 }
 
-static void end_of_interrupt(struct vlapic *a)
+void vlapic_end_of_interrupt(struct vcpu *v)
 {
+	struct vlapic *a = &v->lapic;
 	int vector = highest(a->isr);
 
 	if (vector >= 0)
 		clear_bit(a->isr, (u8)vector);
+}
+
+bool vlapic_next_eoi_is_quiet(const struct vcpu *v, int offered)
+{
+	bool in_service = highest(v->lapic.isr) >= 0;
+
+	for (int i = 0; i < 8; i++) {
+		u32 pending = read_once(&v->lapic.irr[i]);
+
+		if (offered / 32 == i && offered >= 0)
+			pending &= ~(1u << offered % 32);
+		if (pending)
+			return false;
+	}
+	return in_service != (offered >= 0);
 }
 
 /* --- timer, SDM vol. 3, 11.5.4 ---------------------------------------------------------------------------------------- */
@@ -531,7 +548,7 @@ int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 	case APIC_EOI:
 		if (value)
 			return -EINVAL;
-		end_of_interrupt(a);
+		vlapic_end_of_interrupt(v);
 		return 0;
 	case APIC_SVR:
 		if (value & ~(u64)SVR_MASK)

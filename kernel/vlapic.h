@@ -22,6 +22,8 @@ struct vlapic {
 	u32 timer_initial, timer_divide; /* divide: the register's value */
 	u64 timer_start_ns; /* when the count began */
 	u64 tsc_deadline;
+	u64 pv_eoi; /* kernel/pveoi.c: the MSR; 0: off */
+	bool pv_eoi_set; /* the guest may clear its flag instead of writing EOI */
 	struct timer timer;
 };
 
@@ -37,6 +39,11 @@ void vlapic_deliver(struct vcpu *v, u8 vector);
 int vlapic_pending(struct vcpu *v);
 /* The vCPU takes it: IRR -> ISR. */
 void vlapic_accept(struct vcpu *v, u8 vector);
+/* The guest has written EOI, or what stands for it. */
+void vlapic_end_of_interrupt(struct vcpu *v);
+/* True: the next EOI but ends the interrupt that is in service, or, if none is, the one that is offered: no other waits for it. Its
+ * own CPU. */
+bool vlapic_next_eoi_is_quiet(const struct vcpu *v, int offered);
 /* CR8, which is the upper half of the task priority (SDM vol. 3, 11.8.6). Its own CPU. */
 u8 vlapic_cr8(const struct vcpu *v);
 void vlapic_set_cr8(struct vcpu *v, u8 cr8);

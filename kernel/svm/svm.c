@@ -11,6 +11,7 @@
 #include <kernel/log.h>
 #include <kernel/paging.h>
 #include <kernel/panic.h>
+#include <kernel/pveoi.h>
 #include <kernel/string.h>
 
 #define MSR_EFER 0xc0000080
@@ -258,6 +259,7 @@ static void inject(struct vcpu *v)
 		c->eventinj = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_NMI) | 2;
 	}
 	offer_interrupt(v);
+	pveoi_before_entry(v, s->offered);
 }
 
 /* Once taken, V_IRQ is clear. */
@@ -269,6 +271,7 @@ static void note_taken(struct vcpu *v)
 		vlapic_accept(v, (u8)s->offered);
 		s->offered = -1;
 	}
+	pveoi_after_exit(v);
 }
 
 /* An exit in the middle of an event's delivery: deliver it again (15.7.2). A software interrupt is

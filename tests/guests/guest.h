@@ -61,6 +61,9 @@ extern volatile u32 order_at;
 extern volatile u32 taken_while_off;
 /* Rounds that handlers spin before EOI. */
 extern volatile u32 linger;
+/* KVM's paravirtual EOI: handlers clear the flag instead of writing EOI where it is set, and count that. */
+extern volatile u8 eoi_flag;
+extern volatile u32 eois_by_flag;
 /* Handlers do not write EOI for this vector; 0: all do. */
 extern volatile u32 keep_in_service;
 

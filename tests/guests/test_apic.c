@@ -235,6 +235,97 @@ static void test_once(void)
 	irqs_off();
 }
 
+#define KVM_CPUID_FEATURES 0x40000101u
+#define KVM_FEATURE_PV_EOI (1u << 6)
+#define MSR_KVM_PV_EOI_EN 0x4b564d04
+
+static bool in_service(u8 vector)
+{
+	return rdmsr(X2APIC(APIC_ISR + vector / 32)) & 1u << vector % 32;
+}
+
+static void test_pv_eoi(void)
+{
+	u64 memory = (u64)&eoi_flag;
+
+	if (!under_weir)
+		return;
+	CHECK("pv eoi: is offered", cpuid(KVM_CPUID_FEATURES, 0).eax & KVM_FEATURE_PV_EOI);
+	CHECK_EQ("pv eoi: a reserved bit is #GP", try_wrmsr(MSR_KVM_PV_EOI_EN, memory | 3), 13);
+	wrmsr(MSR_KVM_PV_EOI_EN, memory | 1);
+	CHECK_EQ("pv eoi: the MSR can be read", rdmsr(MSR_KVM_PV_EOI_EN), memory | 1);
+
+	eois_by_flag = 0;
+	self_ipi(V1);
+	irqs_on();
+	irqs_off();
+	CHECK_EQ("pv eoi: one interrupt needs no EOI", eois_by_flag, 1);
+	CHECK("pv eoi: it is not in service any more", !in_service(V1));
+	CHECK_EQ("pv eoi: the flag is clear", eoi_flag, 0);
+
+	/* Another one waits for the EOI of the first: that must be seen. */
+	eois_by_flag = order_at = 0;
+	self_ipi(V1);
+	self_ipi(V2);
+	irqs_on();
+	irqs_off();
+	CHECK("pv eoi: two come by priority", order_at == 2 && order[0] == V2 && order[1] == V1);
+	CHECK_EQ("pv eoi: the last of them needs no EOI", eois_by_flag, 1);
+
+	/* It begins to wait while the handler runs. */
+	keep_in_service = V2;
+	self_ipi(V2);
+	irqs_on();
+	CHECK_EQ("pv eoi: in service, the flag is set", eoi_flag, 1);
+	taken[V1] = 0;
+	self_ipi(V1);
+	CHECK_EQ("pv eoi: another one waits, it is not", eoi_flag, 0);
+	CHECK("pv eoi: the first is still in service", in_service(V2) && !taken[V1]);
+	keep_in_service = 0;
+	wrmsr(X2APIC(APIC_EOI), 0);
+	irqs_off();
+	CHECK("pv eoi: the other one comes by its EOI", taken[V1] == 1 && !in_service(V1));
+
+	/* A higher one comes into the handler of a lower one, whose EOI is the later. */
+	keep_in_service = V1;
+	self_ipi(V1);
+	irqs_on();
+	eois_by_flag = taken[V2] = 0;
+	self_ipi(V2);
+	irqs_off();
+	CHECK("pv eoi: nested", taken[V2] == 1 && !eois_by_flag && in_service(V1) && !in_service(V2));
+	CHECK_EQ("pv eoi: the flag is the outer one's again", eoi_flag, 1);
+	keep_in_service = 0;
+	eoi_flag = 0;
+	CHECK("pv eoi: which ends", !in_service(V1));
+
+	/* Cleared before the interrupt is taken, it stands for nothing. */
+	self_ipi(V1);
+	CHECK_EQ("pv eoi: offered, the flag is set", eoi_flag, 1);
+	eoi_flag = 0;
+	taken[V1] = eois_by_flag = 0;
+	irqs_on();
+	irqs_off();
+	CHECK("pv eoi: it is taken, and ended", taken[V1] == 1 && !in_service(V1));
+
+	self_ipi(V1);
+	wrmsr(MSR_KVM_PV_EOI_EN, 0);
+	CHECK_EQ("pv eoi: switched off, the flag is clear", eoi_flag, 0);
+	irqs_on();
+	irqs_off();
+	CHECK("pv eoi: and EOI is written", !in_service(V1));
+
+	/* In memory that is not there. */
+	wrmsr(MSR_KVM_PV_EOI_EN, 0xfffffff0000 | 1);
+	taken[V1] = 0;
+	self_ipi(V1);
+	irqs_on();
+	irqs_off();
+	CHECK("pv eoi: without memory EOI is written", taken[V1] == 1 && !in_service(V1));
+	CHECK_EQ("pv eoi: off again", try_wrmsr(MSR_KVM_PV_EOI_EN, 0), NONE);
+	CHECK_EQ("pv eoi: reads as 0", rdmsr(MSR_KVM_PV_EOI_EN), 0);
+}
+
 static void test_commands(void)
 {
 	taken[V1] = taken[2] = 0;
@@ -275,6 +366,7 @@ void test_apic(void)
 	test_priority();
 	test_timer();
 	test_once();
+	test_pv_eoi();
 	test_commands();
 
 	/* STI holds interrupts back for one instruction. */

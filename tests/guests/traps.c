@@ -10,6 +10,8 @@ volatile u32 order_at;
 volatile u32 keep_in_service;
 volatile u32 taken_while_off;
 volatile u32 linger;
+volatile u8 eoi_flag __attribute__((aligned(4)));
+volatile u32 eois_by_flag;
 
 struct gate {
 	u16 offset_low, selector, flags, offset_middle;
@@ -17,6 +19,16 @@ struct gate {
 };
 static struct gate idt[256] __attribute__((aligned(16)));
 extern const u8 trap_entries[];
+
+static void end_of_interrupt(void)
+{
+	if (eoi_flag & 1) {
+		eoi_flag = 0;
+		eois_by_flag++;
+	} else {
+		wrmsr(X2APIC(APIC_EOI), 0);
+	}
+}
 
 void trap(struct trap_frame *f);
 void trap(struct trap_frame *f)
@@ -47,7 +59,7 @@ void trap(struct trap_frame *f)
 		__asm__ volatile("");
 	order[order_at++ % ARRAY_SIZE(order)] = (u8)f->vector;
 	if (f->vector != 2 && f->vector != 0x80 && f->vector != keep_in_service)
-		wrmsr(X2APIC(APIC_EOI), 0);
+		end_of_interrupt();
 }
 
 void traps_load(void)

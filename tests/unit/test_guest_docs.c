@@ -54,6 +54,12 @@ u64 clock_wall_ns(u64 ns)
 	return ns;
 }
 
+int pveoi_write_msr(struct vcpu *v, u64 value)
+{
+	(void)v, (void)value;
+	return -EINVAL;
+}
+
 int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
 {
 	(void)d, (void)gpa, (void)buf, (void)len;
@@ -298,6 +304,8 @@ static struct msr_answer msr_answer(u32 msr)
 		return (struct msr_answer){ "APIC", "APIC" };
 	case KVM:
 		return (struct msr_answer){ "clock", "clock" };
+	case PV_EOI:
+		return (struct msr_answer){ "kept", "EOI" };
 	case OWN:
 		return (struct msr_answer){ "kept", "kept" };
 	}
