@@ -61,6 +61,10 @@ static bool may_print(struct vuart *u)
 
 static void print_line(struct vuart *u)
 {
+	/* What would drive the administrator's terminal is shown, not sent: a guest is not trusted with it. */
+	for (u32 i = 0; i < u->len; i++)
+		if (((u8)u->line[i] < ' ' && u->line[i] != '\t') || u->line[i] == 0x7f)
+			u->line[i] = '.';
 	u->line[u->len] = 0;
 	u->len = 0;
 	if (!may_print(u)) {
@@ -88,10 +92,6 @@ static void put(struct vuart *u, u8 c)
 		print_line(u);
 		return;
 	}
-	/* What would drive the administrator's terminal is shown, not sent: a guest is not trusted
-	 * with it. */
-	if ((c < ' ' && c != '\t') || c == 0x7f)
-		c = '.';
 	u->line[u->len++] = (char)c;
 	if (u->len == sizeof(u->line) - 1)
 		print_line(u);

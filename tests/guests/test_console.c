@@ -88,7 +88,7 @@ void test_console(void)
 		char line[80], c;
 		u32 len = 0;
 
-		say("? ");
+		say("\033[1m?\033[0m ");
 		while ((c = get()) != '\r')
 			if (len + 1 < sizeof(line))
 				line[len++] = c;
