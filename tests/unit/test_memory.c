@@ -15,6 +15,7 @@
 #include <kernel/errno.h>
 #include <kernel/frame.h>
 #include <kernel/memory.h>
+#include <kernel/paging.h>
 #include <kernel/pool.h>
 #include <kernel/shootdown.h>
 #include <kernel/string.h>
@@ -269,6 +270,50 @@ static void not_for_the_control_domain(void **state)
 	finish();
 }
 
+/* For a domain that is started again: it has all its memory, and that is clear. */
+static void renewed(void **state)
+{
+	(void)state;
+	for (int later = 0; later < 2; later++) {
+		gfn_t gfn = 0, map = 0;
+		u32 steps = 0, waits = 0;
+		int ret;
+
+		start();
+		while (!later && map_step(&map))
+			;
+		for (gfn_t g = 0; g < FRAMES; g++)
+			memset(mfn_to_virt(nested_lookup(&d.nested, g).mfn), 0xcc, PAGE_SIZE);
+		assert_int_equal(memory_release(&d, 7, 1), 1);
+		assert_int_equal(memory_release(&d, 512, 512), 512);
+		assert_int_equal(memory_release(&d, 1100, 300), 300);
+		/* The last of it is still on its way when it begins. */
+		while ((ret = memory_renew_step(&d, &gfn))) {
+			if (ret == -EAGAIN) {
+				vtd_settle();
+				assert_true(++waits < 3);
+				continue;
+			}
+			assert_int_equal(ret, 1);
+			assert_true(++steps < 64);
+		}
+		assert_true(waits > 0);
+		assert_int_equal(gfn < FRAMES, 0);
+		assert_int_equal(d.pages_owned, FRAMES);
+		for (gfn_t g = 0; g < FRAMES; g++) {
+			const u64 *p = mfn_to_virt(nested_lookup(&d.nested, g).mfn);
+
+			for (u32 i = 0; i < PAGE_SIZE / 8; i++)
+				assert_int_equal(p[i], 0);
+		}
+		while (later && map_step(&map))
+			;
+		assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+		check();
+		finish();
+	}
+}
+
 /* Where writes of devices are interrupts, 0xfee00000 to 0xfeefffff, no domain has memory, however large it is: neither its CPUs
  * nor its devices. */
 static void none_where_interrupts_go(void **state)
@@ -302,6 +347,7 @@ int main(void)
 		cmocka_unit_test(steps_count_the_entries_of_units),
 		cmocka_unit_test(not_for_the_control_domain),
 		cmocka_unit_test(none_where_interrupts_go),
+		cmocka_unit_test(renewed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

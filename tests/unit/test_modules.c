@@ -1,0 +1,210 @@
+/* sources: kernel/modules.c kernel/loader/linux.c kernel/loader/pvh.c kernel/loader/multiboot1.c kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/loader/modline.c drivers/pciaddress.c kernel/rangeset.c */
+/* The files of domains: loaded in parts they come to the same as at once, and their memory is given back once. */
+#include "test.h"
+
+#include <boot/multiboot2.h>
+#include <kernel/alloc.h>
+#include <kernel/domain.h>
+#include <kernel/errno.h>
+#include <kernel/loader/guest.h>
+#include <kernel/memory.h>
+#include <kernel/modules.h>
+#include <kernel/paging.h>
+
+#define RAM (32UL << 20)
+#define KERNEL_SIZE (5UL << 20)
+#define BSS (3UL << 20)
+#define LOAD 0x200000u
+
+static u8 ram[2][RAM];
+static u8 *guest;
+static u64 moved; /* bytes written and cleared since the step began */
+
+void *phys_to_virt(paddr_t pa)
+{
+	return (void *)pa;
+}
+
+paddr_t virt_to_phys(const void *va)
+{
+	return (paddr_t)va;
+}
+
+int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
+{
+	(void)d;
+	assert_true(gpa < RAM && len <= RAM - gpa);
+	memcpy(guest + gpa, buf, len);
+	moved += len;
+	return 0;
+}
+
+int guest_zero(struct domain *d, gpaddr_t gpa, u64 len)
+{
+	(void)d;
+	assert_true(gpa < RAM && len <= RAM - gpa);
+	memset(guest + gpa, 0, len);
+	moved += len;
+	return 0;
+}
+
+#define FILES 5
+#define FRAMES_MAX 8192
+
+static u8 *file[FILES];
+static u8 freed[FILES][FRAMES_MAX];
+
+void alloc_add(mfn_t mfn, u64 nr)
+{
+	for (u64 n = 0; n < nr; n++) {
+		u8 *at = (u8 *)((mfn + n) << PAGE_SHIFT);
+		u32 i = 0;
+
+		while (at < file[i] || at >= file[i] + FRAMES_MAX * PAGE_SIZE)
+			assert_true(++i < FILES);
+		freed[i][(at - file[i]) >> PAGE_SHIFT]++;
+	}
+}
+
+static struct boot_info info;
+static struct domain a = { .id = 1, .name = "a" }, b = { .id = 2, .name = "b" };
+
+static void add_file(u64 size, const char *line)
+{
+	u32 i = info.nr_modules++;
+
+	if (!file[i])
+		file[i] = aligned_alloc(PAGE_SIZE, FRAMES_MAX * PAGE_SIZE);
+	assert_non_null(file[i]);
+	for (u64 n = 0; n < size; n++)
+		file[i][n] = (u8)(rand() | 1);
+	info.module[i] = (struct boot_module){ (paddr_t)file[i], (paddr_t)file[i] + size, line };
+}
+
+/* A Multiboot kernel with address fields, and a bss that must be cleared. */
+static void make_kernel(u8 *at)
+{
+	u32 header[8] = {
+		0x1badb002, 1u << 16, 0, LOAD, LOAD, LOAD + KERNEL_SIZE, LOAD + KERNEL_SIZE + BSS,
+		LOAD + 64
+	};
+
+	header[2] = -(header[0] + header[1]);
+	memcpy(at, header, sizeof(header));
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	info.nr_modules = 0;
+	add_file(KERNEL_SIZE, "kernel name=a mem=32M -- of a");
+	add_file(3 * 1024 * 1024 + 77, "ramdisk=a -- first");
+	add_file(0, "ramdisk=a");
+	add_file(KERNEL_SIZE, "kernel name=b mem=32M restart=never");
+	add_file(12345, "ramdisk=c");
+	make_kernel(file[0]);
+	make_kernel(file[3]);
+	memset(freed, 0, sizeof(freed));
+	assert_int_equal(modules_init(&info), FILES);
+	for (u32 i = 0; i < FILES; i++) {
+		assert_true(module_at(i)->valid);
+		module_at(i)->used = module_at(i)->kept = false;
+		module_at(i)->freed = 0;
+	}
+	a.kernel = module_at(0);
+	b.kernel = module_at(3);
+	return 0;
+}
+
+static void in_parts(void **state)
+{
+	struct guest_entry whole, parts;
+	u64 done = 0, total, largest = 0;
+	u32 steps = 0;
+	int ret;
+
+	(void)state;
+	memset(ram, 0xcc, sizeof(ram));
+	guest = ram[0];
+	moved = 0;
+	assert_true(modules_load(&a, &whole));
+	total = moved;
+	assert_true(total > KERNEL_SIZE + BSS + (3 << 20));
+
+	guest = ram[1];
+	do {
+		moved = 0;
+		ret = modules_load_step(&a, &done, &parts);
+		assert_in_range(ret, 0, 1);
+		largest = MAX(largest, moved);
+		total -= moved;
+		steps++;
+	} while (ret);
+	assert_memory_equal(ram[0], ram[1], RAM);
+	assert_memory_equal(&whole, &parts, sizeof(whole));
+	/* Each byte once, and never many. */
+	assert_int_equal(total, 0);
+	assert_in_range(largest, 1 << 20, 2 << 20);
+	assert_in_range(steps, 6, 8);
+	assert_int_equal(modules_load_step(&a, &done, &parts), 0);
+}
+
+static void check_freed(u32 i, u64 size, u8 times)
+{
+	for (u64 n = 0; n < FRAMES_MAX; n++)
+		assert_int_equal(freed[i][n], n < (size + PAGE_SIZE - 1) >> PAGE_SHIFT ? times : 0);
+}
+
+static void free_all(struct domain *d)
+{
+	u32 steps = 0;
+
+	while (!modules_free_step(d))
+		assert_true(++steps < 100);
+}
+
+static void check_all_freed_once(void)
+{
+	check_freed(0, KERNEL_SIZE, 1);
+	check_freed(1, 3 * 1024 * 1024 + 77, 1);
+	check_freed(2, 0, 1);
+	check_freed(3, KERNEL_SIZE, 1);
+	check_freed(4, 12345, 1);
+}
+
+static void kept_until_the_domain_ends(void **state)
+{
+	(void)state;
+	modules_keep(&a);
+	modules_free_others();
+	check_freed(0, KERNEL_SIZE, 0);
+	check_freed(1, 3 * 1024 * 1024 + 77, 0);
+	check_freed(3, KERNEL_SIZE, 1);
+	free_all(&b);
+	free_all(&a);
+	check_all_freed_once();
+	free_all(&a);
+	check_all_freed_once();
+}
+
+/* A domain may run, and end, while others are still being built. */
+static void ends_before_boot_does(void **state)
+{
+	(void)state;
+	modules_keep(&a);
+	free_all(&a);
+	modules_free_others();
+	check_all_freed_once();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(in_parts, setup),
+		cmocka_unit_test_setup(kept_until_the_domain_ends, setup),
+		cmocka_unit_test_setup(ends_before_boot_does, setup),
+	};
+
+	srand(test_seed());
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
