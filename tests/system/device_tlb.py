@@ -254,6 +254,15 @@ class Device(Nic):
             if self.refetch and self.count % ROUNDS_PER_QUESTION == 0:
                 self.ask_again()
 
+    def wait_rounds(self, wanted):
+        """Until the writer has been through all that it holds so many times; the number that it counted before."""
+        before, deadline = self.count, time.monotonic() + 60
+        while self.count < before + wanted + 2:  # the first may be half done, the last too
+            if self.error or time.monotonic() > deadline:
+                raise AssertionError(f"the writer does not write: {self.count - before} rounds, {self.error!r}")
+            time.sleep(ROUND)
+        return before
+
     def ask_again(self):
         """For one that was lost. Each refusal is a fault for Weir to report."""
         held = self.held()

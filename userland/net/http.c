@@ -293,10 +293,13 @@ static void route(struct connection *c, const char *method, char *target)
 		answer_stats(c);
 	} else if (!strcmp(target, "/release")) {
 		start_release(c, query);
+	} else if (!strcmp(target, "/take")) {
+		release_take();
+		answer_json(c, 200, "{}\n", 3);
 	} else if (!strcmp(target, "/blob")) {
 		start_blob(c, query);
 	} else {
-		answer_error(c, 404, "there are / /stats.json /release /blob /sink");
+		answer_error(c, 404, "there are / /stats.json /release /take /blob /sink");
 	}
 }
 

@@ -54,6 +54,11 @@ void release_cancel(struct release_job *job)
 	}
 }
 
+void release_take(void)
+{
+	hold_until = 0;
+}
+
 static u64 first_gfn(void)
 {
 	return spare_region().base / PAGE_SIZE;

@@ -29,6 +29,8 @@ void release_submit(struct release_job *job);
 /* Forget a job: its `done` is not called any more. A job that has begun goes on without its
  * owner. */
 void release_cancel(struct release_job *job);
+/* The job that holds its pages released takes them again at once. */
+void release_take(void);
 /* Do one bounded step. True if there is more to do at once; *wake_ns is lowered to when it must be
  * called again. */
 bool release_step(u64 *wake_ns);
