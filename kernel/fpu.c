@@ -10,6 +10,10 @@
 #define FCW_RESET 0x037f
 #define MXCSR_RESET 0x1f80
 #define MXCSR_OFFSET 24
+#define ST_OFFSET 32
+#define ST_SIZE 128
+#define XSTATE_BV_OFFSET 512
+#define XSTATE_X87 BIT(0)
 
 #define CR4_OSXSAVE BIT(18)
 
@@ -48,6 +52,19 @@ void fpu_destroy(struct vcpu *v)
 	v->fpu = NULL;
 }
 
+/* A processor's XSAVE says of x87 in its initial state that it is not in use, and XRSTOR then has nothing to load (SDM vol. 1,
+ * 13.6). QEMU's always says that it is, and, as it loads it on another CPU, writes to flags of CPU 0's (10.0: cpu_clear_ignne()):
+ * one that enters or leaves a guest just then forgets which of the two it did. */
+static void note_initial_x87(struct vcpu *v)
+{
+	u64 *area = v->fpu, used = (area[0] ^ FCW_RESET) | area[1] | area[2];
+
+	for (u32 i = ST_OFFSET / 8; i < (ST_OFFSET + ST_SIZE) / 8; i++)
+		used |= area[i];
+	if (!used)
+		area[XSTATE_BV_OFFSET / 8] &= ~XSTATE_X87;
+}
+
 void fpu_switch(struct vcpu *from, struct vcpu *to)
 {
 	if (!has_xsave()) {
@@ -58,8 +75,10 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
 	}
 	/* All that a guest may enable, whatever it has enabled now. */
 	set_xcr0(policy_xcr0());
-	if (from)
+	if (from) {
 		__asm__ volatile("xsave64 (%0)" ::"r"(from->fpu), "a"(~0u), "d"(~0u) : "memory");
+		note_initial_x87(from);
+	}
 	/* A header of zeros loads the initial state, but MXCSR is always loaded from memory:
 	 * 13.8.1. */
 	__asm__ volatile("xrstor64 (%0)" ::"r"(to->fpu), "a"(~0u), "d"(~0u) : "memory");
