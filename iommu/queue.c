@@ -31,6 +31,7 @@
 
 #include <iommu/device.h>
 #include <iommu/hw.h>
+#include <iommu/late.h>
 #include <iommu/trace.h>
 #include <iommu/unit.h>
 #include <kernel/alloc.h>
@@ -163,7 +164,8 @@ static void ring_doorbell(struct iommu_unit *u, u32 from)
 	}
 	iommu_write_back(&q->ring[from], (q->tail - from) * sizeof(struct qi_desc));
 	smp_mb();
-	hw_write64(u->regs, IQT_REG, q->tail * sizeof(struct qi_desc));
+	if (!late_post(u, q->tail * sizeof(struct qi_desc)))
+		hw_write64(u->regs, IQT_REG, q->tail * sizeof(struct qi_desc));
 }
 
 /* Post what waits, as far as there is room, with one write of IQT. Locked. */
@@ -207,7 +209,7 @@ void queue_submit(struct iommu_unit *u, struct iommu_request *r)
 
 static bool is_done(const struct iommu_queue *q, u32 sequence)
 {
-	return (s32)(load_acquire(q->status) - sequence) >= 0;
+	return (s32)(late_status(q) - sequence) >= 0;
 }
 
 /* The oldest request if it is done, unlinked. */
@@ -253,7 +255,8 @@ static void completion_interrupt(void *arg)
 	u->queue.interrupts++;
 	do {
 		hw_write32(u->regs, ICS_REG, ICS_IWC);
-		finish_done(u);
+		if (!late_answer(u, finish_done))
+			finish_done(u);
 	} while (hw_read32(u->regs, ICS_REG) & ICS_IWC);
 }
 

@@ -7,6 +7,7 @@
 #include <drivers/pic.h>
 #include <drivers/uart.h>
 #include <iommu/iommu.h>
+#include <iommu/late.h>
 #include <kernel/alloc.h>
 #include <kernel/bootmem.h>
 #include <kernel/builder.h>
@@ -138,6 +139,7 @@ void boot_main(u32 magic, u32 info)
 	log_info("weir: ready");
 #ifdef WEIR_DEBUG
 	alloc_fail(options.fail_every, options.fail_every);
+	late_start(options.late_posts, options.late_answers);
 #endif
 	debug_exit_when(DEBUG_EXIT_READY);
 	if (!domain_count())

@@ -161,6 +161,16 @@ static bool set_fail_alloc(const char *v)
 	options.fail_every = n;
 	return true;
 }
+
+static bool set_late_posts(const char *v)
+{
+	return number(v, 1, 60000, &options.late_posts);
+}
+
+static bool set_late_answers(const char *v)
+{
+	return number(v, 1, 60000, &options.late_answers);
+}
 #endif
 
 static const struct {
@@ -179,6 +189,8 @@ static const struct {
 	{ "exit", set_exit, "ready, idle, never" },
 #ifdef WEIR_DEBUG
 	{ "fail-alloc", set_fail_alloc, "builds, or a number" },
+	{ "late-posts", set_late_posts, "1 to 60000" },
+	{ "late-answers", set_late_answers, "1 to 60000" },
 #endif
 	{ "panic", set_panic, "test" },
 };

@@ -28,6 +28,7 @@ struct options {
 #ifdef WEIR_DEBUG
 	bool fail_builds; /* fail-alloc=builds: the n'th domain's n'th allocation fails */
 	u64 fail_every; /* fail-alloc=N: each N'th allocation fails once Weir is ready */
+	u32 late_posts, late_answers; /* milliseconds: iommu/late.h */
 #endif
 	bool panic_test; /* panic=test: show what a panic looks like */
 };

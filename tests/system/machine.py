@@ -1,5 +1,6 @@
 """What the hardware knows of the machine under test: its RAM, shared with the test through a file, and QEMU's monitor. Weir is
 not asked for anything here, so it cannot hide what was changed behind its back."""
+import functools
 import hashlib
 import mmap
 import re
@@ -13,27 +14,17 @@ IMAGE_BASE = 0xFFFFFFFF80000000
 DIRECT_MAP = 0xFFFF800000000000
 
 
-class Machine:
-    """To be made before the machine boots, which needs `options`. `megabytes` of RAM, all below 4 GiB: then an address is an
-    offset."""
+class Ram:
+    """RAM in which an image of Weir runs, all of it below 2 GiB: then an address is an offset."""
 
-    def __init__(self, directory, megabytes):
-        assert megabytes <= 2048
-        self.ram_file, self.monitor_path = directory / "ram", directory / "monitor"
-        with open(self.ram_file, "w+b") as file:
-            file.truncate(megabytes << 20)
-            self.ram = mmap.mmap(file.fileno(), 0)
-        self.options = ["-object", f"memory-backend-file,id=ram,size={megabytes}M,share=on,mem-path={self.ram_file}",
-                        "-machine", "memory-backend=ram", "-monitor", f"unix:{self.monitor_path},server=on,wait=off"]
-        self.symbols = {}
-        for line in subprocess.run(["nm", BUILD / "weir.elf"], capture_output=True, text=True, check=True).stdout.splitlines():
-            *address, _, name = line.split()
-            if address:
-                self.symbols[name] = int(address[0], 16)
+    def __init__(self, ram, elf=BUILD / "boot/weir.elf"):
+        self.ram, self.elf = ram, elf
 
-    def close(self):
-        self.ram.close()
-        self.ram_file.unlink()
+    @functools.cached_property
+    def symbols(self):
+        # The image that boots has none.
+        listed = subprocess.run(["nm", self.elf.parents[1] / "weir.elf"], capture_output=True, text=True, check=True).stdout
+        return {name: int(address[0], 16) for *address, _, name in map(str.split, listed.splitlines()) if address}
 
     def symbol(self, name):
         """The machine address of one of Weir's symbols."""
@@ -49,6 +40,71 @@ class Machine:
     def page_hash(self, address):
         address &= ~(PAGE - 1)
         return hashlib.sha256(self.ram[address:address + PAGE]).hexdigest()
+
+    def pages_of(self, byte):
+        """The addresses of all pages that are full of this byte."""
+        page, found = bytes([byte]) * PAGE, []
+        at = self.ram.find(page)
+        while at >= 0:
+            if at % PAGE == 0:
+                found.append(at)
+            at = self.ram.find(page, at + PAGE - at % PAGE)
+        return found
+
+    def frame(self, address):
+        """What the frame table says of a page: type and owner (kernel/frame.c)."""
+        word = self.number(self.frame_records + 16 * (address // PAGE))
+        return word >> 28 & 15, ~(word >> 47) & 0xFFFF
+
+    @functools.cached_property
+    def frame_records(self):
+        return self.pointer("frame_records")
+
+
+class Bus:
+    """QEMU's qtest: accesses of the machine's bus that no CPU makes. To be made before the machine boots, which needs `options`."""
+
+    def __init__(self, directory):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(directory / "qtest"))
+        self.listener.listen(1)
+        self.options = ["-chardev", f"socket,id=qtest,path={directory}/qtest", "-qtest", "chardev:qtest", "-qtest-log", "/dev/null"]
+        self.file = None
+
+    def close(self):
+        if self.file:
+            self.file.close()
+        self.listener.close()
+
+    def ask(self, command):
+        """Has it carried out. CPUs run in between two of them."""
+        if not self.file:
+            connection, _ = self.listener.accept()
+            self.file = connection.makefile("rw", buffering=1)
+            connection.close()
+        self.file.write(command + "\n")
+        answer = self.file.readline()
+        assert answer.startswith("OK"), (command, answer)
+
+    def write32(self, address, value):
+        self.ask(f"writel 0x{address:x} 0x{value:x}")
+
+
+class Machine(Ram):
+    """To be made before the machine boots, which needs `options`."""
+
+    def __init__(self, directory, megabytes):
+        assert megabytes <= 2048
+        self.ram_file, self.monitor_path = directory / "ram", directory / "monitor"
+        with open(self.ram_file, "w+b") as file:
+            file.truncate(megabytes << 20)
+            super().__init__(mmap.mmap(file.fileno(), 0))
+        self.options = ["-object", f"memory-backend-file,id=ram,size={megabytes}M,share=on,mem-path={self.ram_file}",
+                        "-machine", "memory-backend=ram", "-monitor", f"unix:{self.monitor_path},server=on,wait=off"]
+
+    def close(self):
+        self.ram.close()
+        self.ram_file.unlink()
 
     def monitor(self, command):
         """What QEMU's monitor answers."""

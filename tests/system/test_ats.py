@@ -2,9 +2,6 @@
 import contextlib
 import hashlib
 import json
-import os
-import shutil
-import subprocess
 import threading
 import time
 import zlib
@@ -13,12 +10,14 @@ import pytest
 
 import bystander
 from device_tlb import PAGE, STAMP, Device
+from mutant import plant
 from test_network import MB, Guest, blob, random_bytes  # pylint: disable=unused-import  (blob is a fixture)
 from vhost_user import WRITE, Refused
-from weir import ROOT, AtsNic, Nic
+from weir import BUILD, AtsNic, Nic
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
 NET0 = "/boot/net.elf kernel name=net0 mem=64M pci=01:00.0,ats"
+FUZZ = BUILD / "tests/guests/fuzz.elf"
 RELEASED = 256  # pages of 1 MiB
 OTHER = "400M"  # leaves little free on a machine of 512 MiB
 
@@ -51,15 +50,40 @@ def test_virtio_net_behind_a_root_port(boot, blob):
     assert guest.stats()["hypervisor"]["io_faults"] == 0
 
 
-class Release:
-    """Has a guest give back the first MiB of its spare memory, and take them again after a while. Made when Weir says that the pages
-    are free."""
+class Asked:
+    """Has a guest give back the first MiB of its spare memory, until result() has it take them again."""
 
-    def __init__(self, guest, mb, hold_ms):
-        self.guest, self.mb, self.hold_ms, self.answer = guest, mb, hold_ms, {}
-        before = guest.stats()["hypervisor"]["pages_owned"]
+    def __init__(self, guest, mb):
+        self.guest, self.mb, self.answer = guest, mb, {}
         self.asking = threading.Thread(target=self.ask, daemon=True)
         self.asking.start()
+
+    def ask(self):
+        try:
+            self.answer.update(self.guest.json(f"/release?mb={self.mb}&hold=60000"))
+        except (AssertionError, ValueError):
+            pass  # result() says so; or the test has failed already, and the machine is gone
+
+    def still_out(self):
+        """What was seen until now was seen while the guest did not have the pages."""
+        if not self.asking.is_alive():
+            self.guest.weir.fail(f"{self.guest.name} has its pages back before the test was done")
+
+    def result(self):
+        """When the guest has the pages again."""
+        self.guest.json("/take")
+        self.asking.join(30)
+        if not self.answer or self.answer["error"] or self.answer["populated_pages"] != self.mb * MB // PAGE:
+            self.guest.weir.fail(f"{self.guest.name}: /release was answered by {self.answer}")
+        return self.answer
+
+
+class Release(Asked):
+    """Made when Weir says that the pages are free."""
+
+    def __init__(self, guest, mb):
+        before = guest.stats()["hypervisor"]["pages_owned"]
+        super().__init__(guest, mb)
         deadline = time.monotonic() + 30
         while True:
             now = guest.stats()["hypervisor"]
@@ -69,37 +93,19 @@ class Release:
                 guest.weir.fail(f"{guest.name}: the pages did not become free: {now}, {self.answer}")
             time.sleep(0.05)
 
-    def ask(self):
-        try:
-            self.answer.update(self.guest.json(f"/release?mb={self.mb}&hold={self.hold_ms}"))
-        except (AssertionError, ValueError):
-            pass  # result() says so; or the test has failed already, and the machine is gone
-
-    def still_out(self):
-        """What was seen until now was seen while the guest did not have the pages."""
-        if not self.asking.is_alive():
-            self.guest.weir.fail(f"{self.guest.name} has its pages back before the test was done: hold_ms={self.hold_ms} is too short")
-
-    def result(self):
-        """When the guest has the pages again."""
-        self.asking.join(30)
-        if not self.answer or self.answer["error"] or self.answer["populated_pages"] != self.mb * MB // PAGE:
-            self.guest.weir.fail(f"{self.guest.name}: /release was answered by {self.answer}")
-        return self.answer
-
 
 class Ats:
-    """The network guest, whose device is a `Device`; a bystander on the other CPU; perhaps another network guest."""
+    """The network guest, whose device is a `Device`; a bystander on the other CPU; perhaps another network guest, or `more` lines."""
 
-    def __init__(self, boot, tmp_path, device, elf=None, other_mem=None):
+    def __init__(self, boot, tmp_path, device, elf=None, other_mem=None, more=(), files=(), cmdline=""):
         self.device = device
         image = tmp_path / "bystander.bin"
         image.write_bytes(bystander.kernel())
         nic, other = AtsNic(backend=device.options()), Nic(slot=4)
-        lines = [CONTROL, NET0 + " cpu=0", "/boot/bystander.bin kernel name=bystander mem=2M cpu=1"]
+        lines = [CONTROL, NET0 + " cpu=0", "/boot/bystander.bin kernel name=bystander mem=2M cpu=1", *more]
         if other_mem:
             lines.append(f"/boot/net.elf kernel name=net1 mem={other_mem} pci=00:04.0")
-        self.weir = boot(lines, files=[image], smp=2, nics=[nic, other], elf=elf)
+        self.weir = boot(lines, files=[image, *files], smp=2, nics=[nic, other], elf=elf, cmdline=cmdline)
         self.weir.wait_ready()
         self.weir.wait_for(r"net0\| net: serving http", 40)
         self.guest, self.other = Guest(self.weir, nic), Guest(self.weir, other, "net1")
@@ -112,14 +118,12 @@ class Ats:
         self.device.aim([self.spare + PAGE * i for i in pages], refetch)
         frames = self.device.held()
         assert len(frames) == len(pages), frames
-        time.sleep(0.1)
+        self.device.wait_rounds(1)
         return frames
 
     def late_writes(self, frames, release=None):
-        """Into how many of these places of the RAM the device writes in the next second, in which the pages stay released."""
-        before = self.device.count
-        time.sleep(1)
-        assert self.device.count > before + 20, "the writer does not write"
+        """Into how many of these places of the RAM the device writes in its next rounds, in which the pages stay released."""
+        before = self.device.wait_rounds(100)
         late = sum(self.device.stamp(offset) > before + 1 for offset in frames.values())
         if release:
             release.still_out()
@@ -140,7 +144,7 @@ def device():
 def check_released_pages_are_out_of_reach(ats):
     """A device that writes all the time through whatever it holds: once Weir says that a page is free, no write goes there."""
     frames = ats.aim(range(RELEASED))
-    release = Release(ats.guest, 1, hold_ms=4000)
+    release = Release(ats.guest, 1)
     assert ats.late_writes(frames, release) == 0
     assert release.result()["zeroed"]
     assert sum(i.size for i in ats.device.invalidations) >= RELEASED * PAGE
@@ -155,8 +159,8 @@ def test_released_pages_are_out_of_reach(boot, tmp_path, device):
 def check_a_new_owner_is_left_alone(ats):
     """The pages go to another domain while the device that had them writes as before."""
     frames = ats.aim(range(2 * MB // PAGE))
-    other = Release(ats.other, 2, hold_ms=4000)
-    mine = Release(ats.guest, 2, hold_ms=10000)
+    other = Release(ats.other, 2)
+    mine = Release(ats.guest, 2)
     # What was freed last is given away first. Who gets it looks for anything but zeroes.
     result = other.result()
     half, ram = PAGE // 2, ats.device.memory.ram
@@ -175,22 +179,8 @@ def test_a_new_owner_is_left_alone(boot, tmp_path, device):
 @pytest.fixture(scope="session")
 def careless(tmp_path_factory):
     """An image of Weir that asks no device to forget."""
-    tree = tmp_path_factory.mktemp("careless")
-    for part in ("Makefile", "linker.ld", "boot", "kernel", "iommu", "drivers", "tools", "third_party"):
-        copy = shutil.copy2 if (ROOT / part).is_file() else shutil.copytree
-        if part == "third_party":
-            (tree / part).symlink_to(ROOT / part)
-        else:
-            copy(ROOT / part, tree / part)
-    gather = tree / "iommu/gather.c"
-    text = gather.read_text(encoding="utf-8")
-    assert text.count("\tdevice_flush_tlbs(d, b, g->first, g->last);\n") == 1, "the bug to plant has no place any more"
-    gather.write_text(text.replace("\tdevice_flush_tlbs(d, b, g->first, g->last);\n", ""), encoding="utf-8")
-    environment = {k: v for k, v in os.environ.items() if k not in ("BUILD", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    subprocess.run(["make", "-j2", "build/weir-stripped.elf"], cwd=tree, env=environment, check=True, capture_output=True)
-    elf = tree / "weir.elf"
-    shutil.copy2(tree / "build/weir-stripped.elf", elf)
-    return elf
+    return plant(tmp_path_factory.mktemp("careless"),
+                 {"iommu/gather.c": ("\tdevice_flush_tlbs(d, b, g->first, g->last);\n", "")})
 
 
 @pytest.mark.parametrize("check", [check_released_pages_are_out_of_reach, check_a_new_owner_is_left_alone])
@@ -208,30 +198,89 @@ def test_a_slow_device_holds_up_only_its_pages(boot, tmp_path, device, slow):
     answer inside of the write to the queue's tail, and keeps what needs its devices waiting (the console, timers); a guest that
     needs none goes on. `stuck`: no answer at all, until the test has seen enough."""
     ats = Ats(boot, tmp_path, device)
+    for tries in range(1, 4):
+        took, longest = hold_up(ats, slow)
+        if longest < took / 2:
+            break
+        # Who has to wait for the device waits each time; who is kept waiting by a busy host does not.
+        assert tries < 3, f"the bystander stood still for {longest:.2f} s of {took:.2f} s"
+    ats.check()
+
+
+def hold_up(ats, slow):
+    """One release of what the device has and does not give up for a while: how long it took to answer, and how long the bystander
+    stood still at most."""
+    device = ats.device
     frames = ats.aim(range(RELEASED))
-    seen = []
+    seen, first = [], len(device.invalidations)
 
     def before_answer(event):
         if not seen:
+            before = device.wait_rounds(1)
             pages = [device.memory.ram[o:o + PAGE] for o in frames.values()]
             seen.append((sum(page[STAMP.size:] == b"\x5a" * (PAGE - STAMP.size) for page in pages),
-                         sum(device.stamp(o) >= device.count - 2 for o in frames.values())))
+                         sum(device.stamp(o) > before for o in frames.values())))
             assert event.answered is None
+    device.released.clear()
     device.before_answer, device.delay = before_answer, 2 if slow else 3600
     with bystander.Watch(device.memory.ram) as watch:
         if not slow:
             threading.Timer(4, device.released.set).start()
-        release = Release(ats.guest, 1, hold_ms=3000)
-    first = device.invalidations[0]
-    took = first.answered - first.came
+        release = Release(ats.guest, 1)
+    event = device.invalidations[first]
+    took = event.answered - event.came
     print(f"the device answered after {took:.2f} s; the bystander counted {watch.rounds} rounds, and stood still for "
           f"{watch.longest * 1000:.1f} ms at most")
     device.delay, device.before_answer = 0, None
     assert seen == [(RELEASED, RELEASED)], "before it had answered the pages were given away, or it could not write there any more"
     assert ats.late_writes(frames, release) == 0
-    assert watch.longest < took / 2 and watch.rounds > 1000
+    assert watch.rounds > 1000
     assert release.result()["zeroed"]
-    ats.check()
+    return took, watch.longest
+
+
+HUNGRY = "/boot/fuzz.elf kernel name=hungry mem=64M vcpus=2 -- only=memory"
+
+
+def test_released_and_taken_without_pause(boot, tmp_path, device):
+    """Four at once have the guest give back the same memory, and take it again, as fast as it can, while the device asks for it
+    again and again and takes its time to forget it; another guest does so without a device. Weir must not run out of batches,
+    lose a page, or make the others wait; nor may the device reach what has found another owner."""
+    ats = Ats(boot, tmp_path, device, more=[HUNGRY], files=[FUZZ])
+    ats.aim(range(RELEASED), refetch=True)
+    owned = ats.guest.settled()["pages_owned"]
+    device.delay, done, wrong, stop = 0.02, [0] * 4, [], threading.Event()
+
+    def ask(i):
+        while not stop.is_set():
+            answer = ats.guest.json("/release?mb=1")
+            done[i] += 1
+            if answer["error"] or not answer["zeroed"] or answer["populated_pages"] != RELEASED:
+                wrong.append(answer)
+    threads = [threading.Thread(target=ask, args=(i,), daemon=True) for i in range(len(done))]
+    with bystander.Watch(device.memory.ram) as watch:
+        for t in threads:
+            t.start()
+        begun = time.monotonic()
+        while time.monotonic() < begun + 8 or (min(done) < 3 and time.monotonic() < begun + 60):
+            time.sleep(0.1)
+        stop.set()
+        for t in threads:
+            t.join(60)
+    print(f"{sum(done)} times, {len(device.invalidations)} invalidations; the bystander counted {watch.rounds} rounds, and stood still "
+          f"for {watch.longest * 1000:.1f} ms at most")
+    assert min(done) >= 3 and not wrong, (done, wrong)
+    assert len(device.invalidations) >= sum(done) and watch.rounds > 1000
+    device.delay = 0
+    frames = wait_held(device, device.targets)
+    release = Release(ats.guest, 1)
+    assert ats.late_writes(frames, release) == 0
+    assert release.result()["zeroed"]
+    after = ats.guest.settled()
+    assert after["pages_owned"] == owned and after["devices_cut_off"] == 0, after
+    assert after["batches_completed"] == after["batches_posted"], after
+    device.check()
+    ats.weir.count(r"error: ", 0)
 
 
 def test_a_device_that_asks_for_more(boot, tmp_path, device):
@@ -242,7 +291,7 @@ def test_a_device_that_asks_for_more(boot, tmp_path, device):
     neighbours = frames.keys() - released.keys()
     assert len(released) == len(neighbours) == RELEASED // 8
     for _ in range(2):
-        release = Release(ats.guest, 1, hold_ms=6000)
+        release = Release(ats.guest, 1)
         refused = device.refused
         assert ats.late_writes(released, release) == 0
         wait_held(device, neighbours)
@@ -272,7 +321,7 @@ def test_a_liar_is_stopped_by_detaching_it(boot, tmp_path, device):
     device.liar = True
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(RELEASED))
-    release = Release(ats.guest, 1, hold_ms=4000)
+    release = Release(ats.guest, 1)
     assert ats.late_writes(frames, release) == RELEASED
     release.result()
     device.targets = []
@@ -306,7 +355,7 @@ def test_asking_too_much_is_cut_off(boot, tmp_path, device):
     frames = ats.aim(range(RELEASED))
     asked, begun = 0, time.monotonic()
     while not ats.weir.find(r"01:00.0 of net0: it floods Weir with faults: it is cut off"):
-        assert time.monotonic() < begun + 20, f"{asked} refusals, and still there"
+        assert time.monotonic() < begun + 60, f"{asked} refusals, and still there"
         for asked in range(asked + 1, asked + 101):
             with contextlib.suppress(Refused):
                 device.miss(2**40 + PAGE * asked, WRITE)

@@ -202,12 +202,13 @@ def test_walk(boot):
     assert weir.command(f"iommu show 00:03.0 0x{int(spare, 16) + 0x5123:x}")[3].endswith(f"0x{(entry & ~0xfff) + 0x5123:x}")
 
     # While the guest has given it back, nothing is there.
-    away = threading.Thread(target=net0.json, args=("/release?mb=2&hold=1500",))
+    away = threading.Thread(target=net0.json, args=("/release?mb=2&hold=60000",))
     away.start()
     deadline = time.monotonic() + 20
     while weir.command(show)[-1] != "  nothing is mapped there":
         if time.monotonic() > deadline:
             weir.fail("the page that the guest has given back is mapped still")
+    net0.json("/take")
     away.join()
     assert "owner net0" in weir.command(show)[-1]
 

@@ -15,6 +15,7 @@ import pytest
 from test_network import Guest
 from weir import BUILD, Nic
 
+DEBUG_ELF = BUILD / "debug/boot/weir.elf"
 CPU, FUZZ = BUILD / "tests/guests/cpu.elf", BUILD / "tests/guests/fuzz.elf"
 NET0 = "/boot/net.elf kernel name=net0 mem=64M prio=200 pci=00:03.0"
 TICKS = "/boot/cpu.elf kernel name=by mem=32M prio=200 -- ticks"
@@ -89,17 +90,17 @@ def bystanders_live(weir, nic, requests):
     return longest
 
 
-def attack(boot, modules, seconds, smp=2, until=None, files=(), qemu=()):
+def attack(boot, modules, seconds, smp=2, until=None, files=(), **options):
     """Boots the modules beside the bystanders, and looks at them when `seconds` are over or `until()` holds."""
     nic = Nic()
-    weir = boot([CONTROL, TICKS, NET0, *modules], files=[CPU, FUZZ, *files], nics=[nic], smp=smp, mem="1G", qemu=qemu)
+    weir = boot([CONTROL, TICKS, NET0, *modules], files=[CPU, FUZZ, *files], nics=[nic], smp=smp, mem="1G", **options)
     weir.wait_for(r"net0\| net: serving http")
     weir.wait_for(r"by\| ticks")
     with Requests(nic) as requests:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not (until and until(weir)):
             if weir.ended or weir.find(r"panic"):
-                weir.fail("Weir has ended")
+                weir.fail(f"Weir has ended; QEMU's status is {weir.process.poll()}")
             time.sleep(0.2)
         longest = bystanders_live(weir, nic, requests)
     print(f"{requests.answered} requests, the longest {requests.longest:.2f} s; longest gap between ticks {longest:.3f} s")
@@ -136,14 +137,17 @@ def free_mib(weir):
     return int(re.search(r"free (\d+) MiB", weir.command("memory")[0])[1])
 
 
-def test_memory_given_back_and_taken(boot):
-    """By eight vCPUs, one domain of them with a device that writes to this very memory."""
+@pytest.mark.parametrize("late", [pytest.param(False, id="prompt"), pytest.param(True, id="late")])
+def test_memory_given_back_and_taken(boot, late):
+    """By eight vCPUs, one domain of them with a device that writes to this very memory; `late`: and its unit answers after 50 ms,
+    so that all batches and the queue's entries are under way."""
     quiet = boot([CONTROL, TICKS, NET0], files=[CPU, FUZZ], nics=[Nic()], mem="1G")
     quiet.wait_for(r"net0\| net: serving http")
     free = free_mib(quiet)
     quiet.__exit__()
+    options = {"elf": DEBUG_ELF, "cmdline": "late-answers=50"} if late else {}
     weir = attack(boot, greedy("memory,shatter,dma", 4, "pci=00:05.0"), SECONDS / 2,
-                  qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"])
+                  qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"], **options)
     weir.count(r"f\d: ended by Weir", 0)
     # When they have ended, as much is free as if they had never been there.
     for i in range(4):

@@ -1,0 +1,157 @@
+"""A remapping unit that is late: it takes what is posted seconds later (late-posts=), or what it has answered is seen seconds later
+(late-answers=). QEMU's never is, since it executes its queue inside the write that posts; so an image with WEIR_DEBUG holds back
+the one or the other (iommu/late.c). Were a page given back meanwhile, its device would reach what others keep there; did anybody
+wait in place, the machine would stand still."""
+import contextlib
+import re
+import time
+
+import pytest
+
+import bystander
+from device_tlb import PAGE, STAMP, Device
+from machine import Ram
+from mutant import plant
+from test_ats import Asked, Ats
+from test_control import CONTROL
+from test_network import MB, Guest
+from weir import BUILD, Nic
+
+DEBUG_ELF, FUZZ = BUILD / "debug/boot/weir.elf", BUILD / "tests/guests/fuzz.elf"
+LATE = 4  # seconds
+SURE = 0.9 * LATE  # before that the unit has not answered, whatever Weir says
+PATTERN = 0x5A  # what a guest writes into what it gives back
+NET0 = 2  # its id
+FRAME_RAM = 3  # kernel/frame.h
+# Takes and gives back memory all the time, and has no device: what it gives back needs no unit's answer.
+HUNGRY = "/boot/fuzz.elf kernel name=hungry mem=64M cpu=1 -- only=memory"
+TRIES = 3
+
+
+class Counts:
+    """What the control domain is told of a domain's releases."""
+
+    def __init__(self, weir, domain):
+        line = next(line for line in weir.command(f"iommu stats {domain}") if "held for release" in line)
+        self.held, _, self.posted, self.completed, self.under_way = map(int, re.findall(r"\d+", line))
+
+
+class Round:
+    """One release of a MiB by net0, looked at while its unit cannot have answered: how often, how far the others came meanwhile,
+    and how long they were kept waiting at most. `stamped`: a device that has the pages writes stamps at their beginnings."""
+
+    def __init__(self, weir, guest, ram, stamped=None):
+        self.weir, self.guest, self.ram, self.at = weir, guest, ram, STAMP.size if stamped else 0
+        self.looks, self.hungry, self.longest_answer = 0, 0, 0.0
+        posted, self.begun = Counts(weir, "net0").posted, time.monotonic()
+        asked = Asked(guest, 1)
+        while Counts(weir, "net0").posted == posted:
+            assert time.monotonic() < self.begun + 30, "nothing is released"
+        frames = stamped() if stamped else ram.pages_of(PATTERN)
+        hungry = Counts(weir, "hungry").completed
+        with bystander.Watch(ram.ram) as watch:
+            while self.look(frames):
+                self.hungry = Counts(weir, "hungry").completed - hungry
+        self.longest_gap = watch.longest
+        while Counts(weir, "net0").held:
+            assert time.monotonic() < self.begun + 30 + LATE, "what was released is held for ever"
+        if stamped:
+            stamped(frames)
+        assert asked.result()["zeroed"]
+        print(f"{self.looks} looks, {self.hungry} releases of a guest without devices; the shell and HTTP took "
+              f"{self.longest_answer * 1000:.0f} ms at most, the bystander stood still for {self.longest_gap * 1000:.0f} ms")
+
+    def look(self, frames):
+        """False if it came too late to say anything."""
+        changed = sum(self.ram.ram[f + self.at:f + PAGE] != bytes([PATTERN]) * (PAGE - self.at) for f in frames)
+        given_away = sum(self.ram.frame(f) != (FRAME_RAM, NET0) for f in frames)
+        now = time.monotonic()
+        if now > self.begun + SURE:
+            return False
+        assert len(frames) == MB // PAGE and (changed, given_away) == (0, 0), \
+            f"of {len(frames)} pages that the device may reach {given_away} were given away, {changed} changed"
+        held = self.guest.stats()["hypervisor"]["pages_held"]
+        told = Counts(self.weir, "net0").held
+        self.longest_answer = max(self.longest_answer, time.monotonic() - now)
+        if time.monotonic() < self.begun + SURE:
+            assert held == told == MB // PAGE
+            self.looks += 1
+        return True
+
+    def nobody_waited(self):
+        return self.looks > 1 and self.hungry > 0 and max(self.longest_gap, self.longest_answer) < LATE / 2
+
+
+def rounds(*arguments):
+    """Who has to wait for the unit waits each time; who is kept waiting by a busy host does not."""
+    for _ in range(TRIES):
+        if Round(*arguments).nobody_waited():
+            return
+    raise AssertionError(f"somebody waits for the unit, {TRIES} times")
+
+
+def booted(boot, machine, tmp_path, elf):
+    image = tmp_path / "bystander.bin"
+    image.write_bytes(bystander.kernel())
+    machine.elf, nic = elf, Nic()
+    weir = boot([CONTROL, "/boot/net.elf kernel name=net0 mem=64M cpu=0 pci=00:03.0", HUNGRY,
+                 "/boot/bystander.bin kernel name=bystander mem=2M cpu=1"],
+                smp=2, nics=[nic], elf=elf, files=[FUZZ, image], qemu=machine.options, cmdline=f"late-answers={LATE}000")
+    weir.wait_for(r"net0\| net: serving http", 40)
+    return weir, Guest(weir, nic)
+
+
+def test_answers_that_are_seen_late(boot, machine, tmp_path):
+    """The unit has flushed, but Weir does not hear of it: the pages are nobody's, and everybody else goes on. So is a device that
+    is taken away."""
+    weir, guest = booted(boot, machine, tmp_path, DEBUG_ELF)
+    rounds(weir, guest, machine)
+    begun = time.monotonic()
+    assert "it goes on detaching" in weir.typed("detach 00:03.0\r\x03")[-1]
+    answer = weir.command("attach 00:03.0 hungry")
+    if time.monotonic() < begun + SURE:
+        assert "it is detaching" in answer[-1], answer
+    while not (row := weir.command("devices")) or "free" not in next(line for line in row if line.startswith("00:03.0")):
+        assert time.monotonic() < begun + 30 + LATE
+    assert time.monotonic() > begun + SURE
+    weir.count(r"iommu: fault", 0)
+
+
+def test_without_waiting_it_is_seen(boot, machine, tmp_path, tmp_path_factory):
+    """The same test fails with an image that gives pages back without an answer: it looks at the right things."""
+    elf = plant(tmp_path_factory.mktemp("hasty"), {
+        "iommu/gather.c": ("\t\t(void)atomic_add(&b->pending, 1);\n", ""),
+        "iommu/release.c": ("\tiommu_batch_answer(container_of(r, struct unit_request, request)->batch);\n", "\t(void)r;\n"),
+    }, debug=True)
+    weir, guest = booted(boot, machine, tmp_path, elf)
+    with pytest.raises(AssertionError, match=r"of \d+ pages that the device may reach"):
+        Round(weir, guest, machine)
+
+
+def test_posts_that_are_taken_late(boot, tmp_path):
+    """The unit has not even begun, and the device has the pages in its TLB, and writes: it reaches pages that are nobody's, until it
+    is asked to forget them, and no page of anybody else then."""
+    with contextlib.closing(Device()) as device:
+        device.start()
+        ats = Ats(boot, tmp_path, device, elf=DEBUG_ELF, more=[HUNGRY], files=[FUZZ], cmdline=f"late-posts={LATE}000")
+
+        def stamped(frames=None):
+            if frames is None:
+                frames = list(device.held().values())
+                before = device.wait_rounds(2)
+                assert all(device.stamp(f) > before for f in frames), "the device does not reach them"
+                return frames
+            before = device.wait_rounds(100)
+            assert not sum(device.stamp(f) > before + 1 for f in frames)
+            return frames
+
+        for _ in range(TRIES):
+            ats.aim(range(256))
+            count = len(device.invalidations)
+            done = Round(ats.weir, ats.guest, Ram(device.memory.ram, DEBUG_ELF), stamped)
+            assert device.invalidations[count].came > done.begun + SURE
+            if done.nobody_waited():
+                break
+        else:
+            raise AssertionError(f"somebody waits for the unit, {TRIES} times")
+        ats.check()
