@@ -31,12 +31,14 @@ class Watch:
         while at >= 0:
             places.append(at + len(MARK))
             at = ram.find(MARK, at + 1)
-        before = [ram[p:p + 4] for p in places]
-        time.sleep(0.2)
-        running = [p for p, was in zip(places, before) if ram[p:p + 4] != was]
-        if len(running) != 1:
-            raise AssertionError(f"{len(running)} of {len(places)} counters run")
-        return running[0]
+        before, deadline = [ram[p:p + 4] for p in places], time.monotonic() + 30
+        while True:
+            running = [p for p, was in zip(places, before) if ram[p:p + 4] != was]
+            if running:
+                return running[0]
+            if time.monotonic() > deadline:
+                raise AssertionError(f"none of {len(places)} counters runs")
+            time.sleep(0.01)
 
     def sample(self):
         last, since = self.ram[self.at:self.at + 4], time.monotonic()

@@ -255,7 +255,7 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
         while not stop.is_set():
             answer = ats.guest.json("/release?mb=1")
             done[i] += 1
-            if answer["error"] or not answer["zeroed"] or answer["populated_pages"] != RELEASED:
+            if answer["error"] or answer["populated_pages"] != RELEASED:  # stamps may be there again
                 wrong.append(answer)
     threads = [threading.Thread(target=ask, args=(i,), daemon=True) for i in range(len(done))]
     with bystander.Watch(device.memory.ram) as watch:
