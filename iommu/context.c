@@ -49,12 +49,12 @@ int context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels
 	return e ? 0 : -ENOMEM;
 }
 
-void context_clear(struct iommu_unit *u, u16 bdf, bool quiet)
+bool context_clear(struct iommu_unit *u, u16 bdf, bool quiet)
 {
 	struct context_entry *e;
 
 	spin_lock(&u->context_lock);
-	e = table_of(u, (u8)(bdf >> 8), false);
+	e = table_of(u, (u8)(bdf >> 8), quiet);
 	if (e) {
 		e += bdf & 0xff;
 		store_release(&e->lo, quiet ? CONTEXT_FPD : 0UL);
@@ -62,4 +62,5 @@ void context_clear(struct iommu_unit *u, u16 bdf, bool quiet)
 		write_once(&e->hi, 0UL);
 	}
 	spin_unlock(&u->context_lock);
+	return e;
 }

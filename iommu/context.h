@@ -8,5 +8,5 @@
 int __must_check context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels,
 			     u16 did, bool ats);
 /* Block it; quiet: and record no faults of its requests, until it is set again. The caches still have the old entry until they are
- * invalidated. */
-void context_clear(struct iommu_unit *u, u16 bdf, bool quiet);
+ * invalidated. False: there is no entry, nor memory for one. */
+bool context_clear(struct iommu_unit *u, u16 bdf, bool quiet);

@@ -46,6 +46,11 @@ struct device_tlb {
 };
 _Static_assert(BATCHES_PER_DOMAIN <= 16, "a bit a batch");
 
+struct flood {
+	u64 window_start;
+	u32 faults; /* since then */
+};
+
 struct device {
 	struct iommu_request request; /* context cache and IOTLB */
 	struct pci_id dev;
@@ -60,8 +65,7 @@ struct device {
 	struct work leaver; /* unmaps that */
 	void (*detached)(void *arg); /* NULL: nobody asked */
 	void *arg;
-	u64 window_start;
-	u32 faults;
+	struct flood flood;
 };
 
 /* Guards the table; before a domain's lock, which guards what a commit sees of a device. */
@@ -243,7 +247,7 @@ static void isolate(struct device *a)
 	a->isolating = true;
 	trace(WEIR_TRACE_ISOLATE, a->domain->owner, a->dev.bdf, a->detached != NULL, 0);
 	pci_stop(a->dev);
-	context_clear(a->unit, a->dev.bdf, !a->detached);
+	(void)context_clear(a->unit, a->dev.bdf, !a->detached);
 	/* The flush of its attaching may still be under way: then flushed() posts the last one. */
 	if (!a->flushing)
 		post_last_flush(a);
@@ -523,15 +527,52 @@ bool device_blame(struct iommu_unit *u, u16 bdf, const char *what)
 	return owner != OWNER_NONE;
 }
 
-static bool is_flood(struct device *a)
+/* One fault more. */
+static bool is_flood(struct flood *f)
 {
 	u64 now = clock_ns();
 
-	if (now - a->window_start > FLOOD_WINDOW_NS) {
-		a->window_start = now;
-		a->faults = 0;
+	if (now - f->window_start > FLOOD_WINDOW_NS) {
+		f->window_start = now;
+		f->faults = 0;
 	}
-	return ++a->faults > FLOOD_FAULTS;
+	return ++f->faults > FLOOD_FAULTS;
+}
+
+static void quiet_now(struct iommu_request *r)
+{
+	store_release(&r->nr, 0u);
+}
+
+/* A fault of a device that no domain has. They are counted together: which of them goes beyond the limit is with all likelihood
+ * one that floods, and a report of another is no loss. It is blocked already; now that is not recorded any more. devices_lock
+ * is held. */
+static void count_strays_fault(struct pci_id dev)
+{
+	static struct iommu_request requests[DMAR_MAX_UNITS];
+	static struct flood strays;
+	static struct log_limit limit = LOG_LIMIT_INIT(1);
+	struct iommu_unit *u = iommu_unit_of(dev);
+
+	if (!is_flood(&strays) || !u)
+		return;
+	strays.faults = 0;
+	pci_stop(dev);
+	if (!context_clear(u, dev.bdf, true))
+		return;
+	/* Its entry may be cached as it was, under domain id 0 (6.1). If a flush is under way, the next thousand faults ask again. */
+	if (iommu_common.caching_mode && !load_acquire(&requests[u->index].nr)) {
+		struct iommu_request *r = &requests[u->index];
+
+		list_init(&r->link);
+		r->desc[0] = qi_context_device(0, dev.bdf);
+		r->nr = 1;
+		r->done = quiet_now;
+		queue_submit(u, r);
+	}
+	if (log_allowed(&limit))
+		log_err("iommu: device %02x:%02x.%u of nobody: it floods Weir with faults: they are not recorded until it is attached",
+			dev.bdf >> 8, dev.bdf >> 3 & 31, dev.bdf & 7);
 }
 
 static enum weir_fault_kind fault_kind(u32 reason)
@@ -571,8 +612,10 @@ u16 device_count_fault(struct pci_id dev, u32 reason, char *name, size_t size)
 		copy_string(name, a->domain->name, size);
 		(void)atomic_add(&a->domain->counters.io_faults, 1);
 		(void)atomic_add(&a->domain->counters.io_faults_by[fault_kind(reason)], 1);
-		cut_off = is_flood(a) && quarantine(a, "it floods Weir with faults");
+		cut_off = is_flood(&a->flood) && quarantine(a, "it floods Weir with faults");
 	}
+	if (!a || a->detached)
+		count_strays_fault(dev);
 	spin_unlock(&devices_lock);
 	tell(owner, dev, cut_off ? IOMMU_EVENT_CUT_OFF : IOMMU_EVENT_FAULT);
 	return owner;

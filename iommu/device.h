@@ -10,6 +10,6 @@ void device_flush_tlbs(struct iommu_domain *d, struct iommu_batch *b, dfn_t firs
 /* A unit has blamed this requester id for an invalidation that failed: cut it off. False if no domain has it. Interrupt
  * context, no lock held. */
 bool device_blame(struct iommu_unit *u, u16 bdf, const char *what);
-/* Count a fault of dev, and cut the device off if there are too many. Its owner, or OWNER_NONE; name for the message.
+/* Count a fault of dev, and cut the device off if there are too many; if it is nobody's, its faults are not recorded then. Its owner, or OWNER_NONE; name for the message.
  * reason: VT-d 7.2.3. */
 u16 device_count_fault(struct pci_id dev, u32 reason, char *name, size_t size);

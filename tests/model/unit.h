@@ -24,6 +24,7 @@
 /* A context entry as the unit read it. Not present ones are kept under domain id 0 in caching mode only (6.1). */
 struct context_copy {
 	bool valid, present, ats;
+	bool quiet; /* not present, and faults are not recorded */
 	u16 did;
 	paddr_t root;
 	unsigned int levels;

@@ -39,12 +39,13 @@ static void read_context(struct vtd_unit *u, u16 bdf, struct context_copy *c)
 	paddr_t root = vtd_reg64(u, RTADDR_REG) & PAGE_MASK, entry;
 	u64 lo, hi;
 
-	c->present = false;
+	c->present = c->quiet = false;
 	lo = machine_walker_read(u, root + (bdf >> 8) * sizeof(struct root_entry));
 	if (!(lo & ROOT_P))
 		return;
 	entry = (lo & PAGE_MASK) + (bdf & 0xff) * sizeof(struct context_entry);
 	lo = machine_walker_read(u, entry);
+	c->quiet = lo & CONTEXT_FPD;
 	if (!(lo & CONTEXT_P))
 		return;
 	hi = machine_walker_read(u, entry + 8);
@@ -54,17 +55,6 @@ static void read_context(struct vtd_unit *u, u16 bdf, struct context_copy *c)
 				    .root = lo & SS_ADDR,
 				    .levels = (unsigned int)FIELD_GET(CONTEXT_AW, hi) + 2 };
 	check_context(u, c, lo, hi);
-}
-
-/* Faults of a device that is not present are not recorded if its entry says so. */
-static bool is_quiet(const struct vtd_unit *u, u16 bdf)
-{
-	paddr_t root = vtd_reg64(u, RTADDR_REG) & PAGE_MASK;
-	u64 lo = machine_walker_read(u, root + (bdf >> 8) * sizeof(struct root_entry));
-
-	return (lo & ROOT_P) &&
-	       (machine_walker_read(u, (lo & PAGE_MASK) + (bdf & 0xff) * sizeof(struct context_entry)) &
-		CONTEXT_FPD);
 }
 
 const struct context_copy *vtd_context(struct vtd_unit *u, unsigned int device)
@@ -215,7 +205,7 @@ static void take_off(struct vtd_unit *u, const struct cached *e, dfn_t dfn, bool
 
 static bool blocked(struct vtd_unit *u, unsigned int device, dfn_t dfn, bool write, u32 reason)
 {
-	if (vtd_whims && one_in(16) && !is_quiet(u, vtd_devices[device].bdf)) {
+	if (vtd_whims && one_in(16) && !u->context[device].quiet) {
 		vtd_device_states[device].faults++;
 		vtd_record_fault(u, vtd_devices[device].bdf, dfn, write, reason);
 	}

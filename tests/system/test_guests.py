@@ -39,7 +39,7 @@ def test_many_guests_share_the_cpus(boot, smp):
 
 def test_two_domains_on_one_cpu_both_go_on(boot):
     """Both burn the CPU without ever giving it up; neither starves."""
-    weir = boot([f"/boot/net.elf kernel name=n{i} mem=64M cpu=0 -- test=spin" for i in range(2)], smp=1, counted=True)
+    weir = boot([f"/boot/net.elf kernel name=n{i} mem=64M cpu=0 -- test=spin" for i in range(2)], smp=1, counted=4)
     weir.wait_ready()
     for i in range(2):
         weir.wait_for(rf"n{i}\| net: spin 4: \d", 60)

@@ -1,8 +1,11 @@
 """Guests that turn their devices against the others: each test tells the attack first, and who would have been hurt by it."""
+import contextlib
 import re
+import time
 
 import pytest
 
+from machine import Bus
 from test_control import CONTROL, Load, table
 from test_network import Guest
 from weir import BUILD, Nic
@@ -159,7 +162,7 @@ def test_ten_thousand_faults(boot):
     a bystander works (half of it is his, before as meanwhile); each told in six lines, they would fill the log many times over,
     and the serial line besides."""
     weir = boot(["/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin",
-                 "/boot/cpu.elf kernel name=e mem=64M cpu=0 pci=00:04.0 -- faults"], files=FILES, smp=1, nics=[Nic(slot=4)], counted=True)
+                 "/boot/cpu.elf kernel name=e mem=64M cpu=0 pci=00:04.0 -- faults"], files=FILES, smp=1, nics=[Nic(slot=4)], counted=4)
     finished(weir, "e", 180)
     quiet = spins(weir, "by", "e. group faults", "faults: begin")
     under = spins(weir, "by", "faults: begin", "faults: end")
@@ -168,12 +171,54 @@ def test_ten_thousand_faults(boot):
     assert 10 <= told <= 180 and len(weir.find("iommu: ")) < 7 * told
 
 
+def test_nobodys_device_floods(boot, machine):
+    """A device that no domain has reads memory without end, though Weir has switched its bus mastering off: the test switches it on
+    again, and works its registers, as firmware of its own would. Each blocked read is a fault; heard one by one, they would
+    keep a CPU from its guests. The test is slow to do it, so the machine's clock is slower."""
+    nic, device = 0xB0000000 + (4 << 15), Nic(slot=4)
+    with contextlib.closing(Bus(machine.ram_file.parent)) as bus:
+        weir = boot([CONTROL, "/boot/fuzz.elf kernel name=e mem=32M -- only=cpuid"], files=[BUILD / "tests/guests/fuzz.elf"], smp=1, nics=[device],
+                    qemu=machine.options + bus.options, counted=1)
+        weir.wait_ready(120)
+        base = machine.bars("PCI device 8086:10d3")[0][0]
+
+        def faults():
+            return int(re.search(r"faults (\d+)", " ".join(weir.command("iommu unit 0")))[1])
+
+        def switch_on():
+            bus.write32(nic + 4, 6)  # memory decoding, bus mastering
+            for reg, value in ((0x400, 0), (0x3800, 0x40000000), (0x3804, 0), (0x3808, 4096), (0x3810, 0), (0x3818, 0), (0x400, 2)):
+                bus.write32(base + reg, value)
+
+        def transmit():
+            for n in range(1, 257):
+                bus.write32(base + 0x3818, n % 256)
+                time.sleep(0.0001)  # for the CPU, which needs QEMU's lock as well
+        switch_on()
+        begun = time.monotonic()
+        while not weir.find("iommu: device 00:04.0 of nobody: it floods Weir with faults"):
+            assert time.monotonic() < begun + 60, faults()
+            transmit()
+        assert not machine.register(nic) >> 32 & 4, "its bus mastering is on"
+        before = faults()
+        assert before > 1000
+        print(f"{before} faults in {time.monotonic() - begun:.2f} s")
+        switch_on()
+        transmit()
+        assert faults() <= before + 2
+        # Whoever gets it hears of it.
+        assert weir.command("attach 00:04.0 e") == ["00:04.0: attached to e"]
+        switch_on()
+        transmit()
+        assert faults() > before + 2
+
+
 def test_cut_off(boot):
     """A guest's device faults without end, faster than any reader of faults reads. It is cut off and its guest told; when the guest
     switches it on again, nothing of it is heard any more, and the bystander on the CPU that took the faults has its half of it as ever."""
     nic = Nic()
     weir = boot([CONTROL, "/boot/cpu.elf kernel name=f mem=64M pci=00:03.0 cpu=0 -- flood",
-                 "/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin"], files=FILES, nics=[nic], smp=1, counted=True)
+                 "/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin"], files=FILES, nics=[nic], smp=1, counted=4)
     weir.wait_for(r"iommu: device 00:03.0 of f: it floods Weir with faults")
     weir.wait_for(r"f\| PASS flood: cut off")
     weir.wait_for(r"f\| flood: gives up")

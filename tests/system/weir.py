@@ -117,10 +117,11 @@ class SriovNic(Nic):
 
 class Weir:
     """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests. With `counted` its
-    time is counted in instructions: who gets how much of a CPU is the same on each host, however busy that is."""
+    time is counted in instructions, of 2^`counted` ns: who gets how much of a CPU is the same on each host, however busy that is. 4 is
+    as fast as TCG, or slower, so that few seconds are waited for."""
 
     def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(), elf=None,
-                 counted=False):
+                 counted=None):
         self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.elf = elf or BUILD / "boot/weir.elf"
@@ -129,9 +130,9 @@ class Weir:
         self.environment.pop("IOMMU", None)
         if iommu is not None:
             self.environment["IOMMU"] = iommu
-        if counted:
+        if counted is not None:
             self.environment["ACCEL"] = "tcg"
-            qemu = [*qemu, "-icount", "shift=4"]  # 16 ns: TCG is faster, so that few seconds are waited for
+            qemu = [*qemu, "-icount", f"shift={counted}"]
             cmdline += " x2apic=off"  # whose timer QEMU 10.0 cannot count by
         self.cmdline = cmdline
         self.options = [o for nic in nics for o in nic.options()] + list(qemu)
