@@ -34,6 +34,7 @@
 #include <kernel/shootdown.h>
 #include <kernel/string.h>
 #include <kernel/vpcifn.h>
+#include <kernel/vvirtio.h>
 
 #define RETRY_NS 1000000UL
 
@@ -192,8 +193,8 @@ static u32 choose_slot(const struct vpci *p, const struct vfunction *f)
 {
 	u32 slot = f->slot ? f->slot : f->dev->id.bdf >> 3 & 31;
 
-	if (!slot || p->slot[slot])
-		for (slot = 1; slot < VPCI_SLOTS && p->slot[slot]; slot++)
+	if (!slot || slot == VVIRTIO_SLOT || p->slot[slot])
+		for (slot = 1; slot < VVIRTIO_SLOT && p->slot[slot]; slot++)
 			;
 	return slot;
 }
@@ -207,7 +208,7 @@ static int appear(struct vfunction *f)
 
 	spin_lock(&p->lock);
 	slot = choose_slot(p, f);
-	if (slot == VPCI_SLOTS || vbar_place(f))
+	if (slot == VVIRTIO_SLOT || vbar_place(f))
 		ret = -ENOSPC;
 	spin_lock(&assign_lock);
 	if (p->ending)
@@ -246,7 +247,8 @@ static void fail(struct vfunction *f, int error)
 	if (read_once(&f->bus->ending))
 		return;
 	log_err("domain %s: device %s: %s (error %d)", f->domain->name, pci_name(f->dev->id, name),
-		error == -ENOSPC ? "the PCI bus (VPCI_SLOTS) or the device window of the guest is full" :
+		error == -ENOSPC ?
+			"the PCI bus (VVIRTIO_SLOT) or the device window of the guest is full" :
 		error == -ENOMEM ? "there is no memory for it" :
 		error == -EINVAL ? "its MSI-X capability is broken" :
 				   "the IOMMU refuses it",

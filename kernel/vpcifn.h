@@ -12,7 +12,7 @@
 struct vcpu;
 struct vfunction;
 
-#define VPCI_SLOTS 31 /* the last one is for what Weir makes (kernel/vvirtio.h) */
+#define VPCI_SLOTS 32 /* the last one stays free for what Weir makes: VVIRTIO_SLOT */
 
 /* One interrupt of a device: MSI's only one, or an entry of the MSI-X table. */
 struct vmsi_vector {

@@ -13,6 +13,8 @@ static void what_is_there(void **state)
 	assert_int_equal(cfg_read(3, 2, 2), 0x10d3);
 	assert_int_equal(cfg_read(3, 1, 1), 0x80);
 	assert_int_equal(cfg_read(4, 0, 4), 0xffffffff);
+	for (u32 slot = 4; slot < 32; slot++)
+		assert_int_equal(cfg_read(slot, 0, 4), 0xffffffff);
 	out(0xcf8, 4, 0x80010000 | 3 << 11); /* bus 1 */
 	assert_int_equal(in(0xcfc, 4), 0xffffffff);
 	out(0xcf8, 4, 0x80000000 | 3 << 11 | 1 << 8); /* function 1 */
