@@ -181,11 +181,19 @@ bool vlapic_held_by_tpr(const struct vcpu *v)
 	       (u32)(vector & 0xf0) <= (v->lapic.tpr & 0xf0);
 }
 
-void vlapic_accept(struct vcpu *v, u8 vector)
+int vlapic_offer(struct vcpu *v)
 {
-	clear_bit(v->lapic.irr, vector);
-	set_bit(v->lapic.isr, vector);
-	v->interrupts_taken++;
+	int vector = vlapic_pending(v);
+
+	if (vector >= 0)
+		clear_bit(v->lapic.irr, (u8)vector);
+	return vector;
+}
+
+void vlapic_settle(struct vcpu *v, u8 vector, bool taken)
+{
+	set_bit(taken ? v->lapic.isr : v->lapic.irr, vector);
+	v->interrupts_taken += taken;
 }
 
 void vlapic_end_of_interrupt(struct vcpu *v)
@@ -199,17 +207,7 @@ void vlapic_end_of_interrupt(struct vcpu *v)
 
 bool vlapic_next_eoi_is_quiet(const struct vcpu *v, int offered)
 {
-	bool in_service = highest(v->lapic.isr) >= 0;
-
-	for (int i = 0; i < 8; i++) {
-		u32 pending = read_once(&v->lapic.irr[i]);
-
-		if (offered / 32 == i && offered >= 0)
-			pending &= ~(1u << offered % 32);
-		if (pending)
-			return false;
-	}
-	return in_service != (offered >= 0);
+	return highest(v->lapic.irr) < 0 && (highest(v->lapic.isr) >= 0) != (offered >= 0);
 }
 
 /* --- timer, SDM vol. 3, 11.5.4 ---------------------------------------------------------------------------------------- */

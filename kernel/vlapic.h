@@ -37,8 +37,11 @@ void vlapic_reset(struct vcpu *v);
 void vlapic_deliver(struct vcpu *v, u8 vector);
 /* Highest pending vector above the processor priority, or -1. Its own CPU. */
 int vlapic_pending(struct vcpu *v);
-/* The vCPU takes it: IRR -> ISR. */
-void vlapic_accept(struct vcpu *v, u8 vector);
+/* Before an entry: the vector of vlapic_pending() leaves the IRR, so that one that comes while the guest may take it is another
+ * one. */
+int vlapic_offer(struct vcpu *v);
+/* After the exit: it is in service, or back in the IRR. */
+void vlapic_settle(struct vcpu *v, u8 vector, bool taken);
 /* The guest has written EOI, or what stands for it. */
 void vlapic_end_of_interrupt(struct vcpu *v);
 /* True: the next EOI but ends the interrupt that is in service, or, if none is, the one that is offered: no other waits for it. Its

@@ -236,7 +236,7 @@ static void offer_interrupt(struct vcpu *v)
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
 
-	s->offered = vlapic_pending(v);
+	s->offered = vlapic_offer(v);
 	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_PRIO_MAX | VINTR_IGN_TPR);
 	if (s->offered < 0)
 		return;
@@ -263,14 +263,15 @@ static void inject(struct vcpu *v)
 }
 
 /* Once taken, V_IRQ is clear. */
-static void note_taken(struct vcpu *v)
+static void settle_offer(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
+	bool taken = !(s->vmcb->vintr & VINTR_V_IRQ);
 
-	if (s->offered >= 0 && !(s->vmcb->vintr & VINTR_V_IRQ)) {
-		vlapic_accept(v, (u8)s->offered);
+	if (s->offered >= 0)
+		vlapic_settle(v, (u8)s->offered, taken);
+	if (taken)
 		s->offered = -1;
-	}
 	pveoi_after_exit(v);
 }
 
@@ -323,7 +324,7 @@ static void svm_run(struct vcpu *v)
 	v->rflags = c->rflags;
 	v->next_rip = has_nrips ? c->nrip : 0;
 	vlapic_set_cr8(v, c->vintr & 0xf);
-	note_taken(v);
+	settle_offer(v);
 	keep_interrupted_event(s);
 	exit_ring_record(v->domain->id, (u16)v->id, (u32)c->exitcode, v->rip, c->exitinfo1,
 			 c->exitinfo2);
