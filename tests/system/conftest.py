@@ -25,6 +25,8 @@ def pytest_runtest_makereport(item, call):
     elif call.excinfo and hasattr(item, "funcargs") and "boot" in item.funcargs:
         for machine in item.funcargs["boot"].machines:
             outcome.get_result().sections.append((f"{machine.directory}/serial.log, its end", "\n".join(machine.lines[-TAIL:])))
+            if said := machine.said():
+                outcome.get_result().sections.append((f"{machine.directory}/qemu.log", said))
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ class Weir:
         if made.returncode:
             raise Failure(f"the ISO could not be made: {made.stderr}")
         self.last_output = time.monotonic()
-        self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
+        self.stderr = open(self.directory / "qemu.log", "wb")
         self.process = subprocess.Popen([ROOT / "tools/qemu", iso, *self.options], env=self.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -185,10 +185,13 @@ class Weir:
             self.ended = True
             self.changed.notify_all()
 
+    def said(self):
+        """What QEMU itself has printed."""
+        return (self.directory / "qemu.log").read_text(encoding="utf-8", errors="replace").strip()
+
     def fail(self, what):
         """Fails the test with `what` and the end of the log."""
-        self.stderr.seek(0)
-        said = self.stderr.read().strip()
+        said = self.said()
         tail = "\n".join(self.lines[-TAIL:]) or "(nothing)"
         raise Failure(f"{what}\n--- serial log, its end ({self.directory}/serial.log) ---\n{tail}"
                       + (f"\n--- QEMU said ---\n{said}" if said else ""))
