@@ -211,6 +211,15 @@ static void start_release(struct connection *c, const char *query)
 	release_submit(&c->job);
 }
 
+/* The peer hears no more of it. */
+static void reboot(struct connection *c)
+{
+	if (hypervisor_is_weir())
+		shutdown(HOW_REBOOT, 0);
+	answer_error(c, 501,
+		     "there is no hypervisor here that starts this guest again: it runs natively");
+}
+
 static void start_blob(struct connection *c, const char *query)
 {
 	u64 mb = query_number(query, "mb", 1);
@@ -298,8 +307,10 @@ static void route(struct connection *c, const char *method, char *target)
 		answer_json(c, 200, "{}\n", 3);
 	} else if (!strcmp(target, "/blob")) {
 		start_blob(c, query);
+	} else if (!strcmp(target, "/reboot")) {
+		reboot(c);
 	} else {
-		answer_error(c, 404, "there are / /stats.json /release /take /blob /sink");
+		answer_error(c, 404, "there are / /stats.json /release /take /reboot /blob /sink");
 	}
 }
 

@@ -22,7 +22,7 @@ static void exit_if_due(void)
 {
 	if (exit_after && clock_ns() >= exit_after * SECOND) {
 		print("net: %lu seconds are over, shutting down\n", exit_after);
-		shutdown(0, 0);
+		shutdown(HOW_POWER_OFF, 0);
 	}
 }
 

@@ -87,5 +87,5 @@ void fatal(const char *fmt, ...)
 	vprint(fmt, ap);
 	print("\n");
 	va_end(ap);
-	shutdown(2, 1);
+	shutdown(HOW_CRASHED, 1);
 }

@@ -5,7 +5,6 @@
 #include "runtime.h"
 
 #define CPUID1_ECX_HYPERVISOR BIT(31)
-#define HOW_POWER_OFF 0
 
 static char name[13];
 static bool weir, amd;

@@ -52,7 +52,10 @@ bool hypervisor_is_weir(void);
 const char *hypervisor_name(void);
 /* Only under Weir. The result of the hypercall. */
 s64 hypercall(u64 number, u64 a, u64 b, u64 c);
-/* Power off: by hypercall, or natively by ACPI's port of QEMU's q35; else halt. */
+/* The end, by hypercall; natively power off by ACPI's port of QEMU's q35, else halt. */
+#define HOW_POWER_OFF 0
+#define HOW_REBOOT 1
+#define HOW_CRASHED 2
 void shutdown(u64 how, u64 status) __noreturn;
 
 /* Events from Weir (enum weir_event; events.c). After events_init() an event ends a halt; it is natively without effect. Who is
