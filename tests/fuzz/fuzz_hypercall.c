@@ -215,6 +215,14 @@ int assign_take(struct pci_device *dev)
 	return 0;
 }
 
+int vballoon_ask(struct domain *d, u64 pages)
+{
+	assert_int_equal(d->state, DOMAIN_RUNNING);
+	assert_true(d->users > 0);
+	privileged_done = true;
+	return pages & 1 ? -EINVAL : 0;
+}
+
 /* --- CPUs that have to flush --- */
 
 #define MAX_WAITING 64
@@ -485,7 +493,7 @@ static void ask(struct input *in, unsigned int who)
 		WEIR_HC_IOMMU_TRACE,	WEIR_HC_MEMORY_INFO,   WEIR_HC_MEMORY_CARVE,
 		WEIR_HC_MEMORY_LEND,	WEIR_HC_VERSION,       WEIR_HC_SHUTDOWN,
 		WEIR_HC_DOMAIN_DESTROY, WEIR_HC_DEVICE_FRAME,  WEIR_HC_CONSOLE_SELECT,
-		WEIR_HC_CONSOLE_READ,	WEIR_HC_CONSOLE_WRITE,
+		WEIR_HC_CONSOLE_READ,	WEIR_HC_CONSOLE_WRITE, WEIR_HC_BALLOON,
 	};
 	struct vcpu *v = &vcpu[who];
 	u64 which = take(in, 1), other_pages = dom[!who].pages_owned;
