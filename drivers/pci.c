@@ -114,11 +114,6 @@ static u16 read16(const struct pci_device *d, u16 offset)
 	return pci_config_read16(d->id.segment, d->id.bdf, offset);
 }
 
-static void write32(const struct pci_device *d, u16 offset, u32 value)
-{
-	pci_config_write32(d->id.segment, d->id.bdf, offset, value);
-}
-
 static void write16(const struct pci_device *d, u16 offset, u16 value)
 {
 	pci_config_write16(d->id.segment, d->id.bdf, offset, value);
@@ -288,33 +283,6 @@ static bool passes_ids(const struct pci_device *bridge)
 	return type != PCIE_TYPE_TO_PCI && type != PCIE_TYPE_FROM_PCI;
 }
 
-/* --- reset ----------------------------------------------------------------------------------------------------------------- */
-
-#define PCIE_DEVCAP 4
-#define PCIE_DEVCAP_FLR BIT(28)
-#define PCIE_DEVCTL 8
-#define PCIE_DEVCTL_FLR BIT(15)
-#define AF_CAP 3
-#define AF_CAP_FLR BIT(1)
-#define AF_CTRL 4
-#define AF_CTRL_FLR BIT(0)
-#define PM_CSR 4
-#define PM_CSR_STATE 0x3
-#define PM_CSR_NO_SOFT_RESET BIT(3)
-
-enum reset { RESET_NONE, RESET_FLR, RESET_AF, RESET_PM };
-
-static enum reset find_reset(const struct pci_device *d)
-{
-	if (d->pcie && (read32(d, d->pcie + PCIE_DEVCAP) & PCIE_DEVCAP_FLR))
-		return RESET_FLR;
-	if (d->af && (read32(d, d->af) >> 24 & AF_CAP_FLR))
-		return RESET_AF;
-	if (d->pm && !(read16(d, d->pm + PM_CSR) & PM_CSR_NO_SOFT_RESET))
-		return RESET_PM;
-	return RESET_NONE;
-}
-
 /* A record of the function, whose place in the list is the last; NULL: there is no room for it. */
 static struct pci_device *new_function(struct pci_id id)
 {
@@ -334,7 +302,6 @@ static void read_function(struct pci_device *d)
 	d->class = read16(d, PCI_CLASS);
 	d->header = (u8)pci_config_read8(d->id.segment, d->id.bdf, PCI_HEADER_TYPE) & 0x7f;
 	find_capabilities(d);
-	d->reset = (u8)find_reset(d);
 	if (d->pcie)
 		find_extended_capabilities(d);
 }
@@ -386,6 +353,16 @@ struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 dev
 		pci_compare_bars(d, &devices[i]);
 	tell(d);
 	return d;
+}
+
+const struct pci_device *pci_bridge_above(const struct pci_device *d)
+{
+	for (u32 i = 0; i < nr_devices; i++)
+		if (devices[i].header == HEADER_BRIDGE && devices[i].id.segment == d->id.segment &&
+		    pci_config_read8(d->id.segment, devices[i].id.bdf, PCI_SECONDARY_BUS) ==
+			    d->id.bdf >> 8)
+			return &devices[i];
+	return NULL;
 }
 
 struct pci_id pci_physical(struct pci_id id)
@@ -444,51 +421,4 @@ void pci_init(void)
 		for (u32 k = i; k < nr_devices; k++)
 			pci_compare_bars(&devices[i], &devices[k]);
 	log_info("pci: %u functions, by %s", nr_devices, nr_ecam ? "ECAM" : "ports 0xcf8 and 0xcfc");
-}
-
-/* Virtual functions go with a reset of their physical one, and others may have them. */
-static enum reset reset_of(const struct pci_device *d)
-{
-	return d->nr_virtual ? RESET_NONE : d->reset;
-}
-
-const char *pci_reset_method(const struct pci_device *d)
-{
-	static const char *const names[] = { NULL, "function-level reset",
-					     "AF function-level reset", "power state D3hot" };
-
-	return names[reset_of(d)];
-}
-
-bool pci_reset_start(struct pci_device *d)
-{
-	switch (reset_of(d)) {
-	case RESET_FLR:
-		write16(d, d->pcie + PCIE_DEVCTL,
-			read16(d, d->pcie + PCIE_DEVCTL) | (u16)PCIE_DEVCTL_FLR);
-		return true;
-	case RESET_AF:
-		pci_config_write8(d->id.segment, d->id.bdf, d->af + AF_CTRL, AF_CTRL_FLR);
-		return true;
-	case RESET_PM:
-		write16(d, d->pm + PM_CSR, read16(d, d->pm + PM_CSR) | PM_CSR_STATE);
-		return true;
-	default:
-		return false;
-	}
-}
-
-void pci_reset_finish(struct pci_device *d)
-{
-	if (d->pm)
-		write16(d, d->pm + PM_CSR, read16(d, d->pm + PM_CSR) & (u16)~PM_CSR_STATE);
-	write16(d, PCI_COMMAND, 0);
-	for (u32 i = 0; i < PCI_BARS; i++) {
-		/* A virtual function's are its physical one's. */
-		if (!d->bar[i].size || d->physical)
-			continue;
-		write32(d, (u16)(PCI_BAR0 + 4 * i), (u32)d->bar[i].base);
-		if (d->bar[i].is64)
-			write32(d, (u16)(PCI_BAR0 + 4 * i + 4), (u32)(d->bar[i].base >> 32));
-	}
 }

@@ -66,7 +66,8 @@ struct pci_device {
 	u8 pm, msi, msix, pcie, af; /* capability offsets; 0: absent */
 	u8 vendor_cap[PCI_VENDOR_CAPS]; /* vendor-specific ones, the first so many; 0: none */
 	u16 ats, ari, sriov; /* extended capabilities */
-	u8 reset; /* how; the driver's own */
+	u16 device_control; /* of PCI Express, before its reset */
+	bool link_is_reset; /* the first half of a hot reset */
 	/* Behind a bridge to conventional PCI, whose requests carry no requester id: the bridge puts its own there, or its
 	 * secondary bus's 00.0, for all of them. */
 	bool shared_id;
@@ -99,6 +100,8 @@ void pci_enable_virtual(struct pci_id pf, u32 nr);
 struct pci_id pci_physical(struct pci_id id);
 /* The function, or NULL. */
 struct pci_device *pci_find(struct pci_id id);
+/* The bridge that leads to d's bus; NULL: it is a root bus. */
+const struct pci_device *pci_bridge_above(const struct pci_device *d);
 /* For drivers/sriov.c: add one that answers already. NULL: there is no room. Boot. */
 struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 device,
 				   const struct pci_bar bar[PCI_BARS]);
@@ -121,7 +124,7 @@ bool __must_check pci_parse_address(const char *text, size_t length, struct pci_
 const char *pci_reset_method(const struct pci_device *d);
 /* Start a reset: false if there is no method. The function must not be touched for PCI_RESET_NS
  * after, then pci_reset_finish() restores what the firmware had set up (BARs, without decoding or
- * bus mastering). */
+ * bus mastering). False: that was the first half, call it again after as long. */
 #define PCI_RESET_NS 100000000UL
 bool pci_reset_start(struct pci_device *d);
-void pci_reset_finish(struct pci_device *d);
+bool __must_check pci_reset_finish(struct pci_device *d);

@@ -77,17 +77,6 @@ static u8 secondary_of(const struct pci_device *bridge)
 	return pci_config_read8(bridge->id.segment, bridge->id.bdf, PCI_SECONDARY_BUS);
 }
 
-/* The bridge that leads to d's bus; NULL: it is a root bus. */
-static const struct pci_device *bridge_above(const struct pci_device *d)
-{
-	const struct pci_device *e;
-
-	for (u32 i = 0; (e = pci_device_at(i)); i++)
-		if (is_bridge(e) && e->id.segment == d->id.segment && secondary_of(e) == d->id.bdf >> 8)
-			return e;
-	return NULL;
-}
-
 /* --- where their registers lie ------------------------------------------------------------------------------------------------ */
 
 struct window {
@@ -193,7 +182,7 @@ static bool is_free(const struct surroundings *s, struct pci_bar b, u32 nr)
 /* What the first one has; those of the n'th lie n times their size behind. */
 static const char *set_up_bars(const struct pci_device *pf, struct pci_bar bar[PCI_BARS], u32 nr)
 {
-	struct surroundings s = { .above = bridge_above(pf) };
+	struct surroundings s = { .above = pci_bridge_above(pf) };
 
 	memset(bar, 0, PCI_BARS * sizeof(*bar));
 	for (u32 i = 0; i < PCI_BARS; i += 1 + bar[i].is64) {
@@ -228,7 +217,7 @@ static const char *set_up_bars(const struct pci_device *pf, struct pci_bar bar[P
  * says they are. */
 static void allow_ari(const struct pci_device *pf)
 {
-	const struct pci_device *port = bridge_above(pf);
+	const struct pci_device *port = pci_bridge_above(pf);
 	u32 control;
 
 	if (!port || !port->pcie || !pf->ari ||
@@ -242,7 +231,7 @@ static void allow_ari(const struct pci_device *pf)
 /* Their ids must be on buses that are routed to this device, and nobody else's. */
 static const char *check_ids(const struct pci_device *pf, u32 first, u32 stride, u32 nr)
 {
-	const struct pci_device *above = bridge_above(pf), *d;
+	const struct pci_device *above = pci_bridge_above(pf), *d;
 	u32 last = pf->id.bdf + first + (nr - 1) * stride;
 	u32 last_bus = above ? pci_config_read8(above->id.segment, above->id.bdf, BRIDGE_SUBORDINATE) :
 			       pf->id.bdf >> 8;

@@ -1,7 +1,7 @@
 /* Functions given to domains and taken back, at boot and at run time.
  *
  *	FREE --assign_start()--> ATTACHING
- *	                           the bus master off, reset                  (100 ms, by a timer)
+ *	                           the bus master off, reset                  (100 ms or twice that, by a timer)
  *	                           its capabilities read
  *	                           the domain's memory mapped for devices     (bounded steps, if it is the domain's first)
  *	                           iommu_attach(), a slot on the virtual bus
@@ -271,8 +271,10 @@ static bool attach_step(struct vfunction *f)
 {
 	int ret = 0;
 
-	if (f->stage == ASSIGN_RESET)
-		pci_reset_finish(f->dev);
+	if (f->stage == ASSIGN_RESET && !pci_reset_finish(f->dev)) {
+		step_after(f, PCI_RESET_NS);
+		return true;
+	}
 	if (read_once(&f->bus->ending)) {
 		end(f);
 		return true;
@@ -419,7 +421,10 @@ static bool detach_step(struct vfunction *f)
 		step_after(f, RETRY_NS);
 		return true;
 	}
-	pci_reset_finish(f->dev);
+	if (!pci_reset_finish(f->dev)) {
+		step_after(f, PCI_RESET_NS);
+		return true;
+	}
 	f->stage = ASSIGN_LEFT;
 	assign_left_one(f);
 	return true;

@@ -1,6 +1,6 @@
 /* The list of functions, against a configuration space of software that tells what it likes.
  *
- * sources: drivers/pci.c drivers/pcibar.c kernel/rangeset.c
+ * sources: drivers/pci.c drivers/pcibar.c drivers/pcireset.c kernel/rangeset.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -275,7 +275,7 @@ static void virtual_functions(void **state)
 	assert_int_equal(pci_physical(d->id).bdf, PHYSICAL);
 	assert_int_equal(pci_physical(pf->id).bdf, PHYSICAL);
 	assert_int_equal(pci_physical((struct pci_id){ 0, 0x7777 }).bdf, 0x7777);
-	pci_reset_finish(d);
+	assert_true(pci_reset_finish(d));
 	assert_int_equal(*(u32 *)(c + PCI_BAR0), 0);
 	/* A second one over the first. */
 	assert_false(pci_add_virtual(pf, PHYSICAL + 0x82, 0x10ca, bar)->bars_ok);
@@ -292,6 +292,86 @@ static void virtual_functions(void **state)
 	assert_int_equal(config_of(PHYSICAL)[CAPABILITY_AT + 9], 0x80);
 }
 
+#define DEVCTL (CAPABILITY_AT + 8)
+#define PM_AT 0x90
+
+/* Each behind a port of its own, which leads to the bus of its number. */
+static u8 *resettable(u32 bus, u8 port_type)
+{
+	u8 *c = function(PCI_BDF(bus, 0, 0));
+
+	bridge(PCI_BDF(0, bus - 50 + 16, 0), port_type, (u8)bus);
+	config_of(PCI_BDF(0, bus - 50 + 16, 0))[PCI_SECONDARY_BUS + 1] = (u8)bus;
+	add_pcie(c, 0);
+	c[CAPABILITY_AT + 1] = PM_AT;
+	c[PM_AT] = PCI_CAP_PM;
+	c[DEVCTL] = 0x30; /* size of packets */
+	return c;
+}
+
+static void resets(void)
+{
+	resettable(50, 4);
+	resettable(51, 6);
+	resettable(52, 7); /* no link to reset */
+	resettable(53, 4);
+	function(PCI_BDF(53, 1, 0)); /* a neighbour */
+	resettable(54, 4)[CAPABILITY_AT + 7] = 0x10;
+	resettable(55, 7)[PM_AT + 4] = 8; /* keeps its state in D3hot */
+}
+
+static struct pci_device *on_bus(u32 bus)
+{
+	return pci_find((struct pci_id){ 0, PCI_BDF(bus, 0, 0) });
+}
+
+static u8 link_control(u32 bus)
+{
+	return config_of(PCI_BDF(0, bus - 50 + 16, 0))[0x3e];
+}
+
+static void ways_to_reset(void **state)
+{
+	struct pci_device *d = on_bus(50);
+	u8 *c = config_of(d->id.bdf);
+
+	(void)state;
+	assert_string_equal(pci_reset_method(on_bus(50)), "hot reset");
+	assert_string_equal(pci_reset_method(on_bus(51)), "hot reset");
+	assert_string_equal(pci_reset_method(on_bus(52)), "power state D3hot");
+	assert_string_equal(pci_reset_method(on_bus(53)), "power state D3hot");
+	assert_string_equal(pci_reset_method(on_bus(54)), "function-level reset");
+	assert_null(pci_reset_method(on_bus(55)));
+	assert_false(pci_reset_start(on_bus(55)));
+
+	/* The link is held in reset for the first half. What was set up by the firmware is back after the second. */
+	config_of(PCI_BDF(0, 16, 0))[0x3e] = 3;
+	d->bar[0] = (struct pci_bar){ .base = 0xe9000000, .size = 0x1000 };
+	assert_true(pci_reset_start(d));
+	assert_int_equal(link_control(50), 0x43);
+	c[DEVCTL] = c[PCI_BAR0 + 3] = 0;
+	c[PCI_COMMAND] = 0xff;
+	assert_false(pci_reset_finish(d));
+	assert_int_equal(link_control(50), 3);
+	assert_int_equal(c[DEVCTL], 0);
+	assert_true(pci_reset_finish(d));
+	assert_int_equal(c[DEVCTL], 0x30);
+	assert_int_equal(c[PCI_BAR0 + 3], 0xe9);
+	assert_int_equal(c[PCI_COMMAND], 0);
+
+	/* The others in one go. */
+	c = config_of(PCI_BDF(52, 0, 0));
+	assert_true(pci_reset_start(on_bus(52)));
+	assert_int_equal(c[PM_AT + 4], 3);
+	assert_true(pci_reset_finish(on_bus(52)));
+	assert_int_equal(c[PM_AT + 4], 0);
+	assert_int_equal(link_control(52), 0);
+	c = config_of(PCI_BDF(54, 0, 0));
+	assert_true(pci_reset_start(on_bus(54)));
+	assert_int_equal(c[DEVCTL + 1], 0x80);
+	assert_int_equal(link_control(54), 0);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -303,6 +383,7 @@ static int setup(void **state)
 	loops();
 	write_bars();
 	physical();
+	resets();
 	pci_init();
 	return 0;
 }
@@ -314,6 +395,7 @@ int main(void)
 		cmocka_unit_test(lists_without_end),
 		cmocka_unit_test(bars_that_do_not_tell_the_truth),
 		cmocka_unit_test(virtual_functions),
+		cmocka_unit_test(ways_to_reset),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

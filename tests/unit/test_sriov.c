@@ -90,6 +90,19 @@ struct pci_device *pci_device_at(u32 index)
 	return index < nr_devices ? &devices[index] : NULL;
 }
 
+static u32 peek(const struct function *f, u32 offset, u32 size)
+{
+	u32 v = 0;
+
+	memcpy(&v, f->config + offset, size);
+	return v;
+}
+
+const struct pci_device *pci_bridge_above(const struct pci_device *d)
+{
+	return peek(&port, PCI_SECONDARY_BUS, 1) == (u32)d->id.bdf >> 8 ? &devices[0] : NULL;
+}
+
 struct pci_device *pci_find(struct pci_id id)
 {
 	for (u32 i = 0; i < nr_devices; i++)
@@ -99,14 +112,6 @@ struct pci_device *pci_find(struct pci_id id)
 }
 
 /* --- configuration space ---------------------------------------------------------------------------------------------------------- */
-
-static u32 peek(const struct function *f, u32 offset, u32 size)
-{
-	u32 v = 0;
-
-	memcpy(&v, f->config + offset, size);
-	return v;
-}
 
 static void poke(struct function *f, u32 offset, u32 size, u32 v)
 {

@@ -420,6 +420,26 @@ static void take(void)
 	check_free();
 }
 
+/* A hot reset has two: it comes or is free after the second. */
+static void reset_in_two_halves(void **state)
+{
+	(void)state;
+	two_halves = true;
+	assert_int_equal(assign_take(&device), 0);
+	fire();
+	assert_int_equal(device.state, PCI_DETACHING);
+	fire();
+	check_free();
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	assert_int_equal(device.state, PCI_ATTACHING);
+	assert_false(attached);
+	fire();
+	assert_int_equal(device.state, PCI_ATTACHED);
+	assert_int_equal(halves, 0);
+	two_halves = false;
+}
+
 static void taken_and_given_back(void **state)
 {
 	u64 table = cfg_read(3, 0x1c, 4);
@@ -655,6 +675,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(random_accesses, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_virtual_function_has_an_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(reset_in_two_halves, setup, teardown),
 		cmocka_unit_test_setup_teardown(taken_and_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(cut_off_for_good, setup, teardown),
 		cmocka_unit_test_setup_teardown(attaching_fails, setup, teardown),
