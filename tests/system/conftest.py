@@ -1,12 +1,15 @@
 """Fixtures of the system tests, and the summary that `make check` adds up."""
+import hashlib
+import os
 import pathlib
 import re
 import shutil
+import subprocess
 
 import pytest
 
 from machine import Machine
-from weir import BUILD, TAIL, Failure, Weir
+from weir import BUILD, ROOT, TAIL, Failure, Weir
 
 
 def pytest_configure(config):
@@ -54,3 +57,13 @@ def machine(tmp_path):
     m = Machine(tmp_path, 512)
     yield m
     m.close()
+
+
+@pytest.fixture(scope="session")
+def blob():
+    """blob(seed, size): SHA-256 of what GET /blob should send."""
+    program = BUILD / "tests/system/blob"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([os.environ.get("HOSTCC", "gcc"), "-O2", "-Wall", "-o", program, ROOT / "tests/system/blob.c"], check=True)
+    return lambda seed, size: hashlib.sha256(
+        subprocess.run([program, str(seed), str(size)], stdout=subprocess.PIPE, check=True).stdout).hexdigest()

@@ -1,5 +1,6 @@
 """A Linux guest at work on a network: the words of its script, and the host's end of what it moves."""
 import hashlib
+import itertools
 import random
 import socketserver
 import threading
@@ -33,8 +34,8 @@ taken() { awk -v column=$(($1 + 2)) -v name="$2" '$0 ~ name { n += $column } END
 
 
 class Host:
-    """Gives `size` bytes to whoever connects to the port `get`, and tells on the port `put` the MD5 of what it was given. 10.0.2.2 is
-    its address for a guest of a user network."""
+    """Gives `size` bytes to whoever connects to the port `get`, tells on the port `put` the MD5 of what it was given, and counts on the
+    port `count` who asks, from 1. 10.0.2.2 is its address for a guest of a user network."""
 
     def __init__(self, size):
         data = random.Random(size).randbytes(size)
@@ -51,13 +52,19 @@ class Host:
                     md5.update(piece)
                 self.request.sendall(md5.hexdigest().encode())
 
+        counter = itertools.count(1)
+
+        class Count(socketserver.BaseRequestHandler):
+            def handle(self):
+                self.request.sendall(b"%d" % next(counter))
+
         self.servers = []
-        for handler in (Get, Put):
+        for handler in (Get, Put, Count):
             server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
             server.daemon_threads = True
             threading.Thread(target=server.serve_forever, daemon=True).start()
             self.servers.append(server)
-        self.get, self.put = (server.server_address[1] for server in self.servers)
+        self.get, self.put, self.count = (server.server_address[1] for server in self.servers)
 
     def __enter__(self):
         return self

@@ -11,7 +11,7 @@ import pytest
 import bystander
 from device_tlb import PAGE, STAMP, Device
 from mutant import plant
-from test_network import MB, Guest, blob, random_bytes  # pylint: disable=unused-import  (blob is a fixture)
+from test_network import MB, Guest, random_bytes
 from vhost_user import WRITE, Refused
 from weir import BUILD, AtsNic, Nic
 

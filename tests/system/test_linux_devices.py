@@ -1,5 +1,7 @@
 """Debian's own drivers in a guest that owns the device: what they do with it while others watch."""
+import hashlib
 import json
+import random
 import re
 import time
 import urllib.request
@@ -8,7 +10,7 @@ import pytest
 
 from linux import KERNEL, TROUBLE, drivers, initrd
 from linux_net import COMMAND_LINE, SCRIPT, Host
-from weir import IDLE, Nic, SriovNic
+from weir import IDLE, AtsNic, Nic, PortNic
 
 MB = 1 << 20
 BOOT = 180
@@ -77,7 +79,117 @@ def test_network(boot, tmp_path, model, vcpus, vectors):
     sound(weir)
 
 
+# What is done to a driver while its device is at work. Each step ends with a transfer that must be right.
+WEAR = """
+address=0000:00:{slot}.0 driver=/sys/bus/pci/drivers/{driver}
+moved() {{ lease eth0; fetch $1 {short.get}; send $1 {short.put}; }}
+
+lease eth0
+pinged eth0 10.0.2.2
+fetch long {long.get}
+send long {long.put}
+rm /data
+
+(moved affinity; touch /over) &
+before=$(taken 1 {interrupts})
+changes=0
+until [ -e /over ]; do
+	for irq in $(irqs {interrupts}); do
+		for mask in 1 2; do echo $mask >/proc/irq/$irq/smp_affinity && changes=$((changes + 1)); done
+	done
+done
+say "affinity changed $changes times, CPU 1 took $(($(taken 1 {interrupts}) - before))"
+
+ping -q -i 0.01 10.0.2.2 >/dev/null &
+for i in 1 2 3; do
+	echo $address >$driver/unbind
+	[ ! -e /sys/class/net/eth0 ] || say "eth0 is still there"
+	echo $address >$driver/bind
+	moved bound
+done
+for i in 1 2 3; do rmmod {module}; insmod /bin/{module}.ko; moved loaded; done
+for i in 1 2 3; do ip link set eth0 down; ip link set eth0 up; moved up; done
+say done
+poweroff -f
+"""
+
+
+class Wearable:
+    """A network device, as Weir and the guest see it."""
+
+    def __init__(self, module, nic, function, slot, driver=None, interrupts="eth0", lines=(), cmdline=""):
+        self.module, self.nic, self.function, self.slot = module, nic, function, slot
+        self.driver, self.interrupts = driver or module, interrupts
+        self.modules = [module] if module == self.driver else [self.driver.replace("-", "_"), module]
+        self.lines, self.cmdline = list(lines), cmdline
+
+
 CONTROL = "/boot/control.elf kernel name=control mem=16M prio=200 control pci=01:00.0"
+WEARABLE = {
+    "e1000e": lambda: Wearable("e1000e", Nic(tcp=()), "00:03.0", "03"),
+    "igb": lambda: Wearable("igb", Nic(model="igb", tcp=()), "00:03.0", "03"),
+    "igbvf": lambda: Wearable("igbvf", PortNic(tcp=()), "01:10.0", "10", lines=[CONTROL], cmdline="sriov=01:00.0,2"),
+    "virtio_net": lambda: Wearable("virtio_net", AtsNic(tcp=()), "01:00.0,ats", "01", driver="virtio-pci", interrupts="virtio0"),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", WEARABLE)
+def test_wear(boot, tmp_path, name):
+    """200 MB each way; interrupts sent elsewhere, the driver unbound, reloaded and its link taken down under traffic."""
+    device = WEARABLE[name]()
+    with Host(200 * MB) as long, Host(4 * MB) as short:
+        script = WEAR.format(long=long, short=short, slot=device.slot, driver=device.driver, module=device.module,
+                             interrupts=device.interrupts)
+        guest = Guest(tmp_path, script, device.modules, words=f"pci={device.function}", mem="640M")
+        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic], files=[KERNEL, guest.initrd],
+                    smp=2, mem="1G")
+        weir.wait_for(guest.said("eth0 has 10.0.2.15"), BOOT)
+        weir.wait_for(guest.said("done"), 900)
+        weir.wait_for("domain linux: powered off", 60)
+    weir.count(guest.said("eth0: 5 packets transmitted, 5 packets received"), 1)
+    for step, times, host in (("long", 1, long), ("affinity", 1, short), ("bound", 3, short), ("loaded", 3, short), ("up", 3, short)):
+        weir.count(guest.said(f"{step} got {host.md5}"), times)
+        weir.count(guest.said(f"{step} sent {host.md5}"), times)
+    changes = weir.wait_for(guest.said(r"affinity changed (\d+) times, CPU 1 took (\d+)"), 1)
+    assert int(changes[1]) > 10 and int(changes[2]) > 10
+    weir.count(guest.said("eth0 is still there"), 0)
+    sound(weir)
+
+
+# Its drivers are not asked: the device is at work when the domain ends.
+REBOOT = """
+lease eth0
+boot=$(nc 10.0.2.2 {host.count} </dev/null)
+say "boot $boot"
+fetch moved {host.get}
+send moved {host.put}
+[ $boot -lt 3 ] || {{ say done; poweroff -f; }}
+while :; do nc 10.0.2.2 {host.get} </dev/null >/dev/null; done &
+while :; do nc 10.0.2.2 {host.put} </data >/dev/null; done &
+sleep 2
+echo b >/proc/sysrq-trigger
+sleep 100
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", WEARABLE)
+def test_rebooted_in_use(boot, tmp_path, name):
+    """Frames come and go when the guest is started again; the next life has the device as new. An e1000e is on a link of its own here:
+    QEMU's has no other reset than that of the link, and would go on with the last life's rings as soon as its DMA is switched on."""
+    device = WEARABLE[name]() if name != "e1000e" else Wearable("e1000e", PortNic(model="e1000e", tcp=()), "01:00.0", "01")
+    with Host(4 * MB) as host:
+        guest = Guest(tmp_path, REBOOT.format(host=host), device.modules, words=f"pci={device.function}")
+        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic], files=[KERNEL, guest.initrd], smp=2,
+                    mem="1G")
+        weir.wait_for(guest.said("done"), 3 * BOOT)
+        weir.wait_for("domain linux: powered off", 60)
+    weir.count("domain linux: asked for a reboot.*started again", 2)
+    weir.count(guest.said(f"moved got {host.md5}"), 3)
+    weir.count(guest.said(f"moved sent {host.md5}"), 3)
+    sound(weir)
+
 
 # The other guest's address is of a network of their own, behind the same link.
 VIRTUAL = """
@@ -111,7 +223,7 @@ def test_virtual_functions(boot, tmp_path):
                         words=f"pci={function}") for n, function in ((1, "01:10.0"), (2, "01:10.2"))]
         weir = boot([CONTROL, *(line for guest in guests for line in guest.lines),
                      "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"], cmdline="sriov=01:00.0,2", mem="1G",
-                    nics=[SriovNic(4, tcp=()), nic], files=[KERNEL, *(guest.initrd for guest in guests)])
+                    nics=[PortNic(4, tcp=()), nic], files=[KERNEL, *(guest.initrd for guest in guests)])
         weir.wait_for("serves 2 virtual functions")
         weir.wait_for("net0.*serving http", 60)
         for guest in guests:
@@ -139,4 +251,157 @@ def test_virtual_functions(boot, tmp_path):
     assert "only the control domain may have it" in weir.command("attach 01:00.0 net0")[0]
     assert weir.command("attach 01:00.0 control") == ["01:00.0: attached to control"]
     still_alive(weir, guests[1])
+    sound(weir)
+
+
+def disk_options(image):
+    return ["-drive", f"file={image},if=none,id=disk,format=raw", "-device", "nvme,serial=weir,drive=disk,addr=5"]
+
+
+# The disk has four parts. The first is read, the second written, the others by a CPU each at the same time. No page cache is between.
+DISK = """
+disk=/dev/nvme0n1 blocks={blocks}
+part() {{ dd if=$disk bs=128k skip=$(($1 * blocks)) count=$blocks iflag=direct 2>/dev/null | md5sum; }}
+until [ -b $disk ]; do sleep 0.1; done
+say "interrupts $(irqs nvme0 | wc -l)"
+say "part 0 is $(part 0)"
+dd if=/dev/urandom of=/data bs=128k count=$blocks 2>/dev/null
+say "data is $(md5sum </data)"
+dd if=/data of=$disk bs=128k seek=$blocks oflag=direct conv=notrunc,fsync 2>/dev/null
+say "part 1 is $(part 1)"
+for cpu in 0 1; do
+	taskset $((cpu + 1)) dd if=/data of=$disk bs=4k seek=$((32 * blocks * (cpu + 2))) oflag=direct conv=notrunc,fsync 2>/dev/null &
+done
+wait
+for cpu in 0 1; do say "queue of CPU $cpu: $(taken $cpu nvme0q)"; done
+say "part 2 is $(part 2)"
+say "part 3 is $(part 3)"
+"""
+
+DISK_WEAR = """
+for i in 1 2 3; do
+	part 0 >/read &
+	echo 1 >/sys/class/nvme/nvme0/reset_controller
+	wait
+	say "reset: $(cat /read)"
+done
+for i in 1 2 3; do
+	echo 0000:00:05.0 >/sys/bus/pci/drivers/nvme/unbind
+	[ ! -e $disk ] || say "the disk is still there"
+	echo 0000:00:05.0 >/sys/bus/pci/drivers/nvme/bind
+	until [ -b $disk ]; do sleep 0.1; done
+	say "bound: $(part 0)"
+done
+for i in 1 2 3; do
+	rmmod nvme
+	insmod /bin/nvme.ko
+	until [ -b $disk ]; do sleep 0.1; done
+	say "loaded: $(part 0)"
+done
+"""
+
+
+DISK_# Its drivers are not asked: the device is at work when the domain ends.
+REBOOT = """
+disk=/dev/nvme0n1 blocks={blocks}
+until [ -b $disk ]; do sleep 0.1; done
+boot=$(dd if=$disk bs=4k count=1 iflag=direct 2>/dev/null | tr -d '\\0')
+say "boot $boot, $(dd if=$disk bs=128k skip=$blocks count=$blocks iflag=direct 2>/dev/null | md5sum)"
+[ $boot -lt 3 ] || {{ say done; poweroff -f; }}
+printf $((boot + 1)) | dd of=$disk bs=4k conv=notrunc,fsync 2>/dev/null
+dd if=/dev/zero of=$disk bs=128k seek=$((2 * blocks)) conv=notrunc oflag=direct 2>/dev/null &
+while :; do dd if=$disk of=/dev/null bs=128k iflag=direct 2>/dev/null; done &
+sleep 1
+echo b >/proc/sysrq-trigger
+sleep 100
+"""
+
+
+@pytest.mark.long
+def test_nvme_rebooted_in_use(boot, tmp_path):
+    """The controller has commands under way when the guest is started again."""
+    size = 32 * MB
+    image = tmp_path / "disk"
+    data = random.Random(3).randbytes(size)
+    image.write_bytes(b"1" + bytes(size - 1) + data + bytes(6 * size))
+    guest = Guest(tmp_path, DISK_REBOOT.format(blocks=size // (128 << 10)), ["nvme"], words="pci=00:05.0")
+    weir = boot(guest.lines, cmdline="exit=idle", smp=2, files=[KERNEL, guest.initrd], qemu=disk_options(image))
+    weir.wait_for(guest.said("done"), 3 * BOOT)
+    assert weir.wait_exit(60) == IDLE
+    for n in (1, 2, 3):
+        weir.count(guest.said(f"boot {n}, {hashlib.md5(data).hexdigest()}"), 1)
+    weir.count("domain linux: asked for a reboot.*started again", 2)
+    sound(weir)
+
+
+@pytest.mark.long
+def test_nvme(boot, tmp_path):
+    """What Linux reads is what lies on the disk, and the other way round, over resets of the controller and changes of its driver."""
+    size, parts = 32 * MB, 4
+    image = tmp_path / "disk"
+    first = random.Random(2).randbytes(size)
+    image.write_bytes(first + bytes((parts - 1) * size))
+    script = (DISK + DISK_WEAR).format(blocks=size // (128 << 10)) + "say done\npoweroff -f\n"
+    guest = Guest(tmp_path, script, ["nvme"], words="pci=00:05.0")
+    weir = boot(guest.lines, cmdline="exit=idle", smp=2, files=[KERNEL, guest.initrd],
+                qemu=disk_options(image))
+    weir.wait_for(guest.said("interrupts 3"), BOOT)
+    weir.wait_for(guest.said("done"), 300)
+    assert weir.wait_exit(60) == IDLE
+    on_disk = image.read_bytes()
+    data = weir.wait_for(guest.said("data is (\\w+)"), 1)[1]
+    wanted = [hashlib.md5(first).hexdigest(), data, data, data]
+    for n, md5 in enumerate(wanted):
+        assert hashlib.md5(on_disk[n * size:(n + 1) * size]).hexdigest() == md5
+        weir.count(guest.said(f"part {n} is {md5}"), 1)
+    for step in ("reset", "bound", "loaded"):
+        weir.count(guest.said(f"{step}: {wanted[0]}"), 3)
+    for cpu in (0, 1):
+        assert number(weir, guest.said(rf"queue of CPU {cpu}: (\d+)")) > 1000
+    weir.count(guest.said("the disk is still there"), 0)
+    weir.count(r"nvme.*(timeout|Abort|not ready|failed)", 0)
+    sound(weir)
+
+
+NEIGHBOUR = """
+ip addr add 10.1.0.2/24 dev eth0
+ip link set eth0 up
+until ping -c 1 -W 1 10.1.0.1 >/dev/null; do :; done
+pinged eth0 10.1.0.1
+say "blob $(wget -q -O - 'http://10.1.0.1/blob?mb=8&seed=7' | sha256sum)"
+dd if=/dev/urandom of=/data bs=64k count=128 2>/dev/null
+set -- $(crc32 /data)
+post() { printf 'POST /sink HTTP/1.0\\r\\nContent-Length: %d\\r\\n\\r\\n' $(wc -c </data); cat /data; }
+say "data $1, answer $(post | nc 10.1.0.1 80 | tail -1)"
+say "data $(md5sum </data), echo $(nc 10.1.0.1 7 </data | md5sum)"
+wget -q -O - 'http://10.1.0.1/blob?mb=8&seed=7' | sha256sum >/blob &
+released=$(wget -q -O - 'http://10.1.0.1/release?mb=8')
+wait
+say "beside it $(cat /blob)"
+say "release $released"
+say done
+poweroff -f
+"""
+
+
+@pytest.mark.long
+def test_linux_and_lwip_on_one_wire(boot, tmp_path, blob):
+    """Two guests, a NIC each, and nothing else on the network between them: every frame goes by the DMA of both."""
+    hub = ["-netdev", "hubport,id=left,hubid=0", "-device", "e1000e,netdev=left,addr=3,romfile=,mac=52:54:00:12:34:03",
+           "-netdev", "hubport,id=right,hubid=0", "-device", "igb,netdev=right,addr=4,romfile=,mac=52:54:00:12:34:04"]
+    guest = Guest(tmp_path, NEIGHBOUR, ["igb"], words="pci=00:04.0")
+    weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- ip=10.1.0.1 mask=255.255.255.0 gw=10.1.0.2", *guest.lines],
+                smp=2, files=[KERNEL, guest.initrd], qemu=hub)
+    weir.wait_for(guest.said("done"), BOOT + 120)
+    weir.wait_for("domain linux: powered off", 60)
+    weir.count(guest.said("eth0: 5 packets transmitted, 5 packets received"), 1)
+    for what in ("blob", "beside it"):
+        weir.count(guest.said(f"{what} {blob(7, 8 * MB)}"), 1)
+    sent = weir.wait_for(guest.said(r"data ([0-9a-f]+), answer (\{.*\})"), 1)
+    answer = json.loads(sent[2])
+    assert answer == {"bytes": 8 * MB, "crc32": int(sent[1], 16)}
+    echoed = weir.wait_for(guest.said(r"data (\w+)  -, echo (\w+)  -"), 1)
+    assert echoed[1] == echoed[2]
+    released = json.loads(weir.wait_for(guest.said(r"release (\{.*\})"), 1)[1])
+    assert released["released_pages"] == released["populated_pages"] == 2048 and released["zeroed"]
     sound(weir)

@@ -5,14 +5,13 @@ import json
 import os
 import random
 import socket
-import subprocess
 import threading
 import time
 import zlib
 
 import pytest
 
-from weir import BUILD, ROOT, Nic
+from weir import Nic
 
 MB = 1 << 20
 
@@ -69,16 +68,6 @@ def guests(boot):
         return [Guest(weir, nic, f"net{i}") for i, nic in enumerate(nics)]
 
     return start
-
-
-@pytest.fixture(scope="session")
-def blob():
-    """blob(seed, size): SHA-256 of what GET /blob should send."""
-    program = BUILD / "tests/system/blob"
-    program.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([os.environ.get("HOSTCC", "gcc"), "-O2", "-Wall", "-o", program, ROOT / "tests/system/blob.c"], check=True)
-    return lambda seed, size: hashlib.sha256(
-        subprocess.run([program, str(seed), str(size)], stdout=subprocess.PIPE, check=True).stdout).hexdigest()
 
 
 def random_bytes(size):

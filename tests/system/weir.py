@@ -103,11 +103,11 @@ class AtsNic(Nic):
                 "-device", f"virtio-net-pci,bus=port0,netdev={net},disable-legacy=on,iommu_platform=on,ats=on,romfile=,mac={mac}"]
 
 
-class SriovNic(Nic):
-    """An 82576, at 01:00.0 behind a root port at 00:`slot`.0, whose virtual functions are 01:10.0, 01:10.2 and so on."""
+class PortNic(Nic):
+    """At 01:00.0, behind a root port at 00:`slot`.0. Of an igb, the virtual functions are 01:10.0, 01:10.2 and so on."""
 
-    def __init__(self, slot=4, **ports):
-        super().__init__(slot, "igb", **ports)
+    def __init__(self, slot=4, model="igb", **ports):
+        super().__init__(slot, model, **ports)
 
     def options(self):
         netdev, _, device = super().options()[1:]
