@@ -6,7 +6,7 @@ import time
 import pytest
 
 from linux import KERNEL
-from test_linux_devices import BOOT, Guest, sound
+from linux_guest import BOOT, Guest, sound
 from weir import Nic
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from linux import KERNEL, TROUBLE, initrd, vmlinux
-from test_linux_devices import Guest, sound
+from linux_guest import Guest, sound
 from weir import BUILD, IDLE, PROMPT, Nic
 
 LINE = "/boot/vmlinuz kernel name=linux mem=256M vcpus={} restart=never {} -- console=ttyS0 panic=-1"

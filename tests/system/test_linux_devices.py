@@ -8,41 +8,12 @@ import urllib.request
 
 import pytest
 
-from linux import KERNEL, TROUBLE, drivers, initrd
-from linux_net import COMMAND_LINE, SCRIPT, Host
+from linux import KERNEL
+from linux_guest import BOOT, Guest, number, sound
+from linux_net import Host
 from weir import IDLE, AtsNic, Nic, PortNic
 
 MB = 1 << 20
-BOOT = 180
-DRIVER_TROUBLE = r"Hardware Unit Hang|NETDEV WATCHDOG|Reset adapter|does not load|got no address"
-
-
-class Guest:
-    """A Linux guest and its module lines. `script` is the end of its /init."""
-
-    def __init__(self, tmp_path, script, modules, name="linux", words="", mem="256M", vcpus=2, files=()):
-        files = [*drivers(*modules), *files]
-        self.name = name
-        self.lines = [f"/boot/vmlinuz kernel name={name} mem={mem} vcpus={vcpus} {words} -- {COMMAND_LINE}",
-                      f"/boot/{name}.initrd ramdisk={name}"]
-        load = f"load {' '.join(file.stem for file in files if file.suffix == '.ko')}\n"
-        self.initrd = initrd(tmp_path / f"{name}.initrd", SCRIPT + load + script, files)
-
-    def said(self, what):
-        return rf"{self.name}\| .*init: {what}"
-
-
-def number(weir, pattern):
-    return int(weir.wait_for(pattern, 1)[1])
-
-
-def sound(weir):
-    """Neither Linux nor Weir complained."""
-    weir.count(TROUBLE.pattern, 0)
-    weir.count(DRIVER_TROUBLE, 0)
-    weir.count(r"iommu: fault", 0)
-    weir.count(r"ended by Weir", 0)
-
 
 NETWORK = """
 lease eth0
@@ -301,8 +272,7 @@ done
 """
 
 
-DISK_# Its drivers are not asked: the device is at work when the domain ends.
-REBOOT = """
+DISK_REBOOT = """
 disk=/dev/nvme0n1 blocks={blocks}
 until [ -b $disk ]; do sleep 0.1; done
 boot=$(dd if=$disk bs=4k count=1 iflag=direct 2>/dev/null | tr -d '\\0')

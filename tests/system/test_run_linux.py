@@ -5,7 +5,7 @@ import pytest
 
 from linux import KERNEL, LINUX, initrd
 from test_console import Consoles
-from test_linux_devices import BOOT
+from linux_guest import BOOT
 from weir import ROOT, Nic
 
 

@@ -1,0 +1,34 @@
+"""A Linux guest with a script of the test's own, and what must not be in the log after it."""
+from linux import TROUBLE, drivers, initrd
+from linux_net import COMMAND_LINE, SCRIPT
+
+# TCG unpacks the kernel in some ten seconds, where nothing else runs.
+BOOT = 180
+DRIVER_TROUBLE = r"Hardware Unit Hang|NETDEV WATCHDOG|Reset adapter|does not load|got no address"
+
+
+class Guest:
+    """A Linux guest and its module lines. `script` is the end of its /init."""
+
+    def __init__(self, tmp_path, script, modules, name="linux", words="", mem="256M", vcpus=2, files=()):
+        files = [*drivers(*modules), *files]
+        self.name = name
+        self.lines = [f"/boot/vmlinuz kernel name={name} mem={mem} vcpus={vcpus} {words} -- {COMMAND_LINE}",
+                      f"/boot/{name}.initrd ramdisk={name}"]
+        load = f"load {' '.join(file.stem for file in files if file.suffix == '.ko')}\n"
+        self.initrd = initrd(tmp_path / f"{name}.initrd", SCRIPT + load + script, files)
+
+    def said(self, what):
+        return rf"{self.name}\| .*init: {what}"
+
+
+def number(weir, pattern):
+    return int(weir.wait_for(pattern, 1)[1])
+
+
+def sound(weir):
+    """Neither Linux nor Weir complained."""
+    weir.count(TROUBLE.pattern, 0)
+    weir.count(DRIVER_TROUBLE, 0)
+    weir.count(r"iommu: fault", 0)
+    weir.count(r"ended by Weir", 0)
