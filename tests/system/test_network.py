@@ -154,6 +154,21 @@ def test_fifty_megabytes_each_way(guests, blob, smp):
     assert weir["interrupt_pauses"] == 0, weir
 
 
+def test_answers_one_who_has_said_all(guests):
+    """The end of what the peer sends comes with its last bytes, or right behind them: it is answered all the same."""
+    [guest] = guests(smp=2)
+    for size in range(100_000, 400_000, 10_000):
+        data = bytes(size)
+        with socket.create_connection(("127.0.0.1", guest.nic.tcp(80)), timeout=20) as s:
+            s.sendall(b"POST /sink HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % size + data)
+            s.shutdown(socket.SHUT_WR)
+            try:
+                answer = b"".join(iter(lambda: s.recv(4096), b""))  # pylint: disable=cell-var-from-loop
+            except OSError as error:
+                guest.weir.fail(f"{size} bytes: {error!r}")
+        assert json.loads(answer.split(b"\r\n\r\n")[1]) == {"bytes": size, "crc32": zlib.crc32(data)}
+
+
 def test_two_guests_with_a_device_each(guests):
     both = guests(2, smp=2)
     data = random_bytes(2 * MB)

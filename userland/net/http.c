@@ -469,6 +469,10 @@ static err_t pump(struct connection *c)
 		c->input = NULL;
 	}
 	tcp_output(c->pcb);
+	/* The end that came with the last data is told, and counted, right after them: before that it looks to lwIP like data that
+	 * nobody has read. */
+	if (c->state == DRAIN && !c->peer_ended && c->pcb->rcv_wnd != TCP_WND_MAX(c->pcb))
+		return ERR_OK;
 	if (c->state == DRAIN || (c->peer_ended && (c->state == READ_HEAD || c->state == READ_BODY)))
 		return close_connection(c);
 	return ERR_OK;
