@@ -7,19 +7,20 @@ import pytest
 
 from linux import KERNEL, TROUBLE, initrd, vmlinux
 from linux_guest import Guest, sound
+from linux_net import COMMAND_LINE, SCRIPT
 from weir import BUILD, IDLE, PROMPT, Nic
 
-LINE = "/boot/vmlinuz kernel name=linux mem=256M vcpus={} restart=never {} -- console=ttyS0 panic=-1"
+LINE = "/boot/vmlinuz kernel name=linux mem=256M vcpus={} restart=never {} -- " + COMMAND_LINE
 INITRD = "/boot/initrd ramdisk=linux"
 # TCG unpacks the kernel in some ten seconds, where nothing else runs.
 BOOT = 180
 
 REPORT = """
-echo "init: kernel $(uname -r), $(nproc) CPUs"
-echo "init: clock source $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
-echo "init: date $(date +%s)"
+say "kernel $(uname -r), $(nproc) CPUs"
+say "clock source $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+say "date $(date +%s)"
 hundredths() { cut -d' ' -f1 /proc/uptime | tr -d .; }
-before=$(hundredths); sleep 2; echo "init: 2 seconds took $(($(hundredths) - before)) hundredths"
+before=$(hundredths); sleep 2; say "2 seconds took $(($(hundredths) - before)) hundredths"
 """
 
 
@@ -36,7 +37,7 @@ def number(weir, pattern):
 @pytest.mark.parametrize("vcpus", [1, 2])
 def test_linux_boots_and_powers_off(boot, tmp_path, vcpus):
     weir = boot([LINE.format(vcpus, ""), INITRD], smp=vcpus, cmdline="exit=idle loglevel=debug",
-                files=[KERNEL, initrd(tmp_path / "initrd", REPORT + "sleep 1; poweroff -f\n")])
+                files=[KERNEL, initrd(tmp_path / "initrd", SCRIPT + REPORT + "poweroff -f\n")])
     weir.wait_for(r"linux\| init: kernel", BOOT)
     assert weir.wait_exit(60) == IDLE
     weir.count(r"domain linux: kernel by Linux, entry 0x1000000, 1 module", 1)
@@ -54,7 +55,7 @@ def test_linux_boots_and_powers_off(boot, tmp_path, vcpus):
 def test_vmlinux_by_pvh(boot, tmp_path):
     """The ELF file inside, by its PVH entry: the same machine."""
     weir = boot([LINE.format(2, "").replace("vmlinuz", "vmlinux"), INITRD], smp=2, cmdline="exit=idle",
-                files=[vmlinux(tmp_path / "vmlinux"), initrd(tmp_path / "initrd", REPORT + "sleep 1; poweroff -f\n")])
+                files=[vmlinux(tmp_path / "vmlinux"), initrd(tmp_path / "initrd", SCRIPT + REPORT + "poweroff -f\n")])
     weir.wait_for(r"linux\| init: kernel \S+-amd64, 2 CPUs", BOOT)
     assert weir.wait_exit(60) == IDLE
     weir.count(r"domain linux: kernel by PVH, entry 0x\w+, 1 module", 1)
@@ -66,11 +67,12 @@ def test_vmlinux_by_pvh(boot, tmp_path):
 @pytest.mark.long
 def test_shell_on_the_console(boot, tmp_path):
     """As the control domain, Linux has the console: its UART's input too, which its driver polls."""
-    script = f"export PS1='{PROMPT}'\nexec setsid cttyhack sh\n"
+    script = f"export PS1='{PROMPT}'\ndmesg -n 1\nexec setsid cttyhack sh\n"
     weir = boot([LINE.format(1, "control"), INITRD], cmdline="exit=idle", files=[KERNEL, initrd(tmp_path / "initrd", script)])
     weir.wait_prompt(timeout=BOOT)
     assert weir.command("echo $((6 * 7))") == ["42"]
-    assert weir.command("cat /proc/cmdline") == ["console=ttyS0 panic=-1"]
+    assert weir.command("cat /proc/cmdline") == [COMMAND_LINE]
+    assert not [line for line in weir.command("dmesg") if TROUBLE.search(line)]
     weir.type("poweroff -f\r")
     assert weir.wait_exit() == IDLE
     no_trouble(weir)
