@@ -90,10 +90,10 @@ def bystanders_live(weir, nic, requests):
     return longest
 
 
-def attack(boot, modules, seconds, smp=2, until=None, files=(), **options):
+def attack(boot, modules, seconds, smp=2, until=None, files=(), nics=(), **options):
     """Boots the modules beside the bystanders, and looks at them when `seconds` are over or `until()` holds."""
     nic = Nic()
-    weir = boot([CONTROL, TICKS, NET0, *modules], files=[CPU, FUZZ, *files], nics=[nic], smp=smp, mem="1G", **options)
+    weir = boot([CONTROL, TICKS, NET0, *modules], files=[CPU, FUZZ, *files], nics=[nic, *nics], smp=smp, mem="1G", **options)
     weir.wait_for(r"net0\| net: serving http")
     weir.wait_for(r"by\| ticks")
     with Requests(nic) as requests:

@@ -1,13 +1,18 @@
 """Guests that reboot are started again: memory, processors and devices as new, by each way in which a kernel reboots a PC."""
+import http.client
 import re
+import time
 
 import pytest
 
-from weir import BUILD, IDLE
+from test_control import Load
+from test_fuzz import attack, free_mib
+from test_network import MB, Guest
+from weir import BUILD, IDLE, AtsNic, PortNic
 
 CPU = BUILD / "tests/guests/cpu.elf"
 # kernel/restart.h
-RESTARTS = 5
+RESTARTS, WINDOW_S = 5, 60
 
 
 def all_passed(weir, lives):
@@ -44,3 +49,56 @@ def test_a_line_decides(boot, way, words, end):
     assert weir.wait_exit(60) == IDLE
     weir.count(rf"domain c: {end}", 1)
     weir.count(r"started again", 0)
+
+
+def reboot(weir, guest):
+    """By the guest's own word, which it gets between other packets. It has none left for who asked."""
+    lives = len(weir.find(rf"{guest.name}\| net: serving http"))
+    connection = http.client.HTTPConnection("127.0.0.1", guest.nic.tcp(80), timeout=1)
+    try:
+        connection.request("GET", "/reboot")
+        connection.getresponse()
+        weir.fail("a guest that reboots has answered")
+    except (OSError, http.client.HTTPException):
+        pass
+    finally:
+        connection.close()
+    deadline = time.monotonic() + 60
+    while len(weir.find(rf"{guest.name}\| net: serving http")) == lives:
+        if time.monotonic() > deadline:
+            weir.fail(f"{guest.name} does not serve again")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("times", [RESTARTS, pytest.param(8 * RESTARTS, marks=pytest.mark.long)])
+@pytest.mark.parametrize("nic, function", [(lambda: PortNic(5, "e1000e"), "01:00.0"), (lambda: AtsNic(5), "01:00.0,ats")],
+                         ids=["e1000e", "virtio-ats"])
+def test_rebooted_in_a_loop_under_traffic(boot, nic, function, times):
+    """A guest that reboots again and again while frames come and go by its NIC's DMA. Were the NIC not stopped, and its translations not
+    gone, before the next life's first instruction, it would write into that life; and what each life forgot, be it a page, a table, a
+    reference or an interrupt, would be missing in the end. Others' requests go on all the while."""
+    again = nic()
+    seen = []
+
+    def rebooted(weir):
+        guest = Guest(weir, again, "again")
+        weir.wait_for(r"again\| net: serving http", 60)
+        with Load(again) as load:
+            for n in range(times):
+                began = time.monotonic()
+                load.wait_for_more(weir)
+                seen.append((guest.stats()["hypervisor"], free_mib(weir)))
+                reboot(weir, guest)
+                load.wait_for_more(weir)
+                # Weir ends who is started again too often.
+                time.sleep(max(0, WINDOW_S / RESTARTS + 0.5 - (time.monotonic() - began)) if times > RESTARTS else 0)
+        seen.append((guest.settled(), free_mib(weir)))
+        return True
+
+    weir = attack(boot, [f"/boot/net.elf kernel name=again mem=64M pci={function}"], 1, until=rebooted, nics=[again])
+    weir.count(r"domain again: .*: it is started again", times)
+    weir.count(r"iommu: fault|again: ended by Weir", 0)
+    for stats, free in seen:
+        assert stats["pages_owned"] == 64 * MB // 4096 and stats["io_faults"] == 0, stats
+        assert stats["io_references"] == seen[0][0]["io_references"], (stats, seen[0])
+        assert abs(free - seen[0][1]) <= 1, [free for _, free in seen]
