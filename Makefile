@@ -29,7 +29,7 @@ GUESTS :=
 
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-.PHONY: all bench bench-host bench-iommu check check-long clean coverage debug-image deps format fuzz help iso lint model mutants run run-linux soak system unit FORCE
+.PHONY: all bench bench-host bench-iommu bench-linux check check-long clean coverage debug-image deps format fuzz help iso lint model mutants run run-linux soak system unit FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang: with clang; DEBUG=1: with checks; V=1: show the commands)
@@ -137,10 +137,16 @@ $(BUILD)/bench/host: $(BENCH_HOST_SRCS) $(wildcard iommu/*.h kernel/*.h kernel/a
 bench-host: $(BUILD)/bench/host ## nanoseconds of the IOMMU core on this machine, by one thread and by two
 	$(Q)$<
 
+bench-linux: iso $(BUILD)/weir-stripped.elf third_party/linux/fetched ## Linux natively and in Weir: boot, TCP, requests, exits; two of them side by side (ROUNDS=, MB=)
+	$(Q)mkdir -p $(BUILD)/boot && cp $(BUILD)/weir-stripped.elf $(BUILD)/boot/weir.elf
+	$(Q)BUILD=$(BUILD) $(PYTHON) bench/linux.py
+	$(Q)BUILD=$(BUILD) $(PYTHON) bench/neighbours.py
+
 bench: deps ## instruction counts; nanoseconds on the host; the network guest natively and in Weir: throughput, requests, exits (ROUNDS=, MB=)
 	$(Q)$(MAKE) --no-print-directory bench-iommu bench-host
 	$(Q)$(MAKE) --no-print-directory iso
 	$(Q)$(PYTHON) bench/network.py
+	$(Q)$(MAKE) --no-print-directory bench-linux
 
 # --- Unit tests: tests/unit/test_*.c, each with a line "sources:", and "libs:" where it needs some ---
 

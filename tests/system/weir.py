@@ -120,6 +120,8 @@ class Weir:
     time is counted in instructions, of 2^`counted` ns: who gets how much of a CPU is the same on each host, however busy that is. 4 is
     as fast as TCG, or slower, so that few seconds are waited for."""
 
+    silence = SILENCE
+
     def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(), elf=None,
                  counted=None):
         self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
@@ -139,7 +141,8 @@ class Weir:
         self.changed = threading.Condition()
         self.process, self.ended, self.last_output = None, False, 0.0
 
-    def __enter__(self):
+    def image(self):
+        """Makes what tools/qemu boots."""
         menu = self.directory / "grub.cfg"
         menu.write_text("set timeout=0\nmenuentry Weir {\n"
                         + f"\tmultiboot2 /boot/weir.elf {self.cmdline}\n"
@@ -149,9 +152,13 @@ class Weir:
                                *self.files], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if made.returncode:
             raise Failure(f"the ISO could not be made: {made.stderr}")
+        return iso
+
+    def __enter__(self):
+        image = self.image()
         self.last_output = time.monotonic()
         self.stderr = open(self.directory / "qemu.log", "wb")
-        self.process = subprocess.Popen([ROOT / "tools/qemu", iso, *self.options], env=self.environment,
+        self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options], env=self.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -216,8 +223,8 @@ class Weir:
                     self.fail(f"QEMU ended (status {self.process.wait()}) while the test waited for {pattern!r}")
                 if now >= deadline:
                     self.fail(f"{pattern!r} did not come in {timeout} s")
-                if not ready and now - self.last_output > SILENCE:
-                    self.fail(f"the boot hangs: no output for {SILENCE} s; the test waited for {pattern!r}")
+                if not ready and now - self.last_output > self.silence:
+                    self.fail(f"the boot hangs: no output for {self.silence} s; the test waited for {pattern!r}")
                 self.changed.wait(min(1, deadline - now))
 
     def wait_ready(self, timeout=40):
