@@ -21,6 +21,9 @@ MB = int(os.environ.get("MB", "20"))
 REQUESTS = 300
 KINDS = (Native, Unprotected, Guest)
 
+# At 0.9 of native's throughput the same CPU does so much more for each byte.
+MORE_WORK = 1.11
+
 # A row of the control domain's `exits` that is none.
 TAKEN = "interrupts taken"
 
@@ -135,8 +138,8 @@ def main():
     print(f"{'millions of instructions':34}{'native':>10}{'unprotected':>13}{'in Weir':>10}{'ratio':>8}{'ratio':>8}   target")
     for name in ("boot", *PHASES):
         what = "boot, to the shell" if name == "boot" else f"{counted[0][name]['done']} {name}"
-        print_row(what, [c[name]["instructions"] / 1e6 for c in counted], 1.5, True)
-    print(f"\nby the clock, medians of {ROUNDS} rounds")
+        print_row(what, [c[name]["instructions"] / 1e6 for c in counted], 1.5 if name == "boot" else MORE_WORK, True)
+    print(f"\nby the clock, medians of {ROUNDS} round{'s' if ROUNDS > 1 else ''}")
     print_row("boot, seconds", [statistics.median(r["boot"]["seconds"] for r in t) for t in timed], 1.5, True)
     for name in PHASES:
         print_row(f"{name}, a second", [statistics.median(r[name]["done"] / r[name]["seconds"] for r in t) for t in timed], 0.9, False)
