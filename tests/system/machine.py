@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 
+from monitor import Monitor
 from weir import BUILD
 
 PAGE = 4096
@@ -95,29 +96,17 @@ class Machine(Ram):
 
     def __init__(self, directory, megabytes):
         assert megabytes <= 2048
-        self.ram_file, self.monitor_path = directory / "ram", directory / "monitor"
+        self.ram_file, monitor = directory / "ram", Monitor(directory / "monitor")
         with open(self.ram_file, "w+b") as file:
             file.truncate(megabytes << 20)
             super().__init__(mmap.mmap(file.fileno(), 0))
         self.options = ["-object", f"memory-backend-file,id=ram,size={megabytes}M,share=on,mem-path={self.ram_file}",
-                        "-machine", "memory-backend=ram", "-monitor", f"unix:{self.monitor_path},server=on,wait=off"]
+                        "-machine", "memory-backend=ram", *monitor.options]
+        self.monitor = monitor.ask
 
     def close(self):
         self.ram.close()
         self.ram_file.unlink()
-
-    def monitor(self, command):
-        """What QEMU's monitor answers."""
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(20)
-            s.connect(str(self.monitor_path))
-            answer = b""
-            for text in ("", command + "\n"):
-                s.sendall(text.encode())
-                start = len(answer)
-                while not answer.endswith(b"(qemu) ") or len(answer) == start:
-                    answer += s.recv(65536)
-            return answer[start:].decode(errors="replace")
 
     def register(self, address):
         """A 64-bit register, or word of memory."""

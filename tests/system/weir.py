@@ -6,8 +6,11 @@ import pathlib
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import time
+
+from monitor import Monitor, where_cpus_are
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
@@ -140,6 +143,9 @@ class Weir:
         self.options = [o for nic in nics for o in nic.options()] + list(qemu)
         self.changed = threading.Condition()
         self.process, self.ended, self.last_output = None, False, 0.0
+        # The path of a socket must be short.
+        self.sockets = tempfile.TemporaryDirectory(prefix="weir-")  # pylint: disable=consider-using-with
+        self.monitor = Monitor(f"{self.sockets.name}/monitor")
 
     def image(self):
         """Makes what tools/qemu boots."""
@@ -158,7 +164,7 @@ class Weir:
         image = self.image()
         self.last_output = time.monotonic()
         self.stderr = open(self.directory / "qemu.log", "wb")
-        self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options], env=self.environment,
+        self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options, *self.monitor.options], env=self.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -174,6 +180,7 @@ class Weir:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
         self.stderr.close()
+        self.sockets.cleanup()
         with contextlib.suppress(FileNotFoundError):
             (self.directory / "weir.iso").unlink()
 
@@ -196,11 +203,20 @@ class Weir:
         """What QEMU itself has printed."""
         return (self.directory / "qemu.log").read_text(encoding="utf-8", errors="replace").strip()
 
+    def where(self):
+        """Where its CPUs are, or that it is no more."""
+        if not self.process or self.process.poll() is not None:
+            return f"QEMU has ended (status {self.process and self.process.returncode})"
+        try:
+            return where_cpus_are(self.monitor, self.elf.parents[1] / "weir.elf")
+        except OSError as error:
+            return f"QEMU's monitor does not answer: {error!r}"
+
     def fail(self, what):
-        """Fails the test with `what` and the end of the log."""
+        """Fails the test with `what`, the end of the log, and where the CPUs are."""
         said = self.said()
         tail = "\n".join(self.lines[-TAIL:]) or "(nothing)"
-        raise Failure(f"{what}\n--- serial log, its end ({self.directory}/serial.log) ---\n{tail}"
+        raise Failure(f"{what}\n{self.where()}\n--- serial log, its end ({self.directory}/serial.log) ---\n{tail}"
                       + (f"\n--- QEMU said ---\n{said}" if said else ""))
 
     def wait_for(self, pattern, timeout=30, panic_is_fine=False):

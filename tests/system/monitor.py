@@ -1,0 +1,59 @@
+"""QEMU's monitor, and what it tells of a machine that does not do what it should."""
+import bisect
+import re
+import socket
+import subprocess
+
+STACK_WORDS = 96
+# Where Weir is linked to.
+IMAGE = range(0xFFFFFFFF80000000, 0xFFFFFFFF80400000)
+
+
+class Monitor:
+    """To be made before the machine boots, which needs `options`."""
+
+    def __init__(self, path):
+        self.path, self.options = path, ["-monitor", f"unix:{path},server=on,wait=off"]
+
+    def ask(self, command):
+        """What the monitor answers."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20)
+            s.connect(str(self.path))
+            answer = b""
+            for text in ("", command + "\n"):
+                s.sendall(text.encode())
+                start = len(answer)
+                while not answer.endswith(b"(qemu) ") or len(answer) == start:
+                    answer += s.recv(65536)
+            return answer[start:].decode(errors="replace")
+
+
+class Symbols:
+    def __init__(self, elf):
+        listed = subprocess.run(["nm", "-n", elf], capture_output=True, text=True, check=False).stdout
+        found = [line.split() for line in listed.splitlines()]
+        self.known = [(int(symbol[0], 16), symbol[1], symbol[2]) for symbol in found if len(symbol) == 3]
+
+    def function(self, address):
+        """The function of Weir's that is there, and how far in it; None: there is none."""
+        at = bisect.bisect(self.known, (address, "~")) - 1
+        if address not in IMAGE or at < 0 or self.known[at][1] not in "tT":
+            return None
+        return f"{self.known[at][2]}+{address - self.known[at][0]:#x}"
+
+
+def where_cpus_are(monitor, elf):
+    """A line for each CPU: its instruction, and the calls that its stack tells of, where it is in Weir. Some of them are over."""
+    symbols, lines = Symbols(elf), []
+    monitor.ask("stop")
+    for registers in re.split(r"CPU#", monitor.ask("info registers -a"))[1:]:
+        rip, rsp = (int(re.search(rf"[ER]{name}=([0-9a-f]+)", registers)[1], 16) for name in ("IP", "SP"))
+        line = f"CPU {registers.split()[0]}: {symbols.function(rip) or hex(rip)}{' halted' if 'HLT=1' in registers else ''}"
+        if symbols.function(rip):
+            monitor.ask(f"cpu {registers.split()[0]}")
+            words = re.findall(r"0x([0-9a-f]{16})", monitor.ask(f"x /{STACK_WORDS}gx {rsp:#x}"))
+            line += "".join(f" < {caller}" for caller in (symbols.function(int(w, 16)) for w in words) if caller)
+        lines.append(line)
+    monitor.ask("cont")
+    return "\n".join(lines)
