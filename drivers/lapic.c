@@ -14,6 +14,7 @@ enum lapic_register {
 	LAPIC_EOI = 0x0b0,
 	LAPIC_SVR = 0x0f0,
 	LAPIC_ISR = 0x100, /* 8 registers */
+	LAPIC_IRR = 0x200, /* 8 registers */
 	LAPIC_ESR = 0x280,
 	LAPIC_LVT_CMCI = 0x2f0,
 	LAPIC_ICR = 0x300,
@@ -43,6 +44,7 @@ enum lapic_register {
 #define ICR_STARTUP 0x600
 #define ICR_PENDING BIT(12)
 #define ICR_ASSERT BIT(14)
+#define ICR_SELF (1 << 18)
 #define ICR_ALL_BUT_SELF (3 << 18)
 
 /* Delivery of an xAPIC interrupt message takes microseconds. */
@@ -151,6 +153,18 @@ static void send(u32 apic_id, u32 low)
 void lapic_send(u32 apic_id, u8 vector)
 {
 	send(apic_id, ICR_ASSERT | vector);
+}
+
+void lapic_ask_again(void)
+{
+	for (u32 first = 224; first >= VECTOR_FIRST_DEVICE / 32 * 32; first -= 32) {
+		u32 pending = lapic_read((enum lapic_register)(LAPIC_IRR + first / 32 * 16));
+
+		if (pending) {
+			send(0, ICR_SELF | ICR_ASSERT | (first + 31 - (u32)__builtin_clz(pending)));
+			return;
+		}
+	}
 }
 
 void lapic_send_init(u32 apic_id)
