@@ -383,6 +383,10 @@ const char *iommu_why_no_ats(struct pci_id dev)
 	return NULL;
 }
 
+static void nobody_waits(void *arg __unused)
+{
+}
+
 /* Take a record for dev. */
 static int claim(struct iommu_domain *d, struct pci_id dev, struct iommu_unit *u, struct device **out)
 {
@@ -395,7 +399,7 @@ static int claim(struct iommu_domain *d, struct pci_id dev, struct iommu_unit *u
 		log_err("iommu: the table of devices (MAX_DEVICES = %u) is full", MAX_DEVICES);
 		ret = -ENOSPC;
 	} else if (a->domain) {
-		ret = -EBUSY;
+		ret = a->detached == nobody_waits ? -EAGAIN : -EBUSY;
 	} else {
 		*a = (struct device){ .dev = dev, .domain = d, .unit = u };
 		work_init(&a->leaver, leave_step);
@@ -410,21 +414,18 @@ static int claim(struct iommu_domain *d, struct pci_id dev, struct iommu_unit *u
 	return ret;
 }
 
-static void nobody_waits(void *arg __unused)
-{
-}
-
 /* An attaching that failed: the record goes, at once or after what was mapped for the device. */
 static void give_up(struct device *a)
 {
 	struct iommu_domain *d = a->domain;
 
+	spin_lock(&devices_lock);
 	if (a->reserved) {
 		a->detached = nobody_waits;
+		spin_unlock(&devices_lock);
 		work_queue(&a->leaver);
 		return;
 	}
-	spin_lock(&devices_lock);
 	spin_lock(&d->lock);
 	forget(a);
 	spin_unlock(&d->lock);

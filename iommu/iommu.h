@@ -132,7 +132,9 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held);
 /* --- devices ------------------------------------------------------------------------------------------------------ */
 
 /* Let the device use d's tables (context entry, context-cache and IOTLB invalidation where the specification asks).
- * -ENODEV: no unit covers it, or iommu_why_no_ats(); -EBUSY: it belongs to a domain already; -ENOSPC, -ENOMEM. The caller has bus mastering off. */
+ * -ENODEV: no unit covers it, or iommu_why_no_ats(); -EBUSY: it belongs to a domain already; -EAGAIN: what an
+ * attaching that failed had mapped for it is not gone yet, or d has no batch for that; -ENOSPC, -ENOMEM. The caller has bus mastering
+ * off. */
 int __must_check iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags);
 /* flags of iommu_attach(): switch the device's own TLB on. The requests that it has translated itself are then checked for
  * nothing but that it is attached: the device is trusted with the whole memory, and so only if the administrator said so. */

@@ -120,8 +120,10 @@ static void warm_up(void)
 		while (!model_domains[i].alive)
 			act_create();
 	for (unsigned int i = 0; i < VTD_DEVICES; i++)
-		while (model_devices[i].domain < 0)
+		while (model_devices[i].domain < 0) {
 			act_attach();
+			vtd_settle(); /* what one that failed has left goes in steps */
+		}
 	actions_end();
 	vtd_settle();
 	actions_check_quiet();

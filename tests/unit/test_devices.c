@@ -430,10 +430,20 @@ static bool no_memory(unsigned int order)
 	return true;
 }
 
+static unsigned int fail_in;
+
+static bool fails_once(unsigned int order)
+{
+	(void)order;
+	return fail_in && !--fail_in;
+}
+
 /* Whatever fails on the way, nothing of the region stays behind. */
 static void reserved_memory_on_error_paths(void **state)
 {
 	struct pci_id one = VTD_RESERVED_DEVICE(0);
+	unsigned int n = 0, held_back = 0;
+	int ret;
 	IOMMU_GATHER(g);
 
 	(void)state;
@@ -455,6 +465,21 @@ static void reserved_memory_on_error_paths(void **state)
 	assert_true(iommu_attach(d, one, 0) == -ENOMEM);
 	alloc_fail_hook = NULL;
 	vtd_settle();
+	assert_false(reserved_is_mapped(5));
+	/* None for the entry, when the reserved memory is mapped: that goes first, then the device can be attached. */
+	do {
+		fail_in = ++n;
+		alloc_fail_hook = fails_once;
+		ret = iommu_attach(d, one, 0);
+		alloc_fail_hook = NULL;
+		if (ret && iommu_device_state(one) != IOMMU_DEVICE_FREE) {
+			assert_int_equal(iommu_attach(d, one, 0), -EAGAIN);
+			held_back++;
+		}
+		vtd_settle();
+	} while (ret);
+	assert_true(n > 1 && held_back);
+	detach(one);
 	assert_false(reserved_is_mapped(5));
 	/* RAM that the firmware calls reserved is refused: it may be somebody's. */
 	assert_int_equal(frame_set(VTD_RESERVED_FIRST + 3, 0, FRAME_RAM, OWNER), 0);
