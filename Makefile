@@ -217,7 +217,8 @@ model: $(BUILD)/tests/model $(BUILD)/tests/threads ## random programs against th
 coverage: ## lines of iommu/ and the frame table that unit tests and model run; the others are listed
 	$(Q)BUILD=$(BUILD) tools/coverage
 
-unit: $(UNIT_BINS) ## unit tests on the host
+# The benchmark is built, so that it does not fall behind what it links to.
+unit: $(UNIT_BINS) $(BUILD)/bench/host ## unit tests on the host
 	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
 
 # --- Fuzzing: tests/fuzz/fuzz_*.c by libFuzzer, which is clang's; each with a line "sources:", "libs:" and "flags:" where

@@ -79,6 +79,11 @@ void work_forget(struct work *w __unused)
 {
 }
 
+bool work_run(void)
+{
+	return false;
+}
+
 void panic(const char *fmt, ...)
 {
 	va_list ap;
