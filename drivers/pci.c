@@ -269,18 +269,23 @@ static void find_extended_capabilities(struct pci_device *d)
 
 #define PCIE_FLAGS 2
 #define PCIE_FLAGS_TYPE MASK(7, 4)
-#define PCIE_TYPE_TO_PCI 7
-#define PCIE_TYPE_FROM_PCI 8
+
+enum pci_express_type pci_express_type(const struct pci_device *d)
+{
+	u64 flags = read16(d, d->pcie + PCIE_FLAGS);
+
+	return (enum pci_express_type)FIELD_GET(PCIE_FLAGS_TYPE, flags);
+}
 
 /* True if requests from behind the bridge arrive with the id of the function that made them (PCI Express to PCI Bridge 1.0, 2.3). */
 static bool passes_ids(const struct pci_device *bridge)
 {
-	u64 type;
+	enum pci_express_type type;
 
 	if (!bridge->pcie)
 		return false;
-	type = FIELD_GET(PCIE_FLAGS_TYPE, (u64)read16(bridge, bridge->pcie + PCIE_FLAGS));
-	return type != PCIE_TYPE_TO_PCI && type != PCIE_TYPE_FROM_PCI;
+	type = pci_express_type(bridge);
+	return type != PCI_EXPRESS_TO_PCI && type != PCI_EXPRESS_FROM_PCI;
 }
 
 /* A record of the function, whose place in the list is the last; NULL: there is no room for it. */

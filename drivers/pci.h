@@ -31,6 +31,7 @@ bool pci_exists(u16 segment, u16 bdf);
 #define PCI_HEADER_TYPE 0x0e
 #define PCI_BAR0 0x10
 #define PCI_SECONDARY_BUS 0x19
+#define PCI_SUBORDINATE_BUS 0x1a
 #define PCI_ROM 0x30
 #define PCI_CAPABILITIES 0x34
 
@@ -100,6 +101,14 @@ void pci_enable_virtual(struct pci_id pf, u32 nr);
 struct pci_id pci_physical(struct pci_id id);
 /* The function, or NULL. */
 struct pci_device *pci_find(struct pci_id id);
+/* What kind of device or port it is (PCI Express, 7.5.3.2); d has the capability. */
+enum pci_express_type {
+	PCI_EXPRESS_ROOT_PORT = 4,
+	PCI_EXPRESS_DOWNSTREAM = 6,
+	PCI_EXPRESS_TO_PCI = 7,
+	PCI_EXPRESS_FROM_PCI = 8,
+};
+enum pci_express_type pci_express_type(const struct pci_device *d);
 /* The bridge that leads to d's bus; NULL: it is a root bus. */
 const struct pci_device *pci_bridge_above(const struct pci_device *d);
 /* For drivers/sriov.c: add one that answers already. NULL: there is no room. Boot. */

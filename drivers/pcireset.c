@@ -6,10 +6,6 @@
  */
 #include <drivers/pci.h>
 
-#define PCIE_FLAGS 2
-#define PCIE_FLAGS_TYPE MASK(7, 4)
-#define PCIE_TYPE_ROOT_PORT 4
-#define PCIE_TYPE_DOWNSTREAM 6
 #define PCIE_DEVCAP 4
 #define PCIE_DEVCAP_FLR BIT(28)
 #define PCIE_DEVCTL 8
@@ -21,7 +17,6 @@
 #define PM_CSR 4
 #define PM_CSR_STATE 0x3
 #define PM_CSR_NO_SOFT_RESET BIT(3)
-#define BRIDGE_SUBORDINATE 0x1a
 #define BRIDGE_CONTROL 0x3e
 #define BRIDGE_CONTROL_RESET BIT(6)
 
@@ -46,17 +41,17 @@ static void write32(const struct pci_device *d, u32 offset, u64 value)
 static const struct pci_device *port_of(const struct pci_device *d)
 {
 	const struct pci_device *port = pci_bridge_above(d), *e;
-	u64 type;
+	enum pci_express_type type;
 	u8 first, last;
 
 	/* With a full list there may be others that are not known. */
 	if (!port || !port->pcie || pci_device_at(PCI_MAX_DEVICES - 1))
 		return NULL;
-	type = FIELD_GET(PCIE_FLAGS_TYPE, (u64)read16(port, port->pcie + PCIE_FLAGS));
-	if (type != PCIE_TYPE_ROOT_PORT && type != PCIE_TYPE_DOWNSTREAM)
+	type = pci_express_type(port);
+	if (type != PCI_EXPRESS_ROOT_PORT && type != PCI_EXPRESS_DOWNSTREAM)
 		return NULL;
 	first = pci_config_read8(port->id.segment, port->id.bdf, PCI_SECONDARY_BUS);
-	last = pci_config_read8(port->id.segment, port->id.bdf, BRIDGE_SUBORDINATE);
+	last = pci_config_read8(port->id.segment, port->id.bdf, PCI_SUBORDINATE_BUS);
 	for (u32 i = 0; (e = pci_device_at(i)); i++)
 		if (e != d && e->id.segment == d->id.segment && e->id.bdf >> 8 >= first &&
 		    e->id.bdf >> 8 <= last)

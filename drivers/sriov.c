@@ -35,7 +35,6 @@
 #define MAX_BAR (1UL << 40)
 
 /* 7.5.1.3, bridges. */
-#define BRIDGE_SUBORDINATE 0x1a
 #define BRIDGE_MEMORY 0x20 /* base, limit: bits 31:20 */
 #define BRIDGE_PREFETCHABLE 0x24
 #define BRIDGE_PREFETCHABLE_64 1
@@ -233,7 +232,7 @@ static const char *check_ids(const struct pci_device *pf, u32 first, u32 stride,
 {
 	const struct pci_device *above = pci_bridge_above(pf), *d;
 	u32 last = pf->id.bdf + first + (nr - 1) * stride;
-	u32 last_bus = above ? pci_config_read8(above->id.segment, above->id.bdf, BRIDGE_SUBORDINATE) :
+	u32 last_bus = above ? pci_config_read8(above->id.segment, above->id.bdf, PCI_SUBORDINATE_BUS) :
 			       pf->id.bdf >> 8;
 
 	if (!first || (nr > 1 && !stride) || last > 0xffff || last >> 8 > last_bus)
