@@ -137,8 +137,7 @@ $(BUILD)/bench/host: $(BENCH_HOST_SRCS) $(wildcard iommu/*.h kernel/*.h kernel/a
 bench-host: $(BUILD)/bench/host ## nanoseconds of the IOMMU core on this machine, by one thread and by two
 	$(Q)$<
 
-bench-linux: iso $(BUILD)/weir-stripped.elf third_party/linux/fetched ## Linux natively and in Weir: boot, TCP, requests, exits; two of them side by side (ROUNDS=, MB=)
-	$(Q)mkdir -p $(BUILD)/boot && cp $(BUILD)/weir-stripped.elf $(BUILD)/boot/weir.elf
+bench-linux: iso third_party/linux/fetched ## Linux natively and in Weir: boot, TCP, requests, exits; two of them side by side (ROUNDS=, MB=)
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/linux.py
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/neighbours.py
 

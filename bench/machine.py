@@ -44,11 +44,7 @@ class Machine(Weir):
         self.nics = nics
         pathlib.Path(directory).mkdir()
         self.probe = Probe(directory)
-        # One CPU after the other; QEMU 10.0 cannot count by the timer of x2APIC mode.
-        qemu = [*qemu, *self.probe.options, *(["-icount", "shift=0"] if counted else [])]
-        super().__init__(directory, cmdline="x2apic=off" if counted else "", nics=nics, qemu=qemu, **options)
-        if counted:
-            self.environment["ACCEL"] = "tcg,thread=single"
+        super().__init__(directory, nics=nics, qemu=[*qemu, *self.probe.options], counted=0 if counted else None, **options)
 
     def __enter__(self):
         super().__enter__()

@@ -5,9 +5,8 @@ import hashlib
 import mmap
 import re
 import socket
-import subprocess
 
-from monitor import Monitor
+from monitor import Monitor, symbols_of
 from weir import BUILD
 
 PAGE = 4096
@@ -23,9 +22,7 @@ class Ram:
 
     @functools.cached_property
     def symbols(self):
-        # The image that boots has none.
-        listed = subprocess.run(["nm", self.elf.parents[1] / "weir.elf"], capture_output=True, text=True, check=True).stdout
-        return {name: int(address[0], 16) for *address, _, name in map(str.split, listed.splitlines()) if address}
+        return {name: address for address, _, name in symbols_of(self.elf)}
 
     def symbol(self, name):
         """The machine address of one of Weir's symbols."""

@@ -29,11 +29,15 @@ class Monitor:
             return answer[start:].decode(errors="replace")
 
 
+def symbols_of(image):
+    """(address, type, name) of Weir's symbols, by address. The image that boots has none: they are beside it."""
+    listed = subprocess.run(["nm", "-n", image.parents[1] / "weir.elf"], capture_output=True, text=True, check=True).stdout
+    return [(int(address[0], 16), kind, name) for *address, kind, name in map(str.split, listed.splitlines()) if address]
+
+
 class Symbols:
-    def __init__(self, elf):
-        listed = subprocess.run(["nm", "-n", elf], capture_output=True, text=True, check=False).stdout
-        found = [line.split() for line in listed.splitlines()]
-        self.known = [(int(symbol[0], 16), symbol[1], symbol[2]) for symbol in found if len(symbol) == 3]
+    def __init__(self, image):
+        self.known = symbols_of(image)
 
     def function(self, address):
         """The function of Weir's that is there, and how far in it; None: there is none."""
@@ -43,9 +47,9 @@ class Symbols:
         return f"{self.known[at][2]}+{address - self.known[at][0]:#x}"
 
 
-def where_cpus_are(monitor, elf):
+def where_cpus_are(monitor, image):
     """A line for each CPU: its instruction, and the calls that its stack tells of, where it is in Weir. Some of them are over."""
-    symbols, lines = Symbols(elf), []
+    symbols, lines = Symbols(image), []
     monitor.ask("stop")
     for registers in re.split(r"CPU#", monitor.ask("info registers -a"))[1:]:
         rip, rsp = (int(re.search(rf"[ER]{name}=([0-9a-f]+)", registers)[1], 16) for name in ("IP", "SP"))

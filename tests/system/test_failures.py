@@ -6,9 +6,8 @@ import time
 import pytest
 
 from test_control import CONTROL, NET0, Load, table
-from weir import BUILD, IDLE, Nic
+from weir import BUILD, DEBUG_ELF, IDLE, Nic
 
-DEBUG_ELF = BUILD / "debug/boot/weir.elf"
 FUZZ = BUILD / "tests/guests/fuzz.elf"
 DOMAINS = 40
 FUNCTIONS = 8  # of a slot

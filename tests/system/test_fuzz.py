@@ -13,9 +13,8 @@ import time
 import pytest
 
 from test_network import Guest
-from weir import BUILD, Nic
+from weir import BUILD, DEBUG_ELF, Nic
 
-DEBUG_ELF = BUILD / "debug/boot/weir.elf"
 CPU, FUZZ = BUILD / "tests/guests/cpu.elf", BUILD / "tests/guests/fuzz.elf"
 NET0 = "/boot/net.elf kernel name=net0 mem=64M prio=200 pci=00:03.0"
 TICKS = "/boot/cpu.elf kernel name=by mem=32M prio=200 -- ticks"

@@ -15,9 +15,9 @@ from mutant import plant
 from test_ats import Asked, Ats
 from test_control import CONTROL
 from test_network import MB, Guest
-from weir import BUILD, Nic
+from weir import BUILD, DEBUG_ELF, Nic
 
-DEBUG_ELF, FUZZ = BUILD / "debug/boot/weir.elf", BUILD / "tests/guests/fuzz.elf"
+FUZZ = BUILD / "tests/guests/fuzz.elf"
 LATE = 4  # seconds
 SURE = 0.9 * LATE  # before that the unit has not answered, whatever Weir says
 PATTERN = 0x5A  # what a guest writes into what it gives back

@@ -6,14 +6,12 @@ import time
 import pytest
 
 from linux import KERNEL, TROUBLE, initrd, vmlinux
-from linux_guest import Guest, sound
+from linux_guest import BOOT, Guest, number, sound
 from linux_net import COMMAND_LINE, SCRIPT
 from weir import BUILD, IDLE, PROMPT, Nic
 
 LINE = "/boot/vmlinuz kernel name=linux mem=256M vcpus={} restart=never {} -- " + COMMAND_LINE
 INITRD = "/boot/initrd ramdisk=linux"
-# TCG unpacks the kernel in some ten seconds, where nothing else runs.
-BOOT = 180
 
 REPORT = """
 say "kernel $(uname -r), $(nproc) CPUs"
@@ -22,15 +20,6 @@ say "date $(date +%s)"
 hundredths() { cut -d' ' -f1 /proc/uptime | tr -d .; }
 before=$(hundredths); sleep 2; say "2 seconds took $(($(hundredths) - before)) hundredths"
 """
-
-
-def no_trouble(weir):
-    weir.count(TROUBLE.pattern, 0)
-    weir.count(r"ended by Weir", 0)
-
-
-def number(weir, pattern):
-    return int(weir.wait_for(pattern, 1)[1])
 
 
 @pytest.mark.long
@@ -48,7 +37,7 @@ def test_linux_boots_and_powers_off(boot, tmp_path, vcpus):
     weir.count(r"domain linux: powered off, status 0", 1)
     # All MSRs that it tries have an answer.
     weir.count(r"is in no table", 0)
-    no_trouble(weir)
+    sound(weir)
 
 
 @pytest.mark.long
@@ -61,7 +50,7 @@ def test_vmlinux_by_pvh(boot, tmp_path):
     weir.count(r"domain linux: kernel by PVH, entry 0x\w+, 1 module", 1)
     weir.count(r"linux\| .*init: clock source (kvm-clock|tsc)", 1)
     weir.count(r"domain linux: powered off, status 0", 1)
-    no_trouble(weir)
+    sound(weir)
 
 
 @pytest.mark.long
@@ -75,7 +64,7 @@ def test_shell_on_the_console(boot, tmp_path):
     assert not [line for line in weir.command("dmesg") if TROUBLE.search(line)]
     weir.type("poweroff -f\r")
     assert weir.wait_exit() == IDLE
-    no_trouble(weir)
+    sound(weir)
 
 
 STRESS = """

@@ -1,7 +1,6 @@
 """The network guest seen from the other end of the cable: IPv6, checksums that the device makes and checks, the link, MSI."""
 import contextlib
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -157,28 +156,21 @@ def test_native_boot(request, tmp_path, protocol):
     pytest.param("e1000e", "82574L", "MSI-X", id="MSI-X"),
     pytest.param(VIRTIO, "virtio-net", "MSI-X", id="virtio-net"),
 ])
-def test_every_change_of_the_link_is_seen(request, boot, model, name, interrupts):
-    with socket.socket(socket.AF_UNIX) as monitor:
-        path = os.path.relpath(directory(request).with_suffix(".monitor"))
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        wanted = "interrupts=msi" if interrupts == "MSI" else ""
-        nic = Nic(model=model)
-        options = nic.options()
-        options[-1] += ",id=nic"
-        weir = boot([f"/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- {wanted}"],
-                    qemu=[*options, "-monitor", f"unix:{path},server,nowait"])
-        weir.wait_for(rf"net0\| net: {name} at 00:03.0, {interrupts},")
-        weir.wait_for(r"net0\| net: serving http", 40)
-        monitor.connect(path)
-        for change in range(3):
-            for state, word in (("off", "down"), ("on", "up")):
-                monitor.sendall(f"set_link nic {state}\n".encode())
-                deadline = time.monotonic() + 5
-                seen = change + 1 + (word == "up")  # it was up in the beginning
-                while len(weir.find(rf"net0\| .*: link {word}")) < seen and time.monotonic() < deadline:
-                    time.sleep(0.05)
-                weir.count(rf"net0\| .*: link {word}", seen)
-        with urllib.request.urlopen(f"http://127.0.0.1:{nic.tcp()}/stats.json", timeout=10) as answer:
-            assert b'"domain_name":"net0"' in answer.read()
+def test_every_change_of_the_link_is_seen(boot, model, name, interrupts):
+    wanted = "interrupts=msi" if interrupts == "MSI" else ""
+    nic = Nic(model=model)
+    options = nic.options()
+    options[-1] += ",id=nic"
+    weir = boot([f"/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- {wanted}"], qemu=options)
+    weir.wait_for(rf"net0\| net: {name} at 00:03.0, {interrupts},")
+    weir.wait_for(r"net0\| net: serving http", 40)
+    for change in range(3):
+        for state, word in (("off", "down"), ("on", "up")):
+            weir.monitor.ask(f"set_link nic {state}")
+            deadline = time.monotonic() + 5
+            seen = change + 1 + (word == "up")  # it was up in the beginning
+            while len(weir.find(rf"net0\| .*: link {word}")) < seen and time.monotonic() < deadline:
+                time.sleep(0.05)
+            weir.count(rf"net0\| .*: link {word}", seen)
+    with urllib.request.urlopen(f"http://127.0.0.1:{nic.tcp()}/stats.json", timeout=10) as answer:
+        assert b'"domain_name":"net0"' in answer.read()

@@ -15,6 +15,8 @@ from monitor import Monitor, where_cpus_are
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
 GUESTS = BUILD / "userland"
+# With checks, and words for tests (WEIR_DEBUG).
+DEBUG_ELF = BUILD / "debug/boot/weir.elf"
 
 # Status of QEMU after isa-debug-exit (kernel/debugexit.h).
 READY, PANIC, IDLE = 33, 35, 37
@@ -208,8 +210,8 @@ class Weir:
         if not self.process or self.process.poll() is not None:
             return f"QEMU has ended (status {self.process and self.process.returncode})"
         try:
-            return where_cpus_are(self.monitor, self.elf.parents[1] / "weir.elf")
-        except OSError as error:
+            return where_cpus_are(self.monitor, self.elf)
+        except (OSError, subprocess.CalledProcessError) as error:
             return f"QEMU's monitor does not answer: {error!r}"
 
     def fail(self, what):
