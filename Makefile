@@ -290,7 +290,7 @@ lint: ## layout, headers that stand alone, cppcheck
 	$(Q)CC='$(CC)' tools/lint
 
 format: ## bring the sources into the layout of .clang-format
-	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+	$(Q)clang-format-19 -i $$(git ls-files '*.c' '*.h')
 
 clean: ## remove what was built
 	rm -rf $(BUILD) compile_commands.json

@@ -308,7 +308,7 @@ static s64 balloon_call(struct domain *caller __unused, u64 id, u64 pages, u64 c
 
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 {
-	s64 (*call)(struct domain * caller, u64 a, u64 b, u64 c);
+	s64 (*call)(struct domain *caller, u64 a, u64 b, u64 c);
 
 	switch (number) {
 	case WEIR_HC_DOMAIN_INFO:

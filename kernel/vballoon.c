@@ -65,8 +65,8 @@ static u32 neighbours(const u32 *page, u32 nr, u32 *low)
 
 static s64 take(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr)
 {
-	s64 (*move)(struct domain * d, gfn_t gfn, u64 nr) = queue == INFLATE ? memory_release :
-									       memory_populate;
+	s64 (*move)(struct domain *d, gfn_t gfn, u64 nr) = queue == INFLATE ? memory_release :
+									      memory_populate;
 	static struct log_limit limit = LOG_LIMIT_INIT(3);
 	struct domain *d = dev->domain;
 	u32 page[STEP_PAGES], low, n = (u32)MIN(nr / sizeof(page[0]), (u64)STEP_PAGES);

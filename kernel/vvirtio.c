@@ -423,10 +423,8 @@ static int bar_write(void *ctx, struct vcpu *v, u64 offset, unsigned int size, u
 
 /* Each capability has a place of 32 bytes, in the order of the list. */
 #define CAP_BYTES 32u
-#define VENDOR_CAP(type, offset, length)                                                             \
-	{                                                                                            \
-		PCI_CAP_VENDOR | 20u << 16 | (u32)(type) << 24, 0, offset, length, NOTIFY_MULTIPLIER \
-	}
+#define VENDOR_CAP(type, offset, length)                                                           \
+	{ PCI_CAP_VENDOR | 20u << 16 | (u32)(type) << 24, 0, offset, length, NOTIFY_MULTIPLIER }
 #define MSIX_CAP 4u
 
 static u32 capability_read(const struct vvirtio *dev, u32 cap, u32 dword)

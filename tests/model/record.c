@@ -13,7 +13,7 @@ struct model_device model_devices[VTD_DEVICES];
 static struct {
 	u8 holder;
 	u16 mapped, tombs;
-} * frames;
+} *frames;
 
 static u64 frame_index(mfn_t mfn)
 {
