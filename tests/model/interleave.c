@@ -2,6 +2,7 @@
  * compiler calls it before each memory access. So the hardware can act between any two of them, at places that a seed
  * repeats, and the lines that the CPU's cache may throw out are known. */
 #include <kernel/paging.h>
+#include <kernel/string.h>
 #include <tests/model/interleave.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
@@ -61,6 +62,16 @@ void __tsan_read_range(void *p, unsigned long n);
 void __tsan_read_range(void *p, unsigned long n) { (void)n; access(p, false); }
 void __tsan_write_range(void *p, unsigned long n);
 void __tsan_write_range(void *p, unsigned long n) { (void)n; access(p, true); }
+
+/* What clang 19 makes of the calls that it instruments. */
+void *__tsan_memcpy(void *to, const void *from, unsigned long n);
+void *__tsan_memcpy(void *to, const void *from, unsigned long n)
+{ access(from, false); access(to, true); return memcpy(to, from, n); }
+void *__tsan_memmove(void *to, const void *from, unsigned long n);
+void *__tsan_memmove(void *to, const void *from, unsigned long n)
+{ access(from, false); access(to, true); return memmove(to, from, n); }
+void *__tsan_memset(void *to, int byte, unsigned long n);
+void *__tsan_memset(void *to, int byte, unsigned long n) { access(to, true); return memset(to, byte, n); }
 
 #define PLAIN(name, write) \
 	void __tsan_##name(void *p); \
