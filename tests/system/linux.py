@@ -30,11 +30,19 @@ def vmlinux(path):
     return path
 
 
+def built_in():
+    """The names of the modules that KERNEL itself has."""
+    paths = (LINUX / "modules.builtin").read_text().split()
+    return {path.rsplit("/", 1)[-1].removesuffix(".ko").replace("-", "_") for path in paths}
+
+
 def drivers(*names):
-    """The modules of these drivers, as they lie in LINUX, each behind those that it needs."""
+    """The modules of these drivers, as they lie in LINUX, each behind those that it needs, without those that are built in."""
     found = []
-    for name in names:
-        module = LINUX / f"{name.replace('-', '_')}.ko"
+    for name in (n.replace("-", "_") for n in names):
+        if name in built_in():
+            continue
+        module = LINUX / f"{name}.ko"
         needs = re.search(rb"\0depends=([^\0]*)\0", module.read_bytes())[1].decode()
         found += [m for m in (*drivers(*filter(None, needs.split(","))), module) if m not in found]
     return found
