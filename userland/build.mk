@@ -2,7 +2,7 @@
 
 GUEST_WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wshadow
 GUEST_CFLAGS := -std=gnu11 -O2 -g $(GUEST_WARN) -I. -nostdinc -isystem userland/runtime/include \
-	-isystem $(shell $(CC) -print-file-name=include) \
+	-isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
 	-ffreestanding -fno-pic -fno-pie -mno-red-zone -mno-sse -mgeneral-regs-only -fno-omit-frame-pointer \
 	-fno-stack-protector -fno-strict-aliasing -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-ffunction-sections -fdata-sections
