@@ -21,8 +21,10 @@ CFLAGS := -std=gnu11 -O2 -g $(WARN) -I. \
 	-ffunction-sections -fdata-sections $(if $(DEBUG),-DWEIR_DEBUG)
 LDFLAGS := -n -nostdlib -static -z max-page-size=4096 --no-warn-rwx-segments --gc-sections -T linker.ld
 
-C_SRCS := $(wildcard boot/*.c kernel/*.c kernel/*/*.c iommu/*.c drivers/*.c)
-ASM_SRCS := $(wildcard boot/*.asm kernel/*.asm kernel/*/*.asm)
+# The hypervisor's directories; tools/layers says which may use which.
+WEIR_DIRS := boot kernel iommu drivers
+C_SRCS := $(sort $(shell find $(WEIR_DIRS) -name '*.c'))
+ASM_SRCS := $(sort $(shell find $(WEIR_DIRS) -name '*.asm'))
 OBJS := $(C_SRCS:%.c=$(BUILD)/%.o) $(ASM_SRCS:%.asm=$(BUILD)/%.asm.o)
 # Guests that go into the ISO; userland/build.mk adds its own.
 GUESTS :=
@@ -128,8 +130,8 @@ $(BUILD)/bench/weir.elf: $(OBJS) $(BUILD)/bench/iommu.o $(BUILD)/weir.elf
 bench-iommu: $(BUILD)/bench/weir.elf ## instruction counts of the IOMMU core
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/iommu.py
 
-BENCH_HOST_SRCS := bench/host.c $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c kernel/rangeset.c
-$(BUILD)/bench/host: $(BENCH_HOST_SRCS) $(wildcard iommu/*.h kernel/*.h kernel/abi/*.h) Makefile
+BENCH_HOST_SRCS := bench/host.c $(wildcard iommu/*.c) kernel/mm/frame.c kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c
+$(BUILD)/bench/host: $(BENCH_HOST_SRCS) $(wildcard iommu/*.h kernel/*/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(HOSTCC) -std=gnu11 -O2 -Wall -Wextra -Werror -DWEIR_HOST -I. $(BENCH_HOST_SRCS) -o $@ -lpthread
@@ -152,7 +154,7 @@ bench: deps ## instruction counts; nanoseconds on the host; the network guest na
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 # The IOMMU core as it is tested on the host, with a machine around it.
 MODEL_SRCS := $(addprefix tests/model/,cache.c machine.c queue.c registers.c remap.c walk.c work.c)
-IOMMU_SRCS := $(wildcard iommu/*.c) kernel/frame.c kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS)
+IOMMU_SRCS := $(wildcard iommu/*.c) kernel/mm/frame.c kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c $(MODEL_SRCS)
 IOMMU_LIBS := -Wl,--wrap=free_page
 # For tests that include tests/unit/failures.h.
 FAILURE_LIBS := $(addprefix -Wl$(comma)--wrap=,alloc_page alloc_frames kzalloc irq_alloc mmio_map frame_set hw_write32 irq_wait hw_write_back)
@@ -181,8 +183,8 @@ $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t),$(call in
 # --- The model: random programs over the IOMMU core. The code under test calls tests/model/interleave.c at each access. ---
 
 MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. $(if $(COVERAGE),--coverage -O0)
-UNDER_TEST := $(wildcard iommu/*.c) kernel/frame.c
-MODEL_ALL := $(UNDER_TEST) kernel/alloc.c kernel/slab.c kernel/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
+UNDER_TEST := $(wildcard iommu/*.c) kernel/mm/frame.c
+MODEL_ALL := $(UNDER_TEST) kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
 	interleave.c hardware.c actions.c irtes.c program.c configs.c)
 MODEL_OBJS := $(patsubst %.c,$(BUILD)/model/%.o,$(MODEL_ALL) tests/model/model.c)
 $(UNDER_TEST:%.c=$(BUILD)/model/%.o): MODEL_CFLAGS += -fsanitize=thread -Wno-tsan

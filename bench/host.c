@@ -10,17 +10,17 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include <drivers/lapic.h>
+#include <kernel/core/lapic.h>
 #include <drivers/pci.h>
 #include <iommu/domain.h>
 #include <iommu/hw.h>
-#include <kernel/alloc.h>
-#include <kernel/clock.h>
-#include <kernel/frame.h>
-#include <kernel/irq.h>
-#include <kernel/log.h>
-#include <kernel/panic.h>
-#include <kernel/paging.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/core/clock.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/log.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/paging.h>
 
 #define FRAMES (1UL << 21) /* 8 GiB, of which only tables are touched */
 #define GIB (1UL << ORDER_1G)

@@ -6,14 +6,14 @@
  */
 #include <iommu/domain.h>
 #include <iommu/identity.h>
-#include <kernel/alloc.h>
-#include <kernel/builder.h>
-#include <kernel/debugexit.h>
-#include <kernel/frame.h>
-#include <kernel/irq.h>
-#include <kernel/log.h>
-#include <kernel/panic.h>
-#include <kernel/work.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/guest/lifecycle/builder.h>
+#include <kernel/core/debugexit.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/log.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/work.h>
 
 #define OWNER 9
 #define RW (IOMMU_READ | IOMMU_WRITE)

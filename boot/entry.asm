@@ -3,9 +3,9 @@
 ;	EAX magic, EBX boot information (physical)
 ;
 ; The tables made here map the first 4 GiB three times: at 0 (where this code runs), in the direct map and, the first
-; 1 GiB of it, at the image's own address. kernel/paging.c replaces them.
+; 1 GiB of it, at the image's own address. kernel/core/paging.c replaces them.
 
-%include "boot/layout.inc"
+%include "kernel/core/layout.inc"
 
 extern boot_main
 

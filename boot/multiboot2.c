@@ -2,9 +2,9 @@
  * aligned. GRUB is not an enemy, but lengths are checked all the same: what it passes on (menu
  * lines, firmware tables) others wrote. */
 #include <boot/multiboot2.h>
-#include <kernel/errno.h>
-#include <kernel/log.h>
-#include <kernel/string.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/log.h>
+#include <kernel/lib/string.h>
 
 enum tag_type {
 	TAG_END = 0,

@@ -2,8 +2,8 @@
  * gets reused. */
 #pragma once
 
-#include <kernel/compiler.h>
-#include <kernel/memmap.h>
+#include <kernel/lib/compiler.h>
+#include <kernel/mm/memmap.h>
 
 /* EAX at the entry point. */
 #define MULTIBOOT2_BOOTLOADER_MAGIC 0x36d76289u

@@ -1,11 +1,11 @@
 /* The firmware's tables are copied before they are looked at, so that what was verified is what is
  * used. */
 #include <drivers/acpi.h>
-#include <kernel/alloc.h>
-#include <kernel/errno.h>
-#include <kernel/log.h>
-#include <kernel/paging.h>
-#include <kernel/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
+#include <kernel/lib/string.h>
 
 /* Root pointer, section 5.2.5.3. */
 struct rsdp {

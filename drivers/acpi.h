@@ -1,7 +1,7 @@
 /* ACPI's static tables (ACPI specification 6.5, chapter 5.2): found, verified, copied. No AML. */
 #pragma once
 
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 /* Section 5.2.6. */
 struct acpi_header {

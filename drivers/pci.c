@@ -4,12 +4,12 @@
 
 #include <drivers/acpi.h>
 #include <drivers/pcibar.h>
-#include <kernel/cpu.h>
-#include <kernel/log.h>
-#include <kernel/paging.h>
-#include <kernel/rangeset.h>
-#include <kernel/spinlock.h>
-#include <kernel/string.h>
+#include <kernel/core/cpu.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
+#include <kernel/lib/rangeset.h>
+#include <kernel/core/spinlock.h>
+#include <kernel/lib/string.h>
 
 #define CONFIG_ADDRESS 0xcf8
 #define CONFIG_DATA 0xcfc

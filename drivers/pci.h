@@ -3,7 +3,7 @@
 #pragma once
 
 #include <iommu/iommu.h>
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 /* --- configuration space ------------------------------------------------------------------------------------------------ */
 
@@ -77,7 +77,7 @@ struct pci_device {
 	u32 nr_virtual; /* how many it has */
 	struct pci_bar bar[PCI_BARS];
 	bool bars_ok; /* every memory BAR is set, and lies over nothing else that is known */
-	/* kernel/assign.c's */
+	/* kernel/guest/devices/pci/assign.c's */
 	enum pci_state state;
 	u16 owner; /* id of the domain that has it, gets it or had it last; 0: it is free */
 	struct vfunction *function; /* what that domain sees of it */

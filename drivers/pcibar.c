@@ -1,7 +1,7 @@
 #include <drivers/pcibar.h>
 
-#include <kernel/bootmem.h>
-#include <kernel/rangeset.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/lib/rangeset.h>
 
 #define PLATFORM_FIRST 0xfec00000UL
 #define PLATFORM_LAST 0xffffffffUL

@@ -2,7 +2,7 @@
  *
  * A virtual function has a requester id of its own, so that tables of its own are walked for it. But its BARs are lines of the physical
  * function's SR-IOV capability, and whoever programs that one may tell the device which memory of theirs to use: it goes to the
- * control domain only (kernel/assign.c), and no guest sees the capability.
+ * control domain only (kernel/guest/devices/pci/assign.c), and no guest sees the capability.
  *
  * Firmware for servers gives these BARs addresses. Where it does not (SeaBIOS), they are put into what is left of the window of the
  * bridge above: what lies there is routed to this bus and to nothing else.
@@ -10,10 +10,10 @@
 #include <drivers/pci.h>
 
 #include <drivers/pcibar.h>
-#include <kernel/atomic.h>
-#include <kernel/clock.h>
-#include <kernel/log.h>
-#include <kernel/string.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/core/clock.h>
+#include <kernel/core/log.h>
+#include <kernel/lib/string.h>
 
 /* 9.3.3: offsets in the capability. */
 #define SRIOV_CONTROL 0x08

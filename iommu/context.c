@@ -1,10 +1,10 @@
 #include <iommu/context.h>
 
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/paging.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/paging.h>
 
 /* The context table of a bus; with `grow`, made if there is none. It then lives for ever: 256 a
  * unit at most. */

@@ -23,14 +23,14 @@
 #include <iommu/reserved.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
-#include <kernel/atomic.h>
-#include <kernel/clock.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/log.h>
-#include <kernel/paging.h>
-#include <kernel/panic.h>
-#include <kernel/string.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/core/clock.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
+#include <kernel/lib/string.h>
 
 #define MAX_DEVICES 64
 

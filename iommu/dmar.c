@@ -1,8 +1,8 @@
 #include <iommu/dmar.h>
 
-#include <kernel/errno.h>
-#include <kernel/log.h>
-#include <kernel/string.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/log.h>
+#include <kernel/lib/string.h>
 
 /* 8.1: the ACPI header, host address width - 1, flags, ten reserved bytes. */
 #define TABLE_WIDTH 36

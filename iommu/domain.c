@@ -4,14 +4,14 @@
 #include <iommu/entry.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/log.h>
-#include <kernel/paging.h>
-#include <kernel/panic.h>
-#include <kernel/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
+#include <kernel/lib/string.h>
 
 /* Guards the table; before a domain's lock. */
 static struct spinlock registry_lock;

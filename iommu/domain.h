@@ -3,7 +3,7 @@
 
 #include <iommu/unit.h>
 #include <kernel/abi/hypercall.h>
-#include <kernel/work.h>
+#include <kernel/core/work.h>
 
 /* What a domain may have in flight; numbers of all batches stay below 2^11, which is what a
  * tombstone can carry. */

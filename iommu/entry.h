@@ -3,8 +3,8 @@
 
 #include <iommu/iommu.h>
 #include <iommu/unit.h>
-#include <kernel/frame.h>
-#include <kernel/paging.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/paging.h>
 
 #define ENTRIES 512u
 #define LARGEST_LEAF 3u

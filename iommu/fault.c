@@ -5,10 +5,10 @@
 #include <iommu/hw.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/irq.h>
-#include <kernel/log.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/log.h>
 
 /* Of each domain, so that none can hide another one's by its own; with the walks a tenth of what a serial line carries. What is
  * left out is in the counters, and the last ones in the trace. */

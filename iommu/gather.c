@@ -6,10 +6,10 @@
 #include <iommu/release.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/errno.h>
-#include <kernel/panic.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/panic.h>
 
 /* Top up the tables that stay with a batch from use to use. They are typed as tables from the
  * start, so that nothing can fail when they are put in place; a split writes all of them. */

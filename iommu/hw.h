@@ -2,7 +2,7 @@
  * unit behind it. */
 #pragma once
 
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 #ifdef WEIR_HOST
 u32 hw_read32(volatile void *base, u32 reg);
@@ -17,8 +17,8 @@ static inline void hw_write_back_line(const void *p)
 	hw_write_back(p, 1);
 }
 #else
-#include <kernel/clock.h>
-#include <kernel/cpu.h>
+#include <kernel/core/clock.h>
+#include <kernel/core/cpu.h>
 
 static inline u32 hw_read32(volatile void *base, u32 reg)
 {

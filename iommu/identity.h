@@ -3,7 +3,7 @@
 #pragma once
 
 #include <iommu/iommu.h>
-#include <kernel/rangeset.h>
+#include <kernel/lib/rangeset.h>
 
 enum identity_policy {
 	IDENTITY_NONE, /* no map: the control domain can have no device */

@@ -8,14 +8,14 @@
  */
 #include <iommu/unit.h>
 
-#include <drivers/lapic.h>
+#include <kernel/core/lapic.h>
 #include <iommu/hw.h>
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/log.h>
-#include <kernel/paging.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
 
 #define IRTA_SIZE (__builtin_ctz(IRTE_PER_UNIT) - 1) /* 2^(S + 1) entries */
 _Static_assert(IRTE_PER_UNIT * sizeof(struct irte) == PAGE_SIZE, "one page");

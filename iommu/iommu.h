@@ -1,7 +1,7 @@
 /* Weir's IOMMU subsystem as the rest of the hypervisor sees it (Intel VT-d, revision 4.1 of the specification).
  *
  * The one rule: a page is never given back while any device can still reach it, through a second-stage table, the
- * paging-structure caches, the IOTLB or a device's own TLB. Each leaf entry holds a dev_tlb reference (kernel/frame.h);
+ * paging-structure caches, the IOTLB or a device's own TLB. Each leaf entry holds a dev_tlb reference (kernel/mm/frame.h);
  * unmapping turns it into a tombstone that keeps the reference; the completion interrupt of the invalidation releases it.
  *
  *	gather_begin -> unmap/map ... -> commit -> (invalidation) -> interrupt -> release step by step -> done()
@@ -10,8 +10,8 @@
  */
 #pragma once
 
-#include <kernel/compiler.h>
-#include <kernel/types.h>
+#include <kernel/lib/compiler.h>
+#include <kernel/lib/types.h>
 
 struct iommu_domain;
 struct iommu_batch;

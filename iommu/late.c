@@ -3,7 +3,7 @@
 #include <iommu/late.h>
 
 #if defined(WEIR_DEBUG) && !defined(WEIR_HOST)
-#include <kernel/clock.h>
+#include <kernel/core/clock.h>
 
 #define LINE 32u
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <iommu/unit.h>
-#include <kernel/atomic.h>
+#include <kernel/lib/atomic.h>
 
 #if defined(WEIR_DEBUG) && !defined(WEIR_HOST)
 /* From now on the units are late, by so many milliseconds. Boot, once. */

@@ -2,7 +2,7 @@
 #include <iommu/table.h>
 
 #include <iommu/trace.h>
-#include <kernel/errno.h>
+#include <kernel/lib/errno.h>
 
 /* Put an empty table behind an empty entry of `parent`. */
 static u64 *grow(struct iommu_domain *d, u64 *parent, u64 *e)
@@ -263,7 +263,7 @@ static __noinline int map_range(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u6
 	while (done < nr) {
 		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm, limit);
 
-		/* A block that became the domain's piece by piece has no owner as a whole (kernel/frame.c): it is
+		/* A block that became the domain's piece by piece has no owner as a whole (kernel/mm/frame.c): it is
 		 * mapped by smaller leaves, and collapses when it is complete. */
 		if (ret == -EPERM && limit > 1) {
 			limit--;

@@ -34,16 +34,16 @@
 #include <iommu/late.h>
 #include <iommu/trace.h>
 #include <iommu/unit.h>
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/clock.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/irq.h>
-#include <kernel/log.h>
-#include <kernel/paging.h>
-#include <kernel/panic.h>
-#include <kernel/work.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/core/clock.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/work.h>
 
 #define RING_ENTRIES 256u /* IQA.QS = 0: one page */
 #define BOOT_TIMEOUT_NS 2000000000UL

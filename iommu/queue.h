@@ -6,8 +6,8 @@
 #pragma once
 
 #include <iommu/regs.h>
-#include <kernel/list.h>
-#include <kernel/spinlock.h>
+#include <kernel/lib/list.h>
+#include <kernel/core/spinlock.h>
 
 struct iommu_unit;
 

@@ -2,7 +2,7 @@
  * each group. */
 #pragma once
 
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 /* --- registers, chapter 11.4 ------------------------------------------------------------------------------------- */
 

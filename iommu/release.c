@@ -17,7 +17,7 @@
 #include <iommu/hw.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
-#include <kernel/atomic.h>
+#include <kernel/lib/atomic.h>
 
 #define STEP_ENTRIES 512
 

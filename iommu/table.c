@@ -27,11 +27,11 @@
  */
 #include <iommu/table.h>
 
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/errno.h>
-#include <kernel/panic.h>
-#include <kernel/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/panic.h>
+#include <kernel/lib/string.h>
 
 /* --- tables ------------------------------------------------------------------------------------------------------------ */
 

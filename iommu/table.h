@@ -3,7 +3,7 @@
 
 #include <iommu/domain.h>
 #include <iommu/entry.h>
-#include <kernel/atomic.h>
+#include <kernel/lib/atomic.h>
 
 /* The root table. -ENOMEM. */
 int __must_check table_init(struct iommu_domain *d);

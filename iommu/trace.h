@@ -3,7 +3,7 @@
 
 #include <iommu/hw.h>
 #include <kernel/abi/iommu.h>
-#include <kernel/atomic.h>
+#include <kernel/lib/atomic.h>
 
 #define TRACE_EVENTS 1024u /* a power of two */
 

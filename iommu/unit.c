@@ -4,14 +4,14 @@
 #include <drivers/pci.h>
 #include <iommu/hw.h>
 #include <kernel/abi/iommu.h>
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/clock.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/log.h>
-#include <kernel/paging.h>
-#include <kernel/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/core/clock.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
+#include <kernel/lib/string.h>
 
 #define COMMAND_TIMEOUT_NS 100000000UL
 

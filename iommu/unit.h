@@ -5,8 +5,8 @@
 #include <iommu/hw.h>
 #include <iommu/queue.h>
 #include <iommu/regs.h>
-#include <kernel/spinlock.h>
-#include <kernel/work.h>
+#include <kernel/core/spinlock.h>
+#include <kernel/core/work.h>
 
 #define IRTE_PER_UNIT 256
 

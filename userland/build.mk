@@ -9,15 +9,15 @@ GUEST_CFLAGS := -std=gnu11 -O2 -g $(GUEST_WARN) -I. -nostdinc -isystem userland/
 HELLO_CFLAGS := -m32 $(filter-out -mno-red-zone,$(GUEST_CFLAGS))
 
 GUEST := $(BUILD)/guest
-RUNTIME_SRCS := $(wildcard userland/runtime/*.c) kernel/printf.c
+RUNTIME_SRCS := $(wildcard userland/runtime/*.c) kernel/lib/printf.c
 RUNTIME_OBJS := $(GUEST)/userland/runtime/start.asm.o $(GUEST)/userland/runtime/vectors.asm.o $(RUNTIME_SRCS:%.c=$(GUEST)/%.o)
-NET_SRCS := $(wildcard userland/net/*.c userland/lwip/*.c drivers/net/*.c)
+NET_SRCS := $(wildcard userland/net/*.c userland/lwip/*.c userland/drivers/*.c)
 LWIP_SRCS := $(wildcard $(addprefix third_party/lwip/src/,core/*.c core/ipv4/*.c core/ipv6/*.c netif/ethernet.c \
 	apps/lwiperf/lwiperf.c))
 LWIP_CFLAGS := -isystem third_party/lwip/src/include -Iuserland/lwip
 NET_OBJS := $(RUNTIME_OBJS) $(NET_SRCS:%.c=$(GUEST)/%.o) $(GUEST)/userland/net/page.asm.o \
 	$(LWIP_SRCS:third_party/lwip/%.c=$(GUEST)/lwip/%.o)
-CONTROL_OBJS := $(RUNTIME_OBJS) $(patsubst %.c,$(GUEST)/%.o,$(wildcard userland/control/*.c) drivers/net/igb_pf.c)
+CONTROL_OBJS := $(RUNTIME_OBJS) $(patsubst %.c,$(GUEST)/%.o,$(wildcard userland/control/*.c) userland/drivers/igb_pf.c)
 HELLO_OBJS := $(GUEST)/hello/start.asm.o $(GUEST)/hello/hello.o
 
 $(BUILD)/guest-flags: FORCE

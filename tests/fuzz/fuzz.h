@@ -6,7 +6,7 @@
 
 #include <tests/unit/test.h>
 
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);

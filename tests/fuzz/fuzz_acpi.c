@@ -9,10 +9,10 @@
 #include <tests/fuzz/fuzz.h>
 
 #include <drivers/acpi.h>
-#include <kernel/alloc.h>
-#include <kernel/errno.h>
-#include <kernel/log.h>
-#include <kernel/paging.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
 
 #define TABLES 0x7fe2000UL
 #define RSDP_SIZE 36

@@ -3,7 +3,7 @@
  *
  * An input is operations of 12 bytes: what, size, where, value.
  *
- * sources: kernel/vballoon.c kernel/vvirtio.c kernel/bus.c
+ * sources: kernel/guest/devices/virtio/vballoon.c kernel/guest/devices/virtio/vvirtio.c kernel/guest/emulate/bus.c
  */
 #include <tests/fuzz/fuzz.h>
 #include <tests/unit/balloon_machine.h>

@@ -1,7 +1,7 @@
 /* The decoder of instructions that touch device registers, against Zydis, in all three modes. Bytes behind those that were
  * given must not matter, nor be read.
  *
- * sources: kernel/decode.c
+ * sources: kernel/guest/emulate/decode.c
  * libs: -lZydis
  */
 #include <tests/fuzz/fuzz.h>

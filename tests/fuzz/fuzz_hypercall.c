@@ -5,7 +5,7 @@
  *
  * An input is a list of operations: a byte says what, the rest what with.
  *
- * sources: $(IOMMU_SRCS) kernel/hypercall.c kernel/control.c kernel/guestconsole.c kernel/event.c kernel/stats.c kernel/memory.c kernel/nested.c
+ * sources: $(IOMMU_SRCS) kernel/guest/exit/hypercall.c kernel/guest/exit/control.c kernel/guest/devices/guestconsole.c kernel/guest/domain/event.c kernel/guest/exit/stats.c kernel/guest/memory/memory.c kernel/guest/memory/nested.c
  * libs: $(IOMMU_LIBS) -lpthread
  * flags: -fno-sanitize-coverage=trace-cmp,indirect-calls
  */
@@ -16,20 +16,20 @@
 #include <kernel/abi/control.h>
 #include <kernel/abi/hypercall.h>
 #include <kernel/abi/iommu.h>
-#include <kernel/alloc.h>
-#include <kernel/assign.h>
-#include <kernel/console.h>
-#include <kernel/control.h>
-#include <kernel/domain.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/guestconsole.h>
-#include <kernel/memory.h>
-#include <kernel/options.h>
-#include <kernel/paging.h>
-#include <kernel/pool.h>
-#include <kernel/shootdown.h>
-#include <kernel/vcpu.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/core/console.h>
+#include <kernel/guest/exit/control.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/guest/devices/guestconsole.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/core/options.h>
+#include <kernel/core/paging.h>
+#include <kernel/guest/memory/pool.h>
+#include <kernel/guest/memory/shootdown.h>
+#include <kernel/guest/vcpu/vcpu.h>
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>
 

@@ -4,7 +4,7 @@
  * An input is a byte for the guest's RAM, a byte for the ramdisks, a byte for the command line, and the file. Multiboot
  * headers get a right checksum.
  *
- * sources: kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/loader/multiboot1.c kernel/loader/pvh.c kernel/loader/linux.c kernel/rangeset.c
+ * sources: kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c kernel/guest/loader/linux.c kernel/lib/rangeset.c
  */
 #include <tests/fuzz/fuzz.h>
 #include <tests/unit/guest_check.h>

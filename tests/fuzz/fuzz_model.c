@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <kernel/log.h>
-#include <kernel/panic.h>
+#include <kernel/core/log.h>
+#include <kernel/core/panic.h>
 #include <tests/model/program.h>
 #include <tests/model/random.h>
 

@@ -1,11 +1,11 @@
 /* Weir's own command line: a word that is not known changes nothing and is named; all others mean the same wherever they
  * stand.
- * sources: kernel/options.c drivers/pciaddress.c
+ * sources: kernel/core/options.c drivers/pciaddress.c
  */
 #include <tests/fuzz/fuzz.h>
 
-#include <drivers/uart.h>
-#include <kernel/options.h>
+#include <kernel/core/uart.h>
+#include <kernel/core/options.h>
 
 #define SHOWN 63 /* of a word; the rest is cut off */
 

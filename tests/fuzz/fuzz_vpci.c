@@ -3,7 +3,7 @@
  *
  * An input is a byte (1: the pending bits are in a BAR of their own; 2: interrupts are limited to one in a window), then operations of 8 bytes: what, size, address, value.
  *
- * sources: kernel/assign.c kernel/vpci.c kernel/vpciconfig.c kernel/vpcibar.c kernel/vmsi.c kernel/bus.c
+ * sources: kernel/guest/devices/pci/assign.c kernel/guest/devices/pci/vpci.c kernel/guest/devices/pci/vpciconfig.c kernel/guest/devices/pci/vpcibar.c kernel/guest/devices/pci/vmsi.c kernel/guest/emulate/bus.c
  */
 #include <tests/fuzz/fuzz.h>
 #include <tests/unit/vpci_machine.h>

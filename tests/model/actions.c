@@ -1,7 +1,7 @@
 /* The program's calls into the IOMMU core, each with a check of its result. */
-#include <kernel/alloc.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
 #include <tests/model/actions.h>
 #include <tests/model/random.h>
 

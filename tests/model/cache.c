@@ -1,6 +1,6 @@
 #include <tests/model/cache.h>
 
-#include <kernel/atomic.h>
+#include <kernel/lib/atomic.h>
 #include <tests/model/random.h>
 #include <tests/model/vtd.h>
 

@@ -2,8 +2,8 @@
  * caches and device TLBs are all made of it. */
 #pragma once
 
-#include <kernel/list.h>
-#include <kernel/types.h>
+#include <kernel/lib/list.h>
+#include <kernel/lib/types.h>
 
 #define CACHE_ENTRIES 2048u
 #define CACHE_BUCKETS 1024u

@@ -1,6 +1,6 @@
 /* All kinds of hardware. */
 #include <iommu/regs.h>
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 #include <tests/model/program.h>
 
 const struct model_config model_configs[MODEL_CONFIGS] = {

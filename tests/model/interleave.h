@@ -1,7 +1,7 @@
 /* Between any two memory accesses of the code under test, the hardware may act. */
 #pragma once
 
-#include <kernel/types.h>
+#include <kernel/lib/types.h>
 
 /* Called there at random, never from inside itself. NULL: nothing happens. */
 extern void (*interleave_hook)(void);

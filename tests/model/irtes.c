@@ -1,5 +1,5 @@
 /* Interrupt entries in random programs: allocated, set, masked, freed, and devices that use whichever they like. */
-#include <kernel/errno.h>
+#include <kernel/lib/errno.h>
 #include <tests/model/actions.h>
 #include <tests/model/random.h>
 

@@ -1,6 +1,6 @@
 /* What the oracle makes of the units: everything that a cache or a walk leads to is compared with the record. */
 #include <iommu/entry.h>
-#include <kernel/frame.h>
+#include <kernel/mm/frame.h>
 #include <tests/model/oracle.h>
 #include <tests/model/random.h>
 

@@ -3,16 +3,16 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include <drivers/lapic.h>
+#include <kernel/core/lapic.h>
 #include <drivers/pci.h>
 #include <iommu/hw.h>
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/clock.h>
-#include <kernel/frame.h>
-#include <kernel/irq.h>
-#include <kernel/paging.h>
-#include <kernel/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/core/clock.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/paging.h>
+#include <kernel/lib/string.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 

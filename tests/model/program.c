@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <kernel/alloc.h>
+#include <kernel/mm/alloc.h>
 #include <tests/model/actions.h>
 #include <tests/model/interleave.h>
 #include <tests/model/program.h>

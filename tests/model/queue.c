@@ -1,7 +1,7 @@
 /* The units' invalidation queues (VT-d 6.5.2). */
 #include <drivers/pci.h>
-#include <kernel/atomic.h>
-#include <kernel/paging.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/core/paging.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 

@@ -2,7 +2,7 @@
  * that a fuzzer may choose them. */
 #pragma once
 
-#include <kernel/types.h>
+#include <kernel/lib/types.h>
 
 extern _Thread_local u64 random_state;
 extern _Thread_local const u8 *random_script, *random_script_end;

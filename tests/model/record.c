@@ -1,8 +1,8 @@
 /* The oracle's record: windows, frames, mappings in doubt. What is judged by it: judge.c. */
 #include <stdlib.h>
 
-#include <kernel/frame.h>
-#include <kernel/string.h>
+#include <kernel/mm/frame.h>
+#include <kernel/lib/string.h>
 #include <tests/model/oracle.h>
 
 struct window windows[WINDOWS];

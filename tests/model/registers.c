@@ -1,7 +1,7 @@
 /* The registers of the units (VT-d 11.4), and the firmware's table that tells of them. */
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/string.h>
 #include <iommu/hw.h>
 #include <tests/model/unit.h>
 

@@ -1,5 +1,5 @@
 /* Interrupt remapping (VT-d chapter 5): what a unit makes of a device's message. */
-#include <kernel/atomic.h>
+#include <kernel/lib/atomic.h>
 #include <tests/model/unit.h>
 
 #define IRTE_HI_KNOWN (IRTE_HI_SID | MASK(19, 16))

@@ -16,12 +16,12 @@
 #include <unistd.h>
 
 #include <iommu/domain.h>
-#include <kernel/alloc.h>
-#include <kernel/atomic.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/log.h>
-#include <kernel/panic.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/log.h>
+#include <kernel/core/panic.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 

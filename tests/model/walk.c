@@ -1,5 +1,5 @@
 /* What a unit does with a device's request: context entry, IOTLB, walk; and what it keeps of them. */
-#include <kernel/atomic.h>
+#include <kernel/lib/atomic.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 

@@ -1,7 +1,7 @@
-/* Deferred work: kernel/work.c's promises, with one queue for all. */
+/* Deferred work: kernel/core/work.c's promises, with one queue for all. */
 #include <pthread.h>
 
-#include <kernel/work.h>
+#include <kernel/core/work.h>
 #include <tests/model/unit.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

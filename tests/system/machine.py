@@ -50,7 +50,7 @@ class Ram:
         return found
 
     def frame(self, address):
-        """What the frame table says of a page: type and owner (kernel/frame.c)."""
+        """What the frame table says of a page: type and owner (kernel/mm/frame.c)."""
         word = self.number(self.frame_records + 16 * (address // PAGE))
         return word >> 28 & 15, ~(word >> 47) & 0xFFFF
 

@@ -22,7 +22,7 @@ LATE = 4  # seconds
 SURE = 0.9 * LATE  # before that the unit has not answered, whatever Weir says
 PATTERN = 0x5A  # what a guest writes into what it gives back
 NET0 = 2  # its id
-FRAME_RAM = 3  # kernel/frame.h
+FRAME_RAM = 3  # kernel/mm/frame.h
 # Takes and gives back memory all the time, and has no device: what it gives back needs no unit's answer.
 HUNGRY = "/boot/fuzz.elf kernel name=hungry mem=64M cpu=1 -- only=memory"
 TRIES = 3

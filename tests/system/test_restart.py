@@ -11,7 +11,7 @@ from test_network import MB, Guest
 from weir import BUILD, IDLE, AtsNic, PortNic
 
 CPU = BUILD / "tests/guests/cpu.elf"
-# kernel/restart.h
+# kernel/guest/lifecycle/restart.h
 RESTARTS, WINDOW_S = 5, 60
 
 

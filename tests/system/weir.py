@@ -18,14 +18,14 @@ GUESTS = BUILD / "userland"
 # With checks, and words for tests (WEIR_DEBUG).
 DEBUG_ELF = BUILD / "debug/boot/weir.elf"
 
-# Status of QEMU after isa-debug-exit (kernel/debugexit.h).
+# Status of QEMU after isa-debug-exit (kernel/core/debugexit.h).
 READY, PANIC, IDLE = 33, 35, 37
 
 # TCG on a busy machine is slow; but a boot that says nothing for so long hangs.
 SILENCE = 15
 TAIL = 60
 
-# What a terminal acts on, of what Weir sends (kernel/console.c).
+# What a terminal acts on, of what Weir sends (kernel/core/console.c).
 CONTROLS = re.compile(r"(\r\x1b\[K|[\r\n\b])")
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[@-~]")
 CUT_OFF = re.compile(r"\r(\x1b\[?)?\Z")

@@ -7,18 +7,18 @@
 #include <stdlib.h>
 
 #include <drivers/pci.h>
-#include <drivers/virtio_regs.h>
-#include <kernel/alloc.h>
-#include <kernel/domain.h>
-#include <kernel/errno.h>
-#include <kernel/guestacpi.h>
-#include <kernel/memory.h>
-#include <kernel/pool.h>
-#include <kernel/string.h>
-#include <kernel/vballoon.h>
-#include <kernel/vcpu.h>
-#include <kernel/vpcifn.h>
-#include <kernel/vvirtio.h>
+#include <kernel/abi/virtio_regs.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/guest/memory/pool.h>
+#include <kernel/lib/string.h>
+#include <kernel/guest/devices/virtio/vballoon.h>
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/devices/pci/vpcifn.h>
+#include <kernel/guest/devices/virtio/vvirtio.h>
 
 #include <cmocka.h>
 

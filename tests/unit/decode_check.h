@@ -5,8 +5,8 @@
 
 #include <Zydis/Zydis.h>
 
-#include <kernel/decode.h>
-#include <kernel/errno.h>
+#include <kernel/guest/emulate/decode.h>
+#include <kernel/lib/errno.h>
 
 static inline u64 mask(unsigned int bytes)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include <iommu/dmar.h>
-#include <kernel/string.h>
+#include <kernel/lib/string.h>
 
 #include <cmocka.h>
 

@@ -3,11 +3,11 @@
 
 #include <iommu/hw.h>
 #include <iommu/regs.h>
-#include <kernel/alloc.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/irq.h>
-#include <kernel/paging.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/paging.h>
 
 /* Each counts down to the call that fails, the first of them 1; 0: none does. */
 static unsigned int fail_kzalloc, fail_irq_alloc, fail_mmio_map;

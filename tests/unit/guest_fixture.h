@@ -4,9 +4,9 @@
 
 #include "test.h"
 
-#include <kernel/errno.h>
-#include <kernel/loader/elf.h>
-#include <kernel/loader/guest.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/loader/elf.h>
+#include <kernel/guest/loader/guest.h>
 
 #define FILL 0xcc /* what memory holds that nobody wrote */
 

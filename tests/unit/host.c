@@ -3,9 +3,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include <kernel/log.h>
-#include <kernel/panic.h>
-#include <kernel/string.h>
+#include <kernel/core/log.h>
+#include <kernel/core/panic.h>
+#include <kernel/lib/string.h>
 
 void __attribute__((weak)) log_print(enum log_level level, const char *fmt, ...)
 {

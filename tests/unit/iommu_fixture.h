@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include <iommu/domain.h>
-#include <kernel/alloc.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/lib/string.h>
 #include <tests/unit/vtd_check.h>
 
 #include <cmocka.h>

@@ -3,8 +3,8 @@
 
 #include <tests/unit/test.h>
 
-#include <kernel/errno.h>
-#include <kernel/loader/modline.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/loader/modline.h>
 
 /* docs/guests.md lists every message: what follows the word must stand there. Tests run in the top
  * directory. */

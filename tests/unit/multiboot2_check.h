@@ -4,7 +4,7 @@
 #include <tests/unit/test.h>
 
 #include <boot/multiboot2.h>
-#include <kernel/errno.h>
+#include <kernel/lib/errno.h>
 
 static inline void check_boot_info(const struct boot_info *info)
 {

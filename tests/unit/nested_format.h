@@ -1,7 +1,7 @@
 /* A format of nested entries for tests. */
 #pragma once
 
-#include <kernel/nested.h>
+#include <kernel/guest/memory/nested.h>
 
 /* Present is bit 0, leaf bit 7, flags from bit 56. */
 static inline u64 fmt_table(paddr_t pa)

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include <kernel/panic.h>
+#include <kernel/core/panic.h>
 
 /* Ends a test that did not expect it, and satisfies expect_panic() in one that did. */
 void panic(const char *fmt, ...)

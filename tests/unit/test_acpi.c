@@ -4,10 +4,10 @@
 #include "test.h"
 
 #include <drivers/acpi.h>
-#include <kernel/alloc.h>
-#include <kernel/errno.h>
-#include <kernel/log.h>
-#include <kernel/paging.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
 
 static u8 memory[1 << 21];
 static int warnings;

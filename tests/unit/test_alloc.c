@@ -1,4 +1,4 @@
-/* sources: kernel/alloc.c kernel/slab.c kernel/frame.c */
+/* sources: kernel/mm/alloc.c kernel/mm/slab.c kernel/mm/frame.c */
 /* The allocator: directed cases, then random programs against a reference that knows the owner
  * of every frame. "Physical" memory starts at an address of the test's own; the frame table is
  * real. */
@@ -6,10 +6,10 @@
 
 #include <sys/mman.h>
 
-#include <kernel/alloc.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/paging.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/paging.h>
 
 #define FRAMES_1G (1UL << ORDER_1G)
 #define MAX_FRAMES (4 * FRAMES_1G)

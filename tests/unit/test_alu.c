@@ -1,9 +1,9 @@
 /* alu() against the processor that runs the test.
- * sources: kernel/alu.c
+ * sources: kernel/guest/emulate/alu.c
  */
 #include <tests/unit/test.h>
 
-#include <kernel/alu.h>
+#include <kernel/guest/emulate/alu.h>
 
 #define STATUS 0x8d5UL
 #define AF 0x10UL

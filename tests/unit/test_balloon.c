@@ -1,6 +1,6 @@
 /* The balloon in the hands of a driver that follows the standard, and of one that does not.
  *
- * sources: kernel/vballoon.c kernel/vvirtio.c kernel/bus.c
+ * sources: kernel/guest/devices/virtio/vballoon.c kernel/guest/devices/virtio/vvirtio.c kernel/guest/emulate/bus.c
  */
 #include <tests/unit/balloon_machine.h>
 

@@ -1,6 +1,6 @@
 /* The decoder against Zydis, over random instructions in all three modes: what one knows the other must know, with the same
  * length and the same operands.
- * sources: kernel/decode.c
+ * sources: kernel/guest/emulate/decode.c
  * libs: -lZydis
  */
 #include <tests/unit/decode_check.h>

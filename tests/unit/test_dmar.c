@@ -3,7 +3,7 @@
  */
 #include <tests/unit/dmar_check.h>
 
-#include <kernel/errno.h>
+#include <kernel/lib/errno.h>
 
 static u8 table[2048];
 static size_t size;

@@ -1,4 +1,4 @@
-/* sources: kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/loader/multiboot1.c kernel/loader/pvh.c kernel/loader/linux.c kernel/rangeset.c */
+/* sources: kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c kernel/guest/loader/linux.c kernel/lib/rangeset.c */
 /* The ELF reader and the placing of things in guest memory; both classes, cut at each length,
  * damaged at random. */
 #include "guest_fixture.h"

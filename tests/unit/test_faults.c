@@ -7,7 +7,7 @@
 
 #include <tests/unit/iommu_fixture.h>
 
-#include <kernel/log.h>
+#include <kernel/core/log.h>
 
 static char told[4096];
 

@@ -1,4 +1,4 @@
-/* sources: kernel/frame.c */
+/* sources: kernel/mm/frame.c */
 /* The frame table: each rule of its contract, then random programs compared with a reference that
  * keeps one plain count per frame and looks at every frame each time, then threads that race block
  * references against type changes. */
@@ -7,8 +7,8 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include <kernel/errno.h>
-#include <kernel/frame.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
 
 #define FRAMES_1G (1UL << ORDER_1G)
 #define FRAMES_2M (1UL << ORDER_2M)

@@ -1,8 +1,8 @@
-/* sources: kernel/kvmclock.c kernel/guestacpi.c kernel/loader/layout.c kernel/rangeset.c */
+/* sources: kernel/guest/vcpu/kvmclock.c kernel/guest/devices/guestacpi.c kernel/guest/loader/layout.c kernel/lib/rangeset.c */
 /* docs/guests.md tells what a guest finds: that is compared with the tables that decide it, in both directions. */
 #include "test.h"
 
-#include <kernel/cpu.h>
+#include <kernel/core/cpu.h>
 
 /* The processor of the test's choice, for what follows. */
 static u32 own_bits;
@@ -14,13 +14,13 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 }
 
 #define cpuid(leaf, subleaf) test_cpuid(leaf, subleaf)
-#include <kernel/cpuid.c>
+#include <kernel/guest/vcpu/cpuid.c>
 #undef cpuid
-#include <kernel/msr.c>
-#include <kernel/svm/maps.c>
+#include <kernel/guest/vcpu/msr.c>
+#include <kernel/guest/vcpu/svm/maps.c>
 
-#include <kernel/guestacpi.h>
-#include <kernel/loader/guest.h>
+#include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/loader/guest.h>
 
 #include <ctype.h>
 

@@ -1,9 +1,9 @@
-/* sources: kernel/guestacpi.c */
+/* sources: kernel/guest/devices/guestacpi.c */
 /* A guest's ACPI tables: found as software finds them, whole by their checksums, and taken apart and put together again by ACPICA's
  * compiler. */
 #include "test.h"
 
-#include <kernel/guestacpi.h>
+#include <kernel/guest/devices/guestacpi.h>
 
 #define MAX_VCPUS 16
 

@@ -1,13 +1,13 @@
 /* The keeper of an 82576's virtual functions against registers that are memory: what it answers, and that no message gives a guest more
  * than frames of its own.
  *
- * sources: drivers/net/igb_pf.c
+ * sources: userland/drivers/igb_pf.c
  */
 #include "test.h"
 
-#include <drivers/net/igb_pf.h>
-#include <drivers/net/igb_regs.h>
-#include <kernel/compiler.h>
+#include <userland/drivers/igb_pf.h>
+#include <userland/drivers/igb_regs.h>
+#include <kernel/lib/compiler.h>
 
 #define NR 3
 

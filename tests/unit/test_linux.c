@@ -1,4 +1,4 @@
-/* sources: kernel/loader/linux.c kernel/loader/pvh.c kernel/loader/multiboot1.c kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/rangeset.c */
+/* sources: kernel/guest/loader/linux.c kernel/guest/loader/pvh.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/lib/rangeset.c */
 /* Linux' bzImage: the zero page as a kernel reads it, each refusal, and damaged files. */
 #include "guest_check.h"
 

@@ -1,10 +1,10 @@
-/* sources: kernel/memmap.c kernel/rangeset.c kernel/frame.c */
+/* sources: kernel/mm/memmap.c kernel/lib/rangeset.c kernel/mm/frame.c */
 /* The memory map against a reference that asks of each page: does an entry call all of it RAM, and
  * none anything else? */
 #include "test.h"
 
-#include <kernel/frame.h>
-#include <kernel/memmap.h>
+#include <kernel/mm/frame.h>
+#include <kernel/mm/memmap.h>
 
 #define PAGES 300
 

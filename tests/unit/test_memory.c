@@ -1,7 +1,7 @@
 /* A domain's memory in both tables: whatever it gives back and takes, before, while and after its memory is mapped for devices,
  * CPUs and devices reach the same pages in the end.
  *
- * sources: $(IOMMU_SRCS) kernel/memory.c kernel/nested.c
+ * sources: $(IOMMU_SRCS) kernel/guest/memory/memory.c kernel/guest/memory/nested.c
  * libs: $(IOMMU_LIBS)
  */
 #include <setjmp.h>
@@ -10,15 +10,15 @@
 #include <time.h>
 
 #include <iommu/iommu.h>
-#include <kernel/alloc.h>
-#include <kernel/domain.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/memory.h>
-#include <kernel/paging.h>
-#include <kernel/pool.h>
-#include <kernel/shootdown.h>
-#include <kernel/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/core/paging.h>
+#include <kernel/guest/memory/pool.h>
+#include <kernel/guest/memory/shootdown.h>
+#include <kernel/lib/string.h>
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>
 

@@ -1,15 +1,15 @@
-/* sources: kernel/modules.c kernel/loader/linux.c kernel/loader/pvh.c kernel/loader/multiboot1.c kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/loader/modline.c drivers/pciaddress.c kernel/rangeset.c */
+/* sources: kernel/guest/lifecycle/modules.c kernel/guest/loader/linux.c kernel/guest/loader/pvh.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/modline.c drivers/pciaddress.c kernel/lib/rangeset.c */
 /* The files of domains: loaded in parts they come to the same as at once, and their memory is given back once. */
 #include "test.h"
 
 #include <boot/multiboot2.h>
-#include <kernel/alloc.h>
-#include <kernel/domain.h>
-#include <kernel/errno.h>
-#include <kernel/loader/guest.h>
-#include <kernel/memory.h>
-#include <kernel/modules.h>
-#include <kernel/paging.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/guest/lifecycle/modules.h>
+#include <kernel/core/paging.h>
 
 #define RAM (32UL << 20)
 #define KERNEL_SIZE (5UL << 20)

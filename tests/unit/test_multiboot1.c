@@ -1,4 +1,4 @@
-/* sources: kernel/loader/multiboot1.c kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/loader/pvh.c kernel/loader/linux.c kernel/rangeset.c */
+/* sources: kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/pvh.c kernel/guest/loader/linux.c kernel/lib/rangeset.c */
 /* Multiboot kernels, by address fields and by ELF: the structures as a kernel reads them, each
  * refusal, and damaged files. The fields are read at the offsets that the specification gives, not
  * through the loader's own structs. */

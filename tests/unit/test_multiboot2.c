@@ -4,7 +4,7 @@
  * watches. */
 #include "multiboot2_check.h"
 
-#include <kernel/log.h>
+#include <kernel/core/log.h>
 
 static u8 data[65536];
 static size_t len;

@@ -1,16 +1,16 @@
 /* Nested tables against a flat array that says the same: random maps, unmaps, releases and splits.
- * sources: kernel/nested.c
+ * sources: kernel/guest/memory/nested.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include <kernel/alloc.h>
-#include <kernel/errno.h>
-#include <kernel/frame.h>
-#include <kernel/nested.h>
-#include <kernel/paging.h>
-#include <kernel/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/guest/memory/nested.h>
+#include <kernel/core/paging.h>
+#include <kernel/lib/string.h>
 #include <tests/unit/nested_format.h>
 
 #include <cmocka.h>

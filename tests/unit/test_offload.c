@@ -1,9 +1,9 @@
-/* sources: drivers/net/offload.c */
+/* sources: userland/drivers/offload.c */
 /* What a network device is told about a frame's headers: with the seed and those offsets, a device that sums and inserts
  * must arrive at the checksum that the RFCs define. Frames that are cut off anywhere are never read beyond their end. */
 #include "test.h"
 
-#include <drivers/net/offload.h>
+#include <userland/drivers/offload.h>
 
 #define ROUNDS 20000
 #define MAX_FRAME 400

@@ -1,10 +1,10 @@
-/* sources: kernel/options.c drivers/pciaddress.c */
+/* sources: kernel/core/options.c drivers/pciaddress.c */
 /* Weir's command line: each word, the order, and what is wrong is named and changes nothing. */
 #include "test.h"
 
-#include <drivers/uart.h>
-#include <kernel/debugexit.h>
-#include <kernel/options.h>
+#include <kernel/core/uart.h>
+#include <kernel/core/debugexit.h>
+#include <kernel/core/options.h>
 
 static struct options defaults;
 static char last_warning[512];

@@ -1,6 +1,6 @@
 /* The list of functions, against a configuration space of software that tells what it likes.
  *
- * sources: drivers/pci.c drivers/pcibar.c drivers/pcireset.c kernel/rangeset.c
+ * sources: drivers/pci.c drivers/pcibar.c drivers/pcireset.c kernel/lib/rangeset.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,10 +9,10 @@
 
 #include <drivers/acpi.h>
 #include <drivers/pci.h>
-#include <kernel/bootmem.h>
-#include <kernel/paging.h>
-#include <kernel/rangeset.h>
-#include <kernel/string.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/core/paging.h>
+#include <kernel/lib/rangeset.h>
+#include <kernel/lib/string.h>
 
 #include <cmocka.h>
 
@@ -129,7 +129,7 @@ static void bridges(void)
 }
 
 /* XSA-49: messages and DMA from behind a bridge to conventional PCI carry the bridge's id, and what was let through for one function
- * was let through for its neighbours. Such functions are marked here, and kernel/assign.c gives them to nobody. */
+ * was let through for its neighbours. Such functions are marked here, and kernel/guest/devices/pci/assign.c gives them to nobody. */
 static void behind_bridges(void **state)
 {
 	(void)state;

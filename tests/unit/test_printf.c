@@ -6,7 +6,7 @@
 #define vsnprintf weir_vsnprintf
 int weir_snprintf(char *buf, size_t size, const char *fmt, ...);
 int weir_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap);
-#include <kernel/printf.c>
+#include <kernel/lib/printf.c>
 #undef snprintf
 #undef vsnprintf
 

@@ -1,4 +1,4 @@
-/* sources: kernel/loader/pvh.c kernel/loader/linux.c kernel/loader/multiboot1.c kernel/loader/elf.c kernel/loader/layout.c kernel/loader/guest.c kernel/rangeset.c */
+/* sources: kernel/guest/loader/pvh.c kernel/guest/loader/linux.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/lib/rangeset.c */
 /* PVH kernels: the start information as a kernel reads it, each refusal, and damaged files. */
 #include "guest_check.h"
 

@@ -1,10 +1,10 @@
-/* sources: kernel/rangeset.c */
+/* sources: kernel/lib/rangeset.c */
 /* Range sets against a plain array of booleans, at both ends of the 64-bit numbers, with ample and
  * with scarce storage. */
 #include "test.h"
 
-#include <kernel/errno.h>
-#include <kernel/rangeset.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/rangeset.h>
 
 #define UNIVERSE 200
 

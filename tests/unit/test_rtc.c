@@ -1,9 +1,9 @@
-/* sources: drivers/rtc.c */
+/* sources: kernel/core/rtc.c */
 /* The real-time clock's registers as seconds: each day of a century against the C library, both number formats, both ways
  * to count hours, and what is no time. */
 #include "test.h"
 
-#include <drivers/rtc.h>
+#include <kernel/core/rtc.h>
 
 static u8 bcd(int n)
 {

@@ -1,15 +1,15 @@
 /* Virtual functions switched on, in a configuration space of software: where they are, where their registers lie, and that nothing is
  * switched on that would lie over something else.
  *
- * sources: drivers/sriov.c drivers/pcibar.c kernel/rangeset.c
+ * sources: drivers/sriov.c drivers/pcibar.c kernel/lib/rangeset.c
  */
 #include "test.h"
 
 #include <drivers/pci.h>
-#include <kernel/bootmem.h>
-#include <kernel/clock.h>
-#include <kernel/log.h>
-#include <kernel/rangeset.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/core/clock.h>
+#include <kernel/core/log.h>
+#include <kernel/lib/rangeset.h>
 
 #define MB (1UL << 20)
 #define PORT PCI_BDF(0, 4, 0)

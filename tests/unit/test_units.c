@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include <kernel/abi/iommu.h>
-#include <kernel/log.h>
+#include <kernel/core/log.h>
 #include <tests/unit/failures.h>
 
 static char last_error[512], told[4096];

@@ -1,12 +1,12 @@
-/* sources: drivers/net/virtio.c drivers/net/virtio_pci.c drivers/net/virtqueue.c drivers/net/offload.c */
+/* sources: userland/drivers/virtio.c userland/drivers/virtio_pci.c userland/drivers/virtqueue.c userland/drivers/offload.c */
 /* The virtio-net driver against a device whose registers are memory: what it negotiates, what it sends and how it takes what a device
  * may and may not give it. No buffer and no token is ever lost, over resets too. */
 #include "test.h"
 
-#include <drivers/net/virtio.h>
-#include <drivers/net/virtio_regs.h>
-#include <drivers/net/virtqueue.h>
-#include <kernel/errno.h>
+#include <userland/drivers/virtio.h>
+#include <userland/drivers/virtio_regs.h>
+#include <userland/drivers/virtqueue.h>
+#include <kernel/lib/errno.h>
 
 #define IP_UDP 17
 #define FRAME 60u

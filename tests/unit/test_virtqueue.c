@@ -1,10 +1,10 @@
-/* sources: drivers/net/virtqueue.c */
+/* sources: userland/drivers/virtqueue.c */
 /* The driver's side of a split virtqueue against a device that takes chains when it likes and gives them back in any order:
  * nothing is lost, nothing comes twice, and no buffer is given away while the device has it. A device that lies about what it
  * gives back, and one that scribbles over the descriptors, break the queue or nothing, never the driver's memory. */
 #include "test.h"
 
-#include <drivers/net/virtqueue.h>
+#include <userland/drivers/virtqueue.h>
 
 #define ROUNDS 200000
 #define MAX_CHAIN 17

@@ -1,7 +1,7 @@
 /* A guest plays with the configuration space and the MSI-X table of its device in every way it can: whatever it writes, the
  * real device keeps its BARs, sends only messages in remappable format, and masters the bus only when it may.
  *
- * sources: kernel/assign.c kernel/vpci.c kernel/vpciconfig.c kernel/vpcibar.c kernel/vmsi.c kernel/bus.c
+ * sources: kernel/guest/devices/pci/assign.c kernel/guest/devices/pci/vpci.c kernel/guest/devices/pci/vpciconfig.c kernel/guest/devices/pci/vpcibar.c kernel/guest/devices/pci/vmsi.c kernel/guest/emulate/bus.c
  */
 #include <tests/unit/vpci_machine.h>
 

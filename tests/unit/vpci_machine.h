@@ -8,21 +8,21 @@
 
 #include <drivers/pci.h>
 #include <kernel/abi/control.h>
-#include <kernel/alloc.h>
-#include <kernel/assign.h>
-#include <kernel/domain.h>
-#include <kernel/errno.h>
-#include <kernel/irq.h>
-#include <kernel/memory.h>
-#include <kernel/options.h>
-#include <kernel/paging.h>
-#include <kernel/string.h>
-#include <kernel/vcpu.h>
-#include <kernel/event.h>
-#include <kernel/shootdown.h>
-#include <kernel/vpci.h>
-#include <kernel/vpcifn.h>
-#include <kernel/vvirtio.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/irq.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/core/options.h>
+#include <kernel/core/paging.h>
+#include <kernel/lib/string.h>
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/domain/event.h>
+#include <kernel/guest/memory/shootdown.h>
+#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/pci/vpcifn.h>
+#include <kernel/guest/devices/virtio/vvirtio.h>
 
 #include <cmocka.h>
 
@@ -53,7 +53,7 @@ static struct cpu cpu0;
 struct cpu *cpus[MAX_CPUS] = { &cpu0 };
 u32 nr_cpus = 1;
 
-/* There is no device of Weir's own: kernel/vvirtio.h has tests of its own. */
+/* There is no device of Weir's own: kernel/guest/devices/virtio/vvirtio.h has tests of its own. */
 u32 vvirtio_config_read(struct vvirtio *dev, u8 offset)
 {
 	(void)dev;

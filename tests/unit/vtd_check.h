@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include <kernel/frame.h>
+#include <kernel/mm/frame.h>
 #include <tests/model/unit.h>
 
 #include <cmocka.h>

@@ -1,7 +1,7 @@
 #include "shell.h"
 
-#include <kernel/errno.h>
-#include <kernel/string.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "shell.h"
 
-#include <kernel/errno.h>
+#include <kernel/lib/errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
 
 #include "../runtime/cpu.h"
 
-#include <drivers/net/igb_pf.h>
+#include <userland/drivers/igb_pf.h>
 
 #define CTRL_C 3
 

@@ -1,7 +1,7 @@
 /* The machine's memory: lent to this domain's devices by its identity map, carved out again, free. */
 #include "shell.h"
 
-#include <kernel/errno.h>
+#include <kernel/lib/errno.h>
 #include <string.h>
 
 #define MIB_SHIFT 8 /* pages to MiB */

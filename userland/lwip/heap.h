@@ -1,7 +1,7 @@
 /* lwIP's heap, seen from outside. */
 #pragma once
 
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 struct heap_counters {
 	u64 used, used_max; /* bytes */

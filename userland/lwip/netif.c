@@ -33,7 +33,7 @@ struct rx_owner {
 	struct pbuf_custom pbuf;
 	struct netbuf *buffer;
 };
-_Static_assert(sizeof(struct rx_owner) <= NETBUF_OWNER_BYTES, "drivers/net/netdev.h");
+_Static_assert(sizeof(struct rx_owner) <= NETBUF_OWNER_BYTES, "userland/drivers/netdev.h");
 
 static void rx_free(struct pbuf *p)
 {

@@ -1,7 +1,7 @@
 /* lwIP's network interface over a struct netdev. */
 #pragma once
 
-#include <drivers/net/netdev.h>
+#include <userland/drivers/netdev.h>
 #include <lwip/netif.h>
 
 struct netif_counters {

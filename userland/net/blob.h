@@ -3,7 +3,7 @@
  * and words are sent with their least significant byte first. */
 #pragma once
 
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 struct blob {
 	u64 state;

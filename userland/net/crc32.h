@@ -2,7 +2,7 @@
  * inverted. */
 #pragma once
 
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 void crc32_init(void);
 /* crc is 0 for the first piece, then what was returned. */

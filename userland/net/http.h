@@ -8,6 +8,6 @@
  */
 #pragma once
 
-#include <drivers/net/netdev.h>
+#include <userland/drivers/netdev.h>
 
 void http_start(struct netdev *dev);

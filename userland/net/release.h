@@ -3,7 +3,7 @@
  * coming. */
 #pragma once
 
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 struct release_result {
 	u64 released_pages, populated_pages;

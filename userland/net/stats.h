@@ -1,7 +1,7 @@
 /* What GET /stats.json tells. */
 #pragma once
 
-#include <drivers/net/netdev.h>
+#include <userland/drivers/netdev.h>
 
 /* Weir's counters of this domain, asked now; NULL natively or if Weir refuses. */
 const struct weir_stats *stats_weir(void);

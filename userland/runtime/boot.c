@@ -1,6 +1,6 @@
 /* What the loader says: command line, memory map, what is already used. PVH (Xen,
  * arch-x86/hvm/start_info.h) and Multiboot 0.6.96 (3.3). */
-#include <kernel/string.h>
+#include <kernel/lib/string.h>
 #include <stdlib.h>
 #include <string.h>
 

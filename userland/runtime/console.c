@@ -1,5 +1,5 @@
 /* The console: COM1, polled. */
-#include <kernel/string.h>
+#include <kernel/lib/string.h>
 #include <stdarg.h>
 
 #include "cpu.h"

@@ -1,7 +1,7 @@
 /* Instructions that C has no words for. */
 #pragma once
 
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 static inline void outb(u16 port, u8 value)
 {

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <kernel/abi/hypercall.h>
-#include <kernel/compiler.h>
+#include <kernel/lib/compiler.h>
 
 /* The program's own. Does not return. */
 void program_main(void);

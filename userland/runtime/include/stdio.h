@@ -3,6 +3,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-/* kernel/printf.c's: C99's without floating point. */
+/* kernel/lib/printf.c's: C99's without floating point. */
 int snprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int vsnprintf(char *buf, size_t size, const char *fmt, va_list ap);

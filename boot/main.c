@@ -1,0 +1,148 @@
+/* Start-up, told step by step. */
+#include <boot/multiboot2.h>
+#include <drivers/acpi.h>
+#include <kernel/core/ioapic.h>
+#include <kernel/core/lapic.h>
+#include <drivers/pci.h>
+#include <kernel/core/pic.h>
+#include <kernel/core/uart.h>
+#include <iommu/iommu.h>
+#include <iommu/late.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/guest/lifecycle/builder.h>
+#include <kernel/core/clock.h>
+#include <kernel/core/clockinit.h>
+#include <kernel/core/console.h>
+#include <kernel/core/cpuinit.h>
+#include <kernel/core/debugexit.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/domain/event.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/log.h>
+#include <kernel/core/options.h>
+#include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
+#include <kernel/guest/memory/shootdown.h>
+#include <kernel/lib/string.h>
+#include <kernel/guest/vcpu/vcpu.h>
+
+/* GRUB's information lies in memory that gets reused. */
+struct boot_info boot_info;
+static struct acpi_madt madt;
+
+/* More than GRUB ever hands over; all of it is below 4 GiB, and so mapped. */
+#define BOOT_INFORMATION_MAX (4UL << 20)
+
+void boot_main(u32 magic, u32 info) __noreturn;
+
+static void __noreturn halt(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+static void read_boot_information(u32 magic, u32 info)
+{
+	if (magic != MULTIBOOT2_BOOTLOADER_MAGIC) {
+		log_err("Weir must be started by Multiboot2 (GRUB's command multiboot2); EAX is 0x%x",
+			magic);
+		halt();
+	}
+	if (multiboot2_parse(phys_to_virt(info), BOOT_INFORMATION_MAX, &boot_info))
+		halt();
+	options_parse(boot_info.cmdline);
+	console_set(options.console);
+}
+
+/* ACPI tables, interrupt controllers, clock and timers. */
+static void init_interrupts(void)
+{
+	const struct acpi_header *table, *fadt;
+	unsigned int pm_timer_bits = 0;
+	u16 pm_timer = 0;
+
+	if (!acpi_init(boot_info.rsdp, boot_info.rsdp_length)) {
+		table = acpi_find("APIC");
+		fadt = acpi_find("FACP");
+		if (table)
+			acpi_parse_madt(table, &madt);
+		if (fadt)
+			pm_timer = acpi_pm_timer_port(fadt, &pm_timer_bits);
+	}
+	pic_disable();
+	for (u32 i = 0; i < madt.nr_ioapics; i++)
+		ioapic_mask_all(&madt.ioapic[i]);
+	if (lapic_init(madt.lapic_address ? madt.lapic_address : LAPIC_DEFAULT_ADDRESS))
+		halt();
+	cpus[0]->apic_id = lapic_id();
+	log_info("interrupts: %s, %u I/O APICs masked", lapic_is_x2apic() ? "x2APIC" : "xAPIC",
+		 madt.nr_ioapics);
+
+	if (!clock_calibrate(pm_timer, pm_timer_bits)) {
+		log_err("no timer to measure the TSC by: neither the ACPI timer nor the PIT runs");
+		halt();
+	}
+	clock_read_date();
+	if (!timer_init_system()) {
+		log_err("the local APIC's timer stands still");
+		halt();
+	}
+}
+
+static void ap_main(void) __noreturn;
+static void ap_main(void)
+{
+	if (vcpu_backend)
+		(void)vcpu_backend_init(); /* the builder looks which CPUs can run guests */
+	sched_enter();
+}
+
+static void init_iommu(void)
+{
+	const struct acpi_header *dmar = acpi_find("DMAR");
+	const struct iommu_options o = { .off = options.iommu_off, .no_intremap = options.no_intremap };
+
+	if (iommu_init(dmar, dmar ? dmar->length : 0, &o))
+		log_warn("iommu: %s; no device can be passed through", iommu_why_absent());
+}
+
+void boot_main(u32 magic, u32 info)
+{
+	clock_start();
+	console_set(UART_COM1);
+	log_info("Weir starts");
+	cpu_init_boot();
+	read_boot_information(magic, info);
+	if (!cpu_check())
+		halt();
+
+	if (!bootmem_init(&boot_info))
+		halt();
+	paging_init(bootmem_ram());
+	if (!bootmem_start_allocator())
+		halt();
+	init_interrupts();
+	sched_init();
+	shootdown_init();
+	(void)vcpu_backend_init(); /* without one, the builder says so for each domain */
+	smp_init(&madt, ap_main);
+	pci_init();
+	for (u32 i = 0; i < OPTIONS_SRIOV && options.sriov[i].nr; i++)
+		pci_enable_virtual(options.sriov[i].device, options.sriov[i].nr);
+	init_iommu();
+	event_init();
+
+	if (options.panic_test)
+		panic("asked for by panic=test");
+	build_domains(&boot_info);
+	log_info("weir: ready");
+#ifdef WEIR_DEBUG
+	alloc_fail(options.fail_every, options.fail_every);
+	late_start(options.late_posts, options.late_answers);
+#endif
+	debug_exit_when(DEBUG_EXIT_READY);
+	if (!domain_count())
+		debug_exit_when(DEBUG_EXIT_IDLE);
+	sched_enter();
+}

@@ -1,0 +1,21 @@
+#include <kernel/core/cpu.h>
+#include <kernel/core/debugexit.h>
+#include <kernel/core/options.h>
+
+#define DEBUG_EXIT_PORT 0x501
+
+void debug_exit(enum debug_exit value)
+{
+	/* On real hardware nobody knows what lies at this port; and an absent one reads all
+	 * ones. */
+	bool emulated = cpuid(1, 0).ecx & BIT(31);
+
+	if (emulated && inb(DEBUG_EXIT_PORT) != 0xff)
+		outb(DEBUG_EXIT_PORT, (u8)value);
+}
+
+void debug_exit_when(enum debug_exit value)
+{
+	if (options.exit_at == (int)value)
+		debug_exit(value);
+}

@@ -1,0 +1,113 @@
+#include <kernel/core/lapic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/irqhandle.h>
+#include <kernel/core/log.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/spinlock.h>
+
+/* Guards the handing out of vectors; the handlers' slots are read without it. Leaf. */
+static struct spinlock irq_lock = SPINLOCK_INIT;
+static struct irq_slot fixed[256];
+
+static void set_slot(struct irq_slot *s, void (*handler)(void *arg), void *arg)
+{
+	/* The interrupt may come as soon as the handler is seen. */
+	write_once(&s->arg, arg);
+	store_release(&s->handler, handler);
+}
+
+int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests ask for vectors */
+	int vector = -ENOSPC;
+
+	BUG_ON(cpu >= nr_cpus);
+	spin_lock(&irq_lock);
+	for (int v = VECTOR_FIRST_DEVICE; v <= VECTOR_LAST_DEVICE; v++)
+		if (!cpus[cpu]->irq[v].handler) {
+			set_slot(&cpus[cpu]->irq[v], handler, arg);
+			vector = v;
+			break;
+		}
+	spin_unlock(&irq_lock);
+	if (vector < 0 && log_allowed(&limit))
+		log_warn("CPU %u: all %d interrupt vectors are in use", cpu,
+			 VECTOR_LAST_DEVICE - VECTOR_FIRST_DEVICE + 1);
+	return vector;
+}
+
+void irq_free(u32 cpu, int vector)
+{
+	BUG_ON(cpu >= nr_cpus || vector < VECTOR_FIRST_DEVICE || vector > VECTOR_LAST_DEVICE);
+	spin_lock(&irq_lock);
+	BUG_ON(!cpus[cpu]->irq[vector].handler);
+	store_release(&cpus[cpu]->irq[vector].handler, NULL);
+	spin_unlock(&irq_lock);
+}
+
+void irq_set_fixed(int vector, void (*handler)(void *arg), void *arg)
+{
+	BUG_ON(vector <= VECTOR_LAST_DEVICE || vector >= VECTOR_SPURIOUS);
+	set_slot(&fixed[vector], handler, arg);
+}
+
+void irq_handle(int vector)
+{
+	struct irq_slot *s = vector > VECTOR_LAST_DEVICE ? &fixed[vector] : &this_cpu()->irq[vector];
+	void (*handler)(void *arg);
+
+	/* Neither the spurious vector nor the 8259's are in service (SDM vol. 3, 11.9), unless a message has named them: without an
+	 * EOI 0xff would then block all others. */
+	if (vector == VECTOR_SPURIOUS || vector < VECTOR_FIRST_DEVICE) {
+		if (lapic_in_service((u8)vector))
+			lapic_eoi();
+		return;
+	}
+	handler = load_acquire(&s->handler);
+	if (handler) {
+		handler(read_once(&s->arg));
+	} else {
+		static struct log_limit limit = LOG_LIMIT_INIT(5);
+
+		if (log_allowed(&limit))
+			log_warn("CPU %u: interrupt 0x%x came, which nobody has asked for",
+				 this_cpu()->id, (u32)vector);
+	}
+	lapic_eoi();
+}
+
+void irq_send(u32 cpu, int vector)
+{
+	lapic_send(cpus[cpu]->apic_id, (u8)vector);
+}
+
+void irq_stop_others(void)
+{
+	if (nr_cpus > 1)
+		lapic_send_nmi_to_others();
+}
+
+void irq_window(void)
+{
+	/* STI lets the next instruction pass first: the NOP is where they come in. */
+	__asm__ volatile("sti; nop; cli" ::: "memory");
+}
+
+void irq_wait(void)
+{
+	lapic_ask_again();
+	/* For the same reason no interrupt can slip in between STI and HLT, and be slept over. */
+	__asm__ volatile("sti; hlt; cli" ::: "memory");
+}
+
+void irq_msi_message(u32 cpu, int vector, u64 *address, u32 *data)
+{
+	u32 id = cpus[cpu]->apic_id;
+
+	*address = 0xfee00000UL | (id & 0xff) << 12;
+	/* The remapping units take the rest of an x2APIC id in the upper half: VT-d, Fault Event
+	 * Upper Address Register. */
+	*address |= (u64)(id & 0xffffff00) << 32;
+	*data = (u32)vector;
+}

@@ -1,0 +1,232 @@
+#include <drivers/pci.h>
+#include <kernel/core/uart.h>
+#include <kernel/core/cpu.h>
+#include <kernel/core/debugexit.h>
+#include <kernel/core/options.h>
+#include <kernel/lib/string.h>
+
+#define MAX_VIRTUAL 64
+
+struct options options = {
+	.console = UART_COM1,
+	.loglevel = LOG_INFO,
+	.max_cpus = MAX_CPUS,
+	.control_iommu = IDENTITY_STRICT,
+	.irq_limit = 20000,
+};
+
+static bool set_console(const char *v)
+{
+	if (!strcmp(v, "com1"))
+		options.console = UART_COM1;
+	else if (!strcmp(v, "com2"))
+		options.console = UART_COM2;
+	else if (!strcmp(v, "none"))
+		options.console = 0;
+	else
+		return false;
+	return true;
+}
+
+static bool set_loglevel(const char *v)
+{
+	static const char *const word[] = { "error", "warning", "info", "debug" };
+
+	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
+		if (!strcmp(v, word[i])) {
+			options.loglevel = (enum log_level)i;
+			return true;
+		}
+	return false;
+}
+
+static bool set_iommu(const char *v)
+{
+	if (!strcmp(v, "on")) {
+		options.iommu_off = false;
+		options.no_intremap = false;
+	} else if (!strcmp(v, "off")) {
+		options.iommu_off = true;
+	} else if (!strcmp(v, "nointremap")) {
+		options.no_intremap = true;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static bool set_control_iommu(const char *v)
+{
+	static const char *const word[] = { "none", "strict", "relaxed", "inclusive" };
+
+	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
+		if (!strcmp(v, word[i])) {
+			options.control_iommu = (enum identity_policy)i;
+			return true;
+		}
+	return false;
+}
+
+/* A decimal number from min to max. */
+static bool number(const char *v, u32 min, u32 max, u32 *n)
+{
+	u64 value = 0;
+
+	if (!*v)
+		return false;
+	for (; *v >= '0' && *v <= '9' && value <= max; v++)
+		value = value * 10 + (u32)(*v - '0');
+	if (*v || value < min || value > max)
+		return false;
+	*n = (u32)value;
+	return true;
+}
+
+static bool set_maxcpus(const char *v)
+{
+	return number(v, 1, MAX_CPUS, &options.max_cpus);
+}
+
+static bool set_irq_limit(const char *v)
+{
+	return number(v, 0, 0, &options.irq_limit) ||
+	       number(v, IRQ_WINDOWS_PER_SECOND, 10000000, &options.irq_limit);
+}
+
+/* DEVICE,N. The last word of a device holds. */
+static bool set_sriov(const char *v)
+{
+	const char *comma = strchr(v, ',');
+	struct pci_id id;
+	u32 nr, i = 0;
+
+	if (!comma || !pci_parse_address(v, (size_t)(comma - v), &id) ||
+	    !number(comma + 1, 1, MAX_VIRTUAL, &nr))
+		return false;
+	while (i < OPTIONS_SRIOV && options.sriov[i].nr &&
+	       (options.sriov[i].device.segment != id.segment || options.sriov[i].device.bdf != id.bdf))
+		i++;
+	if (i == OPTIONS_SRIOV)
+		return false;
+	options.sriov[i].device = id;
+	options.sriov[i].nr = nr;
+	return true;
+}
+
+static bool set_x2apic(const char *v)
+{
+	if (!strcmp(v, "on"))
+		options.x2apic_off = false;
+	else if (!strcmp(v, "off"))
+		options.x2apic_off = true;
+	else
+		return false;
+	return true;
+}
+
+static bool set_exit(const char *v)
+{
+	if (!strcmp(v, "ready"))
+		options.exit_at = DEBUG_EXIT_READY;
+	else if (!strcmp(v, "idle"))
+		options.exit_at = DEBUG_EXIT_IDLE;
+	else if (!strcmp(v, "never"))
+		options.exit_at = 0;
+	else
+		return false;
+	return true;
+}
+
+static bool set_panic(const char *v)
+{
+	if (strcmp(v, "test"))
+		return false;
+	options.panic_test = true;
+	return true;
+}
+
+#ifdef WEIR_DEBUG
+static bool set_fail_alloc(const char *v)
+{
+	u64 n = 0;
+
+	if (!strcmp(v, "builds")) {
+		options.fail_builds = true;
+		return true;
+	}
+	for (; *v >= '0' && *v <= '9' && n < 1000000; v++)
+		n = 10 * n + (u64)(*v - '0');
+	if (!n || *v)
+		return false;
+	options.fail_every = n;
+	return true;
+}
+
+static bool set_late_posts(const char *v)
+{
+	return number(v, 1, 60000, &options.late_posts);
+}
+
+static bool set_late_answers(const char *v)
+{
+	return number(v, 1, 60000, &options.late_answers);
+}
+#endif
+
+static const struct {
+	const char *name;
+	bool (*set)(const char *value);
+	const char *values;
+} words[] = {
+	{ "console", set_console, "com1, com2, none" },
+	{ "loglevel", set_loglevel, "error, warning, info, debug" },
+	{ "iommu", set_iommu, "on, off, nointremap" },
+	{ "control-iommu", set_control_iommu, "strict, relaxed, inclusive, none" },
+	{ "maxcpus", set_maxcpus, "1 to 64" },
+	{ "irq-limit", set_irq_limit, "0, 100 to 10000000" },
+	{ "sriov", set_sriov, "DEVICE,1 to DEVICE,64, for at most 4 devices" },
+	{ "x2apic", set_x2apic, "on, off" },
+	{ "exit", set_exit, "ready, idle, never" },
+#ifdef WEIR_DEBUG
+	{ "fail-alloc", set_fail_alloc, "builds, or a number" },
+	{ "late-posts", set_late_posts, "1 to 60000" },
+	{ "late-answers", set_late_answers, "1 to 60000" },
+#endif
+	{ "panic", set_panic, "test" },
+};
+_Static_assert(MAX_CPUS == 64, "the text of maxcpus= says so");
+_Static_assert(MAX_VIRTUAL == 64 && OPTIONS_SRIOV == 4, "the text of sriov= says so");
+
+static void parse_word(const char *word)
+{
+	const char *equals = strchr(word, '=');
+	size_t n = equals ? (size_t)(equals - word) : strlen(word);
+
+	for (u32 i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strncmp(word, words[i].name, n) || words[i].name[n])
+			continue;
+		if (!equals || !words[i].set(equals + 1))
+			log_warn("command line: \"%s\": give one of %s=%s; ignored", word,
+				 words[i].name, words[i].values);
+		return;
+	}
+	log_warn("command line: unknown word \"%s\" ignored", word);
+}
+
+void options_parse(const char *cmdline)
+{
+	char word[64];
+
+	while (*cmdline) {
+		size_t n = 0;
+
+		for (; *cmdline == ' ' || *cmdline == '\t'; cmdline++)
+			;
+		for (; *cmdline && *cmdline != ' ' && *cmdline != '\t'; cmdline++)
+			if (n + 1 < sizeof(word))
+				word[n++] = *cmdline;
+		word[n] = 0;
+		if (n)
+			parse_word(word);
+	}
+}

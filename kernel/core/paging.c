@@ -1,0 +1,281 @@
+/* Four levels, SDM vol. 3, 4.5:
+ *
+ *	PML4 --> PDPT --> PD --> PT --> 4 KiB
+ *	           |       +----------> 2 MiB
+ *	           +------------------> 1 GiB
+ *
+ * All CPUs use the same tables. Entries are only ever added while more than one CPU runs, so nobody needs a shoot-down;
+ * the identity entry, which goes away, is one that nobody but a starting CPU uses.
+ */
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/core/cpu.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/memmap.h>
+#include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/spinlock.h>
+#include <kernel/lib/string.h>
+
+#define PTE_PRESENT BIT(0)
+#define PTE_WRITE BIT(1)
+#define PTE_PWT BIT(3)
+#define PTE_PCD BIT(4)
+#define PTE_LARGE BIT(7)
+#define PTE_NX BIT(63)
+#define PTE_ADDRESS MASK(51, 12)
+
+/* PAT entry 3, which the reset value makes UC; SDM vol. 3, 12.12. */
+#define PTE_UNCACHED (PTE_PCD | PTE_PWT)
+#define RAM_FLAGS (PTE_WRITE | PTE_NX)
+#define MMIO_FLAGS (PTE_WRITE | PTE_NX | PTE_UNCACHED)
+
+#define LEVEL_SHIFT(level) (PAGE_SHIFT + 9 * (level)) /* 0: page table */
+#define TOP_LEVEL 3
+
+#define DIRECT_MAP_SIZE (MMIO_BASE - DIRECT_MAP_BASE)
+_Static_assert(MEMMAP_MAX_FRAMES << PAGE_SHIFT <= DIRECT_MAP_SIZE, "all RAM has its place");
+#define MMIO_SIZE (STACK_BASE - MMIO_BASE)
+#define IMAGE_SIZE (1UL << 30)
+
+extern const u8 _text_start[], _text_end[], _rodata_start[], _rodata_end[], _data_start[],
+	_image_end[];
+extern const u8 boot_stack_guard[];
+
+/* Guards the tables and the two cursors; alloc_lock is taken inside. */
+static struct spinlock paging_lock = SPINLOCK_INIT;
+static u64 pml4[512] __aligned(PAGE_SIZE);
+static bool allocator_up;
+static bool have_1g;
+/* The first MMIO page is phys_read()'s own window. */
+static u64 mmio_next = MMIO_BASE + PAGE_SIZE;
+static u64 stack_next = STACK_BASE;
+static u32 stack_pages; /* of each stack, guard page included */
+
+paddr_t virt_to_phys(const void *va)
+{
+	u64 v = (u64)va;
+
+	if (v >= IMAGE_BASE && v - IMAGE_BASE < IMAGE_SIZE)
+		return v - IMAGE_BASE;
+	if (v >= DIRECT_MAP_BASE && v - DIRECT_MAP_BASE < DIRECT_MAP_SIZE)
+		return v - DIRECT_MAP_BASE;
+	panic("virt_to_phys: %016lx is neither in the direct map nor in the image", v);
+}
+
+static u64 *table_of(u64 entry)
+{
+	return phys_to_virt(entry & PTE_ADDRESS);
+}
+
+/* The entry for va at `level`, with the tables above it made as needed; NULL without memory. *level
+ * is raised to where a larger page is mapped already. */
+static u64 *entry_at(u64 va, u32 *level)
+{
+	u64 *table = pml4;
+
+	for (u32 l = TOP_LEVEL;; l--) {
+		u64 *e = &table[va >> LEVEL_SHIFT(l) & 511];
+
+		if (l == *level || (*e & PTE_PRESENT && *e & PTE_LARGE)) {
+			*level = l;
+			return e;
+		}
+		if (!(*e & PTE_PRESENT)) {
+			void *new = allocator_up ? alloc_page() : bootmem_pages(1);
+
+			if (!new)
+				return NULL;
+			store_release(e, virt_to_phys(new) | PTE_PRESENT | PTE_WRITE);
+		}
+		table = table_of(*e);
+	}
+}
+
+/* Map [va, va + size) to pa with the largest pages up to `max_level`. What is mapped already stays
+ * as it is. */
+static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
+{
+	while (size) {
+		u32 level = max_level;
+		u64 *e;
+
+		while (level && (!IS_ALIGNED(va | pa, 1UL << LEVEL_SHIFT(level)) ||
+				 size < 1UL << LEVEL_SHIFT(level)))
+			level--;
+		e = entry_at(va, &level);
+		if (!e)
+			return -ENOMEM;
+		/* A table is here, of an earlier and smaller range: go on below it. */
+		while (level && *e & PTE_PRESENT && !(*e & PTE_LARGE)) {
+			level--;
+			e = entry_at(va, &level);
+			if (!e)
+				return -ENOMEM;
+		}
+		if (!(*e & PTE_PRESENT))
+			store_release(e, pa | flags | PTE_PRESENT | (level ? PTE_LARGE : 0));
+		/* An entry found present may be larger than what is left, or begin before va. */
+		u64 step = (1UL << LEVEL_SHIFT(level)) - (va & ((1UL << LEVEL_SHIFT(level)) - 1));
+
+		step = MIN(step, size);
+		va += step;
+		pa += step;
+		size -= step;
+	}
+	return 0;
+}
+
+static void map_image(const u8 *start, const u8 *end, u64 flags)
+{
+	if (map_range((u64)start, virt_to_phys(start), (u64)(end - start), flags, 0))
+		BUG();
+}
+
+void paging_init(const struct rangeset *ram)
+{
+	have_1g = cpuid(0x80000001, 0).edx & BIT(26);
+
+	rangeset_for_each(r, ram) {
+		u64 start = r->first << PAGE_SHIFT, size = (r->last - r->first + 1) << PAGE_SHIFT;
+
+		if (map_range(DIRECT_MAP_BASE + start, start, size, RAM_FLAGS, have_1g ? 2 : 1))
+			BUG();
+	}
+	map_image(_text_start, _text_end, 0);
+	map_image(_rodata_start, _rodata_end, PTE_NX);
+	map_image(_data_start, boot_stack_guard, PTE_NX | PTE_WRITE);
+	map_image(boot_stack_guard + PAGE_SIZE, _image_end, PTE_NX | PTE_WRITE);
+	paging_flush();
+}
+
+void paging_flush(void)
+{
+	__asm__ volatile("mov %0, %%cr3" ::"r"(paging_root()) : "memory");
+}
+
+void paging_use_allocator(void)
+{
+	allocator_up = true;
+}
+
+paddr_t paging_root(void)
+{
+	return virt_to_phys(pml4);
+}
+
+int paging_map_identity(paddr_t page)
+{
+	int r;
+
+	spin_lock(&paging_lock);
+	r = map_range(page, page, PAGE_SIZE, PTE_WRITE, 0);
+	spin_unlock(&paging_lock);
+	return r;
+}
+
+void paging_unmap_identity(void)
+{
+	/* The tables below stay allocated: three pages, and no CPU has to be asked whether it still
+	 * walks them. */
+	write_once(&pml4[0], 0);
+	paging_flush();
+}
+
+volatile void *mmio_map(paddr_t pa, size_t size)
+{
+	paddr_t start = ALIGN_DOWN(pa, PAGE_SIZE);
+	u64 length = ALIGN_UP(pa + size, PAGE_SIZE) - start, va;
+	int r = -ENOMEM;
+
+	spin_lock(&paging_lock);
+	va = mmio_next;
+	if (size && pa + size > pa && length <= MMIO_BASE + MMIO_SIZE - mmio_next) {
+		/* One page stays unmapped behind each window. */
+		mmio_next += length + PAGE_SIZE;
+		r = map_range(va, start, length, MMIO_FLAGS, 0);
+	}
+	spin_unlock(&paging_lock);
+	return r ? NULL : (volatile void *)(va + (pa - start));
+}
+
+void phys_read(paddr_t pa, void *buf, size_t len)
+{
+	u8 *out = buf;
+
+	while (len) {
+		size_t offset = pa & ~PAGE_MASK, n = MIN(len, PAGE_SIZE - offset);
+		const u8 *from = phys_to_virt(pa);
+
+		if (pa >= DIRECT_MAP_SIZE || !paging_mapped(from)) {
+			u32 level = 0;
+			u64 *e;
+
+			spin_lock(&paging_lock);
+			e = entry_at(MMIO_BASE, &level);
+			spin_unlock(&paging_lock);
+			BUG_ON(!e);
+			*e = (pa & PTE_ADDRESS) | PTE_NX | PTE_UNCACHED | PTE_PRESENT;
+			__asm__ volatile("invlpg (%0)" ::"r"(MMIO_BASE) : "memory");
+			from = (const u8 *)MMIO_BASE + offset;
+		}
+		memcpy(out, from, n);
+		out += n;
+		pa += n;
+		len -= n;
+	}
+}
+
+void *paging_map_stack(u32 nr_pages)
+{
+	u64 va = 0;
+
+	spin_lock(&paging_lock);
+	if (!stack_pages)
+		stack_pages = nr_pages + 1;
+	BUG_ON(stack_pages != nr_pages + 1);
+	for (u32 i = 0; i < nr_pages; i++) {
+		void *page = alloc_page();
+
+		if (!page || map_range(stack_next + (i + 1) * PAGE_SIZE, virt_to_phys(page),
+				       PAGE_SIZE, RAM_FLAGS, 0))
+			goto out;
+	}
+	va = stack_next + stack_pages * PAGE_SIZE;
+	stack_next = va;
+out:
+	spin_unlock(&paging_lock);
+	return (void *)va;
+}
+
+bool paging_is_stack_guard(const void *p)
+{
+	u64 va = (u64)p;
+
+	if (va >= (u64)boot_stack_guard && va - (u64)boot_stack_guard < PAGE_SIZE)
+		return true;
+	if (va < STACK_BASE || va >= stack_next)
+		return false;
+	return ((va - STACK_BASE) >> PAGE_SHIFT) % stack_pages == 0;
+}
+
+bool paging_mapped(const void *va)
+{
+	u64 v = (u64)va, root;
+	const u64 *table;
+
+	/* Not canonical: an access would fault in another way. */
+	if ((s64)(v << 16) >> 16 != (s64)v)
+		return false;
+	__asm__ volatile("mov %%cr3, %0" : "=r"(root));
+	table = phys_to_virt(root & PTE_ADDRESS);
+	for (u32 l = TOP_LEVEL;; l--) {
+		u64 e = read_once(&table[v >> LEVEL_SHIFT(l) & 511]);
+
+		if (!(e & PTE_PRESENT))
+			return false;
+		if (!l || (l < TOP_LEVEL && e & PTE_LARGE))
+			return true;
+		table = table_of(e);
+	}
+}

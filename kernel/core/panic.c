@@ -1,0 +1,175 @@
+#include <kernel/core/console.h>
+#include <kernel/core/cpu.h>
+#include <kernel/core/debugexit.h>
+#include <kernel/guest/vcpu/exitring.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/core/irqhandle.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/panictrap.h>
+#include <kernel/lib/string.h>
+#include <kernel/core/symbols.h>
+#include <stdarg.h>
+
+#define BACKTRACE_DEPTH 32
+
+static u32 panicking; /* 0, or 1 + the id of the CPU that panicked first */
+static u64 stray_nmis;
+
+static const char *const exception_name[32] = {
+	[0] = "divide error",	  [1] = "debug exception",	[3] = "breakpoint",
+	[4] = "overflow",	  [5] = "bound range exceeded", [6] = "invalid opcode",
+	[7] = "no coprocessor",	  [8] = "double fault",		[10] = "invalid TSS",
+	[11] = "segment missing", [12] = "stack fault",		[13] = "general protection fault",
+	[14] = "page fault",	  [16] = "x87 error",		[17] = "alignment check",
+	[18] = "machine check",	  [19] = "SIMD error",		[21] = "control protection",
+};
+
+static void __noreturn stop(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+static void print_address(const char *what, u64 address, const char *name, u64 offset)
+{
+	if (name)
+		log_err("  %s %016lx  %s+0x%lx", what, address, name, offset);
+	else
+		log_err("  %s %016lx", what, address);
+}
+
+static void print_rip(u64 rip)
+{
+	u64 offset = 0;
+	const char *name = symbol_find(rip, &offset);
+
+	print_address("rip ", rip, name, offset);
+}
+
+/* The call lies before its return address; where it never returns, that is already the next
+ * function. */
+static void print_caller(u64 address)
+{
+	u64 offset = 0;
+	const char *name = symbol_find(address - 1, &offset);
+
+	print_address("from", address, name, offset + 1);
+}
+
+static void backtrace(const u64 *frame)
+{
+	for (u32 i = 0; i < BACKTRACE_DEPTH; i++) {
+		/* The chain may be what is broken: follow only what is known to be a mapped
+		 * stack. */
+		if (!IS_ALIGNED((u64)frame, 8) || !paging_mapped(frame) || !paging_mapped(frame + 1))
+			return;
+		if (!frame[1])
+			return;
+		print_caller(frame[1]);
+		if (!frame[0])
+			return;
+		frame = (const u64 *)frame[0];
+	}
+	log_err("  ...");
+}
+
+/* The first CPU to come here goes on alone. */
+static void enter_panic(void)
+{
+	u32 expected = 0, me = this_cpu()->id + 1;
+
+	if (!atomic_cmpxchg(&panicking, &expected, me)) {
+		/* A fault while printing: say no more, it would only fault again. */
+		if (expected == me)
+			debug_exit(DEBUG_EXIT_PANIC);
+		stop();
+	}
+	irq_stop_others();
+	console_panic();
+}
+
+static void __noreturn finish(void)
+{
+	exit_ring_dump();
+	log_err("Weir has stopped. This is a fault in Weir itself: please report the lines above.");
+	debug_exit(DEBUG_EXIT_PANIC);
+	stop();
+}
+
+void panic(const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	__asm__ volatile("cli");
+	enter_panic();
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_err("panic on CPU %u: %s", this_cpu()->id, text);
+	backtrace(__builtin_frame_address(0));
+	finish();
+}
+
+static u64 read_cr(int n)
+{
+	u64 v;
+
+	switch (n) {
+	case 0:
+		__asm__ volatile("mov %%cr0, %0" : "=r"(v));
+		return v;
+	case 2:
+		__asm__ volatile("mov %%cr2, %0" : "=r"(v));
+		return v;
+	case 3:
+		__asm__ volatile("mov %%cr3, %0" : "=r"(v));
+		return v;
+	default:
+		__asm__ volatile("mov %%cr4, %0" : "=r"(v));
+		return v;
+	}
+}
+
+void panic_trap(const struct trap_frame *f)
+{
+	const char *name;
+	u64 cr2 = read_cr(2);
+
+	enter_panic();
+	name = exception_name[f->vector] ? exception_name[f->vector] : "exception";
+	log_err("panic on CPU %u: %s (vector %lu, error code 0x%lx)", this_cpu()->id, name,
+		f->vector, f->error);
+	if (f->vector == EXC_PAGE_FAULT)
+		log_err("  %s of address %016lx, %s",
+			f->error & BIT(4) ? "execution" :
+			f->error & BIT(1) ? "write" :
+					    "read",
+			cr2, f->error & BIT(0) ? "not permitted" : "not mapped");
+	if (paging_is_stack_guard((const void *)cr2) ||
+	    (f->vector == EXC_DOUBLE_FAULT && paging_is_stack_guard((void *)(f->rsp - 8))))
+		log_err("  the stack of this CPU has overflowed");
+	print_rip(f->rip);
+	log_err("  rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
+	log_err("  rsi %016lx  rdi %016lx  rbp %016lx  rsp %016lx", f->rsi, f->rdi, f->rbp, f->rsp);
+	log_err("  r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx", f->r8, f->r9, f->r10, f->r11);
+	log_err("  r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx", f->r12, f->r13, f->r14, f->r15);
+	log_err("  rflags %lx  cs %lx  cr0 %lx  cr2 %lx  cr3 %lx  cr4 %lx", f->rflags, f->cs,
+		read_cr(0), cr2, read_cr(3), read_cr(4));
+	/* A call into the void has made no frame yet: its return address is all there is. */
+	if (f->vector == EXC_PAGE_FAULT && f->error & BIT(4) && paging_mapped((void *)f->rsp))
+		print_caller(*(const u64 *)f->rsp);
+	backtrace((const u64 *)f->rbp);
+	finish();
+}
+
+void panic_nmi(void)
+{
+	u32 by = load_acquire(&panicking);
+
+	if (by && by != this_cpu()->id + 1)
+		stop();
+	atomic_add(&stray_nmis, 1);
+}

@@ -1,0 +1,16 @@
+/* The end: for Weir's own broken invariants only. A guest, a device or the firmware must never get
+ * here. */
+#pragma once
+
+#include <kernel/lib/compiler.h>
+
+/* Print message, registers, backtrace, last exits; stop all CPUs (and QEMU, where isa-debug-exit is
+ * present). */
+void panic(const char *fmt, ...) __printf(1, 2) __noreturn;
+
+#define BUG() panic("BUG at %s:%d", __FILE__, __LINE__)
+#define BUG_ON(cond)                                                                               \
+	do {                                                                                       \
+		if (unlikely(cond))                                                                \
+			panic("BUG at %s:%d: %s", __FILE__, __LINE__, #cond);                      \
+	} while (0)

@@ -1,0 +1,23 @@
+#include <kernel/core/pmtimer.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/core/cpu.h>
+
+#define PM_TIMER_HZ 3579545u
+#define TICKS (PM_TIMER_HZ / 100)
+#define MAX_POLLS 10000000
+
+u64 pmtimer_measure_tsc_hz(u16 port, unsigned int bits)
+{
+	u32 mask = bits == 32 ? ~0u : (1u << 24) - 1;
+	u32 first = inl(port) & mask, passed, polls = 0;
+	u64 start = rdtsc(), end;
+
+	do {
+		cpu_relax();
+		passed = (inl(port) - first) & mask;
+		end = rdtsc();
+	} while (passed < TICKS && ++polls < MAX_POLLS);
+	if (polls < 10 || polls == MAX_POLLS)
+		return 0;
+	return (end - start) * PM_TIMER_HZ / passed;
+}

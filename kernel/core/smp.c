@@ -1,0 +1,126 @@
+/* Starting the application processors, one after the other (SDM vol. 3, 9.4.4): INIT, then twice a
+ * start-up IPI that names the page where the trampoline lies. */
+#include <drivers/acpi.h>
+#include <kernel/core/lapic.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/core/clock.h>
+#include <kernel/core/cpuinit.h>
+#include <kernel/core/log.h>
+#include <kernel/core/options.h>
+#include <kernel/core/paging.h>
+#include <kernel/lib/string.h>
+
+#define STACK_PAGES 8
+/* Real hardware answers within a millisecond; an emulated one may have to wait for its share of a
+ * busy host. */
+#define START_TIMEOUT_NS 1000000000UL
+
+/* At the end of kernel/core/trampoline.asm. */
+struct trampoline_words {
+	u64 cr3;
+	u64 stack;
+	u64 entry;
+	u64 argument;
+};
+
+extern const u8 trampoline_start[], trampoline_end[], trampoline_words[];
+
+static u64 tsc_before; /* what the bootstrap processor's TSC said before this one was woken */
+static bool tsc_behind;
+static void (*ap_main)(void);
+
+static void ap_entry(struct cpu_area *area) __noreturn;
+static void ap_entry(struct cpu_area *area)
+{
+	cpu_init(area);
+	paging_flush();
+	lapic_enable();
+	if (rdtsc() < load_acquire(&tsc_before))
+		write_once(&tsc_behind, true);
+	store_release(&area->cpu.online, true);
+	ap_main();
+	__builtin_unreachable();
+}
+
+/* True once it is online. */
+static bool start(u32 apic_id, u8 *page)
+{
+	struct trampoline_words *w = (struct trampoline_words *)(page + (trampoline_words -
+									 trampoline_start));
+	struct cpu_area *area = kzalloc(sizeof(*area));
+	void *stack = area ? paging_map_stack(STACK_PAGES) : NULL;
+	u64 deadline;
+
+	if (!stack) {
+		kfree(area);
+		log_warn("cpu: no memory for the CPU with APIC id 0x%x; it stays off", apic_id);
+		return false;
+	}
+	area->cpu.id = nr_cpus;
+	area->cpu.apic_id = apic_id;
+	w->cr3 = paging_root();
+	w->stack = (u64)stack;
+	w->entry = (u64)ap_entry;
+	w->argument = (u64)area;
+	cpus[nr_cpus] = &area->cpu;
+	store_release(&tsc_before, rdtsc());
+
+	lapic_send_init(apic_id);
+	clock_delay_us(10000);
+	for (u32 tries = 0; tries < 2 && !load_acquire(&area->cpu.online); tries++) {
+		lapic_send_startup(apic_id, (u8)(virt_to_phys(page) >> PAGE_SHIFT));
+		clock_delay_us(200);
+	}
+	deadline = clock_ns() + START_TIMEOUT_NS;
+	while (!load_acquire(&area->cpu.online) && clock_ns() < deadline)
+		cpu_relax();
+	if (!area->cpu.online) {
+		/* It may still wake up later: put it to sleep for good, and leave it its memory. */
+		lapic_send_init(apic_id);
+		cpus[nr_cpus] = NULL;
+		log_warn("cpu: the CPU with APIC id 0x%x does not start; it stays off", apic_id);
+		return false;
+	}
+	store_release(&nr_cpus, nr_cpus + 1);
+	return true;
+}
+
+void smp_init(const struct acpi_madt *madt, void (*main)(void))
+{
+	size_t size = (size_t)(trampoline_end - trampoline_start);
+	mfn_t mfn;
+	u8 *page;
+
+	ap_main = main;
+	if (madt->nr_cpus <= 1 || options.max_cpus == 1) {
+		log_info("cpu: 1 CPU online");
+		return;
+	}
+	mfn = alloc_frames_below(ORDER_4K, 0x100);
+	if (mfn == INVALID_MFN || paging_map_identity(mfn << PAGE_SHIFT)) {
+		log_warn("cpu: no page below 1 MiB to start the other CPUs with; they stay off");
+		return;
+	}
+	page = mfn_to_virt(mfn);
+	memcpy(page, trampoline_start, size);
+	for (u32 i = 0; i < madt->nr_cpus; i++) {
+		if (madt->apic_id[i] == this_cpu()->apic_id)
+			continue;
+		if (nr_cpus == options.max_cpus) {
+			log_info("cpu: %u CPUs are enough (maxcpus=); the others stay off", nr_cpus);
+			break;
+		}
+		if (madt->apic_id[i] > lapic_max_id()) {
+			log_warn("cpu: APIC id 0x%x can not be reached without x2APIC; that CPU stays off",
+				 madt->apic_id[i]);
+			continue;
+		}
+		start(madt->apic_id[i], page);
+	}
+	paging_unmap_identity();
+	free_frames(mfn, ORDER_4K);
+	if (tsc_behind)
+		log_warn("cpu: the CPUs' TSCs do not agree; time may jump between CPUs");
+	log_info("cpu: %u CPUs online", nr_cpus);
+}

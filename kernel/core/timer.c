@@ -1,0 +1,137 @@
+/* One list per CPU, sorted by deadline; the hardware timer always stands at the first. A CPU has
+ * few timers (one per vCPU and a few of Weir's own), so a list is the fastest there is. */
+#include <kernel/core/lapic.h>
+#include <kernel/core/clock.h>
+#include <kernel/core/clockinit.h>
+#include <kernel/core/cpu.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/log.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/spinlock.h>
+
+struct timer_queue {
+	struct spinlock lock; /* guards the list and the timers on it. Leaf; timers' functions run without it. */
+	struct list timers;
+};
+
+static struct timer_queue queues[MAX_CPUS];
+static u64 lapic_mult; /* of the count-down timer: see clock_mult() */
+
+void timer_init(struct timer *t, void (*fn)(struct timer *t))
+{
+	list_init(&t->link);
+	t->fn = fn;
+	t->armed = false;
+	t->deadline_ns = 0;
+	t->cpu = 0;
+}
+
+/* Set the hardware of this CPU to the first deadline. Queue locked. */
+static void program(struct timer_queue *q)
+{
+	struct timer *first = list_first(&q->timers, struct timer, link);
+
+	if (list_empty(&q->timers)) {
+		if (lapic_has_tsc_deadline())
+			lapic_timer_deadline(0);
+		else
+			lapic_timer_start(0);
+		return;
+	}
+	if (lapic_has_tsc_deadline()) {
+		lapic_timer_deadline(clock_tsc_at(first->deadline_ns));
+		return;
+	}
+	/* A deadline beyond the counter's reach: an early interrupt finds nothing to do and sets it
+	 * again. */
+	lapic_timer_start((u32)MIN(clock_ticks_until(first->deadline_ns, lapic_mult) + 1, 0xffffffffUL));
+}
+
+/* Lock the queue that t is on. */
+static struct timer_queue *lock_queue_of(struct timer *t)
+{
+	for (;;) {
+		struct timer_queue *q = &queues[read_once(&t->cpu)];
+
+		spin_lock(&q->lock);
+		if (q == &queues[read_once(&t->cpu)])
+			return q;
+		spin_unlock(&q->lock);
+	}
+}
+
+void timer_cancel(struct timer *t)
+{
+	struct timer_queue *q = lock_queue_of(t);
+
+	list_del(&t->link);
+	t->armed = false;
+	/* The hardware stays as it is: an interrupt for nothing is cheaper than a write for every
+	 * cancel. */
+	spin_unlock(&q->lock);
+}
+
+void timer_set(struct timer *t, u64 deadline_ns)
+{
+	struct timer_queue *q = &queues[this_cpu()->id];
+	struct list *at;
+
+	timer_cancel(t);
+	spin_lock(&q->lock);
+	t->deadline_ns = deadline_ns;
+	write_once(&t->cpu, this_cpu()->id);
+	for (at = q->timers.next; at != &q->timers; at = at->next)
+		if (list_entry(at, struct timer, link)->deadline_ns > deadline_ns)
+			break;
+	list_add_tail(at, &t->link);
+	t->armed = true;
+	if (q->timers.next == &t->link)
+		program(q);
+	spin_unlock(&q->lock);
+}
+
+static void timer_interrupt(void *arg __unused)
+{
+	struct timer_queue *q = &queues[this_cpu()->id];
+
+	spin_lock(&q->lock);
+	while (!list_empty(&q->timers)) {
+		struct timer *t = list_first(&q->timers, struct timer, link);
+
+		if (t->deadline_ns > clock_ns())
+			break;
+		list_del(&t->link);
+		t->armed = false;
+		spin_unlock(&q->lock);
+		t->fn(t);
+		spin_lock(&q->lock);
+	}
+	program(q);
+	spin_unlock(&q->lock);
+}
+
+bool timer_init_system(void)
+{
+	u64 start, ticks, hz;
+	u32 count;
+
+	for (u32 i = 0; i < MAX_CPUS; i++)
+		list_init(&queues[i].timers);
+	irq_set_fixed(VECTOR_TIMER, timer_interrupt, NULL);
+	if (lapic_has_tsc_deadline()) {
+		log_info("clock: timers by TSC deadline");
+		return true;
+	}
+	lapic_timer_start(~0u);
+	start = rdtsc();
+	clock_delay_us(10000);
+	count = ~0u - lapic_timer_count();
+	ticks = rdtsc() - start;
+	lapic_timer_start(0);
+	hz = count * clock_tsc_hz() / ticks;
+	if (!hz)
+		return false;
+	lapic_mult = clock_mult(hz);
+	log_info("clock: timers by the local APIC at %lu.%03lu MHz", hz / 1000000, hz / 1000 % 1000);
+	return true;
+}

@@ -1,0 +1,14 @@
+/* 16550 UART, polled. */
+#pragma once
+
+#include <kernel/lib/compiler.h>
+
+#define UART_COM1 0x3f8
+#define UART_COM2 0x2f8
+
+/* Set it up for 115200 baud, 8N1, FIFO on. False if nothing answers at this port. */
+bool uart_init(u16 port) __must_check;
+/* Send; waits for room a bounded time for each byte, so that a dead line can not hang Weir. */
+void uart_write(u16 port, const char *text, size_t len);
+/* What was received, if anything was. */
+bool uart_read(u16 port, u8 *byte) __must_check;

@@ -1,0 +1,81 @@
+#include <kernel/lib/atomic.h>
+#include <kernel/core/cpu.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/work.h>
+
+/* Steps done by one call of work_run(). */
+#define STEPS_PER_RUN 8
+
+/* Only ever touched by its own CPU, with interrupts off: no lock. */
+static struct list queues[MAX_CPUS];
+static struct work *running[MAX_CPUS]; /* whose step runs */
+
+static struct list *my_queue(void)
+{
+	struct list *q = &queues[this_cpu()->id];
+
+	if (!q->next)
+		list_init(q);
+	return q;
+}
+
+void work_init(struct work *w, bool (*step)(struct work *w))
+{
+	list_init(&w->link);
+	w->step = step;
+	w->state = WORK_IDLE;
+}
+
+static void append(struct work *w)
+{
+	list_add_tail(my_queue(), &w->link);
+	write_once(&this_cpu()->work_pending, true);
+}
+
+void work_queue(struct work *w)
+{
+	u32 state = load_acquire(&w->state);
+
+	for (;;) {
+		u32 next = state == WORK_IDLE ? WORK_QUEUED : WORK_AGAIN;
+
+		if (state == WORK_QUEUED || state == WORK_AGAIN)
+			return;
+		if (atomic_cmpxchg(&w->state, &state, next))
+			break;
+	}
+	if (state == WORK_IDLE)
+		append(w);
+}
+
+void work_forget(struct work *w)
+{
+	BUG_ON(running[this_cpu()->id] != w);
+	running[this_cpu()->id] = NULL;
+}
+
+bool work_run(void)
+{
+	struct list *q = my_queue();
+	struct work **current = &running[this_cpu()->id];
+
+	for (u32 n = 0; n < STEPS_PER_RUN && !list_empty(q); n++) {
+		struct work *w = list_first(q, struct work, link);
+		u32 expected = WORK_RUNNING;
+		bool done;
+
+		list_del(&w->link);
+		store_release(&w->state, WORK_RUNNING);
+		*current = w;
+		done = w->step(w);
+		if (!*current)
+			continue;
+		*current = NULL;
+		if (done && atomic_cmpxchg(&w->state, &expected, WORK_IDLE))
+			continue;
+		store_release(&w->state, WORK_QUEUED);
+		append(w);
+	}
+	write_once(&this_cpu()->work_pending, !list_empty(q));
+	return !list_empty(q);
+}

@@ -1,0 +1,12 @@
+/* The virtual PCI bus of a domain: config mechanism 1 (ports 0xCF8/0xCFC), a host bridge at
+ * 00:00.0, and the functions that the domain owns, each behind a filter. See docs/architecture.md.
+ */
+#pragma once
+
+#include <kernel/lib/compiler.h>
+
+struct domain;
+struct vpci;
+
+/* Build an empty bus for d and register its ports. -ENOMEM, -ENOSPC. */
+int __must_check vpci_init(struct domain *d);

@@ -1,0 +1,288 @@
+/* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). Output goes to Weir's
+ * log, line by line; the transmitter is empty at once. It raises no interrupt, but says in IIR which
+ * one there would be: drivers that poll look at it. The control domain, which alone has input, is
+ * told by an event (kernel/guest/domain/event.h). */
+
+#include <kernel/guest/devices/vuart.h>
+
+#include <kernel/core/clock.h>
+#include <kernel/core/console.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/devices/guestconsole.h>
+#include <kernel/core/log.h>
+
+#define COM1_FIRST 0x3f8
+#define COM1_LAST 0x3ff
+
+enum {
+	THR = 0, /* RBR when read; divisor latch low with LCR.DLAB */
+	IER = 1, /* divisor latch high with LCR.DLAB */
+	FCR = 2, /* IIR when read */
+	LCR = 3,
+	MCR = 4,
+	LSR = 5,
+	MSR = 6,
+	SCR = 7,
+};
+
+#define LCR_DLAB 0x80
+#define LSR_DR 0x01
+#define LSR_THRE 0x20
+#define LSR_TEMT 0x40
+#define IER_RECEIVED 0x01
+#define IER_THRE 0x02
+#define IIR_NONE 0x01
+#define IIR_THRE 0x02
+#define IIR_RECEIVED 0x04
+#define IIR_FIFO 0xc0
+#define FCR_ENABLE 0x01
+#define FCR_CLEAR_RECEIVED 0x02
+#define MCR_LOOP 0x10
+#define MSR_CTS_DSR_DCD 0xb0
+
+/* What others can bear: BURST lines at once, then LINES_A_SECOND. A line holds the log's lock until the UART has taken it, and
+ * pushes an older one out of the ring. */
+#define BURST 1000
+#define LINES_A_SECOND 50
+#define LINE_NS (1000000000UL / LINES_A_SECOND)
+
+/* Who has used this up is silent until there is room for the lines of a second, so that what is left out is said but once
+ * in a second. */
+static bool may_print(struct vuart *u)
+{
+	u64 now = clock_ns(), allowed = now + (BURST - (u->left_out ? LINES_A_SECOND : 0)) * LINE_NS;
+
+	u->paid_ns = MAX(u->paid_ns, now);
+	if (u->paid_ns >= allowed)
+		return false;
+	u->paid_ns += LINE_NS;
+	return true;
+}
+
+static void print_line(struct vuart *u)
+{
+	/* What would drive the administrator's terminal is shown, not sent: a guest is not trusted with it. */
+	for (u32 i = 0; i < u->len; i++)
+		if (((u8)u->line[i] < ' ' && u->line[i] != '\t') || u->line[i] == 0x7f)
+			u->line[i] = '.';
+	u->line[u->len] = 0;
+	u->len = 0;
+	if (!may_print(u)) {
+		u->left_out++;
+		return;
+	}
+	if (u->left_out)
+		log_warn("domain %s: %u lines of its console were left out: it writes more than %u a second",
+			 u->domain->name, u->left_out, LINES_A_SECOND);
+	u->left_out = 0;
+	log_info("%s| %s", u->domain->name, u->line);
+}
+
+static void put(struct vuart *u, u8 c)
+{
+	if (u->domain->privileged) {
+		console_put(c);
+		return;
+	}
+	if (guestconsole_put(u->domain->id, c, &u->tell))
+		return;
+	if (c == '\r')
+		return;
+	if (c == '\n') {
+		print_line(u);
+		return;
+	}
+	u->line[u->len++] = (char)c;
+	if (u->len == sizeof(u->line) - 1)
+		print_line(u);
+}
+
+static bool received(const struct vuart *u)
+{
+	return u->received != u->taken;
+}
+
+static u8 take(struct vuart *u)
+{
+	return received(u) ? u->fifo[u->taken++ % sizeof(u->fifo)] : 0;
+}
+
+static bool has_room(const struct vuart *u)
+{
+	return u->domain->privileged || guestconsole_has_room(u->domain->id);
+}
+
+/* Table 5 and 8.6: what was received comes first; reading that the transmitter is empty takes this condition away. */
+static u8 read_iir(struct vuart *u)
+{
+	u8 cause = IIR_NONE;
+
+	if (received(u) && (u->ier & IER_RECEIVED)) {
+		cause = IIR_RECEIVED;
+	} else if (u->thre && (u->ier & IER_THRE) && has_room(u)) {
+		cause = IIR_THRE;
+		u->thre = false;
+	}
+	return cause | (u->fcr & FCR_ENABLE ? IIR_FIFO : 0);
+}
+
+static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
+{
+	struct vuart *u = ctx;
+	bool dlab;
+
+	if (size != 1)
+		return 0;
+
+	spin_lock(&u->lock);
+	dlab = u->lcr & LCR_DLAB;
+	switch (offset) {
+	case THR:
+		*value = dlab ? u->dll : take(u);
+		break;
+	case IER:
+		*value = dlab ? u->dlm : u->ier;
+		break;
+	case FCR:
+		*value = read_iir(u);
+		break;
+	case LCR:
+		*value = u->lcr;
+		break;
+	case MCR:
+		*value = u->mcr;
+		break;
+	case LSR:
+		*value = (has_room(u) ? LSR_THRE | LSR_TEMT : 0) | (received(u) ? LSR_DR : 0);
+		break;
+	case MSR:
+		/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip
+		 * by that. */
+		*value = u->mcr & MCR_LOOP ?
+				 (u8)((u->mcr & 0x0c) << 4 | (u->mcr & 2) << 3 | (u->mcr & 1) << 5) :
+				 MSR_CTS_DSR_DCD;
+		break;
+	case SCR:
+		*value = u->scr;
+		break;
+	}
+	spin_unlock(&u->lock);
+	return 0;
+}
+
+static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
+{
+	struct vuart *u = ctx;
+	u8 b = (u8)value;
+	bool dlab, tell;
+
+	if (size != 1)
+		return 0;
+
+	spin_lock(&u->lock);
+	dlab = u->lcr & LCR_DLAB;
+	switch (offset) {
+	case THR:
+		if (dlab) {
+			u->dll = b;
+			break;
+		}
+		if (!(u->mcr & MCR_LOOP))
+			put(u, b);
+		u->thre = true; /* it has become empty again */
+		break;
+	case IER:
+		if (dlab) {
+			u->dlm = b;
+			break;
+		}
+		/* Enabled while it is empty, it is a condition at once. */
+		u->thre |= b & ~u->ier & IER_THRE;
+		u->ier = b & 0x0f;
+		break;
+	case FCR:
+		u->fcr = b;
+		if (b & FCR_CLEAR_RECEIVED)
+			u->taken = u->received;
+		break;
+	case LCR:
+		u->lcr = b;
+		break;
+	case MCR:
+		u->mcr = b & 0x1f;
+		break;
+	case SCR:
+		u->scr = b;
+		break;
+	}
+	tell = u->tell;
+	u->tell = false;
+	spin_unlock(&u->lock);
+	if (tell)
+		guestconsole_tell();
+	return 0;
+}
+
+int vuart_init(struct vuart *u, struct domain *d)
+{
+	struct bus_range r = {
+		.first = COM1_FIRST,
+		.last = COM1_LAST,
+		.ctx = u,
+		.read = vuart_read,
+		.write = vuart_write,
+	};
+
+	u->domain = d;
+	return bus_add(&d->io, &r);
+}
+
+void vuart_selected(struct vuart *u)
+{
+	bool tell = false;
+
+	spin_lock(&u->lock);
+	for (u32 i = 0; i < u->len; i++)
+		(void)guestconsole_put(u->domain->id, (u8)u->line[i], &tell);
+	u->len = 0;
+	spin_unlock(&u->lock);
+	if (tell)
+		guestconsole_tell();
+}
+
+void vuart_reset(struct vuart *u)
+{
+	spin_lock(&u->lock);
+	u->ier = u->lcr = u->mcr = u->scr = u->dll = u->dlm = u->fcr = 0;
+	u->thre = false;
+	u->taken = u->received;
+	spin_unlock(&u->lock);
+}
+
+size_t vuart_room(struct vuart *u)
+{
+	size_t room;
+
+	spin_lock(&u->lock);
+	room = sizeof(u->fifo) - (u->received - u->taken);
+	spin_unlock(&u->lock);
+	return room;
+}
+
+void vuart_receive(struct vuart *u, u8 c)
+{
+	spin_lock(&u->lock);
+	if (u->received - u->taken < sizeof(u->fifo))
+		u->fifo[u->received++ % sizeof(u->fifo)] = c;
+	spin_unlock(&u->lock);
+}
+
+void vuart_flush(struct vuart *u)
+{
+	spin_lock(&u->lock);
+	if (u->domain->privileged)
+		console_end_line();
+	else if (u->len)
+		print_line(u);
+	spin_unlock(&u->lock);
+}

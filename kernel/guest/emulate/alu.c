@@ -1,0 +1,77 @@
+#include <kernel/guest/emulate/alu.h>
+
+#define CF BIT(0)
+#define PF BIT(2)
+#define AF BIT(4)
+#define ZF BIT(6)
+#define SF BIT(7)
+#define OF BIT(11)
+
+u64 alu(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
+{
+	u64 mask = ~0UL >> (64 - 8 * size), sign = 1UL << (8 * size - 1);
+	u64 carry_in = 0, flags = 0, carries, r;
+
+	switch (op) {
+	case INSN_ADC:
+	case INSN_SBB:
+		carry_in = *rflags & CF;
+		break;
+	case INSN_INC:
+	case INSN_DEC:
+		b = 1;
+		break;
+	case INSN_NEG:
+		b = a;
+		a = 0;
+		break;
+	default:
+		break;
+	}
+
+	switch (op) {
+	case INSN_ADD:
+	case INSN_ADC:
+	case INSN_INC:
+		/* Bit n of `carries`: the carry out of bit n. */
+		r = a + b + carry_in;
+		carries = (a & b) | ((a | b) & ~r);
+		flags |= (a ^ r) & (b ^ r) & sign ? OF : 0;
+		break;
+	case INSN_SUB:
+	case INSN_SBB:
+	case INSN_CMP:
+	case INSN_DEC:
+	case INSN_NEG:
+		r = a - b - carry_in;
+		carries = (~a & b) | ((~a | b) & r);
+		flags |= (a ^ b) & (a ^ r) & sign ? OF : 0;
+		break;
+	case INSN_AND:
+	case INSN_TEST:
+		r = a & b;
+		carries = 0;
+		break;
+	case INSN_OR:
+		r = a | b;
+		carries = 0;
+		break;
+	case INSN_XOR:
+		r = a ^ b;
+		carries = 0;
+		break;
+	default: /* NOT: no flags */
+		return ~a & mask;
+	}
+
+	r &= mask;
+	flags |= carries & sign ? CF : 0;
+	flags |= carries & 8 ? AF : 0;
+	flags |= r ? 0 : ZF;
+	flags |= r & sign ? SF : 0;
+	flags |= __builtin_parityl(r & 0xff) ? 0 : PF;
+	if (op == INSN_INC || op == INSN_DEC)
+		flags = (flags & ~CF) | (*rflags & CF);
+	*rflags = (*rflags & ~(CF | PF | AF | ZF | SF | OF)) | flags;
+	return r;
+}

@@ -1,0 +1,78 @@
+/* Port and memory ranges of a guest: a small array, searched in order. A guest has a handful of
+ * ranges, and an access costs an exit, so nothing cleverer earns its place. */
+
+#include <kernel/guest/emulate/bus.h>
+
+#include <kernel/lib/errno.h>
+#include <kernel/core/log.h>
+
+int bus_add(struct bus *b, const struct bus_range *r)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests move BARs */
+	int ret = 0;
+
+	spin_lock(&b->lock);
+	for (u32 i = 0; i < b->nr; i++)
+		if (r->first <= b->range[i].last && b->range[i].first <= r->last)
+			ret = -EEXIST;
+	if (!ret && b->nr == BUS_MAX_RANGES)
+		ret = -ENOSPC;
+	if (!ret)
+		b->range[b->nr++] = *r;
+	spin_unlock(&b->lock);
+
+	if (ret == -ENOSPC && log_allowed(&limit))
+		log_err("a guest's bus is full (BUS_MAX_RANGES = %u): range 0x%lx not added",
+			BUS_MAX_RANGES, r->first);
+	return ret;
+}
+
+void bus_remove(struct bus *b, u64 first)
+{
+	spin_lock(&b->lock);
+	for (u32 i = 0; i < b->nr; i++) {
+		if (b->range[i].first == first) {
+			b->range[i] = b->range[--b->nr];
+			break;
+		}
+	}
+	spin_unlock(&b->lock);
+}
+
+/* A copy: the range may be removed as soon as the lock is dropped, and its owner lives as long as
+ * the domain. */
+static bool find(struct bus *b, u64 addr, unsigned int size, struct bus_range *found)
+{
+	bool hit = false;
+
+	spin_lock(&b->lock);
+	for (u32 i = 0; i < b->nr && !hit; i++) {
+		if (addr >= b->range[i].first && addr + (size - 1) <= b->range[i].last) {
+			*found = b->range[i];
+			hit = true;
+		}
+	}
+	spin_unlock(&b->lock);
+	return hit;
+}
+
+int bus_read(struct bus *b, struct vcpu *v, u64 addr, unsigned int size, u64 *value)
+{
+	struct bus_range r;
+
+	*value = ~0UL >> (64 - 8 * size);
+	if (find(b, addr, size, &r) && r.read)
+		return r.read(r.ctx, v, addr - r.first, size, value);
+	atomic_add(&b->absent, 1);
+	return 0;
+}
+
+int bus_write(struct bus *b, struct vcpu *v, u64 addr, unsigned int size, u64 value)
+{
+	struct bus_range r;
+
+	if (find(b, addr, size, &r) && r.write)
+		return r.write(r.ctx, v, addr - r.first, size, value);
+	atomic_add(&b->absent, 1);
+	return 0;
+}

@@ -1,0 +1,283 @@
+#include <kernel/guest/emulate/guestwalk.h>
+
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/exit/exit.h>
+#include <kernel/guest/memory/memory.h>
+
+#define CR0_WP BIT(16)
+#define CR0_PG BIT(31)
+#define CR4_PSE BIT(4)
+#define CR4_PAE BIT(5)
+#define CR4_LA57 BIT(12)
+#define CR4_SMEP BIT(20)
+#define CR4_SMAP BIT(21)
+#define EFER_LMA BIT(10)
+#define EFER_NXE BIT(11)
+#define RFLAGS_AC BIT(18)
+
+/* SDM vol. 3, tables 4-14 to 4-20; the same bits at all levels that have them. */
+#define PTE_P BIT(0)
+#define PTE_W BIT(1)
+#define PTE_U BIT(2)
+#define PTE_A BIT(5)
+#define PTE_D BIT(6)
+#define PTE_PS BIT(7)
+#define PTE_NX BIT(63)
+#define PTE_ADDRESS MASK(51, 12)
+
+/* SDM vol. 3, 4.7. */
+#define PF_PRESENT BIT(0)
+#define PF_WRITE BIT(1)
+#define PF_USER BIT(2)
+#define PF_RESERVED BIT(3)
+#define PF_FETCH BIT(4)
+
+struct format {
+	unsigned int levels, index_bits, entry_size;
+	bool pae; /* three levels, of which the first has no rights */
+};
+
+static struct format format_of(const struct vcpu_mode *m)
+{
+	if (m->efer & EFER_LMA)
+		return (struct format){ m->cr4 & CR4_LA57 ? 5 : 4, 9, 8, false };
+	if (m->cr4 & CR4_PAE)
+		return (struct format){ 3, 9, 8, true };
+	return (struct format){ 2, 10, 4, false };
+}
+
+/* One step of a walk: the entry that was used, for its accessed and dirty bits. */
+struct step {
+	gpaddr_t gpa;
+	u64 entry;
+};
+
+static bool is_page(const struct vcpu_mode *m, const struct format *f, unsigned int level, u64 entry)
+{
+	if (level == 1)
+		return true;
+	if (!(entry & PTE_PS))
+		return false;
+	if (f->entry_size == 4)
+		return m->cr4 & CR4_PSE;
+	return level == 2 || (level == 3 && !f->pae);
+}
+
+static bool reserved_bits(const struct vcpu_mode *m, const struct format *f, unsigned int level,
+			  u64 entry, bool page)
+{
+	unsigned int shift = 12 + (level - 1) * f->index_bits;
+
+	if (f->entry_size == 4) /* table 4-4: PSE-36 with 40 bits */
+		return page && level == 2 && (entry & BIT(21));
+	if (!(m->efer & EFER_NXE) && (entry & PTE_NX))
+		return true;
+	if (f->pae && level == 3)
+		return entry & (MASK(63, 52) | MASK(8, 5) | MASK(2, 1));
+	if (f->pae && (entry & MASK(62, 52)))
+		return true;
+	if (page && level > 1)
+		return entry & MASK(shift - 1, 13);
+	return level >= 4 && (entry & PTE_PS);
+}
+
+static gpaddr_t page_address(const struct format *f, unsigned int level, u64 entry, u64 linear)
+{
+	u64 offset = MASK(11 + (level - 1) * f->index_bits, 0);
+	u64 base = entry & PTE_ADDRESS & ~offset;
+
+	if (f->entry_size == 4 && level == 2)
+		base = (entry & MASK(31, 22)) | FIELD_GET(MASK(20, 13), entry) << 32;
+	return base | (linear & offset);
+}
+
+/* SDM vol. 3, 4.6. rights: the AND of all entries' W and U, the OR of their NX. */
+static bool allowed(const struct vcpu *v, const struct vcpu_mode *m, u32 access, u64 rights)
+{
+	bool user_page = rights & PTE_U;
+
+	if ((access & WALK_FETCH) && (rights & PTE_NX))
+		return false;
+	if (access & WALK_USER)
+		return user_page && (!(access & WALK_WRITE) || (rights & PTE_W));
+	if ((access & WALK_FETCH) && user_page && (m->cr4 & CR4_SMEP))
+		return false;
+	if (!(access & WALK_FETCH) && user_page && (m->cr4 & CR4_SMAP) && !(v->rflags & RFLAGS_AC))
+		return false;
+	return !(access & WALK_WRITE) || (rights & PTE_W) || !(m->cr0 & CR0_WP);
+}
+
+/* False: an entry is no longer what it was; walk again. */
+static bool set_accessed_dirty(struct vcpu *v, const struct format *f, const struct step *steps,
+			       unsigned int last, u32 access)
+{
+	for (unsigned int level = f->levels; level >= last; level--) {
+		u64 entry = steps[level].entry, want = entry | PTE_A;
+
+		if (f->pae && level == 3)
+			continue;
+		if (level == last && (access & WALK_WRITE))
+			want |= PTE_D;
+		if (want != entry &&
+		    guest_cmpxchg(v->domain, steps[level].gpa, f->entry_size, entry, want))
+			return false;
+	}
+	return true;
+}
+
+enum walk_result { WALK_DONE, WALK_FAULT, WALK_AGAIN };
+
+static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64 linear, u32 access,
+				  gpaddr_t *gpa, u32 *error)
+{
+	struct format f = format_of(m);
+	gpaddr_t table = f.pae		   ? m->cr3 & MASK(31, 5) :
+			 f.entry_size == 4 ? m->cr3 & MASK(31, 12) :
+					     m->cr3 & PTE_ADDRESS;
+	u64 rights = PTE_W | PTE_U;
+	struct step steps[6];
+
+	*error = (access & WALK_WRITE ? PF_WRITE : 0) | (access & WALK_USER ? PF_USER : 0);
+	if ((access & WALK_FETCH) && ((m->efer & EFER_NXE) || (m->cr4 & CR4_SMEP)))
+		*error |= PF_FETCH;
+
+	for (unsigned int level = f.levels; level; level--) {
+		u64 index = linear >> (12 + (level - 1) * f.index_bits) & MASK(f.index_bits - 1, 0);
+		u64 entry = 0;
+		bool page;
+
+		if (f.pae && level == 3)
+			index &= 3;
+		steps[level].gpa = table + index * f.entry_size;
+		/* Where no RAM is, a table reads as all ones: a present entry with reserved
+		 * bits. */
+		if (guest_read(v->domain, steps[level].gpa, &entry, f.entry_size)) {
+			*error |= PF_PRESENT | PF_RESERVED;
+			return WALK_FAULT;
+		}
+		steps[level].entry = entry;
+		if (!(entry & PTE_P))
+			return WALK_FAULT;
+		page = is_page(m, &f, level, entry);
+		if (reserved_bits(m, &f, level, entry, page)) {
+			*error |= PF_PRESENT | PF_RESERVED;
+			return WALK_FAULT;
+		}
+		if (!f.pae || level < 3)
+			rights = (rights & (entry | PTE_NX)) |
+				 (f.entry_size == 8 ? entry & PTE_NX : 0);
+		if (page) {
+			if (!allowed(v, m, access, rights)) {
+				*error |= PF_PRESENT;
+				return WALK_FAULT;
+			}
+			*gpa = page_address(&f, level, entry, linear);
+			return set_accessed_dirty(v, &f, steps, level, access) ? WALK_DONE : WALK_AGAIN;
+		}
+		table = entry & PTE_ADDRESS & (f.entry_size == 4 ? 0xffffffff : ~0UL);
+	}
+	__builtin_unreachable(); /* level 1 is always a page */
+}
+
+/* A guest that changes its tables under us as fast as we walk them gets a fault that it can take
+ * again. */
+#define WALK_TRIES 8
+
+int guest_walk(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)
+{
+	struct vcpu_mode m;
+
+	vcpu_backend->mode(v, &m);
+	if (!(m.cr0 & CR0_PG)) {
+		*gpa = (u32)linear;
+		return 0;
+	}
+	for (unsigned int i = 0; i < WALK_TRIES; i++) {
+		switch (walk_once(v, &m, linear, access, gpa, error)) {
+		case WALK_DONE:
+			return 0;
+		case WALK_FAULT:
+			return -EFAULT;
+		case WALK_AGAIN:
+			break;
+		}
+	}
+	return -EFAULT;
+}
+
+static bool canonical(const struct vcpu_mode *m, u64 linear)
+{
+	unsigned int bits = m->cr4 & CR4_LA57 ? 57 : 48;
+
+	return !(m->efer & EFER_LMA) || (u64)((s64)(linear << (64 - bits)) >> (64 - bits)) == linear;
+}
+
+int guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa)
+{
+	struct vcpu_mode m;
+	u32 error;
+
+	vcpu_backend->mode(v, &m);
+	if (!canonical(&m, linear)) {
+		inject_gp(v);
+		return -EFAULT;
+	}
+	if (guest_walk(v, linear, (write ? WALK_WRITE : 0) | (m.cpl == 3 ? WALK_USER : 0), gpa, &error)) {
+		inject_pf(v, linear, error);
+		return -EFAULT;
+	}
+	return 0;
+}
+
+static int copy_linear(struct vcpu *v, u64 linear, void *buf, size_t len, bool write, gpaddr_t *gpa)
+{
+	while (len) {
+		size_t n = MIN(len, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+		int ret = guest_translate(v, linear, write, gpa);
+
+		if (ret)
+			return ret;
+		ret = write ? guest_write(v->domain, *gpa, buf, n) :
+			      guest_read(v->domain, *gpa, buf, n);
+		if (ret)
+			return -ENODEV;
+		linear += n;
+		buf = (char *)buf + n;
+		len -= n;
+	}
+	return 0;
+}
+
+int guest_read_linear(struct vcpu *v, u64 linear, void *buf, size_t len, gpaddr_t *gpa)
+{
+	return copy_linear(v, linear, buf, len, false, gpa);
+}
+
+int guest_write_linear(struct vcpu *v, u64 linear, const void *buf, size_t len, gpaddr_t *gpa)
+{
+	return copy_linear(v, linear, (void *)buf, len, true, gpa);
+}
+
+unsigned int guest_fetch(struct vcpu *v, u8 bytes[15])
+{
+	bool long_code;
+	struct vcpu_mode m;
+	unsigned int nr = 0;
+
+	vcpu_backend->mode(v, &m);
+	long_code = (m.efer & EFER_LMA) && m.cs_long;
+	while (nr < 15) {
+		u64 linear = long_code ? v->rip + nr : (u32)(m.cs_base + v->rip + nr);
+		size_t n = MIN(15 - nr, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+		gpaddr_t gpa;
+		u32 error;
+
+		if (!canonical(&m, linear) ||
+		    guest_walk(v, linear, WALK_FETCH | (m.cpl == 3 ? WALK_USER : 0), &gpa, &error) ||
+		    guest_read(v->domain, gpa, bytes + nr, n))
+			break;
+		nr += n;
+	}
+	return nr;
+}

@@ -1,0 +1,310 @@
+#include <kernel/guest/emulate/mmio.h>
+
+#include <kernel/guest/emulate/alu.h>
+#include <kernel/guest/emulate/decode.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/emulate/guestwalk.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/lib/string.h>
+
+#define EFER_LMA BIT(10)
+#define RFLAGS_DF BIT(10)
+
+/* Elements of a repeated string instruction that one exit carries out; the rest goes on with the
+ * next. */
+#define STRING_ELEMENTS 64
+
+/* Where an operand lies: two parts if it crosses a page. */
+struct place {
+	unsigned int nr;
+	struct {
+		gpaddr_t gpa;
+		unsigned int size;
+	} part[2];
+};
+
+static u64 mask(unsigned int bytes)
+{
+	return ~0UL >> (64 - 8 * bytes);
+}
+
+static unsigned int code_bits(struct vcpu *v)
+{
+	struct vcpu_mode m;
+
+	vcpu_backend->mode(v, &m);
+	if ((m.efer & EFER_LMA) && m.cs_long)
+		return 64;
+	return m.cs_32 ? 32 : 16;
+}
+
+static u64 to_linear(struct vcpu *v, unsigned int bits, unsigned int segment, u64 offset)
+{
+	if (bits == 64 && segment != SEG_FS && segment != SEG_GS)
+		return offset;
+	offset += vcpu_backend->segment_base(v, segment);
+	return bits == 64 ? offset : (u32)offset;
+}
+
+static u64 effective_address(struct vcpu *v, unsigned int bits, const struct insn *insn)
+{
+	u64 offset = (u64)insn->displacement;
+
+	if (insn->rip_relative)
+		offset += v->rip + insn->length;
+	if (insn->base != NO_REGISTER)
+		offset += v->reg[insn->base];
+	if (insn->index != NO_REGISTER)
+		offset += v->reg[insn->index] * insn->scale;
+	return to_linear(v, bits, insn->segment, offset & mask(insn->address_size));
+}
+
+/* -EFAULT: the page fault was injected. */
+static int locate(struct vcpu *v, u64 linear, unsigned int size, bool write, struct place *p)
+{
+	unsigned int in_page = (unsigned int)MIN(size, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+
+	p->nr = in_page < size ? 2 : 1;
+	p->part[0].size = in_page;
+	p->part[1].size = size - in_page;
+	if (guest_translate(v, linear, write, &p->part[0].gpa))
+		return -EFAULT;
+	if (p->nr == 2 && guest_translate(v, linear + in_page, write, &p->part[1].gpa))
+		return -EFAULT;
+	return 0;
+}
+
+/* One part: RAM if there is any, else the memory bus; odd sizes byte by byte. */
+static int access_part(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u64 *value)
+{
+	struct bus *bus = &v->domain->mmio;
+	unsigned int step = size & (size - 1) ? 1 : size;
+	u64 out = 0;
+	int ret;
+
+	if (write ? !guest_write(v->domain, gpa, value, size) :
+		    !guest_read(v->domain, gpa, value, size))
+		return 0;
+	for (unsigned int i = 0; i < size; i += step) {
+		u64 piece = *value >> 8 * i & mask(step);
+
+		ret = write ? bus_write(bus, v, gpa + i, step, piece) :
+			      bus_read(bus, v, gpa + i, step, &piece);
+		if (ret)
+			return ret;
+		out |= (piece & mask(step)) << 8 * i;
+	}
+	if (!write)
+		*value = out;
+	return 0;
+}
+
+static int access_place(struct vcpu *v, const struct place *p, bool write, u64 *value)
+{
+	unsigned int shift = 0;
+	u64 whole = 0;
+
+	for (unsigned int i = 0; i < p->nr; i++) {
+		u64 part = write ? *value >> shift : 0;
+		int ret = access_part(v, p->part[i].gpa, p->part[i].size, write, &part);
+
+		if (ret)
+			return ret;
+		whole |= part << shift;
+		shift += 8 * p->part[i].size;
+	}
+	if (!write)
+		*value = whole;
+	return 0;
+}
+
+static u64 get_register(const struct vcpu *v, const struct insn *insn)
+{
+	return v->reg[insn->reg] >> (insn->high_byte ? 8 : 0) & mask(insn->reg_size);
+}
+
+static void set_register(struct vcpu *v, unsigned int reg, unsigned int size, bool high_byte, u64 value)
+{
+	unsigned int shift = high_byte ? 8 : 0;
+	u64 m = mask(size) << shift;
+
+	/* 32-bit results clear the upper half (SDM vol. 1, 3.4.1.1). */
+	if (size == 4)
+		v->reg[reg] = (u32)value;
+	else
+		v->reg[reg] = (v->reg[reg] & ~m) | (value << shift & m);
+}
+
+static void advance(struct vcpu *v, unsigned int bits, const struct insn *insn)
+{
+	u64 rip = v->rip + insn->length;
+
+	vcpu_backend->set_rip(v, bits == 64 ? rip : (u32)rip);
+}
+
+static u64 sign_extend(u64 value, unsigned int size)
+{
+	unsigned int unused = 64 - 8 * size;
+
+	return (u64)((s64)(value << unused) >> unused);
+}
+
+/* Memory to register. */
+static int load(struct vcpu *v, const struct insn *insn, const struct place *p)
+{
+	u64 value;
+	int ret = access_place(v, p, false, &value);
+
+	if (ret)
+		return ret;
+	switch (insn->op) {
+	case INSN_MOV:
+	case INSN_MOVZX:
+		break;
+	case INSN_MOVSX:
+		value = sign_extend(value, insn->mem_size);
+		break;
+	default:
+		value = alu(insn->op, insn->mem_size, get_register(v, insn), value, &v->rflags);
+		if (insn->op == INSN_CMP)
+			return 0;
+	}
+	set_register(v, insn->reg, insn->reg_size, insn->high_byte, value);
+	return 0;
+}
+
+/* Memory is written, or only looked at. */
+static int store(struct vcpu *v, const struct insn *insn, const struct place *p)
+{
+	u64 other = insn->other == OTHER_REGISTER ? get_register(v, insn) : insn->immediate;
+	u64 value, flags = v->rflags;
+	int ret;
+
+	if (insn->op == INSN_MOV)
+		return access_place(v, p, true, &other);
+
+	ret = access_place(v, p, false, &value);
+	if (ret)
+		return ret;
+	if (insn->op == INSN_XCHG) {
+		ret = access_place(v, p, true, &other);
+		if (!ret)
+			set_register(v, insn->reg, insn->reg_size, insn->high_byte, value);
+		return ret;
+	}
+	value = alu(insn->op, insn->mem_size, value, other, &flags);
+	if (insn->op != INSN_CMP && insn->op != INSN_TEST)
+		ret = access_place(v, p, true, &value);
+	if (!ret)
+		v->rflags = flags;
+	return ret;
+}
+
+static void add_to_register(struct vcpu *v, unsigned int reg, unsigned int size, u64 n)
+{
+	set_register(v, reg, size, false, v->reg[reg] + n);
+}
+
+static int string_element(struct vcpu *v, unsigned int bits, const struct insn *insn)
+{
+	unsigned int size = insn->mem_size;
+	u64 step = v->rflags & RFLAGS_DF ? -(u64)size : size;
+	bool reads = insn->op != INSN_STOS, writes = insn->op != INSN_LODS;
+	u64 value = v->reg[RAX];
+	struct place from, to;
+	int ret = 0;
+
+	/* The destination first: a read that a fault makes void may have changed the device. */
+	if (writes)
+		ret = locate(v, to_linear(v, bits, SEG_ES, v->reg[RDI] & mask(insn->address_size)),
+			     size, true, &to);
+	if (!ret && reads)
+		ret = locate(v,
+			     to_linear(v, bits, insn->segment, v->reg[RSI] & mask(insn->address_size)),
+			     size, false, &from);
+	if (!ret && reads)
+		ret = access_place(v, &from, false, &value);
+	if (!ret && writes)
+		ret = access_place(v, &to, true, &value);
+	if (ret)
+		return ret;
+
+	if (reads)
+		add_to_register(v, RSI, insn->address_size, step);
+	if (writes)
+		add_to_register(v, RDI, insn->address_size, step);
+	else
+		set_register(v, RAX, size, false, value);
+	return 0;
+}
+
+static int string(struct vcpu *v, unsigned int bits, const struct insn *insn)
+{
+	u64 m = mask(insn->address_size);
+
+	for (unsigned int i = 0; i < STRING_ELEMENTS; i++) {
+		int ret;
+
+		if (insn->rep && !(v->reg[RCX] & m))
+			break;
+		ret = string_element(v, bits, insn);
+		if (ret)
+			return ret;
+		if (!insn->rep)
+			break;
+		add_to_register(v, RCX, insn->address_size, ~0UL);
+	}
+	if (!insn->rep || !(v->reg[RCX] & m))
+		advance(v, bits, insn);
+	return 0;
+}
+
+/* True: what faulted is not what stands there now, since another vCPU has changed the code, the
+ * page tables or the memory map. Executing the instruction again tells. */
+static bool is_stale(struct vcpu *v, const struct place *p, gpaddr_t gpa)
+{
+	bool seen = false;
+	u8 byte;
+
+	for (unsigned int i = 0; i < p->nr; i++)
+		seen |= p->part[i].gpa >> PAGE_SHIFT == gpa >> PAGE_SHIFT;
+	return !seen || !guest_read(v->domain, gpa, &byte, 1);
+}
+
+static int describe(const u8 *bytes, unsigned int nr, char *why, size_t size)
+{
+	size_t at = (size_t)snprintf(why, size, "instruction not known:");
+
+	for (unsigned int i = 0; i < nr && at + 4 < size; i++)
+		at += (size_t)snprintf(why + at, size - at, " %02x", bytes[i]);
+	return -EINVAL;
+}
+
+int mmio_emulate(struct vcpu *v, gpaddr_t gpa, char *why, size_t why_size)
+{
+	unsigned int bits = code_bits(v), nr;
+	u8 bytes[INSN_MAX_LENGTH];
+	struct insn insn;
+	struct place p;
+	bool write;
+	int ret;
+
+	nr = guest_fetch(v, bytes);
+	if (decode_insn(bytes, nr, bits, &insn))
+		return describe(bytes, nr, why, why_size);
+
+	if (insn.op == INSN_MOVS || insn.op == INSN_STOS || insn.op == INSN_LODS) {
+		ret = string(v, bits, &insn);
+	} else {
+		write = !insn.mem_is_source && insn.op != INSN_CMP && insn.op != INSN_TEST;
+		ret = locate(v, effective_address(v, bits, &insn), insn.mem_size, write, &p);
+		if (!ret && is_stale(v, &p, gpa))
+			return 0;
+		if (!ret)
+			ret = insn.mem_is_source ? load(v, &insn, &p) : store(v, &insn, &p);
+		if (!ret)
+			advance(v, bits, &insn);
+	}
+	return ret == -EFAULT ? 0 : ret;
+}

@@ -1,0 +1,99 @@
+/* Hypercalls: decode and check everything, then perform. See kernel/abi/hypercall.h for what each
+ * one promises. */
+
+#include <kernel/abi/hypercall.h>
+
+#include <kernel/guest/exit/control.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/domain/event.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/guest/vcpu/vcpu.h>
+
+/* Memory calls do a bounded part and say how much; one that must wait parks the vCPU and is
+ * executed again. */
+static s64 memory_call(struct vcpu *v, s64 (*fn)(struct domain *d, gfn_t gfn, u64 nr))
+{
+	s64 ret;
+
+	vcpu_prepare_park(v);
+	ret = fn(v->domain, v->reg[RDI], v->reg[RSI]);
+	if (ret == -EAGAIN)
+		vcpu_park(v);
+	return ret;
+}
+
+s64 hypercall_answer(struct domain *d, gpaddr_t gpa, u64 size, const void *from, size_t known, s64 ret)
+{
+	if (gpa & 7 || size > PAGE_SIZE)
+		return -EINVAL;
+	return guest_write(d, gpa, from, MIN(size, known)) ? -EFAULT : ret;
+}
+
+static s64 stats_call(struct domain *d, gpaddr_t gpa, u64 size)
+{
+	struct weir_stats s;
+
+	domain_stats(d, &s);
+	return hypercall_answer(d, gpa, size, &s, sizeof(s), sizeof(s));
+}
+
+static s64 shutdown_call(struct domain *d, u64 how, u64 status)
+{
+	static const char *const why[] = { "powered off", "asked for a reboot", "crashed" };
+
+	if (how >= ARRAY_SIZE(why))
+		return -EINVAL;
+	if (how == 1)
+		domain_reboot(d, why[how], status);
+	else
+		domain_shutdown(d, why[how], status);
+	return 0;
+}
+
+int hypercall(struct vcpu *v)
+{
+	struct domain *d = v->domain;
+	struct vcpu_mode mode;
+	s64 ret;
+
+	vcpu_backend->mode(v, &mode);
+	if (mode.cpl) {
+		v->reg[RAX] = (u64)-EPERM;
+		return 0;
+	}
+
+	switch (v->reg[RAX]) {
+	case WEIR_HC_VERSION:
+		ret = WEIR_ABI_VERSION;
+		break;
+	case WEIR_HC_MEM_RELEASE:
+		ret = memory_call(v, memory_release);
+		break;
+	case WEIR_HC_MEM_POPULATE:
+		ret = memory_call(v, memory_populate);
+		break;
+	case WEIR_HC_STATS:
+		ret = stats_call(d, v->reg[RDI], v->reg[RSI]);
+		break;
+	case WEIR_HC_SHUTDOWN:
+		ret = shutdown_call(d, v->reg[RDI], v->reg[RSI]);
+		break;
+	case WEIR_HC_EVENT_VECTOR:
+		ret = domain_set_event_vector(d, v->reg[RDI]);
+		break;
+	case WEIR_HC_EVENTS:
+		ret = domain_take_events(d);
+		break;
+	case WEIR_HC_DEVICE_FRAME:
+		ret = memory_device_frame(d, v->reg[RDI]);
+		break;
+	default:
+		ret = control_call(d, v->reg[RAX], v->reg[RDI], v->reg[RSI], v->reg[RDX]);
+	}
+
+	if (ret == -EAGAIN)
+		return -EAGAIN;
+	v->reg[RAX] = (u64)ret;
+	return 0;
+}

@@ -1,0 +1,162 @@
+/* SVM exit codes, taken apart for the common handlers in kernel/guest/exit/exit.c. */
+#include <kernel/guest/exit/exit.h>
+
+#include <kernel/guest/domain/domain.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/log.h>
+#include <kernel/guest/vcpu/svm/svm.h>
+
+#define VECTOR_DB 1
+#define VECTOR_AC 17
+
+static void handle_io(struct vcpu *v, const struct vmcb *c)
+{
+	u16 port = (u16)FIELD_GET(IOIO_PORT, c->exitinfo1);
+	unsigned int size = (unsigned int)FIELD_GET(IOIO_SIZE, c->exitinfo1);
+	bool in = c->exitinfo1 & IOIO_IN;
+
+	if (c->exitinfo1 & IOIO_STR)
+		exit_string_io(v, port, size, in, c->exitinfo1 & IOIO_REP,
+			       2 * (unsigned int)FIELD_GET(IOIO_ADDRESS, c->exitinfo1), c->exitinfo2);
+	else
+		exit_io(v, port, size, in, c->exitinfo2);
+}
+
+static void handle_nested_fault(struct vcpu *v, const struct vmcb *c)
+{
+	struct nested_fault f = {
+		.gpa = c->exitinfo2,
+		.write = c->exitinfo1 & NPF_WRITE,
+		.fetch = c->exitinfo1 & NPF_FETCH,
+		.table_walk = c->exitinfo1 & NPF_TABLE_WALK,
+	};
+
+	exit_nested_fault(v, &f);
+}
+
+void svm_handle_exit(struct vcpu *v)
+{
+	struct svm_vcpu *s = v->arch;
+	struct vmcb *c = s->vmcb;
+
+	switch (c->exitcode) {
+	case VMEXIT_INTR:
+	case VMEXIT_NMI:
+	case VMEXIT_SMI:
+	case VMEXIT_INIT:
+		v->exits[WEIR_EXIT_INTERRUPT]++;
+		irq_window();
+		return;
+	case VMEXIT_IRET:
+		/* The NMI handler's end; the next NMI may come one instruction early, which the
+		 * guest cannot tell. */
+		v->exits[WEIR_EXIT_OTHER]++;
+		s->nmi_masked = false;
+		c->intercept_1 &= ~(u32)INTERCEPT_IRET;
+		return;
+	case VMEXIT_CPUID:
+		exit_cpuid(v);
+		return;
+	case VMEXIT_CR8_WRITE:
+		exit_write_cr8(v);
+		return;
+	case VMEXIT_MSR:
+		if (c->exitinfo1)
+			exit_wrmsr(v);
+		else
+			exit_rdmsr(v);
+		return;
+	case VMEXIT_IOIO:
+		handle_io(v, c);
+		return;
+	case VMEXIT_NPF:
+		handle_nested_fault(v, c);
+		return;
+	case VMEXIT_HLT:
+		exit_hlt(v);
+		return;
+	case VMEXIT_VMMCALL:
+		exit_hypercall(v);
+		return;
+	case VMEXIT_XSETBV:
+		exit_xsetbv(v);
+		return;
+	case VMEXIT_INVD:
+	case VMEXIT_WBINVD:
+		exit_cache_flush(v);
+		return;
+	case VMEXIT_RDPMC:
+		v->exits[WEIR_EXIT_OTHER]++;
+		inject_gp(v);
+		return;
+	case VMEXIT_EXCP_DB:
+		v->exits[WEIR_EXIT_OTHER]++;
+		vcpu_backend->inject(v, VECTOR_DB, -1);
+		return;
+	case VMEXIT_EXCP_AC:
+		v->exits[WEIR_EXIT_OTHER]++;
+		vcpu_backend->inject(v, VECTOR_AC, 0);
+		return;
+	case VMEXIT_INVLPGA:
+	case VMEXIT_VMRUN:
+	case VMEXIT_VMLOAD:
+	case VMEXIT_VMSAVE:
+	case VMEXIT_STGI:
+	case VMEXIT_CLGI:
+	case VMEXIT_SKINIT:
+	case VMEXIT_MONITOR:
+	case VMEXIT_MWAIT:
+	case VMEXIT_MWAIT_CONDITIONAL:
+	case VMEXIT_RDPRU:
+		v->exits[WEIR_EXIT_OTHER]++;
+		inject_ud(v);
+		return;
+	case VMEXIT_SHUTDOWN:
+		domain_fault(v->domain, v->id, "triple fault", v->rip);
+		return;
+	case VMEXIT_EXCP_MC:
+		domain_crash(v->domain, "vCPU %u: machine check at RIP 0x%lx", v->id, v->rip);
+		return;
+	default:
+		domain_crash(v->domain, "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx",
+			     v->id, c->exitcode, c->exitinfo1, c->exitinfo2, v->rip);
+	}
+}
+
+const char *svm_exit_name(u32 code)
+{
+	switch (code) {
+	case VMEXIT_EXCP_DB:
+		return "#DB";
+	case VMEXIT_EXCP_AC:
+		return "#AC";
+	case VMEXIT_EXCP_MC:
+		return "#MC";
+	case VMEXIT_INTR:
+		return "INTR";
+	case VMEXIT_NMI:
+		return "NMI";
+	case VMEXIT_CPUID:
+		return "CPUID";
+	case VMEXIT_IRET:
+		return "IRET";
+	case VMEXIT_HLT:
+		return "HLT";
+	case VMEXIT_IOIO:
+		return "IOIO";
+	case VMEXIT_MSR:
+		return "MSR";
+	case VMEXIT_SHUTDOWN:
+		return "SHUTDOWN";
+	case VMEXIT_VMMCALL:
+		return "VMMCALL";
+	case VMEXIT_XSETBV:
+		return "XSETBV";
+	case VMEXIT_NPF:
+		return "NPF";
+	case (u32)VMEXIT_INVALID:
+		return "INVALID";
+	default:
+		return "?";
+	}
+}

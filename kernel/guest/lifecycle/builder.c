@@ -1,0 +1,205 @@
+#include <kernel/guest/lifecycle/builder.h>
+
+#include <iommu/iommu.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/exit/control.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/loader/guest.h>
+#include <kernel/core/log.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/guest/lifecycle/modules.h>
+#include <kernel/core/options.h>
+#include <kernel/guest/memory/pool.h>
+#include <kernel/lib/string.h>
+#include <kernel/guest/devices/virtio/vballoon.h>
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/devices/pci/vpci.h>
+
+static bool assign_device(struct domain *d, struct pci_id id, u32 flags)
+{
+	struct pci_device *dev = pci_find(id);
+	char name[16], buf[160];
+	const char *why = assign_why_not(d, dev, flags, buf, sizeof(buf));
+
+	if (!why && assign_start(d, dev, flags))
+		why = "there is no memory for it";
+	if (why)
+		log_err("domain %s: pci=%s: %s", d->name, pci_name(id, name), why);
+	return !why;
+}
+
+static bool assign_devices(struct domain *d, const struct module_line *line)
+{
+	if (vpci_init(d)) {
+		log_err("domain %s: no memory for its PCI bus", d->name);
+		return false;
+	}
+	if (line->balloon && d->machine_addresses) {
+		log_err("domain %s: balloon: the control domain cannot give memory back, unless control-iommu=none",
+			d->name);
+		return false;
+	}
+	if (line->balloon && vballoon_init(d)) {
+		log_err("domain %s: no memory for its balloon", d->name);
+		return false;
+	}
+	for (u32 i = 0; i < line->nr_devices; i++)
+		if (!assign_device(d, line->device[i], line->ats[i] ? IOMMU_ATS : 0))
+			return false;
+	return assign_settle(d) == line->nr_devices;
+}
+
+/* A vCPU whose domain has no say in it goes to the CPU that got none for longest. */
+static u32 choose_cpu(const struct module_line *line, u32 vcpu)
+{
+	static u32 next;
+	u32 cpu = line->cpu >= 0 ? (u32)line->cpu + vcpu : next++;
+
+	/* A CPU whose back end could not be set up has none; the bootstrap processor has. */
+	while (!cpus[cpu % nr_cpus]->arch)
+		cpu++;
+	return cpu % nr_cpus;
+}
+
+static bool make_vcpus(struct domain *d, const struct module_line *line)
+{
+	for (u32 i = 0; i < line->vcpus; i++) {
+		struct vcpu *v = vcpu_create(d, i, choose_cpu(line, i), line->priority);
+
+		if (!v) {
+			log_err("domain %s: no memory for vCPU %u", d->name, i);
+			return false;
+		}
+		d->vcpu[d->nr_vcpus++] = v;
+	}
+	return true;
+}
+
+/* What can be said before anything is made. */
+static bool can_build(const struct module_line *line)
+{
+	const char *why = line->nr_devices ? iommu_why_absent() : NULL;
+
+	if (!vcpu_backend) {
+		log_err("domain %s: left out: this machine cannot run guests", line->domain);
+		return false;
+	}
+	if (why) {
+		log_err("domain %s: left out: devices cannot be passed through: %s; take pci= away to run it without",
+			line->domain, why);
+		return false;
+	}
+	if (line->cpu >= (s32)nr_cpus) {
+		log_err("domain %s: left out: cpu=%d, but the CPUs are 0 to %u", line->domain,
+			line->cpu, nr_cpus - 1);
+		return false;
+	}
+	return true;
+}
+
+static void build(u32 index)
+{
+	const struct module_line *line = &module_at(index)->line;
+	struct guest_entry entry;
+	struct domain *d;
+	int ret;
+
+	if (!can_build(line))
+		return;
+	ret = domain_create(line->domain, &d);
+	if (ret) {
+		log_err("module %u: name=%s: %s", index, line->domain,
+			ret == -EEXIST ? "another domain has this name: choose a different one" :
+			ret == -ENOSPC ? "the table of domains (MAX_DOMAINS) is full" :
+					 "no memory");
+		return;
+	}
+	d->kernel = module_at(index);
+	if (line->control)
+		control_init(d);
+	d->has_devices = line->nr_devices && !d->machine_addresses;
+	if (memory_build(d, line->memory) || !modules_load(d, &entry) ||
+	    guestfirmware_write(d, line->vcpus) || guestpower_init(d)) {
+		domain_discard(d);
+		return;
+	}
+	/* Before its devices come, and before other domains take their memory. */
+	if (d->machine_addresses)
+		pool_start(d, options.control_iommu);
+	if (!assign_devices(d, line) || !make_vcpus(d, line)) {
+		domain_discard(d);
+		return;
+	}
+	if (line->restart != RESTART_NEVER)
+		modules_keep(d);
+	log_info("domain %s: %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, %u device%s, starts",
+		 d->name, line->memory >> 20, d->nested.entries[2], d->nested.entries[1],
+		 d->nested.entries[0], d->nr_vcpus, d->nr_vcpus == 1 ? "" : "s", line->nr_devices,
+		 line->nr_devices == 1 ? "" : "s");
+	domain_start(d, &entry);
+}
+
+static bool is_kernel(u32 i)
+{
+	return module_at(i)->valid && module_at(i)->line.kind == MODULE_KERNEL;
+}
+
+/* There is one control domain. */
+static void refuse_second_control(u32 nr)
+{
+	const char *first = NULL;
+
+	for (u32 i = 0; i < nr; i++) {
+		if (!is_kernel(i) || !module_at(i)->line.control)
+			continue;
+		if (first) {
+			log_err("module %u: control: domain %s is the control domain already: take the word away from one",
+				i, first);
+			module_at(i)->valid = false;
+		}
+		first = first ? first : module_at(i)->line.domain;
+	}
+}
+
+/* A test's way to see each allocation of a domain's build fail, one in each domain. */
+static void fail_next_build(void)
+{
+#ifdef WEIR_DEBUG
+	static u64 nth;
+
+	if (options.fail_builds)
+		alloc_fail(++nth, 0);
+#endif
+}
+
+static void fail_no_more(void)
+{
+#ifdef WEIR_DEBUG
+	alloc_fail(0, 0);
+#endif
+}
+
+void build_domains(const struct boot_info *info)
+{
+	u32 nr = modules_init(info);
+
+	if (!nr)
+		log_info("no modules: there is nothing to run; docs/guests.md tells how to name a guest");
+	refuse_second_control(nr);
+	/* The control domain first. */
+	for (u32 i = 0; i < nr; i++)
+		if (is_kernel(i) && module_at(i)->line.control) {
+			build(i);
+			break;
+		}
+	for (u32 i = 0; i < nr; i++)
+		if (is_kernel(i) && !module_at(i)->line.control) {
+			fail_next_build();
+			build(i);
+		}
+	fail_no_more();
+	modules_free_others();
+}

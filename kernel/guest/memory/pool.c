@@ -1,0 +1,282 @@
+#include <kernel/guest/memory/pool.h>
+
+#include <drivers/pci.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/log.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/work.h>
+
+/* Where I/O APICs are. */
+#define IO_APICS_FIRST 0xfec00UL
+#define IO_APICS_LAST 0xfecffUL
+
+#define POOL_RANGES 256
+#define BLOCK (1UL << ORDER_2M) /* the pool lends and takes back whole blocks of 2 MiB */
+
+static struct {
+	struct spinlock lock;
+	struct domain *owner; /* NULL: there is no pool */
+	bool lends; /* more than the owner's own memory */
+	bool closed; /* the owner ends */
+	struct rangeset set; /* frames lent */
+	struct range range[POOL_RANGES];
+	u32 carving; /* batches on their way */
+	u64 carved; /* their frames */
+	struct work returner;
+} pool;
+
+static bool return_step(struct work *w);
+
+u64 pool_frames(u64 *carved)
+{
+	u64 nr;
+
+	spin_lock(&pool.lock);
+	nr = rangeset_count(&pool.set);
+	*carved = pool.carved;
+	spin_unlock(&pool.lock);
+	return nr;
+}
+
+/* --- lending ---------------------------------------------------------------------------------------------------------------- */
+
+/* Take a block of at most `order` from the allocator into the pool's set, unless the reserve would suffer. Locked. */
+static bool take(unsigned int order, mfn_t *mfn)
+{
+	u64 free = alloc_free_frames();
+
+	if (free < POOL_RESERVE + (1UL << order))
+		return false;
+	*mfn = alloc_frames(order);
+	if (*mfn == INVALID_MFN)
+		return false;
+	if (rangeset_add(&pool.set, *mfn, *mfn + (1UL << order) - 1)) {
+		free_frames(*mfn, order);
+		return false;
+	}
+	if (frame_set(*mfn, order, FRAME_RAM, pool.owner->id))
+		panic("frame table: a free block 0x%lx is in use", *mfn);
+	return true;
+}
+
+static void give_up(const char *what, int error)
+{
+	log_err("iommu: the control domain's %s cannot be mapped (error %d): its devices will not reach it",
+		what, -error);
+}
+
+/* Its own memory, as the nested tables have it. */
+static int add_own(struct domain *d, struct rangeset *set)
+{
+	gfn_t gfn = 0;
+	u64 left = d->pages_owned;
+	int ret = 0;
+
+	spin_lock(&d->nested.lock);
+	while (left && !ret) {
+		struct nested_leaf at = nested_lookup(&d->nested, gfn);
+
+		if (at.flags && !(at.flags & NESTED_DEVICE)) {
+			ret = rangeset_add(set, at.mfn, at.mfn + (1UL << at.order) - 1);
+			left -= 1UL << at.order;
+		}
+		gfn = ALIGN_DOWN(gfn, 1UL << at.order) + (1UL << at.order);
+	}
+	spin_unlock(&d->nested.lock);
+	return ret;
+}
+
+static void map_reserved(struct domain *d)
+{
+	static struct range ranges[64], hole[64];
+	struct rangeset set, holes;
+	int ret;
+
+	rangeset_init(&set, "reserved memory for the control domain", ranges, ARRAY_SIZE(ranges));
+	rangeset_init(&holes, "what is no memory", hole, ARRAY_SIZE(hole));
+	ret = rangeset_add(&holes, IO_APICS_FIRST, IO_APICS_LAST);
+	rangeset_for_each(r, bootmem_ram())
+		if (!ret)
+			ret = rangeset_add(&holes, r->first, r->last);
+	if (!ret)
+		ret = pci_add_ecam(&holes);
+	if (!ret)
+		ret = identity_reserved(bootmem_reserved(), &holes, &set);
+	if (!ret)
+		ret = identity_map(d->iommu, &set, IOMMU_NOT_RAM);
+	if (ret)
+		give_up("reserved memory", ret);
+	else
+		log_info("iommu: %lu reserved pages in %u range%s mapped for the control domain's devices",
+			 rangeset_count(&set), set.nr, set.nr == 1 ? " is" : "s are");
+}
+
+void pool_start(struct domain *d, enum identity_policy policy)
+{
+	static struct range ranges[POOL_RANGES];
+	struct rangeset all;
+	mfn_t mfn;
+	int ret;
+
+	rangeset_init(&pool.set, "memory lent to the control domain", pool.range, POOL_RANGES);
+	rangeset_init(&all, "the control domain's identity map", ranges, POOL_RANGES);
+	work_init(&pool.returner, return_step);
+	if (policy == IDENTITY_NONE || iommu_why_absent())
+		return;
+	pool.owner = d;
+	pool.lends = policy >= IDENTITY_RELAXED;
+	for (unsigned int order = ALLOC_MAX_ORDER; pool.lends && order >= ORDER_2M; order--)
+		while (take(order, &mfn))
+			;
+	ret = add_own(d, &all);
+	rangeset_for_each(r, &pool.set)
+		if (!ret)
+			ret = rangeset_add(&all, r->first, r->last);
+	if (!ret)
+		ret = identity_map(d->iommu, &all, 0);
+	if (ret) {
+		give_up("memory", ret);
+		while (!pool_end_step(d))
+			;
+		return;
+	}
+	log_info("iommu: %lu MiB in %u range%s identity-mapped for the control domain's devices, %lu MiB of that lent",
+		 rangeset_count(&all) >> (20 - PAGE_SHIFT), all.nr, all.nr == 1 ? " is" : "s are",
+		 rangeset_count(&pool.set) >> (20 - PAGE_SHIFT));
+	if (policy == IDENTITY_INCLUSIVE)
+		map_reserved(d);
+}
+
+/* --- carving out --------------------------------------------------------------------------------------------------------------- */
+
+/* A batch has been answered: one block a call goes to the allocator. */
+static bool free_step(struct iommu_batch *b)
+{
+	struct iommu_batch_user *u = iommu_batch_user(b);
+
+	free_frames(u->word[0], ORDER_2M);
+	u->word[0] += BLOCK;
+	spin_lock(&pool.lock);
+	pool.carved -= BLOCK;
+	spin_unlock(&pool.lock);
+	if (u->word[0] < u->word[1])
+		return false;
+	spin_lock(&pool.lock);
+	pool.carving--;
+	spin_unlock(&pool.lock);
+	domain_wake_all();
+	return true;
+}
+
+/* Carve out of the highest range, which keeps the low memory for those who need it. Locked. */
+static bool carve(u64 *nr)
+{
+	const struct range *r = &pool.set.range[pool.set.nr - 1];
+	u64 len = r->last - r->first + 1, n = MIN(ALIGN_UP(*nr, BLOCK), len);
+	mfn_t first = r->last + 1 - n;
+	struct iommu_batch_user *u;
+	IOMMU_GATHER(g);
+
+	if (iommu_gather_begin(&g, pool.owner->iommu))
+		return false;
+	iommu_unmap(&g, first, n);
+	u = iommu_gather_user(&g);
+	u->step = free_step;
+	u->word[0] = first;
+	u->word[1] = first + n;
+	/* At the end of a range: this needs no room. */
+	BUG_ON(rangeset_remove(&pool.set, first, first + n - 1));
+	pool.carving++;
+	pool.carved += n;
+	*nr -= MIN(*nr, n);
+	iommu_gather_commit(&g, n);
+	return true;
+}
+
+bool pool_reclaim(u64 nr)
+{
+	bool coming;
+
+	spin_lock(&pool.lock);
+	while (nr && !pool.closed && pool.set.nr && carve(&nr))
+		;
+	coming = pool.carving;
+	spin_unlock(&pool.lock);
+	return coming;
+}
+
+void pool_make_room(u64 nr)
+{
+	while (alloc_free_frames() < nr + POOL_RESERVE) {
+		if (!pool_reclaim(nr + POOL_RESERVE - alloc_free_frames()))
+			return;
+		while (work_run())
+			;
+		if (alloc_free_frames() < nr + POOL_RESERVE)
+			irq_wait();
+	}
+}
+
+/* --- the way back ------------------------------------------------------------------------------------------------------------ */
+
+static bool return_step(struct work *w __unused)
+{
+	unsigned int order = ORDER_2M;
+	bool taken, done = false;
+	mfn_t mfn;
+
+	spin_lock(&pool.lock);
+	taken = pool.owner && pool.lends && !pool.closed && !pool.carving && take(order, &mfn);
+	if (taken) {
+		struct range range[1] = { { mfn, mfn + BLOCK - 1 } };
+		struct rangeset one = { "a block for the pool", range, 1, 1 };
+
+		if (identity_map(pool.owner->iommu, &one, 0)) {
+			/* No batch or no table just now; a later return takes it. */
+			(void)rangeset_remove(&pool.set, mfn, mfn + BLOCK - 1);
+			free_frames(mfn, order);
+			done = true;
+		}
+	}
+	spin_unlock(&pool.lock);
+	return done || !taken;
+}
+
+void pool_return(void)
+{
+	if (read_once(&pool.owner))
+		work_queue(&pool.returner);
+}
+
+void pool_close(struct domain *d)
+{
+	spin_lock(&pool.lock);
+	pool.closed = pool.closed || pool.owner == d;
+	spin_unlock(&pool.lock);
+}
+
+bool pool_end_step(struct domain *d)
+{
+	const struct range *r;
+	mfn_t mfn;
+
+	if (pool.owner != d)
+		return true;
+	spin_lock(&pool.lock);
+	if (!pool.set.nr) {
+		pool.owner = NULL;
+		spin_unlock(&pool.lock);
+		return true;
+	}
+	r = &pool.set.range[pool.set.nr - 1];
+	mfn = r->last + 1 - BLOCK;
+	(void)rangeset_remove(&pool.set, mfn, r->last);
+	spin_unlock(&pool.lock);
+	free_frames(mfn, ORDER_2M);
+	return false;
+}

@@ -1,0 +1,78 @@
+#include <kernel/guest/memory/shootdown.h>
+
+#include <iommu/iommu.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/core/irq.h>
+#include <kernel/guest/vcpu/vcpu.h>
+
+/* Batches that wait for each CPU, by their number (below 2^11). The bit is the request; batch_of[]
+ * was written before it and stays, since the number is the batch's own until all have answered. */
+#define BATCH_WORDS (2048 / 64)
+static u64 requests[MAX_CPUS][BATCH_WORDS];
+static struct iommu_batch *batch_of[2048];
+
+/* Taken after the exit that this interrupt caused: the vCPU is out of guest mode. */
+static void handle_shootdown(void *arg __unused)
+{
+	u64 *request = requests[this_cpu()->id];
+
+	for (unsigned int w = 0; w < BATCH_WORDS; w++) {
+		u64 bits = read_once(&request[w]) ? atomic_xchg(&request[w], 0UL) : 0;
+
+		for (; bits; bits &= bits - 1)
+			iommu_batch_answer(batch_of[64 * w + __builtin_ctzl(bits)]);
+	}
+}
+
+static bool must_answer(const struct vcpu *v)
+{
+	return v && v->cpu != this_cpu()->id && read_once(&v->in_guest);
+}
+
+void shootdown_post(struct domain *d, struct iommu_gather *g)
+{
+	u32 number = iommu_gather_number(g);
+	u64 asked = 0;
+
+	_Static_assert(MAX_CPUS <= 64, "one bit per CPU");
+	smp_mb();
+	for (u32 i = 0; i < d->nr_vcpus; i++) {
+		u32 cpu;
+
+		if (!must_answer(d->vcpu[i]))
+			continue;
+		cpu = d->vcpu[i]->cpu;
+		if (asked & BIT(cpu))
+			continue;
+		asked |= BIT(cpu);
+		batch_of[number] = iommu_gather_expect(g);
+		atomic_or(&requests[cpu][number / 64], BIT(number % 64));
+		irq_send(cpu, VECTOR_SHOOTDOWN);
+	}
+}
+
+void shootdown_kick(struct domain *d)
+{
+	smp_mb();
+	for (u32 i = 0; i < d->nr_vcpus; i++)
+		if (must_answer(d->vcpu[i]))
+			irq_send(d->vcpu[i]->cpu, VECTOR_KICK);
+}
+
+bool shootdown_done(struct domain *d, u64 generation)
+{
+	smp_mb();
+	for (u32 i = 0; i < d->nr_vcpus; i++) {
+		const struct vcpu *v = d->vcpu[i];
+
+		if (read_once(&v->in_guest) && read_once(&v->nested_generation) < generation)
+			return false;
+	}
+	return true;
+}
+
+void shootdown_init(void)
+{
+	irq_set_fixed(VECTOR_SHOOTDOWN, handle_shootdown, NULL);
+}

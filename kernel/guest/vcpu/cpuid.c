@@ -1,0 +1,182 @@
+/* The CPUID policy. A leaf that is not in the table reads as zero. What is in it is the
+ * processor's own answer, with the bits that a guest may know of; what depends on the vCPU is
+ * filled in after. */
+#include <kernel/guest/vcpu/policy.h>
+
+#include <kernel/core/clock.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/vcpu/kvmclock.h>
+#include <kernel/guest/vcpu/vcpu.h>
+
+#define ALL 0xffffffffu
+
+#define XCR0_ALLOWED 7u /* x87, SSE, AVX */
+
+struct leaf_policy {
+	u32 leaf;
+	u32 eax, ebx, ecx, edx; /* bits that pass */
+};
+
+static const struct leaf_policy leaves[] = {
+	{ 0x0, 0, ALL, ALL, ALL },
+	/* ECX: SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND; not
+	 * MONITOR, VMX, PCID. EDX: FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP PGE MCA CMOV PAT PSE36 CLFSH
+	 * MMX FXSR SSE SSE2; not MTRR. */
+	{ 0x1, ALL, 0x0000ff00, 0x76d83203, 0x078bebfd },
+	/* EBX: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. ECX: UMIP. */
+	{ 0x7, 0, 0x219c03a9, 0x4, 0 },
+	{ 0xd, 0, 0, 0, 0 },
+	{ 0x80000000, 0, ALL, ALL, ALL },
+	/* ECX: LAHF, ABM, SSE4A, misaligned SSE, prefetch. EDX: SYSCALL NX MMXEXT MMX FXSR FFXSR 1G
+	 * RDTSCP LM; not SVM. */
+	{ 0x80000001, ALL, 0, 0x000001e1, 0x2fd3ebfd },
+	{ 0x80000002, ALL, ALL, ALL, ALL },
+	{ 0x80000003, ALL, ALL, ALL, ALL },
+	{ 0x80000004, ALL, ALL, ALL, ALL },
+	{ 0x80000005, ALL, ALL, ALL, ALL },
+	{ 0x80000006, ALL, ALL, ALL, ALL },
+	{ 0x80000007, 0, 0, 0, 0x100 }, /* the TSC does not change its pace */
+	{ 0x80000008, 0xffff, 0, 0, 0 },
+};
+
+#define LAST_STANDARD 0xd
+#define LAST_EXTENDED 0x80000008u
+#define LAST_HYPERVISOR (WEIR_CPUID_BASE + 0x10)
+
+#define CPUID1_ECX_X2APIC BIT(21)
+#define CPUID1_ECX_TSC_DEADLINE BIT(24)
+#define CPUID1_ECX_XSAVE BIT(26)
+#define CPUID1_ECX_OSXSAVE BIT(27)
+#define CPUID1_ECX_HYPERVISOR BIT(31)
+#define CPUID1_EDX_HTT BIT(28)
+#define CR4_OSXSAVE BIT(18)
+
+u64 policy_xcr0(void)
+{
+	return cpuid(0xd, 0).eax & XCR0_ALLOWED;
+}
+
+static struct cpuid masked(u32 leaf, u32 subleaf)
+{
+	struct cpuid r = { 0, 0, 0, 0 };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++) {
+		const struct leaf_policy *p = &leaves[i];
+
+		if (p->leaf != leaf)
+			continue;
+		r = cpuid(leaf, subleaf);
+		r.eax &= p->eax;
+		r.ebx &= p->ebx;
+		r.ecx &= p->ecx;
+		r.edx &= p->edx;
+	}
+	return r;
+}
+
+static void features(struct vcpu *v, struct cpuid *r)
+{
+	struct vcpu_mode m;
+
+	vcpu_backend->mode(v, &m);
+	r->ebx |= v->id << 24 | v->domain->nr_vcpus << 16;
+	r->ecx |= CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE | (u32)CPUID1_ECX_HYPERVISOR;
+	if ((r->ecx & CPUID1_ECX_XSAVE) && (m.cr4 & CR4_OSXSAVE))
+		r->ecx |= CPUID1_ECX_OSXSAVE;
+	if (v->domain->nr_vcpus > 1)
+		r->edx |= CPUID1_EDX_HTT;
+}
+
+/* SDM vol. 2, CPUID leaf 0BH: one thread a core, all cores in one package. */
+static struct cpuid topology(struct vcpu *v, u32 subleaf)
+{
+	struct cpuid r = { 0, 0, subleaf & 0xff, v->id };
+	u32 nr = v->domain->nr_vcpus;
+
+	if (subleaf == 0) {
+		r.ebx = 1;
+		r.ecx |= 1u << 8;
+	} else if (subleaf == 1) {
+		r.eax = nr > 1 ? 32 - (u32)__builtin_clz(nr - 1) : 0;
+		r.ebx = nr;
+		r.ecx |= 2u << 8;
+	}
+	return r;
+}
+
+/* Leaf 0DH. EBX depends on XCR0, which is the guest's own while it runs and right after. */
+static struct cpuid xsave(u32 subleaf)
+{
+	u64 allowed = policy_xcr0();
+	struct cpuid r = { 0, 0, 0, 0 };
+
+	if (subleaf == 0) {
+		r = cpuid(0xd, 0);
+		r.eax = (u32)allowed;
+		r.edx = 0;
+		r.ecx = 512 + 64;
+		if (allowed & 4) {
+			struct cpuid avx = cpuid(0xd, 2);
+
+			r.ecx = avx.ebx + avx.eax;
+		}
+	} else if (subleaf == 1) {
+		r.eax = cpuid(0xd, 1).eax & 0x7; /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES */
+	} else if (subleaf < 63 && (allowed & BIT(subleaf))) {
+		r = cpuid(0xd, subleaf);
+	}
+	return r;
+}
+
+static struct cpuid hypervisor(u32 leaf)
+{
+	struct cpuid r = { 0, 0, 0, 0 };
+
+	switch (leaf) {
+	case WEIR_CPUID_BASE:
+		r = (struct cpuid){ LAST_HYPERVISOR, WEIR_CPUID_EBX, WEIR_CPUID_EBX, WEIR_CPUID_EBX };
+		break;
+	case WEIR_CPUID_BASE + 1:
+		r.eax = WEIR_ABI_VERSION;
+		break;
+	case WEIR_CPUID_BASE + 0x10: /* the customary timing leaf: kHz of the TSC and of the APIC timer */
+		r.eax = (u32)(clock_tsc_hz() / 1000);
+		r.ebx = VLAPIC_TIMER_HZ / 1000;
+		break;
+	}
+	return r;
+}
+
+struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf)
+{
+	struct cpuid r;
+
+	if (leaf >= WEIR_CPUID_BASE && leaf <= LAST_HYPERVISOR)
+		return hypervisor(leaf);
+	if (leaf >= KVM_CPUID_BASE && leaf <= KVM_CPUID_LAST)
+		return kvmclock_cpuid(leaf);
+	if (leaf == 7 && subleaf)
+		return (struct cpuid){ 0, 0, 0, 0 };
+	r = masked(leaf, subleaf);
+	switch (leaf) {
+	case 0:
+		r.eax = LAST_STANDARD;
+		break;
+	case 1:
+		features(v, &r);
+		break;
+	case 0xb:
+		r = topology(v, subleaf);
+		break;
+	case 0xd:
+		r = xsave(subleaf);
+		break;
+	case 0x80000000:
+		r.eax = LAST_EXTENDED;
+		break;
+	case 0x80000008:
+		r.ecx = v->domain->nr_vcpus - 1;
+		break;
+	}
+	return r;
+}

@@ -1,0 +1,25 @@
+#include <kernel/core/clock.h>
+#include <kernel/guest/vcpu/exitring.h>
+#include <kernel/core/log.h>
+
+const char *(*exit_reason_name)(u32 reason);
+
+void exit_ring_dump(void)
+{
+	const struct exit_ring *ring = this_cpu()->exits;
+	u64 now = rdtsc(), mhz = clock_tsc_hz() / 1000000;
+	u32 count;
+
+	if (!ring || !ring->next)
+		return;
+	count = MIN(ring->next, (u32)EXIT_RING_SIZE);
+	log_err("  last %u of %u exits on this CPU, newest first:", count, ring->next);
+	for (u32 i = 1; i <= count; i++) {
+		const struct exit_record *r = &ring->record[(ring->next - i) % EXIT_RING_SIZE];
+		const char *name = exit_reason_name ? exit_reason_name(r->reason) : NULL;
+
+		log_err("    %8lu us ago  domain %u vcpu %u  %s (0x%x)  rip %016lx  info %lx %lx",
+			mhz ? (now - r->tsc) / mhz : 0, r->domain, r->vcpu, name ? name : "exit",
+			r->reason, r->rip, r->info1, r->info2);
+	}
+}

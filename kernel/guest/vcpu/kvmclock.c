@@ -1,0 +1,94 @@
+/* See kernel/guest/vcpu/kvmclock.h. */
+#include <kernel/guest/vcpu/kvmclock.h>
+
+#include <kernel/core/clock.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/guest/vcpu/vcpu.h>
+
+#define FEATURE_NOP_IO_DELAY BIT(1)
+#define FEATURE_CLOCKSOURCE2 BIT(3)
+#define FEATURE_PV_EOI BIT(6) /* kernel/guest/vcpu/pveoi.c */
+#define FEATURE_CLOCKSOURCE_STABLE BIT(24)
+
+#define SYSTEM_TIME_ENABLE BIT(0)
+#define TSC_STABLE BIT(0)
+#define MSR_TSC 0x10
+#define NS_PER_S 1000000000UL
+
+struct time_info {
+	u32 version; /* odd while it is changed */
+	u32 pad;
+	u64 tsc_timestamp, system_time;
+	u32 tsc_to_system_mul;
+	s8 tsc_shift;
+	u8 flags;
+	u8 pad2[2];
+};
+_Static_assert(sizeof(struct time_info) == 32, "msr.rst, pvclock_vcpu_time_info");
+
+struct wall_clock {
+	u32 version, sec, nsec;
+};
+_Static_assert(sizeof(struct wall_clock) == 12, "msr.rst, pvclock_wall_clock");
+
+struct cpuid kvmclock_cpuid(u32 leaf)
+{
+	if (leaf == KVM_CPUID_BASE) /* "KVMKVMKVM" */
+		return (struct cpuid){ KVM_CPUID_LAST, 0x4b4d564b, 0x564b4d56, 0x4d };
+	return (struct cpuid){ FEATURE_NOP_IO_DELAY | FEATURE_CLOCKSOURCE2 | FEATURE_PV_EOI |
+				       FEATURE_CLOCKSOURCE_STABLE,
+			       0, 0, 0 };
+}
+
+/* ns = (ticks << shift) * mul >> 32. */
+static void set_rate(struct time_info *t)
+{
+	u64 mul = clock_ns_mult();
+
+	for (t->tsc_shift = 0; mul >> 32; mul >>= 1)
+		t->tsc_shift++;
+	t->tsc_to_system_mul = (u32)mul;
+}
+
+/* Time is counted from one moment on all vCPUs, the domain's start, so that rounding never makes one see less than
+ * another has seen: that is what TSC_STABLE promises. */
+void kvmclock_update(struct vcpu *v)
+{
+	gpaddr_t gpa = v->kvmclock & ~SYSTEM_TIME_ENABLE;
+	u64 offset = vcpu_backend->read_msr(v, MSR_TSC) - rdtsc();
+	struct time_info t = {
+		.version = v->kvmclock_version | 1,
+		.tsc_timestamp = v->domain->start_tsc + offset,
+		.flags = TSC_STABLE,
+	};
+
+	if (!(v->kvmclock & SYSTEM_TIME_ENABLE))
+		return;
+	set_rate(&t);
+	v->kvmclock_version += 2;
+	/* A guest without memory there has no clock. */
+	if (guest_write(v->domain, gpa, &t, sizeof(t)))
+		return;
+	(void)!guest_write(v->domain, gpa, &v->kvmclock_version, sizeof(v->kvmclock_version));
+}
+
+u64 kvmclock_read_msr(const struct vcpu *v, u32 msr)
+{
+	return msr == MSR_KVM_SYSTEM_TIME_NEW ? v->kvmclock : 0;
+}
+
+int kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value)
+{
+	/* Of the moment that the system time is counted from. */
+	u64 start = clock_wall_ns(v->domain->start_ns);
+	const struct wall_clock wall = { 2, (u32)(start / NS_PER_S), (u32)(start % NS_PER_S) };
+
+	if (msr == MSR_KVM_SYSTEM_TIME_NEW) {
+		v->kvmclock = value;
+		kvmclock_update(v);
+		return 0;
+	}
+	return guest_write(v->domain, value, &wall, sizeof(wall)) ? -EINVAL : 0;
+}

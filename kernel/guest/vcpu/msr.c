@@ -1,0 +1,178 @@
+/* The MSR policy. An MSR that is not in the table raises #GP and is counted. What the back end lets
+ * the guest touch without an exit (the system-call and segment-base MSRs) never comes here. */
+#include <kernel/guest/vcpu/policy.h>
+
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
+#include <kernel/guest/vcpu/kvmclock.h>
+#include <kernel/core/log.h>
+#include <kernel/core/options.h>
+#include <kernel/guest/vcpu/pveoi.h>
+#include <kernel/guest/vcpu/vcpu.h>
+
+enum action {
+	DENY, /* #GP */
+	FIXED, /* reads as `value`; a write is dropped */
+	APIC, /* kernel/guest/vcpu/vlapic.c */
+	KVM, /* kernel/guest/vcpu/kvmclock.c */
+	PV_EOI, /* kernel/guest/vcpu/pveoi.c */
+	OWN, /* read_own(), write_own() below */
+};
+
+struct msr_policy {
+	u32 first, last;
+	enum action action;
+	u64 value;
+};
+
+#define MSR_TSC 0x10
+#define MSR_PAT 0x277
+#define MSR_EFER 0xc0000080
+#define MSR_TSC_AUX 0xc0000103
+
+static const struct msr_policy msrs[] = {
+	{ MSR_TSC, MSR_TSC, OWN, 0 },
+	{ 0x17, 0x17, FIXED, 0 }, /* IA32_PLATFORM_ID */
+	{ 0x1b, 0x1b, APIC, 0 },
+	{ 0x3a, 0x3a, DENY, 0 }, /* IA32_FEATURE_CONTROL: no VMX */
+	{ 0x8b, 0x8b, FIXED, 0 }, /* microcode revision */
+	{ 0xfe, 0xfe, DENY, 0 }, /* MTRRCAP: CPUID offers none */
+	{ 0x179, 0x17a, FIXED, 0 }, /* MCG_CAP, MCG_STATUS: no banks */
+	{ 0x1a0, 0x1a0, FIXED, 1 }, /* MISC_ENABLE: fast strings */
+	{ 0x1d9, 0x1d9, FIXED, 0 }, /* DEBUGCTL */
+	{ MSR_PAT, MSR_PAT, OWN, 0 },
+	{ 0x6e0, 0x6e0, APIC, 0 },
+	{ 0x800, 0x8ff, APIC, 0 },
+	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, KVM, 0 },
+	{ MSR_KVM_PV_EOI_EN, MSR_KVM_PV_EOI_EN, PV_EOI, 0 },
+	{ MSR_EFER, MSR_EFER, OWN, 0 },
+	{ MSR_TSC_AUX, MSR_TSC_AUX, OWN, 0 },
+	{ 0xc0010000, 0xc0010007, DENY, 0 }, /* performance counters: software probes for them */
+	{ 0xc0010010, 0xc0010010, FIXED, 0 }, /* SYSCFG */
+	{ 0xc0010015, 0xc0010015, FIXED, BIT(24) }, /* HWCR: the TSC counts at the P0 frequency */
+	{ 0xc001001f, 0xc001001f, FIXED, 0 }, /* NB_CFG */
+	{ 0xc0010055, 0xc0010055, FIXED, 0 }, /* interrupt pending message */
+	{ 0xc0010114, 0xc0010114, FIXED, BIT(4) | BIT(3) }, /* VM_CR: SVM off, and locked so */
+	{ 0xc0011020, 0xc001102f, FIXED, 0 }, /* chicken bits */
+};
+
+#define EFER_SCE BIT(0)
+#define EFER_LME BIT(8)
+#define EFER_LMA BIT(10)
+#define EFER_NXE BIT(11)
+#define EFER_FFXSR BIT(14)
+#define EFER_WRITABLE (EFER_SCE | EFER_LME | EFER_NXE | EFER_FFXSR)
+#define CR0_PG BIT(31)
+
+static const struct msr_policy *find(u32 msr)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(msrs); i++)
+		if (msr >= msrs[i].first && msr <= msrs[i].last)
+			return &msrs[i];
+	return NULL;
+}
+
+static int write_efer(struct vcpu *v, u64 value)
+{
+	u64 old = vcpu_backend->read_msr(v, MSR_EFER);
+	struct vcpu_mode m;
+
+	vcpu_backend->mode(v, &m);
+	if ((value & ~(EFER_WRITABLE | EFER_LMA)) || ((m.cr0 & CR0_PG) && ((value ^ old) & EFER_LME)))
+		return -EINVAL;
+	vcpu_backend->write_msr(v, MSR_EFER, (value & EFER_WRITABLE) | (old & EFER_LMA));
+	return 0;
+}
+
+static int write_pat(struct vcpu *v, u64 value)
+{
+	/* SDM vol. 3, 12.12.2: types 2 and 3 and the upper bits are reserved. */
+	for (unsigned int i = 0; i < 8; i++) {
+		u8 type = (u8)(value >> 8 * i);
+
+		if (type > 7 || type == 2 || type == 3)
+			return -EINVAL;
+	}
+	vcpu_backend->write_msr(v, MSR_PAT, value);
+	return 0;
+}
+
+static u64 read_own(struct vcpu *v, u32 msr)
+{
+	return msr == MSR_TSC_AUX ? v->tsc_aux : vcpu_backend->read_msr(v, msr);
+}
+
+static int write_own(struct vcpu *v, u32 msr, u64 value)
+{
+	switch (msr) {
+	case MSR_EFER:
+		return write_efer(v, value);
+	case MSR_PAT:
+		return write_pat(v, value);
+	case MSR_TSC_AUX:
+		if (value >> 32)
+			return -EINVAL;
+		v->tsc_aux = value;
+		wrmsr(MSR_TSC_AUX, value);
+		return 0;
+	default:
+		vcpu_backend->write_msr(v, MSR_TSC, value);
+		kvmclock_update(v);
+		return 0;
+	}
+}
+
+static int refuse(struct vcpu *v, u32 msr)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT(20);
+
+	v->absent_msrs++;
+	if (!find(msr) && options.loglevel >= LOG_DEBUG && log_allowed(&limit))
+		log_debug("domain %s: vCPU %u: MSR 0x%x is in no table: #GP", v->domain->name,
+			  v->id, msr);
+	return -EINVAL;
+}
+
+int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
+{
+	const struct msr_policy *p = find(msr);
+
+	switch (p ? p->action : DENY) {
+	case FIXED:
+		*value = p->value;
+		return 0;
+	case APIC:
+		return vlapic_read_msr(v, msr, value);
+	case OWN:
+		*value = read_own(v, msr);
+		return 0;
+	case KVM:
+		*value = kvmclock_read_msr(v, msr);
+		return 0;
+	case PV_EOI:
+		*value = v->lapic.pv_eoi;
+		return 0;
+	default:
+		return refuse(v, msr);
+	}
+}
+
+int policy_wrmsr(struct vcpu *v, u32 msr, u64 value)
+{
+	const struct msr_policy *p = find(msr);
+
+	switch (p ? p->action : DENY) {
+	case FIXED:
+		return 0;
+	case APIC:
+		return vlapic_write_msr(v, msr, value);
+	case OWN:
+		return write_own(v, msr, value);
+	case KVM:
+		return kvmclock_write_msr(v, msr, value);
+	case PV_EOI:
+		return pveoi_write_msr(v, value);
+	default:
+		return refuse(v, msr);
+	}
+}

@@ -1,0 +1,57 @@
+/* What SVM's two permission maps let pass. All I/O exits. Of the MSRs only those pass that VMSAVE
+ * and VMLOAD swap with the guest anyway; kernel/guest/vcpu/msr.c decides on the others. */
+#include <kernel/mm/alloc.h>
+#include <kernel/lib/errno.h>
+#include <kernel/core/paging.h>
+#include <kernel/lib/string.h>
+#include <kernel/guest/vcpu/svm/svm.h>
+
+#define IOPM_ORDER 2 /* 12 KiB, rounded up to four pages */
+#define MSRPM_ORDER 1 /* 8 KiB: section 15.11 */
+
+static u8 *iopm, *msrpm;
+
+static const u32 passed[] = {
+	0x174,	    0x175,	0x176, /* SYSENTER_CS, ESP, EIP */
+	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, /* STAR, LSTAR, CSTAR, SFMASK */
+	0xc0000100, 0xc0000101, 0xc0000102, /* FS base, GS base, KernelGSBase */
+};
+
+/* Two bits an MSR, read and write; three ranges of 2 KiB each. */
+static void pass(u32 msr)
+{
+	u32 bit = (msr & 0x1fff) * 2, base = msr >= 0xc0010000 ? 0x1000 :
+					     msr >= 0xc0000000 ? 0x800 :
+								 0;
+
+	msrpm[base + bit / 8] &= (u8) ~(3u << bit % 8);
+}
+
+int svm_maps_init(void)
+{
+	mfn_t io, msr;
+
+	if (msrpm)
+		return 0;
+	io = alloc_frames(IOPM_ORDER);
+	msr = alloc_frames(MSRPM_ORDER);
+	if (io == INVALID_MFN || msr == INVALID_MFN)
+		return -ENOMEM;
+	iopm = mfn_to_virt(io);
+	memset(iopm, 0xff, PAGE_SIZE << IOPM_ORDER);
+	msrpm = mfn_to_virt(msr);
+	memset(msrpm, 0xff, PAGE_SIZE << MSRPM_ORDER);
+	for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
+		pass(passed[i]);
+	return 0;
+}
+
+paddr_t svm_iopm(void)
+{
+	return virt_to_phys(iopm);
+}
+
+paddr_t svm_msrpm(void)
+{
+	return virt_to_phys(msrpm);
+}

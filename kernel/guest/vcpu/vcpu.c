@@ -1,0 +1,79 @@
+/* vCPUs: made, loaded, ended. How they sleep and wake is in kernel/guest/vcpu/sched.c. */
+#include <kernel/guest/vcpu/vcpu.h>
+
+#include <kernel/mm/alloc.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/vcpu/fpu.h>
+#include <kernel/lib/string.h>
+#include <kernel/guest/vcpu/vcpuload.h>
+
+#define MSR_TSC_AUX 0xc0000103
+
+struct vcpu *vcpu_create(struct domain *d, u32 id, u32 cpu, u8 priority)
+{
+	struct vcpu *v = kzalloc(sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->domain = d;
+	v->id = id;
+	v->cpu = cpu;
+	v->priority = priority;
+	v->state = VCPU_OFFLINE;
+	list_init(&v->run_link);
+	if (fpu_create(v) || vcpu_backend->create(v)) {
+		vcpu_destroy(v);
+		return NULL;
+	}
+	vcpu_reset(v);
+	return v;
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+	v->nmi_pending = false;
+	memset(v->dr, 0, sizeof(v->dr));
+	v->tsc_aux = v->kvmclock = 0;
+	v->kvmclock_version = 0;
+	vlapic_init(v);
+	fpu_reset(v);
+	vcpu_backend->reset(v);
+}
+
+void vcpu_destroy(struct vcpu *v)
+{
+	vcpu_backend->destroy(v);
+	fpu_destroy(v);
+	kfree(v);
+}
+
+/* The breakpoint addresses stay in the registers between exit and entry: while Weir runs, DR7 has them off. */
+static void switch_breakpoints(struct vcpu *from, const struct vcpu *to)
+{
+	if (from)
+		__asm__ volatile("mov %%db0, %0; mov %%db1, %1; mov %%db2, %2; mov %%db3, %3"
+				 : "=r"(from->dr[0]), "=r"(from->dr[1]), "=r"(from->dr[2]),
+				   "=r"(from->dr[3]));
+	__asm__ volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3" ::"r"(to->dr[0]),
+			 "r"(to->dr[1]), "r"(to->dr[2]), "r"(to->dr[3]));
+}
+
+void vcpu_load(struct vcpu *v)
+{
+	struct cpu *cpu = this_cpu();
+
+	if (cpu->current == v)
+		return;
+	fpu_switch(cpu->current, v);
+	switch_breakpoints(cpu->current, v);
+	if (cpuid(0x80000001, 0).edx & BIT(27)) /* RDTSCP */
+		wrmsr(MSR_TSC_AUX, v->tsc_aux);
+	vcpu_backend->load(v);
+	cpu->current = v;
+}
+
+void vcpu_unload(struct vcpu *v)
+{
+	if (this_cpu()->current == v)
+		this_cpu()->current = NULL;
+}
