@@ -27,7 +27,7 @@ static struct iommu_domain *d;
 static mfn_t block; /* of 1 GiB */
 static bool second_time;
 
-void __wrap_build_domains(const struct boot_info *info);
+void __wrap_build_domains(const struct boot_info *info, const struct build_options *options);
 
 static void nobody(void *arg __unused)
 {
@@ -180,7 +180,8 @@ static void calibrate(void)
 	second_time = false;
 }
 
-void __wrap_build_domains(const struct boot_info *info __unused)
+void __wrap_build_domains(const struct boot_info *info __unused,
+			  const struct build_options *options __unused)
 {
 	struct weir_stats s;
 

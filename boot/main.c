@@ -1,5 +1,6 @@
 /* Start-up, told step by step. */
 #include <boot/multiboot2.h>
+#include <boot/options.h>
 #include <drivers/acpi.h>
 #include <kernel/core/ioapic.h>
 #include <kernel/core/lapic.h>
@@ -20,20 +21,23 @@
 #include <kernel/guest/domain/event.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
-#include <kernel/core/options.h>
+#include <boot/options.h>
 #include <kernel/core/paging.h>
+#include <kernel/core/smp.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/lib/string.h>
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
 /* GRUB's information lies in memory that gets reused. */
-struct boot_info boot_info;
+static struct boot_info boot_info;
 static struct acpi_madt madt;
 
 /* More than GRUB ever hands over; all of it is below 4 GiB, and so mapped. */
 #define BOOT_INFORMATION_MAX (4UL << 20)
 
+extern const u8 boot_stack_guard[];
 void boot_main(u32 magic, u32 info) __noreturn;
 
 static void __noreturn halt(void)
@@ -53,6 +57,9 @@ static void read_boot_information(u32 magic, u32 info)
 		halt();
 	options_parse(boot_info.cmdline);
 	console_set(options.console);
+	log_set_level(options.loglevel);
+	debug_exit_choose(options.exit_at);
+	vmsi_set_irq_limit(options.irq_limit);
 }
 
 /* ACPI tables, interrupt controllers, clock and timers. */
@@ -72,8 +79,9 @@ static void init_interrupts(void)
 	}
 	pic_disable();
 	for (u32 i = 0; i < madt.nr_ioapics; i++)
-		ioapic_mask_all(&madt.ioapic[i]);
-	if (lapic_init(madt.lapic_address ? madt.lapic_address : LAPIC_DEFAULT_ADDRESS))
+		ioapic_mask_all(madt.ioapic[i].id, madt.ioapic[i].address);
+	if (lapic_init(madt.lapic_address ? madt.lapic_address : LAPIC_DEFAULT_ADDRESS,
+		       options.x2apic_off))
 		halt();
 	cpus[0]->apic_id = lapic_id();
 	log_info("interrupts: %s, %u I/O APICs masked", lapic_is_x2apic() ? "x2APIC" : "xAPIC",
@@ -119,14 +127,14 @@ void boot_main(u32 magic, u32 info)
 
 	if (!bootmem_init(&boot_info))
 		halt();
-	paging_init(bootmem_ram());
+	paging_init(bootmem_ram(), boot_stack_guard);
 	if (!bootmem_start_allocator())
 		halt();
 	init_interrupts();
 	sched_init();
 	shootdown_init();
 	(void)vcpu_backend_init(); /* without one, the builder says so for each domain */
-	smp_init(&madt, ap_main);
+	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_main);
 	pci_init();
 	for (u32 i = 0; i < OPTIONS_SRIOV && options.sriov[i].nr; i++)
 		pci_enable_virtual(options.sriov[i].device, options.sriov[i].nr);
@@ -135,7 +143,7 @@ void boot_main(u32 magic, u32 info)
 
 	if (options.panic_test)
 		panic("asked for by panic=test");
-	build_domains(&boot_info);
+	build_domains(&boot_info, &options.build);
 	log_info("weir: ready");
 #ifdef WEIR_DEBUG
 	alloc_fail(options.fail_every, options.fail_every);

@@ -119,16 +119,6 @@ static void write16(const struct pci_device *d, u16 offset, u16 value)
 	pci_config_write16(d->id.segment, d->id.bdf, offset, value);
 }
 
-const char *pci_name(struct pci_id id, char buf[16])
-{
-	if (id.segment)
-		snprintf(buf, 16, "%04x:%02x:%02x.%u", id.segment, id.bdf >> 8, id.bdf >> 3 & 31,
-			 id.bdf & 7);
-	else
-		snprintf(buf, 16, "%02x:%02x.%u", id.bdf >> 8, id.bdf >> 3 & 31, id.bdf & 7);
-	return buf;
-}
-
 void pci_set_bus_master(const struct pci_device *d, bool on)
 {
 	u16 command = read16(d, PCI_COMMAND);

@@ -2,8 +2,8 @@
  * 5.0. */
 #pragma once
 
-#include <iommu/iommu.h>
 #include <kernel/lib/compiler.h>
+#include <kernel/lib/pci_id.h>
 
 /* --- configuration space ------------------------------------------------------------------------------------------------ */
 
@@ -124,10 +124,6 @@ void pci_stop(struct pci_id id);
 u32 pci_ats_depth(struct pci_id id);
 /* Switch its TLB on, empty. The caller's context entry allows it already. */
 void pci_ats_enable(struct pci_id id);
-/* "00:03.0" for messages; the buffer is the caller's. */
-const char *pci_name(struct pci_id id, char buf[16]);
-/* The other way: bb:dd.f or ssss:bb:dd.f, all of `length` characters. False: it is none, and *id as it was. */
-bool __must_check pci_parse_address(const char *text, size_t length, struct pci_id *id);
 
 /* How the function can be reset, in words; NULL: it can not. */
 const char *pci_reset_method(const struct pci_device *d);

@@ -11,17 +11,11 @@
 #pragma once
 
 #include <kernel/lib/compiler.h>
+#include <kernel/lib/pci_id.h>
 #include <kernel/lib/types.h>
 
 struct iommu_domain;
 struct iommu_batch;
-
-/* A device on the bus: PCI segment, and bus/device/function as in a requester id. */
-struct pci_id {
-	u16 segment;
-	u16 bdf;
-};
-#define PCI_BDF(bus, dev, fn) ((u16)((bus) << 8 | (dev) << 3 | (fn)))
 
 /* What the administrator said with `iommu=`. */
 struct iommu_options {

@@ -25,7 +25,6 @@ static struct cpu_area boot_area;
 static void load_gs(struct cpu_area *area)
 {
 	area->cpu.self = &area->cpu;
-	area->cpu.exits = &area->exits;
 	wrmsr(MSR_GS_BASE, (u64)&area->cpu);
 	wrmsr(MSR_KERNEL_GS_BASE, 0);
 }

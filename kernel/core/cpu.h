@@ -112,8 +112,3 @@ static inline void outl(u16 port, u32 v)
 {
 	__asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port));
 }
-
-struct acpi_madt;
-/* Start all application processors that the MADT lists, at most `maxcpus=` in all; each ends up in
- * main(), which does not return. One that does not start is named in the log. Boot only. */
-void smp_init(const struct acpi_madt *madt, void (*main)(void));

@@ -2,13 +2,11 @@
 #pragma once
 
 #include <kernel/core/cpu.h>
-#include <kernel/guest/vcpu/exitring.h>
 #include <kernel/core/gdt.h>
 
 /* All that a CPU has of its own, in one piece. */
 struct cpu_area {
 	struct cpu cpu; /* first: kernel/core/cpu.h reaches it by GS */
-	struct exit_ring exits;
 	struct segments segments;
 };
 

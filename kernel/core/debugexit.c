@@ -1,6 +1,5 @@
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
-#include <kernel/core/options.h>
 
 #define DEBUG_EXIT_PORT 0x501
 
@@ -14,8 +13,15 @@ void debug_exit(enum debug_exit value)
 		outb(DEBUG_EXIT_PORT, (u8)value);
 }
 
+static enum debug_exit chosen;
+
+void debug_exit_choose(enum debug_exit value)
+{
+	chosen = value;
+}
+
 void debug_exit_when(enum debug_exit value)
 {
-	if (options.exit_at == (int)value)
+	if (chosen == value)
 		debug_exit(value);
 }

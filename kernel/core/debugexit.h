@@ -4,6 +4,7 @@
 #include <kernel/lib/compiler.h>
 
 enum debug_exit {
+	DEBUG_EXIT_NEVER = 0,
 	DEBUG_EXIT_READY = 0x10, /* Weir's own start is done: status 33 */
 	DEBUG_EXIT_PANIC = 0x11, /* status 35 */
 	DEBUG_EXIT_IDLE = 0x12, /* the last domain has ended: status 37 */
@@ -11,5 +12,7 @@ enum debug_exit {
 
 /* Returns where there is no such device. */
 void debug_exit(enum debug_exit value);
-/* The same, if the command line asks for an end at this moment (exit=ready, exit=idle). */
+/* At which moment debug_exit_when() ends QEMU (exit=ready, exit=idle). Boot. */
+void debug_exit_choose(enum debug_exit value);
+/* The same as debug_exit(), if this is the chosen moment. */
 void debug_exit_when(enum debug_exit value);

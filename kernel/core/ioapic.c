@@ -8,14 +8,14 @@
 #define IOREDTBL(line) (0x10 + 2 * (line))
 #define REDIRECTION_MASKED BIT(16)
 
-bool ioapic_mask_all(const struct acpi_ioapic *ioapic)
+bool ioapic_mask_all(u8 id, paddr_t address)
 {
-	volatile u8 *base = mmio_map(ioapic->address, IOWIN + 4);
+	volatile u8 *base = mmio_map(address, IOWIN + 4);
 	volatile u32 *select, *window;
 	u32 version, lines;
 
 	if (!base) {
-		log_warn("I/O APIC %u at 0x%lx can not be mapped", ioapic->id, ioapic->address);
+		log_warn("I/O APIC %u at 0x%lx cannot be mapped", id, address);
 		return false;
 	}
 	select = (volatile u32 *)(base + IOREGSEL);
@@ -23,7 +23,7 @@ bool ioapic_mask_all(const struct acpi_ioapic *ioapic)
 	*select = IOAPICVER;
 	version = *window;
 	if (version == ~0u) {
-		log_warn("I/O APIC %u at 0x%lx does not answer", ioapic->id, ioapic->address);
+		log_warn("I/O APIC %u at 0x%lx does not answer", id, address);
 		return false;
 	}
 	lines = (version >> 16 & 0xff) + 1;

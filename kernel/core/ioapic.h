@@ -2,8 +2,8 @@
  * them. */
 #pragma once
 
-#include <drivers/acpi.h>
+#include <kernel/lib/compiler.h>
 
-/* Mask every line of this I/O APIC. False if it does not answer or can not be mapped (said in the
- * log). */
-bool ioapic_mask_all(const struct acpi_ioapic *ioapic);
+/* Mask every line of the I/O APIC with this id and physical address. False if it does not answer or
+ * cannot be mapped (the log says so). */
+bool ioapic_mask_all(u8 id, paddr_t address);

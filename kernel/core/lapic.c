@@ -4,7 +4,6 @@
 #include <kernel/lib/errno.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
-#include <kernel/core/options.h>
 #include <kernel/core/paging.h>
 
 /* Offsets in the page; the MSR is 0x800 + offset / 16. SDM vol. 3, table 11-1 and 11-6. */
@@ -68,7 +67,7 @@ static void lapic_write(enum lapic_register reg, u32 value)
 		*(volatile u32 *)(registers + reg) = value;
 }
 
-int lapic_init(paddr_t address)
+int lapic_init(paddr_t address, bool avoid_x2apic)
 {
 	struct cpuid features = cpuid(1, 0);
 
@@ -77,8 +76,7 @@ int lapic_init(paddr_t address)
 		return -ENODEV;
 	}
 	/* What the firmware has switched on can not be taken back without a detour. */
-	x2apic = features.ecx & BIT(21) &&
-		 (!options.x2apic_off || rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD);
+	x2apic = features.ecx & BIT(21) && (!avoid_x2apic || rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD);
 	tsc_deadline = features.ecx & BIT(24);
 	if (!x2apic) {
 		registers = mmio_map(address, PAGE_SIZE);

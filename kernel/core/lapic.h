@@ -6,9 +6,9 @@
 
 #define LAPIC_DEFAULT_ADDRESS 0xfee00000UL
 
-/* Choose the mode and enable the bootstrap processor's; address as in the MADT. -ENODEV without
- * one. */
-int __must_check lapic_init(paddr_t address);
+/* Choose the mode and enable the bootstrap processor's; address as in the MADT. avoid_x2apic: stay in
+ * xAPIC mode unless the firmware has left it already. -ENODEV without a local APIC. */
+int __must_check lapic_init(paddr_t address, bool avoid_x2apic);
 /* Enable the calling CPU's own, everything masked, spurious vector set. */
 void lapic_enable(void);
 bool lapic_is_x2apic(void);

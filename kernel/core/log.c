@@ -3,7 +3,6 @@
 #include <kernel/core/clock.h>
 #include <kernel/core/console.h>
 #include <kernel/core/log.h>
-#include <kernel/core/options.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/string.h>
 #include <stdarg.h>
@@ -15,6 +14,8 @@
 static struct spinlock log_lock = SPINLOCK_INIT;
 static char ring[RING_SIZE];
 static u64 ring_written; /* bytes ever; the newest RING_SIZE of them are in the ring */
+
+static enum log_level highest = LOG_INFO;
 
 static const char *const level_word[] = {
 	[LOG_ERR] = "error: ",
@@ -42,6 +43,16 @@ size_t log_copy(u64 *position, char *buf, size_t size)
 	return n;
 }
 
+void log_set_level(enum log_level level)
+{
+	highest = level;
+}
+
+bool log_shows(enum log_level level)
+{
+	return level <= highest;
+}
+
 void log_print(enum log_level level, const char *fmt, ...)
 {
 	char line[LINE_SIZE];
@@ -50,7 +61,7 @@ void log_print(enum log_level level, const char *fmt, ...)
 	va_list ap;
 	int want;
 
-	if (level > options.loglevel)
+	if (!log_shows(level))
 		return;
 	n = (size_t)snprintf(line, sizeof(line), "[%5lu.%06lu] %s", us / 1000000, us % 1000000,
 			     level_word[level]);

@@ -6,8 +6,10 @@
 
 enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Print one line (no trailing newline in fmt) if level <= the level set by `loglevel=`. Any
- * context. */
+/* Show lines up to this level; LOG_INFO until then. Boot. */
+void log_set_level(enum log_level level);
+bool log_shows(enum log_level level);
+/* Print one line (no trailing newline in fmt) if its level is shown. Any context. */
 void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 
 #define log_err(...) log_print(LOG_ERR, __VA_ARGS__)

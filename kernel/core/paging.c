@@ -40,12 +40,12 @@ _Static_assert(MEMMAP_MAX_FRAMES << PAGE_SHIFT <= DIRECT_MAP_SIZE, "all RAM has 
 
 extern const u8 _text_start[], _text_end[], _rodata_start[], _rodata_end[], _data_start[],
 	_image_end[];
-extern const u8 boot_stack_guard[];
 
 /* Guards the tables and the two cursors; alloc_lock is taken inside. */
 static struct spinlock paging_lock = SPINLOCK_INIT;
 static u64 pml4[512] __aligned(PAGE_SIZE);
 static bool allocator_up;
+static const u8 *boot_stack_guard; /* a page in the image */
 static bool have_1g;
 /* The first MMIO page is phys_read()'s own window. */
 static u64 mmio_next = MMIO_BASE + PAGE_SIZE;
@@ -132,8 +132,9 @@ static void map_image(const u8 *start, const u8 *end, u64 flags)
 		BUG();
 }
 
-void paging_init(const struct rangeset *ram)
+void paging_init(const struct rangeset *ram, const u8 *stack_guard)
 {
+	boot_stack_guard = stack_guard;
 	have_1g = cpuid(0x80000001, 0).edx & BIT(26);
 
 	rangeset_for_each(r, ram) {

@@ -1,7 +1,6 @@
 #include <kernel/core/console.h>
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
-#include <kernel/guest/vcpu/exitring.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/core/irqhandle.h>
 #include <kernel/core/log.h>
@@ -16,6 +15,12 @@
 
 static u32 panicking; /* 0, or 1 + the id of the CPU that panicked first */
 static u64 stray_nmis;
+static void (*on_panic)(void);
+
+void panic_set_hook(void (*print)(void))
+{
+	on_panic = print;
+}
 
 static const char *const exception_name[32] = {
 	[0] = "divide error",	  [1] = "debug exception",	[3] = "breakpoint",
@@ -92,7 +97,8 @@ static void enter_panic(void)
 
 static void __noreturn finish(void)
 {
-	exit_ring_dump();
+	if (on_panic)
+		on_panic();
 	log_err("Weir has stopped. This is a fault in Weir itself: please report the lines above.");
 	debug_exit(DEBUG_EXIT_PANIC);
 	stop();

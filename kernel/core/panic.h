@@ -7,6 +7,8 @@
 /* Print message, registers, backtrace, last exits; stop all CPUs (and QEMU, where isa-debug-exit is
  * present). */
 void panic(const char *fmt, ...) __printf(1, 2) __noreturn;
+/* What panic() prints last, on the CPU that panicked: the last exits. Boot. */
+void panic_set_hook(void (*print)(void));
 
 #define BUG() panic("BUG at %s:%d", __FILE__, __LINE__)
 #define BUG_ON(cond)                                                                               \

@@ -1,13 +1,13 @@
 /* Starting the application processors, one after the other (SDM vol. 3, 9.4.4): INIT, then twice a
  * start-up IPI that names the page where the trampoline lies. */
-#include <drivers/acpi.h>
+#include <kernel/core/smp.h>
+
 #include <kernel/core/lapic.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/cpuinit.h>
 #include <kernel/core/log.h>
-#include <kernel/core/options.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>
 
@@ -86,14 +86,14 @@ static bool start(u32 apic_id, u8 *page)
 	return true;
 }
 
-void smp_init(const struct acpi_madt *madt, void (*main)(void))
+void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*main)(void))
 {
 	size_t size = (size_t)(trampoline_end - trampoline_start);
 	mfn_t mfn;
 	u8 *page;
 
 	ap_main = main;
-	if (madt->nr_cpus <= 1 || options.max_cpus == 1) {
+	if (nr <= 1 || max == 1) {
 		log_info("cpu: 1 CPU online");
 		return;
 	}
@@ -104,19 +104,19 @@ void smp_init(const struct acpi_madt *madt, void (*main)(void))
 	}
 	page = mfn_to_virt(mfn);
 	memcpy(page, trampoline_start, size);
-	for (u32 i = 0; i < madt->nr_cpus; i++) {
-		if (madt->apic_id[i] == this_cpu()->apic_id)
+	for (u32 i = 0; i < nr; i++) {
+		if (apic_id[i] == this_cpu()->apic_id)
 			continue;
-		if (nr_cpus == options.max_cpus) {
+		if (nr_cpus == max) {
 			log_info("cpu: %u CPUs are enough (maxcpus=); the others stay off", nr_cpus);
 			break;
 		}
-		if (madt->apic_id[i] > lapic_max_id()) {
+		if (apic_id[i] > lapic_max_id()) {
 			log_warn("cpu: APIC id 0x%x can not be reached without x2APIC; that CPU stays off",
-				 madt->apic_id[i]);
+				 apic_id[i]);
 			continue;
 		}
-		start(madt->apic_id[i], page);
+		start(apic_id[i], page);
 	}
 	paging_unmap_identity();
 	free_frames(mfn, ORDER_4K);

@@ -1,6 +1,5 @@
 /* See kernel/lib/rangeset.h. */
 #include <kernel/lib/errno.h>
-#include <kernel/core/log.h>
 #include <kernel/lib/rangeset.h>
 #include <kernel/lib/string.h>
 
@@ -48,11 +47,8 @@ int rangeset_add(struct rangeset *s, u64 first, u64 last)
 		joined.first = MIN(joined.first, s->range[end].first);
 		joined.last = MAX(joined.last, s->range[end].last);
 	}
-	if (end == i && s->nr == s->max) {
-		log_err("%s: no room for more than %u ranges: %llx-%llx is left out", s->name,
-			s->max, (unsigned long long)first, (unsigned long long)last);
+	if (end == i && s->nr == s->max)
 		return -ENOSPC;
-	}
 	replace(s, i, end - i, &joined, 1);
 	return 0;
 }
@@ -77,8 +73,6 @@ int rangeset_remove(struct rangeset *s, u64 first, u64 last)
 	if (nr > end - i && s->nr == s->max) {
 		u32 lost = rest[0].last - rest[0].first < rest[1].last - rest[1].first ? 0 : 1;
 
-		log_err("%s: no room for more than %u ranges: %llx-%llx is given up", s->name, s->max,
-			(unsigned long long)rest[lost].first, (unsigned long long)rest[lost].last);
 		rest[0] = rest[!lost];
 		nr = 1;
 		err = -ENOSPC;
@@ -92,11 +86,6 @@ bool rangeset_overlaps(const struct rangeset *s, u64 first, u64 last)
 	u32 i = find(s, first);
 
 	return first <= last && i < s->nr && s->range[i].first <= last;
-}
-
-bool rangeset_contains(const struct rangeset *s, u64 value)
-{
-	return rangeset_overlaps(s, value, value);
 }
 
 u64 rangeset_count(const struct rangeset *s)

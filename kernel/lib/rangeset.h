@@ -21,13 +21,11 @@ struct rangeset {
 /* An empty set over max ranges of storage. */
 void rangeset_init(struct rangeset *s, const char *name, struct range *storage, u32 max);
 /* Add [first, last]; first > last adds nothing. -ENOSPC if it needs one more range than there are:
- * the set is unchanged then, and the log names it. */
+ * the set is unchanged then. */
 int __must_check rangeset_add(struct rangeset *s, u64 first, u64 last);
 /* Take [first, last] out. What was asked for is out in any case; -ENOSPC if a hole in the middle of
- * a range needed one more range than there are: the smaller of the two remains was given up then,
- * and the log says what. */
+ * a range needed one more range than there are: the smaller of the two remains was given up then. */
 int rangeset_remove(struct rangeset *s, u64 first, u64 last);
-bool rangeset_contains(const struct rangeset *s, u64 value);
 /* True if any number of [first, last] is in the set. */
 bool rangeset_overlaps(const struct rangeset *s, u64 first, u64 last);
 /* How many numbers are in it (2^64 reads as 0). */

@@ -1,4 +1,4 @@
-#include <boot/multiboot2.h>
+#include <kernel/mm/bootinfo.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/bootmem.h>
 #include <kernel/mm/frame.h>
@@ -26,7 +26,7 @@ static bool find_reserved(const struct boot_info *info)
 
 		if (e->type != MEMMAP_RAM && e->type != MEMMAP_BAD && e->len &&
 		    e->base + e->len > e->base &&
-		    rangeset_add(&reserved, e->base >> PAGE_SHIFT, (e->base + e->len - 1) >> PAGE_SHIFT))
+		    memmap_add(&reserved, e->base >> PAGE_SHIFT, (e->base + e->len - 1) >> PAGE_SHIFT))
 			return false;
 	}
 	return true;
@@ -44,7 +44,7 @@ bool bootmem_init(const struct boot_info *info)
 	if (!find_reserved(info))
 		return false;
 	rangeset_for_each(r, &ram)
-		if (rangeset_add(&free_ram, r->first, r->last))
+		if (memmap_add(&free_ram, r->first, r->last))
 			return false;
 	/* Page 0 holds the real mode's vectors and the firmware's data, and its number looks like
 	 * "none" to many. */

@@ -11,6 +11,16 @@ static paddr_t last_byte(const struct memmap_entry *e)
 	return e->len - 1 > ~0UL - e->base ? ~0UL : e->base + e->len - 1;
 }
 
+int memmap_add(struct rangeset *set, mfn_t first, mfn_t last)
+{
+	int ret = rangeset_add(set, first, last);
+
+	if (ret)
+		log_err("memory map: %s: no room for more than %u ranges: frames %llx-%llx are left out",
+			set->name, set->max, (unsigned long long)first, (unsigned long long)last);
+	return ret;
+}
+
 static void add_ram(struct rangeset *ram, const struct memmap_entry *e)
 {
 	paddr_t last = last_byte(e);
@@ -27,7 +37,7 @@ static void add_ram(struct rangeset *ram, const struct memmap_entry *e)
 			 (unsigned long long)MEMMAP_MAX_FRAMES << PAGE_SHIFT);
 		end_frame = MEMMAP_MAX_FRAMES;
 	}
-	if (first_frame < end_frame && rangeset_add(ram, first_frame, end_frame - 1))
+	if (first_frame < end_frame && memmap_add(ram, first_frame, end_frame - 1))
 		log_warn("memory map: that RAM stays unused");
 }
 
@@ -35,8 +45,9 @@ void memmap_reserve(struct rangeset *ram, paddr_t base, u64 len)
 {
 	struct memmap_entry e = { .base = base, .len = len };
 
-	if (len)
-		rangeset_remove(ram, base >> PAGE_SHIFT, last_byte(&e) >> PAGE_SHIFT);
+	if (len && rangeset_remove(ram, base >> PAGE_SHIFT, last_byte(&e) >> PAGE_SHIFT))
+		log_err("memory map: %s: no room for more than %u ranges: the smaller part beside %llx is left out",
+			ram->name, ram->max, (unsigned long long)base);
 }
 
 static u64 nr_frames(const struct rangeset *ram)

@@ -30,6 +30,8 @@ struct memmap_entry {
  * is named in the log, a line each. Returns the number of frames that the frame table must cover
  * (0: no usable RAM at all). */
 u64 memmap_build(struct rangeset *ram, const struct memmap_entry *entry, u32 nr);
+/* rangeset_add() for the sets of this file; a set that is full is named in the log. */
+int __must_check memmap_add(struct rangeset *set, mfn_t first, mfn_t last);
 /* Take every frame that [base, base + len) touches out of `ram`. */
 void memmap_reserve(struct rangeset *ram, paddr_t base, u64 len);
 /* Find room for `size` bytes, page aligned, wholly below `limit` (bytes) and not in the first MiB,

@@ -25,7 +25,6 @@
 #include <kernel/mm/frame.h>
 #include <kernel/guest/devices/guestconsole.h>
 #include <kernel/guest/memory/memory.h>
-#include <kernel/core/options.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/guest/memory/shootdown.h>
@@ -108,8 +107,6 @@ void domain_reboot(struct domain *d, const char *why, u64 status)
 	(void)why, (void)status;
 	d->state = DOMAIN_DYING;
 }
-
-struct options options = { .control_iommu = IDENTITY_STRICT };
 
 void console_listen(size_t (*room)(void), void (*receive)(u8 c))
 {
@@ -348,7 +345,7 @@ static void start_domains(void)
 		assert_int_equal(iommu_domain_create(&d->iommu, d->id, "d", wake, NULL), 0);
 		assert_int_equal(memory_build(d, FRAMES << PAGE_SHIFT), 0);
 	}
-	control_init(&dom[1]);
+	control_init(&dom[1], IDENTITY_STRICT);
 	for (u32 i = 0; i < VTD_DEVICES; i++)
 		devices[i] = (struct pci_device){ .id = vtd_devices[i] };
 	while (memory_map_for_devices(&dom[0], &gfn))

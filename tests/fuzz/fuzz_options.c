@@ -1,11 +1,11 @@
 /* Weir's own command line: a word that is not known changes nothing and is named; all others mean the same wherever they
  * stand.
- * sources: kernel/core/options.c drivers/pciaddress.c
+ * sources: boot/options.c kernel/lib/pci_id.c
  */
 #include <tests/fuzz/fuzz.h>
 
 #include <kernel/core/uart.h>
-#include <kernel/core/options.h>
+#include <boot/options.h>
 
 #define SHOWN 63 /* of a word; the rest is cut off */
 
@@ -27,7 +27,7 @@ static void check_options(void)
 {
 	assert_true(options.console == UART_COM1 || options.console == UART_COM2 || !options.console);
 	assert_in_range(options.loglevel, LOG_ERR, LOG_DEBUG);
-	assert_in_range(options.control_iommu, IDENTITY_NONE, IDENTITY_INCLUSIVE);
+	assert_in_range(options.build.control_iommu, IDENTITY_NONE, IDENTITY_INCLUSIVE);
 	assert_in_range(options.max_cpus, 1, 64);
 }
 

@@ -3,7 +3,7 @@
  *
  * An input is a byte (1: the pending bits are in a BAR of their own; 2: interrupts are limited to one in a window), then operations of 8 bytes: what, size, address, value.
  *
- * sources: kernel/guest/devices/pci/assign.c kernel/guest/devices/pci/vpci.c kernel/guest/devices/pci/vpciconfig.c kernel/guest/devices/pci/vpcibar.c kernel/guest/devices/pci/vmsi.c kernel/guest/emulate/bus.c
+ * sources: kernel/guest/devices/pci/assign.c kernel/guest/devices/pci/vpci.c kernel/guest/devices/pci/vpciconfig.c kernel/guest/devices/pci/vpcibar.c kernel/guest/devices/pci/vmsi.c kernel/guest/emulate/bus.c kernel/lib/pci_id.c
  */
 #include <tests/fuzz/fuzz.h>
 #include <tests/unit/vpci_machine.h>
@@ -154,7 +154,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 
 	pba_in_bar0 = flags & 1;
 	assert_int_equal(setup(&no_state), 0);
-	options.irq_limit = flags & 2 ? 100 : 0;
+	vmsi_set_irq_limit(flags & 2 ? 100 : 0);
 	for (int n = 0; n < MAX_OPERATIONS && !at_end(&program); n++) {
 		u8 what = (u8)take(&program, 1), size_code = (u8)take(&program, 1);
 		u16 address = (u16)take(&program, 2);

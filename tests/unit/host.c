@@ -20,6 +20,12 @@ void __attribute__((weak)) log_print(enum log_level level, const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+bool __attribute__((weak)) log_shows(enum log_level level)
+{
+	(void)level;
+	return true;
+}
+
 bool __attribute__((weak)) log_allowed(struct log_limit *limit)
 {
 	(void)limit;

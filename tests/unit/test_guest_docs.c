@@ -26,7 +26,6 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 
 /* --- what the policies ask -------------------------------------------------------------------------------------------------------- */
 
-struct options options;
 static u64 tsc_hz;
 
 u64 clock_tsc_hz(void)

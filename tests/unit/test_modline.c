@@ -1,4 +1,4 @@
-/* sources: kernel/guest/loader/modline.c drivers/pciaddress.c */
+/* sources: kernel/guest/loader/modline.c kernel/lib/pci_id.c */
 /* Module lines: what each word means, each message, and that no text whatever does harm. */
 #include "modline_check.h"
 

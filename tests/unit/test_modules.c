@@ -1,4 +1,4 @@
-/* sources: kernel/guest/lifecycle/modules.c kernel/guest/loader/linux.c kernel/guest/loader/pvh.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/modline.c drivers/pciaddress.c kernel/lib/rangeset.c */
+/* sources: kernel/guest/lifecycle/modules.c kernel/guest/loader/linux.c kernel/guest/loader/pvh.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/modline.c kernel/lib/pci_id.c kernel/lib/rangeset.c */
 /* The files of domains: loaded in parts they come to the same as at once, and their memory is given back once. */
 #include "test.h"
 

@@ -1,10 +1,10 @@
-/* sources: kernel/core/options.c drivers/pciaddress.c */
+/* sources: boot/options.c kernel/lib/pci_id.c */
 /* Weir's command line: each word, the order, and what is wrong is named and changes nothing. */
 #include "test.h"
 
 #include <kernel/core/uart.h>
 #include <kernel/core/debugexit.h>
-#include <kernel/core/options.h>
+#include <boot/options.h>
 
 static struct options defaults;
 static char last_warning[512];
@@ -38,7 +38,7 @@ static void test_words(void **state)
 	assert_int_equal(options.console, UART_COM2);
 	assert_int_equal(options.loglevel, LOG_DEBUG);
 	assert_true(options.iommu_off);
-	assert_int_equal(options.control_iommu, IDENTITY_RELAXED);
+	assert_int_equal(options.build.control_iommu, IDENTITY_RELAXED);
 	assert_int_equal(options.max_cpus, 3);
 	assert_int_equal(options.irq_limit, 0);
 	assert_true(options.x2apic_off);

@@ -1,6 +1,6 @@
 /* The list of functions, against a configuration space of software that tells what it likes.
  *
- * sources: drivers/pci.c drivers/pcibar.c drivers/pcireset.c kernel/lib/rangeset.c
+ * sources: drivers/pci.c drivers/pcibar.c drivers/pcireset.c kernel/lib/rangeset.c kernel/lib/pci_id.c
  */
 #include <setjmp.h>
 #include <stdarg.h>

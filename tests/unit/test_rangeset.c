@@ -6,6 +6,11 @@
 #include <kernel/lib/errno.h>
 #include <kernel/lib/rangeset.h>
 
+static bool contains(const struct rangeset *s, u64 value)
+{
+	return rangeset_overlaps(s, value, value);
+}
+
 #define UNIVERSE 200
 
 static struct range storage[UNIVERSE];
@@ -17,7 +22,7 @@ static void check(const struct rangeset *s, u64 base)
 	u32 nr = 0;
 
 	for (u64 i = 0; i < UNIVERSE; i++) {
-		assert_int_equal(rangeset_contains(s, base + i), in[i]);
+		assert_int_equal(contains(s, base + i), in[i]);
 		count += in[i];
 		nr += in[i] && (!i || !in[i - 1]);
 	}
@@ -108,7 +113,7 @@ static void test_whole(void **state)
 	(void)state;
 	rangeset_init(&s, "all", storage, 2);
 	assert_int_equal(rangeset_add(&s, 0, ~0UL), 0);
-	assert_true(rangeset_contains(&s, 0) && rangeset_contains(&s, ~0UL));
+	assert_true(contains(&s, 0) && contains(&s, ~0UL));
 	assert_int_equal(rangeset_add(&s, 5, 4), 0); /* empty */
 	assert_int_equal(rangeset_remove(&s, 5, 4), 0);
 	assert_int_equal(s.nr, 1);

@@ -1,7 +1,7 @@
 /* Virtual functions switched on, in a configuration space of software: where they are, where their registers lie, and that nothing is
  * switched on that would lie over something else.
  *
- * sources: drivers/sriov.c drivers/pcibar.c kernel/lib/rangeset.c
+ * sources: drivers/sriov.c drivers/pcibar.c kernel/lib/rangeset.c kernel/lib/pci_id.c
  */
 #include "test.h"
 
@@ -77,12 +77,6 @@ const struct rangeset *bootmem_ram(void)
 bool pci_ecam_overlaps(paddr_t first, paddr_t last)
 {
 	return last >= 0xb0000000 && first < 0xc0000000;
-}
-
-const char *pci_name(struct pci_id id, char buf[16])
-{
-	snprintf(buf, 16, "%02x:%02x.%u", id.bdf >> 8, id.bdf >> 3 & 31, id.bdf & 7);
-	return buf;
 }
 
 struct pci_device *pci_device_at(u32 index)

@@ -1,7 +1,7 @@
 /* A guest plays with the configuration space and the MSI-X table of its device in every way it can: whatever it writes, the
  * real device keeps its BARs, sends only messages in remappable format, and masters the bus only when it may.
  *
- * sources: kernel/guest/devices/pci/assign.c kernel/guest/devices/pci/vpci.c kernel/guest/devices/pci/vpciconfig.c kernel/guest/devices/pci/vpcibar.c kernel/guest/devices/pci/vmsi.c kernel/guest/emulate/bus.c
+ * sources: kernel/guest/devices/pci/assign.c kernel/guest/devices/pci/vpci.c kernel/guest/devices/pci/vpciconfig.c kernel/guest/devices/pci/vpcibar.c kernel/guest/devices/pci/vmsi.c kernel/guest/emulate/bus.c kernel/lib/pci_id.c
  */
 #include <tests/unit/vpci_machine.h>
 
@@ -163,7 +163,7 @@ static void a_storm_is_paused(void **state)
 	u64 table = cfg_read(3, 0x1c, 4);
 
 	(void)state;
-	options.irq_limit = 1000; /* 10 in a window */
+	vmsi_set_irq_limit(1000); /* 10 in a window */
 	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
 	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
 	for (u32 i = 0; i < 2; i++) {
@@ -209,7 +209,7 @@ static void a_storm_is_paused(void **state)
 	fire();
 	assert_false(msix_can_send());
 	/* Without a limit nothing is counted. */
-	options.irq_limit = 0;
+	vmsi_set_irq_limit(0);
 	assert_int_equal(interrupts(0, 100), 100);
 	assert_int_equal(dom.interrupt_pauses, 2);
 }
@@ -218,7 +218,7 @@ static void a_storm_is_paused(void **state)
 static void a_storm_of_msi_is_paused(void **state)
 {
 	(void)state;
-	options.irq_limit = 100;
+	vmsi_set_irq_limit(100);
 	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee00000);
 	cfg_write(3, CAP_MSI_AT + 12, 2, 0x61);
 	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
@@ -249,7 +249,7 @@ static void a_storm_of_msi_is_paused(void **state)
 static void taken_while_it_is_paused(void **state)
 {
 	(void)state;
-	options.irq_limit = 100;
+	vmsi_set_irq_limit(100);
 	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee00000);
 	cfg_write(3, CAP_MSI_AT + 12, 2, 0x61);
 	cfg_write(3, CAP_MSI_AT + 2, 2, 1);

@@ -14,7 +14,6 @@
 #include <kernel/lib/errno.h>
 #include <kernel/core/irq.h>
 #include <kernel/guest/memory/memory.h>
-#include <kernel/core/options.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -112,12 +111,6 @@ void pci_set_bus_master(const struct pci_device *d, bool on)
 	config[PCI_COMMAND] = (u8)((config[PCI_COMMAND] & ~4) | (on ? 4 : 0));
 }
 
-const char *pci_name(struct pci_id id, char buf[16])
-{
-	(void)id;
-	return strcpy(buf, "00:03.0");
-}
-
 static bool two_halves; /* of a reset */
 static u32 halves;
 
@@ -136,8 +129,6 @@ bool pci_reset_finish(struct pci_device *d)
 	halves -= !!halves;
 	return !halves;
 }
-
-struct options options;
 
 static u64 now_ns;
 
@@ -467,7 +458,7 @@ static inline int setup(void **state)
 	direct_pages = 0;
 	events = 0;
 	now_ns = 1;
-	options.irq_limit = 0;
+	vmsi_set_irq_limit(0);
 	nr_timers = 0;
 	map_steps = map_result = attach_result = 0;
 	cpus_flushed = true;

@@ -15,7 +15,6 @@
 #include <kernel/guest/domain/event.h>
 #include <kernel/mm/frame.h>
 #include <kernel/guest/devices/guestconsole.h>
-#include <kernel/core/options.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
@@ -55,10 +54,10 @@ void control_event(u32 events)
 	domain_put(d);
 }
 
-void control_init(struct domain *d)
+void control_init(struct domain *d, enum identity_policy policy)
 {
 	d->privileged = true;
-	d->machine_addresses = options.control_iommu != IDENTITY_NONE;
+	d->machine_addresses = policy != IDENTITY_NONE;
 	control_id = d->id;
 	console_listen(input_room, input);
 }

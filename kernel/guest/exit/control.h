@@ -1,12 +1,13 @@
 /* The control domain: what it alone may ask, and its console. */
 #pragma once
 
+#include <iommu/identity.h>
 #include <kernel/lib/compiler.h>
 
 struct domain;
 
 /* The domain, built but not started, becomes the control domain: what is typed on the console is its. Boot, once. */
-void control_init(struct domain *d);
+void control_init(struct domain *d, enum identity_policy policy);
 /* Tell the control domain, if there is one (enum weir_event). Any context. */
 void control_event(u32 events);
 /* A hypercall that is not everybody's: the result, -EPERM if the caller is not the control domain, -ENOSYS. */

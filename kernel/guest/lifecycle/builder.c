@@ -11,7 +11,6 @@
 #include <kernel/core/log.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/lifecycle/modules.h>
-#include <kernel/core/options.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
@@ -100,7 +99,7 @@ static bool can_build(const struct module_line *line)
 	return true;
 }
 
-static void build(u32 index)
+static void build(u32 index, enum identity_policy policy)
 {
 	const struct module_line *line = &module_at(index)->line;
 	struct guest_entry entry;
@@ -119,7 +118,7 @@ static void build(u32 index)
 	}
 	d->kernel = module_at(index);
 	if (line->control)
-		control_init(d);
+		control_init(d, policy);
 	d->has_devices = line->nr_devices && !d->machine_addresses;
 	if (memory_build(d, line->memory) || !modules_load(d, &entry) ||
 	    guestfirmware_write(d, line->vcpus) || guestpower_init(d)) {
@@ -128,7 +127,7 @@ static void build(u32 index)
 	}
 	/* Before its devices come, and before other domains take their memory. */
 	if (d->machine_addresses)
-		pool_start(d, options.control_iommu);
+		pool_start(d, policy);
 	if (!assign_devices(d, line) || !make_vcpus(d, line)) {
 		domain_discard(d);
 		return;
@@ -170,8 +169,7 @@ static void fail_next_build(void)
 #ifdef WEIR_DEBUG
 	static u64 nth;
 
-	if (options.fail_builds)
-		alloc_fail(++nth, 0);
+	alloc_fail(++nth, 0);
 #endif
 }
 
@@ -182,7 +180,7 @@ static void fail_no_more(void)
 #endif
 }
 
-void build_domains(const struct boot_info *info)
+void build_domains(const struct boot_info *info, const struct build_options *options)
 {
 	u32 nr = modules_init(info);
 
@@ -192,13 +190,14 @@ void build_domains(const struct boot_info *info)
 	/* The control domain first. */
 	for (u32 i = 0; i < nr; i++)
 		if (is_kernel(i) && module_at(i)->line.control) {
-			build(i);
+			build(i, options->control_iommu);
 			break;
 		}
 	for (u32 i = 0; i < nr; i++)
 		if (is_kernel(i) && !module_at(i)->line.control) {
-			fail_next_build();
-			build(i);
+			if (options->fail_allocations)
+				fail_next_build();
+			build(i, options->control_iommu);
 		}
 	fail_no_more();
 	modules_free_others();

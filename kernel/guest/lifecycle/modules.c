@@ -1,6 +1,6 @@
 #include <kernel/guest/lifecycle/modules.h>
 
-#include <boot/multiboot2.h>
+#include <kernel/mm/bootinfo.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>

@@ -56,6 +56,8 @@ static bool take(unsigned int order, mfn_t *mfn)
 	if (*mfn == INVALID_MFN)
 		return false;
 	if (rangeset_add(&pool.set, *mfn, *mfn + (1UL << order) - 1)) {
+		log_warn("%s: no room for more than %u ranges (POOL_RANGES): the rest is not lent",
+			 pool.set.name, POOL_RANGES);
 		free_frames(*mfn, order);
 		return false;
 	}

@@ -1,8 +1,23 @@
-#include <kernel/core/clock.h>
 #include <kernel/guest/vcpu/exitring.h>
+
+#include <kernel/core/clock.h>
 #include <kernel/core/log.h>
+#include <kernel/core/panic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
 
 const char *(*exit_reason_name)(u32 reason);
+
+int exit_ring_init(void)
+{
+	struct exit_ring *ring = kzalloc(sizeof(*ring));
+
+	if (!ring)
+		return -ENOMEM;
+	this_cpu()->exits = ring;
+	panic_set_hook(exit_ring_dump);
+	return 0;
+}
 
 void exit_ring_dump(void)
 {

@@ -36,5 +36,7 @@ static inline void exit_ring_record(u16 domain, u16 vcpu, u32 reason, u64 rip, u
 /* How the dump names a reason code; set by the CPU back end. NULL: as a number. */
 extern const char *(*exit_reason_name)(u32 reason);
 
+/* Give the calling CPU its ring, which a panic prints. Boot, each CPU. -ENOMEM. */
+int __must_check exit_ring_init(void);
 /* Print this CPU's last exits, newest first. */
 void exit_ring_dump(void);

@@ -6,7 +6,6 @@
 #include <kernel/lib/errno.h>
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/core/log.h>
-#include <kernel/core/options.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
@@ -127,7 +126,7 @@ static int refuse(struct vcpu *v, u32 msr)
 	static struct log_limit limit = LOG_LIMIT_INIT(20);
 
 	v->absent_msrs++;
-	if (!find(msr) && options.loglevel >= LOG_DEBUG && log_allowed(&limit))
+	if (!find(msr) && log_shows(LOG_DEBUG) && log_allowed(&limit))
 		log_debug("domain %s: vCPU %u: MSR 0x%x is in no table: #GP", v->domain->name,
 			  v->id, msr);
 	return -EINVAL;

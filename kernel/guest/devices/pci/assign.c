@@ -29,7 +29,6 @@
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/memory/memory.h>
-#include <kernel/core/options.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/lib/string.h>

@@ -12,6 +12,7 @@
  * Each interrupt costs the CPU that takes it an exit, whoever runs there. So a device that raises more of them in a window
  * than irq-limit= allows is paused: none of its messages goes out until the window is over, whatever the guest writes.
  */
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/pci/vpcifn.h>
 
 #include <kernel/mm/alloc.h>
@@ -21,7 +22,6 @@
 #include <kernel/guest/domain/event.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
-#include <kernel/core/options.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
@@ -110,11 +110,18 @@ bool vmsi_message(const struct domain *d, u64 address, u32 data)
 	return deliver_route(d, decode(d, address, data));
 }
 
+static u32 irq_limit;
+
+void vmsi_set_irq_limit(u32 per_second)
+{
+	irq_limit = per_second;
+}
+
 /* One more came. CPUs that begin a window at the same time lose some counts, but no window. */
 static bool over_limit(struct vfunction *f)
 {
 	u64 now = clock_ns();
-	u32 limit = options.irq_limit / IRQ_WINDOWS_PER_SECOND;
+	u32 limit = irq_limit / IRQ_WINDOWS_PER_SECOND;
 
 	if ((s64)(now - read_once(&f->window_start)) >= (s64)WINDOW_NS) {
 		write_once(&f->window_start, now);
@@ -369,7 +376,7 @@ static void pause_function(struct vfunction *f)
 	if (is_new)
 		log_warn("domain %s: device %s raises more than %u interrupts a second (irq-limit=): what is "
 			 "more waits",
-			 f->domain->name, pci_name(f->dev->id, name), options.irq_limit);
+			 f->domain->name, pci_name(f->dev->id, name), irq_limit);
 }
 
 /* The window is over. Messages of MSI-X waited in the device as pending bits; MSI without mask bits has lost them: one more

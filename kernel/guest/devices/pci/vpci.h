@@ -10,3 +10,9 @@ struct vpci;
 
 /* Build an empty bus for d and register its ports. -ENOMEM, -ENOSPC. */
 int __must_check vpci_init(struct domain *d);
+
+/* Interrupts are counted in windows. */
+#define IRQ_WINDOWS_PER_SECOND 100u
+/* How many interrupts a second each domain's device may raise, in multiples of
+ * IRQ_WINDOWS_PER_SECOND; 0: any number. Boot. */
+void vmsi_set_irq_limit(u32 per_second);

@@ -448,7 +448,9 @@ int vcpu_backend_init(void)
 			return -ENODEV;
 		vcpu_backend = &svm_backend;
 	}
-	ret = vcpu_backend->cpu_init();
+	ret = exit_ring_init();
+	if (!ret)
+		ret = vcpu_backend->cpu_init();
 	if (ret)
 		log_err("CPU %u: no memory for %s: no guest runs on it", this_cpu()->id,
 			vcpu_backend->name);

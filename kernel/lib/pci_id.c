@@ -1,5 +1,7 @@
 /* PCI addresses as lspci prints them. */
-#include <drivers/pci.h>
+#include <kernel/lib/pci_id.h>
+
+#include <kernel/lib/string.h>
 
 /* Exactly `digits` hexadecimal digits off the front of *text. */
 static bool take_hex(const char **text, const char *end, int digits, u32 *n)
@@ -38,4 +40,14 @@ bool pci_parse_address(const char *text, size_t length, struct pci_id *id)
 		return false;
 	*id = (struct pci_id){ (u16)segment, (u16)PCI_BDF(bus, dev, fn) };
 	return true;
+}
+
+const char *pci_name(struct pci_id id, char buf[16])
+{
+	if (id.segment)
+		snprintf(buf, 16, "%04x:%02x:%02x.%u", id.segment, id.bdf >> 8, id.bdf >> 3 & 31,
+			 id.bdf & 7);
+	else
+		snprintf(buf, 16, "%02x:%02x.%u", id.bdf >> 8, id.bdf >> 3 & 31, id.bdf & 7);
+	return buf;
 }

@@ -2,12 +2,10 @@
 #pragma once
 
 #include <kernel/lib/compiler.h>
-#include <iommu/identity.h>
-#include <iommu/iommu.h>
+#include <kernel/core/debugexit.h>
 #include <kernel/core/log.h>
-
-/* They are counted in windows: kernel/guest/devices/pci/vmsi.c. */
-#define IRQ_WINDOWS_PER_SECOND 100u
+#include <kernel/guest/lifecycle/builder.h>
+#include <kernel/lib/pci_id.h>
 
 #define OPTIONS_SRIOV 4
 
@@ -16,7 +14,7 @@ struct options {
 	enum log_level loglevel;
 	bool iommu_off; /* iommu=off */
 	bool no_intremap; /* iommu=nointremap */
-	enum identity_policy control_iommu; /* what the control domain's devices reach */
+	struct build_options build; /* control-iommu=, fail-alloc=builds */
 	u32 max_cpus; /* maxcpus=N */
 	u32 irq_limit; /* irq-limit=N: interrupts a second that a domain's device may raise; 0: any number */
 	struct {
@@ -24,9 +22,8 @@ struct options {
 		u32 nr;
 	} sriov[OPTIONS_SRIOV]; /* sriov=DEVICE,N: its first N virtual functions are switched on; N = 0: the entry is free */
 	bool x2apic_off; /* x2apic=off */
-	int exit_at; /* exit=ready, exit=idle: enum debug_exit at which to end QEMU; 0: never */
+	enum debug_exit exit_at; /* exit=ready, exit=idle: when to end QEMU */
 #ifdef WEIR_DEBUG
-	bool fail_builds; /* fail-alloc=builds: the n'th domain's n'th allocation fails */
 	u64 fail_every; /* fail-alloc=N: each N'th allocation fails once Weir is ready */
 	u32 late_posts, late_answers; /* milliseconds: iommu/late.h */
 #endif

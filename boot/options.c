@@ -1,8 +1,8 @@
-#include <drivers/pci.h>
 #include <kernel/core/uart.h>
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
-#include <kernel/core/options.h>
+#include <boot/options.h>
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/lib/string.h>
 
 #define MAX_VIRTUAL 64
@@ -11,7 +11,7 @@ struct options options = {
 	.console = UART_COM1,
 	.loglevel = LOG_INFO,
 	.max_cpus = MAX_CPUS,
-	.control_iommu = IDENTITY_STRICT,
+	.build.control_iommu = IDENTITY_STRICT,
 	.irq_limit = 20000,
 };
 
@@ -61,7 +61,7 @@ static bool set_control_iommu(const char *v)
 
 	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
 		if (!strcmp(v, word[i])) {
-			options.control_iommu = (enum identity_policy)i;
+			options.build.control_iommu = (enum identity_policy)i;
 			return true;
 		}
 	return false;
@@ -131,7 +131,7 @@ static bool set_exit(const char *v)
 	else if (!strcmp(v, "idle"))
 		options.exit_at = DEBUG_EXIT_IDLE;
 	else if (!strcmp(v, "never"))
-		options.exit_at = 0;
+		options.exit_at = DEBUG_EXIT_NEVER;
 	else
 		return false;
 	return true;
@@ -151,7 +151,7 @@ static bool set_fail_alloc(const char *v)
 	u64 n = 0;
 
 	if (!strcmp(v, "builds")) {
-		options.fail_builds = true;
+		options.build.fail_allocations = true;
 		return true;
 	}
 	for (; *v >= '0' && *v <= '9' && n < 1000000; v++)
