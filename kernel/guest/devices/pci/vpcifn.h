@@ -1,4 +1,4 @@
-/* A function on a virtual PCI bus: what the files kernel/vpci*.c and kernel/guest/devices/pci/vmsi.c share. */
+/* A function on a virtual PCI bus: what the files kernel/guest/devices/pci/vpci*.c and kernel/guest/devices/pci/vmsi.c share. */
 #pragma once
 
 #include <drivers/pci.h>
