@@ -64,14 +64,14 @@ void hw_write_back(const void *p __unused, size_t n __unused)
 }
 
 /* Deferred work is done at once, by whoever queues it. */
-void work_init(struct work *w, bool (*step)(struct work *w))
+void work_init(struct work *w, enum step (*step)(struct work *w))
 {
 	w->step = step;
 }
 
 void work_queue(struct work *w)
 {
-	while (!w->step(w))
+	while (w->step(w) == STEP_MORE)
 		;
 }
 

@@ -262,7 +262,7 @@ static void forget(struct device *a)
 }
 
 /* The device is isolated: what the firmware keeps for it goes out of the domain's tables as well. */
-static bool leave_step(struct work *w)
+static enum step leave_step(struct work *w)
 {
 	struct device *a = container_of(w, struct device, leaver);
 	void (*detached)(void *arg) = a->detached;
@@ -270,7 +270,7 @@ static bool leave_step(struct work *w)
 	void *arg = a->arg;
 
 	if (reserved_unmap(d, a->dev))
-		return false; /* no batch or no memory just now */
+		return STEP_MORE; /* no batch or no memory just now */
 	work_forget(w);
 	spin_lock(&devices_lock);
 	spin_lock(&d->lock);
@@ -278,7 +278,7 @@ static bool leave_step(struct work *w)
 	spin_unlock(&d->lock);
 	spin_unlock(&devices_lock);
 	detached(arg);
-	return true;
+	return STEP_DONE;
 }
 
 /* If all that can come has come: the batches that waited for the device need not any more. True: it was detached, and

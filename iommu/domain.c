@@ -17,7 +17,7 @@
 static struct spinlock registry_lock;
 static struct iommu_domain *domains[MAX_IOMMU_DOMAINS];
 
-static bool destroy_step(struct work *w);
+static enum step destroy_step(struct work *w);
 
 static void free_domain(struct iommu_domain *d)
 {
@@ -165,25 +165,26 @@ void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void 
 
 /* No device can reach the tables since each detach flushed the domain's translations, and no batch
  * is left; so they are taken apart without a flush, one bounded step a call. */
-static bool destroy_step(struct work *w)
+static enum step destroy_step(struct work *w)
 {
 	struct iommu_domain *d = container_of(w, struct iommu_domain, destroyer);
 	void (*done)(void *arg) = d->destroyed;
 	void *arg = d->destroyed_arg;
-	bool empty;
+	enum step tables = STEP_DONE;
 
 	spin_lock(&d->lock);
-	empty = !d->root || table_destroy_step(d);
+	if (d->root)
+		tables = table_destroy_step(d);
 	spin_unlock(&d->lock);
-	if (!empty)
-		return false;
+	if (tables != STEP_DONE)
+		return tables;
 	BUG_ON(d->references || d->tombstones || d->tables);
 
 	leave_slot(d->did - 1);
 	work_forget(w);
 	free_domain(d);
 	done(arg);
-	return true;
+	return STEP_DONE;
 }
 
 /* --- to look at ------------------------------------------------------------------------------------------------------------ */

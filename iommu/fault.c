@@ -115,7 +115,7 @@ static void report(struct iommu_unit *u, u64 lo, u64 hi)
 
 /* What the unit reports now. While any of it is left, what comes in addition raises no interrupt (FECTL_REG.IP): so it is
  * looked at until there is nothing, in steps, for a device may fault faster than this reads. */
-static bool service(struct work *w)
+static enum step service(struct work *w)
 {
 	struct iommu_unit *u = container_of(w, struct iommu_unit, fault_work);
 	u32 first = (u32)FIELD_GET(CAP_FRO, u->cap) * 16, nr = (u32)FIELD_GET(CAP_NFR, u->cap) + 1;
@@ -134,7 +134,8 @@ static bool service(struct work *w)
 		hw_write32(u->regs, FSTS_REG, FSTS_PFO);
 	if (status & (FSTS_IQE | FSTS_ICE | FSTS_ITE))
 		queue_error(u, status);
-	return !(hw_read32(u->regs, FSTS_REG) & FSTS_CAUSES & ~(u->queue.stuck ? FSTS_IQE : 0));
+	status = hw_read32(u->regs, FSTS_REG) & FSTS_CAUSES & ~(u->queue.stuck ? FSTS_IQE : 0);
+	return status ? STEP_MORE : STEP_DONE;
 }
 
 static void fault_interrupt(void *arg)

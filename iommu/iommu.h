@@ -12,6 +12,7 @@
 
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/pci_id.h>
+#include <kernel/lib/step.h>
 #include <kernel/lib/types.h>
 
 struct iommu_domain;
@@ -36,9 +37,9 @@ const char *iommu_why_absent(void);
 /* --- domains ----------------------------------------------------------------------------------------------------- */
 
 /* Called when all of a batch has been answered, in work context, after its I/O tables were
- * released: one bounded step of the caller's own release (nested tables, giving frames back). True:
- * done, the batch is recycled. */
-typedef bool (*iommu_batch_step)(struct iommu_batch *b);
+ * released: one bounded step of the caller's own release (nested tables, giving frames back).
+ * STEP_DONE: the batch is recycled. */
+typedef enum step (*iommu_batch_step)(struct iommu_batch *b);
 
 /* I/O address space of domain `owner` (the id that owns the frames). Works without any unit too:
  * then it has no tables, but batches still complete when all CPUs have answered. `wake` is called

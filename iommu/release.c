@@ -74,24 +74,24 @@ static void recycle(struct iommu_batch *b)
 	domain_batch_done(d);
 }
 
-static bool release_step(struct work *w)
+static enum step release_step(struct work *w)
 {
 	struct iommu_batch *b = container_of(w, struct iommu_batch, work);
 
 	if (!b->tables_released) {
 		spin_lock(&b->domain->lock);
-		b->tables_released = table_release(b, STEP_ENTRIES);
+		b->tables_released = table_release(b, STEP_ENTRIES) == STEP_DONE;
 		spin_unlock(&b->domain->lock);
 		if (!b->tables_released)
-			return false;
+			return STEP_MORE;
 	}
-	if (b->user.step && !b->user.step(b))
-		return false;
+	if (b->user.step && b->user.step(b) != STEP_DONE)
+		return STEP_MORE;
 	/* From here on the batch may be in use again, and its domain may end. */
 	work_forget(w);
 	work_init(w, release_step);
 	recycle(b);
-	return true;
+	return STEP_DONE;
 }
 
 void release_init(struct iommu_batch *b)

@@ -173,27 +173,27 @@ static bool free_orphan(struct iommu_batch *b)
 	return true;
 }
 
-bool table_release(struct iommu_batch *b, unsigned int budget)
+enum step table_release(struct iommu_batch *b, unsigned int budget)
 {
 	while (budget && b->next <= b->last) {
 		budget--;
 		if (!release_entry(b, &budget))
-			return false;
+			return STEP_MORE;
 	}
 	while (budget && free_orphan(b))
 		budget--;
-	return budget > 0;
+	return budget ? STEP_DONE : STEP_MORE;
 }
 
-bool table_destroy_step(struct iommu_domain *d)
+enum step table_destroy_step(struct iommu_domain *d)
 {
 	unsigned int budget = ENTRIES;
 
 	if (!empty_table(d, d->root, iommu_common.levels, &budget))
-		return false;
+		return STEP_MORE;
 	table_free(d, d->root);
 	d->root = NULL;
-	return true;
+	return STEP_DONE;
 }
 
 unsigned int table_walk(struct iommu_domain *d, dfn_t dfn, u64 entry[5], mfn_t *mfn)

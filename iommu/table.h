@@ -15,10 +15,10 @@ void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
 
 /* Release what the batch has made tombstones of, from b->next on, looking at about `budget`
  * entries. True: finished. */
-bool table_release(struct iommu_batch *b, unsigned int budget);
+enum step table_release(struct iommu_batch *b, unsigned int budget);
 /* Release everything, when no device can reach it and no batch is left: one table a call. True: all
  * is gone. */
-bool table_destroy_step(struct iommu_domain *d);
+enum step table_destroy_step(struct iommu_domain *d);
 
 /* A table, typed and zeroed (raw: not zeroed); NULL: no memory. */
 u64 *table_alloc(struct iommu_domain *d);

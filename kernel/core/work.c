@@ -19,7 +19,7 @@ static struct list *my_queue(void)
 	return q;
 }
 
-void work_init(struct work *w, bool (*step)(struct work *w))
+void work_init(struct work *w, enum step (*step)(struct work *w))
 {
 	list_init(&w->link);
 	w->step = step;
@@ -67,7 +67,7 @@ bool work_run(void)
 		list_del(&w->link);
 		store_release(&w->state, WORK_RUNNING);
 		*current = w;
-		done = w->step(w);
+		done = w->step(w) != STEP_MORE;
 		if (!*current)
 			continue;
 		*current = NULL;

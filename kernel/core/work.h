@@ -8,19 +8,20 @@
 
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/list.h>
+#include <kernel/lib/step.h>
 
 /* RUNNING and queued once more meanwhile: AGAIN. A piece of work is never on two CPUs at once. */
 enum work_state { WORK_IDLE, WORK_QUEUED, WORK_RUNNING, WORK_AGAIN };
 
 struct work {
 	struct list link;
-	/* One bounded step (some microseconds). True: done. False: call again later. A step that
-	 * frees the work itself calls work_forget() first. */
-	bool (*step)(struct work *w);
+	/* One bounded step (some microseconds). STEP_DONE and STEP_WAIT: not again until work_queue().
+	 * A step that frees the work itself calls work_forget() first. */
+	enum step (*step)(struct work *w);
 	u32 state; /* enum work_state */
 };
 
-void work_init(struct work *w, bool (*step)(struct work *w));
+void work_init(struct work *w, enum step (*step)(struct work *w));
 /* Queue on this CPU; does nothing if it is queued already, and makes it run once more, where it
  * runs, if it is running. Any context but NMI. */
 void work_queue(struct work *w);

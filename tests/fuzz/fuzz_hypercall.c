@@ -372,7 +372,7 @@ static void end_domains(void)
 		iommu_domain_destroy(d->iommu, mark, &gone);
 		settle();
 		assert_true(gone);
-		while (!memory_empty_step(d, &gfn))
+		while (memory_empty_step(d, &gfn))
 			;
 		assert_int_equal(d->pages_owned, 0);
 		nested_free(&d->nested);

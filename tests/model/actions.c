@@ -316,7 +316,7 @@ static struct {
 } cpus[64];
 static u32 nr_cpus;
 
-static bool release_step(struct iommu_batch *b)
+static enum step release_step(struct iommu_batch *b)
 {
 	struct iommu_batch_user *u = iommu_batch_user(b);
 	struct model_domain *m = u->owner;
@@ -325,11 +325,11 @@ static bool release_step(struct iommu_batch *b)
 	vtd_require(u->word[0] == batch, "batch %u has the words of batch %lu", batch, u->word[0]);
 	if (m->batch[batch].lazy) {
 		m->batch[batch].lazy--;
-		return false;
+		return STEP_MORE;
 	}
 	say("batch %u of domain %ld is released", batch, slot_of(m));
 	oracle_released(m, batch);
-	return true;
+	return STEP_DONE;
 }
 
 static u32 batches_out(const struct model_domain *m)

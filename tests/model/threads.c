@@ -126,7 +126,7 @@ static void check_caches(unsigned int domain, u32 first, u32 nr)
 }
 
 /* The last step of a batch: its frames are nobody's for a moment, then free for their CPU. */
-static bool give_back(struct iommu_batch *b)
+static enum step give_back(struct iommu_batch *b)
 {
 	struct iommu_batch_user *user = iommu_batch_user(b);
 	unsigned int domain = (unsigned int)user->word[0];
@@ -145,7 +145,7 @@ static bool give_back(struct iommu_batch *b)
 		store_release(holder, (u16)0);
 	}
 	(void)atomic_add(&nr_releases, 1);
-	return true;
+	return STEP_DONE;
 }
 
 /* --- the CPUs ------------------------------------------------------------------------------------------------------------ */

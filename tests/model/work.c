@@ -14,7 +14,7 @@ void work_start(void)
 	running = NULL;
 }
 
-void work_init(struct work *w, bool (*step)(struct work *w))
+void work_init(struct work *w, enum step (*step)(struct work *w))
 {
 	list_init(&w->link);
 	w->step = step;
@@ -54,7 +54,7 @@ bool vtd_work(void)
 	if (!w)
 		return false;
 	running = w;
-	done = w->step(w);
+	done = w->step(w) != STEP_MORE;
 	if (!running)
 		return true;
 	running = NULL;

@@ -99,11 +99,11 @@ static void ranges_with_nothing_in_them(void **state)
 
 static int steps;
 
-static bool count_step(struct iommu_batch *b)
+static enum step count_step(struct iommu_batch *b)
 {
 	(void)b;
 	steps++;
-	return true;
+	return STEP_DONE;
 }
 
 /* XSA-346: flushes were put off, and pages freed before. Here the caller's frames wait for their batch however many later ones are

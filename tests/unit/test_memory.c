@@ -121,7 +121,7 @@ static void finish(void)
 	iommu_domain_destroy(d.iommu, mark, &gone);
 	vtd_settle();
 	assert_true(gone);
-	while (!memory_empty_step(&d, &gfn))
+	while (memory_empty_step(&d, &gfn))
 		;
 	assert_int_equal(d.pages_owned, 0);
 	nested_free(&d.nested);
@@ -150,10 +150,10 @@ static int map_step(gfn_t *gfn)
 {
 	int ret = memory_map_for_devices(&d, gfn);
 
-	if (ret == -EAGAIN)
+	if (ret == STEP_WAIT)
 		vtd_settle();
 	else
-		assert_true(ret == 0 || ret == 1);
+		assert_true(ret == STEP_DONE || ret == STEP_MORE);
 	return ret;
 }
 
@@ -202,13 +202,13 @@ static void largest_leaves_in_bounded_steps(void **state)
 
 	(void)state;
 	start();
-	assert_int_equal(map_step(&gfn), 0);
+	assert_int_equal(map_step(&gfn), STEP_DONE);
 	iommu_domain_stats(d.iommu, &s);
 	assert_int_equal(s.io_entries[1], FRAMES / 512);
 	assert_int_equal(s.io_entries[0], 0);
 	/* All is there: the next device finds nothing to do. */
 	gfn = 0;
-	assert_int_equal(map_step(&gfn), 0);
+	assert_int_equal(map_step(&gfn), STEP_DONE);
 	assert_int_equal(gfn, 0);
 	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
 	check();
@@ -221,7 +221,7 @@ static void largest_leaves_in_bounded_steps(void **state)
 	}
 	vtd_settle();
 	gfn = 0;
-	while (map_step(&gfn) == 1)
+	while (map_step(&gfn) == STEP_MORE)
 		steps++;
 	assert_in_range(steps, FRAMES / 512, FRAMES / 512 + 2);
 	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
@@ -238,12 +238,12 @@ static void steps_count_the_entries_of_units(void **state)
 	(void)state;
 	start_on(&small);
 	for (u64 passed = 512; passed < FRAMES; passed += 512) {
-		assert_int_equal(map_step(&gfn), 1);
+		assert_int_equal(map_step(&gfn), STEP_MORE);
 		assert_int_equal(gfn, passed);
 		iommu_domain_stats(d.iommu, &s);
 		assert_int_equal(s.io_entries[0], passed);
 	}
-	assert_int_equal(map_step(&gfn), 0);
+	assert_int_equal(map_step(&gfn), STEP_DONE);
 	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
 	check();
 	finish();
@@ -289,12 +289,12 @@ static void renewed(void **state)
 		assert_int_equal(memory_release(&d, 1100, 300), 300);
 		/* The last of it is still on its way when it begins. */
 		while ((ret = memory_renew_step(&d, &gfn))) {
-			if (ret == -EAGAIN) {
+			if (ret == STEP_WAIT) {
 				vtd_settle();
 				assert_true(++waits < 3);
 				continue;
 			}
-			assert_int_equal(ret, 1);
+			assert_int_equal(ret, STEP_MORE);
 			assert_true(++steps < 64);
 		}
 		assert_true(waits > 0);
@@ -323,7 +323,7 @@ static void none_where_interrupts_go(void **state)
 
 	(void)state;
 	start();
-	assert_int_equal(map_step(&gfn), 0);
+	assert_int_equal(map_step(&gfn), STEP_DONE);
 	for (u32 i = 0; i < ARRAY_SIZE(sizes); i++) {
 		d.pages_limit = sizes[i];
 		for (gfn = 0xfee00; gfn < 0xfef00; gfn++) {

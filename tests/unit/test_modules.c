@@ -159,7 +159,7 @@ static void free_all(struct domain *d)
 {
 	u32 steps = 0;
 
-	while (!modules_free_step(d))
+	while (modules_free_step(d))
 		assert_true(++steps < 100);
 }
 

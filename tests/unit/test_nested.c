@@ -89,10 +89,10 @@ static int teardown(void **state)
 	for (u32 number = 0; number < NUMBERS; number++) {
 		gfn_t g = 0;
 
-		while (!nested_release(&n, &g, GUEST_FRAMES - 1, number, 7, ignore, NULL))
+		while (nested_release(&n, &g, GUEST_FRAMES - 1, number, 7, ignore, NULL))
 			;
 	}
-	while (!nested_empty(&n, &gfn, 5, ignore, NULL))
+	while (nested_empty(&n, &gfn, 5, ignore, NULL))
 		;
 	nested_free(&n);
 	assert_int_equal(pages_live, 0);
@@ -209,7 +209,7 @@ static void release_step(void)
 	gfn_t gfn = 0;
 
 	releasing = rand() % NUMBERS;
-	while (!nested_release(&n, &gfn, GUEST_FRAMES - 1, releasing, 1 + rand() % 50, released, NULL))
+	while (nested_release(&n, &gfn, GUEST_FRAMES - 1, releasing, 1 + rand() % 50, released, NULL))
 		;
 	for (gfn = 0; gfn < GUEST_FRAMES; gfn++)
 		assert_false(ref[gfn].state == TOMB && ref[gfn].number == releasing);

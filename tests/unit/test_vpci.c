@@ -583,12 +583,12 @@ static void started_again(void **state)
 	for (int i = 0; i < 3; i++) {
 		use();
 		cfg_write(3, 0x3c, 1, 11);
-		assert_false(assign_suspend(&dom));
+		assert_int_equal(assign_suspend(&dom), STEP_WAIT);
 		assert_false(config[PCI_COMMAND] & 4);
 		assert_int_equal(device.state, PCI_DETACHING);
 		fire();
 		/* Reset, and nobody's but the domain's. */
-		assert_true(assign_suspend(&dom));
+		assert_int_equal(assign_suspend(&dom), STEP_DONE);
 		assert_int_equal(device.state, PCI_ATTACHING);
 		assert_int_equal(device.owner, dom.id);
 		assert_false(attached);
@@ -596,11 +596,11 @@ static void started_again(void **state)
 		assert_int_equal(assign_take(&device), -EBUSY);
 		assert_int_equal(assign_start(&dom, &device, 0), -EBUSY);
 		fire();
-		assert_true(assign_suspend(&dom));
+		assert_int_equal(assign_suspend(&dom), STEP_DONE);
 		assert_false(attached);
-		assert_false(assign_resume(&dom));
+		assert_int_equal(assign_resume(&dom), STEP_WAIT);
 		fire();
-		assert_true(assign_resume(&dom));
+		assert_int_equal(assign_resume(&dom), STEP_DONE);
 		check_as_new();
 	}
 }
@@ -611,21 +611,21 @@ static void started_again_meanwhile(void **state)
 	(void)state;
 	take();
 	assert_int_equal(assign_start(&dom, &device, 0), 0);
-	assert_false(assign_suspend(&dom));
+	assert_int_equal(assign_suspend(&dom), STEP_WAIT);
 	fire();
-	assert_true(assign_suspend(&dom));
+	assert_int_equal(assign_suspend(&dom), STEP_DONE);
 	assert_false(attached);
-	assert_false(assign_resume(&dom));
+	assert_int_equal(assign_resume(&dom), STEP_WAIT);
 	fire();
-	assert_true(assign_resume(&dom));
+	assert_int_equal(assign_resume(&dom), STEP_DONE);
 	check_as_new();
 
 	assert_int_equal(assign_take(&device), 0);
-	assert_false(assign_suspend(&dom));
+	assert_int_equal(assign_suspend(&dom), STEP_WAIT);
 	fire();
-	assert_true(assign_suspend(&dom));
+	assert_int_equal(assign_suspend(&dom), STEP_DONE);
 	check_free();
-	assert_true(assign_resume(&dom));
+	assert_int_equal(assign_resume(&dom), STEP_DONE);
 }
 
 /* It ends instead; teardown() looks that all is gone. */
@@ -633,11 +633,11 @@ static void ends_instead_of_starting_again(void **state)
 {
 	for (int at = 0; at < 3; at++) {
 		use();
-		assert_false(assign_suspend(&dom));
+		assert_int_equal(assign_suspend(&dom), STEP_WAIT);
 		if (at)
 			fire();
 		if (at == 2)
-			assert_false(assign_resume(&dom));
+			assert_int_equal(assign_resume(&dom), STEP_WAIT);
 		assert_int_equal(teardown(state), 0);
 		assert_int_equal(setup(state), 0);
 	}
@@ -647,13 +647,13 @@ static void ends_instead_of_starting_again(void **state)
 static void does_not_come_back(void **state)
 {
 	(void)state;
-	assert_false(assign_suspend(&dom));
+	assert_int_equal(assign_suspend(&dom), STEP_WAIT);
 	fire();
-	assert_true(assign_suspend(&dom));
+	assert_int_equal(assign_suspend(&dom), STEP_DONE);
 	attach_result = -ENODEV;
-	assert_false(assign_resume(&dom));
+	assert_int_equal(assign_resume(&dom), STEP_WAIT);
 	fire();
-	assert_true(assign_resume(&dom));
+	assert_int_equal(assign_resume(&dom), STEP_DONE);
 	check_free();
 	assert_int_equal(cfg_read(3, 0, 4), 0xffffffff);
 }

@@ -154,7 +154,7 @@ void timer_set(struct timer *t, u64 ns)
 
 static struct work *queued, *forgotten;
 
-void work_init(struct work *w, bool (*step)(struct work *w))
+void work_init(struct work *w, enum step (*step)(struct work *w))
 {
 	w->step = step;
 }
@@ -177,7 +177,7 @@ bool work_run(void)
 	if (!w)
 		return false;
 	queued = forgotten = NULL;
-	if (!w->step(w) && forgotten != w)
+	if (w->step(w) == STEP_MORE && forgotten != w)
 		queued = w;
 	return true;
 }
@@ -233,7 +233,7 @@ int memory_map_for_devices(struct domain *d, gfn_t *gfn)
 	assert_false(attached);
 	*gfn += 512;
 	if (map_steps)
-		return map_steps-- == 2 ? -EAGAIN : 1;
+		return map_steps-- == 2 ? STEP_WAIT : STEP_MORE;
 	return map_result;
 }
 

@@ -36,7 +36,7 @@ static struct spinlock domains_lock;
 static struct domain *domains[MAX_DOMAINS + 1]; /* by id; 0 is no domain's */
 static u32 nr_domains;
 
-static bool reap_step(struct work *w);
+static enum step reap_step(struct work *w);
 static void reap_again(struct timer *t);
 
 struct domain *domain_get(u16 id)
@@ -310,38 +310,38 @@ static void finish(struct domain *d)
 }
 
 /* True: this work item is done for now; the next stage queues it again. */
-static bool reap_step(struct work *w)
+static enum step reap_step(struct work *w)
 {
 	struct domain *d = container_of(w, struct domain, reaper);
 
 	switch (d->reap_stage) {
 	case REAP_VCPUS:
 		if (read_once(&d->state) == DOMAIN_RUNNING) /* it was started again */
-			return true;
+			return STEP_WAIT;
 		if (!all_stopped(d)) {
 			timer_set(&d->reap_timer, clock_ns() + STOP_POLL_NS);
-			return true;
+			return STEP_WAIT;
 		}
 		if (read_once(&d->state) == DOMAIN_RESTARTING)
 			return restart_step(d);
 		d->reap_stage = REAP_DEVICES;
 		assign_take_all(d, reap_next, d);
-		return true;
+		return STEP_WAIT;
 	case REAP_DEVICES: /* reap_next() leaves this stage */
-		return true;
+		return STEP_WAIT;
 	case REAP_IO_TABLES:
 		d->reap_stage = REAP_WAIT_IO_TABLES;
 		pool_close(d);
 		iommu_domain_destroy(d->iommu, reap_next, d);
-		return true;
+		return STEP_WAIT;
 	case REAP_WAIT_IO_TABLES:
 	case REAP_DONE:
-		return true;
+		return STEP_WAIT;
 	case REAP_MEMORY:
-		if (!memory_empty_step(d, &d->reap_gfn) || !modules_free_step(d) || !pool_end_step(d))
-			return false;
+		if (memory_empty_step(d, &d->reap_gfn) || modules_free_step(d) || pool_end_step(d))
+			return STEP_MORE;
 		finish(d);
-		return true;
+		return STEP_DONE;
 	}
 	BUG();
 }

@@ -48,7 +48,7 @@ static struct format format_of(const struct vcpu_mode *m)
 }
 
 /* One step of a walk: the entry that was used, for its accessed and dirty bits. */
-struct step {
+struct walk_entry {
 	gpaddr_t gpa;
 	u64 entry;
 };
@@ -109,18 +109,18 @@ static bool allowed(const struct vcpu *v, const struct vcpu_mode *m, u32 access,
 }
 
 /* False: an entry is no longer what it was; walk again. */
-static bool set_accessed_dirty(struct vcpu *v, const struct format *f, const struct step *steps,
-			       unsigned int last, u32 access)
+static bool set_accessed_dirty(struct vcpu *v, const struct format *f,
+			       const struct walk_entry *entries, unsigned int last, u32 access)
 {
 	for (unsigned int level = f->levels; level >= last; level--) {
-		u64 entry = steps[level].entry, want = entry | PTE_A;
+		u64 entry = entries[level].entry, want = entry | PTE_A;
 
 		if (f->pae && level == 3)
 			continue;
 		if (level == last && (access & WALK_WRITE))
 			want |= PTE_D;
 		if (want != entry &&
-		    guest_cmpxchg(v->domain, steps[level].gpa, f->entry_size, entry, want))
+		    guest_cmpxchg(v->domain, entries[level].gpa, f->entry_size, entry, want))
 			return false;
 	}
 	return true;
@@ -136,7 +136,7 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 			 f.entry_size == 4 ? m->cr3 & MASK(31, 12) :
 					     m->cr3 & PTE_ADDRESS;
 	u64 rights = PTE_W | PTE_U;
-	struct step steps[6];
+	struct walk_entry entries[6];
 
 	*error = (access & WALK_WRITE ? PF_WRITE : 0) | (access & WALK_USER ? PF_USER : 0);
 	if ((access & WALK_FETCH) && ((m->efer & EFER_NXE) || (m->cr4 & CR4_SMEP)))
@@ -149,14 +149,14 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 
 		if (f.pae && level == 3)
 			index &= 3;
-		steps[level].gpa = table + index * f.entry_size;
+		entries[level].gpa = table + index * f.entry_size;
 		/* Where no RAM is, a table reads as all ones: a present entry with reserved
 		 * bits. */
-		if (guest_read(v->domain, steps[level].gpa, &entry, f.entry_size)) {
+		if (guest_read(v->domain, entries[level].gpa, &entry, f.entry_size)) {
 			*error |= PF_PRESENT | PF_RESERVED;
 			return WALK_FAULT;
 		}
-		steps[level].entry = entry;
+		entries[level].entry = entry;
 		if (!(entry & PTE_P))
 			return WALK_FAULT;
 		page = is_page(m, &f, level, entry);
@@ -173,7 +173,8 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 				return WALK_FAULT;
 			}
 			*gpa = page_address(&f, level, entry, linear);
-			return set_accessed_dirty(v, &f, steps, level, access) ? WALK_DONE : WALK_AGAIN;
+			return set_accessed_dirty(v, &f, entries, level, access) ? WALK_DONE :
+										   WALK_AGAIN;
 		}
 		table = entry & PTE_ADDRESS & (f.entry_size == 4 ? 0xffffffff : ~0UL);
 	}

@@ -142,7 +142,7 @@ int modules_load_step(struct domain *d, u64 *done, struct guest_entry *entry)
 	if (ret != -EAGAIN)
 		return ret;
 	*done = part.end;
-	return 1;
+	return STEP_MORE;
 }
 
 /* --- the files' memory ---------------------------------------------------------------------------------------------------------- */
@@ -181,7 +181,7 @@ void modules_free_others(void)
 	}
 }
 
-bool modules_free_step(const struct domain *d)
+enum step modules_free_step(const struct domain *d)
 {
 	for (u32 i = 0; i < nr_modules; i++) {
 		struct module *m = &modules[i];
@@ -192,7 +192,7 @@ bool modules_free_step(const struct domain *d)
 		nr = MIN(frames(m) - m->freed, STEP_FRAMES);
 		alloc_add(first_frame(m) + m->freed, nr);
 		m->freed += nr;
-		return false;
+		return STEP_MORE;
 	}
-	return true;
+	return STEP_DONE;
 }

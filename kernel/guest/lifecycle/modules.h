@@ -3,6 +3,7 @@
 #pragma once
 
 #include <kernel/guest/loader/modline.h>
+#include <kernel/lib/step.h>
 
 struct boot_info;
 struct boot_module;
@@ -23,12 +24,12 @@ u32 modules_init(const struct boot_info *info);
 struct module *module_at(u32 i);
 /* Load d->kernel and the ramdisks of d, whose memory is zero. What is wrong is said in one line of the log. Boot. */
 bool __must_check modules_load(struct domain *d, struct guest_entry *entry);
-/* The same in bounded parts: *done (first 0) is how far it is. 1: there is more; 0: done, *entry is valid; or the error, which
- * was said. */
+/* The same in bounded parts: *done (first 0) is how far it is. A step (STEP_DONE: *entry is valid), or the error, which was
+ * said. */
 int __must_check modules_load_step(struct domain *d, u64 *done, struct guest_entry *entry);
 /* d may be started again: keep its files. Boot. */
 void modules_keep(const struct domain *d);
 /* Give back the memory of all other files, and say which ramdisks were for nobody. Boot, after the last domain was built. */
 void modules_free_others(void);
-/* d ends: give back a bounded part of its files' memory; true when all is back. */
-bool modules_free_step(const struct domain *d);
+/* d ends: give back a bounded part of its files' memory. */
+enum step modules_free_step(const struct domain *d);

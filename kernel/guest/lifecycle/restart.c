@@ -95,7 +95,7 @@ static int start(struct domain *d, const struct guest_entry *entry)
 	return 0;
 }
 
-/* 1: there is more to do; 0: the stage is over; -EAGAIN: later; or the error. */
+/* STEP_DONE: the stage is over; or the error. */
 static int stage_step(struct domain *d, struct restart *r)
 {
 	struct guest_entry entry;
@@ -103,11 +103,11 @@ static int stage_step(struct domain *d, struct restart *r)
 
 	switch (r->stage) {
 	case RESTART_DEVICES_GO:
-		return assign_suspend(d) ? 0 : -EAGAIN;
+		return assign_suspend(d);
 	case RESTART_MEMORY:
 		return memory_renew_step(d, &r->gfn);
 	case RESTART_DEVICES_COME:
-		return assign_resume(d) ? 0 : -EAGAIN;
+		return assign_resume(d);
 	case RESTART_LOAD:
 		ret = modules_load_step(d, &r->loaded, &entry);
 		return ret ? ret : start(d, &entry);
@@ -115,25 +115,25 @@ static int stage_step(struct domain *d, struct restart *r)
 	BUG();
 }
 
-bool restart_step(struct domain *d)
+enum step restart_step(struct domain *d)
 {
 	struct restart *r = &d->restart;
 	int ret = stage_step(d, r);
 
-	if (ret == 1)
-		return false;
-	if (ret == -EAGAIN) {
+	if (ret == STEP_MORE)
+		return STEP_MORE;
+	if (ret == STEP_WAIT) {
 		timer_set(&d->reap_timer, clock_ns() + POLL_NS);
-		return true;
+		return STEP_WAIT;
 	}
 	if (ret) {
 		domain_crash(d, "it cannot be started again: %s (error %d)",
 			     ret == -ENOMEM ? "what it gave back of its memory is taken" : "see above",
 			     -ret);
-		return true;
+		return STEP_DONE;
 	}
 	if (r->stage == RESTART_LOAD)
-		return true;
+		return STEP_DONE;
 	r->stage++;
-	return false;
+	return STEP_MORE;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <kernel/lib/compiler.h>
+#include <kernel/lib/step.h>
 
 struct domain;
 
@@ -26,4 +27,4 @@ void domain_reboot(struct domain *d, const char *why, u64 status);
 void domain_fault(struct domain *d, u32 vcpu, const char *what, u64 rip);
 /* All vCPUs of d, which is RESTARTING, are stopped: one bounded step on the way to its start. A step of work: true when nothing is
  * to be done before the timer wakes it. */
-bool restart_step(struct domain *d);
+enum step restart_step(struct domain *d);

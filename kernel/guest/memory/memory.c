@@ -167,10 +167,10 @@ int memory_map_for_devices(struct domain *d, gfn_t *gfn)
 
 	/* The control domain's devices may have a map of their own. */
 	if (d->machine_addresses || read_once(&d->devices_see_all))
-		return 0;
+		return STEP_DONE;
 	ret = iommu_gather_begin(&g, d->iommu);
 	if (ret)
-		return ret;
+		return ret == -EAGAIN ? STEP_WAIT : ret;
 	if (d->pages_limit > low)
 		end = HIGH_RAM_START + d->pages_limit - low;
 
@@ -184,12 +184,12 @@ int memory_map_for_devices(struct domain *d, gfn_t *gfn)
 		ret = share_leaves(d, &g, gfn, end, &budget);
 	}
 	if (!ret && *gfn < end)
-		ret = 1;
+		ret = STEP_MORE;
 	if (!ret)
 		d->devices_see_all = true;
 	spin_unlock(&d->nested.lock);
 	iommu_gather_commit(&g, 0);
-	return ret;
+	return ret == -EAGAIN ? STEP_WAIT : ret;
 }
 
 s64 memory_device_frame(struct domain *d, gfn_t gfn)
@@ -204,17 +204,17 @@ s64 memory_device_frame(struct domain *d, gfn_t gfn)
 	return (s64)(d->machine_addresses ? at.mfn : gfn);
 }
 
-static bool release_step(struct iommu_batch *b)
+static enum step release_step(struct iommu_batch *b)
 {
 	struct iommu_batch_user *u = iommu_batch_user(b);
 	struct domain *d = u->owner;
-	bool done;
+	enum step ret;
 
 	spin_lock(&d->nested.lock);
-	done = nested_release(&d->nested, &u->word[0], u->word[1], iommu_batch_number(b),
-			      STEP_ENTRIES, give_back, d);
+	ret = nested_release(&d->nested, &u->word[0], u->word[1], iommu_batch_number(b),
+			     STEP_ENTRIES, give_back, d);
 	spin_unlock(&d->nested.lock);
-	return done;
+	return ret;
 }
 
 /* Take the RAM of [gfn, gfn + nr) out of all tables, to be freed by the gather's batch; nested.lock
@@ -383,23 +383,23 @@ int memory_renew_step(struct domain *d, gfn_t *gfn)
 	int ret;
 
 	if (!nr)
-		return 0;
+		return STEP_DONE;
 	there = memory_populate(d, *gfn, MIN(nr, to_block));
 	if (there < 0)
-		return (int)there;
+		return there == -EAGAIN ? STEP_WAIT : (int)there;
 	ret = guest_zero(d, *gfn << PAGE_SHIFT, (u64)there << PAGE_SHIFT);
 	*gfn += (u64)there;
-	return ret ? ret : 1;
+	return ret ? ret : STEP_MORE;
 }
 
-bool memory_empty_step(struct domain *d, gfn_t *gfn)
+enum step memory_empty_step(struct domain *d, gfn_t *gfn)
 {
-	bool done;
+	enum step ret;
 
 	spin_lock(&d->nested.lock);
-	done = nested_empty(&d->nested, gfn, STEP_ENTRIES, give_back, d);
+	ret = nested_empty(&d->nested, gfn, STEP_ENTRIES, give_back, d);
 	spin_unlock(&d->nested.lock);
-	return done;
+	return ret;
 }
 
 /* One page at a time, under the lock: a release on another vCPU cannot take the frame away

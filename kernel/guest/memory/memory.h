@@ -8,6 +8,7 @@
 #pragma once
 
 #include <kernel/lib/compiler.h>
+#include <kernel/lib/step.h>
 
 struct domain;
 
@@ -20,7 +21,7 @@ int __must_check memory_build(struct domain *d, u64 bytes);
 s64 memory_release(struct domain *d, gfn_t gfn, u64 nr);
 s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr);
 /* Map a bounded part of what the CPUs of d reach for its devices too, from *gfn (first 0) on: before its first device is attached.
- * 1: there is more; 0: all is mapped, or was; -EAGAIN: try again later; -ENOMEM, or what the frame table refused. What d gives
+ * A step (STEP_DONE: all is mapped, or was; STEP_WAIT: try again later), -ENOMEM, or what the frame table refused. What d gives
  * back or takes meanwhile is kept right. */
 int __must_check memory_map_for_devices(struct domain *d, gfn_t *gfn);
 /* The frame by which d's devices reach what is at gfn; -ENOENT: no memory. */
@@ -39,9 +40,9 @@ int __must_check guest_cmpxchg(struct domain *d, gpaddr_t gpa, unsigned int size
 int __must_check guest_zero(struct domain *d, gpaddr_t gpa, u64 len);
 
 /* For a domain that is started again, when neither CPU nor device can reach its memory: take a bounded part of what it gave back
- * again, and clear it with the rest. 1: there is more, from *gfn (first 0) on; 0: all is done; -EAGAIN: try again later; -ENOMEM. */
+ * again, and clear it with the rest, from *gfn (first 0) on. A step (STEP_WAIT: try again later), or -ENOMEM. */
 int __must_check memory_renew_step(struct domain *d, gfn_t *gfn);
 
 /* For a domain that ends, when neither CPU nor device can reach its memory any more: free a bounded
- * part. True when all is free; *gfn (first 0) is where to go on. */
-bool memory_empty_step(struct domain *d, gfn_t *gfn);
+ * part from *gfn (first 0) on. */
+enum step memory_empty_step(struct domain *d, gfn_t *gfn);

@@ -255,8 +255,8 @@ u64 nested_unmap_device(struct nested *n, gfn_t gfn, u64 nr)
 	return passed;
 }
 
-bool nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsigned int budget,
-		    void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx)
+enum step nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsigned int budget,
+			 void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx)
 {
 	while (*gfn <= last && budget--) {
 		unsigned int level;
@@ -270,7 +270,7 @@ bool nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsign
 		}
 		*gfn += rest_of_entry(*gfn, level);
 	}
-	return *gfn > last;
+	return *gfn > last ? STEP_DONE : STEP_MORE;
 }
 
 struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn)
@@ -321,8 +321,8 @@ static bool take_leaf(u64 *table, unsigned int level, gfn_t base, gfn_t *gfn, mf
 	return false;
 }
 
-bool nested_empty(struct nested *n, gfn_t *gfn, unsigned int budget,
-		  void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx)
+enum step nested_empty(struct nested *n, gfn_t *gfn, unsigned int budget,
+		       void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx)
 {
 	unsigned int order;
 	u32 flags;
@@ -330,7 +330,7 @@ bool nested_empty(struct nested *n, gfn_t *gfn, unsigned int budget,
 
 	while (take_leaf(phys_to_virt(n->root), LEVELS, 0, gfn, &mfn, &order, &flags, n, &budget))
 		fn(ctx, mfn, order, flags);
-	return budget > 0;
+	return budget ? STEP_DONE : STEP_MORE;
 }
 
 static void free_below(struct nested *n, u64 *table, unsigned int level)

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <kernel/lib/compiler.h>
+#include <kernel/lib/step.h>
 #include <kernel/core/spinlock.h>
 
 #define NESTED_READ 1u
@@ -52,8 +53,8 @@ u64 nested_unmap(struct nested *n, gfn_t gfn, u64 nr, u32 number, unsigned int b
 /* Visit the tombstones of `number` from *gfn up to last: clear each and call fn with its frame(s).
  * At most `budget` entries are looked at; true when the range is finished, else *gfn is where to go
  * on. */
-bool nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsigned int budget,
-		    void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx);
+enum step nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsigned int budget,
+			 void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx);
 
 /* Clear device leaves of [gfn, gfn + nr). They hold nothing that must be given back; the caller
  * makes the CPUs flush. Returns the frames passed: fewer than nr when a superpage must be split and
@@ -61,8 +62,8 @@ bool nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsign
 u64 nested_unmap_device(struct nested *n, gfn_t gfn, u64 nr);
 /* For a domain that ends, when nothing can reach its memory: clear every leaf from *gfn on and call
  * fn with it. At most `budget` entries are looked at; true when none is left. */
-bool nested_empty(struct nested *n, gfn_t *gfn, unsigned int budget,
-		  void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx);
+enum step nested_empty(struct nested *n, gfn_t *gfn, unsigned int budget,
+		       void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx);
 
 struct nested_leaf {
 	mfn_t mfn; /* of this gfn, not of the leaf's start */

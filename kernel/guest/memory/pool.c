@@ -30,7 +30,7 @@ static struct {
 	struct work returner;
 } pool;
 
-static bool return_step(struct work *w);
+static enum step return_step(struct work *w);
 
 u64 pool_frames(u64 *carved)
 {
@@ -143,7 +143,7 @@ void pool_start(struct domain *d, enum identity_policy policy)
 		ret = identity_map(d->iommu, &all, 0);
 	if (ret) {
 		give_up("memory", ret);
-		while (!pool_end_step(d))
+		while (pool_end_step(d) == STEP_MORE)
 			;
 		return;
 	}
@@ -157,7 +157,7 @@ void pool_start(struct domain *d, enum identity_policy policy)
 /* --- carving out --------------------------------------------------------------------------------------------------------------- */
 
 /* A batch has been answered: one block a call goes to the allocator. */
-static bool free_step(struct iommu_batch *b)
+static enum step free_step(struct iommu_batch *b)
 {
 	struct iommu_batch_user *u = iommu_batch_user(b);
 
@@ -167,12 +167,12 @@ static bool free_step(struct iommu_batch *b)
 	pool.carved -= BLOCK;
 	spin_unlock(&pool.lock);
 	if (u->word[0] < u->word[1])
-		return false;
+		return STEP_MORE;
 	spin_lock(&pool.lock);
 	pool.carving--;
 	spin_unlock(&pool.lock);
 	domain_wake_all();
-	return true;
+	return STEP_DONE;
 }
 
 /* Carve out of the highest range, which keeps the low memory for those who need it. Locked. */
@@ -226,7 +226,7 @@ void pool_make_room(u64 nr)
 
 /* --- the way back ------------------------------------------------------------------------------------------------------------ */
 
-static bool return_step(struct work *w __unused)
+static enum step return_step(struct work *w __unused)
 {
 	unsigned int order = ORDER_2M;
 	bool taken, done = false;
@@ -246,7 +246,7 @@ static bool return_step(struct work *w __unused)
 		}
 	}
 	spin_unlock(&pool.lock);
-	return done || !taken;
+	return done || !taken ? STEP_DONE : STEP_MORE;
 }
 
 void pool_return(void)
@@ -262,23 +262,23 @@ void pool_close(struct domain *d)
 	spin_unlock(&pool.lock);
 }
 
-bool pool_end_step(struct domain *d)
+enum step pool_end_step(struct domain *d)
 {
 	const struct range *r;
 	mfn_t mfn;
 
 	if (pool.owner != d)
-		return true;
+		return STEP_DONE;
 	spin_lock(&pool.lock);
 	if (!pool.set.nr) {
 		pool.owner = NULL;
 		spin_unlock(&pool.lock);
-		return true;
+		return STEP_DONE;
 	}
 	r = &pool.set.range[pool.set.nr - 1];
 	mfn = r->last + 1 - BLOCK;
 	(void)rangeset_remove(&pool.set, mfn, r->last);
 	spin_unlock(&pool.lock);
 	free_frames(mfn, ORDER_2M);
-	return false;
+	return STEP_MORE;
 }

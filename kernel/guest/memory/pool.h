@@ -32,6 +32,6 @@ void pool_return(void);
 void pool_close(struct domain *d);
 /* The control domain ends, and nothing can reach its memory: give a bounded part of the pool to the allocator. True when
  * all of it is there. */
-bool pool_end_step(struct domain *d);
+enum step pool_end_step(struct domain *d);
 /* Frames lent now; and those that are on their way to the allocator. */
 u64 pool_frames(u64 *carved);

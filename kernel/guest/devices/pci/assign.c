@@ -40,7 +40,7 @@
 /* Guards owner and state of all functions, and of a bus: functions, holds, ending, suspended. Leaf. */
 static struct spinlock assign_lock;
 
-static bool step(struct work *w);
+static enum step step(struct work *w);
 
 static void again(struct timer *t)
 {
@@ -264,19 +264,19 @@ static bool must_wait(struct vfunction *f)
 	return f->suspended;
 }
 
-/* One step of attaching. True: the next one comes by itself. Once the function is attached it may be taken back at once; but f
+/* One step of attaching. Once the function is attached it may be taken back at once; but f
  * ends in a step of its own only, so not before this one is over. */
-static bool attach_step(struct vfunction *f)
+static enum step attach_step(struct vfunction *f)
 {
 	int ret = 0;
 
 	if (f->stage == ASSIGN_RESET && !pci_reset_finish(f->dev)) {
 		step_after(f, PCI_RESET_NS);
-		return true;
+		return STEP_WAIT;
 	}
 	if (read_once(&f->bus->ending)) {
 		end(f);
-		return true;
+		return STEP_WAIT;
 	}
 	switch (f->stage) {
 	case ASSIGN_RESET:
@@ -285,8 +285,10 @@ static bool attach_step(struct vfunction *f)
 		break;
 	case ASSIGN_MAP:
 		ret = memory_map_for_devices(f->domain, &f->next_gfn);
-		if (ret > 0)
-			return false;
+		if (ret == STEP_MORE)
+			return STEP_MORE;
+		if (ret == STEP_WAIT)
+			ret = -EAGAIN;
 		f->stage = ret ? ASSIGN_MAP : ASSIGN_ATTACH;
 		break;
 	case ASSIGN_ATTACH:
@@ -304,23 +306,23 @@ static bool attach_step(struct vfunction *f)
 			f->dev->state = PCI_DETACHING;
 			spin_unlock(&assign_lock);
 			take_back(f);
-			return true;
+			return STEP_WAIT;
 		}
 		tell(f);
 		domain_event(f->domain, WEIR_EVENT_DEVICES);
-		return true;
+		return STEP_WAIT;
 	default:
 		BUG();
 	}
 	if (ret == -EAGAIN) {
 		step_after(f, RETRY_NS);
-		return true;
+		return STEP_WAIT;
 	}
 	if (ret) {
 		fail(f, ret);
 		end(f);
 	}
-	return ret != 0;
+	return ret ? STEP_DONE : STEP_MORE;
 }
 
 u32 assign_settle(struct domain *d)
@@ -405,31 +407,31 @@ static void come_back(struct vfunction *f)
 }
 
 /* The reset is over, or all has left. */
-static bool detach_step(struct vfunction *f)
+static enum step detach_step(struct vfunction *f)
 {
 	if (f->stage == ASSIGN_LEFT) {
 		if (f->comes_back) {
 			come_back(f);
-			return false;
+			return STEP_MORE;
 		}
 		end(f);
-		return true;
+		return STEP_WAIT;
 	}
 	/* The next owner must not share it with a CPU that still has its registers mapped. */
 	if (!shootdown_done(f->domain, f->generation)) {
 		step_after(f, RETRY_NS);
-		return true;
+		return STEP_WAIT;
 	}
 	if (!pci_reset_finish(f->dev)) {
 		step_after(f, PCI_RESET_NS);
-		return true;
+		return STEP_WAIT;
 	}
 	f->stage = ASSIGN_LEFT;
 	assign_left_one(f);
-	return true;
+	return STEP_WAIT;
 }
 
-static bool step(struct work *w)
+static enum step step(struct work *w)
 {
 	struct vfunction *f = container_of(w, struct vfunction, work);
 
@@ -482,7 +484,7 @@ static bool any_on_its_way(const struct vpci *p)
 	return any;
 }
 
-bool assign_suspend(struct domain *d)
+enum step assign_suspend(struct domain *d)
 {
 	struct vpci *p = d->pci;
 	struct vfunction *f;
@@ -492,10 +494,10 @@ bool assign_suspend(struct domain *d)
 	spin_unlock(&assign_lock);
 	while ((f = claim(p)))
 		take_back(f);
-	return !any_on_its_way(p);
+	return any_on_its_way(p) ? STEP_WAIT : STEP_DONE;
 }
 
-bool assign_resume(struct domain *d)
+enum step assign_resume(struct domain *d)
 {
 	struct vpci *p = d->pci;
 
@@ -505,7 +507,7 @@ bool assign_resume(struct domain *d)
 	spin_lock(&assign_lock);
 	p->suspended = false;
 	spin_unlock(&assign_lock);
-	return !any_on_its_way(p);
+	return any_on_its_way(p) ? STEP_WAIT : STEP_DONE;
 }
 
 void assign_take_all(struct domain *d, void (*done)(void *arg), void *arg)

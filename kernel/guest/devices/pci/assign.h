@@ -3,6 +3,7 @@
 
 #include <drivers/pci.h>
 #include <kernel/lib/compiler.h>
+#include <kernel/lib/step.h>
 
 struct domain;
 
@@ -20,9 +21,9 @@ u32 assign_settle(struct domain *d);
 /* Begin to take `dev` from the domain that has it. Does not wait. -EBUSY: no domain has it, or it is on its way. */
 int __must_check assign_take(struct pci_device *dev);
 /* d is started again, and its vCPUs are stopped: take its functions away as from a dying domain, but keep them for it. Call it until
- * it is true: none can reach d's memory now, and those that are on their way to d wait. */
-bool assign_suspend(struct domain *d);
-/* Give them back, reset. Call it until it is true: all are there, but for those that could not be attached, which was said. */
-bool assign_resume(struct domain *d);
+ * it is STEP_DONE: none can reach d's memory now, and those that are on their way to d wait. */
+enum step assign_suspend(struct domain *d);
+/* Give them back, reset. Call it until it is STEP_DONE: all are there, but for those that could not be attached, which was said. */
+enum step assign_resume(struct domain *d);
 /* Take all functions from a dying domain, and its bus; then done(arg), in work context or at once. */
 void assign_take_all(struct domain *d, void (*done)(void *arg), void *arg);
