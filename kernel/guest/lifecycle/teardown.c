@@ -120,7 +120,8 @@ static enum step reap_step(struct work *w)
 	case REAP_DONE:
 		return STEP_WAIT;
 	case REAP_MEMORY:
-		if (memory_empty_step(&d->vm.memory, &d->reap_gfn) || modules_free_step(d) || pool_end_step(&d->vm.memory))
+		if (memory_empty_step(&d->vm.memory, &d->reap_gfn) || modules_free_step(d) ||
+		    pool_end_step(&d->vm.memory))
 			return STEP_MORE;
 		finish(d);
 		return STEP_DONE;
