@@ -12,7 +12,6 @@
 #include <kernel/core/clock.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/domain/event.h>
-#include <kernel/guest/vcpu/entry.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
