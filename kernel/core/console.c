@@ -22,7 +22,7 @@
 #define QUICK_POLLS 100
 
 /* Guards all below; leaf, after the log's. */
-static struct spinlock console_lock = SPINLOCK_INIT;
+static struct spinlock console_lock = SPINLOCK_INIT(LOCK_CONSOLE);
 static u16 console_port;
 static char line[LINE_SIZE]; /* the control domain's, as far as it is written */
 static size_t line_len, line_cursor;

@@ -115,8 +115,10 @@ bool timer_init_system(void)
 	u64 start, ticks, hz;
 	u32 count;
 
-	for (u32 i = 0; i < MAX_CPUS; i++)
+	for (u32 i = 0; i < MAX_CPUS; i++) {
+		spin_init(&queues[i].lock, LOCK_TIMER);
 		list_init(&queues[i].timers);
+	}
 	irq_set_fixed(VECTOR_TIMER, timer_interrupt, NULL);
 	if (lapic_has_tsc_deadline()) {
 		log_info("clock: timers by TSC deadline");

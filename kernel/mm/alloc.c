@@ -26,7 +26,7 @@ struct free_list {
 enum zone_id { ZONE_NORMAL, ZONE_LOW, NR_ZONES };
 
 /* Guards the lists, the counts and the order that each free block's record holds. Innermost. */
-static struct spinlock alloc_lock = SPINLOCK_INIT;
+static struct spinlock alloc_lock = SPINLOCK_INIT(LOCK_ALLOC);
 static struct free_list lists[NR_ZONES][ALLOC_MAX_ORDER + 1] = {
 	[0 ... NR_ZONES - 1] = { [0 ... ALLOC_MAX_ORDER] = { .head = NO_FRAME } },
 };

@@ -23,7 +23,7 @@ struct free_object {
 _Static_assert(sizeof(struct free_object) <= 1 << MIN_SHIFT, "fits the smallest object");
 
 /* Guards the caches and the records of their pages. Taken before alloc_lock. */
-static struct spinlock slab_lock = SPINLOCK_INIT;
+static struct spinlock slab_lock = SPINLOCK_INIT(LOCK_SLAB);
 /* By shift: the pages with room, each as its first free object. */
 static struct free_object *partial[MAX_SHIFT + 1];
 

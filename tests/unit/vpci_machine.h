@@ -447,6 +447,8 @@ static inline int setup(void **state)
 	device.bar[3] = (struct pci_bar){ .base = BAR3_BASE, .size = BAR3_SIZE };
 
 	memset(&dom, 0, sizeof(dom));
+	bus_init(&dom.io);
+	bus_init(&dom.mmio);
 	dom.id = 7;
 	strcpy(dom.name, "net0");
 	dom.nr_vcpus = 2;

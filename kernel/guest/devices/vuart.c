@@ -233,6 +233,7 @@ int vuart_init(struct vuart *u, struct domain *d)
 		.write = vuart_write,
 	};
 
+	spin_init(&u->lock, LOCK_VUART);
 	u->domain = d;
 	return bus_add(&d->io, &r);
 }

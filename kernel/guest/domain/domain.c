@@ -32,7 +32,7 @@
 #define STOP_POLL_NS 1000000
 
 /* Guards the table and nr_domains; leaf. */
-static struct spinlock domains_lock;
+static struct spinlock domains_lock = SPINLOCK_INIT(LOCK_DOMAINS);
 static struct domain *domains[MAX_DOMAINS + 1]; /* by id; 0 is no domain's */
 static u32 nr_domains;
 
@@ -127,6 +127,9 @@ int domain_create(const char *name, struct domain **out)
 	d = kzalloc(sizeof(*d));
 	if (!d)
 		return -ENOMEM;
+	spin_init(&d->lock, LOCK_DOMAIN);
+	bus_init(&d->io);
+	bus_init(&d->mmio);
 	d->id = id;
 	copy_string(d->name, name, sizeof(d->name));
 	d->state = DOMAIN_BUILDING;

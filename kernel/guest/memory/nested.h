@@ -29,7 +29,7 @@ struct nested_format {
 extern const struct nested_format *nested_format; /* set by the back end at boot */
 
 struct nested {
-	struct spinlock lock; /* guards the tables; order: after domain.lock, before the IOMMU's and the allocator's */
+	struct spinlock lock; /* guards the tables */
 	paddr_t root; /* level 4 */
 	u16 owner;
 	u64 generation; /* raised by each unmap; a vCPU flushes its TLB on entry when its own differs */
