@@ -61,6 +61,7 @@ static void send(const char *text, size_t len)
 
 static void redraw(void)
 {
+	assert_locked(&console_lock);
 	send(line, line_len);
 	for (size_t i = line_cursor; i < line_len; i++)
 		send("\b", 1);
@@ -98,6 +99,7 @@ static bool in_sequence(u8 c)
  * programs to make up for. */
 static void track(u8 c)
 {
+	assert_locked(&console_lock);
 	if (in_sequence(c))
 		return;
 	switch (c) {

@@ -46,7 +46,7 @@ enum lock_class {
 #define LOCK_CLASS(class, name) class,
 	LOCK_ORDER(LOCK_CLASS)
 #undef LOCK_CLASS
-	NR_LOCK_CLASSES
+		NR_LOCK_CLASSES
 };
 
 #ifdef WEIR_DEBUG

@@ -26,11 +26,12 @@ void timer_init(struct timer *t, void (*fn)(struct timer *t))
 	t->cpu = 0;
 }
 
-/* Set the hardware of this CPU to the first deadline. Queue locked. */
+/* Set the hardware of this CPU to the first deadline. */
 static void program(struct timer_queue *q)
 {
 	struct timer *first = list_first(&q->timers, struct timer, link);
 
+	assert_locked(&q->lock);
 	if (list_empty(&q->timers)) {
 		if (lapic_has_tsc_deadline())
 			lapic_timer_deadline(0);
