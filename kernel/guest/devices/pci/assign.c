@@ -38,7 +38,7 @@
 #define RETRY_NS 1000000UL
 
 /* Guards owner and state of all functions, and of a bus: functions, holds, ending, suspended. Leaf. */
-static struct spinlock assign_lock;
+static struct spinlock assign_lock = SPINLOCK_INIT(LOCK_ASSIGN);
 
 static enum step step(struct work *w);
 
