@@ -5,6 +5,7 @@
 #include <kernel/core/ioapic.h>
 #include <kernel/core/lapic.h>
 #include <drivers/pci.h>
+#include <drivers/sriov.h>
 #include <kernel/core/pic.h>
 #include <kernel/core/uart.h>
 #include <iommu/iommu.h>

@@ -12,6 +12,7 @@
 #include <tests/fuzz/fuzz.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcireset.h>
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
 #include <kernel/abi/hypercall.h>
