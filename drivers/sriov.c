@@ -9,7 +9,7 @@
  *
  * Firmware for servers assigns addresses to these BARs. Where it does not (SeaBIOS), Weir puts them
  * into the free part of the window of the bridge above: addresses there are routed to this bus and
- * nowhere else. / */
+ * nowhere else. */
 #include <drivers/sriov.h>
 
 #include <drivers/pci.h>

@@ -1,12 +1,18 @@
-/* sources: kernel/guest/lifecycle/modules.c kernel/guest/loader/linux.c kernel/guest/loader/pvh.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/modline.c kernel/lib/pci_id.c kernel/lib/rangeset.c */
-/* The files of domains: loaded in parts they come to the same as at once, and their memory is given back once. */
+/* sources: kernel/guest/lifecycle/modules.c kernel/guest/loader/modline.c
+ * sources: kernel/lib/pci_id.c kernel/guest/loader/load.c kernel/guest/loader/elf.c
+ * sources: kernel/guest/loader/layout.c kernel/guest/loader/ramdisk.c
+ * sources: kernel/guest/loader/startinfo.c kernel/guest/loader/multiboot1.c
+ * sources: kernel/guest/loader/pvh.c kernel/guest/loader/linux.c
+ * sources: kernel/guest/memory/guestmap.c kernel/lib/rangeset.c */
+/* The files of domains: loaded in parts they come to the same as at once, and their memory is given
+ * back once. */
 #include "test.h"
 
 #include <boot/multiboot2.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/loader/load.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/core/paging.h>

@@ -2,7 +2,7 @@
  * registers lie, and that nothing is switched on that would lie over something else.
  *
  * sources: drivers/sriov.c drivers/pcibar.c kernel/lib/rangeset.c kernel/lib/pci_id.c
- * / */
+ */
 #include "test.h"
 
 #include <drivers/pci.h>

@@ -4,7 +4,7 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/loader/load.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/paging.h>
