@@ -18,6 +18,7 @@
 #include <iommu/device.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/context.h>
 #include <iommu/release.h>
 #include <iommu/reserved.h>

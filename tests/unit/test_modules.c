@@ -1,16 +1,22 @@
-/* sources: kernel/guest/lifecycle/modules.c kernel/guest/lifecycle/load.c kernel/guest/loader/linux.c kernel/guest/loader/pvh.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/modline.c kernel/lib/pci_id.c kernel/lib/rangeset.c */
-/* The files of domains: loaded in parts they come to the same as at once, and their memory is given back once. */
+/* sources: kernel/guest/lifecycle/modules.c kernel/guest/lifecycle/moduleload.c
+ * sources: kernel/guest/loader/modline.c
+ * sources: kernel/lib/pci_id.c kernel/guest/loader/load.c kernel/guest/loader/elf.c
+ * sources: kernel/guest/loader/layout.c kernel/guest/loader/ramdisk.c
+ * sources: kernel/guest/loader/startinfo.c kernel/guest/loader/multiboot1.c
+ * sources: kernel/guest/loader/pvh.c kernel/guest/loader/linux.c
+ * sources: kernel/guest/memory/guestmap.c kernel/lib/rangeset.c */
+/* The files of domains: loaded in parts they come to the same as at once, and their memory is given
+ * back once. */
 #include "test.h"
 
 #include <boot/multiboot2.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/loader/load.h>
 #include <kernel/guest/memory/memory.h>
-#include <kernel/guest/lifecycle/load.h>
+#include <kernel/guest/lifecycle/moduleload.h>
 #include <kernel/guest/lifecycle/modules.h>
-#include <kernel/guest/loader/guest.h>
 #include <kernel/core/paging.h>
 
 #define RAM (32UL << 20)
@@ -168,7 +174,7 @@ static void in_parts(void **state)
 	guest = ram[1];
 	do {
 		moved = 0;
-		ret = load_step(&a, &done, &parts);
+		ret = module_load_step(&a, &done, &parts);
 		assert_in_range(ret, 0, 1);
 		largest = MAX(largest, moved);
 		total -= moved;
@@ -180,7 +186,7 @@ static void in_parts(void **state)
 	assert_int_equal(total, 0);
 	assert_in_range(largest, 1 << 20, 2 << 20);
 	assert_in_range(steps, 6, 8);
-	assert_int_equal(load_step(&a, &done, &parts), 0);
+	assert_int_equal(module_load_step(&a, &done, &parts), 0);
 }
 
 static void check_freed(u32 i, u64 size, u8 times)

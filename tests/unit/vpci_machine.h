@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
+#include <drivers/pcireset.h>
 #include <kernel/abi/control.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/devices/pci/assign.h>

@@ -8,12 +8,12 @@
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/domain/domain.h>
-#include <kernel/guest/lifecycle/load.h>
+#include <kernel/guest/lifecycle/moduleload.h>
 #include <kernel/guest/lifecycle/modules.h>
 
 int start_load_step(struct domain *d, u64 *done, struct guest_entry *entry)
 {
-	int ret = load_step(d, done, entry);
+	int ret = module_load_step(d, done, entry);
 
 	return ret == STEP_DONE ? guestfirmware_write(d, d->kernel->line.vcpus) : ret;
 }

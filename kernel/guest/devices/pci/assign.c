@@ -20,6 +20,8 @@
  */
 #include <kernel/guest/devices/pci/assign.h>
 
+#include <drivers/pcidma.h>
+#include <drivers/pcireset.h>
 #include <kernel/abi/control.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/lib/atomic.h>

@@ -1,10 +1,10 @@
 /* What is loaded where: a domain's kernel and ramdisks, in bounded steps. */
-#include <kernel/guest/lifecycle/load.h>
+#include <kernel/guest/lifecycle/moduleload.h>
 
 #include <kernel/core/log.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/modules.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/loader/load.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/bootinfo.h>
@@ -86,7 +86,7 @@ static int load_part(struct part *p, struct guest_entry *entry)
 	return ret;
 }
 
-int load_step(struct domain *d, u64 *done, struct guest_entry *entry)
+int module_load_step(struct domain *d, u64 *done, struct guest_entry *entry)
 {
 	struct part part = { d, *done, *done + STEP_BYTES, 0 };
 	int ret = load_part(&part, entry);
