@@ -21,7 +21,7 @@
 
 /* Guards CONFIG_ADDRESS with CONFIG_DATA, and the creation of windows. Only the locks of mmio_map()
  * are taken inside it. */
-static struct spinlock config_lock;
+static struct spinlock config_lock = SPINLOCK_INIT(LOCK_CONFIG);
 static struct acpi_ecam ecam[MAX_ECAM];
 static u32 nr_ecam;
 static volatile void *bus_window[MAX_ECAM][256];
