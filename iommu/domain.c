@@ -138,7 +138,7 @@ enum iommu_entry iommu_entry_kind(u64 entry, u32 *perm)
 				     IOMMU_ENTRY_EMPTY;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------- */
 
 void domain_batch_done(struct iommu_domain *d)
 {
@@ -187,7 +187,7 @@ static enum step destroy_step(struct work *w)
 	return STEP_DONE;
 }
 
-/* --- to look at ------------------------------------------------------------------------------------------------------------ */
+/* --- to look at ----------------------------------------------------------- */
 
 bool iommu_domain_uses(const struct iommu_domain *d, u32 unit)
 {
@@ -217,7 +217,7 @@ void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 	s->device_tlb_invalidations = c->device_tlb_invalidations;
 	s->devices_cut_off = c->devices_cut_off;
 	s->invalidations_posted = c->invalidations_posted;
-	s->invalidations_completed = c->invalidations_completed;
+	s->invalidations_completed = read_once(&c->invalidations_completed);
 	memcpy(s->latency, c->latency, sizeof(s->latency));
 	s->io_faults = read_once(&c->io_faults);
 	memcpy(s->io_faults_by, c->io_faults_by, sizeof(s->io_faults_by));

@@ -4,6 +4,7 @@
 #include <iommu/unit.h>
 #include <kernel/abi/hypercall.h>
 #include <kernel/core/work.h>
+#include <kernel/lib/atomic.h>
 
 /* What a domain may have in flight; numbers of all batches stay below 2^11, which is what a
  * tombstone can carry. */
@@ -32,8 +33,7 @@ struct iommu_batch {
 	u32 pending; /* who still has to answer, the commit included; atomic */
 	u64 tombstones; /* made by its gather */
 	dfn_t next, last; /* what the release has still to walk; next > last: nothing */
-	u32 orphans; /* collapsed tables, linked by their frame records; NO_ORPHAN: none */
-	u32 nr_descs; /* invalidations that were posted */
+	u32 deferred; /* collapsed tables, linked by their frame records; NO_TABLE: none */
 	u64 frames_held;
 	u64 committed; /* when, in cycles */
 	u64 *reserve[RESERVE_TABLES]; /* stays with the batch from use to use */
@@ -42,7 +42,7 @@ struct iommu_batch {
 	struct work work;
 	struct unit_request unit[]; /* iommu_nr_units */
 };
-#define NO_ORPHAN 0xffffffffu
+#define NO_TABLE 0xffffffffu
 
 struct iommu_domain {
 	/* Guards all below, and the tables. Taken after the caller's lock of its nested tables;
@@ -75,6 +75,12 @@ struct iommu_domain {
 	void *destroyed_arg;
 	struct work destroyer;
 };
+
+/* A unit has completed nr invalidations of the domain, or they have failed. Any context. */
+static inline void domain_count_completed(struct iommu_domain *d, u32 nr)
+{
+	(void)atomic_add(&d->counters.invalidations_completed, (u64)nr);
+}
 
 /* A batch is free again: go on with what waits for it. No lock held. */
 void domain_batch_done(struct iommu_domain *d);

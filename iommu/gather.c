@@ -1,7 +1,7 @@
 /* Gather and commit: changes of a domain's tables are accumulated, then flushed together, once. */
 #include <iommu/domain.h>
 
-#include <iommu/device.h>
+#include <iommu/devicetlb.h>
 #include <iommu/hw.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
@@ -58,45 +58,15 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 	b->user.step = NULL;
 	b->structural = b->split = b->changed = b->tables_released = false;
 	b->pending = 1; /* the commit */
-	b->tombstones = b->frames_held = b->nr_descs = 0;
+	b->tombstones = b->frames_held = 0;
 	b->next = 1;
 	b->last = 0;
-	b->orphans = NO_ORPHAN;
+	b->deferred = NO_TABLE;
 	g->domain = d;
 	g->batch = b;
 	g->first = ~0UL;
 	g->last = 0;
 	return 0;
-}
-
-int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
-{
-	int ret;
-
-	trace(WEIR_TRACE_MAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
-	spin_lock(&g->domain->lock);
-	ret = table_map(g, dfn, mfn, nr, perm);
-	spin_unlock(&g->domain->lock);
-	return ret;
-}
-
-int iommu_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm)
-{
-	int ret;
-
-	trace(WEIR_TRACE_PROTECT, g->domain->owner, (u16)g->batch->number, dfn, nr);
-	spin_lock(&g->domain->lock);
-	ret = table_protect(g, dfn, nr, perm);
-	spin_unlock(&g->domain->lock);
-	return ret;
-}
-
-void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
-{
-	trace(WEIR_TRACE_UNMAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
-	spin_lock(&g->domain->lock);
-	table_unmap(g, dfn, nr);
-	spin_unlock(&g->domain->lock);
 }
 
 struct iommu_batch_user *iommu_gather_user(struct iommu_gather *g)
@@ -152,14 +122,13 @@ static void post(const struct iommu_gather *g, struct iommu_batch *b)
 			continue;
 		b->unit[i].request.desc[0] = invalidation(g, &iommu_units[i]);
 		b->unit[i].request.nr = 1;
-		b->nr_descs++;
+		d->counters.iotlb_invalidations++;
+		d->counters.invalidations_posted++;
 		(void)atomic_add(&b->pending, 1);
 		queue_submit(&iommu_units[i], &b->unit[i].request);
 	}
 	if (!list_empty(&d->device_tlbs))
 		device_flush_tlbs(d, b, g->first, g->last);
-	d->counters.iotlb_invalidations += b->nr_descs;
-	d->counters.invalidations_posted += b->nr_descs;
 }
 
 #ifdef WEIR_DEBUG

@@ -34,7 +34,7 @@ int iommu_init(const void *dmar, size_t length, const struct iommu_options *opti
  * administrator. */
 const char *iommu_why_absent(void);
 
-/* --- domains ----------------------------------------------------------------------------------------------------- */
+/* --- domains -------------------------------------------------------------- */
 
 /* Called when all of a batch has been answered, in work context, after its I/O tables were
  * released: one bounded step of the caller's own release (nested tables, giving frames back).
@@ -52,7 +52,7 @@ int __must_check iommu_domain_create(struct iommu_domain **out, u16 owner, const
  * user steps included; d is gone then. */
 void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void *arg);
 
-/* --- mapping ------------------------------------------------------------------------------------------------------ */
+/* --- mapping -------------------------------------------------------------- */
 
 #define IOMMU_READ 1u
 #define IOMMU_WRITE 2u
@@ -93,10 +93,6 @@ unsigned int iommu_leaf_order(void);
  * there; -EPERM/-EBUSY: the frame table refused (owner, type); -ENOMEM; -ERANGE: beyond the width.
  * On failure what this call had mapped is unmapped again (into the gather). */
 int __must_check iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm);
-/* Change what devices may do with the frames that are mapped at [dfn, dfn + nr); what is not mapped is skipped. Splits superpages
- * at the ends, and joins what has become alike. Devices obey when the gather has completed. The gather's reserve serves one
- * ragged change, this or iommu_unmap(). -ERANGE, -EINVAL. */
-int __must_check iommu_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm);
 /* Unmap nr frames from dfn; what is not mapped is skipped. Splits superpages at the ends. Cannot
  * fail for lack of memory: once a gather, since its reserve of tables serves two ragged ends. */
 void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
@@ -124,7 +120,7 @@ void iommu_batch_answer(struct iommu_batch *b);
  * `frames_held` is what the caller keeps until the release, for the accounting. Ends the gather. */
 void iommu_gather_commit(struct iommu_gather *g, u64 frames_held);
 
-/* --- devices ------------------------------------------------------------------------------------------------------ */
+/* --- devices -------------------------------------------------------------- */
 
 /* Let the device use d's tables (context entry, context-cache and IOTLB invalidation where the specification asks).
  * -ENODEV: no unit covers it, or iommu_why_no_ats(); -EBUSY: it belongs to a domain already; -EAGAIN: what an
@@ -153,7 +149,7 @@ const char *iommu_why_not(struct pci_id dev, bool trusted);
 /* True if a unit's registers lie in [first, last]. */
 bool iommu_overlaps(paddr_t first, paddr_t last);
 
-/* --- interrupt remapping (chapter 5) ------------------------------------------------------------------------------- */
+/* --- interrupt remapping (chapter 5) -------------------------------------- */
 
 /* One remapping entry of a device, verified by its source id. */
 struct iommu_irte {
@@ -177,11 +173,11 @@ void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg);
  * registers. */
 void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data);
 
-/* --- to look at --------------------------------------------------------------------------------------------------- */
+/* --- to look at ----------------------------------------------------------- */
 
 enum iommu_event {
 	IOMMU_EVENT_FAULT, /* a recorded fault of the device */
-	IOMMU_EVENT_CUT_OFF, /* it is in quarantine from now on */
+	IOMMU_EVENT_QUARANTINED, /* it is quarantined from now on */
 };
 /* Called (interrupt context, no lock held) when something happened to a device; the domain that has it is `owner`, or
  * OWNER_NONE. */

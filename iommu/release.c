@@ -55,7 +55,10 @@ void iommu_batch_answer(struct iommu_batch *b)
 
 static void unit_answered(struct iommu_request *r)
 {
-	iommu_batch_answer(container_of(r, struct unit_request, request)->batch);
+	struct iommu_batch *b = container_of(r, struct unit_request, request)->batch;
+
+	domain_count_completed(b->domain, r->nr);
+	iommu_batch_answer(b);
 }
 
 static void recycle(struct iommu_batch *b)
@@ -68,7 +71,6 @@ static void recycle(struct iommu_batch *b)
 	d->splits -= b->split;
 	d->frames_held -= b->frames_held;
 	d->counters.batches_completed++;
-	d->counters.invalidations_completed += b->nr_descs;
 	b->state = BATCH_FREE;
 	spin_unlock(&d->lock);
 	domain_batch_done(d);

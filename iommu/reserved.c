@@ -1,6 +1,7 @@
 #include <iommu/reserved.h>
 
-#include <iommu/table.h>
+#include <iommu/map.h>
+#include <iommu/unmap.h>
 
 static dfn_t first_of(u32 i)
 {

@@ -33,7 +33,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/lib/string.h>
 
-/* --- tables ------------------------------------------------------------------------------------------------------------ */
+/* --- tables --------------------------------------------------------------- */
 
 u64 *table_alloc_raw(struct iommu_domain *d)
 {
@@ -70,7 +70,7 @@ int table_init(struct iommu_domain *d)
 	return 0;
 }
 
-/* --- release ------------------------------------------------------------------------------------------------------------ */
+/* --- release -------------------------------------------------------------- */
 
 /* Clear the entry: its reference and its place in the counts go. Nobody can use it, so nothing is
  * written back. */
@@ -162,13 +162,13 @@ static bool release_entry(struct iommu_batch *b, unsigned int *budget)
 	return true;
 }
 
-static bool free_orphan(struct iommu_batch *b)
+static bool free_deferred(struct iommu_batch *b)
 {
-	mfn_t mfn = b->orphans;
+	mfn_t mfn = b->deferred;
 
-	if (b->orphans == NO_ORPHAN)
+	if (b->deferred == NO_TABLE)
 		return false;
-	b->orphans = frame_links(mfn)->next;
+	b->deferred = frame_links(mfn)->next;
 	table_free(b->domain, mfn_to_virt(mfn));
 	return true;
 }
@@ -180,7 +180,7 @@ enum step table_release(struct iommu_batch *b, unsigned int budget)
 		if (!release_entry(b, &budget))
 			return STEP_MORE;
 	}
-	while (budget && free_orphan(b))
+	while (budget && free_deferred(b))
 		budget--;
 	return budget ? STEP_DONE : STEP_MORE;
 }

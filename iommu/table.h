@@ -8,11 +8,6 @@
 /* The root table. -ENOMEM. */
 int __must_check table_init(struct iommu_domain *d);
 
-/* As iommu_map(), iommu_protect() and iommu_unmap(). */
-int __must_check table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 flags);
-int __must_check table_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm);
-void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
-
 /* Release what the batch has made tombstones of, from b->next on, looking at about `budget`
  * entries. True: finished. */
 enum step table_release(struct iommu_batch *b, unsigned int budget);
@@ -25,15 +20,7 @@ u64 *table_alloc(struct iommu_domain *d);
 u64 *table_alloc_raw(struct iommu_domain *d);
 void table_free(struct iommu_domain *d, u64 *table);
 
-/* --- what map.c and unmap.c share ---------------------------------------------------------------------------------- */
-
-/* Put a table, filled to say the same, in the place of a superpage in one step: a device sees one or the other. Uses up a
- * table of the gather's reserve. */
-void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level);
-
-/* A mapping at dfn has failed: tables that were made on the way there and hold nothing go again, unless an earlier batch has
- * tombstones somewhere. */
-void table_prune(struct iommu_gather *g, dfn_t dfn);
+/* --- what iommu/map.c and iommu/unmap.c share ----------------------------- */
 
 static inline bool table_in_width(dfn_t dfn, u64 nr)
 {
@@ -77,7 +64,7 @@ static inline void table_publish(u64 *e, u64 value)
 	iommu_write_back_entry(e);
 }
 
-/* --- to look at ---------------------------------------------------------------------------------------------------- */
+/* --- to look at ----------------------------------------------------------- */
 
 /* The entries that a walk for dfn meets, from the root down; how many. *mfn: the page it ends at,
  * or INVALID_MFN. Takes the lock itself. */

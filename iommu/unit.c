@@ -2,7 +2,9 @@
 #include <iommu/unit.h>
 
 #include <drivers/pci.h>
+#include <iommu/fault.h>
 #include <iommu/hw.h>
+#include <iommu/intremap.h>
 #include <kernel/abi/iommu.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/lib/atomic.h>

@@ -69,8 +69,3 @@ static inline void iommu_write_back_entry(const u64 *e)
 /* Change one bit of GCMD and wait for its echo in GSTS (bounded, boot only; 11.4.4). False: the
  * unit does not answer. */
 bool __must_check unit_command(struct iommu_unit *u, u64 bit, bool on);
-
-/* iommu/intremap.c: set up the table and switch remapping on. False if the unit does not answer. */
-bool __must_check intremap_init(struct iommu_unit *u);
-/* iommu/fault.c: the fault event. */
-int __must_check fault_init(struct iommu_unit *u);

@@ -49,7 +49,7 @@ static void access(const volatile void *p, bool write)
 		interleave_now();
 }
 
-/* --- ThreadSanitizer's interface --------------------------------------------------------------------------------------- */
+/* --- ThreadSanitizer's interface ------------------------------------------ */
 
 /* clang-format off */
 void __tsan_init(void);

@@ -9,7 +9,7 @@ enum vtd_answer (*vtd_device_answers)(u16 bdf);
 unsigned int vtd_refuse_type, vtd_refusals;
 u64 vtd_last_iotlb[2];
 
-/* --- what descriptors do ------------------------------------------------------------------------------------------------ */
+/* --- what descriptors do -------------------------------------------------- */
 
 /* The granularities are the specification's; `did` only says which entries may be meant: others are not touched. */
 static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
@@ -89,7 +89,7 @@ static void invalidate_interrupts(struct vtd_unit *u, const struct qi_desc *d)
 		u->interrupt[i].valid = false;
 }
 
-/* --- waits -------------------------------------------------------------------------------------------------------------- */
+/* --- waits ---------------------------------------------------------------- */
 
 static void complete_wait(struct vtd_unit *u, const struct qi_desc *d)
 {
@@ -116,7 +116,7 @@ static bool take_wait(struct vtd_unit *u, const struct qi_desc *d)
 	return true;
 }
 
-/* --- device TLBs ------------------------------------------------------------------------------------------------------- */
+/* --- device TLBs ---------------------------------------------------------- */
 
 static unsigned int device_asked(const struct qi_desc *d)
 {
@@ -128,7 +128,7 @@ static unsigned int device_asked(const struct qi_desc *d)
 /* The address' lowest zero bit tells the size. */
 static void answer(struct vtd_unit *u, const struct qi_desc *d)
 {
-	struct device_state *s = &vtd_device_states[device_asked(d)];
+	struct vtd_device *s = &vtd_device_states[device_asked(d)];
 	dfn_t dfn = d->hi >> PAGE_SHIFT;
 	unsigned int order = 0;
 
@@ -183,7 +183,7 @@ static void time_out(struct vtd_unit *u)
 static void ask_device(struct vtd_unit *u, const struct qi_desc *d)
 {
 	unsigned int device = device_asked(d), depth;
-	struct device_state *s = &vtd_device_states[device];
+	struct vtd_device *s = &vtd_device_states[device];
 	enum vtd_answer how = vtd_device_answers ? vtd_device_answers(vtd_devices[device].bdf) :
 						   VTD_ANSWERS;
 
@@ -230,7 +230,7 @@ void vtd_unexpected_answer(unsigned int unit, u16 sid)
 	pthread_mutex_unlock(&u->lock);
 }
 
-/* --- the queue ------------------------------------------------------------------------------------------------------------ */
+/* --- the queue ------------------------------------------------------------ */
 
 static void carry_out(struct vtd_unit *u, const struct qi_desc *d)
 {

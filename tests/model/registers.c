@@ -6,7 +6,7 @@
 #include <tests/model/unit.h>
 
 struct vtd_unit vtd_units[VTD_UNITS];
-struct device_state vtd_device_states[VTD_DEVICES];
+struct vtd_device vtd_device_states[VTD_DEVICES];
 u64 vtd_free_at_start;
 
 /* 4 levels, leaves of all sizes, PSI with MAMV 18, draining, one fault record; QI, device TLBs, interrupt remapping. */
@@ -135,7 +135,7 @@ void hw_write64(volatile void *base, u32 r, u64 v)
 	vtd_set_reg64(unit_at(base), r, v);
 }
 
-/* --- start and end -------------------------------------------------------------------------------------------------- */
+/* --- start and end -------------------------------------------------------- */
 
 static void put(u8 **p, u64 v, unsigned int size)
 {

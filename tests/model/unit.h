@@ -38,7 +38,7 @@ struct flight {
 	mfn_t mfn;
 };
 
-struct device_state {
+struct vtd_device {
 	struct cache tlb; /* its own; under domain id 0 */
 	unsigned int outstanding; /* invalidations that it has not answered */
 	bool suspect, guilty; /* may, must be cut off: the unit refused its descriptor; it timed out, or spoke unasked */
@@ -64,7 +64,7 @@ struct vtd_unit {
 };
 
 extern struct vtd_unit vtd_units[VTD_UNITS];
-extern struct device_state vtd_device_states[VTD_DEVICES];
+extern struct vtd_device vtd_device_states[VTD_DEVICES];
 /* By frame: cached pointers and context entries that lead to it. */
 extern u32 *vtd_pointers_to;
 

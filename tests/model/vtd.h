@@ -42,7 +42,7 @@ void vtd_fail(const char *fmt, ...) __printf(1, 2) __noreturn;
 bool vtd_start(const struct vtd_config *config);
 void vtd_stop(void);
 
-/* --- the hardware does something ---------------------------------------------------------------------------------- */
+/* --- the hardware does something ------------------------------------------ */
 
 /* Carry out at most n descriptors of a unit's queue; how many were taken. */
 unsigned int vtd_execute(unsigned int unit, unsigned int n);
@@ -73,7 +73,7 @@ static inline bool vtd_translated_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 	return vtd_translated_access(dev, dfn, false, mfn);
 }
 
-/* --- what a test may set ------------------------------------------------------------------------------------------- */
+/* --- what a test may set -------------------------------------------------- */
 
 /* Caches drop and prefetch at random, superpages are cached in parts, time-outs abort as many waits as they may. */
 extern bool vtd_whims;
@@ -93,7 +93,7 @@ extern unsigned int vtd_refuse_type, vtd_refusals;
 /* The first, which no table names, is a virtual function of the second. */
 extern struct pci_id vtd_virtual, vtd_physical;
 
-/* --- to look at ---------------------------------------------------------------------------------------------------- */
+/* --- to look at ----------------------------------------------------------- */
 
 /* By the device's index. */
 extern bool vtd_ats[VTD_DEVICES], vtd_stopped[VTD_DEVICES];

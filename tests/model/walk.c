@@ -9,7 +9,7 @@ bool vtd_whims;
 #define FAULT_WRITE 0x5
 #define FAULT_READ 0x6
 
-/* --- context entries (9.3) ------------------------------------------------------------------------------------------- */
+/* --- context entries (9.3) ------------------------------------------------ */
 
 void vtd_drop_context(struct vtd_unit *u, unsigned int device)
 {
@@ -72,7 +72,7 @@ const struct context_copy *vtd_context(struct vtd_unit *u, unsigned int device)
 	return c->present ? c : NULL;
 }
 
-/* --- walks (9.8) ------------------------------------------------------------------------------------------------------ */
+/* --- walks (9.8) ---------------------------------------------------------- */
 
 static unsigned int order_at(unsigned int level)
 {
@@ -193,7 +193,7 @@ void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
 			try_one(u, c->did, e->mfn << PAGE_SHIFT, e->order / 9u, dfn, &a);
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------------------ */
+/* --- requests ------------------------------------------------------------- */
 
 /* Translated, and held up on its way to memory. */
 static void take_off(struct vtd_unit *u, const struct cached *e, dfn_t dfn, bool write)

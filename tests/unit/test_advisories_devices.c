@@ -6,7 +6,7 @@
  */
 #include <tests/unit/iommu_fixture.h>
 
-#include <iommu/device.h>
+#include <iommu/quarantine.h>
 #include <iommu/entry.h>
 
 #define OTHER 2
@@ -160,7 +160,7 @@ static void flood(void *arg)
 	(void)arg;
 	floods++;
 	for (int i = 0; i < 5000; i++)
-		(void)device_count_fault(flooding, 2, name, sizeof(name));
+		(void)quarantine_count_fault(flooding, WEIR_FAULT_CONTEXT, name, sizeof(name));
 }
 
 /* XSA-460: what went wrong in the middle of an assignment left a state between. Here the device raises faults without end while
@@ -203,13 +203,14 @@ static void cut_off_and_given_to_the_next(void **state)
 	start_other();
 	assert_int_equal(map_other(7, OTHERS_FRAME + 7, 1), 0);
 	for (int i = 0; i < 5000; i++)
-		(void)device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name));
+		(void)quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name, sizeof(name));
 	vtd_settle();
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
 	assert_int_equal(iommu_attach(other, VTD_DEVICE_0, 0), -EBUSY);
 	detach(VTD_DEVICE_0);
 	assert_int_equal(iommu_attach(other, VTD_DEVICE_0, 0), 0);
-	assert_int_equal(device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name)), OTHER);
+	assert_int_equal(quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name, sizeof(name)),
+			 OTHER);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_ATTACHED);
 	assert_true(vtd_dma(VTD_DEVICE_0, 7, &seen));
 	detach(VTD_DEVICE_0);
@@ -221,7 +222,7 @@ static void cut_off_and_given_to_the_next(void **state)
 /* Faults of requests that pass nowhere. */
 static u32 recorded(struct pci_id dev)
 {
-	struct device_state *s = &vtd_device_states[vtd_device_index(dev)];
+	struct vtd_device *s = &vtd_device_states[vtd_device_index(dev)];
 	u32 before = s->faults;
 	mfn_t seen;
 
@@ -245,7 +246,8 @@ static void cut_off_and_silent(void **state)
 		assert_int_equal(recorded(VTD_DEVICE_0) > 0, cut != 1);
 		if (cut == 0) {
 			for (int i = 0; i < 5000; i++)
-				(void)device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name));
+				(void)quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name,
+							     sizeof(name));
 			vtd_settle();
 			assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
 		} else if (cut == 1) {
@@ -271,7 +273,8 @@ static void a_flood_of_nobodys_device(void **state)
 			detach(VTD_DEVICE_0);
 			assert_int_not_equal(recorded(VTD_DEVICE_0), 0);
 			for (int i = 0; i < 1500; i++)
-				assert_int_equal(device_count_fault(VTD_DEVICE_0, 2, name, sizeof(name)),
+				assert_int_equal(quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_CONTEXT,
+									name, sizeof(name)),
 						 OWNER_NONE);
 			vtd_settle();
 			assert_int_equal(recorded(VTD_DEVICE_0), 0);

@@ -7,7 +7,7 @@
 #include <tests/unit/iommu_fixture.h>
 
 #include <iommu/entry.h>
-#include <iommu/queue.h>
+#include <iommu/queueerror.h>
 
 static mfn_t reached;
 
@@ -152,7 +152,7 @@ static void pages_wait_for_their_own_batch(void **state)
 	finish(false);
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------------------------------ */
+/* --- waiting -------------------------------------------------------------- */
 
 static bool one_is_silent;
 

@@ -5,7 +5,8 @@
  */
 #include <tests/unit/iommu_fixture.h>
 
-#include <iommu/device.h>
+#include <iommu/quarantine.h>
+#include <iommu/queueerror.h>
 #include <iommu/entry.h>
 
 static bool silent; /* the device does not answer invalidations of its TLB */
@@ -23,7 +24,7 @@ static void hear(u16 owner, struct pci_id dev, enum iommu_event event)
 {
 	(void)dev;
 	told_owner = owner;
-	cut_off += event == IOMMU_EVENT_CUT_OFF;
+	cut_off += event == IOMMU_EVENT_QUARANTINED;
 }
 
 static void start_ats(const struct vtd_config *config, bool two_units)
@@ -373,17 +374,20 @@ static void faults_without_end(void **state)
 	(void)state;
 	start_ats(&plain, true);
 	for (int i = 0; i < 500; i++)
-		assert_int_equal(device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name)), OWNER);
+		assert_int_equal(quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name,
+							sizeof(name)),
+				 OWNER);
 	assert_string_equal(name, "test");
 	assert_int_equal(stat_of(write_faults), 500);
 	assert_int_equal(cut_off, 0);
 	for (int i = 0; i < 5000; i++)
-		(void)device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name));
+		(void)quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name, sizeof(name));
 	assert_int_equal(cut_off, 1);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
-	assert_int_equal(device_count_fault((struct pci_id){ 0, 0x1234 }, 5, name, sizeof(name)),
+	assert_int_equal(quarantine_count_fault((struct pci_id){ 0, 0x1234 }, WEIR_FAULT_WRITE,
+						name, sizeof(name)),
 			 OWNER_NONE);
-	assert_string_equal(name, "nobody");
+	assert_string_equal(name, "no domain");
 	vtd_settle();
 	finish(true);
 }

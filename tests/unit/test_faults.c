@@ -64,7 +64,7 @@ static void reasons(void **state)
 		enum weir_fault_kind kind;
 	} known[] = {
 		{ 0x1, "the root entry is not present", WEIR_FAULT_CONTEXT },
-		{ 0x2, "belongs to nobody", WEIR_FAULT_CONTEXT },
+		{ 0x2, "the device is unassigned", WEIR_FAULT_CONTEXT },
 		{ 0x3, "the context entry is invalid", WEIR_FAULT_CONTEXT },
 		{ 0x4, "beyond the domain's width", WEIR_FAULT_WIDTH },
 		{ 0x5, "may not be written", WEIR_FAULT_WRITE },
@@ -134,7 +134,7 @@ static void nobodys_device_and_a_full_record(void **state)
 	start(&plain, false);
 	iommu_set_event_hook(hear);
 	fault(PCI_BDF(7, 1, 2), 0x1000, false, 2);
-	assert_non_null(strstr(told, "device 07:01.2 of nobody"));
+	assert_non_null(strstr(told, "device 07:01.2 of no domain"));
 	assert_int_equal(heard_owner, OWNER_NONE);
 	assert_int_equal(heard.bdf, PCI_BDF(7, 1, 2));
 	assert_null(strstr(told, "level"));
@@ -163,7 +163,7 @@ static void an_error_while_faults_are_read(void **state)
 	iommu_set_event_hook(answer_unasked);
 	fault(VTD_DEVICE_0.bdf, 0x1000, false, 6);
 	assert_int_equal(vtd_reg32(&vtd_units[0], FSTS_REG), 0);
-	assert_non_null(strstr(told, "nobody asked for"));
+	assert_non_null(strstr(told, "nobody requested"));
 	iommu_set_event_hook(hear);
 	fault(VTD_DEVICE_0.bdf, 0x1000, false, 6);
 	assert_int_equal(counted(WEIR_FAULT_READ), 2);

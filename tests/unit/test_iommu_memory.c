@@ -79,7 +79,7 @@ static void begin(const struct vtd_config *config)
 	assert_int_equal(map(GIB, VTD_RAM_FIRST + GIB, GIB), 0);
 }
 
-/* --- mapping ------------------------------------------------------------------------------------------------------------------- */
+/* --- mapping -------------------------------------------------------------- */
 
 struct range {
 	dfn_t dfn;
@@ -186,7 +186,7 @@ static void a_frame_that_is_not_the_domains(void **state)
 	finish(false);
 }
 
-/* --- what must not fail --------------------------------------------------------------------------------------------------------- */
+/* --- what must not fail --------------------------------------------------- */
 
 static void giving_back_takes_no_memory(void **state)
 {
@@ -218,23 +218,7 @@ static void giving_back_takes_no_memory(void **state)
 	}
 }
 
-static void nor_does_changing_permissions(void **state)
-{
-	IOMMU_GATHER(g);
-
-	(void)state;
-	begin(&plain);
-	assert_int_equal(iommu_gather_begin(&g, d), 0);
-	fail_alloc = fail_kzalloc = 1;
-	assert_int_equal(iommu_protect(&g, GIB + 700, GIB - 1400, IOMMU_READ), 0);
-	iommu_gather_commit(&g, 0);
-	vtd_settle();
-	assert_int_equal(fail_alloc, 1);
-	nothing_fails();
-	finish(false);
-}
-
-/* --- devices and domains ---------------------------------------------------------------------------------------------------------- */
+/* --- devices and domains -------------------------------------------------- */
 
 /* Root, context table, reserved memory and its tables. The device is free after, and the domain can go. */
 static void attaching_fails_half_way(void **state)
@@ -376,7 +360,6 @@ int main(void)
 		cmocka_unit_test_teardown(mapping_fails_half_way, teardown),
 		cmocka_unit_test_teardown(a_frame_that_is_not_the_domains, teardown),
 		cmocka_unit_test_teardown(giving_back_takes_no_memory, teardown),
-		cmocka_unit_test_teardown(nor_does_changing_permissions, teardown),
 		cmocka_unit_test_teardown(attaching_fails_half_way, teardown),
 		cmocka_unit_test_teardown(detaching_waits_for_memory, teardown),
 		cmocka_unit_test_teardown(making_a_domain_fails_half_way, teardown),
