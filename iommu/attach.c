@@ -6,7 +6,6 @@
 #include <iommu/device.h>
 #include <iommu/reserved.h>
 #include <iommu/trace.h>
-#include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
 #include <kernel/lib/errno.h>
 
@@ -32,10 +31,11 @@ static int set_entry(struct device *v, bool ats)
 	int ret;
 
 	assert_locked(&d->lock);
-	/* Like the unit, the device's TLB is flushed by every commit from before its entry is present. */
+	/* Like the unit, the device's TLB is flushed by every commit from before its entry is
+	 * present. */
 	if (ats)
 		device_tlb_add(v);
-	ret = context_set(v->unit, v->dev.bdf, virt_to_phys(d->root), iommu_common.levels, d->did, ats);
+	ret = context_set(v->unit, v->dev.bdf, d, ats);
 	if (ret) {
 		if (ats)
 			device_tlb_remove(v);
@@ -57,7 +57,7 @@ int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
 
 	if (!u || !d->root || ((flags & IOMMU_ATS) && iommu_why_no_ats(dev)))
 		return -ENODEV;
-	ret = device_claim(d, dev, u, &v);
+	ret = device_claim(d, dev, &v);
 	if (ret)
 		return ret;
 	ret = reserved_map(d, dev);

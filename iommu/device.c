@@ -35,15 +35,15 @@
  *	FIRST_FLUSH  the entry is present; `flush` is outstanding: the entry may be cached as not
  *	             present (caching mode, 6.1)
  *	ATTACHED     the entry is present; `flush` is not outstanding
- *	STOPPED      bus mastering and ATS are off, the entry is not present; the first `flush` is still
- *	             outstanding, and was posted too early to count as the last one
- *	LAST_FLUSH   the same, but the `flush` that is outstanding was posted after the entry was cleared
- *	TLB_PENDING  the device can reach nothing, but it has not answered an invalidation of its own
- *	             TLB: `tlb.request` is still in the queue
- *	ISOLATED     the device can reach nothing, no request of it is outstanding, and no batch waits
+ *	STOPPED      bus mastering and ATS are off, the entry is not present; the first `flush` is
+ *	             still outstanding, and was posted too early to count as the last one
+ *	LAST_FLUSH   the same, but `flush` was posted after the entry was cleared
+ *	TLB_PENDING  the device can reach nothing, but it has not answered an invalidation of its
+ *	             own TLB: `tlb.request` is still in the queue
+ *	ISOLATED     the device can reach nothing, no request of it is outstanding, no batch waits
  *	             for it; a quarantined device stays here until it is detached
- *	UNMAPPING    as ISOLATED, and unmap_work is queued; or attaching has failed, and the entry was
- *	             never present
+ *	UNMAPPING    as ISOLATED, and unmap_work is queued; or attaching has failed, and the entry
+ *	             was never present
  *
  * A device that is detached before it is ISOLATED runs through the same states: `detached` is set,
  * and it does not stay there.
@@ -74,7 +74,9 @@ struct device *device_find(struct pci_id dev)
 	for (u32 i = 0; i < MAX_DEVICES; i++) {
 		struct device *v = &devices[i];
 
-		if (v->state != DEVICE_FREE && v->dev.segment == dev.segment && v->dev.bdf == dev.bdf)
+		if (v->state == DEVICE_FREE)
+			continue;
+		if (v->dev.segment == dev.segment && v->dev.bdf == dev.bdf)
 			return v;
 	}
 	return NULL;
@@ -177,7 +179,8 @@ static void enter_state(struct device *v, enum device_state from, struct device_
 		trace(WEIR_TRACE_ISOLATED, v->domain->owner, v->dev.bdf, v->detached != NULL, 0);
 	switch (v->state) {
 	case DEVICE_CLAIMED:
-		/* Counted before the entry is present: from then on every commit flushes the unit. */
+		/* Counted before the entry is present: from then on every commit flushes the
+		 * unit. */
 		v->domain->devices_on[v->unit->index]++;
 		v->unit->devices++;
 		break;
@@ -274,12 +277,11 @@ static struct device *find_free_record(void)
 	return NULL;
 }
 
-static void claim_record(struct device *v, struct iommu_domain *d, struct pci_id dev,
-			 struct iommu_unit *u)
+static void claim_record(struct device *v, struct iommu_domain *d, struct pci_id dev)
 {
 	struct device_calls none = { .domain = d };
 
-	*v = (struct device){ .dev = dev, .domain = d, .unit = u };
+	*v = (struct device){ .dev = dev, .domain = d, .unit = iommu_unit_of(dev) };
 	list_init(&v->flush.link);
 	v->flush.done = device_flushed;
 	device_tlb_init(&v->tlb);
@@ -289,7 +291,7 @@ static void claim_record(struct device *v, struct iommu_domain *d, struct pci_id
 	spin_unlock(&d->lock);
 }
 
-int device_claim(struct iommu_domain *d, struct pci_id dev, struct iommu_unit *u, struct device **out)
+int device_claim(struct iommu_domain *d, struct pci_id dev, struct device **out)
 {
 	struct device *v;
 	int ret = 0;
@@ -301,7 +303,7 @@ int device_claim(struct iommu_domain *d, struct pci_id dev, struct iommu_unit *u
 	} else {
 		v = find_free_record();
 		if (v)
-			claim_record(v, d, dev, u);
+			claim_record(v, d, dev);
 		else
 			ret = -ENOSPC;
 	}

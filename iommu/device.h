@@ -1,5 +1,5 @@
-/* The record of a device that belongs to a domain, as the files of iommu/ see it. The picture of its
- * states is in iommu/device.c. */
+/* The record of a device that belongs to a domain, as the files of iommu/ see it. The picture of
+ * its states is in iommu/device.c. */
 #pragma once
 
 #include <iommu/devicetlb.h>
@@ -57,17 +57,16 @@ extern struct spinlock devices_lock;
 
 /* The record of dev, or NULL if no domain has it. devices_lock is held. */
 struct device *device_find(struct pci_id dev);
-/* Take a record for dev, which is behind u, and count it in d. -EBUSY: a domain has dev; -EAGAIN: what
- * an attaching that failed had mapped for dev is not gone yet; -ENOSPC. No lock held. */
-int __must_check device_claim(struct iommu_domain *d, struct pci_id dev, struct iommu_unit *u,
-			      struct device **out);
+/* Take a record for dev, which has a unit, and count it in d. -EBUSY: a domain has dev; -EAGAIN:
+ * what an attaching that failed had mapped for dev is not gone yet; -ENOSPC. No lock held. */
+int __must_check device_claim(struct iommu_domain *d, struct pci_id dev, struct device **out);
 /* The event happened to v: change its state, and do what the new state requires. devices_lock and
  * the domain's lock are held. */
 void device_transition(struct device *v, enum device_event event, struct device_calls *calls);
 /* Make the calls. Any context, no lock held. */
 void device_make_calls(const struct device_calls *calls);
 
-/* True if v can no longer reach memory, or soon will not: it is stopped and its entry is cleared. */
+/* True if v is stopped and its entry is cleared: it loses its access to memory, or has lost it. */
 static inline bool device_is_stopped(const struct device *v)
 {
 	return v->state >= DEVICE_STOPPED;

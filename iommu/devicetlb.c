@@ -1,14 +1,14 @@
 /* The invalidation of devices' own TLBs (ATS, VT-d 4.2, 6.5.2.5).
  *
- * A device TLB is invalidated by one request at a time. So no device's queue depth is ever exceeded,
- * and a time-out has one culprit. While a request is outstanding, further commits widen the next
- * one; which batches wait for which request is one bit per batch.
+ * A device TLB is invalidated by one request at a time. So no device's queue depth is ever
+ * exceeded, and a time-out has one culprit. While a request is outstanding, further commits widen
+ * the next one; which batches wait for which request is one bit per batch.
  *
  * A request follows the IOTLB's in the same queue, behind a fence: the device cannot refill its TLB
  * from entries that are being flushed.
  *
- * A stopped device (iommu/device.c) gets no more requests. The batches that wait for it are answered
- * when it is isolated: what its TLB still holds is of no use to it then.
+ * A stopped device (iommu/device.c) gets no more requests. The batches that wait for it are
+ * answered when it is isolated: what its TLB still holds is of no use to it then.
  */
 #include <iommu/devicetlb.h>
 
@@ -48,7 +48,7 @@ static void tlb_answered(struct iommu_request *r)
 	spin_lock(&d->lock);
 	domain_count_completed(d, r->nr);
 	if (r->failed) {
-		/* The device may still have the translations: the batches wait for its isolation. */
+		/* It may still have the translations: the batches wait for its isolation. */
 		t->next |= t->flushing;
 		device_transition(v, EVENT_QUARANTINE, &calls);
 	} else {
@@ -102,8 +102,8 @@ void device_tlb_remove(struct device *v)
 	list_del(&v->tlb.link);
 }
 
-/* Batches that are in flight wait for the new device too: what they flush may still be in the IOTLB,
- * and the device may get it from there. */
+/* Batches that are in flight wait for the new device too: what they flush may still be in the
+ * IOTLB, and the device may get it from there. */
 static void join_batches(struct device *v)
 {
 	struct device_tlb *t = &v->tlb;

@@ -25,10 +25,10 @@ void device_tlb_add(struct device *v);
 void device_tlb_remove(struct device *v);
 /* Switch the TLB on. The context entry is present and allows it. */
 void device_tlb_enable(struct device *v);
-/* Nothing of the device is cached any more: return the batches that waited for it, and remove it. */
+/* The device is isolated: remove its TLB, and return the batches that waited for it. */
 u16 device_tlb_retire(struct device *v);
 
-/* Batch b of domain d changed [first, last]: invalidate that range in the TLBs of d's devices, after
- * the IOTLB's invalidation that was submitted before. Each device is one more party that answers
- * the batch. */
+/* Batch b of domain d changed [first, last]: invalidate that range in the TLBs of d's devices,
+ * after the IOTLB's invalidation that was submitted before. Each device is one more party that
+ * answers the batch. */
 void device_flush_tlbs(struct iommu_domain *d, struct iommu_batch *b, dfn_t first, dfn_t last);

@@ -1,9 +1,10 @@
-/* The parser of the firmware's DMAR table (VT-d chapter 8). It trusts nothing: what is broken is named
- * in the log and left out, and if a device could then be given to a wrong domain, no unit is used. */
+/* The parser of the firmware's DMAR table (VT-d chapter 8). It trusts nothing: what is broken is
+ * named in the log and left out, and if a device could then be given to a wrong domain, no unit
+ * is used. */
 #include <iommu/dmar.h>
 
-#include <kernel/lib/errno.h>
 #include <kernel/core/log.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 
 /* 8.1: the ACPI header, host address width - 1, flags, ten reserved bytes. */
@@ -96,7 +97,8 @@ static bool next_scope(struct scope_cursor *c)
 		u32 length = p[1];
 
 		if (length < SCOPE_LENGTH + 2 || length > (u64)(c->end - p) || length % 2) {
-			log_warn("iommu: DMAR: %s: a device scope of %u bytes is broken: the rest is ignored",
+			log_warn("iommu: DMAR: %s: a device scope of %u bytes is broken: "
+				 "the rest is ignored",
 				 c->what, length);
 			c->broken = true;
 			return false;
@@ -139,8 +141,8 @@ static const char *why_unusable(const struct dmar *d, const struct dmar_unit *u)
 	return d->nr_units == DMAR_MAX_UNITS ? "is one more than DMAR_MAX_UNITS" : NULL;
 }
 
-/* The scopes of a unit that cannot be used are kept as well: its devices must not be taken for those
- * of the unit that has all others. */
+/* The scopes of a unit that cannot be used are kept as well: its devices must not be taken for
+ * those of the unit that has all others. */
 static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn bridge)
 {
 	struct scope_cursor c;
@@ -162,7 +164,7 @@ static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 	why = why_unusable(d, &u);
 	index = why ? DMAR_NO_UNIT : (u8)d->nr_units;
 	if (why)
-		log_warn("iommu: DMAR: the unit with registers at 0x%lx %s: ignored, and its devices with it",
+		log_warn("iommu: DMAR: the unit at 0x%lx %s: ignored, and its devices with it",
 			 u.base, why);
 	else
 		d->unit[d->nr_units++] = u;
@@ -176,7 +178,8 @@ static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 static void add_reserved(struct dmar *d, const struct dmar_scope *s, paddr_t first, paddr_t last)
 {
 	if (d->nr_reserved == DMAR_MAX_RESERVED) {
-		/* A device that is missing here could be given away while the firmware still uses it. */
+		/* A device that is missing here could be given away while the firmware still uses
+		 * it. */
 		log_warn("iommu: DMAR: more reserved regions than DMAR_MAX_RESERVED");
 		d->incomplete = true;
 		return;
@@ -211,7 +214,7 @@ static void parse_rmrr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 static void add_ats(struct dmar *d, const struct dmar_scope *s)
 {
 	if (d->nr_ats == DMAR_MAX_ATS)
-		log_warn("iommu: DMAR: more root ports with ATS than DMAR_MAX_ATS: a device TLB stays off");
+		log_warn("iommu: DMAR: more than DMAR_MAX_ATS root ports: a device TLB stays off");
 	else
 		d->ats[d->nr_ats++] = *s;
 }
@@ -241,42 +244,39 @@ static void parse_atsr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 		add_ats(d, &c.scope);
 }
 
-int dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct dmar *out)
+int dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dmar *d)
 {
-	const u8 *p = table, *end = p + length;
-	static const char *const ignored[] = { [RHSA] = "RHSA", [ANDD] = "ANDD", [SIDP] = "SIDP" };
+	const u8 *p = table, *end = p + size;
 
-	memset(out, 0, sizeof(*out));
-	if (length < TABLE_FIRST) {
-		log_warn("iommu: DMAR: a table of %u bytes is too short", (u32)length);
+	memset(d, 0, sizeof(*d));
+	if (size < TABLE_FIRST) {
+		log_warn("iommu: DMAR: a table of %u bytes is too short", (u32)size);
 		return -EINVAL;
 	}
-	out->address_width = p[TABLE_WIDTH] + 1u;
-	out->intr_remap = p[TABLE_FLAGS] & FLAGS_INTR_REMAP;
+	d->address_width = p[TABLE_WIDTH] + 1u;
+	d->intr_remap = p[TABLE_FLAGS] & FLAGS_INTR_REMAP;
 
 	for (p += TABLE_FIRST; end - p >= 4;) {
-		u32 type = get16(p), size = get16(p + 2);
+		u32 type = get16(p), length = get16(p + 2);
 
-		if (size < 4 || size > (u64)(end - p)) {
-			log_warn("iommu: DMAR: a structure of type %u and %u bytes is broken: the rest is ignored",
-				 type, size);
-			out->incomplete = true;
+		if (length < 4 || length > (u64)(end - p)) {
+			log_warn("iommu: DMAR: a structure of type %u and %u bytes is broken: "
+				 "the rest is ignored",
+				 type, length);
+			d->incomplete = true;
 			break;
 		}
 		if (type == DRHD)
-			parse_drhd(out, p, size, bridge);
+			parse_drhd(d, p, length, bridge);
 		else if (type == RMRR)
-			parse_rmrr(out, p, size, bridge);
+			parse_rmrr(d, p, length, bridge);
 		else if (type == ATSR || type == SATC)
-			parse_atsr(out, p, size, bridge);
+			parse_atsr(d, p, length, bridge);
 		else
-			log_debug("iommu: DMAR: %s of %u bytes",
-				  type < ARRAY_SIZE(ignored) && ignored[type] ? ignored[type] :
-										"an unknown structure",
-				  size);
-		p += size;
+			log_debug("iommu: DMAR: ignoring a structure of type %u", type);
+		p += length;
 	}
-	return out->nr_units && !out->incomplete ? 0 : -EINVAL;
+	return d->nr_units && !d->incomplete ? 0 : -EINVAL;
 }
 
 /* --- questions ------------------------------------------------------------ */

@@ -6,14 +6,14 @@
 #include <iommu/queueerror.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
 
-/* Faults that are logged, per domain: so no domain can hide another one's faults behind its own. With
- * their walks they are a tenth of what a serial line carries. The others are in the counters, and the
- * last ones in the trace. */
+/* Faults that are logged, per domain: so no domain can hide another one's faults behind its own.
+ * With their walks they are a tenth of what a serial line carries. The others are in the
+ * counters, and the last ones in the trace. */
 #define RECORDS_PER_MINUTE 60
 #define OWNERS 128 /* domains' ids are below, and OWNER_NONE shares no slot with any of them */
 
@@ -23,7 +23,7 @@ static const struct fault_description {
 	enum weir_fault_kind kind;
 } descriptions[] = {
 	[FAULT_ROOT_NOT_PRESENT] = { "the root entry is not present", WEIR_FAULT_CONTEXT },
-	[FAULT_CONTEXT_NOT_PRESENT] = { "the device is unassigned (its context entry is not present)",
+	[FAULT_CONTEXT_NOT_PRESENT] = { "the device is unassigned (no context entry)",
 					WEIR_FAULT_CONTEXT },
 	[FAULT_CONTEXT_INVALID] = { "the context entry is invalid", WEIR_FAULT_CONTEXT },
 	[FAULT_ADDRESS_WIDTH] = { "the address is beyond the domain's width", WEIR_FAULT_WIDTH },
@@ -46,7 +46,8 @@ static const struct fault_description {
 				    WEIR_FAULT_INTERRUPT },
 	[FAULT_IR_ENTRY_RESERVED] = { "an interrupt-remapping entry has reserved bits set",
 				      WEIR_FAULT_INTERRUPT },
-	[FAULT_IR_COMPATIBILITY] = { "an interrupt in the old format is blocked", WEIR_FAULT_INTERRUPT },
+	[FAULT_IR_COMPATIBILITY] = { "an interrupt in compatibility format is blocked",
+				     WEIR_FAULT_INTERRUPT },
 	[FAULT_IR_SOURCE] = { "an interrupt names another device's entry", WEIR_FAULT_INTERRUPT },
 };
 
@@ -68,6 +69,7 @@ static struct fault_description describe_reason(u32 reason)
 /* The entries that a walk meets, and the page it ends at. */
 static void log_walk(u16 owner, u64 address)
 {
+	struct frame_info f;
 	u64 entry[5];
 	mfn_t mfn;
 	unsigned int n = iommu_walk_owner(owner, address >> PAGE_SHIFT, entry, &mfn);
@@ -77,14 +79,10 @@ static void log_walk(u16 owner, u64 address)
 			 is_tombstone(entry[i]) ? " (waits for its release)" :
 			 entry[i]		? "" :
 						  " (empty)");
-	if (mfn != INVALID_MFN) {
-		struct frame_info f;
-
-		if (frame_query(mfn, &f))
-			log_warn("iommu:   page 0x%lx: owner %u, type %s, %u + %u dev_tlb references",
-				 mfn << PAGE_SHIFT, f.owner, frame_type_name(f.type), f.own_refs,
-				 f.block_refs);
-	}
+	if (mfn != INVALID_MFN && frame_query(mfn, &f))
+		log_warn("iommu:   page 0x%lx: owner %u, type %s, %u + %u dev_tlb references",
+			 mfn << PAGE_SHIFT, f.owner, frame_type_name(f.type), f.own_refs,
+			 f.block_refs);
 }
 
 /* One fault record. */
@@ -105,7 +103,7 @@ static void report_fault(struct iommu_unit *u, u64 lo, u64 hi)
 		return;
 	(void)pci_name(dev, device_name);
 	if (is_interrupt(reason)) {
-		log_warn("iommu: fault: device %s of %s: interrupt of entry 0x%lx: %s (reason 0x%x)",
+		log_warn("iommu: fault: device %s of %s: interrupt entry 0x%lx: %s (reason 0x%x)",
 			 device_name, owner_name, FIELD_GET(FRCD_LO_INDEX, lo), what.text, reason);
 		return;
 	}
@@ -117,8 +115,8 @@ static void report_fault(struct iommu_unit *u, u64 lo, u64 hi)
 }
 
 /* Handle what the unit reports now. While anything is left, new reports raise no interrupt
- * (FECTL_REG.IP): so this continues until nothing is left. It works in steps, since a device may fault
- * faster than this reads. */
+ * (FECTL_REG.IP): so this continues until nothing is left. It works in steps, since a device may
+ * fault faster than this reads. */
 static enum step fault_step(struct work *w)
 {
 	struct iommu_unit *u = container_of(w, struct iommu_unit, fault_work);

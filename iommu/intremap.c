@@ -1,5 +1,5 @@
-/* Interrupt remapping (VT-d chapter 5): a device's message names an entry, and the entry names vector
- * and CPU. An entry accepts messages of its own device only.
+/* Interrupt remapping (VT-d chapter 5): a device's message names an entry, and the entry names
+ * vector and CPU. An entry accepts messages of its own device only.
  *
  * An entry's lower half (present, vector, destination) is one 64-bit word, so that changing it is
  * one store: the unit sees the old interrupt or the new one. The upper half (source id) changes
@@ -8,14 +8,14 @@
  */
 #include <iommu/intremap.h>
 
-#include <kernel/core/lapic.h>
 #include <iommu/hw.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
+#include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
 #define IRTA_SIZE (__builtin_ctz(IRTE_PER_UNIT) - 1)
 _Static_assert(IRTE_PER_UNIT * sizeof(struct irte) == PAGE_SIZE, "one page");
@@ -37,6 +37,7 @@ static void irte_invalidated(struct iommu_request *r);
 bool intremap_init(struct iommu_unit *u)
 {
 	struct iommu_request r = { .desc = { qi_iec_global() }, .nr = 1 };
+	u64 irta;
 
 	u->irtes = alloc_page();
 	u->irte_slots = kzalloc(IRTE_PER_UNIT * sizeof(*u->irte_slots));
@@ -55,8 +56,8 @@ bool intremap_init(struct iommu_unit *u)
 	}
 	iommu_write_back(u->irtes, PAGE_SIZE);
 	u->eim = (u->ecap & ECAP_EIM) && lapic_is_x2apic();
-	hw_write64(u->regs, IRTA_REG,
-		   virt_to_phys(u->irtes) | (u->eim ? IRTA_EIME : 0) | FIELD_PREP(IRTA_S, IRTA_SIZE));
+	irta = virt_to_phys(u->irtes) | FIELD_PREP(IRTA_S, IRTA_SIZE);
+	hw_write64(u->regs, IRTA_REG, irta | (u->eim ? IRTA_EIME : 0));
 	if (!unit_command(u, GCMD_SIRTP, true))
 		return false;
 	list_init(&r.link);
@@ -129,11 +130,11 @@ int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
 	spin_unlock(&u->irte_lock);
 	if (i == IRTE_PER_UNIT) {
 		if (log_allowed(&limit))
-			log_err("iommu: unit %u: its interrupt-remapping table (IRTE_PER_UNIT = %u) is full",
+			log_err("iommu: unit %u: no interrupt entry is free (IRTE_PER_UNIT = %u)",
 				u->index, IRTE_PER_UNIT);
 		return -ENOSPC;
 	}
-	*e = (struct iommu_irte){ .dev = dev, .index = (u16)i, .unit = (u16)u->index, .valid = true };
+	*e = (struct iommu_irte){ dev, (u16)i, (u16)u->index, true };
 	return 0;
 }
 

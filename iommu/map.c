@@ -53,16 +53,17 @@ struct leaf_run {
 	u32 perm;
 };
 
-/* Take the references of a run: one per leaf, or, where the leaves fill the table and form one aligned
- * block of the next size, one on that block (*whole). */
+/* Take the references of a run: one per leaf, or, where the leaves fill the table and form one
+ * aligned block of the next size, one on that block (*whole). */
 static inline int take_references(struct iommu_domain *d, const struct leaf_run *r, bool *whole)
 {
+	u64 block = frames_of(r->level + 1);
 	int ret;
 
 	*whole = false;
 	if (r->perm & IOMMU_NOT_RAM)
 		return is_no_ram(r->mfn, r->nr << order_of(r->level)) ? 0 : -EPERM;
-	if (r->nr == ENTRIES && r->level < LARGEST_LEAF && IS_ALIGNED(r->mfn, frames_of(r->level + 1))) {
+	if (r->nr == ENTRIES && r->level < LARGEST_LEAF && IS_ALIGNED(r->mfn, block)) {
 		ret = frame_get_dev(r->mfn, order_of(r->level + 1), d->owner);
 		*whole = !ret;
 		if (ret != -EPERM) {
@@ -76,18 +77,19 @@ static inline int take_references(struct iommu_domain *d, const struct leaf_run 
 	return ret;
 }
 
-/* Write a run to the entries from e on, which are empty: references first, then the entries, then one
- * write-back. */
+/* Write a run to the entries from e on, which are empty: references first, then the entries, then
+ * one write-back. */
 static inline int fill_entries(struct iommu_domain *d, u64 *e, struct frame_table_counts *c,
 			       const struct leaf_run *r)
 {
+	u64 first = leaf(r->mfn, r->level, r->perm);
 	bool whole;
 	int ret;
 
 	ret = take_references(d, r, &whole);
 	if (ret)
 		return ret;
-	table_write_run(e, r->nr, leaf(r->mfn, r->level, r->perm), frames_of(r->level) << PAGE_SHIFT);
+	table_write_run(e, r->nr, first, frames_of(r->level) << PAGE_SHIFT);
 	iommu_write_back(e, r->nr * sizeof(*e));
 	c->present += (u16)r->nr;
 	c->whole = whole;
@@ -95,8 +97,8 @@ static inline int fill_entries(struct iommu_domain *d, u64 *e, struct frame_tabl
 	return 0;
 }
 
-/* Put a full table behind an empty entry of `parent`: filled first, so it is written and written back
- * once. */
+/* Put a full table behind an empty entry of `parent`: filled first, so it is written and written
+ * back once. */
 static int add_full_table(struct iommu_gather *g, u64 *parent, u64 *e, dfn_t dfn,
 			  const struct leaf_run *r)
 {
@@ -185,8 +187,14 @@ static inline u64 empty_run(const u64 *e, const struct frame_table_counts *c, u6
 	return run;
 }
 
+/* True if nr frames from dfn on fill a table of leaves of this level. */
+static inline bool fills_table(dfn_t dfn, u64 nr, unsigned int level)
+{
+	return IS_ALIGNED(dfn, frames_of(level + 1)) && nr >= frames_of(level + 1);
+}
+
 /* Map as much from dfn on as lies in one table. Returns how many frames, or the error. */
-static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm, unsigned int limit)
+static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm, u32 limit)
 {
 	unsigned int want = MIN(largest_level(dfn, mfn, nr), limit), level = iommu_common.levels;
 	u64 *table = g->domain->root, *e, run;
@@ -203,7 +211,7 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 			break;
 		if (*e)
 			return is_tombstone(*e) ? -EAGAIN : -EEXIST;
-		if (level == want + 1 && IS_ALIGNED(dfn, frames_of(level)) && nr >= frames_of(level)) {
+		if (level == want + 1 && fills_table(dfn, nr, want)) {
 			ret = add_full_table(g, table, e, dfn,
 					     &(struct leaf_run){ mfn, ENTRIES, want, perm });
 			if (ret)
@@ -285,8 +293,8 @@ static __noinline int map_range(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u6
 			continue;
 		}
 		if (ret < 0) {
-			/* Where a collapse has joined it with older neighbours, this splits them again,
-			 * from the gather's reserve. */
+			/* Where a collapse has joined it with older neighbours, this splits them
+			 * again, from the gather's reserve. */
 			if (done)
 				table_unmap(g, dfn, done);
 			table_prune(g, dfn + done);

@@ -1,5 +1,5 @@
-/* Devices that misbehave: failed invalidations of their TLBs, and floods of faults. Such a device is
- * quarantined: stopped and blocked (iommu/device.c) until it is detached. */
+/* Devices that misbehave: failed invalidations of their TLBs, and floods of faults. Such a device
+ * is quarantined: stopped and blocked (iommu/device.c) until it is detached. */
 #include <iommu/quarantine.h>
 
 #include <drivers/pci.h>
@@ -105,8 +105,8 @@ static void count_unassigned_fault(struct pci_id dev)
 	pci_stop(dev);
 	if (!context_clear(u, dev.bdf, true))
 		return;
-	/* Its entry may be cached as it was, under domain id 0 (6.1). If a flush is outstanding, the next
-	 * thousand faults try again. */
+	/* Its entry may be cached as it was, under domain id 0 (6.1). If a flush is outstanding,
+	 * the next thousand faults try again. */
 	if (iommu_common.caching_mode && !load_acquire(&requests[u->index].nr)) {
 		struct iommu_request *r = &requests[u->index];
 
@@ -117,7 +117,8 @@ static void count_unassigned_fault(struct pci_id dev)
 		queue_submit(u, r);
 	}
 	if (log_allowed(&limit))
-		log_err("iommu: device %s of no domain: floods Weir with faults: they are not recorded until it is attached",
+		log_err("iommu: device %s of no domain: floods Weir with faults: they are not "
+			"recorded until it is attached",
 			pci_name(dev, name));
 }
 

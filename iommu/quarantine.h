@@ -1,4 +1,5 @@
-/* Devices that misbehave: the faults they raise are counted, and they lose their access to memory. */
+/* Devices that misbehave: the faults they raise are counted, and they lose their access to
+ * memory. */
 #pragma once
 
 #include <iommu/unit.h>

@@ -1,5 +1,5 @@
-/* The ring of a unit's invalidation queue (VT-d 6.5.2): submission and completion. What happens after
- * an error: iommu/queueerror.c.
+/* The ring of a unit's invalidation queue (VT-d 6.5.2): submission and completion. What happens
+ * after an error: iommu/queueerror.c.
  *
  *	             posted (oldest first)                        waiting
  *	   +---------+---------+---------+- - - - - - -+
@@ -18,13 +18,14 @@
  * its value is done. The second wait raises the completion event; the two are apart since some
  * emulators abort on both flags in one.
  *
- * Reuse cannot confuse the status word, because the numbers only go up, and a request that is posted
- * again gets a new one. After a time-out an old copy of it may still be in the ring. The number that
- * this copy writes is lower than that of every request posted since, so it completes none of them.
+ * Reuse cannot confuse the status word, because the numbers only go up, and a request that is
+ * posted again gets a new one. After a time-out an old copy of it may still be in the ring. The
+ * number that this copy writes is lower than that of every request posted since, so it completes
+ * none of them.
  *
- * No interrupt is lost: while ICS.IWC is set, none is raised. The handler clears IWC first and reads
- * the status word after; a request that is done in between finds IWC clear and raises the next
- * interrupt. Before the handler returns, it looks again.
+ * No interrupt is lost: while ICS.IWC is set, none is raised. The handler clears IWC first and
+ * reads the status word after; a request that is done in between finds IWC clear and raises the
+ * next interrupt. Before the handler returns, it looks again.
  */
 #include <iommu/queue.h>
 
@@ -45,18 +46,18 @@
 
 _Static_assert(RING_ENTRIES * sizeof(struct qi_desc) == PAGE_SIZE, "11.4.8.4");
 
-static inline struct qi_desc wait_for_status(const struct iommu_queue *q, const struct iommu_request *r)
+static inline struct qi_desc status_wait(const struct iommu_queue *q, const struct iommu_request *r)
 {
 	return (struct qi_desc){ QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_SW |
 					 FIELD_PREP(QI_WAIT_DATA, r->sequence),
 				 q->status_address };
 }
 
-static const struct qi_desc wait_for_interrupt = { QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_IF, 0 };
+static const struct qi_desc interrupt_wait = { QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_IF, 0 };
 
-struct qi_desc queue_descriptor_of(const struct iommu_queue *q, const struct iommu_request *r, u32 i)
+struct qi_desc queue_entry_of(const struct iommu_queue *q, const struct iommu_request *r, u32 i)
 {
-	return i < r->nr ? r->desc[i] : i == r->nr ? wait_for_status(q, r) : wait_for_interrupt;
+	return i < r->nr ? r->desc[i] : i == r->nr ? status_wait(q, r) : interrupt_wait;
 }
 
 /* --- submission ----------------------------------------------------------- */
@@ -80,8 +81,8 @@ static inline void write_request(struct iommu_queue *q, struct iommu_request *r)
 	r->slot = tail;
 	for (u32 i = 0; i < r->nr; i++, tail++)
 		ring[tail % RING_ENTRIES] = r->desc[i];
-	ring[tail++ % RING_ENTRIES] = wait_for_status(q, r);
-	ring[tail++ % RING_ENTRIES] = wait_for_interrupt;
+	ring[tail++ % RING_ENTRIES] = status_wait(q, r);
+	ring[tail++ % RING_ENTRIES] = interrupt_wait;
 	q->tail = tail % RING_ENTRIES;
 	q->used += r->slots;
 	q->nr_posted++;
@@ -233,8 +234,8 @@ void queue_take_back(struct iommu_unit *u, const struct iommu_request *culprit)
 			q->nr_waiting++;
 		}
 	}
-	/* Only what the unit has not taken: a wait that it has taken may be aborted, and then nothing
-	 * behind it would say when the unit is past it. */
+	/* Only what the unit has not taken: a wait that it has taken may be aborted, and then
+	 * nothing behind it would say when the unit is past it. */
 	q->stale = (q->tail + RING_ENTRIES - queue_head(u)) % RING_ENTRIES;
 	q->used += q->stale;
 	q->stale_until = q->sequence;

@@ -21,14 +21,15 @@ struct iommu_request {
 	u32 sequence; /* the value of the status word when the request is done */
 	u32 slot, slots; /* where it is in the ring, and how many entries it takes */
 	bool device_tlb; /* its one invalidation is for a device to answer */
-	/* Set before done(): the device has not answered, or the unit does not take the descriptor. */
+	/* Set before done(): the device has not answered, or the unit does not take the
+	 * descriptor. */
 	bool failed;
 	/* Interrupt context or deferred work, no lock held. It may submit the request again. */
 	void (*done)(struct iommu_request *r);
 };
 
 struct iommu_queue {
-	struct spinlock lock; /* guards all below; the hardware's accessors are all that it is held over */
+	struct spinlock lock; /* guards all below; innermost, but for that of iommu/late.c */
 	struct qi_desc *ring;
 	u32 tail, used; /* next free entry; entries of requests that are not known to be done */
 	u32 sequence; /* of the last request that was posted */
@@ -36,8 +37,8 @@ struct iommu_queue {
 	volatile u32 *status; /* the unit writes the sequence number of each request that is done */
 	struct list posted; /* in the order of the ring */
 	struct list waiting; /* for room in the ring */
-	/* After an error: entries whose requests were posted again behind them. They are free when the
-	 * status word says stale_until. */
+	/* After an error: entries whose requests were posted again behind them. They are free
+	 * when the status word says stale_until. */
 	u32 stale, stale_until;
 	u32 bad_slot; /* where the last IQE was; RING_ENTRIES: none since a request completed */
 	bool stuck; /* the unit does not take descriptors any more */
@@ -65,7 +66,7 @@ u32 queue_head(struct iommu_unit *u);
 /* The request that has this entry of the ring, or NULL. */
 struct iommu_request *queue_request_at(struct iommu_queue *q, u32 slot);
 /* What the i-th of r's entries in the ring says. */
-struct qi_desc queue_descriptor_of(const struct iommu_queue *q, const struct iommu_request *r, u32 i);
+struct qi_desc queue_entry_of(const struct iommu_queue *q, const struct iommu_request *r, u32 i);
 /* Move what is posted and not done to the front of `waiting`, except culprit, which is unlinked. */
 void queue_take_back(struct iommu_unit *u, const struct iommu_request *culprit);
 /* Post what waits, as far as there is room, with one write of IQT. */

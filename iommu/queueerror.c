@@ -1,18 +1,18 @@
 /* Errors of the invalidation queue (VT-d 6.5.2.10), reported by the fault event.
  *
  * ITE, a time-out: a device did not answer its device-TLB invalidation. The unit aborts the waits
- * that are pending, and takes no more descriptors until ITE is cleared. Newer units name the device
- * (IQERCD); otherwise it is the one whose descriptor was taken last, since each request ends in a
- * fence. That request fails. All others that are not done are posted again behind it, in their order
- * and with new numbers. So it does not matter which of their waits were aborted, and doing an
- * invalidation twice is harmless. Of the entries that they had, those that the unit has not taken are
- * stale until it is past them.
+ * that are pending, and takes no more descriptors until ITE is cleared. Newer units name the
+ * device (IQERCD); otherwise it is the one whose descriptor was taken last, since each request
+ * ends in a fence. That request fails. All others that are not done are posted again at the tail,
+ * in order and with new numbers. So it does not matter which of their waits were aborted, and
+ * doing an invalidation twice is harmless. Of the entries that they had, those that the unit has
+ * not taken are stale until it is past them.
  *
- * IQE, a descriptor that the unit does not take: a device-TLB invalidation is replaced by a flush of
- * the IOTLB, its request fails, and the device is quarantined. Any other descriptor is written again,
- * since something has damaged it. If the unit stops a second time at the same entry, with no request
- * completed in between, its queue is dead: nothing is posted any more, and pages that the unit's
- * devices can reach are never freed.
+ * IQE, a descriptor that the unit does not take: a device-TLB invalidation is replaced by a flush
+ * of the IOTLB, its request fails, and the device is quarantined. Any other descriptor is written
+ * again, since something has damaged it. If the unit stops a second time at the same entry, with
+ * no request completed in between, its queue is dead: nothing is posted any more, and pages that
+ * the unit's devices can reach are never freed.
  *
  * ICE, an answer to an invalidation that nobody requested: the device is quarantined.
  */
@@ -25,9 +25,9 @@
 #include <kernel/core/log.h>
 #include <kernel/mm/frame.h>
 
-/* The requester id of the device that did not answer: the one that the unit names, or else the one
- * whose descriptor it took last. Fences let it get no further than the two waits behind that. 0: none
- * found. */
+/* The requester id of the device that did not answer: the one that the unit names, or else the
+ * one whose descriptor it took last. Fences let it get no further than the two waits behind that.
+ * 0: none found. */
 static u16 silent_device(struct iommu_unit *u)
 {
 	u16 sid = (u16)FIELD_GET(IQERCD_ITESID, hw_read64(u->regs, IQERCD_REG));
@@ -70,7 +70,9 @@ static void recover_time_out(struct iommu_unit *u)
 	queue_post_waiting(u);
 	spin_unlock(&q->lock);
 	if (!sid || !quarantine_requester(u, sid, "does not answer invalidations of its TLB"))
-		log_err("iommu: unit %u: an invalidation timed out for an unassigned device", u->index);
+		log_err("iommu: unit %u: an invalidation timed out "
+			"for an unassigned device",
+			u->index);
 	if (!culprit)
 		return;
 	culprit->failed = true;
@@ -84,6 +86,8 @@ static void recover_bad_descriptor(struct iommu_unit *u)
 	struct iommu_request *r;
 	struct qi_desc bad, *at;
 	bool device_tlb = false;
+	static const char again[] = " again: its queue is dead; "
+				    "pages its devices can reach are never freed";
 	u32 slot;
 
 	spin_lock(&q->lock);
@@ -97,7 +101,7 @@ static void recover_bad_descriptor(struct iommu_unit *u)
 		r->failed = device_tlb = true;
 		*at = qi_iotlb_global(u);
 	} else {
-		*at = r ? queue_descriptor_of(q, r, (slot + RING_ENTRIES - r->slot) % RING_ENTRIES) :
+		*at = r ? queue_entry_of(q, r, (slot + RING_ENTRIES - r->slot) % RING_ENTRIES) :
 			  qi_iotlb_global(u);
 	}
 	iommu_write_back(at, sizeof(*at));
@@ -107,9 +111,7 @@ static void recover_bad_descriptor(struct iommu_unit *u)
 	}
 	spin_unlock(&q->lock);
 	log_err("iommu: unit %u rejects the invalidation descriptor %016lx %016lx (IQERCD %lx)%s",
-		u->index, bad.lo, bad.hi, hw_read64(u->regs, IQERCD_REG),
-		q->stuck ? " again: its queue is dead; pages its devices can reach are never freed" :
-			   "");
+		u->index, bad.lo, bad.hi, hw_read64(u->regs, IQERCD_REG), q->stuck ? again : "");
 	if (device_tlb)
 		(void)quarantine_requester(u, (u16)FIELD_GET(QI_DEVICE_TLB_SID, bad.lo),
 					   "the unit cannot invalidate its TLB");
@@ -117,6 +119,8 @@ static void recover_bad_descriptor(struct iommu_unit *u)
 
 void queue_error(struct iommu_unit *u, u32 fsts)
 {
+	const char *why = "answered an invalidation nobody requested";
+
 	u->queue.errors++;
 	trace(WEIR_TRACE_ERROR, OWNER_NONE, (u16)u->index, fsts, hw_read64(u->regs, IQERCD_REG));
 	if (fsts & FSTS_IQE)
@@ -125,9 +129,8 @@ void queue_error(struct iommu_unit *u, u32 fsts)
 		u16 sid = (u16)FIELD_GET(IQERCD_ICESID, hw_read64(u->regs, IQERCD_REG));
 
 		hw_write32(u->regs, FSTS_REG, FSTS_ICE);
-		if (!sid ||
-		    !quarantine_requester(u, sid, "answered an invalidation that nobody requested"))
-			log_err("iommu: unit %u: an answer to an invalidation that nobody requested",
+		if (!sid || !quarantine_requester(u, sid, why))
+			log_err("iommu: unit %u: an answer to an invalidation nobody requested",
 				u->index);
 	}
 	if (fsts & FSTS_ITE)

@@ -1,5 +1,6 @@
 /* Registers and structures of a remapping unit, with the names of the Intel VT-d specification,
- * revision 4.1. The section stands above each group, the long name behind each register and field. */
+ * revision 4.1. The section stands above each group, the long name behind each register and
+ * field. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -70,8 +71,8 @@ enum vtd_register {
 #define GCMD_QIE	BIT(26)		/* Queued Invalidation Enable */
 #define GCMD_SRTP	BIT(30)		/* Set Root Table Pointer */
 #define GCMD_TE		BIT(31)		/* Translation Enable */
-/* What stays set in GCMD while another bit is changed. The one-shot bits read back in GSTS, and must
- * be written as 0. */
+/* What stays set in GCMD while another bit is changed. The one-shot bits read back in GSTS, and
+ * must be written as 0. */
 #define GSTS_KEPT	(GCMD_TE | GCMD_QIE | GCMD_IRE | GCMD_CFI)
 
 /* 11.4.9 Fault Status */
@@ -179,7 +180,7 @@ _Static_assert(sizeof(struct qi_desc) == 16, "128-bit descriptors: IQA.DW = 0");
 #define QI_DEVICE_TLB_S			BIT(0)		/* Size */
 #define QI_DEVICE_TLB_ADDR		MASK(63, 12)	/* Address */
 
-#define QI_IEC_INDEX			BIT(4)		/* Granularity: index-selective, not global */
+#define QI_IEC_INDEX			BIT(4)		/* Granularity: index-selective */
 #define QI_IEC_IIDX			MASK(47, 32)	/* Interrupt Index */
 
 #define QI_WAIT_IF			BIT(4)		/* Interrupt Flag */

@@ -6,7 +6,8 @@
 #include <iommu/trace.h>
 #include <kernel/core/panic.h>
 
-/* If the entries of a table hold one reference on the block that they form, give each its own instead. */
+/* If the entries of a table hold one reference on the block that they form, give each its own
+ * instead. */
 static void split_reference(struct iommu_domain *d, u64 *table, unsigned int level)
 {
 	if (!counts(table)->whole)
@@ -16,8 +17,8 @@ static void split_reference(struct iommu_domain *d, u64 *table, unsigned int lev
 	d->references += ENTRIES - 1;
 }
 
-/* Put a table, filled to say the same, in the place of a superpage in one step: a device sees one or
- * the other. Uses up a table of the gather's reserve. */
+/* Put a table, filled to say the same, in the place of a superpage in one step: a device sees one
+ * or the other. Uses up a table of the gather's reserve. */
 static void split_superpage(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 {
 	struct iommu_domain *d = g->domain;
@@ -30,7 +31,8 @@ static void split_superpage(struct iommu_gather *g, u64 *table, u64 *e, unsigned
 	table_write_run(t, ENTRIES, level == 2 ? old & ~SS_PS : old, step);
 	iommu_write_back(t, PAGE_SIZE);
 	/* The superpage's reference stays where it is: it holds all that the table maps. */
-	*counts(t) = (struct frame_table_counts){ .present = ENTRIES, .whole = !(old & SS_NOT_RAM) };
+	*counts(t) = (struct frame_table_counts){ .present = ENTRIES };
+	counts(t)->whole = !(old & SS_NOT_RAM);
 	if (!atomic_cmpxchg(e, &old, virt_to_phys(t) | SS_R | SS_W))
 		panic("iommu: an entry of %s changed under its lock", d->name);
 	iommu_write_back_entry(e);
@@ -58,18 +60,25 @@ static inline void make_tombstone(struct iommu_gather *g, u64 *table, u64 *e, un
 	d->tombstones++;
 }
 
+/* True if earlier batches have tombstones somewhere in the domain. */
+static inline bool have_foreign_tombstones(const struct iommu_gather *g)
+{
+	return g->domain->tombstones > g->batch->tombstones;
+}
+
 /* True if the table at `level` may be unlinked as a whole when [dfn, last], which lies in it, is
- * unmapped: nothing else is in it, and no earlier batch has a tombstone in it or below. (The batch's
- * own tombstones lie before dfn.) */
+ * unmapped: nothing else is in it, and no earlier batch has a tombstone in it or below. (The
+ * batch's own tombstones lie before dfn.) */
 static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned int level,
 		       dfn_t dfn, dfn_t last)
 {
-	bool all = IS_ALIGNED(dfn, frames_of(level + 1)) && IS_ALIGNED(last + 1, frames_of(level + 1));
+	u64 frames = frames_of(level + 1);
+	bool all = IS_ALIGNED(dfn, frames) && IS_ALIGNED(last + 1, frames);
 	unsigned int present = 0;
 
 	if (counts(table)->whole)
 		return all;
-	if (g->domain->tombstones > g->batch->tombstones && (level > 1 || counts(table)->tombstones))
+	if (have_foreign_tombstones(g) && (level > 1 || counts(table)->tombstones))
 		return false;
 	if (all || level > 1)
 		return all;
@@ -85,11 +94,11 @@ static void note_unlinked(struct iommu_gather *g, dfn_t dfn, unsigned int level)
 	trace(WEIR_TRACE_UNLINK, g->domain->owner, (u16)g->batch->number, dfn, level);
 }
 
-/* Unlink the table behind e if it has become empty, unless an earlier batch has tombstones somewhere.
- * False: it stays. */
+/* Unlink the table behind e if it has become empty, unless an earlier batch has tombstones
+ * somewhere. False: it stays. */
 static bool unlink_empty(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int level, dfn_t dfn)
 {
-	if (counts(table_at(*e))->present || g->domain->tombstones > g->batch->tombstones)
+	if (counts(table_at(*e))->present || have_foreign_tombstones(g))
 		return false;
 	note_unlinked(g, ALIGN_DOWN(dfn, frames_of(level)), level);
 	make_tombstone(g, parent, e, level);
@@ -160,8 +169,9 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 				 (changed_to - changed_from + 1) * sizeof(*table));
 }
 
-/* The common case, kept short: the frames are one entry, a leaf or a table that may be unlinked as a
- * whole, and other entries stay in its table. False, and nothing is done, if it is not that simple. */
+/* The common case, kept short: the frames are one entry, a leaf or a table that may be unlinked
+ * as a whole, and other entries stay in its table. False, and nothing is done, if it is not that
+ * simple. */
 static inline bool unmap_one(struct iommu_gather *g, dfn_t dfn, u64 nr)
 {
 	unsigned int level = iommu_common.levels;

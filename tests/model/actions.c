@@ -1,6 +1,6 @@
 /* The program's calls into the IOMMU core, each with a check of its result. */
-#include <kernel/mm/alloc.h>
 #include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 #include <tests/model/actions.h>
 #include <tests/model/checker.h>

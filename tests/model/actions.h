@@ -1,4 +1,5 @@
-/* What a random program is made of: calls into the core, with the oracle told of each, and acts of the hardware. */
+/* What a random program is made of: calls into the core, with the oracle told of each, and acts
+ * of the hardware. */
 #pragma once
 
 #include <tests/model/shadow.h>

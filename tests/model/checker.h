@@ -1,5 +1,5 @@
-/* The checker: compares everything that a cache or a walk of a unit leads to with the shadow state. Ends
- * in vtd_fail() if they differ. */
+/* The checker: compares everything that a cache or a walk of a unit leads to with the shadow
+ * state. Ends in vtd_fail() if they differ. */
 #pragma once
 
 #include <tests/model/shadow.h>

@@ -1,18 +1,18 @@
-/* The machine around the remapping units: memory, as CPUs see it and as a walker does that does not snoop; clock, timers,
- * interrupts, PCI. */
+/* The machine around the remapping units: memory, as CPUs see it and as a walker does that does
+ * not snoop; clock, timers, interrupts, PCI. */
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include <kernel/core/lapic.h>
 #include <drivers/pci.h>
 #include <iommu/hw.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/clock.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
+#include <kernel/core/lapic.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 
@@ -282,7 +282,8 @@ u32 pci_ats_depth(struct pci_id id)
 	return depths[vtd_device_index(id)];
 }
 
-/* Switching ATS on empties the device's TLB. Switching it off does not: it may be a device that takes no notice. */
+/* Switching ATS on empties the device's TLB. Switching it off does not: it may be a device that
+ * takes no notice. */
 void pci_ats_enable(struct pci_id id)
 {
 	int i = vtd_device_index(id);

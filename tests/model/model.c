@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <kernel/lib/compiler.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
+#include <kernel/lib/compiler.h>
 #include <tests/model/program.h>
 #include <tests/model/random.h>
 

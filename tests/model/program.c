@@ -1,5 +1,5 @@
-/* A random program: steps that call into the core, let the hardware act, or let a CPU do what it has to; now and then
- * everything comes to rest and is compared with the record. */
+/* A random program: steps that call into the core, let the hardware act, or let a CPU do what it
+ * has to; now and then everything comes to rest and is compared with the record. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

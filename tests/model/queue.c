@@ -1,7 +1,7 @@
 /* The units' invalidation queues (VT-d 6.5.2). */
 #include <drivers/pci.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/atomic.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 
@@ -11,7 +11,8 @@ u64 vtd_last_iotlb[2];
 
 /* --- what descriptors do -------------------------------------------------- */
 
-/* The granularities are the specification's; `did` only says which entries may be meant: others are not touched. */
+/* The granularities are the specification's; `did` only says which entries may be meant: others
+ * are not touched. */
 static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 {
 	u16 did = (u16)FIELD_GET(QI_DID, d->lo), sid = (u16)FIELD_GET(QI_CONTEXT_SID, d->lo);
@@ -28,7 +29,8 @@ static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 	}
 }
 
-/* Requests that were translated before have reached memory, where the descriptor asks for that, or the unit does it unasked. */
+/* Requests that were translated before have reached memory, where the descriptor asks for that,
+ * or the unit does it unasked. */
 static void drain(struct vtd_unit *u, const struct qi_desc *d, int did, dfn_t dfn, unsigned int order)
 {
 	for (unsigned int i = 0; i < MAX_FLIGHTS; i++) {
@@ -102,8 +104,8 @@ static void complete_wait(struct vtd_unit *u, const struct qi_desc *d)
 		vtd_raise_completion(u);
 }
 
-/* Completed when all between it and the wait before is; a wait without the fence flag lets what is behind it pass
- * (6.5.2.11). False: it stays where it is. */
+/* Completed when all between it and the wait before is; a wait without the fence flag lets what
+ * is behind it pass (6.5.2.11). False: it stays where it is. */
 static bool take_wait(struct vtd_unit *u, const struct qi_desc *d)
 {
 	if (!u->waits_for_device || u->nr_parked) {
@@ -151,8 +153,8 @@ static void set_error_record(struct vtd_unit *u, u64 field, u16 sid)
 		      (vtd_reg64(u, IQERCD_REG) & ~field) | (u64)sid << __builtin_ctzl(field));
 }
 
-/* Time runs out: the waits that are pending are aborted, and nothing more is taken until ITE is cleared (6.5.2.10). A unit
- * may have fetched both waits behind it, or one, or none. */
+/* Time runs out: the waits that are pending are aborted, and nothing more is taken until ITE is
+ * cleared (6.5.2.10). A unit may have fetched both waits behind it, or one, or none. */
 static void time_out(struct vtd_unit *u)
 {
 	unsigned int device = device_asked(&u->asked);

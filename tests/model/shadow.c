@@ -1,8 +1,8 @@
 /* The shadow state: windows, frames, mappings in doubt. */
 #include <stdlib.h>
 
-#include <kernel/mm/frame.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/frame.h>
 #include <tests/model/checker.h>
 
 struct window windows[WINDOWS];
@@ -28,7 +28,8 @@ void shadow_start(void)
 {
 	dfn_t limit = 1UL << 9 * iommu_common.levels,
 	      boundary = iommu_common.levels > 3 ? 1UL << 27 : 100UL << 18;
-	/* Small pages and ragged ends; two gigabytes; around a boundary of the highest tables; the end of the space. */
+	/* Small pages and ragged ends; two gigabytes; around a boundary of the highest tables;
+	 * the end of the space. */
 	const struct window wanted[WINDOWS] = {
 		{ 0, 0x4000, 0 },
 		{ 1UL << 18, 2 << 18, 0 },

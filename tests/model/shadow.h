@@ -1,9 +1,10 @@
-/* The shadow state: what each device frame is mapped to, and who has each frame, recorded from nothing
- * but the program's calls and their results. tests/model/checker.h compares the units with it.
+/* The shadow state: what each device frame is mapped to, and who has each frame, recorded from
+ * nothing but the program's calls and their results. tests/model/checker.h compares the units
+ * with it.
  *
- * A mapping that a gather changes is in doubt from the call to the release of the gather's batch: old
- * and new are allowed, neither is demanded. A frame belongs to a domain from the grant until the batch
- * that unmapped it gives it back.
+ * A mapping that a gather changes is in doubt from the call to the release of the gather's batch:
+ * old and new are allowed, neither is demanded. A frame belongs to a domain from the grant until
+ * the batch that unmapped it gives it back.
  */
 #pragma once
 
@@ -78,7 +79,8 @@ void shadow_stop(void);
 /* Owner of a frame: NOBODY or slot + 1, perhaps LEAVING. */
 u8 shadow_holder(mfn_t mfn);
 void shadow_give(mfn_t mfn, u64 nr, u8 holder);
-/* How many present mappings and unreleased tombstones the frame has by the record: at least, at most. */
+/* How many present mappings and unreleased tombstones the frame has by the record: at least, at
+ * most. */
 u32 shadow_mapped(mfn_t mfn);
 u32 shadow_held(mfn_t mfn);
 

@@ -1,11 +1,11 @@
-/* The IOMMU core by real threads, for ThreadSanitizer and for what only happens by chance: two CPUs that map and unmap in the
- * same and in different domains, the units, the interrupts, the deferred work, and an administrator who takes devices away
- * and gives them back.
+/* The IOMMU core by real threads, for ThreadSanitizer and for what only happens by chance: two
+ * CPUs that map and unmap in the same and in different domains, the units, the interrupts, the
+ * deferred work, and an administrator who takes devices away and gives them back.
  *
  *	threads [--seed N] [--steps N]        steps of each CPU
  *
- * Each CPU has frames of its own. The record of one says who may be reached: a frame is given back by the release of its
- * batch, and then no cache of any unit may lead to it.
+ * Each CPU has frames of its own. The record of one says who may be reached: a frame is given
+ * back by the release of its batch, and then no cache of any unit may lead to it.
  */
 #include <sched.h>
 #include <stdarg.h>
@@ -16,12 +16,12 @@
 #include <unistd.h>
 
 #include <iommu/domain.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 
@@ -86,8 +86,8 @@ static mfn_t frame_of(unsigned int domain, u32 i)
 	return VTD_RAM_FIRST + ((u64)domain << 18) + i;
 }
 
-/* Each CPU has device frames of its own, one to one. Those of the first are as far into a superpage as the frames, so that
- * there are superpages; those of the second are not. */
+/* Each CPU has device frames of its own, one to one. Those of the first are as far into a
+ * superpage as the frames, so that there are superpages; those of the second are not. */
 static dfn_t dfn_of(u32 i)
 {
 	return 0x800 + i + (i < FRAMES ? 0 : 1);

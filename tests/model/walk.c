@@ -1,4 +1,5 @@
-/* What a unit does with a device's request: context entry, IOTLB, walk; and what it keeps of them. */
+/* What a unit does with a device's request: context entry, IOTLB, walk; and what it keeps of
+ * them. */
 #include <kernel/lib/atomic.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
@@ -94,8 +95,8 @@ static void check_entry(const struct vtd_unit *u, u64 e, unsigned int level)
 		    "an entry of level %u with SNP: %016lx", level, e);
 }
 
-/* Down from a table of `level`. What is at the end is not present if r.perm is 0. Pointers met go into `pointers`, if
- * that is not NULL. */
+/* Down from a table of `level`. What is at the end is not present if r.perm is 0. Pointers met go
+ * into `pointers`, if that is not NULL. */
 static struct cached walk(struct vtd_unit *u, u16 did, paddr_t table, unsigned int level, dfn_t dfn,
 			  struct cache *pointers)
 {

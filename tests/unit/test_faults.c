@@ -81,7 +81,7 @@ static void reasons(void **state)
 		{ 0x22, "an entry that is not present", WEIR_FAULT_INTERRUPT },
 		{ 0x23, "the interrupt-remapping table cannot be read", WEIR_FAULT_INTERRUPT },
 		{ 0x24, "an interrupt-remapping entry has reserved bits", WEIR_FAULT_INTERRUPT },
-		{ 0x25, "an interrupt in the old format", WEIR_FAULT_INTERRUPT },
+		{ 0x25, "an interrupt in compatibility format", WEIR_FAULT_INTERRUPT },
 		{ 0x26, "another device's entry", WEIR_FAULT_INTERRUPT },
 		{ 0x77, "7.2.3", WEIR_FAULT_OTHER },
 	};
@@ -154,8 +154,8 @@ static void answer_unasked(u16 owner, struct pci_id dev, enum iommu_event event)
 	vtd_unexpected_answer(0, 0);
 }
 
-/* An error that comes while faults are being read raises no interrupt of its own. Where it is overlooked, it is for ever, and
- * everything after it as well: a time-out would stop the queue. */
+/* An error that comes while faults are being read raises no interrupt of its own. Where it is
+ * overlooked, it is for ever, and everything after it as well: a time-out would stop the queue. */
 static void an_error_while_faults_are_read(void **state)
 {
 	(void)state;

@@ -67,7 +67,8 @@ static void largest_leaves(void **state)
 	finish(false);
 }
 
-/* One frame of a 1 GiB leaf goes; the device can use all others at any moment, and every frame keeps its reference. */
+/* One frame of a 1 GiB leaf goes; the device can use all others at any moment, and every frame
+ * keeps its reference. */
 static void splits_a_gigabyte(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -120,7 +121,8 @@ static void collapses(void **state)
 	finish(false);
 }
 
-/* 1 GiB that is mapped by 512 tables goes with one entry, and the release walks it in bounded steps. */
+/* 1 GiB that is mapped by 512 tables goes with one entry, and the release walks it in bounded
+ * steps. */
 static void unlinks_a_subtree(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -147,8 +149,8 @@ static void unlinks_a_subtree(void **state)
 	finish(false);
 }
 
-/* A range that begins inside the first superpage of a gigabyte, and ends inside the last one of the next: what lies before and
- * behind it in those stays. */
+/* A range that begins inside the first superpage of a gigabyte, and ends inside the last one of
+ * the next: what lies before and behind it in those stays. */
 static void ragged_ends_of_large_ranges(void **state)
 {
 	const dfn_t base = 1UL << 18;
@@ -170,7 +172,8 @@ static void ragged_ends_of_large_ranges(void **state)
 	finish(false);
 }
 
-/* A table that loses its last entry goes, and the tables above that become empty by it, however they were emptied. */
+/* A table that loses its last entry goes, and the tables above that become empty by it, however
+ * they were emptied. */
 static void frees_empty_tables(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -197,7 +200,8 @@ static void frees_empty_tables(void **state)
 	finish(false);
 }
 
-/* Memory that became the domain's page by page is mapped all the same, and ends up in large leaves. */
+/* Memory that became the domain's page by page is mapped all the same, and ends up in large
+ * leaves. */
 static void maps_a_mixed_block(void **state)
 {
 	mfn_t mfn = VTD_RAM_FIRST + (2UL << 18);
@@ -224,7 +228,8 @@ static void maps_a_mixed_block(void **state)
 	finish(false);
 }
 
-/* On hardware without superpages, a table that maps one aligned block holds one reference, until an entry parts. */
+/* On hardware without superpages, a table that maps one aligned block holds one reference, until
+ * an entry parts. */
 static void one_reference_for_a_table(void **state)
 {
 	static const struct vtd_config small = { .cap_clear = CAP_SLLPS_1G | CAP_SLLPS_2M };
@@ -313,7 +318,8 @@ static void permissions(void **state)
 	finish(false);
 }
 
-/* An invalidation counts as completed when the unit has completed it, even if the release has not run. */
+/* An invalidation counts as completed when the unit has completed it, even if the release has not
+ * run. */
 static void completed_before_the_release(void **state)
 {
 	struct weir_stats before = { 0 }, s = { 0 };
@@ -365,7 +371,8 @@ static void refuses(void **state)
 
 /* --- flush ---------------------------------------------------------------- */
 
-/* While a table that was unlinked may still be cached, no flush of the domain may leave the paging-structure caches. */
+/* While a table that was unlinked may still be cached, no flush of the domain may leave the
+ * paging-structure caches. */
 static void leaf_flush_beside_a_structural_one(void **state)
 {
 	struct iommu_gather structural;
@@ -443,7 +450,8 @@ static void drop_a_gather(void)
 		iommu_unmap(&g, 0, 1);
 }
 
-/* A path that forgets its commit would leave the devices what it unmapped; a debug build does not let it pass. */
+/* A path that forgets its commit would leave the devices what it unmapped; a debug build does not
+ * let it pass. */
 static void a_gather_that_is_dropped(void **state)
 {
 	int status;
@@ -501,7 +509,8 @@ static void the_trace_tells_what_happened(void **state)
 	finish(false);
 }
 
-/* The unit keeps that nothing was there, too: what is mapped now must be reached, whichever way it was put there. */
+/* The unit keeps that nothing was there, too: what is mapped now must be reached, whichever way
+ * it was put there. */
 static void caching_mode_flushes_new_mappings(void **state)
 {
 	static const struct vtd_config cm = { .cap_set = CAP_CM };
@@ -602,7 +611,8 @@ static void set_again(struct iommu_request *r)
 	r->nr = 0;
 }
 
-/* More requests than the ring has room for: they wait in software, and all are done in the end, in order. */
+/* More requests than the ring has room for: they wait in software, and all are done in the end,
+ * in order. */
 static void the_ring_is_full(void **state)
 {
 	static struct iommu_request r[300];
@@ -627,7 +637,8 @@ static void the_ring_is_full(void **state)
 	finish(false);
 }
 
-/* A request completes while the handler is at work: IWC was cleared before, so either it is seen or an interrupt comes. */
+/* A request completes while the handler is at work: IWC was cleared before, so either it is seen
+ * or an interrupt comes. */
 static void nothing_is_lost_while_iwc_is_set(void **state)
 {
 	(void)state;
@@ -653,8 +664,8 @@ static void do_the_rest(u32 r)
 	vtd_execute(0, ~0u);
 }
 
-/* The second one is done when IWC is about to be cleared for the first: too early for an interrupt of its own, so the handler must
- * look after that. */
+/* The second one is done when IWC is about to be cleared for the first: too early for an
+ * interrupt of its own, so the handler must look after that. */
 static void nothing_is_lost_while_iwc_is_cleared(void **state)
 {
 	(void)state;
@@ -695,7 +706,8 @@ static void a_domain_ends_with_batches_in_flight(void **state)
 
 /* --- leaves, against a stupid count --------------------------------------- */
 
-/* How many leaves of each level [dfn, dfn + nr) takes, tried frame by frame from the largest size down. */
+/* How many leaves of each level [dfn, dfn + nr) takes, tried frame by frame from the largest size
+ * down. */
 static void count_leaves(dfn_t dfn, mfn_t mfn, u64 nr, u64 leaves[3])
 {
 	memset(leaves, 0, 3 * sizeof(leaves[0]));
@@ -723,7 +735,8 @@ static void check_leaves(const char *how, const u64 leaves[3])
 				 i + 1, leaves[i]);
 }
 
-/* One call takes the largest leaves; and whatever pieces come in whatever order, the result is the same. */
+/* One call takes the largest leaves; and whatever pieces come in whatever order, the result is
+ * the same. */
 static void leaves_are_the_largest(void **state)
 {
 	unsigned int seed = getenv("SEED") ? (unsigned int)atoi(getenv("SEED")) : 2026;
@@ -792,7 +805,8 @@ static void remapping_entries(void **state)
 	assert_int_equal(address, 0xfee00010 | e[3].index << 5);
 	assert_int_equal(data, 0);
 
-	/* Changed twice and freed while the first invalidation is under way: given out again when the last one is done. */
+	/* Changed twice and freed while the first invalidation is under way: given out again when
+	 * the last one is done. */
 	freed = 0;
 	iommu_irte_set(&e[3], 0x12345, 0x42);
 	iommu_irte_free(&e[3], count_freed, NULL);

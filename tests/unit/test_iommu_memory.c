@@ -1,5 +1,6 @@
-/* Memory runs out half way: for every allocation that a call makes, let just that one fail. The call says so, and all is as it
- * was: mappings, references, tables, batches, the allocator. What gives memory back needs none.
+/* Memory runs out half way: for every allocation that a call makes, let just that one fail. The
+ * call says so, and all is as it was: mappings, references, tables, batches, the allocator. What
+ * gives memory back needs none.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS) $(FAILURE_LIBS)
@@ -87,7 +88,8 @@ struct range {
 	u64 nr;
 };
 
-/* One table or several on the way, full ones, ragged ends, and one that joins a neighbour to a block. */
+/* One table or several on the way, full ones, ragged ends, and one that joins a neighbour to a
+ * block. */
 static const struct range ranges[] = {
 	{ FREE_DFN, VTD_RAM_FIRST + 3, 1 },
 	{ FREE_DFN + 7, VTD_RAM_FIRST + 3, 1300 },
@@ -164,7 +166,8 @@ static void mapping_fails_half_way(void **state)
 	finish(false);
 }
 
-/* A page that is not the domain's ends a long range, at each size: the beginning of it goes again. */
+/* A page that is not the domain's ends a long range, at each size: the beginning of it goes
+ * again. */
 static void a_frame_that_is_not_the_domains(void **state)
 {
 	static const u64 lengths[] = { 1, 5, 511, 512, 513, 1024, 1030 };
@@ -220,7 +223,8 @@ static void giving_back_takes_no_memory(void **state)
 
 /* --- devices and domains -------------------------------------------------- */
 
-/* Root, context table, reserved memory and its tables. The device is free after, and the domain can go. */
+/* Root, context table, reserved memory and its tables. The device is free after, and the domain
+ * can go. */
 static void attaching_fails_half_way(void **state)
 {
 	(void)state;
@@ -264,7 +268,8 @@ static void attaching_fails_half_way(void **state)
 	}
 }
 
-/* The way out of a domain may have to wait for memory (reserved regions are unmapped), but it comes to its end. */
+/* The way out of a domain may have to wait for memory (reserved regions are unmapped), but it
+ * comes to its end. */
 static void detaching_waits_for_memory(void **state)
 {
 	(void)state;
