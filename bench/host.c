@@ -1,7 +1,9 @@
-/* The IOMMU core on the host: nanoseconds for its calls, by one thread, and by two that work on domains of their own. The files
- * are Weir's; around them is no more than memory, since nothing is attached and so nothing is flushed.
+/* The IOMMU core on the host: nanoseconds for its calls, by one thread, and by two that work on
+ * domains of their own. The files are Weir's; around them is no more than memory, since nothing
+ * is attached and so nothing is flushed.
  *
- * One line a row: what, nanoseconds by one thread, by each of two at a time, and how much more two get done. Medians.
+ * One line a row: what, nanoseconds by one thread, by each of two at a time, and how much more
+ * two get done. Medians.
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -10,18 +12,18 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include <kernel/core/lapic.h>
 #include <drivers/pci.h>
 #include <drivers/pcidma.h>
 #include <iommu/domain.h>
 #include <iommu/hw.h>
-#include <kernel/mm/alloc.h>
 #include <kernel/core/clock.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
+#include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
-#include <kernel/core/panic.h>
 #include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
 #define FRAMES (1UL << 21) /* 8 GiB, of which only tables are touched */
 #define GIB (1UL << ORDER_1G)
@@ -30,7 +32,7 @@
 
 static char *memory;
 
-/* --- around the core ------------------------------------------------------------------------------------------------------------- */
+/* --- around the core ------------------------------------------------------ */
 
 void *phys_to_virt(paddr_t pa)
 {
@@ -130,11 +132,12 @@ NEVER(void, timer_init, struct timer *t __unused, void (*fn)(struct timer *t) __
 NEVER(void, timer_set, struct timer *t __unused, u64 ns __unused)
 NEVER(void, timer_cancel, struct timer *t __unused)
 
-/* --- rows --------------------------------------------------------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------- */
 
 static struct iommu_domain *domain[THREADS];
 
-/* nr frames from the thread's own block, at most `piece` a call, mapped and unmapped again and again. */
+/* nr frames from the thread's own block, at most `piece` a call, mapped and unmapped again and
+ * again. */
 struct row {
 	const char *name;
 	u64 nr, piece, skew; /* skew: frames by which they are not aligned */

@@ -1,19 +1,21 @@
-/* Instructions that the calls of the IOMMU core take, counted on the image itself: linked to Weir's own objects with
- * --wrap=build_domains, this runs at the end of the boot in place of the domains. bench/iommu.py starts it under
- * `-icount shift=0`, where the time-stamp counter counts instructions.
+/* Instructions that the calls of the IOMMU core take, counted on the image itself: linked to
+ * Weir's own objects with --wrap=build_domains, this runs at the end of the boot in place of the
+ * domains. bench/iommu.py starts it under `-icount shift=0`, where the time-stamp counter counts
+ * instructions.
  *
- * Each row is done twice, and told the second time. The flush is posted inside what is measured and waited for outside.
+ * Each row is done twice, and told the second time. The flush is posted inside what is measured
+ * and waited for outside.
  */
 #include <iommu/domain.h>
 #include <iommu/identity.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/guest/lifecycle/builder.h>
 #include <kernel/core/debugexit.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/work.h>
+#include <kernel/guest/lifecycle/builder.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
 #define OWNER 9
 #define RW (IOMMU_READ | IOMMU_WRITE)
