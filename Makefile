@@ -288,10 +288,12 @@ check-long: deps ## the system tests that `make check` leaves out: Linux guests 
 check: ## all that proves Weir: gcc, clang, lint, unit, model and system tests; ends in the sum
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check
 
-lint: ## layout, headers that stand alone, cppcheck
-	$(Q)CC='$(CC)' tools/lint
+lint: $(OBJS) ## check layout, layers, sizes, headers, commit subjects; run cppcheck (ALL=1: the rules to come as well)
+	$(Q)ALL=$(ALL) BUILD=$(BUILD) CC='$(CC)' PYTHON='$(PYTHON)' tools/lint
 
-format: ## bring the sources into the layout of .clang-format
+format: ## lay out the sources: section separators, includes, clang-format
+	$(Q)tools/check-text --fix
+	$(Q)tools/check-c --fix
 	$(Q)clang-format-19 -i $$(git ls-files '*.c' '*.h')
 
 clean: ## remove what was built
