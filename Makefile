@@ -73,7 +73,8 @@ $(BUILD)/weir.elf: $(OBJS) linker.ld tools/ksyms
 	$(Q)tools/ksyms $(BUILD)/first.elf >$(BUILD)/ksyms.asm
 	$(Q)$(NASM) -f elf64 $(BUILD)/ksyms.asm -o $(BUILD)/ksyms.o
 	$(Q)$(LD) $(LDFLAGS) -o $@ $(OBJS) $(BUILD)/ksyms.o
-	$(Q)tools/ksyms $@ | cmp - $(BUILD)/ksyms.asm || { rm -f $@; echo "$@: the second link moved code" >&2; exit 1; }
+	$(Q)tools/ksyms $@ | cmp - $(BUILD)/ksyms.asm || \
+		{ rm -f $@; echo "$@: the second link moved code" >&2; exit 1; }
 
 $(BUILD)/weir-stripped.elf: $(BUILD)/weir.elf
 	$(Q)$(OBJCOPY) -S $< $@
@@ -190,8 +191,8 @@ unit: $(UNIT_BINS) $(BUILD)/bench/host ## run the unit tests on the host
 
 # --- the model ----------------------------------------------------------------
 
-# Random programs over the IOMMU core. The core is compiled as for ThreadSanitizer, but tests/model/interleave.c takes the
-# place of its library: the core calls it at each access to memory.
+# Random programs over the IOMMU core. The core is compiled as for ThreadSanitizer, but tests/model/interleave.c takes
+# the place of its library: the core calls it at each access to memory.
 MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. $(COVERAGE_FLAGS)
 MODEL_ALL := $(sort $(IOMMU_SRCS) $(filter-out tests/model/model.c tests/model/threads.c,$(wildcard tests/model/*.c)))
 MODEL_OBJS := $(patsubst %.c,$(BUILD)/model/%.o,$(MODEL_ALL) tests/model/model.c)
@@ -219,7 +220,8 @@ $(BUILD)/tests/threads: $(THREADS_OBJS)
 -include $(THREADS_OBJS:.o=.d)
 
 MODEL_STEPS := $(or $(STEPS),1000000)
-model: $(BUILD)/tests/model $(BUILD)/tests/threads ## run random programs on the IOMMU core and all kinds of units (SEED=, STEPS=)
+model: ## run random programs on the IOMMU core and all kinds of units (SEED=, STEPS=)
+model: $(BUILD)/tests/model $(BUILD)/tests/threads
 	$(Q)$(BUILD)/tests/model $(if $(SEED),--seed $(SEED)) --steps $(MODEL_STEPS)
 	$(Q)$(BUILD)/tests/threads $(if $(SEED),--seed $(SEED)) --steps $$(($(MODEL_STEPS) / 20))
 
@@ -248,7 +250,8 @@ fuzz-$(1): $(BUILD)/fuzz/fuzz_$(1)
 	$$(Q)BUILD=$(BUILD) tests/fuzz/run $(1) $$(or $$(SECONDS),5)
 endef
 fuzz_field = $(call field,tests/fuzz/fuzz_$(1).c,$(2))
-fuzz_rule = $(call FUZZ_RULE,$(1),$(call fuzz_field,$(1),sources),$(call fuzz_field,$(1),libs),$(call fuzz_field,$(1),flags))
+fuzz_rule = $(call FUZZ_RULE,$(1),$(call fuzz_field,$(1),sources),$(call fuzz_field,$(1),libs), \
+	$(call fuzz_field,$(1),flags))
 $(foreach t,$(filter-out model,$(FUZZ_TARGETS)),$(eval $(call fuzz_rule,$(t))))
 -include $(FUZZ_BINS:%=%.d)
 
@@ -310,7 +313,7 @@ $(BUILD)/bench/host: $(BENCH_SRCS) $(shell find iommu kernel drivers -name '*.h'
 	$(call say,CC,$@)
 	$(Q)$(HOSTCC) -std=gnu11 -O2 -Wall -Wextra -Werror -DWEIR_HOST -I. $(BENCH_SRCS) -o $@ -lpthread
 
-bench-linux: iso third_party/linux/fetched ## compare Linux in Weir with native Linux; run two side by side (ROUNDS=, MB=)
+bench-linux: iso third_party/linux/fetched ## compare Linux in Weir with native Linux, and run two (ROUNDS=, MB=)
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/linux.py
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/neighbours.py
 

@@ -1,7 +1,8 @@
-"""What the checkers (tools/check-text, check-c, check-commits, check-layers) share: the files of the tree, and a main program.
+"""What the checkers (tools/check-text, check-c, check-commits, check-layers) share: the files of the tree, and a main
+program.
 
-A rule is a function rule(path, text) that yields (line number, message) for each violation. Each rule has a sample that it
-must accept and a sample that it must reject; `--self-test` tries both, so a rule that can no longer fail is noticed.
+A rule is a function rule(path, text) that yields (line number, message) for each violation. Each rule has a sample that
+it must accept and a sample that it must reject; `--self-test` tries both, so a rule that can no longer fail is noticed.
 """
 import collections
 import pathlib
@@ -65,8 +66,8 @@ def report(complaints):
 
 
 def main(rules, names, fix=None):
-    """A checker's main program. names: its rules that are checked by default. Arguments: --self-test, --fix (rewrites files by
-    fix(path, text)), or the names of rules."""
+    """A checker's main program. names: its rules that are checked by default. Arguments: --self-test, --fix (rewrites
+    files by fix(path, text)), or the names of rules."""
     arguments = sys.argv[1:]
     if "--self-test" in arguments:
         return report(self_test(rules))
@@ -81,4 +82,5 @@ def main(rules, names, fix=None):
     if unknown:
         sys.exit(f"unknown argument {unknown[0]}; the rules are: {' '.join(rules)}")
     chosen = [rules[n] for n in arguments or names]
-    return report(v for path in files() for text in [read(path)] for rule in chosen for v in violations(rule, path, text))
+    texts = ((path, read(path)) for path in files())
+    return report(v for path, text in texts for rule in chosen for v in violations(rule, path, text))
