@@ -29,7 +29,7 @@
 
 static char *memory;
 
-/* --- around the core ------------------------------------------------------------------------------------------------------------- */
+/* --- around the core ------------------------------------------------------ */
 
 void *phys_to_virt(paddr_t pa)
 {
@@ -129,7 +129,7 @@ NEVER(void, timer_init, struct timer *t __unused, void (*fn)(struct timer *t) __
 NEVER(void, timer_set, struct timer *t __unused, u64 ns __unused)
 NEVER(void, timer_cancel, struct timer *t __unused)
 
-/* --- rows --------------------------------------------------------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------- */
 
 static struct iommu_domain *domain[THREADS];
 

@@ -9,7 +9,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", "build"))
 READY = 33
 
-# What another system counts for the same, where it can do it: Linux 6.1 (iommu_map, iommu_unmap), Xen 4.20 (identity map).
+# What another system counts for the same, where it can do it: Linux 6.1 (iommu_map, iommu_unmap), Xen 4.20 (identity
+# map).
 ROWS = [
     ("map one 4 KiB leaf", 200, 764),
     ("map one 2 MiB leaf", 200, 885),

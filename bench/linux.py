@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""Debian's Linux natively and as Weir's guest: the way to its shell, TCP each way, requests, and how often it was left for that.
+"""Debian's Linux natively and as Weir's guest: the way to its shell, TCP each way, requests, and how often it was left
+for that.
 
-QEMU is started with -icount first, where it counts the instructions that it executes, then without, for the time, several rounds in
-turn. A ratio of instructions is what any processor would see; one of times also has in it what an exit costs in QEMU, which forgets
-all translations at each."""
+QEMU is started with -icount first, where it counts the instructions that it executes, then without, for the time,
+several rounds in turn. A ratio of instructions is what any processor would see; one of times also has in it what an
+exit costs in QEMU, which forgets all translations at each."""
 import contextlib
 import os
 import pathlib

@@ -1,4 +1,5 @@
-"""A guest that needs no device, and makes no exit: it counts. How long it stood still can be seen in the machine's RAM."""
+"""A guest that needs no device, and makes no exit: it counts. How long it stood still can be seen in the machine's
+RAM."""
 import struct
 import threading
 import time

@@ -1,5 +1,5 @@
-"""A network device with a TLB of its own, whose answers to invalidations the test decides: honest, slow, stuck, or a liar. It may
-also write a counter through what it holds, and ask for more than it needs."""
+"""A network device with a TLB of its own, whose answers to invalidations the test decides: honest, slow, stuck, or a
+liar. It may also write a counter through what it holds, and ask for more than it needs."""
 import collections
 import os
 import random
@@ -123,7 +123,7 @@ class Nic(VhostUser):
         super().close()
         self.socket.close()
 
-    # --- vhost-user: the rings ---
+    # --- vhost-user: the rings ------------------------------------------------
 
     def set_number(self, payload, _):
         index, size = struct.unpack("<II", payload)
@@ -156,7 +156,7 @@ class Nic(VhostUser):
         index, on = struct.unpack("<II", payload)
         self.rings[index].enabled = bool(on)
 
-    # --- frames ---
+    # --- frames ---------------------------------------------------------------
 
     def move(self):
         while not self.closing.is_set():
@@ -206,8 +206,8 @@ class Nic(VhostUser):
 
 
 class Device(Nic):
-    """The network device with a character. `delay`: seconds until an invalidation is answered; `liar`: keeps what it says
-    it has forgotten."""
+    """The network device with a character. `delay`: seconds until an invalidation is answered; `liar`: keeps what it
+    says it has forgotten."""
 
     def __init__(self):
         super().__init__()
@@ -232,8 +232,8 @@ class Device(Nic):
         super().close()
 
     def aim(self, targets, refetch=False):
-        """Get translations of these pages, and write into each again and again, as long as the TLB has them; with `refetch`, ask for
-        them again when they are lost."""
+        """Get translations of these pages, and write into each again and again, as long as the TLB has them; with
+        `refetch`, ask for them again when they are lost."""
         for iova in targets:
             self.miss(iova, WRITE)
         self.refetch, self.targets = refetch, list(targets)

@@ -1,4 +1,5 @@
-"""What Linux guests boot: Debian's kernel (tools/fetch-linux), and an initramfs of busybox with a script of the test's own."""
+"""What Linux guests boot: Debian's kernel (tools/fetch-linux), and an initramfs of busybox with a script of the test's
+own."""
 import lzma
 import re
 import struct
@@ -37,7 +38,8 @@ def built_in():
 
 
 def drivers(*names):
-    """The modules of these drivers, as they lie in LINUX, each behind those that it needs, without those that are built in."""
+    """The modules of these drivers, as they lie in LINUX, each behind those that it needs, without those that are built
+    in."""
     found = []
     for name in (n.replace("-", "_") for n in names):
         if name in built_in():

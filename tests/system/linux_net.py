@@ -8,8 +8,9 @@ import threading
 # A line of the kernel's log is not torn apart by another; this word lifts the kernel's limit of them.
 COMMAND_LINE = "console=ttyS0 panic=-1 printk.devkmsg=on"
 
-# load NAME...: insert modules. lease INTERFACE: address and route by DHCP. fetch LABEL PORT, send LABEL PORT: move /data, and say what it
-# was. pinged INTERFACE ADDRESS: ping. irqs NAME: the numbers of the interrupts of this name. taken CPU NAME: how many of them it took.
+# load NAME...: insert modules. lease INTERFACE: address and route by DHCP. fetch LABEL PORT, send LABEL PORT: move
+# /data, and say what it was. pinged INTERFACE ADDRESS: ping. irqs NAME: the numbers of the interrupts of this name.
+# taken CPU NAME: how many of them it took.
 SCRIPT = """
 say() { echo "init: $*" >/dev/kmsg; }
 load() { for module in "$@"; do insmod /bin/$module.ko || say "$module does not load"; done; }

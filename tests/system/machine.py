@@ -1,5 +1,5 @@
-"""What the hardware knows of the machine under test: its RAM, shared with the test through a file, and QEMU's monitor. Weir is
-not asked for anything here, so it cannot hide what was changed behind its back."""
+"""What the hardware knows of the machine under test: its RAM, shared with the test through a file, and QEMU's monitor.
+Weir is not asked for anything here, so it cannot hide what was changed behind its back."""
 import functools
 import hashlib
 import mmap
@@ -60,7 +60,8 @@ class Ram:
 
 
 class Bus:
-    """QEMU's qtest: accesses of the machine's bus that no CPU makes. To be made before the machine boots, which needs `options`."""
+    """QEMU's qtest: accesses of the machine's bus that no CPU makes. To be made before the machine boots, which needs
+    `options`."""
 
     def __init__(self, directory):
         self.listener = socket.socket(socket.AF_UNIX)

@@ -48,7 +48,8 @@ class Symbols:
 
 
 def where_cpus_are(monitor, image):
-    """A line for each CPU: its instruction, and the calls that its stack tells of, where it is in Weir. Some of them are over."""
+    """A line for each CPU: its instruction, and the calls that its stack tells of, where it is in Weir. Some of them
+    are over."""
     symbols, lines = Symbols(image), []
     monitor.ask("stop")
     for registers in re.split(r"CPU#", monitor.ask("info registers -a"))[1:]:

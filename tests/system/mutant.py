@@ -9,7 +9,8 @@ PARTS = ("Makefile", "linker.ld", "boot", "kernel", "iommu", "drivers", "tools")
 
 
 def plant(tree, changes, debug=False):
-    """Builds, in the empty directory `tree`, an image in whose files `changes`, {file: (text, other text)}, were made: its path."""
+    """Builds, in the empty directory `tree`, an image in whose files `changes`, {file: (text, other text)}, were made:
+    its path."""
     for part in PARTS:
         (shutil.copy2 if (ROOT / part).is_file() else shutil.copytree)(ROOT / part, tree / part)
     (tree / "third_party").symlink_to(ROOT / "third_party")

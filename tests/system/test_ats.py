@@ -23,7 +23,8 @@ OTHER = "400M"  # leaves little free on a machine of 512 MiB
 
 
 def test_virtio_net_behind_a_root_port(boot, blob):
-    """QEMU's own device, as NIC=virtio-ats has it: traffic both ways while memory is given back, and the way to free and back."""
+    """QEMU's own device, as NIC=virtio-ats has it: traffic both ways while memory is given back, and the way to free
+    and back."""
     nic = AtsNic()
     weir = boot([CONTROL, NET0], smp=2, nics=[nic])
     weir.wait_ready()
@@ -95,7 +96,8 @@ class Release(Asked):
 
 
 class Ats:
-    """The network guest, whose device is a `Device`; a bystander on the other CPU; perhaps another network guest, or `more` lines."""
+    """The network guest, whose device is a `Device`; a bystander on the other CPU; perhaps another network guest, or
+    `more` lines."""
 
     def __init__(self, boot, tmp_path, device, elf=None, other_mem=None, more=(), files=(), cmdline=""):
         self.device = device
@@ -114,7 +116,8 @@ class Ats:
         self.spare = int(self.weir.wait_for(r"net0\| .*spare \d+ KiB at ([0-9a-f]+);").group(1), 16)
 
     def aim(self, pages, refetch=False):
-        """The writer holds these pages of the guest's spare memory, and has left its stamp in each: where they are in RAM."""
+        """The writer holds these pages of the guest's spare memory, and has left its stamp in each: where they are in
+        RAM."""
         self.device.aim([self.spare + PAGE * i for i in pages], refetch)
         frames = self.device.held()
         assert len(frames) == len(pages), frames
@@ -122,7 +125,8 @@ class Ats:
         return frames
 
     def late_writes(self, frames, release=None):
-        """Into how many of these places of the RAM the device writes in its next rounds, in which the pages stay released."""
+        """Into how many of these places of the RAM the device writes in its next rounds, in which the pages stay
+        released."""
         before = self.device.wait_rounds(100)
         late = sum(self.device.stamp(offset) > before + 1 for offset in frames.values())
         if release:
@@ -142,7 +146,8 @@ def device():
 
 
 def check_released_pages_are_out_of_reach(ats):
-    """A device that writes all the time through whatever it holds: once Weir says that a page is free, no write goes there."""
+    """A device that writes all the time through whatever it holds: once Weir says that a page is free, no write goes
+    there."""
     frames = ats.aim(range(RELEASED))
     release = Release(ats.guest, 1)
     assert ats.late_writes(frames, release) == 0
@@ -194,9 +199,9 @@ def test_without_the_flush_it_is_seen(boot, tmp_path, device, careless, check):
 
 @pytest.mark.parametrize("slow", [pytest.param(True, id="slow"), pytest.param(False, id="stuck")])
 def test_a_slow_device_holds_up_only_its_pages(boot, tmp_path, device, slow):
-    """Until it has answered the pages are nobody's: the device may still write there, and nobody else does. QEMU waits for the
-    answer inside of the write to the queue's tail, and keeps what needs its devices waiting (the console, timers); a guest that
-    needs none goes on. `stuck`: no answer at all, until the test has seen enough."""
+    """Until it has answered the pages are nobody's: the device may still write there, and nobody else does. QEMU waits
+    for the answer inside of the write to the queue's tail, and keeps what needs its devices waiting (the console,
+    timers); a guest that needs none goes on. `stuck`: no answer at all, until the test has seen enough."""
     ats = Ats(boot, tmp_path, device)
     for tries in range(1, 4):
         took, longest = hold_up(ats, slow)
@@ -208,8 +213,8 @@ def test_a_slow_device_holds_up_only_its_pages(boot, tmp_path, device, slow):
 
 
 def hold_up(ats, slow):
-    """One release of what the device has and does not give up for a while: how long it took to answer, and how long the bystander
-    stood still at most."""
+    """One release of what the device has and does not give up for a while: how long it took to answer, and how long the
+    bystander stood still at most."""
     device = ats.device
     frames = ats.aim(range(RELEASED))
     seen, first = [], len(device.invalidations)
@@ -243,9 +248,9 @@ HUNGRY = "/boot/fuzz.elf kernel name=hungry mem=64M vcpus=2 -- only=memory"
 
 
 def test_released_and_taken_without_pause(boot, tmp_path, device):
-    """Four at once have the guest give back the same memory, and take it again, as fast as it can, while the device asks for it
-    again and again and takes its time to forget it; another guest does so without a device. Weir must not run out of batches,
-    lose a page, or make the others wait; nor may the device reach what has found another owner."""
+    """Four at once have the guest give back the same memory, and take it again, as fast as it can, while the device
+    asks for it again and again and takes its time to forget it; another guest does so without a device. Weir must not
+    run out of batches, lose a page, or make the others wait; nor may the device reach what has found another owner."""
     ats = Ats(boot, tmp_path, device, more=[HUNGRY], files=[FUZZ])
     ats.aim(range(RELEASED), refetch=True)
     owned = ats.guest.settled()["pages_owned"]
@@ -316,8 +321,8 @@ def wait_held(device, wanted):
 
 
 def test_a_liar_is_stopped_by_detaching_it(boot, tmp_path, device):
-    """One that says that it has forgotten, and has not, goes on reaching what it held (CAVEATS.md). It gets nothing new when it is
-    detached."""
+    """One that says that it has forgotten, and has not, goes on reaching what it held (CAVEATS.md). It gets nothing new
+    when it is detached."""
     device.liar = True
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(RELEASED))

@@ -78,7 +78,8 @@ def test_two_guests(boot, smp):
 
 
 def test_nothing_is_lost(boot):
-    """More than Weir keeps for the control domain: the guest's transmitter is busy then. And input, more than a UART's FIFO holds."""
+    """More than Weir keeps for the control domain: the guest's transmitter is busy then. And input, more than a UART's
+    FIFO holds."""
     weir, consoles = dialogue(boot)
     consoles.open("a")
     consoles.prompt("? ")

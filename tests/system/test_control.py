@@ -140,7 +140,8 @@ def test_detached_under_load_and_attached_again(boot, smp):
 
 
 def test_attached_to_another_domain(boot):
-    """Both ways between two domains, of which one had no device before: its memory is mapped for devices when it gets one."""
+    """Both ways between two domains, of which one had no device before: its memory is mapped for devices when it gets
+    one."""
     nic = Nic()
     weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], nics=[nic], smp=2)
     weir.wait_for(r"net1\| net: no network device")

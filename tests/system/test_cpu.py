@@ -1,5 +1,5 @@
-"""The processor that a guest sees, probed from inside: exceptions, MSRs, CPUID, the virtual APIC, instructions on memory
-that is not there, several vCPUs, the FPU. The guest prints a line per check."""
+"""The processor that a guest sees, probed from inside: exceptions, MSRs, CPUID, the virtual APIC, instructions on
+memory that is not there, several vCPUs, the FPU. The guest prints a line per check."""
 import re
 
 import pytest

@@ -1,6 +1,7 @@
-"""A device that its guest programs to reach for what is not its own: another guest's memory, Weir's code and tables, the tables of
-the IOMMU itself, registers. Without translation each write would land, and the guest would own the machine; each read would
-tell it what others keep. Here nothing moves, each attempt is told readably, and the guest's own DMA goes on."""
+"""A device that its guest programs to reach for what is not its own: another guest's memory, Weir's code and tables,
+the tables of the IOMMU itself, registers. Without translation each write would land, and the guest would own the
+machine; each read would tell it what others keep. Here nothing moves, each attempt is told readably, and the guest's
+own DMA goes on."""
 import re
 
 from machine import PAGE
@@ -78,7 +79,8 @@ def test_forbidden_dma_is_blocked_and_told(boot, machine):
     assert {what: machine.page_hash(at) for what, at in still.items()} == before
     assert [machine.register(VTD + r) for r in (0x18, 0x20, 0x90, 0xB8)] == registers
     for what, address in (still | moving).items():
-        # Its device counts in its own addresses, from 0 to 64 MiB: there it hit its own memory, not what Weir has there.
+        # Its device counts in its own addresses, from 0 to 64 MiB: there it hit its own memory, not what Weir has
+        # there.
         if address < 64 << 20:
             continue
         reason = "the address is beyond the domain's width" if address >= 1 << 48 else "the page may not be {}"

@@ -1,5 +1,5 @@
-"""Memory that is refused: an image with WEIR_DEBUG fails allocations on demand (fail-alloc=). Whoever asked is refused in one
-line, or does with less; everybody else goes on, and nothing is lost."""
+"""Memory that is refused: an image with WEIR_DEBUG fails allocations on demand (fail-alloc=). Whoever asked is refused
+in one line, or does with less; everybody else goes on, and nothing is lost."""
 import re
 import time
 
@@ -37,8 +37,8 @@ def built_and_ended(boot, cmdline, devices):
 
 @pytest.mark.parametrize("devices", [False, True], ids=["alone", "with a device"])
 def test_each_allocation_of_a_build(boot, devices):
-    """The n'th domain's n'th allocation fails, for all n that there are and some more. What had been made before it is unmade, or a
-    page, a table, a reference or a device would stay with a domain that never was."""
+    """The n'th domain's n'th allocation fails, for all n that there are and some more. What had been made before it is
+    unmade, or a page, a table, a reference or a device would stay with a domain that never was."""
     _, free = built_and_ended(boot, "loglevel=debug", devices)
     weir, free_after = built_and_ended(boot, "fail-alloc=builds loglevel=debug", devices)
     ended = [n for n in range(1, DOMAINS + 1) if weir.find(rf"\bd{n}\| hello: powering off")]

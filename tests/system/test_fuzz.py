@@ -1,6 +1,6 @@
-"""Guests that do what no sane one does (tests/guests/fuzz), beside guests that mind their own business: one that counts its
-timer's ticks and looks after its registers and memory, and one that serves HTTP through a NIC of its own. Nothing that the
-others do may end Weir, reach the two, or fill the log.
+"""Guests that do what no sane one does (tests/guests/fuzz), beside guests that mind their own business: one that counts
+its timer's ticks and looks after its registers and memory, and one that serves HTTP through a NIC of its own. Nothing
+that the others do may end Weir, reach the two, or fill the log.
 
 `make soak T=60` goes on for an hour with seeds of its own; `make soak SEED=N` takes up one of them."""
 import http.client
@@ -22,8 +22,8 @@ CONTROL = "/boot/control.elf kernel name=control mem=16M prio=250 control"
 
 # Of one machine: fuzzing guests, and how long they live at most.
 GUESTS, SECONDS = 6, 20
-# No more than this does a fuzzing guest say: what it is, its steps by powers of two, its end. Those that are started again do that at
-# most so often.
+# No more than this does a fuzzing guest say: what it is, its steps by powers of two, its end. Those that are started
+# again do that at most so often.
 LINES, RESTARTS = 30, 5
 # A busy host takes the CPU away for long; a service that has stopped takes longer.
 LONGEST_S = 20
@@ -138,8 +138,8 @@ def free_mib(weir):
 
 @pytest.mark.parametrize("late", [pytest.param(False, id="prompt"), pytest.param(True, id="late")])
 def test_memory_given_back_and_taken(boot, late):
-    """By eight vCPUs, one domain of them with a device that writes to this very memory; `late`: and its unit answers after 50 ms,
-    so that all batches and the queue's entries are under way."""
+    """By eight vCPUs, one domain of them with a device that writes to this very memory; `late`: and its unit answers
+    after 50 ms, so that all batches and the queue's entries are under way."""
     quiet = boot([CONTROL, TICKS, NET0], files=[CPU, FUZZ], nics=[Nic()], mem="1G")
     quiet.wait_for(r"net0\| net: serving http")
     free = free_mib(quiet)

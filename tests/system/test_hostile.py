@@ -1,4 +1,5 @@
-"""Guests that turn their devices against the others: each test tells the attack first, and who would have been hurt by it."""
+"""Guests that turn their devices against the others: each test tells the attack first, and who would have been hurt by
+it."""
 import contextlib
 import re
 import time
@@ -37,9 +38,10 @@ def finished(weir, name, timeout=60):
 
 @pytest.mark.parametrize("device", ["edu", "e1000e"])
 def test_interrupt_storm(boot, device):
-    """One CPU raises interrupts as fast as it can, all for the other one, where a bystander works: each that is taken there is an
-    exit of his, and some ten thousand a second are all that he has. How much is left to him depends on the host; how many are
-    taken does not. The limit is the lowest one: on a busy host few interrupts come through at all."""
+    """One CPU raises interrupts as fast as it can, all for the other one, where a bystander works: each that is taken
+    there is an exit of his, and some ten thousand a second are all that he has. How much is left to him depends on the
+    host; how many are taken does not. The limit is the lowest one: on a busy host few interrupts come through at
+    all."""
     weir = boot(["/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin",
                  "/boot/cpu.elf kernel name=e mem=64M vcpus=2 cpu=1 pci=00:05.0 -- storm"], files=FILES, smp=2,
                 qemu=EDU if device == "edu" else (), nics=[Nic(slot=5)] if device == "e1000e" else [], cmdline="irq-limit=100")
@@ -48,7 +50,8 @@ def test_interrupt_storm(boot, device):
     raised, delivered, pauses, windows = map(int, weir.wait_for(
         r"(\d+) raised, (\d+) delivered, (\d+) pauses in (\d+) windows").groups())
     assert raised > 10 * delivered and pauses
-    # One a window, one more that the device is paused at, one that was under way then, and one in place of those that were lost.
+    # One a window, one more that the device is paused at, one that was under way then, and one in place of those that
+    # were lost.
     assert delivered <= 4 * (windows + 2)
     # Told once, not at each pause.
     weir.count(r"warning: domain e: device 00:05.0 raises more than 100 interrupts a second", 1)
@@ -67,13 +70,13 @@ def remapping_entries(machine):
 
 
 def test_forged_interrupt_messages(boot, machine):
-    """A guest sends interrupt messages by DMA: with the handles of the bystander's NIC, with handles that nobody has, in the old
-    format with Weir's own vectors. Believed, they would be interrupts of others. Then it writes what is no interrupt into its MSI
-    registers, for an INIT or an NMI of the CPU.
+    """A guest sends interrupt messages by DMA: with the handles of the bystander's NIC, with handles that nobody has,
+    in the old format with Weir's own vectors. Believed, they would be interrupts of others. Then it writes what is no
+    interrupt into its MSI registers, for an INIT or an NMI of the CPU.
 
-    QEMU does not tell its unit whose DMA such a message came by, and so cannot check that; nor does it block the old format. So
-    what is seen here is that handles which are nobody's are blocked and named, that no handler falls over an interrupt without a
-    cause, and that the table says what a unit has to check."""
+    QEMU does not tell its unit whose DMA such a message came by, and so cannot check that; nor does it block the old
+    format. So what is seen here is that handles which are nobody's are blocked and named, that no handler falls over an
+    interrupt without a cause, and that the table says what a unit has to check."""
     nic = Nic()
     weir = boot([CONTROL, "/boot/net.elf kernel name=by mem=64M pci=00:03.0",
                  "/boot/cpu.elf kernel name=e mem=64M pci=00:05.0 -- msi"], files=FILES, smp=2, nics=[nic],
@@ -96,7 +99,8 @@ def test_forged_interrupt_messages(boot, machine):
 
 
 def real_header(machine, device):
-    """The first 64 bytes of a function's real configuration space, without the status register, which moves by itself."""
+    """The first 64 bytes of a function's real configuration space, without the status register, which moves by
+    itself."""
     answer = machine.monitor(f"xp /16wx 0x{ECAM + (device << 15):x}")
     dwords = [int(n, 16) for line in re.findall(r"^[0-9a-f]{16}:(.*)", answer, re.M) for n in line.split()]
     assert len(dwords) == 16
@@ -128,9 +132,9 @@ def check_nic(machine, device, own_bars, own_controls):
 
 
 def test_config_space_games(boot, machine):
-    """A guest writes all it can into its NIC's configuration space and MSI-X table, from two CPUs, while the bystander serves.
-    Were it believed, it could lay its registers over those of the bystander's NIC, put that to sleep, or send interrupts of its
-    own choice."""
+    """A guest writes all it can into its NIC's configuration space and MSI-X table, from two CPUs, while the bystander
+    serves. Were it believed, it could lay its registers over those of the bystander's NIC, put that to sleep, or send
+    interrupts of its own choice."""
     nic, own = Nic(), Nic(slot=4)
     weir = boot([CONTROL, "/boot/net.elf kernel name=by mem=64M pci=00:03.0",
                  "/boot/cpu.elf kernel name=e mem=64M vcpus=2 pci=00:04.0 -- config"], files=FILES, smp=2, nics=[nic, own],
@@ -158,9 +162,9 @@ def test_config_space_games(boot, machine):
 
 
 def test_ten_thousand_faults(boot):
-    """A guest's device faults hundreds of times a second, but slowly enough not to be cut off. Each fault interrupts the CPU where
-    a bystander works (half of it is his, before as meanwhile); each told in six lines, they would fill the log many times over,
-    and the serial line besides."""
+    """A guest's device faults hundreds of times a second, but slowly enough not to be cut off. Each fault interrupts
+    the CPU where a bystander works (half of it is his, before as meanwhile); each told in six lines, they would fill
+    the log many times over, and the serial line besides."""
     weir = boot(["/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin",
                  "/boot/cpu.elf kernel name=e mem=64M cpu=0 pci=00:04.0 -- faults"], files=FILES, smp=1, nics=[Nic(slot=4)], counted=4)
     finished(weir, "e", 180)
@@ -172,9 +176,9 @@ def test_ten_thousand_faults(boot):
 
 
 def test_nobodys_device_floods(boot, machine):
-    """A device that no domain has reads memory without end, though Weir has switched its bus mastering off: the test switches it on
-    again, and works its registers, as firmware of its own would. Each blocked read is a fault; heard one by one, they would
-    keep a CPU from its guests. The test is slow to do it, so the machine's clock is slower."""
+    """A device that no domain has reads memory without end, though Weir has switched its bus mastering off: the test
+    switches it on again, and works its registers, as firmware of its own would. Each blocked read is a fault; heard one
+    by one, they would keep a CPU from its guests. The test is slow to do it, so the machine's clock is slower."""
     nic, device = 0xB0000000 + (4 << 15), Nic(slot=4)
     with contextlib.closing(Bus(machine.ram_file.parent)) as bus:
         weir = boot([CONTROL, "/boot/fuzz.elf kernel name=e mem=32M -- only=cpuid"], files=[BUILD / "tests/guests/fuzz.elf"], smp=1, nics=[device],
@@ -214,8 +218,9 @@ def test_nobodys_device_floods(boot, machine):
 
 
 def test_cut_off(boot):
-    """A guest's device faults without end, faster than any reader of faults reads. It is cut off and its guest told; when the guest
-    switches it on again, nothing of it is heard any more, and the bystander on the CPU that took the faults has its half of it as ever."""
+    """A guest's device faults without end, faster than any reader of faults reads. It is cut off and its guest told;
+    when the guest switches it on again, nothing of it is heard any more, and the bystander on the CPU that took the
+    faults has its half of it as ever."""
     nic = Nic()
     weir = boot([CONTROL, "/boot/cpu.elf kernel name=f mem=64M pci=00:03.0 cpu=0 -- flood",
                  "/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin"], files=FILES, nics=[nic], smp=1, counted=4)

@@ -1,7 +1,7 @@
-"""A remapping unit that is late: it takes what is posted seconds later (late-posts=), or what it has answered is seen seconds later
-(late-answers=). QEMU's never is, since it executes its queue inside the write that posts; so an image with WEIR_DEBUG holds back
-the one or the other (iommu/late.c). Were a page given back meanwhile, its device would reach what others keep there; did anybody
-wait in place, the machine would stand still."""
+"""A remapping unit that is late: it takes what is posted seconds later (late-posts=), or what it has answered is seen
+seconds later (late-answers=). QEMU's never is, since it executes its queue inside the write that posts; so an image
+with WEIR_DEBUG holds back the one or the other (iommu/late.c). Were a page given back meanwhile, its device would reach
+what others keep there; did anybody wait in place, the machine would stand still."""
 import contextlib
 import re
 import time
@@ -37,8 +37,9 @@ class Counts:
 
 
 class Round:
-    """One release of a MiB by net0, looked at while its unit cannot have answered: how often, how far the others came meanwhile,
-    and how long they were kept waiting at most. `stamped`: a device that has the pages writes stamps at their beginnings."""
+    """One release of a MiB by net0, looked at while its unit cannot have answered: how often, how far the others came
+    meanwhile, and how long they were kept waiting at most. `stamped`: a device that has the pages writes stamps at
+    their beginnings."""
 
     def __init__(self, weir, guest, ram, stamped=None):
         self.weir, self.guest, self.ram, self.at = weir, guest, ram, STAMP.size if stamped else 0
@@ -102,8 +103,8 @@ def booted(boot, machine, tmp_path, elf):
 
 
 def test_answers_that_are_seen_late(boot, machine, tmp_path):
-    """The unit has flushed, but Weir does not hear of it: the pages are nobody's, and everybody else goes on. So is a device that
-    is taken away."""
+    """The unit has flushed, but Weir does not hear of it: the pages are nobody's, and everybody else goes on. So is a
+    device that is taken away."""
     weir, guest = booted(boot, machine, tmp_path, DEBUG_ELF)
     rounds(weir, guest, machine)
     begun = time.monotonic()
@@ -129,8 +130,8 @@ def test_without_waiting_it_is_seen(boot, machine, tmp_path, tmp_path_factory):
 
 
 def test_posts_that_are_taken_late(boot, tmp_path):
-    """The unit has not even begun, and the device has the pages in its TLB, and writes: it reaches pages that are nobody's, until it
-    is asked to forget them, and no page of anybody else then."""
+    """The unit has not even begun, and the device has the pages in its TLB, and writes: it reaches pages that are
+    nobody's, until it is asked to forget them, and no page of anybody else then."""
     with contextlib.closing(Device()) as device:
         device.start()
         ats = Ats(boot, tmp_path, device, elf=DEBUG_ELF, more=[HUNGRY], files=[FUZZ], cmdline=f"late-posts={LATE}000")

@@ -107,7 +107,8 @@ WEARABLE = {
 @pytest.mark.long
 @pytest.mark.parametrize("name", WEARABLE)
 def test_wear(boot, tmp_path, name):
-    """200 MB each way; interrupts sent elsewhere, the driver unbound, reloaded and its link taken down under traffic."""
+    """200 MB each way; interrupts sent elsewhere, the driver unbound, reloaded and its link taken down under
+    traffic."""
     device = WEARABLE[name]()
     with Host(200 * MB) as long, Host(4 * MB) as short:
         script = WEAR.format(long=long, short=short, slot=device.slot, driver=device.driver, module=device.module,
@@ -186,8 +187,8 @@ def still_alive(weir, guest, timeout=60):
 
 
 def test_virtual_functions(boot, tmp_path):
-    """Two guests with a virtual function each of a device that the control domain has, and lwIP's guest with a NIC of its own beside
-    them. The two reach each other by the device's own switch."""
+    """Two guests with a virtual function each of a device that the control domain has, and lwIP's guest with a NIC of
+    its own beside them. The two reach each other by the device's own switch."""
     nic = Nic(3)
     with Host(8 * MB) as host:
         guests = [Guest(tmp_path, VIRTUAL.format(host=host, number=n, other=3 - n), ["igbvf"], name=f"linux{n}", vcpus=1,
@@ -229,7 +230,8 @@ def disk_options(image):
     return ["-drive", f"file={image},if=none,id=disk,format=raw", "-device", "nvme,serial=weir,drive=disk,addr=5"]
 
 
-# The disk has four parts. The first is read, the second written, the others by a CPU each at the same time. No page cache is between.
+# The disk has four parts. The first is read, the second written, the others by a CPU each at the same time. No page
+# cache is between.
 DISK = """
 disk=/dev/nvme0n1 blocks={blocks}
 part() {{ dd if=$disk bs=128k skip=$(($1 * blocks)) count=$blocks iflag=direct 2>/dev/null | md5sum; }}
@@ -306,7 +308,8 @@ def test_nvme_rebooted_in_use(boot, tmp_path):
 
 @pytest.mark.long
 def test_nvme(boot, tmp_path):
-    """What Linux reads is what lies on the disk, and the other way round, over resets of the controller and changes of its driver."""
+    """What Linux reads is what lies on the disk, and the other way round, over resets of the controller and changes of
+    its driver."""
     size, parts = 32 * MB, 4
     image = tmp_path / "disk"
     first = random.Random(2).randbytes(size)

@@ -1,4 +1,5 @@
-"""Guests that reboot are started again: memory, processors and devices as new, by each way in which a kernel reboots a PC."""
+"""Guests that reboot are started again: memory, processors and devices as new, by each way in which a kernel reboots a
+PC."""
 import http.client
 import re
 import time
@@ -74,9 +75,10 @@ def reboot(weir, guest):
 @pytest.mark.parametrize("nic, function", [(lambda: PortNic(5, "e1000e"), "01:00.0"), (lambda: AtsNic(5), "01:00.0,ats")],
                          ids=["e1000e", "virtio-ats"])
 def test_rebooted_in_a_loop_under_traffic(boot, nic, function, times):
-    """A guest that reboots again and again while frames come and go by its NIC's DMA. Were the NIC not stopped, and its translations not
-    gone, before the next life's first instruction, it would write into that life; and what each life forgot, be it a page, a table, a
-    reference or an interrupt, would be missing in the end. Others' requests go on all the while."""
+    """A guest that reboots again and again while frames come and go by its NIC's DMA. Were the NIC not stopped, and its
+    translations not gone, before the next life's first instruction, it would write into that life; and what each life
+    forgot, be it a page, a table, a reference or an interrupt, would be missing in the end. Others' requests go on all
+    the while."""
     again = nic()
     seen = []
 

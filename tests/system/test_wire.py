@@ -1,4 +1,5 @@
-"""The network guest seen from the other end of the cable: IPv6, checksums that the device makes and checks, the link, MSI."""
+"""The network guest seen from the other end of the cable: IPv6, checksums that the device makes and checks, the link,
+MSI."""
 import contextlib
 import os
 import subprocess

@@ -1,5 +1,5 @@
-"""The device's side of vhost-user (QEMU's docs/interop/vhost-user.rst), for a device behind an IOMMU: QEMU shares the machine's
-RAM, and answers translation requests; each answer stays in a TLB until QEMU says that it is invalid."""
+"""The device's side of vhost-user (QEMU's docs/interop/vhost-user.rst), for a device behind an IOMMU: QEMU shares the
+machine's RAM, and answers translation requests; each answer stays in a TLB until QEMU says that it is invalid."""
 import array
 import collections
 import contextlib
@@ -145,7 +145,7 @@ class VhostUser:
         return ["-object", "memory-backend-memfd,id=ram,size=512M,share=on", "-machine", "memory-backend=ram",
                 "-chardev", f"socket,id=vu,path={self.path}", "-netdev", "vhost-user,id=back,chardev=vu"]
 
-    # --- messages ---
+    # --- messages -------------------------------------------------------------
 
     def serve(self):
         self.channel, _ = self.listener.accept()
@@ -186,7 +186,7 @@ class VhostUser:
     def set_requests(self, _, fds):
         self.requests = socket.socket(fileno=fds[0])
 
-    # --- translations ---
+    # --- translations ---------------------------------------------------------
 
     def iotlb(self, payload, _):
         iova, size, user, access, kind = struct.unpack(IOTLB_MESSAGE, payload)

@@ -92,8 +92,8 @@ class Nic:
 
 
 class AtsNic(Nic):
-    """A virtio-net device that has a TLB of its own (PCIe ATS), at 01:00.0 behind a root port at 00:`slot`.0. `backend` are QEMU's
-    options that make a netdev "back" of a user network "user"; without them it is QEMU's own virtio-net."""
+    """A virtio-net device that has a TLB of its own (PCIe ATS), at 01:00.0 behind a root port at 00:`slot`.0. `backend`
+    are QEMU's options that make a netdev "back" of a user network "user"; without them it is QEMU's own virtio-net."""
 
     def __init__(self, slot=3, backend=(), **ports):
         super().__init__(slot, "virtio-net-pci", **ports)
@@ -109,7 +109,8 @@ class AtsNic(Nic):
 
 
 class PortNic(Nic):
-    """At 01:00.0, behind a root port at 00:`slot`.0. Of an igb, the virtual functions are 01:10.0, 01:10.2 and so on."""
+    """At 01:00.0, behind a root port at 00:`slot`.0. Of an igb, the virtual functions are 01:10.0, 01:10.2 and so
+    on."""
 
     def __init__(self, slot=4, model="igb", **ports):
         super().__init__(slot, model, **ports)
@@ -121,9 +122,9 @@ class PortNic(Nic):
 
 
 class Weir:
-    """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests. With `counted` its
-    time is counted in instructions, of 2^`counted` ns: who gets how much of a CPU is the same on each host, however busy that is. 4 is
-    as fast as TCG, or slower, so that few seconds are waited for."""
+    """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests. With
+    `counted` its time is counted in instructions, of 2^`counted` ns: who gets how much of a CPU is the same on each
+    host, however busy that is. 4 is as fast as TCG, or slower, so that few seconds are waited for."""
 
     silence = SILENCE
 
@@ -254,8 +255,8 @@ class Weir:
         self.process.stdin.flush()
 
     def wait_prompt(self, since=0, timeout=30):
-        """Waits until the control domain's shell asks for a command; behind the echo of one in line `since` or a later one
-        if that is given. The lines from this echo on, those of the log left out."""
+        """Waits until the control domain's shell asks for a command; behind the echo of one in line `since` or a later
+        one if that is given. The lines from this echo on, those of the log left out."""
         deadline = time.monotonic() + timeout
         with self.changed:
             while True:

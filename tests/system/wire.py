@@ -1,5 +1,5 @@
-"""A peer at the other end of a guest's network cable that makes its own frames: IPv6, wrong checksums, what a host's stack
-would never send or would repair."""
+"""A peer at the other end of a guest's network cable that makes its own frames: IPv6, wrong checksums, what a host's
+stack would never send or would repair."""
 import socket
 import struct
 import time
