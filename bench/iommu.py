@@ -34,8 +34,8 @@ def measure():
     subprocess.run([ROOT / "tools/mkiso", iso, menu, work / "weir.elf"], check=True, stdout=subprocess.DEVNULL)
     # One instruction is one nanosecond of the machine, and one count of its time-stamp counter.
     status = subprocess.run([ROOT / "tools/qemu", iso, "-icount", "shift=0"], check=False, timeout=300,
-                            env=dict(os.environ, ACCEL="tcg,thread=single", SMP="1", MEM="4G", SERIAL=f"file:{log}", PORT="0",
-                                     IOMMU="intremap=on")).returncode
+                            env=dict(os.environ, ACCEL="tcg,thread=single", SMP="1", MEM="4G", SERIAL=f"file:{log}",
+                                     PORT="0", IOMMU="intremap=on")).returncode
     text = log.read_text(errors="replace")
     counts = {name: int(count) for name, count in re.findall(r"bench: (.*): (\d+)", text)}
     if status != READY or counts.get("a loop of 6 instructions") != 6:
@@ -49,7 +49,8 @@ def main():
     for name, target, others in ROWS:
         count = counts[name]
         verdict = "" if target is None else "  met" if count <= target else f"  missed: {count / target:.2f} of it"
-        print(f"{name:44}{count:>10,}{format(target, ',') if target else '-':>11}{format(others, ',') if others else '-':>11}{verdict}")
+        known = [format(n, ",") if n else "-" for n in (target, others)]
+        print(f"{name:44}{count:>10,}{known[0]:>11}{known[1]:>11}{verdict}")
 
 
 main()

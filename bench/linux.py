@@ -100,7 +100,8 @@ def measure(machine, port):
         sent, left, counted, began = packets(shell), machine.exits(), machine.instructions(), time.monotonic()
         done = phase(machine, shell, port)
         seconds, counted = time.monotonic() - began, machine.instructions() - counted
-        results[name] = {"done": done, "seconds": seconds, "instructions": counted, "exits": difference(left, machine.exits()),
+        results[name] = {"done": done, "seconds": seconds, "instructions": counted,
+                         "exits": difference(left, machine.exits()),
                          "packets": packets(shell) - sent}
     machine.no_trouble()
     return results
@@ -136,14 +137,16 @@ def main():
     counted = [results[kind, True][0] for kind in KINDS]
     timed = [results[kind, False] for kind in KINDS]
 
-    print(f"{'millions of instructions':34}{'native':>10}{'unprotected':>13}{'in Weir':>10}{'ratio':>8}{'ratio':>8}   target")
+    print(f"{'millions of instructions':34}{'native':>10}{'unprotected':>13}{'in Weir':>10}"
+          f"{'ratio':>8}{'ratio':>8}   target")
     for name in ("boot", *PHASES):
         what = "boot, to the shell" if name == "boot" else f"{counted[0][name]['done']} {name}"
         print_row(what, [c[name]["instructions"] / 1e6 for c in counted], 1.5 if name == "boot" else MORE_WORK, True)
     print(f"\nby the clock, medians of {ROUNDS} round{'s' if ROUNDS > 1 else ''}")
     print_row("boot, seconds", [statistics.median(r["boot"]["seconds"] for r in t) for t in timed], 1.5, True)
     for name in PHASES:
-        print_row(f"{name}, a second", [statistics.median(r[name]["done"] / r[name]["seconds"] for r in t) for t in timed], 0.9, False)
+        print_row(f"{name}, a second",
+                  [statistics.median(r[name]["done"] / r[name]["seconds"] for r in t) for t in timed], 0.9, False)
     print_exits("exits a packet, counted", counted[2])
     print_exits("exits a packet, by the clock", timed[2][-1])
 

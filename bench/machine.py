@@ -44,7 +44,8 @@ class Machine(Weir):
         self.nics = nics
         pathlib.Path(directory).mkdir()
         self.probe = Probe(directory)
-        super().__init__(directory, nics=nics, qemu=[*qemu, *self.probe.options], counted=0 if counted else None, **options)
+        super().__init__(directory, nics=nics, qemu=[*qemu, *self.probe.options], counted=0 if counted else None,
+                         **options)
 
     def __enter__(self):
         super().__enter__()
@@ -104,7 +105,8 @@ class Guest(Machine):
         for i, name in enumerate(self.names):
             modules += [f"/boot/vmlinuz kernel name={name} mem=256M cpu={i} pci=00:{3 + i:02x}.0 -- {COMMAND_LINE}",
                         f"/boot/initrd ramdisk={name}"]
-        super().__init__(directory, counted, [Nic(3 + i, tcp=(HTTP, ECHO, SHELL)) for i in range(cpus)], modules=modules,
+        super().__init__(directory, counted, [Nic(3 + i, tcp=(HTTP, ECHO, SHELL)) for i in range(cpus)],
+                         modules=modules,
                          files=[KERNEL, initrd_file], mem=f"{256 + 288 * cpus}M", smp=cpus)
 
     def wait_ready(self, timeout=PATIENCE):

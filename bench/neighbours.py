@@ -71,7 +71,8 @@ def main():
             print(f"two CPUs: {kind.__name__} ...", file=sys.stderr)
             with kind(pathlib.Path(d) / kind.__name__, initrd, cpus=2) as machine:
                 results.append(measure(machine))
-    print(f"{'seconds, medians of ' + str(ROUNDS):24}{'native alone':>14}{'beside':>9}{'guest alone':>14}{'beside':>9}{'slower':>9}")
+    print(f"{'seconds, medians of ' + str(ROUNDS):24}{'native alone':>14}{'beside':>9}"
+          f"{'guest alone':>14}{'beside':>9}{'slower':>9}")
     for name in WORK:
         (native, both), (guest, guests) = (r[name] for r in results)
         print(f"{name:24}{native:14.2f}{both:9.2f}{guest:14.2f}{guests:9.2f}{both / native:5.2f}{guests / guest:5.2f}")

@@ -31,7 +31,8 @@ class Native:
     def __enter__(self):
         self.process = subprocess.Popen(
             ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg,thread=multi",
-             "-cpu", "EPYC-v4,+svm,+npt,+vgif,+x2apic", "-m", "256M", "-display", "none", "-no-reboot", "-serial", "null",
+             "-cpu", "EPYC-v4,+svm,+npt,+vgif,+x2apic", "-m", "256M", "-display", "none", "-no-reboot",
+             "-serial", "null",
              "-kernel", str(GUESTS / "net.elf"), *self.nic.options()],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return self

@@ -82,7 +82,8 @@ class Probe:
 
     def __init__(self, directory):
         self.gdb, self.qmp = (pathlib.Path(directory).resolve() / name for name in ("gdb", "qmp"))
-        self.options = ["-S", "-gdb", f"unix:{self.gdb},server=on,wait=off", "-qmp", f"unix:{self.qmp},server=on,wait=off"]
+        self.options = ["-S", "-gdb", f"unix:{self.gdb},server=on,wait=off",
+                        "-qmp", f"unix:{self.qmp},server=on,wait=off"]
 
     def attach(self):
         """The machine stands before its first instruction."""

@@ -22,12 +22,14 @@ def pytest_runtest_makereport(item, call):
     # The log's tail tells more than where in the framework the test failed.
     if call.excinfo and call.excinfo.errisinstance(Failure):
         report = outcome.get_result()
-        frame = next((f for f in reversed(call.excinfo.traceback) if pathlib.Path(f.path).name.startswith("test_")), None)
+        frame = next((f for f in reversed(call.excinfo.traceback) if pathlib.Path(f.path).name.startswith("test_")),
+                     None)
         where = f"{pathlib.Path(frame.path).name}:{frame.lineno + 1}: {frame.statement}\n" if frame else ""
         report.longrepr = f"{where}{call.excinfo.value}"
     elif call.excinfo and hasattr(item, "funcargs") and "boot" in item.funcargs:
         for machine in item.funcargs["boot"].machines:
-            outcome.get_result().sections.append((f"{machine.directory}/serial.log, its end", "\n".join(machine.lines[-TAIL:])))
+            outcome.get_result().sections.append((f"{machine.directory}/serial.log, its end",
+                                                  "\n".join(machine.lines[-TAIL:])))
             if said := machine.said():
                 outcome.get_result().sections.append((f"{machine.directory}/qemu.log", said))
 
@@ -64,6 +66,7 @@ def blob():
     """blob(seed, size): SHA-256 of what GET /blob should send."""
     program = BUILD / "tests/system/blob"
     program.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([os.environ.get("HOSTCC", "gcc"), "-O2", "-Wall", "-o", program, ROOT / "tests/system/blob.c"], check=True)
+    subprocess.run([os.environ.get("HOSTCC", "gcc"), "-O2", "-Wall", "-o", program, ROOT / "tests/system/blob.c"],
+                   check=True)
     return lambda seed, size: hashlib.sha256(
         subprocess.run([program, str(seed), str(size)], stdout=subprocess.PIPE, check=True).stdout).hexdigest()

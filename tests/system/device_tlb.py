@@ -110,7 +110,8 @@ class Nic(VhostUser):
         local, remote = self.peer, self.socket.getsockname()
         return [*super().options(),
                 "-netdev", "hubport,id=hub0,hubid=0,netdev=user",
-                "-netdev", f"dgram,id=cable,local.type=inet,local.host={local[0]},local.port={local[1]},remote.type=inet,"
+                "-netdev",
+                f"dgram,id=cable,local.type=inet,local.host={local[0]},local.port={local[1]},remote.type=inet,"
                            f"remote.host={remote[0]},remote.port={remote[1]}",
                 "-netdev", "hubport,id=hub1,hubid=0,netdev=cable"]
 

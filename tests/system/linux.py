@@ -12,9 +12,9 @@ LINUX = ROOT / "third_party/linux"
 KERNEL = LINUX / "vmlinuz"
 
 # What a sound kernel on a sound machine does not say.
-TROUBLE = re.compile(r"Kernel panic|BUG:|WARNING: CPU|Oops|Call Trace|lockup|rcu.*(stall|kthread starved)|blocked for more than"
-                     r"|unchecked MSR|[Ss]purious|nobody cared|clocksource.*(unstable|skew)|ACPI (BIOS )?(Error|Warning|Exception)"
-                     r"|I/O error|invalid opcode|general protection|segfault")
+TROUBLE = re.compile(r"Kernel panic|BUG:|WARNING: CPU|Oops|Call Trace|lockup|rcu.*(stall|kthread starved)"
+                     r"|blocked for more than|unchecked MSR|[Ss]purious|nobody cared|clocksource.*(unstable|skew)"
+                     r"|ACPI (BIOS )?(Error|Warning|Exception)|I/O error|invalid opcode|general protection|segfault")
 
 
 def vmlinux(path):

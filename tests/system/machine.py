@@ -67,7 +67,8 @@ class Bus:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(directory / "qtest"))
         self.listener.listen(1)
-        self.options = ["-chardev", f"socket,id=qtest,path={directory}/qtest", "-qtest", "chardev:qtest", "-qtest-log", "/dev/null"]
+        self.options = ["-chardev", f"socket,id=qtest,path={directory}/qtest", "-qtest", "chardev:qtest",
+                        "-qtest-log", "/dev/null"]
         self.file = None
 
     def close(self):

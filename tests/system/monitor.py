@@ -31,8 +31,10 @@ class Monitor:
 
 def symbols_of(image):
     """(address, type, name) of Weir's symbols, by address. The image that boots has none: they are beside it."""
-    listed = subprocess.run(["nm", "-n", image.parents[1] / "weir.elf"], capture_output=True, text=True, check=True).stdout
-    return [(int(address[0], 16), kind, name) for *address, kind, name in map(str.split, listed.splitlines()) if address]
+    listed = subprocess.run(["nm", "-n", image.parents[1] / "weir.elf"], capture_output=True, text=True,
+                            check=True).stdout
+    rows = map(str.split, listed.splitlines())
+    return [(int(address[0], 16), kind, name) for *address, kind, name in rows if address]
 
 
 class Symbols:
@@ -54,7 +56,8 @@ def where_cpus_are(monitor, image):
     monitor.ask("stop")
     for registers in re.split(r"CPU#", monitor.ask("info registers -a"))[1:]:
         rip, rsp = (int(re.search(rf"[ER]{name}=([0-9a-f]+)", registers)[1], 16) for name in ("IP", "SP"))
-        line = f"CPU {registers.split()[0]}: {symbols.function(rip) or hex(rip)}{' halted' if 'HLT=1' in registers else ''}"
+        halted = " halted" if "HLT=1" in registers else ""
+        line = f"CPU {registers.split()[0]}: {symbols.function(rip) or hex(rip)}{halted}"
         if symbols.function(rip):
             monitor.ask(f"cpu {registers.split()[0]}")
             words = re.findall(r"0x([0-9a-f]{16})", monitor.ask(f"x /{STACK_WORDS}gx {rsp:#x}"))

@@ -19,7 +19,8 @@ def plant(tree, changes, debug=False):
         assert source.count(text) == 1, f"the bug to plant has no place in {name} any more"
         (tree / name).write_text(source.replace(text, other), encoding="utf-8")
     environment = {k: v for k, v in os.environ.items() if k not in ("BUILD", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    subprocess.run(["make", "-j2", *(["DEBUG=1"] if debug else []), "build/weir-stripped.elf"], cwd=tree, env=environment, check=True,
+    subprocess.run(["make", "-j2", *(["DEBUG=1"] if debug else []), "build/weir-stripped.elf"], cwd=tree,
+                   env=environment, check=True,
                    capture_output=True)
     (tree / "build/boot").mkdir(exist_ok=True)
     return shutil.copy2(tree / "build/weir-stripped.elf", tree / "build/boot/weir.elf")

@@ -48,7 +48,8 @@ class Consoles:
 
 
 def dialogue(boot, words="console", smp=2):
-    weir = boot([CONTROL, *(f"/boot/cpu.elf kernel name={name} mem=16M -- {words}" for name in "ab")], files=[CPU], smp=smp,
+    weir = boot([CONTROL, *(f"/boot/cpu.elf kernel name={name} mem=16M -- {words}" for name in "ab")], files=[CPU],
+                smp=smp,
                 cmdline="exit=idle")
     for name in "ab":
         weir.wait_for(rf"{name}\| console: ready")
@@ -127,7 +128,8 @@ def test_linux_logins(boot, tmp_path):
     """Two Linux guests side by side, each with a login."""
     names = ["l1", "l2"]
     disks = [initrd(tmp_path / f"{n}.initrd", LOGIN.replace("{name}", n)) for n in names]
-    weir = boot([CONTROL] + [line for n in names for line in (f"/boot/vmlinuz kernel name={n} mem=192M -- console=ttyS0 quiet",
+    weir = boot([CONTROL] + [line for n in names
+                             for line in (f"/boot/vmlinuz kernel name={n} mem=192M -- console=ttyS0 quiet",
                                                               f"/boot/{n}.initrd ramdisk={n}")],
                 files=[KERNEL, *disks], smp=2, mem="1G", cmdline="exit=idle")
     weir.wait_prompt()

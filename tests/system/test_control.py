@@ -200,7 +200,8 @@ def test_walk(boot):
     assert answer[4] == ("  page: type ram (now dev_tlb), owner net0, "
                          "dev_tlb references: 0 its own, 1 of the blocks around it"), answer
     # Another address of the same leaf is another page.
-    assert weir.command(f"iommu show 00:03.0 0x{int(spare, 16) + 0x5123:x}")[3].endswith(f"0x{(entry & ~0xfff) + 0x5123:x}")
+    shown = weir.command(f"iommu show 00:03.0 0x{int(spare, 16) + 0x5123:x}")
+    assert shown[3].endswith(f"0x{(entry & ~0xfff) + 0x5123:x}")
 
     # While the guest has given it back, nothing is there.
     away = threading.Thread(target=net0.json, args=("/release?mb=2&hold=60000",))
@@ -218,7 +219,8 @@ def test_walk(boot):
     weir.command("detach 00:03.0")
     assert weir.command(show) == ["  nothing that 00:03.0 does passes its remapping unit: it is no domain's"]
 
-    posted, completed = map(int, re.search(r"queue: (\d+) requests posted, (\d+) completed", weir.command("iommu unit 0")[2]).groups())
+    queue = weir.command("iommu unit 0")[2]
+    posted, completed = map(int, re.search(r"queue: (\d+) requests posted, (\d+) completed", queue).groups())
     assert posted == completed > 0
 
 
@@ -259,7 +261,8 @@ def test_memory_is_carved_and_lent(boot):
 
     def mib(command):
         answer = weir.command(command)
-        found = re.search(r"free (\d+) MiB .*lent to this domain's devices (\d+) MiB, on the way back (\d+) MiB", answer[0])
+        found = re.search(r"free (\d+) MiB .*lent to this domain's devices (\d+) MiB, on the way back (\d+) MiB",
+                          answer[0])
         assert found, answer
         return list(map(int, found.groups()))
 

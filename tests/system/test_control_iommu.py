@@ -7,7 +7,8 @@ from test_network import Guest
 from weir import BUILD, IDLE, Nic
 
 CONTROL = "/boot/hello.elf kernel name=ctl mem=16M control"
-IDENTITY = r"iommu: (\d+) MiB in \d+ ranges? .* identity-mapped for the control domain's devices, (\d+) MiB of that lent"
+IDENTITY = r"iommu: (\d+) MiB in \d+ ranges? .* identity-mapped for the control domain's devices, " \
+    r"(\d+) MiB of that lent"
 NET = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
 
 
@@ -31,7 +32,8 @@ def test_policies(boot, policy):
 @pytest.mark.parametrize("policy", ["none", "strict", "relaxed"])
 def test_dma_of_the_control_domain(boot, policy):
     """Its device reaches its memory by the addresses that it is told, which without an identity map are its own."""
-    weir = boot(["/boot/cpu.elf kernel name=ctl mem=64M control pci=00:05.0 -- machine"], files=[BUILD / "tests/guests/cpu.elf"],
+    weir = boot(["/boot/cpu.elf kernel name=ctl mem=64M control pci=00:05.0 -- machine"],
+                files=[BUILD / "tests/guests/cpu.elf"],
                 cmdline=f"control-iommu={policy} exit=idle", qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"])
     assert weir.wait_exit() == IDLE
     weir.count(r"PASS machine: it arrives", 1)

@@ -85,7 +85,8 @@ def test_forbidden_dma_is_blocked_and_told(boot, machine):
             continue
         reason = "the address is beyond the domain's width" if address >= 1 << 48 else "the page may not be {}"
         for kind, done in (("write", "written"), ("read", "read")):
-            found = weir.find(rf"iommu: fault: device 00:05.0 of e: {kind} of address 0x{address:x}: {reason.format(done)}")
+            found = weir.find(rf"iommu: fault: device 00:05.0 of e: {kind} of address 0x{address:x}: "
+                              rf"{reason.format(done)}")
             assert found, (what, kind, hex(address))
     weir.wait_for(r"e\| \d+ passed, \d+ failed")
     weir.count(r"e\| FAIL", 0)

@@ -55,8 +55,8 @@ def test_memory_given_back_and_taken(boot):
     """By guests that go on when they are refused, one of them with a device."""
 
     def run(cmdline):
-        lines = [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 {'' if i else 'pci=00:05.0'} -- only=memory,shatter,dma steps=40"
-                 for i in range(3)]
+        lines = [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 {'' if i else 'pci=00:05.0'} "
+                 "-- only=memory,shatter,dma steps=40" for i in range(3)]
         weir = boot(lines, smp=2, files=[FUZZ], elf=DEBUG_ELF, cmdline=f"exit=idle {cmdline}",
                     qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"])
         free = free_at_the_end(weir)
@@ -72,7 +72,8 @@ def test_memory_given_back_and_taken(boot):
 def test_device_given_and_taken(boot):
     """Attaching may be refused, with a word about why, and then the device is free as before; detaching never is."""
     nic, refused, attached = Nic(), 0, 0
-    weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], elf=DEBUG_ELF, nics=[nic], smp=2, cmdline="fail-alloc=2")
+    weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], elf=DEBUG_ELF, nics=[nic], smp=2,
+                cmdline="fail-alloc=2")
     weir.wait_for(r"net0\| net: (serving http|no network device)")
     for _ in range(40):
         if weir.find(r"net0\| net: serving http"):

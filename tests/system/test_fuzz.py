@@ -64,13 +64,14 @@ class Requests:
 
 def fuzzers(seed, words="", count=GUESTS):
     """The first half lives long, the others do what may end them; each second one is started again then."""
-    return [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 restart={('never', 'fault')[i % 2]} -- seed={seed * 100 + i} rare={4096 if 2 * i < count else 64} {words}"
-            for i in range(count)]
+    return [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 restart={('never', 'fault')[i % 2]} "
+            f"-- seed={seed * 100 + i} rare={4096 if 2 * i < count else 64} {words}" for i in range(count)]
 
 
 def ticks(weir):
     """Of the last line that the bystander wrote: ticks, the longest gap in seconds, what was wrong."""
-    found = re.search(r"ticks (\d+), longest gap (\d+) us, wrong (\d+)", (weir.find(r"by\| ticks") or ["ticks 0, longest gap 0 us, wrong 0"])[-1])
+    found = re.search(r"ticks (\d+), longest gap (\d+) us, wrong (\d+)",
+                      (weir.find(r"by\| ticks") or ["ticks 0, longest gap 0 us, wrong 0"])[-1])
     return int(found[1]), int(found[2]) / 1e6, int(found[3])
 
 
@@ -92,7 +93,8 @@ def bystanders_live(weir, nic, requests):
 def attack(boot, modules, seconds, smp=2, until=None, files=(), nics=(), **options):
     """Boots the modules beside the bystanders, and looks at them when `seconds` are over or `until()` holds."""
     nic = Nic()
-    weir = boot([CONTROL, TICKS, NET0, *modules], files=[CPU, FUZZ, *files], nics=[nic, *nics], smp=smp, mem="1G", **options)
+    weir = boot([CONTROL, TICKS, NET0, *modules], files=[CPU, FUZZ, *files], nics=[nic, *nics], smp=smp, mem="1G",
+                **options)
     weir.wait_for(r"net0\| net: serving http")
     weir.wait_for(r"by\| ticks")
     with Requests(nic) as requests:
@@ -102,7 +104,8 @@ def attack(boot, modules, seconds, smp=2, until=None, files=(), nics=(), **optio
                 weir.fail(f"Weir has ended; QEMU's status is {weir.process.poll()}")
             time.sleep(0.2)
         longest = bystanders_live(weir, nic, requests)
-    print(f"{requests.answered} requests, the longest {requests.longest:.2f} s; longest gap between ticks {longest:.3f} s")
+    print(f"{requests.answered} requests, the longest {requests.longest:.2f} s; "
+          f"longest gap between ticks {longest:.3f} s")
     # What the guests had is not lost: all that is still taken belongs to a domain that lives.
     stats = Guest(weir, nic).settled()
     assert stats["io_faults"] == 0, stats
@@ -129,7 +132,8 @@ def test_random_guests(boot, seed, smp):
 
 
 def greedy(words, count, pci=""):
-    return [f"/boot/fuzz.elf kernel name=f{i} mem=64M vcpus=2 {pci if not i else ''} -- only={words} seed={i}" for i in range(count)]
+    return [f"/boot/fuzz.elf kernel name=f{i} mem=64M vcpus=2 {pci if not i else ''} -- only={words} seed={i}"
+            for i in range(count)]
 
 
 def free_mib(weir):

@@ -76,9 +76,11 @@ BAD = {
     "device that is not there": ("{} pci=00:1e.0", "domain x: pci=.*00:1e.0"),
     "too much memory": ("/boot/hello.elf kernel name=x mem=100G", "domain x: mem=102400M cannot be had"),
     "name taken": ("/boot/hello.elf kernel name=hello mem=4M", "another domain has this name"),
-    "kernel that does not fit": ("/boot/hello.elf kernel name=x mem=4M", "domain x: its kernel cannot be loaded: .*fit"),
+    "kernel that does not fit": ("/boot/hello.elf kernel name=x mem=4M",
+                                 "domain x: its kernel cannot be loaded: .*fit"),
     "not a kernel": ("/boot/noise kernel name=x mem=4M", "domain x: its kernel cannot be loaded: not a kernel"),
-    "broken ELF": ("/boot/cut.elf kernel name=x mem=64M", "domain x: its kernel cannot be loaded: .*copy (it|the file) again"),
+    "broken ELF": ("/boot/cut.elf kernel name=x mem=64M",
+                   "domain x: its kernel cannot be loaded: .*copy (it|the file) again"),
     "ramdisk of nobody": ("/boot/noise ramdisk=nobody", "ramdisk=nobody: no domain of this name"),
     "ramdisk with words": ("/boot/noise ramdisk=hello mem=4M", '"mem=4M": unknown word after ramdisk='),
 }
@@ -128,7 +130,8 @@ def test_pvh_kernel(boot, tmp_path):
     magic = (0x1BADB002).to_bytes(4, "little")
     assert elf.count(magic) >= 1
     (tmp_path / "pvh.elf").write_bytes(elf.replace(magic, bytes(4)))
-    weir = boot(["/boot/pvh.elf kernel name=p mem=64M -- exit=1 word"], files=[tmp_path / "pvh.elf"], cmdline="exit=idle")
+    weir = boot(["/boot/pvh.elf kernel name=p mem=64M -- exit=1 word"], files=[tmp_path / "pvh.elf"],
+                cmdline="exit=idle")
     assert weir.wait_exit() == IDLE
     weir.count(r"domain p: kernel by PVH", 1)
     weir.count(r'p\| runtime: started by PVH, command line "exit=1 word"', 1)
@@ -140,6 +143,7 @@ def test_ports_are_documented(boot):
     documented = [ports for ports, what in re.findall(r"^\| (0x[0-9a-f]+(?:-0x[0-9a-f]+)?) \| ([^|]*) \|$",
                                                       (ROOT / "docs/guests.md").read_text(), re.MULTILINE)
                   if "all ones" not in what]
-    weir = boot(["/boot/cpu.elf kernel name=c mem=16M -- ports"], files=[BUILD / "tests/guests/cpu.elf"], cmdline="exit=idle")
+    weir = boot(["/boot/cpu.elf kernel name=c mem=16M -- ports"], files=[BUILD / "tests/guests/cpu.elf"],
+                cmdline="exit=idle")
     assert weir.wait_exit(60) == IDLE
     assert [re.search(r"0x\S+", line)[0] for line in weir.find(r"c\| ports: 0x")] == documented

@@ -44,7 +44,8 @@ def test_interrupt_storm(boot, device):
     all."""
     weir = boot(["/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin",
                  "/boot/cpu.elf kernel name=e mem=64M vcpus=2 cpu=1 pci=00:05.0 -- storm"], files=FILES, smp=2,
-                qemu=EDU if device == "edu" else (), nics=[Nic(slot=5)] if device == "e1000e" else [], cmdline="irq-limit=100")
+                qemu=EDU if device == "edu" else (), nics=[Nic(slot=5)] if device == "e1000e" else [],
+                cmdline="irq-limit=100")
     finished(weir, "e", 120)
     print(f"{spins(weir, 'by', 'storm: begins', 'storm: ends'):.0f} rounds a second")
     raised, delivered, pauses, windows = map(int, weir.wait_for(
@@ -88,7 +89,8 @@ def test_forged_interrupt_messages(boot, machine):
     assert not machine.register(VTD + 0x18) >> 32 & 1 << 23  # GSTS.CFIS: the old format is blocked
     finished(weir, "e")
     for entry in (0xC8, 0xFF):
-        weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: an interrupt names an entry that is not present")
+        weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: "
+                      "an interrupt names an entry that is not present")
     for entry in (0x100, 0x7FFF, 0x8000):
         weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: an interrupt names an entry beyond the table")
     # The others work: the shell, and the NIC whose vectors were tried.
@@ -137,7 +139,8 @@ def test_config_space_games(boot, machine):
     interrupts of its own choice."""
     nic, own = Nic(), Nic(slot=4)
     weir = boot([CONTROL, "/boot/net.elf kernel name=by mem=64M pci=00:03.0",
-                 "/boot/cpu.elf kernel name=e mem=64M vcpus=2 pci=00:04.0 -- config"], files=FILES, smp=2, nics=[nic, own],
+                 "/boot/cpu.elf kernel name=e mem=64M vcpus=2 pci=00:04.0 -- config"], files=FILES, smp=2,
+                nics=[nic, own],
                 qemu=machine.options)
     weir.wait_for(r"by\| net: serving http")
     with Load(nic) as load:
@@ -166,7 +169,8 @@ def test_ten_thousand_faults(boot):
     the CPU where a bystander works (half of it is his, before as meanwhile); each told in six lines, they would fill
     the log many times over, and the serial line besides."""
     weir = boot(["/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin",
-                 "/boot/cpu.elf kernel name=e mem=64M cpu=0 pci=00:04.0 -- faults"], files=FILES, smp=1, nics=[Nic(slot=4)], counted=4)
+                 "/boot/cpu.elf kernel name=e mem=64M cpu=0 pci=00:04.0 -- faults"], files=FILES, smp=1,
+                nics=[Nic(slot=4)], counted=4)
     finished(weir, "e", 180)
     quiet = spins(weir, "by", "e. group faults", "faults: begin")
     under = spins(weir, "by", "faults: begin", "faults: end")
@@ -181,7 +185,8 @@ def test_nobodys_device_floods(boot, machine):
     by one, they would keep a CPU from its guests. The test is slow to do it, so the machine's clock is slower."""
     nic, device = 0xB0000000 + (4 << 15), Nic(slot=4)
     with contextlib.closing(Bus(machine.ram_file.parent)) as bus:
-        weir = boot([CONTROL, "/boot/fuzz.elf kernel name=e mem=32M -- only=cpuid"], files=[BUILD / "tests/guests/fuzz.elf"], smp=1, nics=[device],
+        weir = boot([CONTROL, "/boot/fuzz.elf kernel name=e mem=32M -- only=cpuid"],
+                    files=[BUILD / "tests/guests/fuzz.elf"], smp=1, nics=[device],
                     qemu=machine.options + bus.options, counted=1)
         weir.wait_ready(120)
         base = machine.bars("PCI device 8086:10d3")[0][0]
@@ -191,7 +196,8 @@ def test_nobodys_device_floods(boot, machine):
 
         def switch_on():
             bus.write32(nic + 4, 6)  # memory decoding, bus mastering
-            for reg, value in ((0x400, 0), (0x3800, 0x40000000), (0x3804, 0), (0x3808, 4096), (0x3810, 0), (0x3818, 0), (0x400, 2)):
+            for reg, value in ((0x400, 0), (0x3800, 0x40000000), (0x3804, 0), (0x3808, 4096), (0x3810, 0), (0x3818, 0),
+                               (0x400, 2)):
                 bus.write32(base + reg, value)
 
         def transmit():

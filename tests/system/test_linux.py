@@ -57,7 +57,8 @@ def test_vmlinux_by_pvh(boot, tmp_path):
 def test_shell_on_the_console(boot, tmp_path):
     """As the control domain, Linux has the console: its UART's input too, which its driver polls."""
     script = f"export PS1='{PROMPT}'\ndmesg -n 1\nexec setsid cttyhack sh\n"
-    weir = boot([LINE.format(1, "control"), INITRD], cmdline="exit=idle", files=[KERNEL, initrd(tmp_path / "initrd", script)])
+    weir = boot([LINE.format(1, "control"), INITRD], cmdline="exit=idle",
+                files=[KERNEL, initrd(tmp_path / "initrd", script)])
     weir.wait_prompt(timeout=BOOT)
     assert weir.command("echo $((6 * 7))") == ["42"]
     assert weir.command("cat /proc/cmdline") == [COMMAND_LINE]
@@ -69,7 +70,8 @@ def test_shell_on_the_console(boot, tmp_path):
 
 STRESS = """
 for i in $(seq 0 $((4 * $(nproc) - 1))); do
-	taskset $(printf %x $((1 << i % $(nproc)))) sh -c 'i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done; cat /proc/self/stat | cut -d" " -f39' &
+	taskset $(printf %x $((1 << i % $(nproc)))) \\
+		sh -c 'i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done; cat /proc/self/stat | cut -d" " -f39' &
 done >/ran
 wait
 for cpu in $(seq 0 $(($(nproc) - 1))); do say "CPU $cpu ran $(grep -cx $cpu /ran)"; done
@@ -116,7 +118,8 @@ def test_linux_reboots_with_its_nic_in_use(boot, tmp_path):
 
     with socketserver.TCPServer(("127.0.0.1", 0), Order) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        guest = Guest(tmp_path, ORDERS.replace("{port}", str(server.server_address[1])), ["e1000e"], words="pci=00:03.0")
+        guest = Guest(tmp_path, ORDERS.replace("{port}", str(server.server_address[1])), ["e1000e"],
+                      words="pci=00:03.0")
         weir = boot(guest.lines, smp=2, cmdline="exit=idle", nics=[Nic(tcp=())], files=[KERNEL, guest.initrd])
         weir.wait_for(r"domain linux: powered off", 3 * BOOT)
         assert weir.wait_exit(30) == IDLE

@@ -37,7 +37,8 @@ def test_network(boot, tmp_path, model, vcpus, vectors):
     """DHCP, ping, and megabytes each way. igb has two queues for each CPU, with an interrupt each."""
     with Host(8 * MB) as host:
         guest = Guest(tmp_path, NETWORK.format(host=host), [model], words="pci=00:03.0", vcpus=vcpus)
-        weir = boot(guest.lines, cmdline="exit=idle", nics=[Nic(model=model, tcp=())], files=[KERNEL, guest.initrd], smp=vcpus)
+        weir = boot(guest.lines, cmdline="exit=idle", nics=[Nic(model=model, tcp=())], files=[KERNEL, guest.initrd],
+                    smp=vcpus)
         weir.wait_for(guest.said("eth0 has 10.0.2.15"), BOOT)
         weir.wait_for(guest.said("done"), 120)
         assert weir.wait_exit(60) == IDLE
@@ -100,7 +101,8 @@ WEARABLE = {
     "e1000e": lambda: Wearable("e1000e", Nic(tcp=()), "00:03.0", "03"),
     "igb": lambda: Wearable("igb", Nic(model="igb", tcp=()), "00:03.0", "03"),
     "igbvf": lambda: Wearable("igbvf", PortNic(tcp=()), "01:10.0", "10", lines=[CONTROL], cmdline="sriov=01:00.0,2"),
-    "virtio_net": lambda: Wearable("virtio_net", AtsNic(tcp=()), "01:00.0,ats", "01", driver="virtio-pci", interrupts="virtio0"),
+    "virtio_net": lambda: Wearable("virtio_net", AtsNic(tcp=()), "01:00.0,ats", "01", driver="virtio-pci",
+                                   interrupts="virtio0"),
 }
 
 
@@ -114,13 +116,15 @@ def test_wear(boot, tmp_path, name):
         script = WEAR.format(long=long, short=short, slot=device.slot, driver=device.driver, module=device.module,
                              interrupts=device.interrupts)
         guest = Guest(tmp_path, script, device.modules, words=f"pci={device.function}", mem="640M")
-        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic], files=[KERNEL, guest.initrd],
+        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic],
+                    files=[KERNEL, guest.initrd],
                     smp=2, mem="1G")
         weir.wait_for(guest.said("eth0 has 10.0.2.15"), BOOT)
         weir.wait_for(guest.said("done"), 900)
         weir.wait_for("domain linux: powered off", 60)
     weir.count(guest.said("eth0: 5 packets transmitted, 5 packets received"), 1)
-    for step, times, host in (("long", 1, long), ("affinity", 1, short), ("bound", 3, short), ("loaded", 3, short), ("up", 3, short)):
+    for step, times, host in (("long", 1, long), ("affinity", 1, short), ("bound", 3, short), ("loaded", 3, short),
+                              ("up", 3, short)):
         weir.count(guest.said(f"{step} got {host.md5}"), times)
         weir.count(guest.said(f"{step} sent {host.md5}"), times)
     changes = weir.wait_for(guest.said(r"affinity changed (\d+) times, CPU 1 took (\d+)"), 1)
@@ -150,10 +154,12 @@ sleep 100
 def test_rebooted_in_use(boot, tmp_path, name):
     """Frames come and go when the guest is started again; the next life has the device as new. An e1000e is on a link of its own here:
     QEMU's has no other reset than that of the link, and would go on with the last life's rings as soon as its DMA is switched on."""
-    device = WEARABLE[name]() if name != "e1000e" else Wearable("e1000e", PortNic(model="e1000e", tcp=()), "01:00.0", "01")
+    on_a_link = Wearable("e1000e", PortNic(model="e1000e", tcp=()), "01:00.0", "01")
+    device = on_a_link if name == "e1000e" else WEARABLE[name]()
     with Host(4 * MB) as host:
         guest = Guest(tmp_path, REBOOT.format(host=host), device.modules, words=f"pci={device.function}")
-        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic], files=[KERNEL, guest.initrd], smp=2,
+        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic],
+                    files=[KERNEL, guest.initrd], smp=2,
                     mem="1G")
         weir.wait_for(guest.said("done"), 3 * BOOT)
         weir.wait_for("domain linux: powered off", 60)
@@ -191,7 +197,8 @@ def test_virtual_functions(boot, tmp_path):
     its own beside them. The two reach each other by the device's own switch."""
     nic = Nic(3)
     with Host(8 * MB) as host:
-        guests = [Guest(tmp_path, VIRTUAL.format(host=host, number=n, other=3 - n), ["igbvf"], name=f"linux{n}", vcpus=1,
+        guests = [Guest(tmp_path, VIRTUAL.format(host=host, number=n, other=3 - n), ["igbvf"], name=f"linux{n}",
+                        vcpus=1,
                         words=f"pci={function}") for n, function in ((1, "01:10.0"), (2, "01:10.2"))]
         weir = boot([CONTROL, *(line for guest in guests for line in guest.lines),
                      "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"], cmdline="sriov=01:00.0,2", mem="1G",
@@ -243,7 +250,8 @@ say "data is $(md5sum </data)"
 dd if=/data of=$disk bs=128k seek=$blocks oflag=direct conv=notrunc,fsync 2>/dev/null
 say "part 1 is $(part 1)"
 for cpu in 0 1; do
-	taskset $((cpu + 1)) dd if=/data of=$disk bs=4k seek=$((32 * blocks * (cpu + 2))) oflag=direct conv=notrunc,fsync 2>/dev/null &
+	taskset $((cpu + 1)) dd if=/data of=$disk bs=4k seek=$((32 * blocks * (cpu + 2))) \\
+		oflag=direct conv=notrunc,fsync 2>/dev/null &
 done
 wait
 for cpu in 0 1; do say "queue of CPU $cpu: $(taken $cpu nvme0q)"; done
@@ -364,7 +372,8 @@ def test_linux_and_lwip_on_one_wire(boot, tmp_path, blob):
     hub = ["-netdev", "hubport,id=left,hubid=0", "-device", "e1000e,netdev=left,addr=3,romfile=,mac=52:54:00:12:34:03",
            "-netdev", "hubport,id=right,hubid=0", "-device", "igb,netdev=right,addr=4,romfile=,mac=52:54:00:12:34:04"]
     guest = Guest(tmp_path, NEIGHBOUR, ["igb"], words="pci=00:04.0")
-    weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- ip=10.1.0.1 mask=255.255.255.0 gw=10.1.0.2", *guest.lines],
+    weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- ip=10.1.0.1 mask=255.255.255.0 gw=10.1.0.2",
+                 *guest.lines],
                 smp=2, files=[KERNEL, guest.initrd], qemu=hub)
     weir.wait_for(guest.said("done"), BOOT + 120)
     weir.wait_for("domain linux: powered off", 60)

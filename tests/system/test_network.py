@@ -98,7 +98,8 @@ def echo_tcp(guest, data):
 def same(guest, what, got, wanted):
     if hashlib.sha256(got).digest() != hashlib.sha256(wanted).digest():
         first = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
-        guest.weir.fail(f"{guest.name}: {what}: {len(got)} bytes came for {len(wanted)}, the first difference is at {first}")
+        guest.weir.fail(f"{guest.name}: {what}: {len(got)} bytes came for {len(wanted)}, "
+                        f"the first difference is at {first}")
 
 
 @pytest.mark.parametrize("smp", [1, 2])
@@ -109,11 +110,13 @@ def test_page_and_counters(guests, smp):
     assert guest.request("GET", "/nothing")[0] == 404
     stats = guest.stats()
     net, weir = stats["network"], stats["hypervisor"]
-    assert net["interrupt_kind"] == "MSI-X" and net["interrupts"] > 0 and weir["interrupts_delivered"] >= net["interrupts"], stats
+    assert net["interrupt_kind"] == "MSI-X" and net["interrupts"] > 0, stats
+    assert weir["interrupts_delivered"] >= net["interrupts"], stats
     assert net["rx_packets"] > 0 and net["tx_packets"] > 0 and net["rx_copied"] == 0, stats
     # All of the guest's memory can be reached by its device, and each entry holds its reference.
     entries = weir["io_entries"]
-    assert entries["4k"] + 512 * entries["2m"] + 512 * 512 * entries["1g"] == weir["pages_owned"] == 64 * MB // 4096, stats
+    mapped = entries["4k"] + 512 * entries["2m"] + 512 * 512 * entries["1g"]
+    assert mapped == weir["pages_owned"] == 64 * MB // 4096, stats
     assert weir["io_references"] == sum(entries.values()) and weir["io_faults"] == 0, stats
     later = guest.stats()
     assert later["network"]["rx_packets"] > net["rx_packets"] and later["uptime_ns"] > stats["uptime_ns"], later
@@ -197,7 +200,8 @@ def test_release_and_populate_under_traffic(guests, blob, smp):
     [guest] = guests(smp=smp)
     before = guest.settled()
     body = {}
-    traffic = threading.Thread(target=lambda: body.update(got=guest.request("GET", "/blob?mb=40&seed=9", timeout=120)[2]))
+    traffic = threading.Thread(
+        target=lambda: body.update(got=guest.request("GET", "/blob?mb=40&seed=9", timeout=120)[2]))
     traffic.start()
     rounds, released = 0, 0
     while rounds < 4 or (traffic.is_alive() and rounds < 40):

@@ -18,14 +18,17 @@ RESTARTS, WINDOW_S = 5, 60
 
 def all_passed(weir, lives):
     weir.count(r"c\| FAIL", 0)
-    counts = {re.search(r"restart: (\d+) passed", line)[1] for line in weir.count(r"c\| restart: \d+ passed, 0 failed", lives)}
+    sums = weir.count(r"c\| restart: \d+ passed, 0 failed", lives)
+    counts = {re.search(r"restart: (\d+) passed", line)[1] for line in sums}
     assert len(counts) == 1 and int(counts.pop()) > 15, counts
 
 
-@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("hypercall", "restart=reboot"), ("vector", ""), ("fault", "restart=fault")])
+@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("hypercall", "restart=reboot"),
+                                        ("vector", ""), ("fault", "restart=fault")])
 def test_each_life_is_like_the_first(boot, way, words):
     """Until there were too many."""
-    weir = boot([f"/boot/cpu.elf kernel name=c mem=64M vcpus=2 {words} -- restart-{way}"], files=[CPU], smp=2, cmdline="exit=idle")
+    weir = boot([f"/boot/cpu.elf kernel name=c mem=64M vcpus=2 {words} -- restart-{way}"], files=[CPU], smp=2,
+                cmdline="exit=idle")
     assert weir.wait_exit(120) == IDLE
     all_passed(weir, RESTARTS + 1)
     weir.count(r"domain c: .*: it is started again", RESTARTS)
@@ -35,7 +38,8 @@ def test_each_life_is_like_the_first(boot, way, words):
 
 def test_a_device_stays_and_is_as_new(boot):
     """Its DMA that was under way at the reboot does not reach the next life."""
-    weir = boot(["/boot/cpu.elf kernel name=c mem=64M vcpus=2 pci=00:03.0 -- restart-acpi"], files=[CPU], smp=2, cmdline="exit=idle",
+    weir = boot(["/boot/cpu.elf kernel name=c mem=64M vcpus=2 pci=00:03.0 -- restart-acpi"], files=[CPU], smp=2,
+                cmdline="exit=idle",
                 qemu=["-device", "edu,addr=3,dma_mask=0xffffffffffffffff"])
     assert weir.wait_exit(120) == IDLE
     all_passed(weir, RESTARTS + 1)
@@ -72,7 +76,8 @@ def reboot(weir, guest):
 
 
 @pytest.mark.parametrize("times", [RESTARTS, pytest.param(8 * RESTARTS, marks=pytest.mark.long)])
-@pytest.mark.parametrize("nic, function", [(lambda: PortNic(5, "e1000e"), "01:00.0"), (lambda: AtsNic(5), "01:00.0,ats")],
+@pytest.mark.parametrize("nic, function",
+                         [(lambda: PortNic(5, "e1000e"), "01:00.0"), (lambda: AtsNic(5), "01:00.0,ats")],
                          ids=["e1000e", "virtio-ats"])
 def test_rebooted_in_a_loop_under_traffic(boot, nic, function, times):
     """A guest that reboots again and again while frames come and go by its NIC's DMA. Were the NIC not stopped, and its

@@ -25,7 +25,8 @@ class Native(Weir):
         self.last_output = time.monotonic()
         self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
-            [os.environ.get("QEMU") or "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg",
+            [os.environ.get("QEMU") or "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35",
+             "-accel", "tcg",
              "-cpu", "EPYC-v4,+x2apic", "-m", "128M", "-display", "none", "-no-reboot", "-serial", "stdio",
              "-kernel", self.elf, "-append", self.append, *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
@@ -125,7 +126,8 @@ def test_ipv6_and_checksums_by_virtio(boot, wire):
     with contextlib.closing(Device()) as device:
         device.plug(wire)
         device.start()
-        weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=01:00.0 -- ip=10.0.2.15"], qemu=AtsNic(backend=device.options()).options())
+        weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=01:00.0 -- ip=10.0.2.15"],
+                    qemu=AtsNic(backend=device.options()).options())
         weir.wait_for(r"net0\| net: serving http", 40)
         check_ipv6(weir, wire)
         assert device.completed > 5 and device.vouched > 5

@@ -88,7 +88,8 @@ class Nic:
     def options(self):
         user = "".join(f",hostfwd={kind}:127.0.0.1:{host}-:{guest}" for (kind, guest), host in self.ports.items())
         return ["-netdev", f"user,id={self.net}{user}",
-                "-device", f"{self.model},netdev={self.net},addr={self.slot:x},romfile=,mac=52:54:00:12:34:{self.slot:02x}"]
+                "-device", f"{self.model},netdev={self.net},addr={self.slot:x},romfile=,"
+                f"mac=52:54:00:12:34:{self.slot:02x}"]
 
 
 class AtsNic(Nic):
@@ -105,7 +106,8 @@ class AtsNic(Nic):
         net, mac = "back" if self.backend else self.net, f"52:54:00:12:34:{self.slot:02x}"
         return [*super().options()[:2], *self.backend,
                 "-device", f"pcie-root-port,id=port0,chassis=1,addr={self.slot:x}",
-                "-device", f"virtio-net-pci,bus=port0,netdev={net},disable-legacy=on,iommu_platform=on,ats=on,romfile=,mac={mac}"]
+                "-device", f"virtio-net-pci,bus=port0,netdev={net},disable-legacy=on,iommu_platform=on,ats=on,romfile=,"
+                f"mac={mac}"]
 
 
 class PortNic(Nic):
@@ -117,7 +119,8 @@ class PortNic(Nic):
 
     def options(self):
         netdev, _, device = super().options()[1:]
-        return ["-netdev", netdev, "-device", f"pcie-root-port,id=port{self.slot},chassis={self.slot},addr={self.slot:x}",
+        return ["-netdev", netdev,
+                "-device", f"pcie-root-port,id=port{self.slot},chassis={self.slot},addr={self.slot:x}",
                 "-device", device.replace(f"addr={self.slot:x}", f"bus=port{self.slot}")]
 
 
@@ -128,7 +131,8 @@ class Weir:
 
     silence = SILENCE
 
-    def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(), elf=None,
+    def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(),
+                 elf=None,
                  counted=None):
         self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -167,7 +171,8 @@ class Weir:
         image = self.image()
         self.last_output = time.monotonic()
         self.stderr = open(self.directory / "qemu.log", "wb")
-        self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options, *self.monitor.options], env=self.environment,
+        self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options, *self.monitor.options],
+                                        env=self.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

@@ -54,7 +54,8 @@ class Wire:
 
     def options(self, model="e1000e", slot=3):
         mac = self.guest_mac.hex(":")
-        return ["-netdev", f"dgram,id=wire,local.type=inet,local.host=127.0.0.1,local.port={self.qemu[1]},remote.type=inet,"
+        return ["-netdev",
+                f"dgram,id=wire,local.type=inet,local.host=127.0.0.1,local.port={self.qemu[1]},remote.type=inet,"
                            f"remote.host=127.0.0.1,remote.port={self.socket.getsockname()[1]}",
                 "-device", f"{model},id=nic,netdev=wire,addr={slot:x},romfile=,mac={mac}"]
 
@@ -90,7 +91,8 @@ class Wire:
                 continue
             packet = Packet(frame)
             if packet.protocol == ICMP6 and packet.body[0] == SOLICITATION and packet.body[8:24] == self.address:
-                self.send(ICMP6, struct.pack(">BBHI", ADVERTISEMENT, 0, 0, 0x60000000) + self.address + b"\2\1" + self.mac, 2)
+                head = struct.pack(">BBHI", ADVERTISEMENT, 0, 0, 0x60000000)
+                self.send(ICMP6, head + self.address + b"\2\1" + self.mac, 2)
             elif wanted(packet):
                 return packet
         return None
