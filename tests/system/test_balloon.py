@@ -1,4 +1,4 @@
-"""Memory that Linux gives back because it is asked to, by the driver that it has anyway, and takes again."""
+"""Linux gives memory back when it is asked to, with the balloon driver that it already has, and takes it again."""
 import hashlib
 import re
 import time
@@ -33,8 +33,8 @@ reboot -f
 
 @pytest.mark.long
 def test_linux_gives_memory_back(boot, tmp_path):
-    """64 MiB leave a guest that owns a device, belong to the machine, and come back clean. More than it has is refused. When it is
-    started again it has all of it, and an empty balloon."""
+    """64 MiB leave a guest that owns a device, become free, and come back zeroed. A request for more than it has is
+    refused. After a restart the guest has all its memory and an empty balloon."""
     guest = Guest(tmp_path, SCRIPT, ["virtio_pci", "virtio_balloon", "e1000e"], words="balloon pci=00:03.0", vcpus=2)
     weir = boot([CONTROL, *guest.lines], nics=[Nic(tcp=())], files=[KERNEL, guest.initrd], smp=2)
     weir.wait_for(guest.said("ready"), BOOT)

@@ -1,5 +1,5 @@
-"""A peer at the other end of a guest's network cable that makes its own frames: IPv6, wrong checksums, what a host's
-stack would never send or would repair."""
+"""A peer at the other end of a guest's network cable that makes its own frames: IPv6, wrong checksums, and what a
+host's stack would never send or would repair."""
 import socket
 import struct
 import time
@@ -35,7 +35,7 @@ class Packet:
         return struct.unpack(">HH", self.body[:4])
 
     def tcp(self):
-        """Sequence number, acknowledged, flags, data."""
+        """Sequence number, acknowledgement number, flags, data."""
         sequence, acknowledged, offset, flags = struct.unpack(">IIBB", self.body[4:14])
         return sequence, acknowledged, flags, self.body[(offset >> 4) * 4:]
 
@@ -79,7 +79,7 @@ class Wire:
         self.send(TCP, header + payload, 16, wrong)
 
     def receive(self, wanted, timeout=5):
-        """The next packet for which `wanted` is true, None when none comes. Answers the guest's solicitations."""
+        """The next packet for which `wanted` is true; None if none comes. Answers the guest's solicitations."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             self.socket.settimeout(left)
