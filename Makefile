@@ -145,8 +145,9 @@ run-linux: deps ## run Debian's kernel as a guest that owns a NIC; `console linu
 
 # --- unit tests ---------------------------------------------------------------
 
-# Each tests/unit/test_*.c names in a comment the files that it tests ("sources:") and the libraries it needs ("libs:").
-# $(call field,FILE,NAME): what stands behind NAME.
+# Each tests/unit/test_*.c names in its first comment the files that it tests ("sources:") and the libraries that it
+# needs ("libs:"). A line ends a list; another line with the same word continues it.
+# $(call field,FILE,WORD): the list.
 field = $(shell sed -n 's|.*$(2): *\([^*]*\).*|\1|p' $(1))
 
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)

@@ -1,10 +1,14 @@
-/* sources: kernel/guest/vcpu/kvmclock.c kernel/guest/devices/guestacpi.c kernel/guest/loader/layout.c kernel/lib/rangeset.c */
-/* docs/guests.md tells what a guest finds: that is compared with the tables that decide it, in both directions. */
+/* Compares docs/guests.md, which describes what a guest finds, with the tables that decide it: each
+ * must have what the other has.
+ *
+ * sources: kernel/guest/vcpu/kvmclock.c kernel/guest/devices/guestacpi.c
+ * sources: kernel/guest/loader/layout.c kernel/lib/rangeset.c
+ */
 #include "test.h"
 
 #include <kernel/core/cpu.h>
 
-/* The processor of the test's choice, for what follows. */
+/* All CPUID registers of the processor that the policies below see. */
 static u32 own_bits;
 
 static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
@@ -42,7 +46,7 @@ static void mode(const struct vcpu *v, struct vcpu_mode *m)
 static const struct vcpu_backend backend = { .mode = mode };
 const struct vcpu_backend *vcpu_backend = &backend;
 
-/* What nothing of this calls. */
+/* Linked, but never called. */
 u64 clock_ns_mult(void)
 {
 	return 0;
@@ -100,7 +104,7 @@ paddr_t virt_to_phys(const void *p)
 
 static char docs[131072];
 
-/* The text behind the heading of this name. */
+/* The text below the heading with this name. */
 static const char *section(const char *heading)
 {
 	char line[80];
@@ -119,7 +123,8 @@ static const char *section(const char *heading)
 	return at + 1;
 }
 
-/* The next row of the section's table, from *at on, whose first cell begins with `mark`; false at the section's end. */
+/* Finds the next row of the section's table, from *at on, whose first cell begins with `mark`.
+ * False at the end of the section. */
 static bool next_row(const char **at, char cell[CELLS][512])
 {
 	for (;;) {
@@ -151,7 +156,7 @@ static bool next_row(const char **at, char cell[CELLS][512])
 
 /* --- CPUID ---------------------------------------------------------------- */
 
-/* What may be said of a register. */
+/* What the document may say about a register. */
 struct said {
 	u32 own, always, varies;
 };
@@ -222,7 +227,8 @@ static void check_leaf(u32 leaf, char cell[CELLS][512])
 		said = parse(cell[1 + reg]);
 		if ((said.own & ~is.varies) != is.own || said.always != is.always ||
 		    said.varies != (is.varies != 0))
-			fail_msg("leaf 0x%x, register %u: \"%s\", but own 0x%x, always 0x%x, varies 0x%x",
+			fail_msg("leaf 0x%x, register %u: \"%s\", but own 0x%x, always 0x%x, "
+				 "varies 0x%x",
 				 leaf, reg, cell[1 + reg], is.own, is.always, is.varies);
 	}
 }
@@ -311,7 +317,7 @@ static struct msr_answer msr_answer(u32 msr)
 	return a;
 }
 
-/* The row that has it; *named: there is one. */
+/* Finds the document's row with this MSR. *named says if there is one. */
 static struct msr_answer msr_said(u32 msr, bool *named)
 {
 	static char row[CELLS][512];
