@@ -30,18 +30,18 @@ paddr_t virt_to_phys(const void *va)
 	return (paddr_t)va;
 }
 
-int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
+int guest_write(struct memory *m, gpaddr_t gpa, const void *buf, size_t len)
 {
-	(void)d;
+	(void)m;
 	assert_true(gpa < RAM && len <= RAM - gpa);
 	memcpy(guest + gpa, buf, len);
 	moved += len;
 	return 0;
 }
 
-int guest_zero(struct domain *d, gpaddr_t gpa, u64 len)
+int guest_zero(struct memory *m, gpaddr_t gpa, u64 len)
 {
-	(void)d;
+	(void)m;
 	assert_true(gpa < RAM && len <= RAM - gpa);
 	memset(guest + gpa, 0, len);
 	moved += len;

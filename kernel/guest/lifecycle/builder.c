@@ -14,6 +14,8 @@
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
+#include <kernel/guest/devices/vuart.h>
+#include <kernel/guest/lifecycle/teardown.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/devices/pci/vpci.h>
 
@@ -36,7 +38,7 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 		log_err("domain %s: no memory for its PCI bus", d->name);
 		return false;
 	}
-	if (line->balloon && d->machine_addresses) {
+	if (line->balloon && d->vm.memory.machine_addresses) {
 		log_err("domain %s: balloon: the control domain cannot give memory back, unless control-iommu=none",
 			d->name);
 		return false;
@@ -66,13 +68,10 @@ static u32 choose_cpu(const struct module_line *line, u32 vcpu)
 static bool make_vcpus(struct domain *d, const struct module_line *line)
 {
 	for (u32 i = 0; i < line->vcpus; i++) {
-		struct vcpu *v = vcpu_create(d, i, choose_cpu(line, i), line->priority);
-
-		if (!v) {
+		if (!vcpu_create(&d->vm, choose_cpu(line, i), line->priority)) {
 			log_err("domain %s: no memory for vCPU %u", d->name, i);
 			return false;
 		}
-		d->vcpu[d->nr_vcpus++] = v;
 	}
 	return true;
 }
@@ -116,18 +115,27 @@ static void build(u32 index, enum identity_policy policy)
 					 "no memory");
 		return;
 	}
+	if (vuart_create(d)) {
+		log_err("domain %s: no memory for its UART", d->name);
+		vuart_destroy(d);
+		(void)domain_free(d);
+		return;
+	}
 	d->kernel = module_at(index);
+	d->restart.policy = line->restart;
+	teardown_init(d);
+	domain_register(d);
 	if (line->control)
 		control_init(d, policy);
-	d->has_devices = line->nr_devices && !d->machine_addresses;
-	if (memory_build(d, line->memory) || !modules_load(d, &entry) ||
+	d->vm.memory.has_devices = line->nr_devices && !d->vm.memory.machine_addresses;
+	if (memory_build(&d->vm.memory, line->memory) || !modules_load(d, &entry) ||
 	    guestfirmware_write(d, line->vcpus) || guestpower_init(d)) {
 		domain_discard(d);
 		return;
 	}
 	/* Before its devices come, and before other domains take their memory. */
-	if (d->machine_addresses)
-		pool_start(d, policy);
+	if (d->vm.memory.machine_addresses)
+		pool_start(&d->vm.memory, policy, domain_wake_all);
 	if (!assign_devices(d, line) || !make_vcpus(d, line)) {
 		domain_discard(d);
 		return;
@@ -135,9 +143,9 @@ static void build(u32 index, enum identity_policy policy)
 	if (line->restart != RESTART_NEVER)
 		modules_keep(d);
 	log_info("domain %s: %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, %u device%s, starts",
-		 d->name, line->memory >> 20, d->nested.entries[2], d->nested.entries[1],
-		 d->nested.entries[0], d->nr_vcpus, d->nr_vcpus == 1 ? "" : "s", line->nr_devices,
-		 line->nr_devices == 1 ? "" : "s");
+		 d->name, line->memory >> 20, d->vm.memory.nested.entries[2],
+		 d->vm.memory.nested.entries[1], d->vm.memory.nested.entries[0], d->vm.nr_vcpus,
+		 d->vm.nr_vcpus == 1 ? "" : "s", line->nr_devices, line->nr_devices == 1 ? "" : "s");
 	domain_start(d, &entry);
 }
 

@@ -75,7 +75,7 @@ static int write_part(void *ctx, gpaddr_t gpa, const void *src, size_t len)
 {
 	struct part *p = ctx;
 	u64 skip, n = piece_of(p, len, &skip);
-	int ret = n ? guest_write(p->domain, gpa + skip, (const char *)src + skip, n) : 0;
+	int ret = n ? guest_write(&p->domain->vm.memory, gpa + skip, (const char *)src + skip, n) : 0;
 
 	return ret ? ret : p->at > p->end ? -EAGAIN : 0;
 }
@@ -84,7 +84,7 @@ static int zero_part(void *ctx, gpaddr_t gpa, u64 len)
 {
 	struct part *p = ctx;
 	u64 skip, n = piece_of(p, len, &skip);
-	int ret = n ? guest_zero(p->domain, gpa + skip, n) : 0;
+	int ret = n ? guest_zero(&p->domain->vm.memory, gpa + skip, n) : 0;
 
 	return ret ? ret : p->at > p->end ? -EAGAIN : 0;
 }

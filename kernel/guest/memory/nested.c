@@ -255,6 +255,13 @@ u64 nested_unmap_device(struct nested *n, gfn_t gfn, u64 nr)
 	return passed;
 }
 
+void nested_add_tlb(struct nested *n, const struct nested_tlb *tlb)
+{
+	BUG_ON(n->nr_tlbs == DOMAIN_MAX_VCPUS);
+	n->tlb[n->nr_tlbs] = tlb;
+	store_release(&n->nr_tlbs, n->nr_tlbs + 1);
+}
+
 enum step nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsigned int budget,
 			 void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx)
 {

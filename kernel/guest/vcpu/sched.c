@@ -13,9 +13,8 @@
 #include <kernel/guest/vcpu/vcpu.h>
 
 #include <kernel/core/clock.h>
-#include <kernel/guest/domain/domain.h>
 #include <kernel/core/irq.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/vcpu/entry.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/vcpu/vcpuload.h>
 #include <kernel/core/work.h>
@@ -32,7 +31,7 @@ static struct sched scheds[MAX_CPUS];
 
 static struct sched *lock_of(struct vcpu *v)
 {
-	struct sched *s = &scheds[v->cpu];
+	struct sched *s = &scheds[v->tlb.cpu];
 
 	spin_lock(&s->lock);
 	return s;
@@ -59,8 +58,8 @@ static void dequeue(struct vcpu *v)
 /* Make v's CPU look at its queue, or at v's pending interrupts. */
 static void nudge(struct vcpu *v)
 {
-	if (v->cpu != this_cpu()->id)
-		irq_send(v->cpu, VECTOR_KICK);
+	if (v->tlb.cpu != this_cpu()->id)
+		irq_send(v->tlb.cpu, VECTOR_KICK);
 }
 
 static void make_runnable(struct sched *s, struct vcpu *v)
@@ -130,7 +129,7 @@ void vcpu_interrupt(struct vcpu *v)
 	if (look)
 		make_runnable(s, v);
 	smp_mb(); /* what is pending was published before; the entry path sets in_guest before it looks */
-	look |= read_once(&v->in_guest);
+	look |= read_once(&v->tlb.in_guest);
 	spin_unlock(&s->lock);
 	if (look)
 		nudge(v);
@@ -264,12 +263,13 @@ static bool keep_running(struct sched *s, struct vcpu *v)
 	return go_on;
 }
 
-static void run(struct sched *s, struct vcpu *v)
+static void run(struct sched *s, struct vcpu *v, void (*handle_exit)(struct vcpu *v))
 {
 	v->quantum_end_ns = clock_ns() + QUANTUM_NS;
 	vcpu_load(v);
 	while (keep_running(s, v)) {
-		vcpu_backend->run(v);
+		vcpu_backend->enter(v);
+		handle_exit(v);
 		if (read_once(&this_cpu()->work_pending)) {
 			work_run();
 			irq_window();
@@ -294,7 +294,7 @@ void sched_init(void)
 	irq_set_fixed(VECTOR_KICK, kicked, NULL);
 }
 
-void sched_enter(void)
+void sched_enter(void (*handle_exit)(struct vcpu *v))
 {
 	struct sched *s = &scheds[this_cpu()->id];
 
@@ -309,7 +309,7 @@ void sched_enter(void)
 		v = pick(s);
 		spin_unlock(&s->lock);
 		if (v)
-			run(s, v);
+			run(s, v, handle_exit);
 		else
 			/* A wake-up from another CPU comes with an interrupt, which is pending by
 			 * now: it ends the halt. */

@@ -99,5 +99,5 @@ int vpci_init(struct domain *d)
 	p->domain = d;
 	list_init(&p->functions);
 	d->pci = p;
-	return bus_add(&d->io, &r);
+	return bus_add(&d->vm.io, &r);
 }
