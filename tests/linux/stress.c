@@ -158,6 +158,7 @@ static void *forker(void *arg)
 	while (!over) {
 		int status;
 		pid_t pid = fork();
+		bool ended;
 
 		if (pid < 0)
 			die("fork");
@@ -168,8 +169,8 @@ static void *forker(void *arg)
 				p[i] = i;
 			_exit(p[12345] == 12345 ? 7 : 1);
 		}
-		if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 7)
-			lost++;
+		ended = waitpid(pid, &status, 0) == pid && WIFEXITED(status);
+		lost += !ended || WEXITSTATUS(status) != 7;
 		children++;
 	}
 	return NULL;
