@@ -269,7 +269,8 @@ int main(void)
 	}
 	printf("\nframe table: %.2f MB for each GiB of RAM (target: at most 4.2 MB)\n",
 	       (double)frame_table_size(GIB) / 1e6);
-	printf("I/O table pages for 1 GiB: 0 as a 1 GiB leaf, 1 as 2 MiB leaves, %lu as 4 KiB leaves\n",
+	printf("I/O table pages for 1 GiB: 0 as a 1 GiB leaf, 1 as 2 MiB leaves, "
+	       "%lu as 4 KiB leaves\n",
 	       1 + GIB / 512);
 	return 0;
 }

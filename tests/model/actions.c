@@ -108,7 +108,8 @@ static void check_forgotten(unsigned int device, const struct model_domain *m)
 		if (vtd_unit_of_device(i) == unit && model_devices[i].domain == slot_of(m))
 			return;
 	vtd_require(list_empty(&u->iotlb.domain[m->did]) && list_empty(&u->pointers.domain[m->did]),
-		    "the last device of domain %ld behind unit %u is gone, and its translations are cached",
+		    "the last device of domain %ld behind unit %u is gone, "
+		    "and its translations are cached",
 		    slot_of(m), unit);
 }
 
@@ -535,7 +536,7 @@ static void map_some(struct open_gather *o)
 			     "map");
 	}
 	fail_one_in = 0;
-	shadow_map_end(m, o->batch, at, mfn, perm, !ret);
+	shadow_map_end(m, o->batch, at, mfn, perm, ret);
 }
 
 static void unmap_some(struct open_gather *o)
