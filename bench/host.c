@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/domain.h>
 #include <iommu/hw.h>
 #include <kernel/core/clock.h>

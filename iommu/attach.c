@@ -2,6 +2,7 @@
 #include <iommu/iommu.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/context.h>
 #include <iommu/device.h>
 #include <iommu/reserved.h>

@@ -54,7 +54,7 @@
  */
 #include <iommu/device.h>
 
-#include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/context.h>
 #include <iommu/reserved.h>
 #include <iommu/trace.h>
@@ -63,7 +63,7 @@
 
 #define MAX_DEVICES 64
 
-struct spinlock devices_lock;
+struct spinlock devices_lock = SPINLOCK_INIT(LOCK_DEVICES);
 static struct device devices[MAX_DEVICES];
 
 /* --- the records ---------------------------------------------------------- */

@@ -12,7 +12,7 @@
  */
 #include <iommu/devicetlb.h>
 
-#include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/device.h>
 #include <iommu/release.h>
 #include <iommu/trace.h>

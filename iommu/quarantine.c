@@ -2,7 +2,7 @@
  * is quarantined: stopped and blocked (iommu/device.c) until it is detached. */
 #include <iommu/quarantine.h>
 
-#include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/context.h>
 #include <iommu/device.h>
 #include <kernel/core/clock.h>

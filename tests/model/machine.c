@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/hw.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/irq.h>
