@@ -167,7 +167,7 @@ static void flood(void *arg)
 
 /* XSA-460: what went wrong in the middle of an assignment left a state between. Here the device
  * raises faults without end while it is attached, its reserved memory being mapped just then: it
- * may be cut off before or after, but not half: what is called detached must not reach anything. */
+ * may be quarantined before or after, but not half: what is called detached must not reach anything. */
 static void a_flood_of_faults_in_the_middle_of_attaching(void **state)
 {
 	struct pci_id dev = VTD_RESERVED_DEVICE(0);
@@ -193,9 +193,9 @@ static void a_flood_of_faults_in_the_middle_of_attaching(void **state)
 	finish(false);
 }
 
-/* XSA-449: what an assignment had set up outlived it, and met the next owner. Here one is cut off
+/* XSA-449: what an assignment had set up outlived it, and met the next owner. Here one is quarantined
  * for its faults, and taken away: with its next owner it is a device like any other. */
-static void cut_off_and_given_to_the_next(void **state)
+static void quarantined_and_given_to_the_next(void **state)
 {
 	char name[32];
 	mfn_t seen;
@@ -237,8 +237,8 @@ static u32 recorded(struct pci_id dev)
 }
 
 /* Faults that a device of nobody's, or one that was stopped, went on to raise kept the hypervisor
- * busy elsewhere. Here one that is cut off is not heard any more, until somebody has it again. */
-static void cut_off_and_silent(void **state)
+ * busy elsewhere. Here one that is quarantined is not heard any more, until somebody has it again. */
+static void quarantined_and_silent(void **state)
 {
 	char name[32];
 
@@ -300,8 +300,8 @@ int main(void)
 		cmocka_unit_test(a_domain_id_comes_back),
 		cmocka_unit_test(reserved_memory_of_a_device_that_comes_back),
 		cmocka_unit_test(a_flood_of_faults_in_the_middle_of_attaching),
-		cmocka_unit_test(cut_off_and_given_to_the_next),
-		cmocka_unit_test(cut_off_and_silent),
+		cmocka_unit_test(quarantined_and_given_to_the_next),
+		cmocka_unit_test(quarantined_and_silent),
 		cmocka_unit_test(a_flood_of_nobodys_device),
 	};
 
