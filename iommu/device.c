@@ -54,7 +54,6 @@
  */
 #include <iommu/device.h>
 
-#include <drivers/pci.h>
 #include <drivers/pcidma.h>
 #include <iommu/context.h>
 #include <iommu/reserved.h>

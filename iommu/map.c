@@ -138,7 +138,7 @@ static bool is_uniform(const u64 *table, unsigned int level)
 
 /* If the table behind e maps what one leaf would, put that leaf there; the table is freed after the
  * flush. */
-static bool collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t dfn)
+static __noinline bool collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t dfn)
 {
 	struct iommu_domain *d = g->domain;
 	u64 *table = table_at(*e), first = table[0];

@@ -41,7 +41,7 @@ static bool quarantine(struct device *v, const char *why)
 	spin_lock(&d->lock);
 	device_transition(v, EVENT_QUARANTINE, &none);
 	first = !before && device_is_stopped(v);
-	d->counters.devices_cut_off += first;
+	d->counters.devices_quarantined += first;
 	spin_unlock(&d->lock);
 	if (first)
 		log_err("iommu: device %s of %s: %s: quarantined until it is detached",

@@ -1,4 +1,4 @@
-/* A NIC that its guest makes read where nothing is, just not often enough to be cut off (see test_flood.c): ten thousand faults, each
+/* A NIC that its guest makes read where nothing is, just not often enough to be quarantined (see test_flood.c): ten thousand faults, each
  * of which interrupts whoever runs. Told one by one, they would fill the log, and whoever writes it by polling would
  * have no time for its guests. tests/system/test_hostile.py watches who runs there. */
 #include <tests/guests/nic.h>
@@ -46,10 +46,10 @@ void test_faults(void)
 			}
 			read_stats();
 		}
-	} while (stats.io_faults < FAULTS && !stats.devices_cut_off && rdtsc() < end);
+	} while (stats.io_faults < FAULTS && !stats.devices_quarantined && rdtsc() < end);
 	print("faults: end\n");
 	*(volatile u32 *)(nic + TCTL) = 0;
 	CHECK("faults: ten thousand", stats.io_faults >= FAULTS);
 	print("faults: %lu\n", stats.io_faults);
-	CHECK_EQ("faults: too slow for a flood", stats.devices_cut_off, 0);
+	CHECK_EQ("faults: too slow for a flood", stats.devices_quarantined, 0);
 }

@@ -68,7 +68,7 @@ void test_flood(void)
 		*(volatile u32 *)(nic + TDT) = tail;
 	}
 	events = (u64)hypercall(WEIR_HC_EVENTS, 0, 0, 0);
-	CHECK_EQ("flood: cut off", events, WEIR_EVENT_CUT_OFF);
+	CHECK_EQ("flood: quarantined", events, WEIR_EVENT_QUARANTINED);
 
 	before = faults();
 	print("flood: goes on\n");

@@ -108,7 +108,8 @@ static void check_forgotten(unsigned int device, const struct model_domain *m)
 		if (vtd_unit_of_device(i) == unit && model_devices[i].domain == slot_of(m))
 			return;
 	vtd_require(list_empty(&u->iotlb.domain[m->did]) && list_empty(&u->pointers.domain[m->did]),
-		    "the last device of domain %ld behind unit %u is gone, and its translations are cached",
+		    "the last device of domain %ld behind unit %u is gone, "
+		    "and its translations are cached",
 		    slot_of(m), unit);
 }
 
@@ -202,9 +203,9 @@ static void heard(u16 owner, struct pci_id dev, enum iommu_event event)
 
 	if (event != IOMMU_EVENT_QUARANTINED)
 		return;
-	say("device %d is cut off", device);
+	say("device %d is quarantined", device);
 	vtd_require(s->guilty || s->suspect || s->faults > 1000,
-		    "device %d is cut off, and has done nothing", device);
+		    "device %d is quarantined, and has done nothing", device);
 	vtd_require(model_devices[device].domain >= 0 &&
 			    owner == MODEL_OWNER(model_devices[device].domain),
 		    "device %d is said to be of owner %u", device, owner);
@@ -535,7 +536,7 @@ static void map_some(struct open_gather *o)
 			     "map");
 	}
 	fail_one_in = 0;
-	shadow_map_end(m, o->batch, at, mfn, perm, !ret);
+	shadow_map_end(m, o->batch, at, mfn, perm, ret);
 }
 
 static void unmap_some(struct open_gather *o)
@@ -604,7 +605,7 @@ void actions_check_quiet(void)
 
 		vtd_require(!v->detaching, "the detaching of device %u never ends", i);
 		vtd_require(v->domain < 0 || !vtd_device_states[i].guilty || vtd_stopped[i],
-			    "device %u did wrong, and is not cut off", i);
+			    "device %u did wrong, and is not quarantined", i);
 		vtd_require(iommu_device_state(vtd_devices[i]) ==
 				    (v->domain < 0  ? IOMMU_DEVICE_FREE :
 				     vtd_stopped[i] ? IOMMU_DEVICE_QUARANTINED :

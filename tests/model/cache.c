@@ -1,3 +1,4 @@
+/* A cache of a unit or of a device, as lists of entries by domain id. */
 #include <tests/model/cache.h>
 
 #include <kernel/lib/atomic.h>

@@ -33,32 +33,34 @@ static const char *why_wrong(const struct model_domain *m, dfn_t dfn, mfn_t mfn,
 	return NULL;
 }
 
-static void check_mapping(const struct model_domain *m, dfn_t dfn, mfn_t mfn, u8 perm, const char *by)
+static void check_frame(const struct model_domain *m, dfn_t dfn, mfn_t mfn, u8 perm, const char *by)
 {
 	const char *why = why_wrong(m, dfn, mfn, perm);
 
-	vtd_require(!why, "domain %ld (id %u): %s leads device frame 0x%lx to frame 0x%lx (%s%s): %s",
+	vtd_require(!why,
+		    "domain %ld (id %u): %s leads device frame 0x%lx to frame 0x%lx "
+		    "(%s%s): %s",
 		    m - model_domains, m->did, by, dfn, mfn, perm & SS_R ? "r" : "",
 		    perm & SS_W ? "w" : "", why);
 }
 
 /* --- accesses ------------------------------------------------------------- */
 
-void checker_access(unsigned int device, dfn_t dfn, bool write, bool translated, bool reached, mfn_t mfn)
+void checker_access(u32 device, dfn_t dfn, u8 perm, bool translated, bool reached, mfn_t mfn)
 {
 	const struct model_device *v = &model_devices[device];
-	u8 perm = write ? SS_W : SS_R;
 	u32 index;
 
 	if (reached) {
 		vtd_require(v->domain >= 0, "device %u is nobody's, and reaches frame 0x%lx",
 			    device, mfn);
 		vtd_require(!translated || v->ats, "device %u has no TLB, and uses it", device);
-		check_mapping(&model_domains[v->domain], dfn, mfn, perm,
-			      translated ? "a translated access" : "an access");
+		check_frame(&model_domains[v->domain], dfn, mfn, perm,
+			    translated ? "a translated access" : "an access");
 	} else if (v->sure && !vtd_stopped[device] && !translated && shadow_index(dfn, &index)) {
 		vtd_require(!(model_domains[v->domain].map[index].sure & perm),
-			    "device %u of domain %d does not reach device frame 0x%lx, which is mapped",
+			    "device %u of domain %d does not reach device frame 0x%lx, "
+			    "which is mapped",
 			    device, v->domain, dfn);
 	}
 }
@@ -71,7 +73,8 @@ static void check_absent(const struct model_domain *m, dfn_t dfn, const char *by
 	u32 index;
 
 	vtd_require(!shadow_index(dfn, &index) || !m->map[index].sure,
-		    "domain %ld (id %u): %s knows that device frame 0x%lx is not there, and it is mapped",
+		    "domain %ld (id %u): %s knows that device frame 0x%lx is not there, "
+		    "and it is mapped",
 		    m - model_domains, m->did, by, dfn);
 }
 
@@ -79,7 +82,8 @@ static void check_absent(const struct model_domain *m, dfn_t dfn, const char *by
 static void check_entry(const struct model_domain *m, const struct cached *e, dfn_t dfn, u64 nr,
 			const char *by)
 {
-	dfn_t from = MAX(e->dfn, dfn), end = MIN(e->dfn + (1UL << e->order), dfn + nr), last = end - 1;
+	dfn_t from = MAX(e->dfn, dfn), end = MIN(e->dfn + (1UL << e->order), dfn + nr);
+	dfn_t last = end - 1;
 	u64 step = 1 + (end - from) / 32;
 
 	if (!e->perm) {
@@ -87,8 +91,8 @@ static void check_entry(const struct model_domain *m, const struct cached *e, df
 		return;
 	}
 	for (dfn_t at = from; at < end; at += 1 + (step > 1 ? below(2 * step) : 0))
-		check_mapping(m, at, e->mfn + (at - e->dfn), e->perm, by);
-	check_mapping(m, last, e->mfn + (last - e->dfn), e->perm, by);
+		check_frame(m, at, e->mfn + (at - e->dfn), e->perm, by);
+	check_frame(m, last, e->mfn + (last - e->dfn), e->perm, by);
 }
 
 static void check_cache(const struct model_domain *m, struct cache *c, u16 did, dfn_t dfn, u64 nr,
@@ -107,7 +111,7 @@ static void check_flights(const struct model_domain *m, const struct vtd_unit *u
 		const struct flight *f = &u->flight[i];
 
 		if (f->used && f->did == m->did && f->dfn - dfn < nr)
-			check_mapping(m, f->dfn, f->mfn, f->write ? SS_W : SS_R, "an access under way");
+			check_frame(m, f->dfn, f->mfn, f->write ? SS_W : SS_R, "a DMA in flight");
 	}
 }
 
@@ -128,7 +132,7 @@ static void found(void *ctx, mfn_t mfn, u8 perm)
 {
 	const struct walk_check *c = ctx;
 
-	check_mapping(c->m, c->dfn, mfn, perm, "a walk");
+	check_frame(c->m, c->dfn, mfn, perm, "a walk");
 }
 
 static void check_unit(const struct model_domain *m, unsigned int unit, dfn_t dfn, u64 nr)

@@ -4,9 +4,8 @@
 
 #include <tests/model/shadow.h>
 
-/* An access of the device: it `reached` mfn, or was blocked. */
-void checker_access(unsigned int device, dfn_t dfn, bool write, bool translated, bool reached,
-		    mfn_t mfn);
+/* An access of the device, SS_R or SS_W: it `reached` mfn, or was blocked. */
+void checker_access(u32 device, dfn_t dfn, u8 perm, bool translated, bool reached, mfn_t mfn);
 /* All that the caches hold of these device frames, and walks to some of them. */
 void checker_range(const struct model_domain *m, struct range at);
 /* All entries of all caches, superpages by samples. */

@@ -98,7 +98,7 @@ void hardware_access(void)
 		reached = vtd_translated_access(vtd_devices[device], dfn, write, &mfn);
 	else
 		reached = vtd_access(vtd_devices[device], dfn, write, &mfn);
-	checker_access(device, dfn, write, translated, reached, mfn);
+	checker_access(device, dfn, write ? SS_W : SS_R, translated, reached, mfn);
 }
 
 /* So rarely that no queue stands at a descriptor that it has refused before. */
@@ -112,8 +112,8 @@ static void go_wrong(void)
 						    vtd_devices[device].bdf :
 						    0);
 	} else if (vtd_idle(0) && vtd_idle(1)) {
-		static const unsigned int types[] = { QI_TYPE_CONTEXT, QI_TYPE_IOTLB,
-						      QI_TYPE_DEVICE_TLB, QI_TYPE_IEC, QI_TYPE_WAIT };
+		static const u8 types[] = { QI_TYPE_CONTEXT, QI_TYPE_IOTLB, QI_TYPE_DEVICE_TLB,
+					    QI_TYPE_IEC, QI_TYPE_WAIT };
 
 		vtd_refusals = 1;
 		vtd_refuse_type = types[below(5)];

@@ -72,7 +72,11 @@ void *__tsan_memmove(void *to, const void *from, unsigned long n);
 void *__tsan_memmove(void *to, const void *from, unsigned long n)
 { access(from, false); access(to, true); return memmove(to, from, n); }
 void *__tsan_memset(void *to, int byte, unsigned long n);
-void *__tsan_memset(void *to, int byte, unsigned long n) { access(to, true); return memset(to, byte, n); }
+void *__tsan_memset(void *to, int byte, unsigned long n)
+{
+	access(to, true);
+	return memset(to, byte, n);
+}
 
 #define PLAIN(name, write) \
 	void __tsan_##name(void *p); \
@@ -110,15 +114,20 @@ PLAIN(unaligned_write8, true)
 	CHANGE(bits, type, fetch_sub, __atomic_fetch_sub) \
 	CHANGE(bits, type, fetch_and, __atomic_fetch_and) \
 	CHANGE(bits, type, fetch_or, __atomic_fetch_or) \
-	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *want, type v, int ok, int bad); \
-	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *want, type v, int ok, int bad) \
+	int __tsan_atomic##bits##_compare_exchange_strong( \
+		volatile type *p, type *want, type v, int ok, int bad); \
+	int __tsan_atomic##bits##_compare_exchange_strong( \
+		volatile type *p, type *want, type v, int ok, int bad) \
 	{ \
 		(void)ok, (void)bad; \
 		access(p, true); \
-		return __atomic_compare_exchange_n(p, want, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
+		return __atomic_compare_exchange_n(p, want, v, false, __ATOMIC_SEQ_CST, \
+						   __ATOMIC_SEQ_CST); \
 	} \
-	type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type want, type v, int ok, int bad); \
-	type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type want, type v, int ok, int bad) \
+	type __tsan_atomic##bits##_compare_exchange_val( \
+		volatile type *p, type want, type v, int ok, int bad); \
+	type __tsan_atomic##bits##_compare_exchange_val( \
+		volatile type *p, type want, type v, int ok, int bad) \
 	{ \
 		__tsan_atomic##bits##_compare_exchange_strong(p, &want, v, ok, bad); \
 		return want; \

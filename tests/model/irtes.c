@@ -67,7 +67,7 @@ static void freed(void *arg)
 
 	say("interrupt entry %u is free", index);
 	x->out = x->freeing = false;
-	vtd_require(!vtd_interrupt(dev, index, &lo), "interrupt entry %u is free, and delivers", index);
+	vtd_require(!vtd_interrupt(dev, index, &lo), "free interrupt entry %u delivers", index);
 }
 
 static void change_to(struct used *x, u32 value)

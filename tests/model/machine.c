@@ -123,7 +123,7 @@ void machine_start(void)
 	now = 0;
 	memory = reserve(MACHINE_FRAMES << PAGE_SHIFT);
 	written_back = reserve(ALLOC_END << PAGE_SHIFT);
-	poison(written_back + (MACHINE_ALLOC_FIRST << PAGE_SHIFT), MACHINE_ALLOC_FRAMES << PAGE_SHIFT);
+	poison(written_back + MACHINE_ALLOC_FIRST * PAGE_SIZE, MACHINE_ALLOC_FRAMES * PAGE_SIZE);
 	vtd_pointers_to = reserve(MACHINE_FRAMES * sizeof(*vtd_pointers_to));
 	frame_memory = reserve(frame_table_size(MACHINE_FRAMES));
 	frame_table_init(frame_memory, MACHINE_FRAMES);

@@ -112,7 +112,8 @@ static int run_all(unsigned int first, unsigned int last, unsigned int jobs)
 			printf("[%s] configuration %u: %s\n", ok ? "       OK " : "  FAILED  ", i,
 			       model_configs[i].name);
 			if (WIFSIGNALED(status))
-				printf("  died of signal %d; again: model --seed %lu --steps %lu --config %u\n",
+				printf("  died of signal %d; again: "
+				       "model --seed %lu --steps %lu --config %u\n",
 				       WTERMSIG(status), seed, steps, i);
 			passed += ok;
 			bad += !ok;

@@ -85,7 +85,7 @@ static void detach(void)
 {
 	unsigned int device = (unsigned int)below(VTD_DEVICES);
 
-	/* One that was cut off is of no use any more. */
+	/* One that was quarantined is of no use any more. */
 	if (vtd_stopped[device] || one_in(2))
 		act_detach(device);
 }

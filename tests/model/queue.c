@@ -32,7 +32,7 @@ static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 
 /* Requests that were translated before have reached memory, where the descriptor asks for that,
  * or the unit does it unasked. */
-static void drain(struct vtd_unit *u, const struct qi_desc *d, int did, dfn_t dfn, unsigned int order)
+static void drain(struct vtd_unit *u, const struct qi_desc *d, int did, dfn_t dfn, u32 order)
 {
 	for (unsigned int i = 0; i < MAX_FLIGHTS; i++) {
 		struct flight *f = &u->flight[i];
@@ -170,8 +170,8 @@ static void time_out(struct vtd_unit *u)
 		     vtd_whims			       ? below(3) :
 							 2;
 	     n && head != vtd_reg64(u, IQT_REG); n--) {
-		const struct qi_desc *d = (struct qi_desc *)((u8 *)phys_to_virt(vtd_reg64(u, IQA_REG)) +
-							     head);
+		const u8 *ring = phys_to_virt(vtd_reg64(u, IQA_REG));
+		const struct qi_desc *d = (const struct qi_desc *)(ring + head);
 
 		if ((d->lo & 0xf) != QI_TYPE_WAIT)
 			break;
@@ -225,8 +225,10 @@ void vtd_unexpected_answer(unsigned int unit, u16 sid)
 
 	pthread_mutex_lock(&u->lock);
 	if (!(vtd_reg32(u, FSTS_REG) & FSTS_ICE)) {
+		struct pci_id dev = { 0, sid };
+
 		if (sid)
-			vtd_device_states[vtd_device_index((struct pci_id){ 0, sid })].guilty = true;
+			vtd_device_states[vtd_device_index(dev)].guilty = true;
 		set_error_record(u, IQERCD_ICESID, sid);
 		vtd_raise_fault(u, FSTS_ICE);
 	}

@@ -81,7 +81,7 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 {
 	u64 i = (pa - MACHINE_REGS) / MACHINE_REGS_STEP;
 
-	vtd_require(i < VTD_UNITS && size <= sizeof(vtd_units[i].regs), "no registers at 0x%lx", pa);
+	vtd_require(i < VTD_UNITS && size <= sizeof(vtd_units[i].regs), "no register at 0x%lx", pa);
 	return vtd_units[i].regs;
 }
 

@@ -211,11 +211,11 @@ static void map_failed(struct model_domain *m, u32 batch, struct range at, mfn_t
 	}
 }
 
-void shadow_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm, bool done)
+void shadow_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm, int r)
 {
 	bool again = false;
 
-	if (!done) {
+	if (r) {
 		map_failed(m, batch, at, mfn);
 		return;
 	}
@@ -225,7 +225,7 @@ void shadow_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mf
 		vtd_require(!e->now, "0x%lx is mapped a second time", shadow_dfn(at.first + i));
 		vtd_require(shadow_holder(mfn + i) == slot_holder(m),
 			    "frame 0x%lx is mapped, which is not the domain's", mfn + i);
-		/* A tombstone stood here: its batch has been answered, and is not quite finished. */
+		/* A tombstone stood here: its batch has been answered, but is not finished. */
 		again |= e->pending != BIT(batch);
 		*e = (struct mapping){
 			.now = (u32)(mfn + i),
@@ -272,7 +272,9 @@ void shadow_leave(struct model_domain *m, u32 batch)
 	/* Tombstones of other batches still hold a frame that was mapped twice. */
 	add_tombs(&b->unmapped, -1);
 	for (u32 k = 0; k < b->unmapped.nr; k++) {
-		for (mfn_t f = b->unmapped.r[k].first, end = f + b->unmapped.r[k].nr; f < end; f++) {
+		const struct range *r = &b->unmapped.r[k];
+
+		for (mfn_t f = r->first; f < r->first + r->nr; f++) {
 			if (shadow_held(f) || shadow_holder(f) != slot_holder(m))
 				continue;
 			shadow_give(f, 1, slot_holder(m) | LEAVING);
@@ -299,7 +301,8 @@ static void take_back(mfn_t mfn, u64 nr)
 		unsigned int order = order_in(mfn, nr);
 
 		vtd_require(!frame_set(mfn, order, FRAME_WEIR, OWNER_WEIR),
-			    "frames 0x%lx+%lu are given back, and still referenced (the first one %lu times)",
+			    "frames 0x%lx+%lu are given back, and still referenced "
+			    "(the first one %lu times)",
 			    mfn, 1UL << order, frame_dev_refs(mfn));
 		mfn += 1UL << order;
 		nr -= 1UL << order;

@@ -91,7 +91,7 @@ bool shadow_index(dfn_t dfn, u32 *index);
 void shadow_begin(struct model_domain *m, u32 batch);
 /* Before and after iommu_map(); before iommu_unmap(). vtd_fail() if the result is impossible. */
 void shadow_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm);
-void shadow_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm, bool done);
+void shadow_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm, int r);
 void shadow_unmap(struct model_domain *m, u32 batch, struct range at);
 /* What the batch has unmapped, and is mapped nowhere else, is given back with it. */
 void shadow_leave(struct model_domain *m, u32 batch);

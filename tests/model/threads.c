@@ -93,6 +93,12 @@ static dfn_t dfn_of(u32 i)
 	return 0x800 + i + (i < FRAMES ? 0 : 1);
 }
 
+/* True if e leads to one of nr frames from `from` on. */
+static bool leads_into(const struct cached *e, mfn_t from, u32 nr)
+{
+	return e->mfn < from + nr && from < e->mfn + (1UL << e->order);
+}
+
 static void check_caches(unsigned int domain, u32 first, u32 nr)
 {
 	mfn_t from = frame_of(domain, first);
@@ -104,9 +110,9 @@ static void check_caches(unsigned int domain, u32 first, u32 nr)
 		pthread_mutex_lock(&u->lock);
 		for (unsigned int i = 0; i < DOMAINS; i++)
 			cache_for_each(e, &u->iotlb, domains[i].did)
-				vtd_require(!e->perm || e->mfn + (1UL << e->order) <= from ||
-						    e->mfn >= from + nr,
-					    "device frame 0x%lx of id %u leads to frame 0x%lx, which is given back",
+				vtd_require(!e->perm || !leads_into(e, from, nr),
+					    "device frame 0x%lx of id %u leads to frame 0x%lx, "
+					    "which is given back",
 					    e->dfn, e->did, e->mfn);
 		for (unsigned int i = 0; i < VTD_DEVICES; i++) {
 			const struct context_copy *c;
@@ -117,8 +123,9 @@ static void check_caches(unsigned int domain, u32 first, u32 nr)
 			if (!c || !c->ats)
 				continue;
 			cache_for_each(e, &vtd_device_states[i].tlb, 0)
-				vtd_require(e->mfn + (1UL << e->order) <= from || e->mfn >= from + nr,
-					    "the TLB of device %u leads to frame 0x%lx, which is given back",
+				vtd_require(!leads_into(e, from, nr),
+					    "the TLB of device %u leads to frame 0x%lx, "
+					    "which is given back",
 					    i, e->mfn);
 		}
 		pthread_mutex_unlock(&u->lock);
@@ -221,7 +228,10 @@ static void *cpu_thread(void *arg)
 		if (nr == 512 && one_in(2))
 			first = 0;
 		first += cpu * FRAMES;
-		if (one_in(2) ? map_some(cpu, domain, first, nr) : unmap_some(cpu, domain, first, nr))
+		bool done = one_in(2) ? map_some(cpu, domain, first, nr) :
+					unmap_some(cpu, domain, first, nr);
+
+		if (done)
 			n++;
 		else
 			sched_yield();
@@ -367,7 +377,7 @@ static void start(void)
 	vtd_device_answers = device_answers;
 	for (unsigned int i = 0; i < DOMAINS; i++) {
 		vtd_require(!frame_set(frame_of(i, 0), ORDER_1G, FRAME_RAM, OWNER(i)), "no memory");
-		vtd_require(!iommu_domain_create(&domains[i].d, OWNER(i), i ? "one" : "zero", wake, NULL),
+		vtd_require(!iommu_domain_create(&domains[i].d, OWNER(i), "domain", wake, NULL),
 			    "no domain");
 		domains[i].did = domains[i].d->did;
 	}

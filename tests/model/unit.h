@@ -43,8 +43,9 @@ struct flight {
 struct vtd_device {
 	struct cache tlb; /* its own; under domain id 0 */
 	unsigned int outstanding; /* invalidations that it has not answered */
-	bool suspect, guilty; /* may, must be cut off: the unit refused its descriptor; it timed out, or spoke unasked */
-	u32 faults; /* that were recorded of it */
+	bool suspect; /* may be quarantined: the unit refused its descriptor */
+	bool guilty; /* must be: it timed out, or answered what nobody requested */
+	u32 faults; /* its recorded faults */
 };
 
 struct vtd_unit {

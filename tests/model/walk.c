@@ -82,13 +82,13 @@ static unsigned int order_at(unsigned int level)
 
 static void check_entry(const struct vtd_unit *u, u64 e, unsigned int level)
 {
-	u64 cap = vtd_reg64(u, CAP_REG);
+	u64 cap = vtd_reg64(u, CAP_REG), frames = 1UL << (e & SS_PS ? order_at(level) : 0);
 
 	if (level > 1 && (e & SS_PS))
 		vtd_require((level == 2 && (cap & CAP_SLLPS_2M)) ||
 				    (level == 3 && (cap & CAP_SLLPS_1G)),
 			    "a leaf of level %u, which the unit does not know", level);
-	vtd_require(!((e & SS_ADDR) >> PAGE_SHIFT & ((1UL << (e & SS_PS ? order_at(level) : 0)) - 1)),
+	vtd_require(IS_ALIGNED((e & SS_ADDR) >> PAGE_SHIFT, frames),
 		    "a leaf of level %u with reserved bits: %016lx", level, e);
 	vtd_require(!(e & SS_SNP) ||
 			    ((level == 1 || (e & SS_PS)) && (vtd_reg64(u, ECAP_REG) & ECAP_SC)),
@@ -149,6 +149,7 @@ static struct cached translate(struct vtd_unit *u, const struct context_copy *c,
 {
 	const struct cached *hit = cache_find(&u->iotlb, c->did, dfn, vtd_whims);
 	const struct cached *pointer;
+	struct cache *p = &u->pointers;
 	struct cached r;
 
 	if (hit)
@@ -157,9 +158,9 @@ static struct cached translate(struct vtd_unit *u, const struct context_copy *c,
 		return (struct cached){ .perm = 0 };
 	pointer = cache_find(&u->pointers, c->did, dfn, vtd_whims);
 	if (pointer && !(vtd_whims && one_in(4)))
-		r = walk(u, c->did, pointer->mfn << PAGE_SHIFT, pointer->order / 9u, dfn, &u->pointers);
+		r = walk(u, c->did, pointer->mfn << PAGE_SHIFT, pointer->order / 9, dfn, p);
 	else
-		r = walk(u, c->did, c->root, c->levels, dfn, &u->pointers);
+		r = walk(u, c->did, c->root, c->levels, dfn, p);
 	if (r.perm || (vtd_reg64(u, CAP_REG) & CAP_CM))
 		keep_translation(&u->iotlb, r, dfn);
 	return r;
@@ -232,7 +233,7 @@ static bool reach(struct vtd_unit *u, unsigned int device, dfn_t dfn, bool write
 	return true;
 }
 
-static bool reach_translated(struct vtd_unit *u, unsigned int device, dfn_t dfn, bool write, mfn_t *mfn)
+static bool reach_translated(struct vtd_unit *u, u32 device, dfn_t dfn, bool write, mfn_t *mfn)
 {
 	const struct context_copy *c = vtd_context(u, device);
 	struct cache *tlb = &vtd_device_states[device].tlb;

@@ -287,7 +287,7 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
     assert ats.late_writes(frames, release) == 0
     assert release.result()["zeroed"]
     after = ats.guest.settled()
-    assert after["pages_owned"] == owned and after["devices_cut_off"] == 0, after
+    assert after["pages_owned"] == owned and after["devices_quarantined"] == 0, after
     assert after["batches_completed"] == after["batches_posted"], after
     device.check()
     ats.weir.count(r"error: ", 0)
@@ -312,7 +312,7 @@ def test_a_device_that_asks_for_more(boot, tmp_path, device):
         release.result()
         released = wait_held(device, list(released))
     ats.device.check()
-    assert ats.guest.settled()["devices_cut_off"] == 0
+    assert ats.guest.settled()["devices_quarantined"] == 0
 
 
 def wait_held(device, wanted):
@@ -371,7 +371,7 @@ def test_a_device_that_asks_too_much_is_quarantined(boot, tmp_path, device):
         for asked in range(asked + 1, asked + 101):
             with contextlib.suppress(Refused):
                 device.miss(2**40 + PAGE * asked, WRITE)
-    print(f"cut off after {asked} refusals in {time.monotonic() - begun:.2f} s")
+    print(f"quarantined after {asked} refusals in {time.monotonic() - begun:.2f} s")
     assert not device.held()
     assert ats.late_writes(frames) == 0
     with pytest.raises(Refused):
@@ -379,5 +379,5 @@ def test_a_device_that_asks_too_much_is_quarantined(boot, tmp_path, device):
     assert ats.weir.command("detach 01:00.0")[-1] == "01:00.0: detached from net0, free"
     ats.weir.command("attach 01:00.0 net0 ats")
     assert ats.guest.json("/release?mb=1")["zeroed"]
-    assert ats.guest.settled()["devices_cut_off"] == 1
+    assert ats.guest.settled()["devices_quarantined"] == 1
     device.check()

@@ -167,7 +167,7 @@ static void flood(void *arg)
 
 /* XSA-460: what went wrong in the middle of an assignment left a state between. Here the device
  * raises faults without end while it is attached, its reserved memory being mapped just then: it
- * may be cut off before or after, but not half: what is called detached must not reach anything. */
+ * may be quarantined before or after, but not half: what is called detached must not reach anything. */
 static void a_flood_of_faults_in_the_middle_of_attaching(void **state)
 {
 	struct pci_id dev = VTD_RESERVED_DEVICE(0);
@@ -193,9 +193,9 @@ static void a_flood_of_faults_in_the_middle_of_attaching(void **state)
 	finish(false);
 }
 
-/* XSA-449: what an assignment had set up outlived it, and met the next owner. Here one is cut off
+/* XSA-449: what an assignment had set up outlived it, and met the next owner. Here one is quarantined
  * for its faults, and taken away: with its next owner it is a device like any other. */
-static void cut_off_and_given_to_the_next(void **state)
+static void quarantined_and_given_to_the_next(void **state)
 {
 	char name[32];
 	mfn_t seen;
@@ -237,8 +237,8 @@ static u32 recorded(struct pci_id dev)
 }
 
 /* Faults that a device of nobody's, or one that was stopped, went on to raise kept the hypervisor
- * busy elsewhere. Here one that is cut off is not heard any more, until somebody has it again. */
-static void cut_off_and_silent(void **state)
+ * busy elsewhere. Here one that is quarantined is not heard any more, until somebody has it again. */
+static void quarantined_and_silent(void **state)
 {
 	char name[32];
 
@@ -251,7 +251,7 @@ static void cut_off_and_silent(void **state)
 				(void)quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name,
 							     sizeof(name));
 			vtd_settle();
-			assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
+			assert_true(iommu_device_state(VTD_DEVICE_0) == IOMMU_DEVICE_QUARANTINED);
 		} else if (cut == 1) {
 			detach(VTD_DEVICE_0);
 			assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), 0);
@@ -260,13 +260,19 @@ static void cut_off_and_silent(void **state)
 	finish(false);
 }
 
+static u16 blocked_fault(void)
+{
+	char name[32];
+
+	return quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_CONTEXT, name, sizeof(name));
+}
+
 /* A device that no domain has is blocked from the start. Each blocked request would be a fault
  * for Weir to read, without end, on the CPU of some guest. */
 static void a_flood_of_nobodys_device(void **state)
 {
 	static const struct vtd_config caching = { .cap_set = CAP_CM };
 	const struct vtd_config *const configs[] = { &plain, &caching };
-	char name[32];
 
 	(void)state;
 	for (u32 c = 0; c < ARRAY_SIZE(configs); c++) {
@@ -275,9 +281,7 @@ static void a_flood_of_nobodys_device(void **state)
 			detach(VTD_DEVICE_0);
 			assert_int_not_equal(recorded(VTD_DEVICE_0), 0);
 			for (int i = 0; i < 1500; i++)
-				assert_int_equal(quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_CONTEXT,
-									name, sizeof(name)),
-						 OWNER_NONE);
+				assert_int_equal(blocked_fault(), OWNER_NONE);
 			vtd_settle();
 			assert_int_equal(recorded(VTD_DEVICE_0), 0);
 			/* Who gets it hears of it. */
@@ -296,8 +300,8 @@ int main(void)
 		cmocka_unit_test(a_domain_id_comes_back),
 		cmocka_unit_test(reserved_memory_of_a_device_that_comes_back),
 		cmocka_unit_test(a_flood_of_faults_in_the_middle_of_attaching),
-		cmocka_unit_test(cut_off_and_given_to_the_next),
-		cmocka_unit_test(cut_off_and_silent),
+		cmocka_unit_test(quarantined_and_given_to_the_next),
+		cmocka_unit_test(quarantined_and_silent),
 		cmocka_unit_test(a_flood_of_nobodys_device),
 	};
 

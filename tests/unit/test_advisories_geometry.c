@@ -13,6 +13,7 @@
  * were too low for what was mapped. Here, for each height and for units that address less than
  * the tables: the last frame is reached, and by its own number only; the first one beyond cannot
  * be mapped and reaches nothing. */
+#define OTHER_LEVELS (CAP_SAGAW_48 | CAP_SAGAW_39)
 static void the_last_frame_and_the_one_behind(void **state)
 {
 	static const struct {
@@ -21,7 +22,7 @@ static void the_last_frame_and_the_one_behind(void **state)
 	} shapes[] = {
 		{ { .cap_clear = CAP_SAGAW_48 }, 3, 39 },
 		{ { 0 }, 4, 48 },
-		{ { .cap_set = CAP_SAGAW_57 | CAP_MGAW, .cap_clear = CAP_SAGAW_48 | CAP_SAGAW_39 }, 5, 57 },
+		{ { .cap_set = CAP_SAGAW_57 | CAP_MGAW, .cap_clear = OTHER_LEVELS }, 5, 57 },
 		/* MGAW 39 and 45. */
 		{ { .cap_set = 38UL << 16, .cap_clear = 9UL << 16 }, 4, 39 },
 		{ { .cap_set = 44UL << 16, .cap_clear = 3UL << 16 }, 4, 45 },
@@ -31,6 +32,7 @@ static void the_last_frame_and_the_one_behind(void **state)
 	for (u32 i = 0; i < ARRAY_SIZE(shapes); i++) {
 		const dfn_t limit = 1UL << (shapes[i].bits - PAGE_SHIFT);
 		struct weir_stats s = { 0 };
+		unsigned int levels;
 		u64 entry[5];
 		mfn_t seen;
 
@@ -45,7 +47,8 @@ static void the_last_frame_and_the_one_behind(void **state)
 		assert_int_equal(s.io_references, 0);
 
 		assert_int_equal(map(limit - 1, VTD_RAM_FIRST + 3, 1), 0);
-		assert_int_equal(iommu_walk_owner(OWNER, limit - 1, entry, &seen), shapes[i].levels);
+		levels = iommu_walk_owner(OWNER, limit - 1, entry, &seen);
+		assert_int_equal(levels, shapes[i].levels);
 		assert_true(vtd_dma(VTD_DEVICE_0, limit - 1, &seen));
 		assert_int_equal(seen, VTD_RAM_FIRST + 3);
 		/* The same index in every table, above the width and below. */
@@ -101,9 +104,9 @@ static void units_that_differ(void **state)
 		  48,
 		  false,
 		  false },
-		{ { CAP_SAGAW_48, CAP_SAGAW_48 | CAP_SLLPS_2M }, { 0, ECAP_C }, 4, 1, 48, false, false },
+		{ { CAP_SAGAW_48, CAP_SAGAW_48 | CAP_SLLPS_2M }, { 0, ECAP_C }, 4, 1, 48, 0, 0 },
 		{ { CAP_SAGAW_39, CAP_SAGAW_48 }, { ECAP_C, ECAP_C }, 0, 0, 0, false, false },
-		{ { CAP_SAGAW_57, CAP_SAGAW_39 | CAP_SAGAW_48 }, { ECAP_C, ECAP_C }, 0, 0, 0, false, false },
+		{ { CAP_SAGAW_57, OTHER_LEVELS }, { ECAP_C, ECAP_C }, 0, 0, 0, 0, 0 },
 	};
 
 	(void)state;
@@ -118,8 +121,9 @@ static void units_that_differ(void **state)
 		for (unsigned int n = 0; n < 2; n++) {
 			struct vtd_unit *u = &vtd_units[n];
 			u64 shape = CAP_SAGAW | CAP_SLLPS_1G | CAP_SLLPS_2M;
+			u64 cap = (vtd_reg64(u, CAP_REG) & ~shape) | pairs[i].cap[n];
 
-			vtd_set_reg64(u, CAP_REG, (vtd_reg64(u, CAP_REG) & ~shape) | pairs[i].cap[n]);
+			vtd_set_reg64(u, CAP_REG, cap);
 			vtd_set_reg64(u, ECAP_REG,
 				      (vtd_reg64(u, ECAP_REG) & ~(ECAP_C | ECAP_SC)) |
 					      pairs[i].ecap[n]);
@@ -160,8 +164,7 @@ static void leaves_are_snooped(void **state)
 		unmap(512, 1);
 		vtd_settle();
 		assert_int_equal(iommu_gather_begin(&g, d), 0);
-		assert_int_equal(iommu_map(&g, 512, VTD_RAM_FIRST + (1UL << 18) + 512, 1, IOMMU_READ),
-				 0);
+		assert_false(iommu_map(&g, 512, VTD_RAM_FIRST + (1UL << 18) + 512, 1, IOMMU_READ));
 		iommu_gather_commit(&g, 0);
 		vtd_settle();
 		for (u32 i = 0; i < ARRAY_SIZE(at); i++) {

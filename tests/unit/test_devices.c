@@ -18,13 +18,13 @@ static enum vtd_answer answers(u16 bdf)
 }
 
 static u16 told_owner;
-static int cut_off;
+static int quarantined;
 
 static void hear(u16 owner, struct pci_id dev, enum iommu_event event)
 {
 	(void)dev;
 	told_owner = owner;
-	cut_off += event == IOMMU_EVENT_QUARANTINED;
+	quarantined += event == IOMMU_EVENT_QUARANTINED;
 }
 
 static void start_ats(const struct vtd_config *config, bool two_units)
@@ -32,7 +32,7 @@ static void start_ats(const struct vtd_config *config, bool two_units)
 	start_with(config, two_units, IOMMU_ATS);
 	silent = false;
 	vtd_device_answers = answers;
-	cut_off = 0;
+	quarantined = 0;
 	iommu_set_event_hook(hear);
 }
 
@@ -180,7 +180,7 @@ static void submit_other(struct iommu_request *r, u16 did)
 	queue_submit(&iommu_units[0], r);
 }
 
-/* The device does not answer: it alone is cut off, its pages are released when its context entry
+/* The device does not answer: it alone is quarantined, its pages are released when its context entry
  * is gone from the caches, and whoever stood behind it in the queue is served. */
 static void a_device_that_times_out(void **state)
 {
@@ -208,7 +208,7 @@ static void a_device_that_times_out(void **state)
 	assert_false(vtd_stopped[1]);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_1), IOMMU_DEVICE_ATTACHED);
-	assert_int_equal(cut_off, 1);
+	assert_int_equal(quarantined, 1);
 	assert_int_equal(told_owner, OWNER);
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 6), 1); /* not isolated yet */
 	vtd_settle();
@@ -383,10 +383,10 @@ static void faults_without_end(void **state)
 				 OWNER);
 	assert_string_equal(name, "test");
 	assert_int_equal(stat_of(write_faults), 500);
-	assert_int_equal(cut_off, 0);
+	assert_int_equal(quarantined, 0);
 	for (int i = 0; i < 5000; i++)
 		(void)quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name, sizeof(name));
-	assert_int_equal(cut_off, 1);
+	assert_int_equal(quarantined, 1);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
 	assert_int_equal(quarantine_count_fault((struct pci_id){ 0, 0x1234 }, WEIR_FAULT_WRITE,
 						name, sizeof(name)),

@@ -29,7 +29,8 @@ static void released_by_the_interrupt_only(void **state)
 	assert_int_equal(seen, mfn);
 
 	unmap(5, 1);
-	assert_true(vtd_dma(VTD_DEVICE_0, 5, &seen)); /* from the IOTLB: the very reason for all this */
+	/* From the IOTLB: the reason for all this. */
+	assert_true(vtd_dma(VTD_DEVICE_0, 5, &seen));
 	assert_int_equal(frame_dev_refs(mfn), 1);
 	assert_int_equal(map(5, mfn + 1, 1), -EAGAIN);
 	while (vtd_work())
@@ -153,7 +154,7 @@ static void unlinks_a_subtree(void **state)
  * the next: what lies before and behind it in those stays. */
 static void ragged_ends_of_large_ranges(void **state)
 {
-	const dfn_t base = 1UL << 18;
+	const dfn_t base = 1UL << 18, end = base + (2UL << 18);
 	mfn_t seen;
 
 	(void)state;
@@ -168,7 +169,7 @@ static void ragged_ends_of_large_ranges(void **state)
 	for (dfn_t i = 0x88; i < 0x88 + 100; i++)
 		assert_int_equal(vtd_dma(VTD_DEVICE_0, base + i, &seen), i < 0xb7);
 	for (dfn_t i = 0; i < 100; i++)
-		assert_int_equal(vtd_dma(VTD_DEVICE_0, base + (2UL << 18) - 100 + i, &seen), i >= 50);
+		assert_int_equal(vtd_dma(VTD_DEVICE_0, end - 100 + i, &seen), i >= 50);
 	finish(false);
 }
 
@@ -525,9 +526,11 @@ static void caching_mode_flushes_new_mappings(void **state)
 	(void)state;
 	start(&cm, false);
 	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		mfn_t mfn = VTD_RAM_FIRST + ranges[i].from;
+
 		for (dfn_t at = 0; at < ranges[i].nr; at++)
 			assert_false(vtd_dma(VTD_DEVICE_0, ranges[i].dfn + at, &seen));
-		assert_int_equal(map(ranges[i].dfn, VTD_RAM_FIRST + ranges[i].from, ranges[i].nr), 0);
+		assert_int_equal(map(ranges[i].dfn, mfn, ranges[i].nr), 0);
 		vtd_settle();
 		for (dfn_t at = 0; at < ranges[i].nr; at++)
 			assert_true(vtd_dma(VTD_DEVICE_0, ranges[i].dfn + at, &seen));

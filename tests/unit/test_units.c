@@ -120,7 +120,7 @@ static void what_is_said(void **state)
 	}
 }
 
-/* One unit works and the other does not: devices of the one can be given, those of the other not. */
+/* One unit works and the other does not: only devices of the one can be given. */
 static void expect_one_unit(unsigned int broken, const char *error)
 {
 	struct pci_id good = broken ? VTD_DEVICE_0 : VTD_DEVICE_1,
@@ -215,11 +215,13 @@ static void left_running(void **state)
 {
 	static const u64 bits[] = { GCMD_TE, GCMD_IRE, GCMD_QIE };
 	u32 running;
+	u64 cap;
 
 	(void)state;
 	assert_true(vtd_start(&plain));
 	running = vtd_reg32(&vtd_units[0], GSTS_REG);
-	vtd_set_reg64(&vtd_units[0], CAP_REG, vtd_reg64(&vtd_units[0], CAP_REG) | CAP_PLMR | CAP_PHMR);
+	cap = vtd_reg64(&vtd_units[0], CAP_REG) | CAP_PLMR | CAP_PHMR;
+	vtd_set_reg64(&vtd_units[0], CAP_REG, cap);
 	for (size_t i = 0; i < ARRAY_SIZE(bits); i++) {
 		static const struct iommu_options options;
 		u8 dmar[64] = { [36] = 47, [48 + 2] = 16, [48 + 4] = 1 };

@@ -31,6 +31,7 @@ static inline void vtd_check(void)
 			cache_for_each(e, &vtd_units[n].iotlb, did)
 				for (u64 k = 0; e->perm && k < 1UL << MIN(e->order, 9); k++)
 					if (!frame_dev_refs(e->mfn + k))
-						fail_msg("dfn 0x%lx is cached, its frame 0x%lx has no reference any more",
+						fail_msg("dfn 0x%lx is cached, its frame 0x%lx "
+							 "has no reference any more",
 							 e->dfn + k, e->mfn + k);
 }

@@ -27,7 +27,8 @@ static const char *class_name(u16 class)
 
 static const char *state_name(u8 state)
 {
-	static const char *const name[] = { "free", "attaching", "attached", "detaching", "cut off" };
+	static const char *const name[] = { "free", "attaching", "attached", "detaching",
+					    "quarantined" };
 
 	return state < ARRAY_SIZE(name) ? name[state] : "?";
 }
@@ -55,9 +56,9 @@ void devices_command(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	print("%-12s %-9s %-15s %-16s %-9s %s\n", "device", "id", "class", "domain", "state", "reset");
+	print("%-12s %-9s %-15s %-16s %-11s %s\n", "device", "id", "class", "domain", "state", "reset");
 	for (u64 i = 0; get_device(i, &d); i++)
-		print("%-12s %04x:%04x %04x %-10s %-16s %-9s %s\n", device_name(d.device, name),
+		print("%-12s %04x:%04x %04x %-10s %-16s %-11s %s\n", device_name(d.device, name),
 		      d.vendor, d.id, d.class, class_name(d.class), domain_name(d.owner),
 		      d.why_not[0] ? "Weir's" : state_name(d.state),
 		      d.why_not[0] ? d.why_not :

@@ -47,7 +47,7 @@ static void print_event(const struct weir_trace_event *e)
 	else if (numbers)
 		snprintf(text, sizeof(text), numbers, e->a, e->b);
 	else if (e->kind < ARRAY_SIZE(kinds))
-		snprintf(text, sizeof(text), "%s", e->a ? "to be detached" : "in quarantine");
+		snprintf(text, sizeof(text), "%s", e->a ? "to be detached" : "quarantined");
 	print("  %6lu %5lu.%06lu %-10s %-9s %-16s %s\n", e->number, e->time / 1000000000,
 	      e->time / 1000 % 1000000, e->owner <= 64 ? domain_name(e->owner) : "-", who,
 	      e->kind < ARRAY_SIZE(kinds) && kinds[e->kind].what ? kinds[e->kind].what : "?", text);

@@ -14,5 +14,5 @@ void domain_event_to_control(u32 events);
 int domain_set_event_vector(struct domain *d, u64 vector);
 /* The bits that were set, and clear them. */
 u32 domain_take_events(struct domain *d);
-/* From now on a domain is told when a device of it is cut off. Boot. */
+/* From now on a domain is told when a device of it is quarantined. Boot. */
 void event_init(void);
