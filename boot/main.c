@@ -28,7 +28,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/lib/string.h>
-#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
 /* GRUB's information lies in memory that gets reused. */
@@ -60,7 +60,7 @@ static void read_boot_information(u32 magic, u32 info)
 	console_set(options.console);
 	log_set_level(options.loglevel);
 	debug_exit_choose(options.exit_at);
-	vmsi_set_irq_limit(options.irq_limit);
+	irqstorm_set_limit(options.irq_limit);
 }
 
 /* ACPI tables, interrupt controllers, clock and timers. */

@@ -2,7 +2,7 @@
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
 #include <boot/options.h>
-#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/lib/string.h>
 
 #define MAX_VIRTUAL 64

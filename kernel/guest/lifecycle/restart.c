@@ -8,10 +8,10 @@
  */
 #include <kernel/guest/lifecycle/restart.h>
 
-#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/devices/guestfirmware.h>
 #include <kernel/guest/loader/guest.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/memory/memory.h>
@@ -45,11 +45,11 @@ static int stage_step(struct domain *d, struct restart *r)
 
 	switch (r->stage) {
 	case RESTART_DEVICES_GO:
-		return assign_suspend(d);
+		return vpci_suspend(d);
 	case RESTART_MEMORY:
 		return memory_renew_step(&d->vm.memory, &r->gfn);
 	case RESTART_DEVICES_COME:
-		return assign_resume(d);
+		return vpci_resume(d);
 	case RESTART_LOAD:
 		ret = modules_load_step(d, &r->loaded, &entry);
 		return ret ? ret : start(d, &entry);
