@@ -10,6 +10,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
+#include <kernel/guest/memory/guestmap.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/lib/string.h>
@@ -19,9 +20,8 @@
 #define STEP_ENTRIES 512
 #define STEP_CLEAR 512
 
-/* Guest RAM below the device window, which ends at 4 GiB; the rest of it continues there. */
-#define LOW_RAM_END ((3UL << 30) >> PAGE_SHIFT)
-#define HIGH_RAM_START ((4UL << 30) >> PAGE_SHIFT)
+#define LOW_RAM_END (GUEST_HOLE_START >> PAGE_SHIFT)
+#define HIGH_RAM_START (GUEST_HOLE_END >> PAGE_SHIFT)
 
 int memory_init(struct memory *m, u16 owner, const char *name, void (*wake)(void *arg), void *arg)
 {

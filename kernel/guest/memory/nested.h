@@ -42,7 +42,7 @@ struct nested_tlb {
 };
 
 struct nested {
-	struct spinlock lock; /* guards the tables; order: before the IOMMU's and the allocator's */
+	struct spinlock lock; /* guards the tables */
 	paddr_t root; /* level 4 */
 	u16 owner;
 	u64 generation; /* raised by each unmap; a vCPU flushes its TLB on entry when its own differs */

@@ -4,7 +4,7 @@
  *	RUNNABLE  ------------->  HALTED   ------------------>  RUNNABLE
  *	RUNNABLE  ------------->  PARKED   ------------------>  RUNNABLE
  *	            vcpu_park()              vcpu_wake()
- *	OFFLINE   <- INIT, SIPI -> RUNNABLE               any -> DEAD  vcpu_kill(),  DEAD -> OFFLINE  vcpu_revive()
+ *	OFFLINE   <- INIT, SIPI -> RUNNABLE               any -> DEAD  vcpu_kill(),  DEAD -> OFFLINE  vcpu_power_on()
  *
  * A vCPU's state changes under its CPU's lock. A sleep can not miss its wake-up: vcpu_prepare_park() clears wake_pending
  * before the condition is looked at, vcpu_wake() sets it under the lock, vcpu_park() looks at it under the lock; and
@@ -80,14 +80,18 @@ void vcpu_start(struct vcpu *v, const struct guest_entry *entry)
 	nudge(v);
 }
 
-void vcpu_revive(struct vcpu *v)
+void vcpu_power_on(struct vcpu *v)
 {
 	struct sched *s = lock_of(v);
 
-	BUG_ON(v->state != VCPU_DEAD);
-	vcpu_reset(v);
-	v->wake_pending = v->kill_pending = v->init_pending = v->sipi_pending = false;
-	v->state = VCPU_OFFLINE;
+	if (v->state == VCPU_DEAD || v->state == VCPU_OFFLINE) {
+		vcpu_reset(v);
+		v->wake_pending = v->kill_pending = v->init_pending = v->sipi_pending = false;
+		v->state = VCPU_OFFLINE;
+	} else {
+		/* Its domain ends while it is still being built. */
+		BUG_ON(!v->kill_pending);
+	}
 	spin_unlock(&s->lock);
 }
 
@@ -288,6 +292,7 @@ static void kicked(void *arg __unused)
 void sched_init(void)
 {
 	for (u32 i = 0; i < MAX_CPUS; i++) {
+		spin_init(&scheds[i].lock, LOCK_SCHED);
 		list_init(&scheds[i].ready);
 		timer_init(&scheds[i].quantum, quantum_over);
 	}

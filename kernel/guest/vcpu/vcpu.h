@@ -132,8 +132,8 @@ int vcpu_backend_init(void);
  * memory. Boot. */
 struct vcpu *vcpu_create(struct vm *vm, u32 cpu, u8 priority) __must_check;
 void vcpu_destroy(struct vcpu *v);
-/* A dead vCPU is offline again, and as new. Nobody raises interrupts for it meanwhile. */
-void vcpu_revive(struct vcpu *v);
+/* One that is new or dead is as after power-on, and offline. Nobody raises interrupts for it meanwhile. */
+void vcpu_power_on(struct vcpu *v);
 /* Make an offline vCPU runnable at this entry point. */
 void vcpu_start(struct vcpu *v, const struct guest_entry *entry);
 

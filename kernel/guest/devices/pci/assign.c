@@ -40,6 +40,8 @@
  */
 #include <kernel/guest/devices/pci/assign.h>
 
+#include <drivers/pcidma.h>
+#include <drivers/pcireset.h>
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
 #include <kernel/core/log.h>
@@ -58,7 +60,7 @@
 
 #define WHY_NO_MEMORY "there is no memory for it"
 
-struct spinlock assign_lock;
+struct spinlock assign_lock = SPINLOCK_INIT(LOCK_ASSIGN);
 
 /* The only place that changes the stage. */
 static void enter_stage(struct vfunction *f, enum assign_stage stage)

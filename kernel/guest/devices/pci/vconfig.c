@@ -17,6 +17,7 @@
  */
 #include <kernel/guest/devices/pci/vconfig.h>
 
+#include <drivers/pcidma.h>
 #include <kernel/guest/devices/pci/vbar.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vmsi.h>
