@@ -151,6 +151,9 @@ run-linux: deps ## run Debian's kernel as a guest that owns a NIC; `console linu
 field = $(shell sed -n 's|.*$(2): *\([^*]*\).*|\1|p' $(1))
 
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
+# The virtual PCI bus, and the balloon with its transport.
+VPCI_SRCS := $(wildcard kernel/guest/devices/pci/*.c) kernel/guest/emulate/bus.c kernel/lib/pci_id.c
+BALLOON_SRCS := $(wildcard kernel/guest/devices/virtio/*.c) kernel/guest/devices/pci/msixregs.c kernel/guest/emulate/bus.c
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer

@@ -20,7 +20,7 @@
 #include <kernel/core/pic.h>
 #include <kernel/core/smp.h>
 #include <kernel/core/uart.h>
-#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
 #include <kernel/guest/exit/exit.h>
@@ -61,7 +61,7 @@ static void read_boot_information(u32 magic, u32 info)
 	console_set(options.console);
 	log_set_level(options.loglevel);
 	debug_exit_choose(options.exit_at);
-	vmsi_set_irq_limit(options.irq_limit);
+	irqstorm_set_limit(options.irq_limit);
 }
 
 /* ACPI tables, interrupt controllers, clock and timers. */

@@ -21,6 +21,7 @@
 #include <kernel/abi/iommu.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/assignable.h>
 #include <kernel/core/console.h>
 #include <kernel/guest/exit/control.h>
 #include <kernel/guest/domain/domain.h>
@@ -195,13 +196,13 @@ const char *pci_reset_method(const struct pci_device *d)
 	return d->id.bdf & 8 ? "function-level reset" : NULL;
 }
 
-const char *assign_why_never(const struct pci_device *dev, bool trusted)
+const char *assignable_why_never(const struct pci_device *dev, bool trusted)
 {
 	return iommu_why_not(dev->id, trusted);
 }
 
-const char *assign_why_not(const struct domain *d, const struct pci_device *dev, u32 flags,
-			   char *buf, size_t size)
+const char *assignable_why_not(const struct domain *d, const struct pci_device *dev, u32 flags,
+			       char *buf, size_t size)
 {
 	(void)flags;
 	assert_int_equal(d->state, DOMAIN_RUNNING);

@@ -24,6 +24,8 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 #include <kernel/guest/vcpu/svm/maps.c>
 
 #include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/devices/guestfirmware.h>
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/memory/guestmap.h>
 
 #include <ctype.h>
@@ -422,7 +424,7 @@ static void memory_map(void **state)
 	has("    0x%lx   - mem - 1        usable, up to 3 GiB", map[2].base, 0);
 	assert_int_equal(map[2].base + map[2].len, 3UL << 30);
 	assert_int_equal(map[3].base, 4UL << 30);
-	has("from 0x%lx to 0x%lx", GUEST_PCI_WINDOW_START, GUEST_PCI_WINDOW_END - 1);
+	has("from 0x%lx to 0x%lx", VPCI_WINDOW_START, VPCI_WINDOW_END - 1);
 	has("from 0x%lx on; there is no I/O APIC", GUEST_RSDP, 0);
 	has("vector (0x%lx, in real mode)", GUEST_RESET_VECTOR, 0);
 	has("| 0x%lx-0x%lx | the sleep control", GUEST_SLEEP_CONTROL, GUEST_RESET);

@@ -12,6 +12,7 @@
 #include <kernel/abi/iommu.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/assignable.h>
 #include <kernel/core/console.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
@@ -93,7 +94,7 @@ static s64 device_info_call(struct domain *caller, u64 index, gpaddr_t gpa, u64 
 
 	if (!dev)
 		return 0;
-	why = assign_why_never(dev, caller->vm.memory.machine_addresses);
+	why = assignable_why_never(dev, caller->vm.memory.machine_addresses);
 	no_ats = iommu_why_no_ats(dev->id);
 	reset = pci_reset_method(dev);
 	info.device = (u32)dev->id.segment << 16 | dev->id.bdf;
@@ -153,7 +154,7 @@ static s64 attach_call(struct domain *caller __unused, u64 device, u64 id, u64 f
 		return ret;
 	if (read_once(&dev->state) != PCI_FREE)
 		ret = -EBUSY;
-	else if (assign_why_not(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0, buf, sizeof(buf)))
+	else if (assignable_why_not(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0, buf, sizeof(buf)))
 		ret = -EPERM;
 	else
 		ret = assign_start(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0);

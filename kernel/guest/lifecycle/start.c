@@ -4,7 +4,7 @@
  */
 #include <kernel/guest/lifecycle/start.h>
 
-#include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/devices/guestfirmware.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/domain/domain.h>

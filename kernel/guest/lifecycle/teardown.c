@@ -15,7 +15,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/guestconsole.h>
-#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/domain/domain.h>
@@ -108,7 +108,7 @@ static enum step reap_step(struct work *w)
 		if (read_once(&d->state) == DOMAIN_RESTARTING)
 			return restart_step(d);
 		d->reap_stage = REAP_DEVICES;
-		assign_take_all(d, reap_next, d);
+		vpci_end(d, reap_next, d);
 		return STEP_WAIT;
 	case REAP_DEVICES: /* reap_next() leaves this stage */
 		return STEP_WAIT;
