@@ -94,7 +94,7 @@ static u64 *entry_at(u64 va, u32 *level)
 
 /* Map [va, va + size) to pa with the largest pages up to `max_level`. What is mapped already stays
  * as it is. */
-static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
+static int map_pages(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 {
 	while (size) {
 		u32 level = max_level;
@@ -128,7 +128,7 @@ static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 
 static void map_image(const u8 *start, const u8 *end, u64 flags)
 {
-	if (map_range((u64)start, virt_to_phys(start), (u64)(end - start), flags, 0))
+	if (map_pages((u64)start, virt_to_phys(start), (u64)(end - start), flags, 0))
 		BUG();
 }
 
@@ -140,7 +140,7 @@ void paging_init(const struct rangeset *ram, const u8 *stack_guard)
 	rangeset_for_each(r, ram) {
 		u64 start = r->first << PAGE_SHIFT, size = (r->last - r->first + 1) << PAGE_SHIFT;
 
-		if (map_range(DIRECT_MAP_BASE + start, start, size, RAM_FLAGS, have_1g ? 2 : 1))
+		if (map_pages(DIRECT_MAP_BASE + start, start, size, RAM_FLAGS, have_1g ? 2 : 1))
 			BUG();
 	}
 	map_image(_text_start, _text_end, 0);
@@ -170,7 +170,7 @@ int paging_map_identity(paddr_t page)
 	int r;
 
 	spin_lock(&paging_lock);
-	r = map_range(page, page, PAGE_SIZE, PTE_WRITE, 0);
+	r = map_pages(page, page, PAGE_SIZE, PTE_WRITE, 0);
 	spin_unlock(&paging_lock);
 	return r;
 }
@@ -194,7 +194,7 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 	if (size && pa + size > pa && length <= MMIO_BASE + MMIO_SIZE - mmio_next) {
 		/* One page stays unmapped behind each window. */
 		mmio_next += length + PAGE_SIZE;
-		r = map_range(va, start, length, MMIO_FLAGS, 0);
+		r = map_pages(va, start, length, MMIO_FLAGS, 0);
 	}
 	spin_unlock(&paging_lock);
 	return r ? NULL : (volatile void *)(va + (pa - start));
@@ -238,7 +238,7 @@ void *paging_map_stack(u32 nr_pages)
 	for (u32 i = 0; i < nr_pages; i++) {
 		void *page = alloc_page();
 
-		if (!page || map_range(stack_next + (i + 1) * PAGE_SIZE, virt_to_phys(page),
+		if (!page || map_pages(stack_next + (i + 1) * PAGE_SIZE, virt_to_phys(page),
 				       PAGE_SIZE, RAM_FLAGS, 0))
 			goto out;
 	}
