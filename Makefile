@@ -130,7 +130,8 @@ $(BUILD)/bench/weir.elf: $(OBJS) $(BUILD)/bench/iommu.o $(BUILD)/weir.elf
 bench-iommu: $(BUILD)/bench/weir.elf ## instruction counts of the IOMMU core
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/iommu.py
 
-BENCH_HOST_SRCS := bench/host.c $(wildcard iommu/*.c) kernel/mm/frame.c kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c
+FRAME_SRCS := kernel/mm/frame.c kernel/mm/frameref.c
+BENCH_HOST_SRCS := bench/host.c $(wildcard iommu/*.c) $(FRAME_SRCS) kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c
 $(BUILD)/bench/host: $(BENCH_HOST_SRCS) $(wildcard iommu/*.h kernel/*/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
@@ -154,7 +155,7 @@ bench: deps ## instruction counts; nanoseconds on the host; the network guest na
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 # The IOMMU core as it is tested on the host, with a machine around it.
 MODEL_SRCS := $(addprefix tests/model/,cache.c machine.c queue.c registers.c remap.c walk.c work.c)
-IOMMU_SRCS := $(wildcard iommu/*.c) kernel/mm/frame.c kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c $(MODEL_SRCS)
+IOMMU_SRCS := $(wildcard iommu/*.c) $(FRAME_SRCS) kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c $(MODEL_SRCS)
 IOMMU_LIBS := -Wl,--wrap=free_page
 # For tests that include tests/unit/failures.h.
 FAILURE_LIBS := $(addprefix -Wl$(comma)--wrap=,alloc_page alloc_frames kzalloc irq_alloc mmio_map frame_set hw_write32 irq_wait hw_write_back)
@@ -186,7 +187,7 @@ $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t),$(call in
 # --- The model: random programs over the IOMMU core. The code under test calls tests/model/interleave.c at each access. ---
 
 MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. $(if $(COVERAGE),--coverage -O0)
-UNDER_TEST := $(wildcard iommu/*.c) kernel/mm/frame.c
+UNDER_TEST := $(wildcard iommu/*.c) $(FRAME_SRCS)
 MODEL_ALL := $(UNDER_TEST) kernel/core/lockorder.c kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
 	interleave.c hardware.c actions.c irtes.c program.c configs.c)
 MODEL_OBJS := $(patsubst %.c,$(BUILD)/model/%.o,$(MODEL_ALL) tests/model/model.c)

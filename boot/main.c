@@ -89,7 +89,7 @@ static void init_interrupts(void)
 		 madt.nr_ioapics);
 
 	if (!clock_calibrate(pm_timer, pm_timer_bits)) {
-		log_err("no timer to measure the TSC by: neither the ACPI timer nor the PIT runs");
+		log_err("no timer to calibrate the TSC against: neither the ACPI timer nor the PIT runs");
 		halt();
 	}
 	clock_read_date();

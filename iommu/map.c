@@ -3,6 +3,7 @@
 
 #include <iommu/trace.h>
 #include <kernel/lib/errno.h>
+#include <kernel/mm/frameref.h>
 
 /* Put an empty table behind an empty entry of `parent`. */
 static u64 *grow(struct iommu_domain *d, u64 *parent, u64 *e)

@@ -28,6 +28,7 @@
 #include <iommu/table.h>
 
 #include <kernel/mm/alloc.h>
+#include <kernel/mm/frameref.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/core/panic.h>

@@ -3,6 +3,7 @@
 
 #include <iommu/trace.h>
 #include <kernel/core/panic.h>
+#include <kernel/mm/frameref.h>
 
 /* The entries of a table part: instead of one reference on the block that they were together, each gets its own. */
 static void part(struct iommu_domain *d, u64 *table, unsigned int level)

@@ -31,7 +31,7 @@ enum weir_device_state {
 	WEIR_DEVICE_ATTACHING,
 	WEIR_DEVICE_ATTACHED,
 	WEIR_DEVICE_DETACHING,
-	WEIR_DEVICE_QUARANTINED, /* attached, but cannot reach memory any more, for a fault of its own */
+	WEIR_DEVICE_QUARANTINED, /* attached, but cannot reach memory any more because of a fault */
 };
 
 struct weir_device_info {

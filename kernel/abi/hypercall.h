@@ -19,24 +19,27 @@
 enum weir_hypercall {
 	/* -> ABI version */
 	WEIR_HC_VERSION = 0,
-	/* RDI = first guest frame, RSI = frames. Give memory back. -> the frames given back, at least
-	 * 1: call again for the rest. The pages leave the tables of the guest and of its devices at
-	 * once, and are not free until every TLB that may hold them has been flushed. -EINVAL: not
-	 * all of it is the guest's RAM; -EPERM: the caller's devices use machine addresses (the
-	 * control domain, control-iommu=); -ENOMEM: no memory to split a large page */
+	/* RDI = first guest frame, RSI = frames. Give memory back. -> the frames given back, at
+	 * least 1: call again for the rest. The pages leave the tables of the guest and of its
+	 * devices at once, and are not free until every TLB that may hold them has been flushed.
+	 * -EINVAL: not all of it is the guest's RAM; -EPERM: the caller's devices use machine
+	 * addresses (the control domain, control-iommu=); -ENOMEM: no memory to split a large
+	 * page */
 	WEIR_HC_MEM_RELEASE = 1,
-	/* RDI = first guest frame, RSI = frames. Take memory (zeroed) for frames that hold none. -> the
-	 * frames that hold memory now, at least 1: call again for the rest. The vCPU sleeps while an
-	 * earlier release of the same frames is in progress. -EINVAL as above; -ENOMEM: the machine
-	 * has no memory left, or it would exceed the domain's `mem=` */
+	/* RDI = first guest frame, RSI = frames. Take memory (zeroed) for frames that hold none. ->
+	 * the frames that hold memory now, at least 1: call again for the rest. The vCPU sleeps
+	 * while an earlier release of the same frames is in progress. -EINVAL as above; -ENOMEM:
+	 * the machine has no memory left, or it would exceed the domain's `mem=` */
 	WEIR_HC_MEM_POPULATE = 2,
-	/* RDI = guest-physical address of struct weir_stats (8-byte aligned), RSI = its size, a page
-	 * at most. Fills what fits. -> bytes that Weir knows. -EINVAL, -EFAULT: a bad address or size */
+	/* RDI = guest-physical address of struct weir_stats (8-byte aligned), RSI = its size, a
+	 * page at most. Fills what fits. -> bytes that Weir knows. -EINVAL, -EFAULT: a bad address
+	 * or size */
 	WEIR_HC_STATS = 3,
 	/* RDI = 0 power off, 1 reboot (the domain is restarted, unless its module line says
 	 * restart=never), 2 crashed; RSI = status for the log. Does not return. -EINVAL */
 	WEIR_HC_SHUTDOWN = 4,
-	/* RDI = vector, 16 to 255, that is raised on vCPU 0 when an event occurs; 0: none. -EINVAL */
+	/* RDI = vector, 16 to 255, that is raised on vCPU 0 when an event occurs; 0: none.
+	 * -EINVAL */
 	WEIR_HC_EVENT_VECTOR = 5,
 	/* -> the events (enum weir_event) since the last call */
 	WEIR_HC_EVENTS = 6,
@@ -48,9 +51,9 @@ enum weir_hypercall {
 	/* --- for the control domain ------------------------------------------- */
 
 	/* All other domains get -EPERM, except for WEIR_HC_UNIT_STATS. The structures are in
-	 * kernel/abi/control.h and kernel/abi/iommu.h. Their addresses are guest-physical and 8-byte
-	 * aligned; a bad one gives -EFAULT or -EINVAL. Where no other argument says so, RDX = the
-	 * structure's size: what fits is filled. */
+	 * kernel/abi/control.h and kernel/abi/iommu.h. Their addresses are guest-physical and
+	 * 8-byte aligned; a bad one gives -EFAULT or -EINVAL. Where no other argument says so, RDX
+	 * = the structure's size: what fits is filled. */
 
 	/* RDI = id, RSI = address of struct weir_domain_info: the first domain with this id or a
 	 * higher one, including dying ones. -> its id; 0: there is none */
@@ -61,37 +64,40 @@ enum weir_hypercall {
 	/* RDI = id, RSI = address of struct weir_stats. -> bytes that Weir knows. -ENOENT: no such
 	 * domain, or it is dying */
 	WEIR_HC_DOMAIN_STATS = 0x102,
-	/* RDI = device, as in weir_device_info, RSI = id, RDX = flags, WEIR_ATTACH_*: start to attach
-	 * it to this domain. weir_device_info shows the progress. -ENODEV: no such device; -ENOENT: no
-	 * such domain, or it is dying; -EBUSY: the device is not free, or the domain is not complete;
+	/* RDI = device, as in weir_device_info, RSI = id, RDX = flags, WEIR_ATTACH_*: start to
+	 * attach it to this domain. weir_device_info shows the progress. -ENODEV: no such device;
+	 * -ENOENT: no such domain, or it is dying; -EBUSY: the device is not free, or the domain is
+	 * not complete;
 	 * -EPERM: it cannot be attached (why_not, why_no_ats); -EINVAL: flags; -ENOMEM */
 	WEIR_HC_DEVICE_ATTACH = 0x103,
-	/* RDI = device: start to detach it from its domain. -ENODEV; -EBUSY: no domain owns it, or it
-	 * is being attached or detached */
+	/* RDI = device: start to detach it from its domain. -ENODEV; -EBUSY: no domain owns it, or
+	 * it is being attached or detached */
 	WEIR_HC_DEVICE_DETACH = 0x104,
-	/* RDI = id: start to end this domain. -ENOENT as above; -EBUSY: it is not complete; -EINVAL: it
-	 * is the caller */
+	/* RDI = id: start to end this domain. -ENOENT as above; -EBUSY: it is not complete;
+	 * -EINVAL: it is the caller */
 	WEIR_HC_DOMAIN_DESTROY = 0x105,
-	/* RDI = device, RSI = address that it uses, RDX = address of struct weir_walk. -> 0. -ENODEV */
+	/* RDI = device, RSI = address that it uses, RDX = address of struct weir_walk. -> 0.
+	 * -ENODEV */
 	WEIR_HC_IOMMU_WALK = 0x106,
-	/* RDI = number of a remapping unit, counted from 0, RSI = address of struct weir_unit_stats.
-	 * -> 1; 0: there is none. Any domain may call this for a unit that translates for one of its
-	 * own devices; -EPERM for others */
+	/* RDI = number of a remapping unit, counted from 0, RSI = address of struct
+	 * weir_unit_stats.
+	 * -> 1; 0: there is none. Any domain may call this for a unit that translates for one of
+	 * its own devices; -EPERM for others */
 	WEIR_HC_UNIT_STATS = 0x107,
 	/* RDI = number of an event, RSI = address of an array of struct weir_trace_event, RDX = its
 	 * size: the events from that number on that are still there, oldest first. -> how many */
 	WEIR_HC_IOMMU_TRACE = 0x108,
 	/* RDI = address of struct weir_memory_info, RSI = its size. -> 0 */
 	WEIR_HC_MEMORY_INFO = 0x109,
-	/* RDI = pages: take this much memory, in whole 2 MiB, back from what is lent to the caller's
-	 * devices (control-iommu=). It is free when no device can reach it any more. -> 1: in progress;
-	 * 0: nothing is lent */
+	/* RDI = pages: take this much memory, in whole 2 MiB, back from what is lent to the
+	 * caller's devices (control-iommu=). It is free when no device can reach it any more. -> 1:
+	 * in progress; 0: nothing is lent */
 	WEIR_HC_MEMORY_CARVE = 0x10a,
 	/* Lend free memory, except for Weir's reserve. -> 0 */
 	WEIR_HC_MEMORY_LEND = 0x10b,
-	/* RDI = id: from now on the caller reads what this domain writes to its COM1, and it does not
-	 * go to the log; 0: no domain's. Output that was not read before is lost. -ENOENT; -EINVAL: it
-	 * is the caller */
+	/* RDI = id: from now on the caller reads what this domain writes to its COM1, and it does
+	 * not go to the log; 0: no domain's. Output that was not read before is lost. -ENOENT;
+	 * -EINVAL: it is the caller */
 	WEIR_HC_CONSOLE_SELECT = 0x10c,
 	/* RDI = address of a buffer, RSI = its size. -> bytes read; -ENOENT: none, and no domain is
 	 * selected, or it has ended. WEIR_EVENT_CONSOLE tells when there is more */
@@ -100,14 +106,14 @@ enum weir_hypercall {
 	 * that fitted; -ENOENT as above */
 	WEIR_HC_CONSOLE_WRITE = 0x10e,
 	/* RDI = id, RSI = pages: ask this domain to give back so many in total through its balloon.
-	 * weir_domain_info shows the progress. -ENOENT, -EBUSY as above; -ENODEV: it has no balloon, or
-	 * no driver for it; -EINVAL: more than it has; -ENOMEM: the memory that it would get again is
-	 * not free, or not yet */
+	 * weir_domain_info shows the progress. -ENOENT, -EBUSY as above; -ENODEV: it has no
+	 * balloon, or no driver for it; -EINVAL: more than it has; -ENOMEM: the memory that it
+	 * would get again is not free, or not yet */
 	WEIR_HC_BALLOON = 0x10f,
-	/* RDI = address of struct weir_log_position, RSI = address of a buffer, RDX = its size: copy the
-	 * log from this position on, and move the position behind what was copied. If the oldest part
-	 * has been overwritten, the copy begins at the oldest complete line. -> bytes copied, 4096 at
-	 * most; 0: there is no more */
+	/* RDI = address of struct weir_log_position, RSI = address of a buffer, RDX = its size:
+	 * copy the log from this position on, and move the position behind what was copied. If the
+	 * oldest part has been overwritten, the copy begins at the oldest complete line. -> bytes
+	 * copied, 4096 at most; 0: there is no more */
 	WEIR_HC_LOG_READ = 0x110,
 };
 
@@ -171,7 +177,7 @@ struct weir_stats {
 	uint64_t io_references; /* dev_tlb references now, present entries and tombstones */
 
 	/* Deferred release */
-	uint64_t pages_held, pages_held_max; /* frames that wait for an invalidation: now, and the most */
+	uint64_t pages_held, pages_held_max; /* frames waiting for an invalidation: now, maximum */
 	uint64_t batches_in_flight; /* now */
 	uint64_t batches_posted, batches_completed;
 	uint64_t iotlb_invalidations, device_tlb_invalidations, context_invalidations;
@@ -195,7 +201,7 @@ struct weir_stats {
 
 	uint64_t devices_cut_off; /* devices of this domain quarantined, for faults or time-outs */
 	uint64_t io_faults_by[WEIR_NR_FAULT_KINDS]; /* io_faults by reason */
-	uint64_t interrupt_pauses; /* times a device of this domain was paused for too many interrupts */
+	uint64_t interrupt_pauses; /* times a device was paused for too many interrupts */
 	uint64_t msr_exits[WEIR_NR_MSR_EXITS]; /* exits[WEIR_EXIT_MSR] by what was accessed */
 	uint64_t interrupts_taken; /* by vCPUs, from devices, their timers and each other */
 };

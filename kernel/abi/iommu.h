@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-/* Kinds of events. Each event has the owner, which is the domain's id (0xffff: none), and the fields
- * `who`, `a` and `b`, whose meanings are given here. */
+/* Kinds of events. Each event has the owner, which is the domain's id (0xffff: none), and the
+ * fields `who`, `a` and `b`, whose meanings are given here. */
 enum weir_trace_kind {
 	WEIR_TRACE_MAP = 1, /* who: batch; device frame, frames */
 	WEIR_TRACE_PROTECT, /* the same */
@@ -12,10 +12,10 @@ enum weir_trace_kind {
 	WEIR_TRACE_SPLIT, /* who: batch; machine frame, level of the leaf that was split */
 	WEIR_TRACE_COLLAPSE, /* who: batch; machine frame, level of the leaf that came out */
 	WEIR_TRACE_UNLINK, /* who: batch; device frame, level of the entry that held the table */
-	WEIR_TRACE_COMMIT, /* who: batch; first and last device frame to flush (first > last: none) */
+	WEIR_TRACE_COMMIT, /* who: batch; first and last device frame to flush (none if a > b) */
 	WEIR_TRACE_ANSWERED, /* who: batch; nanoseconds since the commit, 0 */
 	WEIR_TRACE_RELEASED, /* who: batch; frames held until now, 0 */
-	WEIR_TRACE_DEVICE_TLB, /* who: bus/device/function; first and last device frame to invalidate */
+	WEIR_TRACE_DEVICE_TLB, /* who: bus/device/function; first and last device frame to flush */
 	WEIR_TRACE_ATTACH, /* who: bus/device/function; flags of the attaching, unit */
 	WEIR_TRACE_ISOLATE, /* who: bus/device/function; detached, 0 */
 	WEIR_TRACE_ISOLATED, /* the same */
@@ -38,7 +38,7 @@ struct weir_unit_stats {
 	uint64_t cap, ecap; /* CAP_REG, ECAP_REG */
 	uint64_t works; /* translation is on and its queue answers */
 	uint64_t devices; /* attached now */
-	uint64_t requests_posted, requests_completed; /* each is a few descriptors and their waits */
+	uint64_t requests_posted, requests_completed; /* each: some descriptors, their waits */
 	uint64_t requests_waiting; /* for room in the queue, now */
 	uint64_t completion_interrupts;
 	uint64_t queue_errors; /* IQE, ICE and ITE */

@@ -92,8 +92,9 @@ static bool in_sequence(u8 c)
 	return inside;
 }
 
-/* Follow what the terminal's current line shows, as far as it is text. Control sequences are ignored:
- * if the control domain moves the cursor, its line may be drawn wrongly after a line of the log. */
+/* Follow what the terminal's current line shows, as far as it is text. Control sequences are
+ * ignored: if the control domain moves the cursor, its line may be drawn wrongly after a line of
+ * the log. */
 static void track(u8 c)
 {
 	assert_locked(&console_lock);

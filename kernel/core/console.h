@@ -1,11 +1,11 @@
-/* The administrator's terminal: a UART that shows the log's lines and the control domain's dialogue.
- * See kernel/core/console.c. */
+/* The administrator's terminal: a UART that shows the log's lines and the control domain's
+ * dialogue. See kernel/core/console.c. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
-/* Send the log to the UART at this I/O port. With 0, or a port where no UART answers, the log goes to
- * memory only. Boot. */
+/* Send the log to the UART at this I/O port. With 0, or a port where no UART answers, the log goes
+ * to memory only. Boot. */
 void console_set(u16 port);
 /* From now on lines are sent without the lock, whose holder may never unlock it. Panic only. */
 void console_panic(void);

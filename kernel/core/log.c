@@ -1,5 +1,5 @@
-/* The way of a line: formatted on the stack, then, under the lock, copied into the ring in memory and
- * sent to the console. Nothing here allocates memory. */
+/* The way of a line: formatted on the stack, then, under the lock, copied into the ring in memory
+ * and sent to the console. Nothing here allocates memory. */
 #include <kernel/core/log.h>
 
 #include <kernel/core/console.h>
@@ -101,8 +101,8 @@ void log_print(enum log_level level, const char *fmt, ...)
 	} else {
 		n += (size_t)want;
 	}
-	/* The line may contain text of a guest or from GRUB, which must not be able to forge another
-	 * line or to move the cursor. */
+	/* The line may contain text of a guest or from GRUB, which must not be able to forge
+	 * another line or to move the cursor. */
 	for (size_t i = 0; i < n; i++)
 		if ((u8)line[i] < ' ' && line[i] != '\t')
 			line[i] = '?';

@@ -1,4 +1,5 @@
-/* The log: each line has a level and a time stamp, and goes to the console and to a ring in memory. */
+/* The log: each line has a level and a time stamp, and goes to the console and to a ring in
+ * memory. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -19,12 +20,12 @@ void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define log_debug(...) log_print(LOG_DEBUG, __VA_ARGS__)
 
 /* Copy at most `size` bytes of the ring from *position on (in bytes since boot), and move *position
- * behind them. If that part has been overwritten, the copy begins at the oldest complete line. *end:
- * behind the newest line. Returns the number of bytes. */
+ * behind them. If that part has been overwritten, the copy begins at the oldest complete line.
+ * *end: behind the newest line. Returns the number of bytes. */
 size_t log_copy(u64 *position, u64 *end, char *buf, size_t size);
 
-/* Limits the lines from one place in the code: at most `burst` in so many seconds (0: one). The next
- * line is preceded by the number of lines that were left out. Any context. */
+/* Limits the lines from one place in the code: at most `burst` in so many seconds (0: one). The
+ * next line is preceded by the number of lines that were left out. Any context. */
 struct log_limit {
 	u64 window_start_ns;
 	u32 burst, seconds, used, dropped;

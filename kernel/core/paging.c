@@ -1,21 +1,22 @@
-/* Four levels, SDM vol. 3, 4.5:
+/* Weir's own page tables: four levels, SDM vol. 3, 4.5.
  *
  *	PML4 --> PDPT --> PD --> PT --> 4 KiB
  *	           |       +----------> 2 MiB
  *	           +------------------> 1 GiB
  *
- * All CPUs use the same tables. Entries are only ever added while more than one CPU runs, so nobody needs a shoot-down;
- * the identity entry, which goes away, is one that nobody but a starting CPU uses.
- */
-#include <kernel/mm/alloc.h>
-#include <kernel/mm/bootmem.h>
-#include <kernel/core/cpu.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/memmap.h>
+ * All CPUs use the same tables. While more than one CPU runs, entries are only added, so no
+ * shoot-down is needed. The one entry that is removed, for the identity page, is used only by a CPU
+ * that starts. */
 #include <kernel/core/paging.h>
+
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/mm/memmap.h>
+#include <kernel/core/cpu.h>
 
 #define PTE_PRESENT BIT(0)
 #define PTE_WRITE BIT(1)
@@ -41,7 +42,7 @@ _Static_assert(MEMMAP_MAX_FRAMES << PAGE_SHIFT <= DIRECT_MAP_SIZE, "all RAM has 
 extern const u8 _text_start[], _text_end[], _rodata_start[], _rodata_end[], _data_start[],
 	_image_end[];
 
-/* Guards the tables and the two cursors; alloc_lock is taken inside. */
+/* Guards the tables and the two cursors. */
 static struct spinlock paging_lock = SPINLOCK_INIT(LOCK_PAGING);
 static u64 pml4[512] __aligned(PAGE_SIZE);
 static bool allocator_up;
@@ -68,8 +69,8 @@ static u64 *table_of(u64 entry)
 	return phys_to_virt(entry & PTE_ADDRESS);
 }
 
-/* The entry for va at `level`, with the tables above it made as needed; NULL without memory. *level
- * is raised to where a larger page is mapped already. */
+/* The entry for va at *level; missing tables above it are allocated. NULL without memory. If a
+ * larger page is already mapped there, *level is raised to its level. */
 static u64 *entry_at(u64 va, u32 *level)
 {
 	u64 *table = pml4;
@@ -92,8 +93,8 @@ static u64 *entry_at(u64 va, u32 *level)
 	}
 }
 
-/* Map [va, va + size) to pa with the largest pages up to `max_level`. What is mapped already stays
- * as it is. */
+/* Map [va, va + size) to pa with the largest pages up to `max_level`. Existing mappings stay as
+ * they are. */
 static int map_pages(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 {
 	while (size) {
@@ -106,7 +107,7 @@ static int map_pages(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 		e = entry_at(va, &level);
 		if (!e)
 			return -ENOMEM;
-		/* A table is here, of an earlier and smaller range: go on below it. */
+		/* An earlier, smaller range has made a table here: continue below it. */
 		while (level && *e & PTE_PRESENT && !(*e & PTE_LARGE)) {
 			level--;
 			e = entry_at(va, &level);
@@ -115,7 +116,7 @@ static int map_pages(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 		}
 		if (!(*e & PTE_PRESENT))
 			store_release(e, pa | flags | PTE_PRESENT | (level ? PTE_LARGE : 0));
-		/* An entry found present may be larger than what is left, or begin before va. */
+		/* An existing mapping may be larger than what is left, or begin before va. */
 		u64 step = (1UL << LEVEL_SHIFT(level)) - (va & ((1UL << LEVEL_SHIFT(level)) - 1));
 
 		step = MIN(step, size);
@@ -177,7 +178,7 @@ int paging_map_identity(paddr_t page)
 
 void paging_unmap_identity(void)
 {
-	/* The tables below stay allocated: three pages, and no CPU has to be asked whether it still
+	/* The three tables below stay allocated, so that it does not matter whether a CPU still
 	 * walks them. */
 	write_once(&pml4[0], 0);
 	paging_flush();
