@@ -151,6 +151,8 @@ run-linux: deps ## run Debian's kernel as a guest that owns a NIC; `console linu
 field = $(shell sed -n 's|.*$(2): *\([^*]*\).*|\1|p' $(1))
 
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
+# The frame table.
+FRAME_SRCS := kernel/mm/frame.c kernel/mm/frameref.c
 # The virtual PCI bus, and the balloon with its transport.
 VPCI_SRCS := $(wildcard kernel/guest/devices/pci/*.c) kernel/guest/emulate/bus.c kernel/lib/pci_id.c
 BALLOON_SRCS := $(wildcard kernel/guest/devices/virtio/*.c) kernel/guest/devices/pci/msixregs.c kernel/guest/emulate/bus.c
@@ -164,7 +166,7 @@ FAILURE_LIBS := $(addprefix -Wl$(comma)--wrap=,alloc_page alloc_frames kzalloc i
 HOST_SRCS := tests/unit/host.c kernel/core/lockorder.c
 
 # The IOMMU core: the code that the model and `make coverage` test, and what it needs to run on the host.
-IOMMU_CORE := $(filter iommu/% kernel/mm/frame%,$(C_SRCS))
+IOMMU_CORE := $(filter iommu/%,$(C_SRCS)) $(FRAME_SRCS)
 IOMMU_NEEDS := kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/pci_id.c kernel/lib/rangeset.c
 # The machine that the tests put around it.
 IOMMU_MACHINE := $(addprefix tests/model/,cache.c machine.c queue.c registers.c remap.c walk.c work.c)

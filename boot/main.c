@@ -124,6 +124,7 @@ static void init_iommu(void)
 void boot_main(u32 magic, u32 info)
 {
 	clock_start();
+	log_set_clock(clock_ns);
 	console_set(UART_COM1);
 	log_info("Weir starts");
 	cpu_init_boot();

@@ -1,3 +1,4 @@
+/* See kernel/core/lapic.h. */
 #include <kernel/core/lapic.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/core/cpu.h>
@@ -75,7 +76,7 @@ int lapic_init(paddr_t address, bool avoid_x2apic)
 		log_err("this CPU has no local APIC; Weir needs one");
 		return -ENODEV;
 	}
-	/* What the firmware has switched on can not be taken back without a detour. */
+	/* If the firmware has enabled x2APIC mode, leaving it would need a reset of the APIC. */
 	x2apic = features.ecx & BIT(21) && (!avoid_x2apic || rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD);
 	tsc_deadline = features.ecx & BIT(24);
 	if (!x2apic) {

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from test_network import Guest, MB
-from weir import Nic, Weir
+from weir import LOGGED, Nic, Weir
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
 NET0 = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
@@ -70,6 +70,24 @@ def shell(tmp_path_factory):
     with Weir(tmp_path_factory.mktemp("shell"), [CONTROL, NET0], nics=[Nic()]) as weir:
         weir.wait_for(r"net0\| net: serving http")
         yield weir
+
+
+def test_the_log_is_shown_again_from_memory(boot):
+    weir = boot([CONTROL])
+    weir.wait_ready()
+    weir.command("domains")
+    logged = [line for line in weir.lines if LOGGED.match(line)]
+    assert "Weir starts" in logged[0]
+
+    def shown(command):
+        since = len(weir.lines)
+        weir.command(command)
+        return [line for line in weir.lines[since:] if LOGGED.match(line)]
+
+    assert shown("log") == logged
+    assert shown("log 3") == logged[-3:]
+    assert shown("log 1000") == logged
+    assert shown("log 0") == []
 
 
 def test_the_word_is_the_privilege(boot):

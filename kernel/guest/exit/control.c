@@ -13,13 +13,15 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/devices/pci/assign.h>
 #include <kernel/guest/devices/pci/assignable.h>
-#include <kernel/core/console.h>
+#include <kernel/core/console_input.h>
+#include <kernel/core/log.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/domain/event.h>
 #include <kernel/mm/frame.h>
 #include <kernel/guest/devices/guestconsole.h>
 #include <kernel/guest/devices/vuart.h>
+#include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
@@ -51,7 +53,7 @@ void control_init(struct domain *d, enum identity_policy policy)
 {
 	domain_make_control(d);
 	d->vm.memory.machine_addresses = policy != IDENTITY_NONE;
-	console_listen(input_room, input);
+	console_input_start(input_room, input);
 }
 
 /* --- hypercalls ------------------------------------------------------------------------------------------------------------------ */
@@ -302,6 +304,28 @@ static s64 balloon_call(struct domain *caller __unused, u64 id, u64 pages, u64 c
 	return ret;
 }
 
+#define LOG_BYTES_A_CALL 4096u
+
+static s64 log_read_call(struct domain *caller, gpaddr_t at, gpaddr_t gpa, u64 size)
+{
+	u64 max = MIN(size, (u64)LOG_BYTES_A_CALL), done = 0;
+	struct weir_log_position position;
+	char piece[256];
+	size_t n;
+
+	if (at & 7)
+		return -EINVAL;
+	if (guest_read(&caller->vm.memory, at, &position, sizeof(position)))
+		return -EFAULT;
+	do { /* at least once, for the end */
+		n = log_copy(&position.next, &position.end, piece, MIN(max - done, sizeof(piece)));
+		if (guest_write(&caller->vm.memory, gpa + done, piece, n))
+			return -EFAULT;
+		done += n;
+	} while (n && done < max);
+	return hypercall_answer(caller, at, sizeof(position), &position, sizeof(position), (s64)done);
+}
+
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 {
 	s64 (*call)(struct domain *caller, u64 a, u64 b, u64 c);
@@ -354,6 +378,9 @@ s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 		break;
 	case WEIR_HC_BALLOON:
 		call = balloon_call;
+		break;
+	case WEIR_HC_LOG_READ:
+		call = log_read_call;
 		break;
 	default:
 		return -ENOSYS;
