@@ -155,6 +155,8 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 # The IOMMU core as it is tested on the host, with a machine around it.
 MODEL_SRCS := $(addprefix tests/model/,cache.c machine.c queue.c registers.c remap.c walk.c work.c)
 IOMMU_SRCS := $(wildcard iommu/*.c) kernel/mm/frame.c kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c $(MODEL_SRCS)
+# A domain's memory above it, without the pool and the shoot-down.
+MEMORY_SRCS := $(addprefix kernel/guest/memory/,devicemap.c guestcopy.c memory.c memrelease.c nested.c populate.c)
 IOMMU_LIBS := -Wl,--wrap=free_page
 # For tests that include tests/unit/failures.h.
 FAILURE_LIBS := $(addprefix -Wl$(comma)--wrap=,alloc_page alloc_frames kzalloc irq_alloc mmio_map frame_set hw_write32 irq_wait hw_write_back)

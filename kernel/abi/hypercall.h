@@ -18,12 +18,15 @@ enum weir_hypercall {
 	/* -> ABI version */
 	WEIR_HC_VERSION = 0,
 	/* RDI = first guest frame, RSI = frames. Give memory back. The pages leave the guest's
-	 * tables and its devices' at once, and belong to nobody until every TLB that may hold them
-	 * has been flushed. */
+	 * tables and its devices' at once, and have no owner until every TLB that may hold them
+	 * has been flushed. -> frames done, which may be fewer; -EINVAL: not all of it is RAM;
+	 * -EPERM: the caller's devices use machine addresses (control-iommu=); -ENOMEM: no table
+	 * for a part of a large page */
 	WEIR_HC_MEM_RELEASE = 1,
 	/* RDI = first guest frame, RSI = frames. Take memory (zeroed) for frames that hold none.
-	 * The vCPU sleeps while an earlier release of the same frames is under way. -ENOMEM when
-	 * the machine has none left or more than the domain's `mem=` would be used. */
+	 * The vCPU sleeps while an earlier release of the same frames is under way. -> frames done,
+	 * which may be fewer; -EINVAL: not all of it is RAM; -ENOMEM: the machine has none left, or
+	 * more than the domain's `mem=` would be used */
 	WEIR_HC_MEM_POPULATE = 2,
 	/* RDI = guest-physical address (8-byte aligned, one page at most) of struct weir_stats, RSI
 	 * = its size. Fills what fits; -> bytes that Weir knows. */

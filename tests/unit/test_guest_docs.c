@@ -2,6 +2,7 @@
 /* docs/guests.md tells what a guest finds: that is compared with the tables that decide it, in both directions. */
 #include "test.h"
 
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/core/cpu.h>
 
 /* The processor of the test's choice, for what follows. */

@@ -7,6 +7,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/loader/guest.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/core/paging.h>

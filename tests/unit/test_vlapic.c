@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <kernel/lib/errno.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/vcpu.h>

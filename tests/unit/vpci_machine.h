@@ -13,6 +13,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/core/irq.h>
+#include <kernel/guest/memory/devicemap.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>

@@ -9,6 +9,7 @@
 
 #include <kernel/guest/domain/domain.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 
 #define SLP_TYP MASK(4, 2)

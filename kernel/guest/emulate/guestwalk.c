@@ -2,6 +2,7 @@
 
 #include <kernel/guest/vcpu/inject.h>
 #include <kernel/lib/errno.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 
 #define CR0_WP BIT(16)

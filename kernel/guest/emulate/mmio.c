@@ -5,6 +5,7 @@
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/emulate/guestwalk.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/string.h>
 

@@ -10,6 +10,10 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/domain/event.h>
+#include <kernel/guest/memory/guestcopy.h>
+#include <kernel/guest/memory/populate.h>
+#include <kernel/guest/memory/memrelease.h>
+#include <kernel/guest/memory/devicemap.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/vcpu.h>
 

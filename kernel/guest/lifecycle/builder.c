@@ -9,6 +9,7 @@
 #include <kernel/guest/devices/guestacpi.h>
 #include <kernel/guest/loader/guest.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/populate.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/memory/pool.h>

@@ -6,6 +6,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/guest/loader/guest.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>

@@ -7,6 +7,7 @@
  *
  * One that is started again has its vCPUs stopped in the same way; kernel/guest/lifecycle/restart.c goes on from there.
  */
+#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/lifecycle/teardown.h>
 
 #include <iommu/iommu.h>

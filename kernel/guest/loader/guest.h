@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <kernel/guest/memory/layout.h>
 #include <kernel/guest/vcpu/entry.h>
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/rangeset.h>
@@ -48,8 +49,6 @@ void loader_say(struct loader_error *e, const char *fmt, ...) __printf(2, 3);
 #define GUEST_LOW_END                                                                              \
 	0x9fc00UL /* usable RAM below 1 MiB ends here, as where a PC's extended BIOS data area begins */
 #define GUEST_HIGH_START 0x100000UL
-#define GUEST_HOLE_START 0xc0000000UL /* RAM stops here ... */
-#define GUEST_HOLE_END 0x100000000UL /* ... and goes on here */
 
 #define GUEST_MAP_ENTRIES 4
 /* A guest's memory map, types as in E820 (1 usable, 2 reserved). Returns the number of entries. */

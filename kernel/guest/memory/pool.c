@@ -1,15 +1,15 @@
 #include <kernel/guest/memory/pool.h>
 
 #include <drivers/pci.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/mm/bootmem.h>
-#include <kernel/guest/memory/memory.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/work.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/mm/frame.h>
 
 /* Where I/O APICs are. */
 #define IO_APICS_FIRST 0xfec00UL
@@ -44,9 +44,10 @@ u64 pool_frames(u64 *carved)
 	return nr;
 }
 
-/* --- lending ---------------------------------------------------------------------------------------------------------------- */
+/* --- lending -------------------------------------------------------------- */
 
-/* Take a block of at most `order` from the allocator into the pool's set, unless the reserve would suffer. Locked. */
+/* Take a block of at most `order` from the allocator into the pool's set, unless the reserve would
+ * suffer. Locked. */
 static bool take(unsigned int order, mfn_t *mfn)
 {
 	u64 free = alloc_free_frames();
@@ -69,7 +70,8 @@ static bool take(unsigned int order, mfn_t *mfn)
 
 static void give_up(const char *what, int error)
 {
-	log_err("iommu: the control domain's %s cannot be mapped (error %d): its devices will not reach it",
+	log_err("iommu: cannot map the control domain's %s (error %d): "
+		"its devices will not reach it",
 		what, -error);
 }
 
@@ -115,8 +117,9 @@ static void map_reserved(struct memory *m)
 	if (ret)
 		give_up("reserved memory", ret);
 	else
-		log_info("iommu: %lu reserved pages in %u range%s mapped for the control domain's devices",
-			 rangeset_count(&set), set.nr, set.nr == 1 ? " is" : "s are");
+		log_info("iommu: mapped %lu reserved pages (%u range%s) for the control "
+			 "domain's devices",
+			 rangeset_count(&set), set.nr, set.nr == 1 ? "" : "s");
 }
 
 void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(void))
@@ -149,14 +152,15 @@ void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(
 			;
 		return;
 	}
-	log_info("iommu: %lu MiB in %u range%s identity-mapped for the control domain's devices, %lu MiB of that lent",
-		 rangeset_count(&all) >> (20 - PAGE_SHIFT), all.nr, all.nr == 1 ? " is" : "s are",
+	log_info("iommu: identity-mapped %lu MiB (%u range%s) for the control domain's devices, "
+		 "including %lu MiB of borrowed free memory",
+		 rangeset_count(&all) >> (20 - PAGE_SHIFT), all.nr, all.nr == 1 ? "" : "s",
 		 rangeset_count(&pool.set) >> (20 - PAGE_SHIFT));
 	if (policy == IDENTITY_INCLUSIVE)
 		map_reserved(m);
 }
 
-/* --- carving out --------------------------------------------------------------------------------------------------------------- */
+/* --- carving out ---------------------------------------------------------- */
 
 /* A batch has been answered: one block a call goes to the allocator. */
 static enum step free_step(struct iommu_batch *b)
@@ -226,7 +230,7 @@ void pool_make_room(u64 nr)
 	}
 }
 
-/* --- the way back ------------------------------------------------------------------------------------------------------------ */
+/* --- the way back --------------------------------------------------------- */
 
 static enum step return_step(struct work *w __unused)
 {

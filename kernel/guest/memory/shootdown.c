@@ -1,9 +1,9 @@
 #include <kernel/guest/memory/shootdown.h>
 
 #include <iommu/iommu.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/irq.h>
 #include <kernel/guest/memory/nested.h>
+#include <kernel/lib/atomic.h>
 
 /* Batches that wait for each CPU, by their number (below 2^11). The bit is the request; batch_of[]
  * was written before it and stays, since the number is the batch's own until all have answered. */

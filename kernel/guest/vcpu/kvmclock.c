@@ -3,6 +3,7 @@
 
 #include <kernel/core/clock.h>
 #include <kernel/lib/errno.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/vcpu.h>
 

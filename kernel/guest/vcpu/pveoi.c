@@ -2,6 +2,7 @@
 #include <kernel/guest/vcpu/pveoi.h>
 
 #include <kernel/lib/errno.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/vcpu.h>
 

@@ -28,6 +28,7 @@
 #include <kernel/guest/domain/event.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/devicemap.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/memory/shootdown.h>

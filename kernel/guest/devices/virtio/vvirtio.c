@@ -9,6 +9,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/vcpu/vcpu.h>
