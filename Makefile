@@ -158,6 +158,7 @@ IOMMU_SRCS := $(wildcard iommu/*.c) kernel/mm/frame.c kernel/mm/alloc.c kernel/m
 # A domain's memory above it, without the pool and the shoot-down.
 MEMORY_SRCS := $(addprefix kernel/guest/memory/,devicemap.c guestcopy.c memory.c memrelease.c nested.c populate.c)
 IOMMU_LIBS := -Wl,--wrap=free_page
+VLAPIC_SRCS := $(addprefix kernel/guest/vcpu/,vlapic.c vlapicipi.c vlapicpending.c vlapictimer.c)
 # For tests that include tests/unit/failures.h.
 FAILURE_LIBS := $(addprefix -Wl$(comma)--wrap=,alloc_page alloc_frames kzalloc irq_alloc mmio_map frame_set hw_write32 irq_wait hw_write_back)
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)

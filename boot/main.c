@@ -29,6 +29,8 @@
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
 /* GRUB's information lies in memory that gets reused. */

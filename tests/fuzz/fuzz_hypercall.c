@@ -34,6 +34,9 @@
 #include <kernel/core/paging.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/guest/memory/shootdown.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>

@@ -19,6 +19,7 @@
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/devices/pci/vpcifn.h>
 #include <kernel/guest/devices/virtio/vvirtio.h>

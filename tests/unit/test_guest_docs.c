@@ -21,6 +21,7 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 #include <kernel/guest/vcpu/svm/maps.c>
 
 #include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/loader/guest.h>
 
 #include <ctype.h>

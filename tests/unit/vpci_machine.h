@@ -22,6 +22,7 @@
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/pci/vpcifn.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/devices/virtio/vvirtio.h>
 
 #include <cmocka.h>

@@ -12,6 +12,7 @@
 #include <kernel/core/clock.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/domain/event.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/entry.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>

@@ -1,5 +1,6 @@
 #include <kernel/guest/emulate/decode.h>
 
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/lib/errno.h>
 
 #define REX_W 8

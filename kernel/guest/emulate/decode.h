@@ -62,7 +62,7 @@ struct insn {
 	u8 segment; /* enum guest_segment; of the source for MOVS and LODS */
 };
 
-/* Decode the instruction that bytes[0 .. nr) begin with; code_bits is 16, 32 or 64. -EINVAL: it is none of those above;
- * -E2BIG: it goes on behind the last byte given. Pure. */
+/* Decode the instruction that bytes[0 .. nr) begin with; code_bits is 16, 32 or 64. -EINVAL: it is
+ * none of those above; -E2BIG: it goes on behind the last byte given. Pure. */
 int __must_check decode_insn(const u8 *bytes, unsigned int nr, unsigned int code_bits,
 			     struct insn *insn);

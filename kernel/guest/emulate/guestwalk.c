@@ -1,9 +1,10 @@
 #include <kernel/guest/emulate/guestwalk.h>
 
-#include <kernel/guest/vcpu/inject.h>
-#include <kernel/lib/errno.h>
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/inject.h>
+#include <kernel/lib/errno.h>
 
 #define CR0_WP BIT(16)
 #define CR0_PG BIT(31)

@@ -2,11 +2,12 @@
 
 #include <kernel/guest/emulate/alu.h>
 #include <kernel/guest/emulate/decode.h>
-#include <kernel/guest/vcpu/vcpu.h>
-#include <kernel/lib/errno.h>
 #include <kernel/guest/emulate/guestwalk.h>
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 
 #define EFER_LMA BIT(10)

@@ -1,12 +1,15 @@
 #include <kernel/guest/exit/exit.h>
-#include <kernel/guest/domain/domain.h>
-#include <kernel/guest/exit/hypercall.h>
 
 #include <kernel/guest/domain/domain.h>
-#include <kernel/lib/errno.h>
 #include <kernel/guest/emulate/guestwalk.h>
 #include <kernel/guest/emulate/mmio.h>
-#include <kernel/guest/vcpu/policy.h>
+#include <kernel/guest/exit/hypercall.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuid.h>
+#include <kernel/guest/vcpu/msr.h>
+#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
+#include <kernel/lib/errno.h>
 
 #define EFER_LMA BIT(10)
 #define RFLAGS_DF BIT(10)

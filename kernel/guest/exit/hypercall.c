@@ -1,21 +1,21 @@
 /* Hypercalls: decode and check everything, then perform. See kernel/abi/hypercall.h for what each
  * one promises. */
-
 #include <kernel/guest/exit/hypercall.h>
 
-#include <kernel/guest/exit/stats.h>
 #include <kernel/abi/hypercall.h>
-
-#include <kernel/guest/exit/control.h>
 #include <kernel/guest/domain/domain.h>
-#include <kernel/lib/errno.h>
 #include <kernel/guest/domain/event.h>
-#include <kernel/guest/memory/guestcopy.h>
-#include <kernel/guest/memory/populate.h>
-#include <kernel/guest/memory/memrelease.h>
+#include <kernel/guest/exit/control.h>
+#include <kernel/guest/exit/stats.h>
 #include <kernel/guest/memory/devicemap.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
+#include <kernel/guest/memory/memrelease.h>
+#include <kernel/guest/memory/populate.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/lib/errno.h>
 
 /* Memory calls do a bounded part and say how much; one that must wait parks the vCPU and is
  * executed again. */

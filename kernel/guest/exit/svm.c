@@ -1,9 +1,9 @@
 /* SVM exit codes, taken apart for the common handlers in kernel/guest/exit/exit.c. */
-#include <kernel/guest/exit/exit.h>
-
-#include <kernel/guest/domain/domain.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/exit/exit.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 
 #define VECTOR_DB 1

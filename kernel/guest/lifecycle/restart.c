@@ -20,6 +20,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
 #define POLL_NS 1000000UL

@@ -22,6 +22,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/lifecycle/restart.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/mm/alloc.h>

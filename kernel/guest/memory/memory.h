@@ -1,10 +1,10 @@
 /* A domain's memory: nested tables, I/O tables and the allocator moved together, under the one
  * rule.
  *
- * 	taken       kernel/guest/memory/populate.h     built at boot, or taken again
- * 	shared      kernel/guest/memory/devicemap.h    mapped for its devices too
- * 	used        kernel/guest/memory/guestcopy.h    read and written by Weir for the guest
- * 	given back  kernel/guest/memory/memrelease.h   unmapped at once, freed after the last answer
+ *	taken       kernel/guest/memory/populate.h     built at boot, or taken again
+ *	shared      kernel/guest/memory/devicemap.h    mapped for its devices too
+ *	used        kernel/guest/memory/guestcopy.h    read and written by Weir for the guest
+ *	given back  kernel/guest/memory/memrelease.h   unmapped at once, freed after the last answer
  */
 #pragma once
 

@@ -1,13 +1,13 @@
 /* Nested page tables: one walker over 4 levels of 512 entries.
  *
- * 	guest frame   | 9 bits | 9 bits | 9 bits | 9 bits |
- * 	               level 4  level 3  level 2  level 1
- * 	                          1 GiB    2 MiB    4 KiB  leaves
+ *	guest frame   | 9 bits | 9 bits | 9 bits | 9 bits |
+ *	               level 4  level 3  level 2  level 1
+ *	                          1 GiB    2 MiB    4 KiB  leaves
  *
  * An entry is empty (0), a table, a leaf, or a tombstone. All hardware ignores an entry whose bits
  * 2:0 are zero, so the tombstone's format is ours and the same for every back end:
  *
- * 	62..52 batch number | 51..12 frame | 3 tombstone | 2..0 zero
+ *	62..52 batch number | 51..12 frame | 3 tombstone | 2..0 zero
  *
  * Tables are not freed before the domain ends: a walker's cached pointer to one would need a flush
  * of its own, and a guest's tables are bounded by its memory size.

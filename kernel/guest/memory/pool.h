@@ -3,9 +3,9 @@
  * deferred path as any other memory that leaves a device; what comes back when a domain ends goes
  * into it.
  *
- * 	allocator --- pool_return() --> pool (owned and identity-mapped by the control domain)
- * 	    ^                             |
- * 	    '-- frames freed <-- batch <--' pool_reclaim()
+ *	allocator --- pool_return() --> pool (owned and identity-mapped by the control domain)
+ *	    ^                             |
+ *	    '-- frames freed <-- batch <--' pool_reclaim()
  *
  * The allocator keeps POOL_RESERVE frames for Weir's own tables.
  *

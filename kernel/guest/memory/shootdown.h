@@ -1,10 +1,10 @@
 /* How CPUs answer a batch: a frame that leaves a guest must leave the CPUs' TLBs too.
  *
- * 	unmapping CPU                          CPU in guest mode
- * 	entry -> tombstone
- * 	nested.generation++                    tlb.in_guest = true
- * 	full barrier                           full barrier
- * 	tlb.in_guest?  expect + IPI            tlb.generation != nested.generation?  flush
+ *	unmapping CPU                          CPU in guest mode
+ *	entry -> tombstone
+ *	nested.generation++                    tlb.in_guest = true
+ *	full barrier                           full barrier
+ *	tlb.in_guest?  expect + IPI            tlb.generation != nested.generation?  flush
  *
  * Of two racing CPUs at least one sees the other: either the vCPU enters with a flush, or it is
  * seen in guest mode and its exit, which the IPI forces, is the answer. It enters again only with a

@@ -1,10 +1,10 @@
 #include <kernel/guest/vcpu/fpu.h>
 
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/errno.h>
-#include <kernel/guest/vcpu/policy.h>
-#include <kernel/lib/string.h>
+#include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
 
 /* SDM vol. 1, 13.4: the legacy region's reset values, and where the header starts. */
 #define FCW_RESET 0x037f
@@ -52,9 +52,10 @@ void fpu_destroy(struct vcpu *v)
 	v->fpu = NULL;
 }
 
-/* A processor's XSAVE says of x87 in its initial state that it is not in use, and XRSTOR then has nothing to load (SDM vol. 1,
- * 13.6). QEMU's always says that it is, and, as it loads it on another CPU, writes to flags of CPU 0's (10.0: cpu_clear_ignne()):
- * one that enters or leaves a guest just then forgets which of the two it did. */
+/* A processor's XSAVE says of x87 in its initial state that it is not in use, and XRSTOR then has
+ * nothing to load (SDM vol. 1, 13.6). QEMU's always says that it is, and, as it loads it on another
+ * CPU, writes to flags of CPU 0's (10.0: cpu_clear_ignne()): one that enters or leaves a guest just
+ * then forgets which of the two it did. */
 static void note_initial_x87(struct vcpu *v)
 {
 	u64 *area = v->fpu, used = (area[0] ^ FCW_RESET) | area[1] | area[2];

@@ -1,12 +1,13 @@
 /* The MSR policy. An MSR that is not in the table raises #GP and is counted. What the back end lets
  * the guest touch without an exit (the system-call and segment-base MSRs) never comes here. */
-#include <kernel/guest/vcpu/policy.h>
+#include <kernel/guest/vcpu/msr.h>
 
-#include <kernel/lib/errno.h>
-#include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/lib/errno.h>
 
 enum action {
 	DENY, /* #GP */

@@ -1,10 +1,11 @@
-/* vCPUs: made, loaded, ended. How they sleep and wake is in kernel/guest/vcpu/sched.c. */
+/* vCPUs: made, reset, loaded into a CPU, freed. How they sleep and wake is in
+ * kernel/guest/vcpu/vcpustate.c. */
 #include <kernel/guest/vcpu/vcpu.h>
 
-#include <kernel/mm/alloc.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/fpu.h>
 #include <kernel/lib/string.h>
-#include <kernel/guest/vcpu/vcpuload.h>
+#include <kernel/mm/alloc.h>
 
 #define MSR_TSC_AUX 0xc0000103
 
@@ -48,7 +49,8 @@ void vcpu_destroy(struct vcpu *v)
 	kfree(v);
 }
 
-/* The breakpoint addresses stay in the registers between exit and entry: while Weir runs, DR7 has them off. */
+/* The breakpoint addresses stay in the registers between exit and entry: while Weir runs, DR7 has
+ * them off. */
 static void switch_breakpoints(struct vcpu *from, const struct vcpu *to)
 {
 	if (from)

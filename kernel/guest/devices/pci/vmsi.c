@@ -23,6 +23,7 @@
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
 /* 6.8.1: the MSI capability; what a guest sees is the 64-bit layout without mask bits, one

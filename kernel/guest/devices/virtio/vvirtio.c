@@ -12,6 +12,7 @@
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/string.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/devices/pci/vpcifn.h>
 

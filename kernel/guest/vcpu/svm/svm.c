@@ -1,17 +1,19 @@
 /* AMD SVM: CPUs made ready, vCPUs made, entered and left. APM volume 2, chapter 15. */
 #include <kernel/guest/vcpu/svm/svm.h>
 
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/cpu.h>
-#include <kernel/lib/errno.h>
-#include <kernel/guest/vcpu/exitring.h>
-#include <kernel/guest/vcpu/entry.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/entry.h>
+#include <kernel/guest/vcpu/exitring.h>
 #include <kernel/guest/vcpu/pveoi.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
 
 #define MSR_EFER 0xc0000080
 #define MSR_PAT 0x277
@@ -227,9 +229,10 @@ static void assign_asid(struct svm_vcpu *s)
 	s->vmcb->asid = cpu->next_asid++;
 }
 
-/* The highest pending interrupt is put into V_IRQ (15.21.4): the guest takes it, without an exit, when its RFLAGS.IF lets it. Not by
- * EVENTINJ, which would need an exit to see IF; and QEMU 10.0 may deliver such an interrupt twice. Those of lower priority wait for
- * an EOI anyway. That no TPR keeps it away was just looked at, and a write of CR8 exits as long as it is offered. */
+/* The highest pending interrupt is put into V_IRQ (15.21.4): the guest takes it, without an exit,
+ * when its RFLAGS.IF lets it. Not by EVENTINJ, which would need an exit to see IF; and QEMU 10.0
+ * may deliver such an interrupt twice. Those of lower priority wait for an EOI anyway. That no TPR
+ * keeps it away was just looked at, and a write of CR8 exits as long as it is offered. */
 static void offer_interrupt(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
@@ -293,9 +296,9 @@ static void svm_enter(struct vcpu *v)
 	struct vmcb *c = s->vmcb;
 	u64 generation;
 
-	/* See kernel/guest/memory/shootdown.h: seen in guest mode, or entering with a flush. An interrupt that
-	 * becomes pending after inject() looked finds in_guest set, and its IPI ends the entry at
-	 * once. */
+	/* See kernel/guest/memory/shootdown.h: seen in guest mode, or entering with a flush. An
+	 * interrupt that becomes pending after inject() looked finds in_guest set, and its IPI ends
+	 * the entry at once. */
 	write_once(&v->tlb.in_guest, true);
 	smp_mb();
 	generation = read_once(&v->vm->memory.nested.generation);
@@ -306,7 +309,8 @@ static void svm_enter(struct vcpu *v)
 	assign_asid(s);
 	inject(v);
 	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2): no exit, unless a lower one would
-	 * let an interrupt in; or while one is offered, when QEMU 10.0 fails an assertion of its own and ends. */
+	 * let an interrupt in; or while one is offered, when QEMU 10.0 fails an assertion of its
+	 * own and ends. */
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
 	c->cr_write = vlapic_held_by_tpr(v) || (c->vintr & VINTR_V_IRQ) ? CR_WRITE_CR8 : 0;
 	c->rax = v->reg[RAX];
