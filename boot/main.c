@@ -19,7 +19,8 @@
 #include <kernel/core/debugexit.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
-#include <kernel/guest/exit/exit.h>
+#include <kernel/guest/exit/svmexit.h>
+#include <kernel/guest/quirks/emulator.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <boot/options.h>
@@ -134,6 +135,7 @@ void boot_main(u32 magic, u32 info)
 	if (!bootmem_start_allocator())
 		halt();
 	init_interrupts();
+	emulator_detect();
 	sched_init();
 	shootdown_init();
 	(void)vcpu_backend_init(); /* without one, the builder says so for each domain */

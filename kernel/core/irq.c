@@ -96,8 +96,7 @@ void irq_window(void)
 
 void irq_wait(void)
 {
-	lapic_ask_again();
-	/* For the same reason no interrupt can slip in between STI and HLT, and be slept over. */
+	/* As in irq_window(): no interrupt can slip in between STI and HLT, and be slept over. */
 	__asm__ volatile("sti; hlt; cli" ::: "memory");
 }
 

@@ -16,10 +16,8 @@ u32 lapic_id(void);
 /* Destinations above this can not be reached. */
 u32 lapic_max_id(void);
 void lapic_eoi(void);
-/* Have what is pending on this CPU pend once more, which changes nothing: but QEMU 10.0, as it enters a guest with V_IRQ set, may forget
- * that an interrupt which comes at this moment has to be taken (helper_vmrun() changes interrupt_request without a lock). It would
- * wait in IRR until another one comes. Interrupts off. */
-void lapic_ask_again(void);
+/* The highest vector that is pending on this CPU (IRR), or -1. */
+int lapic_pending_vector(void);
 /* This CPU's APIC waits for the EOI of this vector. */
 bool lapic_in_service(u8 vector);
 /* Fixed interrupt, INIT, start-up IPI (page number of the code), NMI to all but this CPU. */

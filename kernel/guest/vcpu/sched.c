@@ -5,6 +5,7 @@
 #include <kernel/core/clock.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/work.h>
+#include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpustate.h>
 
@@ -122,6 +123,14 @@ static void run_vcpu(struct sched *s, struct vcpu *v, void (*handle_exit)(struct
 	}
 }
 
+/* A wake-up from another CPU comes with an interrupt, which is pending by now: it ends the halt. */
+static void wait_for_interrupt(void)
+{
+	if (emulated())
+		emulator_send_pending_again();
+	irq_wait();
+}
+
 static void quantum_over(struct timer *t __unused)
 {
 }
@@ -156,8 +165,6 @@ void sched_enter(void (*handle_exit)(struct vcpu *v))
 		if (v)
 			run_vcpu(s, v, handle_exit);
 		else
-			/* A wake-up from another CPU comes with an interrupt, which is pending by
-			 * now: it ends the halt. */
-			irq_wait();
+			wait_for_interrupt();
 	}
 }

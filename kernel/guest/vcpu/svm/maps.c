@@ -1,7 +1,8 @@
 /* What SVM's two permission maps let pass. All I/O exits. Of the MSRs only those pass that VMSAVE
  * and VMLOAD swap with the guest anyway; kernel/guest/vcpu/msr.c decides on the others. */
+#include <kernel/guest/vcpu/svm/maps.h>
+
 #include <kernel/core/paging.h>
-#include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
