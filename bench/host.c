@@ -12,6 +12,7 @@
 
 #include <kernel/core/lapic.h>
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/domain.h>
 #include <iommu/hw.h>
 #include <kernel/mm/alloc.h>

@@ -1,9 +1,10 @@
-; From GRUB's 32-bit protected mode, paging off (Multiboot2, section 3.3), to 64-bit C in the higher half.
+; From GRUB's 32-bit protected mode, with paging off (Multiboot2, section 3.3), to 64-bit C in the
+; higher half.
 ;
 ;	EAX magic, EBX boot information (physical)
 ;
-; The tables made here map the first 4 GiB three times: at 0 (where this code runs), in the direct map and, the first
-; 1 GiB of it, at the image's own address. kernel/core/paging.c replaces them.
+; The tables made here map the first 4 GiB three times: at 0 (where this code runs), in the direct
+; map and, the first 1 GiB of it, at the image's own address. kernel/core/paging.c replaces them.
 
 %include "kernel/core/layout.inc"
 
@@ -93,7 +94,7 @@ no_long_mode:
 no_nx:
 	mov esi, text_no_nx
 
-; Print ESI on COM1, as the firmware left it set up or at 115200 baud, and stop.
+; Print the string at ESI on COM1, set up for 115200 baud, and stop.
 complain:
 	mov dx, 0x3fb
 	mov al, 0x80
@@ -162,10 +163,11 @@ boot_gdt_pointer:
 text_no_long_mode:
 	db "error: weir: this CPU has no 64-bit mode; Weir needs an x86-64 CPU", 13, 10, 0
 text_no_nx:
-	db "error: weir: this CPU has no no-execute pages (NX); enable it in the firmware's setup", 13, 10, 0
+	db "error: weir: this CPU has no no-execute pages (NX); "
+	db "enable it in the firmware's setup", 13, 10, 0
 
 section .bss align=4096
-; Left unmapped once the real tables are in place, so that an overflow faults.
+; Unmapped as soon as the real tables are in place, so that an overflow faults.
 boot_stack_guard:
 	resb PAGE_SIZE
 	resb BOOT_STACK_SIZE

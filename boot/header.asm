@@ -1,4 +1,5 @@
-; Multiboot2 header (Multiboot2 Specification 2.0, section 3.1): must lie in the first 32 KiB of the file.
+; The Multiboot2 header (Multiboot2 Specification 2.0, section 3.1), which must lie in the first
+; 32 KiB of the file.
 
 extern boot_entry
 
@@ -13,20 +14,20 @@ header:
 	dd header_end - header
 	dd 0x100000000 - (MAGIC + ARCH_I386 + (header_end - header))
 
-	; Entry address tag: physical, whatever the ELF header says.
+	; Entry address tag: a physical address, which overrides that of the ELF header.
 	align 8
 	dw 3
 	dw 0
 	dd 12
 	dd boot_entry
 
-	; Modules aligned to pages, so that a frame never holds two of them.
+	; Modules on page boundaries, so that a frame never holds parts of two.
 	align 8
 	dw 6
 	dw 0
 	dd 8
 
-	; Information request: memory map and modules must be understood; the rest may be missing.
+	; Information request: the loader must know the tags for command line, modules, memory map.
 	align 8
 	dw 1
 	dw 0

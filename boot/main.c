@@ -1,44 +1,44 @@
-/* Start-up, told step by step. */
+/* The start of Weir, step by step. */
 #include <boot/multiboot2.h>
 #include <boot/options.h>
 #include <drivers/acpi.h>
-#include <kernel/core/ioapic.h>
-#include <kernel/core/lapic.h>
 #include <drivers/pci.h>
-#include <kernel/core/pic.h>
-#include <kernel/core/uart.h>
+#include <drivers/sriov.h>
 #include <iommu/iommu.h>
 #include <iommu/late.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/mm/bootmem.h>
-#include <kernel/guest/lifecycle/builder.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/clockinit.h>
 #include <kernel/core/console.h>
 #include <kernel/core/cpuinit.h>
 #include <kernel/core/debugexit.h>
+#include <kernel/core/ioapic.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/lapic.h>
+#include <kernel/core/log.h>
+#include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
+#include <kernel/core/pic.h>
+#include <kernel/core/smp.h>
+#include <kernel/core/uart.h>
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
 #include <kernel/guest/exit/svmexit.h>
-#include <kernel/guest/quirks/emulator.h>
-#include <kernel/core/irq.h>
-#include <kernel/core/log.h>
-#include <boot/options.h>
-#include <kernel/core/paging.h>
-#include <kernel/core/smp.h>
-#include <kernel/core/panic.h>
+#include <kernel/guest/lifecycle/builder.h>
 #include <kernel/guest/memory/shootdown.h>
-#include <kernel/lib/string.h>
-#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootmem.h>
 
-/* GRUB's information lies in memory that gets reused. */
+/* A copy, because GRUB's information lies in memory that is reused. */
 static struct boot_info boot_info;
 static struct acpi_madt madt;
 
-/* More than GRUB ever hands over; all of it is below 4 GiB, and so mapped. */
+/* More than GRUB ever passes. It lies below 4 GiB, so it is mapped. */
 #define BOOT_INFORMATION_MAX (4UL << 20)
 
 extern const u8 boot_stack_guard[];
@@ -53,7 +53,8 @@ static void __noreturn halt(void)
 static void read_boot_information(u32 magic, u32 info)
 {
 	if (magic != MULTIBOOT2_BOOTLOADER_MAGIC) {
-		log_err("Weir must be started by Multiboot2 (GRUB's command multiboot2); EAX is 0x%x",
+		log_err("Weir must be started by Multiboot2 (GRUB's command multiboot2); "
+			"EAX is 0x%x",
 			magic);
 		halt();
 	}
@@ -92,12 +93,13 @@ static void init_interrupts(void)
 		 madt.nr_ioapics);
 
 	if (!clock_calibrate(pm_timer, pm_timer_bits)) {
-		log_err("no timer to measure the TSC by: neither the ACPI timer nor the PIT runs");
+		log_err("no timer to calibrate the TSC against: "
+			"neither the ACPI timer nor the PIT runs");
 		halt();
 	}
 	clock_read_date();
 	if (!timer_init_system()) {
-		log_err("the local APIC's timer stands still");
+		log_err("the local APIC's timer does not run");
 		halt();
 	}
 }
@@ -106,14 +108,17 @@ static void ap_main(void) __noreturn;
 static void ap_main(void)
 {
 	if (vcpu_backend)
-		(void)vcpu_backend_init(); /* the builder looks which CPUs can run guests */
+		(void)vcpu_backend_init(); /* the builder checks which CPUs can run guests */
 	sched_enter(svm_handle_exit);
 }
 
 static void init_iommu(void)
 {
 	const struct acpi_header *dmar = acpi_find("DMAR");
-	const struct iommu_options o = { .off = options.iommu_off, .no_intremap = options.no_intremap };
+	const struct iommu_options o = {
+		.off = options.iommu_off,
+		.no_intremap = options.no_intremap,
+	};
 
 	if (iommu_init(dmar, dmar ? dmar->length : 0, &o))
 		log_warn("iommu: %s; no device can be passed through", iommu_why_absent());
@@ -138,7 +143,7 @@ void boot_main(u32 magic, u32 info)
 	emulator_detect();
 	sched_init();
 	shootdown_init();
-	(void)vcpu_backend_init(); /* without one, the builder says so for each domain */
+	(void)vcpu_backend_init(); /* if there is none, the builder reports it for each domain */
 	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_main);
 	pci_init();
 	for (u32 i = 0; i < OPTIONS_SRIOV && options.sriov[i].nr; i++)
@@ -147,7 +152,7 @@ void boot_main(u32 magic, u32 info)
 	event_init();
 
 	if (options.panic_test)
-		panic("asked for by panic=test");
+		panic("requested by panic=test");
 	build_domains(&boot_info, &options.build);
 	log_info("weir: ready");
 #ifdef WEIR_DEBUG

@@ -1,9 +1,10 @@
-/* Tags: Multiboot2 Specification 2.0, section 3.6. Each is {u32 type, u32 size, ...}, 8-byte
- * aligned. GRUB is not an enemy, but lengths are checked all the same: what it passes on (menu
- * lines, firmware tables) others wrote. */
+/* The tags of Multiboot2 (Multiboot2 Specification 2.0, section 3.6): each is {u32 type, u32 size,
+ * ...}, aligned to 8 bytes. GRUB is trusted, but it passes on what others wrote (menu lines,
+ * firmware tables), so all lengths are checked. */
 #include <boot/multiboot2.h>
-#include <kernel/lib/errno.h>
+
 #include <kernel/core/log.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 
 enum tag_type {
@@ -45,7 +46,7 @@ struct mmap_entry {
 };
 _Static_assert(sizeof(struct mmap_entry) == 24, "Multiboot2 3.6.8");
 
-/* The text that fills the rest of a tag; false if it is cut off, without its NUL. */
+/* The length of the text that fills the rest of a tag; false if its NUL is missing. */
 static bool tag_text(const u8 *text, size_t size, size_t *len)
 {
 	*len = strnlen((const char *)text, size);
@@ -59,7 +60,9 @@ static void parse_cmdline(const u8 *data, size_t size, struct boot_info *info)
 
 	if (!whole || len >= sizeof(info->cmdline)) {
 		len = MIN(len, sizeof(info->cmdline) - 1);
-		log_warn("multiboot2: the command line is cut off after %zu characters", len);
+		log_warn("multiboot2: the command line is truncated to %zu characters "
+			 "(BOOT_CMDLINE_SIZE is %d)",
+			 len, BOOT_CMDLINE_SIZE);
 	}
 	memcpy(info->cmdline, data + sizeof(struct tag), len);
 	info->cmdline[len] = 0;
@@ -72,22 +75,24 @@ static void parse_module(const u8 *data, size_t size, struct boot_info *info)
 	size_t len;
 
 	if (size < sizeof(m)) {
-		log_warn("multiboot2: a module tag of %zu bytes is too short; module ignored", size);
+		log_warn("multiboot2: a module tag of %zu bytes is too short; it is ignored", size);
 		return;
 	}
 	memcpy(&m, data, sizeof(m));
 	if (m.end < m.start || !tag_text(data + sizeof(m), size - sizeof(m), &len)) {
-		log_warn("multiboot2: the tag of the module at 0x%x is malformed; module ignored",
+		log_warn("multiboot2: the tag of the module at 0x%x is malformed; it is ignored",
 			 m.start);
 		return;
 	}
 	if (info->nr_modules == BOOT_MAX_MODULES) {
-		log_warn("multiboot2: more than %d modules; \"%.40s\" ignored", BOOT_MAX_MODULES,
-			 (const char *)data + sizeof(m));
+		log_warn("multiboot2: more modules than BOOT_MAX_MODULES (%d); "
+			 "\"%.40s\" is ignored",
+			 BOOT_MAX_MODULES, (const char *)data + sizeof(m));
 		return;
 	}
 	if (len + 1 > BOOT_STRINGS_SIZE - info->strings_used) {
-		log_warn("multiboot2: the modules' lines are longer than %d characters in all; \"%.40s...\" ignored",
+		log_warn("multiboot2: all module lines together exceed BOOT_STRINGS_SIZE "
+			 "(%d bytes); \"%.40s...\" is ignored",
 			 BOOT_STRINGS_SIZE, (const char *)data + sizeof(m));
 		return;
 	}
@@ -118,7 +123,8 @@ static void parse_mmap(const u8 *data, size_t size, struct boot_info *info)
 
 		memcpy(&e, data + at, sizeof(e));
 		if (info->nr_ranges == BOOT_MAX_RANGES) {
-			log_warn("multiboot2: more than %d memory ranges; those from 0x%lx on are not used",
+			log_warn("multiboot2: more memory ranges than BOOT_MAX_RANGES (%d); "
+				 "those from 0x%lx on are ignored",
 				 BOOT_MAX_RANGES, (unsigned long)e.base);
 			return;
 		}
@@ -126,17 +132,12 @@ static void parse_mmap(const u8 *data, size_t size, struct boot_info *info)
 	}
 }
 
-/* The new pointer (ACPI 2.0 and later, with the XSDT's address) wins, whatever the order of the
- * tags. */
-static void parse_rsdp(const u8 *data, size_t size, struct boot_info *info, bool *have_new, bool is_new)
+static void parse_rsdp(const u8 *data, size_t size, struct boot_info *info)
 {
 	size_t len = MIN(size - sizeof(struct tag), sizeof(info->rsdp));
 
-	if (*have_new && !is_new)
-		return;
 	memcpy(info->rsdp, data + sizeof(struct tag), len);
 	info->rsdp_length = (u32)len;
-	*have_new = is_new;
 }
 
 int multiboot2_parse(const void *data, size_t size, struct boot_info *info)
@@ -164,7 +165,8 @@ int multiboot2_parse(const void *data, size_t size, struct boot_info *info)
 
 		memcpy(&tag, bytes + at, sizeof(tag));
 		if (tag.size < sizeof(tag) || tag.size > size - at) {
-			log_warn("multiboot2: tag of type %u at offset %zu claims %u bytes; the rest is ignored",
+			log_warn("multiboot2: tag of type %u at offset %zu claims %u bytes; "
+				 "the rest is ignored",
 				 tag.type, at, tag.size);
 			return 0;
 		}
@@ -181,10 +183,13 @@ int multiboot2_parse(const void *data, size_t size, struct boot_info *info)
 			parse_mmap(bytes + at, tag.size, info);
 			break;
 		case TAG_ACPI_OLD:
-			parse_rsdp(bytes + at, tag.size, info, &have_new_rsdp, false);
+			/* The new pointer, with the XSDT's address, wins in any order. */
+			if (!have_new_rsdp)
+				parse_rsdp(bytes + at, tag.size, info);
 			break;
 		case TAG_ACPI_NEW:
-			parse_rsdp(bytes + at, tag.size, info, &have_new_rsdp, true);
+			parse_rsdp(bytes + at, tag.size, info);
+			have_new_rsdp = true;
 			break;
 		}
 		if (size - at < ALIGN_UP((size_t)tag.size, 8))

@@ -1,5 +1,5 @@
-/* What GRUB hands over (Multiboot2 Specification 2.0, section 3.6), copied out, since its memory
- * gets reused. */
+/* What GRUB passes to Weir (Multiboot2 Specification 2.0, section 3.6), copied because its memory
+ * is reused. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -8,7 +8,7 @@
 /* EAX at the entry point. */
 #define MULTIBOOT2_BOOTLOADER_MAGIC 0x36d76289u
 
-/* Read the tags in `data` (`size` bytes can be read) into *info. What is malformed or does not fit
- * is named in the log and left out. -EINVAL if there is no usable list of tags at all; *info is
- * valid, maybe empty, in any case. */
+/* Read the tags in `data`, of which `size` bytes can be read, into *info. A tag that is malformed
+ * or does not fit is named in the log and left out. -EINVAL if there is no usable list of tags;
+ * *info is valid, perhaps empty, in any case. Boot. */
 int __must_check multiboot2_parse(const void *data, size_t size, struct boot_info *info);

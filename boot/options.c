@@ -1,11 +1,15 @@
-#include <kernel/core/uart.h>
+/* The parser of Weir's own command line: a table of words, each with a function that takes its
+ * value. */
+#include <boot/options.h>
+
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
-#include <boot/options.h>
+#include <kernel/core/uart.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/lib/string.h>
 
 #define MAX_VIRTUAL 64
+#define MAX_IRQ_LIMIT 10000000
 
 struct options options = {
 	.console = UART_COM1,
@@ -40,6 +44,7 @@ static bool set_loglevel(const char *v)
 	return false;
 }
 
+/* "off" and "nointremap" may be given together, and stay in effect until "on". */
 static bool set_iommu(const char *v)
 {
 	if (!strcmp(v, "on")) {
@@ -68,7 +73,7 @@ static bool set_control_iommu(const char *v)
 }
 
 /* A decimal number from min to max. */
-static bool number(const char *v, u32 min, u32 max, u32 *n)
+static bool parse_number(const char *v, u32 min, u32 max, u32 *n)
 {
 	u64 value = 0;
 
@@ -84,16 +89,21 @@ static bool number(const char *v, u32 min, u32 max, u32 *n)
 
 static bool set_maxcpus(const char *v)
 {
-	return number(v, 1, MAX_CPUS, &options.max_cpus);
+	return parse_number(v, 1, MAX_CPUS, &options.max_cpus);
 }
 
 static bool set_irq_limit(const char *v)
 {
-	return number(v, 0, 0, &options.irq_limit) ||
-	       number(v, IRQ_WINDOWS_PER_SECOND, 10000000, &options.irq_limit);
+	return parse_number(v, 0, 0, &options.irq_limit) ||
+	       parse_number(v, IRQ_WINDOWS_PER_SECOND, MAX_IRQ_LIMIT, &options.irq_limit);
 }
 
-/* DEVICE,N. The last word of a device holds. */
+static bool is_same(struct pci_id a, struct pci_id b)
+{
+	return a.segment == b.segment && a.bdf == b.bdf;
+}
+
+/* DEVICE,N. If a device is named twice, the last word wins. */
 static bool set_sriov(const char *v)
 {
 	const char *comma = strchr(v, ',');
@@ -101,10 +111,9 @@ static bool set_sriov(const char *v)
 	u32 nr, i = 0;
 
 	if (!comma || !pci_parse_address(v, (size_t)(comma - v), &id) ||
-	    !number(comma + 1, 1, MAX_VIRTUAL, &nr))
+	    !parse_number(comma + 1, 1, MAX_VIRTUAL, &nr))
 		return false;
-	while (i < OPTIONS_SRIOV && options.sriov[i].nr &&
-	       (options.sriov[i].device.segment != id.segment || options.sriov[i].device.bdf != id.bdf))
+	while (i < OPTIONS_SRIOV && options.sriov[i].nr && !is_same(options.sriov[i].device, id))
 		i++;
 	if (i == OPTIONS_SRIOV)
 		return false;
@@ -146,17 +155,17 @@ static bool set_panic(const char *v)
 }
 
 #ifdef WEIR_DEBUG
+#define MAX_FAIL_EVERY 9999999
+
 static bool set_fail_alloc(const char *v)
 {
-	u64 n = 0;
+	u32 n;
 
 	if (!strcmp(v, "builds")) {
 		options.build.fail_allocations = true;
 		return true;
 	}
-	for (; *v >= '0' && *v <= '9' && n < 1000000; v++)
-		n = 10 * n + (u64)(*v - '0');
-	if (!n || *v)
+	if (!parse_number(v, 1, MAX_FAIL_EVERY, &n))
 		return false;
 	options.fail_every = n;
 	return true;
@@ -164,12 +173,12 @@ static bool set_fail_alloc(const char *v)
 
 static bool set_late_posts(const char *v)
 {
-	return number(v, 1, 60000, &options.late_posts);
+	return parse_number(v, 1, 60000, &options.late_posts);
 }
 
 static bool set_late_answers(const char *v)
 {
-	return number(v, 1, 60000, &options.late_answers);
+	return parse_number(v, 1, 60000, &options.late_answers);
 }
 #endif
 
@@ -194,8 +203,9 @@ static const struct {
 #endif
 	{ "panic", set_panic, "test" },
 };
-_Static_assert(MAX_CPUS == 64, "the text of maxcpus= says so");
-_Static_assert(MAX_VIRTUAL == 64 && OPTIONS_SRIOV == 4, "the text of sriov= says so");
+_Static_assert(MAX_CPUS == 64, "maxcpus= in words[]");
+_Static_assert(MAX_IRQ_LIMIT == 10000000 && IRQ_WINDOWS_PER_SECOND == 100, "irq-limit= in words[]");
+_Static_assert(MAX_VIRTUAL == 64 && OPTIONS_SRIOV == 4, "sriov= in words[]");
 
 static void parse_word(const char *word)
 {

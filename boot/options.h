@@ -1,10 +1,10 @@
-/* The words on Weir's own command line; docs/command-line.md tells them to the administrator. */
+/* The words of Weir's own command line, which docs/command-line.md explains. */
 #pragma once
 
-#include <kernel/lib/compiler.h>
 #include <kernel/core/debugexit.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/lifecycle/builder.h>
+#include <kernel/lib/compiler.h>
 #include <kernel/lib/pci_id.h>
 
 #define OPTIONS_SRIOV 4
@@ -16,15 +16,16 @@ struct options {
 	bool no_intremap; /* iommu=nointremap */
 	struct build_options build; /* control-iommu=, fail-alloc=builds */
 	u32 max_cpus; /* maxcpus=N */
-	u32 irq_limit; /* irq-limit=N: interrupts a second that a domain's device may raise; 0: any number */
+	u32 irq_limit; /* irq-limit=N: interrupts per second of an assigned device; 0: no limit */
+	/* sriov=DEVICE,N: enable its first N virtual functions. */
 	struct {
 		struct pci_id device;
-		u32 nr;
-	} sriov[OPTIONS_SRIOV]; /* sriov=DEVICE,N: its first N virtual functions are switched on; N = 0: the entry is free */
+		u32 nr; /* 0: the entry is free */
+	} sriov[OPTIONS_SRIOV];
 	bool x2apic_off; /* x2apic=off */
 	enum debug_exit exit_at; /* exit=ready, exit=idle: when to end QEMU */
 #ifdef WEIR_DEBUG
-	u64 fail_every; /* fail-alloc=N: each N'th allocation fails once Weir is ready */
+	u64 fail_every; /* fail-alloc=N: once Weir is ready, every N-th allocation fails */
 	u32 late_posts, late_answers; /* milliseconds: iommu/late.h */
 #endif
 	bool panic_test; /* panic=test: show what a panic looks like */
@@ -32,6 +33,8 @@ struct options {
 
 extern struct options options;
 
-/* Read the line, over the defaults. A word that nobody knows, or a value that makes no sense, is
- * named in the log and ignored. */
+/* Parse the line into `options`, over the defaults. An unknown word or an invalid value is named in
+ * the log and ignored. If a word is repeated, the last one wins, with two exceptions: iommu=off and
+ * iommu=nointremap stay in effect until iommu=on, and sriov= counts for each device separately.
+ * Boot. */
 void options_parse(const char *cmdline);

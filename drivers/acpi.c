@@ -1,11 +1,12 @@
-/* The firmware's tables are copied before they are looked at, so that what was verified is what is
- * used. */
+/* ACPI's static tables. The firmware's tables are copied before they are checked, so that Weir uses
+ * exactly what it has verified. */
 #include <drivers/acpi.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/errno.h>
+
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
 
 /* Root pointer, section 5.2.5.3. */
 struct rsdp {
@@ -37,14 +38,14 @@ static bool sums_to_zero(const void *data, size_t len)
 	return !sum;
 }
 
-/* A signature as text: what is not printable would garble the log. */
-struct name {
+/* A signature as text. Characters that are not printable would garble the log. */
+struct signature_text {
 	char text[5];
 };
 
-static struct name name_of(const char signature[4])
+static struct signature_text signature_text(const char signature[4])
 {
-	struct name n = { "????" };
+	struct signature_text n = { "????" };
 
 	for (u32 i = 0; i < 4; i++)
 		if (signature[i] > ' ' && signature[i] < 0x7f)
@@ -52,14 +53,14 @@ static struct name name_of(const char signature[4])
 	return n;
 }
 
-/* A verified copy of the table at pa, or NULL with a line in the log. */
+/* A verified copy of the table at pa; NULL, and a line in the log, if it is broken. */
 static struct acpi_header *copy_table(paddr_t pa)
 {
 	struct acpi_header header, *copy;
-	struct name name;
+	struct signature_text name;
 
 	phys_read(pa, &header, sizeof(header));
-	name = name_of(header.signature);
+	name = signature_text(header.signature);
 	if (header.length < sizeof(header) || header.length > ACPI_MAX_TABLE) {
 		log_warn("ACPI: table %s at 0x%lx claims %u bytes; ignored", name.text,
 			 (unsigned long)pa, header.length);
@@ -67,7 +68,8 @@ static struct acpi_header *copy_table(paddr_t pa)
 	}
 	copy = kzalloc(header.length);
 	if (!copy) {
-		log_warn("ACPI: no memory for table %s of %u bytes; ignored", name.text, header.length);
+		log_warn("ACPI: no memory for table %s (%u bytes); it is ignored", name.text,
+			 header.length);
 		return NULL;
 	}
 	phys_read(pa, copy, header.length);
@@ -87,15 +89,15 @@ static void add_table(paddr_t pa)
 	if (!pa)
 		return;
 	if (nr_tables == MAX_TABLES) {
-		log_warn("ACPI: more than %d tables; that at 0x%lx is ignored", MAX_TABLES,
-			 (unsigned long)pa);
+		log_warn("ACPI: more tables than MAX_TABLES (%d); the one at 0x%lx is ignored",
+			 MAX_TABLES, (unsigned long)pa);
 		return;
 	}
 	t = copy_table(pa);
 	if (!t)
 		return;
-	log_debug("ACPI: %s at 0x%lx, %u bytes", name_of(t->signature).text, (unsigned long)pa,
-		  t->length);
+	log_debug("ACPI: %s at 0x%lx, %u bytes", signature_text(t->signature).text,
+		  (unsigned long)pa, t->length);
 	tables[nr_tables++] = t;
 }
 
@@ -108,8 +110,8 @@ static bool walk_root(paddr_t pa, const char *signature, size_t entry_size)
 	if (!root)
 		return false;
 	if (memcmp(root->signature, signature, 4)) {
-		log_warn("ACPI: found %s where the %s should be", name_of(root->signature).text,
-			 signature);
+		log_warn("ACPI: found %s where the %s should be",
+			 signature_text(root->signature).text, signature);
 		kfree(root);
 		return false;
 	}
@@ -134,7 +136,7 @@ int acpi_init(const void *data, size_t length)
 		kfree(tables[i]);
 	nr_tables = 0;
 	if (length < RSDP_V1_LENGTH) {
-		log_warn("ACPI: the boot loader gave no root pointer (RSDP)");
+		log_warn("ACPI: the boot loader passed no root pointer (RSDP)");
 		return -ENODEV;
 	}
 	memcpy(&rsdp, data, MIN(length, sizeof(rsdp)));
@@ -164,7 +166,7 @@ const struct acpi_header *acpi_find(const char signature[4])
 	return NULL;
 }
 
-/* --- MADT, section 5.2.12 --- */
+/* --- MADT, section 5.2.12 ------------------------------------------------- */
 
 struct madt {
 	struct acpi_header header;
@@ -223,12 +225,13 @@ static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
 {
 	if (!(flags & MADT_CPU_ENABLED))
 		return;
-	/* Some firmware lists a CPU in both forms. */
+	/* Some firmware lists a CPU both as a local APIC and as an x2APIC. */
 	for (u32 i = 0; i < madt->nr_cpus; i++)
 		if (madt->apic_id[i] == apic_id)
 			return;
 	if (madt->nr_cpus == ACPI_MAX_CPUS) {
-		log_warn("ACPI: MADT lists more than %d CPUs; APIC id 0x%x is ignored",
+		log_warn("ACPI: MADT lists more CPUs than ACPI_MAX_CPUS (%d); "
+			 "APIC id 0x%x is ignored",
 			 ACPI_MAX_CPUS, apic_id);
 		return;
 	}
@@ -238,7 +241,8 @@ static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
 static void add_ioapic(struct acpi_madt *madt, const struct madt_io_apic *e)
 {
 	if (madt->nr_ioapics == ACPI_MAX_IOAPICS) {
-		log_warn("ACPI: MADT lists more than %d I/O APICs; that at 0x%x is ignored",
+		log_warn("ACPI: MADT lists more I/O APICs than ACPI_MAX_IOAPICS (%d); "
+			 "the one at 0x%x is ignored",
 			 ACPI_MAX_IOAPICS, e->address);
 		return;
 	}
@@ -278,7 +282,8 @@ void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
 		memcpy(&e, p + at, sizeof(e));
 		if (e.length < sizeof(e) || e.length > table->length - at ||
 		    (e.type < ARRAY_SIZE(needed) && e.length < needed[e.type])) {
-			log_warn("ACPI: MADT entry of type %u at offset %zu claims %u bytes; the rest is ignored",
+			log_warn("ACPI: MADT entry of type %u at offset %zu claims %u bytes; "
+				 "the rest is ignored",
 				 e.type, at, e.length);
 			return;
 		}
@@ -296,7 +301,7 @@ void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
 	}
 }
 
-/* --- MCFG --- */
+/* --- MCFG ----------------------------------------------------------------- */
 
 struct mcfg_entry {
 	u64 address;
@@ -318,18 +323,24 @@ u32 acpi_parse_mcfg(const struct acpi_header *table, struct acpi_ecam *ecam, u32
 
 		memcpy(&e, p + at, sizeof(e));
 		if (e.last_bus < e.first_bus || !IS_ALIGNED(e.address, 1UL << 20) || !e.address) {
-			log_warn("ACPI: MCFG entry for segment %u makes no sense (buses %u to %u at 0x%lx); ignored",
+			log_warn("ACPI: MCFG entry for segment %u is invalid "
+				 "(buses %u to %u at 0x%lx); ignored",
 				 e.segment, e.first_bus, e.last_bus, (unsigned long)e.address);
 			continue;
 		}
 		if (nr < max)
-			ecam[nr] = (struct acpi_ecam){ e.address, e.segment, e.first_bus, e.last_bus };
+			ecam[nr] = (struct acpi_ecam){
+				.address = e.address,
+				.segment = e.segment,
+				.first_bus = e.first_bus,
+				.last_bus = e.last_bus,
+			};
 		nr++;
 	}
 	return nr;
 }
 
-/* --- FADT --- */
+/* --- FADT ----------------------------------------------------------------- */
 
 #define FADT_PM_TMR_BLK 76
 #define FADT_PM_TMR_LEN 91

@@ -17,17 +17,17 @@ struct acpi_header {
 } __packed;
 _Static_assert(sizeof(struct acpi_header) == 36, "ACPI 5.2.6");
 
-/* A table larger than this is taken for broken. */
+/* A larger table is considered broken. */
 #define ACPI_MAX_TABLE (1u << 20)
 
-/* Follow the root pointer (RSDP) and copy every table it leads to. A broken one is named in the log and ignored.
- * -ENODEV: no usable root. Boot, after the allocator is up. */
+/* Follow the root pointer (RSDP) and copy every table it leads to. A broken table is named in the
+ * log and ignored. -ENODEV: no usable root. Boot, after the allocator is up. */
 int acpi_init(const void *rsdp, size_t length);
 /* The verified copy of the first table with this signature; its length is in its header. NULL:
  * there is none. */
 const struct acpi_header *acpi_find(const char signature[4]);
 
-/* --- MADT, section 5.2.12 --- */
+/* --- MADT, section 5.2.12 ------------------------------------------------- */
 
 struct acpi_ioapic {
 	u8 id;
@@ -47,10 +47,10 @@ struct acpi_madt {
 	struct acpi_ioapic ioapic[ACPI_MAX_IOAPICS];
 };
 
-/* Decode a MADT. Broken entries are named in the log and end the list. */
+/* Decode a MADT. A broken entry is named in the log and ends the list. */
 void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt);
 
-/* --- MCFG, PCI firmware specification 3.3, section 4.1.2 --- */
+/* --- MCFG, PCI firmware specification 3.3, section 4.1.2 ------------------ */
 
 struct acpi_ecam {
 	paddr_t address; /* of bus 0, even if first_bus is not 0 */
@@ -58,10 +58,11 @@ struct acpi_ecam {
 	u8 first_bus, last_bus;
 };
 
-/* Entries [0, max) of the table; returns how many there are. */
+/* Decode the first `max` valid entries; returns how many valid ones the table has. Invalid ones are
+ * logged and left out. */
 u32 acpi_parse_mcfg(const struct acpi_header *table, struct acpi_ecam *ecam, u32 max);
 
-/* --- FADT, section 5.2.9: what the calibration needs --- */
+/* --- FADT, section 5.2.9: what the calibration needs ---------------------- */
 
 /* I/O port of the power-management timer (3.579545 MHz), or 0; *bits is 24 or 32. */
 u16 acpi_pm_timer_port(const struct acpi_header *fadt, unsigned int *bits);

@@ -1,53 +1,12 @@
-/* PCI functions of the machine: found, sized, read and written. PCI Local Bus 3.0, PCI Express Base
- * 5.0. */
+/* The machine's PCI functions: one record each, found at boot and kept for good. */
 #pragma once
 
+#include <drivers/pciconfig.h>
+#include <drivers/pciregs.h>
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/pci_id.h>
 
-/* --- configuration space ------------------------------------------------------------------------------------------------ */
-
-/* Offsets in bytes, naturally aligned; beyond 255 only where there is ECAM. Absent functions read
- * as all ones. Any context. */
-u8 pci_config_read8(u16 segment, u16 bdf, u16 offset);
-u16 pci_config_read16(u16 segment, u16 bdf, u16 offset);
-u32 pci_config_read32(u16 segment, u16 bdf, u16 offset);
-void pci_config_write8(u16 segment, u16 bdf, u16 offset, u8 value);
-void pci_config_write16(u16 segment, u16 bdf, u16 offset, u16 value);
-void pci_config_write32(u16 segment, u16 bdf, u16 offset, u32 value);
-bool pci_exists(u16 segment, u16 bdf);
-
-#define PCI_VENDOR_ID 0x00
-#define PCI_DEVICE_ID 0x02
-#define PCI_COMMAND 0x04
-#define PCI_COMMAND_IO BIT(0)
-#define PCI_COMMAND_MEMORY BIT(1)
-#define PCI_COMMAND_BUS_MASTER BIT(2)
-#define PCI_COMMAND_INTX_DISABLE BIT(10)
-#define PCI_STATUS 0x06
-#define PCI_STATUS_CAPABILITIES BIT(4)
-#define PCI_REVISION 0x08
-#define PCI_CLASS 0x0a /* base class in the upper byte */
-#define PCI_HEADER_TYPE 0x0e
-#define PCI_BAR0 0x10
-#define PCI_SECONDARY_BUS 0x19
-#define PCI_SUBORDINATE_BUS 0x1a
-#define PCI_ROM 0x30
-#define PCI_CAPABILITIES 0x34
-
-#define PCI_CAP_PM 0x01
-#define PCI_CAP_MSI 0x05
-#define PCI_CAP_VENDOR 0x09
-#define PCI_CAP_PCIE 0x10
-#define PCI_CAP_MSIX 0x11
-#define PCI_CAP_AF 0x13
-#define PCI_EXT_CAP_ARI 0x000e
-#define PCI_EXT_CAP_ATS 0x000f
-#define PCI_EXT_CAP_SRIOV 0x0010
-
-/* --- functions ----------------------------------------------------------------------------------------------------------- */
-
-#define PCI_BARS 6
+#define PCI_MAX_DEVICES 128
 #define PCI_VENDOR_CAPS 8
 
 struct pci_bar {
@@ -63,45 +22,48 @@ struct vfunction;
 struct pci_device {
 	struct pci_id id;
 	u16 vendor, device, class;
-	u8 header; /* type, without the multi-function bit */
-	u8 pm, msi, msix, pcie, af; /* capability offsets; 0: absent */
-	u8 vendor_cap[PCI_VENDOR_CAPS]; /* vendor-specific ones, the first so many; 0: none */
-	u16 ats, ari, sriov; /* extended capabilities */
-	u16 device_control; /* of PCI Express, before its reset */
-	bool link_is_reset; /* the first half of a hot reset */
-	/* Behind a bridge to conventional PCI, whose requests carry no requester id: the bridge puts its own there, or its
-	 * secondary bus's 00.0, for all of them. */
+	u8 header; /* its type, without the multi-function bit */
+	u8 pm, msi, msix, pcie, af; /* offsets of capabilities; 0: absent */
+	u8 vendor_cap[PCI_VENDOR_CAPS]; /* offsets of the vendor-specific ones; 0: no more */
+	u16 ats, ari, sriov; /* offsets of extended capabilities; 0: absent */
+	u16 device_control; /* of PCI Express, as it was before the reset */
+	bool link_is_reset; /* in the first half of a hot reset */
+	/* It is behind a bridge to conventional PCI, where requests carry no requester id: for all
+	 * of them the bridge uses its own id, or that of its secondary bus's 00.0. */
 	bool shared_id;
-	/* Of a virtual function: whose it is. Its BARs, its vendor and its device are said by that one's SR-IOV capability. */
+	/* Of a virtual function: its physical function, whose SR-IOV capability has the BARs, and
+	 * tells the vendor and the device id. */
 	const struct pci_device *physical;
-	u32 nr_virtual; /* how many it has */
+	u32 nr_virtual; /* virtual functions that are enabled */
 	struct pci_bar bar[PCI_BARS];
-	bool bars_ok; /* every memory BAR is set, and lies over nothing else that is known */
-	/* kernel/guest/devices/pci/assign.c's */
+	bool bars_ok; /* every memory BAR is set, and overlaps nothing else that is known */
+	/* The rest belongs to kernel/guest/devices/pci/assign.c. */
 	enum pci_state state;
 	u16 owner; /* id of the domain that has it, gets it or had it last; 0: it is free */
 	struct vfunction *function; /* what that domain sees of it */
-	/* Weir's mappings of registers that guests may not touch: made once, they stay. */
+	/* Weir's mappings of registers that guests may not touch: created once, and kept. */
 	volatile void *window[PCI_BARS], *msix_table;
 };
 
-#define PCI_MAX_DEVICES 128
+/* --- functions ------------------------------------------------------------ */
 
-/* Find all functions behind the host bridges, and switch off the bus mastering of those that are no
- * bridges: whoever gets one switches it on. Boot. */
+/* Find all functions behind the host bridges, and disable bus mastering of all that are no bridges:
+ * it is enabled again when one is assigned. Boot. */
 void pci_init(void);
-struct rangeset;
-/* Add the frames of all ECAM windows to s. -ENOSPC. */
-int __must_check pci_add_ecam(struct rangeset *s);
-bool pci_ecam_overlaps(paddr_t first, paddr_t last);
-/* Switch on the first `nr` virtual functions of `pf`, so that they are in the list like all others (drivers/sriov.c). What goes wrong is
- * told in the log. Boot. */
-void pci_enable_virtual(struct pci_id pf, u32 nr);
-/* The function that a virtual one belongs to; any other is its own. */
-struct pci_id pci_physical(struct pci_id id);
 /* The function, or NULL. */
 struct pci_device *pci_find(struct pci_id id);
-/* What kind of device or port it is (PCI Express, 7.5.3.2); d has the capability. */
+/* All functions, by number from 0; NULL behind the last. */
+struct pci_device *pci_device_at(u32 index);
+/* Add a virtual function of pf, which answers already (drivers/sriov.c). NULL: there is no room.
+ * Boot. */
+struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 device,
+				   const struct pci_bar bar[PCI_BARS]);
+/* The physical function of a virtual one; any other function is its own. */
+struct pci_id pci_physical(struct pci_id id);
+
+/* --- bridges -------------------------------------------------------------- */
+
+/* The type of a function with a PCI Express capability (PCI Express Base 5.0, 7.5.3.2). */
 enum pci_express_type {
 	PCI_EXPRESS_ROOT_PORT = 4,
 	PCI_EXPRESS_DOWNSTREAM = 6,
@@ -109,27 +71,41 @@ enum pci_express_type {
 	PCI_EXPRESS_FROM_PCI = 8,
 };
 enum pci_express_type pci_express_type(const struct pci_device *d);
+bool pci_is_bridge(const struct pci_device *d);
+/* The number of the bus behind a bridge. */
+u8 pci_secondary_bus(const struct pci_device *bridge);
 /* The bridge that leads to d's bus; NULL: it is a root bus. */
 const struct pci_device *pci_bridge_above(const struct pci_device *d);
-/* For drivers/sriov.c: add one that answers already. NULL: there is no room. Boot. */
-struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 device,
-				   const struct pci_bar bar[PCI_BARS]);
-/* All functions, by number from 0; NULL behind the last. */
-struct pci_device *pci_device_at(u32 index);
-/* Switch DMA (and MSI with it) on or off. */
-void pci_set_bus_master(const struct pci_device *d, bool on);
-/* Switch DMA, MSI and the device's own TLB off. A function that Weir does not know is left alone. */
-void pci_stop(struct pci_id id);
-/* How many invalidations its TLB can queue, 1 to 32; 0: it has no ATS capability (PCIe 10.5.1). */
-u32 pci_ats_depth(struct pci_id id);
-/* Switch its TLB on, empty. The caller's context entry allows it already. */
-void pci_ats_enable(struct pci_id id);
 
-/* How the function can be reset, in words; NULL: it can not. */
-const char *pci_reset_method(const struct pci_device *d);
-/* Start a reset: false if there is no method. The function must not be touched for PCI_RESET_NS
- * after, then pci_reset_finish() restores what the firmware had set up (BARs, without decoding or
- * bus mastering). False: that was the first half, call it again after as long. */
-#define PCI_RESET_NS 100000000UL
-bool pci_reset_start(struct pci_device *d);
-bool __must_check pci_reset_finish(struct pci_device *d);
+/* --- registers of a function ---------------------------------------------- */
+
+/* As pci_config_*() of drivers/pciconfig.h. */
+static inline u8 pci_read8(const struct pci_device *d, u32 offset)
+{
+	return pci_config_read8(d->id.segment, d->id.bdf, (u16)offset);
+}
+
+static inline u16 pci_read16(const struct pci_device *d, u32 offset)
+{
+	return pci_config_read16(d->id.segment, d->id.bdf, (u16)offset);
+}
+
+static inline u32 pci_read32(const struct pci_device *d, u32 offset)
+{
+	return pci_config_read32(d->id.segment, d->id.bdf, (u16)offset);
+}
+
+static inline void pci_write8(const struct pci_device *d, u32 offset, u8 value)
+{
+	pci_config_write8(d->id.segment, d->id.bdf, (u16)offset, value);
+}
+
+static inline void pci_write16(const struct pci_device *d, u32 offset, u16 value)
+{
+	pci_config_write16(d->id.segment, d->id.bdf, (u16)offset, value);
+}
+
+static inline void pci_write32(const struct pci_device *d, u32 offset, u32 value)
+{
+	pci_config_write32(d->id.segment, d->id.bdf, (u16)offset, value);
+}

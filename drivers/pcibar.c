@@ -1,17 +1,15 @@
+/* Base address registers: their size, and whether what they say can be true. */
 #include <drivers/pcibar.h>
 
-#include <kernel/mm/bootmem.h>
 #include <kernel/lib/rangeset.h>
+#include <kernel/mm/bootmem.h>
 
+/* APICs, timers, remapping units and flash lie here, below 4 GiB. */
 #define PLATFORM_FIRST 0xfec00000UL
 #define PLATFORM_LAST 0xffffffffUL
-#define BAR_IO 0x1u
-#define BAR_TYPE_64 0x4u
-#define BAR_PREFETCHABLE 0x8u
 
-/* Write all ones, see which bits stick, put the old value back (3.2.1 of the PCI specification,
- * 6.2.5.1). */
-static u32 probe(struct pci_id id, u16 reg)
+/* Write all ones, see which bits stick, and put the old value back (PCI Local Bus 3.0, 6.2.5.1). */
+static u32 probe_bar(struct pci_id id, u16 reg)
 {
 	u32 old = pci_config_read32(id.segment, id.bdf, reg), mask;
 
@@ -24,25 +22,41 @@ static u32 probe(struct pci_id id, u16 reg)
 void pci_size_bar(struct pci_id id, u16 reg, bool has_next, struct pci_bar *b)
 {
 	u32 low = pci_config_read32(id.segment, id.bdf, reg);
-	u64 mask = probe(id, reg);
+	u64 mask = probe_bar(id, reg);
 
 	*b = (struct pci_bar){ 0 };
-	if (low & BAR_IO) {
+	if (low & PCI_BAR_IO) {
 		b->io = true;
-		b->base = low & ~3u;
-		mask = (mask & ~3u) | 0xffffffffffff0000UL;
+		b->base = low & ~PCI_BAR_IO_FLAGS;
+		/* The upper 16 bits of an I/O BAR may be hardwired to 0. */
+		mask = (mask & ~PCI_BAR_IO_FLAGS) | 0xffffffffffff0000UL;
 	} else {
-		b->is64 = (low & 6) == BAR_TYPE_64 && has_next;
-		b->prefetchable = low & BAR_PREFETCHABLE;
-		b->base = low & ~0xfu;
-		mask = (mask & ~0xfu) | 0xffffffff00000000UL;
+		b->is64 = (low & PCI_BAR_TYPE) == PCI_BAR_TYPE_64 && has_next;
+		b->prefetchable = low & PCI_BAR_PREFETCHABLE;
+		b->base = low & ~PCI_BAR_MEMORY_FLAGS;
+		mask = (mask & ~PCI_BAR_MEMORY_FLAGS) | 0xffffffff00000000UL;
 		if (b->is64) {
 			b->base |= (u64)pci_config_read32(id.segment, id.bdf, reg + 4) << 32;
-			mask = (mask & 0xffffffff) | (u64)probe(id, reg + 4) << 32;
+			mask = (mask & 0xffffffff) | (u64)probe_bar(id, reg + 4) << 32;
 		}
 	}
 	if ((mask & 0xffffffff) || (b->is64 && mask >> 32))
 		b->size = ~mask + 1;
+}
+
+void pci_size_bars(struct pci_device *d)
+{
+	u16 command = pci_read16(d, PCI_COMMAND);
+
+	d->bars_ok = true;
+	pci_write16(d, PCI_COMMAND, command & (u16) ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		pci_size_bar(d->id, (u16)(PCI_BAR0 + 4 * i), i + 1 < PCI_BARS, &d->bar[i]);
+		d->bars_ok = d->bars_ok && pci_bar_is_sane(&d->bar[i]);
+		if (d->bar[i].is64)
+			i++;
+	}
+	pci_write16(d, PCI_COMMAND, command);
 }
 
 u64 pci_bar_last(const struct pci_bar *b)
@@ -55,8 +69,8 @@ bool pci_bar_is_memory(const struct pci_bar *b)
 	return b->size && !b->io;
 }
 
-/* A BAR that the firmware left unset, or that lies over RAM, the APICs, the timers and the flash below 4 GiB, or ECAM, must not be
- * mapped for anybody. A device may say what it likes there. */
+/* A device may report any address. A BAR that the firmware left unset, or that lies over RAM, the
+ * platform's registers or ECAM, must not be mapped into a guest. */
 bool pci_bar_is_sane(const struct pci_bar *b)
 {
 	paddr_t last = pci_bar_last(b);
@@ -69,7 +83,7 @@ bool pci_bar_is_sane(const struct pci_bar *b)
 	       !rangeset_overlaps(bootmem_ram(), b->base >> PAGE_SHIFT, last >> PAGE_SHIFT);
 }
 
-/* Two that lie over each other: which of them says the truth cannot be known. */
+/* Of two that overlap, Weir cannot know which one is right, so it trusts neither. */
 void pci_compare_bars(struct pci_device *d, struct pci_device *e)
 {
 	for (u32 i = 0; i < PCI_BARS; i++)
@@ -80,20 +94,4 @@ void pci_compare_bars(struct pci_device *d, struct pci_device *e)
 			    b->base && a->base <= pci_bar_last(b) && b->base <= pci_bar_last(a))
 				d->bars_ok = e->bars_ok = false;
 		}
-}
-
-void pci_size_bars(struct pci_device *d)
-{
-	u16 command = pci_config_read16(d->id.segment, d->id.bdf, PCI_COMMAND);
-
-	d->bars_ok = true;
-	pci_config_write16(d->id.segment, d->id.bdf, PCI_COMMAND,
-			   command & (u16) ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
-	for (u32 i = 0; i < PCI_BARS; i++) {
-		pci_size_bar(d->id, (u16)(PCI_BAR0 + 4 * i), i + 1 < PCI_BARS, &d->bar[i]);
-		d->bars_ok = d->bars_ok && pci_bar_is_sane(&d->bar[i]);
-		if (d->bar[i].is64)
-			i++;
-	}
-	pci_config_write16(d->id.segment, d->id.bdf, PCI_COMMAND, command);
 }

@@ -1,41 +1,16 @@
-/* A function brought back to the state after power-on, by the first way that it has:
+/* Reset of a PCI function: back to the state after power-on, by the first method that it has:
  *
- *	function-level reset                      PCI Express Base 5.0, 6.6.2; conventional PCI: the AF capability (6.22 of its 3.0 ECN)
- *	a hot reset of the link above it          7.5.1.3.13, where nothing else is behind that port
- *	into D3hot and back                       5.3.1.4.1, if that does not keep its state (as QEMU's e1000e does all the same)
+ *	function-level reset		PCI Express Base 5.0, 6.6.2; conventional PCI: the AF
+ *					capability (6.22 of its ECN to PCI 3.0)
+ *	hot reset of the link above it	7.5.1.3.13; only if nothing else is behind that port
+ *	to D3hot and back		5.3.1.4.1; only if the function does not report that it
+ *					keeps its state (QEMU's e1000e keeps it all the same)
  */
+#include <drivers/pcireset.h>
+
 #include <drivers/pci.h>
 
-#define PCIE_DEVCAP 4
-#define PCIE_DEVCAP_FLR BIT(28)
-#define PCIE_DEVCTL 8
-#define PCIE_DEVCTL_FLR BIT(15)
-#define AF_CAP 3
-#define AF_CAP_FLR BIT(1)
-#define AF_CTRL 4
-#define AF_CTRL_FLR BIT(0)
-#define PM_CSR 4
-#define PM_CSR_STATE 0x3
-#define PM_CSR_NO_SOFT_RESET BIT(3)
-#define BRIDGE_CONTROL 0x3e
-#define BRIDGE_CONTROL_RESET BIT(6)
-
 enum reset { RESET_NONE, RESET_FLR, RESET_AF, RESET_LINK, RESET_PM };
-
-static u16 read16(const struct pci_device *d, u32 offset)
-{
-	return pci_config_read16(d->id.segment, d->id.bdf, (u16)offset);
-}
-
-static void write16(const struct pci_device *d, u32 offset, u64 value)
-{
-	pci_config_write16(d->id.segment, d->id.bdf, (u16)offset, (u16)value);
-}
-
-static void write32(const struct pci_device *d, u32 offset, u64 value)
-{
-	pci_config_write32(d->id.segment, d->id.bdf, (u16)offset, (u32)value);
-}
 
 /* The port that leads to d and nothing else; NULL: there is none. */
 static const struct pci_device *port_of(const struct pci_device *d)
@@ -44,14 +19,14 @@ static const struct pci_device *port_of(const struct pci_device *d)
 	enum pci_express_type type;
 	u8 first, last;
 
-	/* With a full list there may be others that are not known. */
+	/* If the list is full, there may be other functions that are not in it. */
 	if (!port || !port->pcie || pci_device_at(PCI_MAX_DEVICES - 1))
 		return NULL;
 	type = pci_express_type(port);
 	if (type != PCI_EXPRESS_ROOT_PORT && type != PCI_EXPRESS_DOWNSTREAM)
 		return NULL;
-	first = pci_config_read8(port->id.segment, port->id.bdf, PCI_SECONDARY_BUS);
-	last = pci_config_read8(port->id.segment, port->id.bdf, PCI_SUBORDINATE_BUS);
+	first = pci_read8(port, PCI_SECONDARY_BUS);
+	last = pci_read8(port, PCI_SUBORDINATE_BUS);
 	for (u32 i = 0; (e = pci_device_at(i)); i++)
 		if (e != d && e->id.segment == d->id.segment && e->id.bdf >> 8 >= first &&
 		    e->id.bdf >> 8 <= last)
@@ -61,54 +36,70 @@ static const struct pci_device *port_of(const struct pci_device *d)
 
 static enum reset find_reset(const struct pci_device *d)
 {
-	/* Its virtual functions would go with it, and others may have them. */
+	/* A reset would remove its virtual functions, which other domains may own. */
 	if (d->nr_virtual)
 		return RESET_NONE;
-	if (d->pcie &&
-	    (pci_config_read32(d->id.segment, d->id.bdf, d->pcie + PCIE_DEVCAP) & PCIE_DEVCAP_FLR))
+	if (d->pcie && (pci_read32(d, d->pcie + PCI_EXP_DEVCAP) & PCI_EXP_DEVCAP_FLR))
 		return RESET_FLR;
-	if (d->af && (pci_config_read8(d->id.segment, d->id.bdf, d->af + AF_CAP) & AF_CAP_FLR))
+	if (d->af && (pci_read8(d, d->af + PCI_AF_CAP) & PCI_AF_CAP_FLR))
 		return RESET_AF;
 	if (port_of(d))
 		return RESET_LINK;
-	if (d->pm && !(read16(d, d->pm + PM_CSR) & PM_CSR_NO_SOFT_RESET))
+	if (d->pm && !(pci_read16(d, d->pm + PCI_PM_CTRL) & PCI_PM_CTRL_NO_SOFT_RESET))
 		return RESET_PM;
 	return RESET_NONE;
 }
 
 const char *pci_reset_method(const struct pci_device *d)
 {
-	static const char *const names[] = { NULL, "function-level reset", "AF function-level reset",
-					     "hot reset", "power state D3hot" };
+	static const char *const names[] = {
+		[RESET_FLR] = "function-level reset",
+		[RESET_AF] = "AF function-level reset",
+		[RESET_LINK] = "hot reset",
+		[RESET_PM] = "power state D3hot",
+	};
 
 	return names[find_reset(d)];
 }
 
 static void set_link_reset(const struct pci_device *port, bool on)
 {
-	u16 control = read16(port, BRIDGE_CONTROL);
+	u16 control = pci_read16(port, PCI_BRIDGE_CONTROL);
 
-	write16(port, BRIDGE_CONTROL,
-		on ? control | BRIDGE_CONTROL_RESET : control & ~BRIDGE_CONTROL_RESET);
+	if (on)
+		control |= PCI_BRIDGE_CONTROL_RESET;
+	else
+		control &= (u16)~PCI_BRIDGE_CONTROL_RESET;
+	pci_write16(port, PCI_BRIDGE_CONTROL, control);
+}
+
+static void set_power_state(const struct pci_device *d, u16 state)
+{
+	u16 control = pci_read16(d, d->pm + PCI_PM_CTRL);
+
+	pci_write16(d, d->pm + PCI_PM_CTRL, (u16)((control & ~PCI_PM_CTRL_STATE) | state));
 }
 
 bool pci_reset_start(struct pci_device *d)
 {
-	/* Among it the largest packets that the way to it can take. */
-	d->device_control = d->pcie ? read16(d, d->pcie + PCIE_DEVCTL) : 0;
+	u64 control;
+
+	/* It includes the packet size that the path to the function can take. */
+	d->device_control = d->pcie ? pci_read16(d, d->pcie + PCI_EXP_DEVCTL) : 0;
 	switch (find_reset(d)) {
 	case RESET_FLR:
-		write16(d, d->pcie + PCIE_DEVCTL, d->device_control | PCIE_DEVCTL_FLR);
+		control = d->device_control | PCI_EXP_DEVCTL_FLR;
+		pci_write16(d, d->pcie + PCI_EXP_DEVCTL, (u16)control);
 		return true;
 	case RESET_AF:
-		pci_config_write8(d->id.segment, d->id.bdf, d->af + AF_CTRL, AF_CTRL_FLR);
+		pci_write8(d, d->af + PCI_AF_CTRL, PCI_AF_CTRL_FLR);
 		return true;
 	case RESET_LINK:
 		d->link_is_reset = true;
 		set_link_reset(port_of(d), true);
 		return true;
 	case RESET_PM:
-		write16(d, d->pm + PM_CSR, read16(d, d->pm + PM_CSR) | PM_CSR_STATE);
+		set_power_state(d, PCI_PM_CTRL_STATE_D3HOT);
 		return true;
 	default:
 		return false;
@@ -123,17 +114,17 @@ bool pci_reset_finish(struct pci_device *d)
 		return false;
 	}
 	if (d->pm)
-		write16(d, d->pm + PM_CSR, read16(d, d->pm + PM_CSR) & ~PM_CSR_STATE);
-	write16(d, PCI_COMMAND, 0);
+		set_power_state(d, PCI_PM_CTRL_STATE_D0);
+	pci_write16(d, PCI_COMMAND, 0);
 	if (d->pcie)
-		write16(d, d->pcie + PCIE_DEVCTL, d->device_control);
+		pci_write16(d, d->pcie + PCI_EXP_DEVCTL, d->device_control);
 	for (u32 i = 0; i < PCI_BARS; i++) {
-		/* A virtual function's are its physical one's. */
+		/* A virtual function's BARs are in its physical function's capability. */
 		if (!d->bar[i].size || d->physical)
 			continue;
-		write32(d, PCI_BAR0 + 4 * i, d->bar[i].base);
+		pci_write32(d, PCI_BAR0 + 4 * i, (u32)d->bar[i].base);
 		if (d->bar[i].is64)
-			write32(d, PCI_BAR0 + 4 * i + 4, d->bar[i].base >> 32);
+			pci_write32(d, PCI_BAR0 + 4 * i + 4, (u32)(d->bar[i].base >> 32));
 	}
 	return true;
 }

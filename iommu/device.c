@@ -18,6 +18,7 @@
 #include <iommu/device.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/context.h>
 #include <iommu/release.h>
 #include <iommu/reserved.h>
@@ -69,7 +70,7 @@ struct device {
 };
 
 /* Guards the table; before a domain's lock, which guards what a commit sees of a device. */
-static struct spinlock devices_lock;
+static struct spinlock devices_lock = SPINLOCK_INIT(LOCK_DEVICES);
 static struct device devices[MAX_DEVICES];
 
 static void (*event_hook)(u16 owner, struct pci_id dev, enum iommu_event event);

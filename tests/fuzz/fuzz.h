@@ -1,5 +1,6 @@
-/* What the fuzz targets begin with. A target is one function that gets an input from libFuzzer and fails as a unit test
- * does, by cmocka's assertions; outside a test they end the program, and libFuzzer keeps the input.
+/* What the fuzz targets begin with. A target is one function that gets an input from libFuzzer and
+ * fails as a unit test does, by cmocka's assertions; outside a test they end the program, and
+ * libFuzzer keeps the input.
  *
  * `make fuzz T=NAME SECONDS=N` runs tests/fuzz/fuzz_NAME.c; CONTRIBUTING.md says how to add one. */
 #pragma once

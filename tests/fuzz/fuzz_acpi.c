@@ -1,8 +1,9 @@
-/* ACPI's tables, wherever their pointers lead: what is found was verified, what is decoded is within its limits, and what is
- * logged can be printed.
+/* ACPI's tables, wherever their pointers lead: what is found was verified, what is decoded is
+ * within its limits, and what is logged can be printed.
  *
- * An input is a byte of flags (1: all sums are made right, as those of broken firmware often are), the length of the root
- * pointer, 36 bytes of it, and what lies in memory from TABLES on, where QEMU has them too.
+ * An input is a byte of flags (1: all sums are made right, as those of broken firmware often are),
+ * the length of the root pointer, 36 bytes of it, and what lies in memory from TABLES on, where
+ * QEMU has them too.
  *
  * sources: drivers/acpi.c
  */

@@ -1,5 +1,5 @@
-/* A guest at its balloon: whatever is in its registers, its queues and its lists of pages, only pages of the guest's own move, no
- * call is unbounded, and the device is there again after a reset.
+/* A guest at its balloon: whatever is in its registers, its queues and its lists of pages, only
+ * pages of the guest's own move, no call is unbounded, and the device is there again after a reset.
  *
  * An input is operations of 12 bytes: what, size, where, value.
  *

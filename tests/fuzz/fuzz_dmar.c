@@ -1,4 +1,5 @@
-/* DMAR tables: whatever the firmware says, no device is taken for one of the wrong unit or for one without reserved memory.
+/* DMAR tables: whatever the firmware says, no device is taken for one of the wrong unit or for one
+ * without reserved memory.
  * sources: iommu/dmar.c
  */
 #include <tests/fuzz/fuzz.h>

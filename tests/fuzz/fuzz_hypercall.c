@@ -14,6 +14,7 @@
 #include <kernel/guest/exit/hypercall.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcireset.h>
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
 #include <kernel/abi/hypercall.h>

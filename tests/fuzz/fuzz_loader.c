@@ -1,10 +1,14 @@
-/* Guest kernels, by Multiboot, by PVH and by Linux' protocol: whatever the file says, only the guest's own RAM is written; a kernel that loads is
- * all there, apart from its modules and its start structures; one that does not has left no trace, and the message says why.
+/* Guest kernels, by Multiboot, by PVH and by Linux's protocol: whatever the file says, only the
+ * guest's own RAM is written; a kernel that loads is all there, apart from its modules and its
+ * start structures; one that does not has left no trace, and the message says why.
  *
- * An input is a byte for the guest's RAM, a byte for the ramdisks, a byte for the command line, and the file. Multiboot
- * headers get a right checksum.
+ * An input is a byte for the guest's RAM, a byte for the ramdisks, a byte for the command line, and
+ * the file. Multiboot headers get a right checksum.
  *
- * sources: kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c kernel/guest/loader/linux.c kernel/lib/rangeset.c
+ * sources: kernel/guest/loader/load.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c
+ * sources: kernel/guest/loader/ramdisk.c kernel/guest/loader/startinfo.c
+ * sources: kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c
+ * sources: kernel/guest/loader/linux.c kernel/guest/memory/guestmap.c kernel/lib/rangeset.c
  */
 #include <tests/fuzz/fuzz.h>
 #include <tests/unit/guest_check.h>

@@ -1,4 +1,5 @@
-/* The IOMMU core: tests/model's program, with the fuzzer's bytes where it throws dice. The first byte chooses the hardware.
+/* The IOMMU core: tests/model's program, with the fuzzer's bytes where it throws dice. The first
+ * byte chooses the hardware.
  *
  * The Makefile has the rule: the code under test is compiled for tests/model/interleave.c. */
 #include <stdarg.h>

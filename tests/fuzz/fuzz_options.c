@@ -1,5 +1,5 @@
-/* Weir's own command line: a word that is not known changes nothing and is named; all others mean the same wherever they
- * stand.
+/* Weir's own command line: a word that is not known changes nothing and is named; all others mean
+ * the same wherever they stand.
  * sources: boot/options.c kernel/lib/pci_id.c
  */
 #include <tests/fuzz/fuzz.h>

@@ -5,6 +5,7 @@
 
 #include <kernel/core/lapic.h>
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <iommu/hw.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/lib/atomic.h>

@@ -1,5 +1,6 @@
 /* The units' invalidation queues (VT-d 6.5.2). */
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/core/paging.h>
 #include <tests/model/random.h>

@@ -48,7 +48,7 @@ def test_unknown_word_is_named(boot):
 def test_panic_is_readable(boot, smp):
     weir = boot(cmdline="panic=test", smp=smp)
     assert weir.wait_exit() == PANIC
-    weir.count(r"panic on CPU 0: asked for by panic=test", 1)
+    weir.count(r"panic on CPU 0: requested by panic=test", 1)
     weir.count(r"from ffffffff8[0-9a-f]{7}  boot_main\+0x[0-9a-f]+$", 1)
     weir.count(r"Weir has stopped", 1)
     weir.count(r"weir: ready", 0)

@@ -1,5 +1,5 @@
-/* What a guest that was loaded finds in its memory: the start structures of both protocols, read at the offsets that the
- * specifications give, not through the loader's own structs. */
+/* What a guest that was loaded finds in its memory: the start structures of both protocols, read at
+ * the offsets that the specifications give, not through the loader's own structs. */
 #pragma once
 
 #include <tests/unit/guest_fixture.h>
@@ -103,7 +103,8 @@ static inline void check_start_info(const struct fixture *f, const struct guest_
 				guest_u64(f, map + 24 * i + 8), guest_u32(f, map + 24 * i + 16));
 }
 
-/* boot_params and what it points to (Documentation/arch/x86/boot.rst and zero-page.rst); for guests of 1 MiB to 3 GiB. */
+/* boot_params and what it points to (Documentation/arch/x86/boot.rst and zero-page.rst); for guests
+ * of 1 MiB to 3 GiB. */
 static inline void check_zero_page(const struct fixture *f, const struct guest_image *image,
 				   const struct guest_entry *entry)
 {

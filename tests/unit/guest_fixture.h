@@ -4,9 +4,10 @@
 
 #include "test.h"
 
-#include <kernel/lib/errno.h>
 #include <kernel/guest/loader/elf.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/loader/load.h>
+#include <kernel/guest/memory/guestmap.h>
+#include <kernel/lib/errno.h>
 
 #define FILL 0xcc /* what memory holds that nobody wrote */
 

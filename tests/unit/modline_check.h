@@ -76,8 +76,8 @@ static inline void check_written_again(const struct module_line *m)
 	assert_memory_equal(&again, m, sizeof(again));
 }
 
-/* Parse `text`: it is understood, within the limits, or refused with one printable line that names the word and the
- * remedy. */
+/* Parse `text`: it is understood, within the limits, or refused with one printable line that names
+ * the word and the remedy. */
 static inline void check_modline(const char *text)
 {
 	struct module_error e;

@@ -25,8 +25,8 @@ static inline void check_boot_info(const struct boot_info *info)
 	}
 }
 
-/* The tags one after the other, in the dullest way: how many whole ones of this type there are before the first broken one
- * or the end tag. */
+/* The tags one after the other, in the dullest way: how many whole ones of this type there are
+ * before the first broken one or the end tag. */
 static inline u32 tags_of_type(const u8 *data, size_t size, u32 type)
 {
 	u32 nr = 0, total, head[2];

@@ -1,4 +1,7 @@
-/* sources: kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c kernel/guest/loader/linux.c kernel/lib/rangeset.c */
+/* sources: kernel/guest/loader/load.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c
+ * sources: kernel/guest/loader/ramdisk.c kernel/guest/loader/startinfo.c
+ * sources: kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c
+ * sources: kernel/guest/loader/linux.c kernel/guest/memory/guestmap.c kernel/lib/rangeset.c */
 /* The ELF reader and the placing of things in guest memory; both classes, cut at each length,
  * damaged at random. */
 #include "guest_fixture.h"
@@ -94,12 +97,12 @@ static void test_messages(void **state)
 	WITH(u16, file + 18, 183, -EINVAL, "machine 183");
 	WITH(u16, file + 56, 0, -EINVAL, "no usable program headers");
 	WITH(u16, file + 54, 55, -EINVAL, "no usable program headers");
-	WITH(u64, file + 32, ~0UL, -EINVAL, "beyond the file's end");
-	WITH(u16, file + 56, 65535, -EINVAL, "beyond the file's end");
+	WITH(u64, file + 32, ~0UL, -EINVAL, "beyond the end of the file");
+	WITH(u16, file + 56, 65535, -EINVAL, "beyond the end of the file");
 	WITH(u64, phdr + 8, len, -EINVAL, "segment 0");
 	WITH(u64, phdr + 8, ~0UL - 3, -EINVAL, "segment 0");
-	WITH(u64, phdr + 32, 9001, -EINVAL, "beyond the file's end");
-	WITH(u64, phdr + 40, 4999, -EINVAL, "5000 bytes in the file but 4999 in memory");
+	WITH(u64, phdr + 32, 9001, -EINVAL, "beyond the end of the file");
+	WITH(u64, phdr + 40, 4999, -EINVAL, "5000 bytes in the file, but 4999 in memory");
 	WITH(u64, phdr + 40, 0x300001, -ENOSPC, "does not fit: 3145729 bytes at 100000");
 	WITH(u64, phdr + 40, ~0UL, -ENOSPC, "give more mem=");
 	WITH(u64, phdr + 24, 0x9f000, -ENOSPC, "does not fit"); /* into the reserved part */
@@ -159,31 +162,31 @@ static void test_notes(void **state)
 		{ 4, 0, 0, sizeof(aligned4), 0, 4, (const u8 *)aligned4 },
 		{ 4, 0, 0, sizeof(aligned8), 0, 8, (const u8 *)aligned8 },
 	};
-	const u8 *desc;
-	u32 desc_len;
+	struct elf_note xen = { .name = "Xen", .type = 18 }, other = { .name = "Xen", .type = 19 },
+			shorter = { .name = "Xe", .type = 18 };
 	struct elf elf;
 	u64 len;
 	u8 *file = make_elf(true, 0, s, 2, &len);
 
 	(void)state;
 	assert_int_equal(elf_open(&elf, file, len, &e), 0);
-	assert_true(elf_find_note(&elf, "Xen", 18, &desc, &desc_len));
-	assert_int_equal(desc_len, 4);
-	assert_int_equal(*(const u32 *)desc, 0x100020);
-	assert_false(elf_find_note(&elf, "Xen", 19, &desc, &desc_len));
-	assert_false(elf_find_note(&elf, "Xe", 18, &desc, &desc_len));
+	assert_true(elf_find_note(&elf, &xen));
+	assert_int_equal(xen.desc_len, 4);
+	assert_int_equal(*(const u32 *)xen.desc, 0x100020);
+	assert_false(elf_find_note(&elf, &other));
+	assert_false(elf_find_note(&elf, &shorter));
 	/* Cut the note anywhere: found whole or not at all. */
 	for (u64 cut = 0; cut < sizeof(aligned4); cut++) {
 		*(u64 *)(file + 64 + 56 + 32) = cut;
-		assert_false(elf_find_note(&elf, "Xen", 18, &desc, &desc_len));
+		assert_false(elf_find_note(&elf, &xen));
 	}
 	free(file);
 	s[1] = s[2];
 	file = make_elf(true, 0, s, 2, &len);
 	assert_int_equal(elf_open(&elf, file, len, &e), 0);
-	assert_true(elf_find_note(&elf, "Xen", 18, &desc, &desc_len));
-	assert_int_equal(desc_len, 8);
-	assert_int_equal(*(const u32 *)desc, 0x100030);
+	assert_true(elf_find_note(&elf, &xen));
+	assert_int_equal(xen.desc_len, 8);
+	assert_int_equal(*(const u32 *)xen.desc, 0x100030);
 	free(file);
 }
 

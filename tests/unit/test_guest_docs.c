@@ -1,4 +1,4 @@
-/* sources: kernel/guest/vcpu/kvmclock.c kernel/guest/devices/guestacpi.c kernel/guest/loader/layout.c kernel/lib/rangeset.c */
+/* sources: kernel/guest/vcpu/kvmclock.c kernel/guest/devices/guestacpi.c kernel/guest/memory/guestmap.c */
 /* docs/guests.md tells what a guest finds: that is compared with the tables that decide it, in both directions. */
 #include "test.h"
 
@@ -22,7 +22,7 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 
 #include <kernel/guest/devices/guestacpi.h>
 #include <kernel/guest/vcpu/backend.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/memory/guestmap.h>
 
 #include <ctype.h>
 

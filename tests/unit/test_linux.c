@@ -1,4 +1,7 @@
-/* sources: kernel/guest/loader/linux.c kernel/guest/loader/pvh.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/lib/rangeset.c */
+/* sources: kernel/guest/loader/load.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c
+ * sources: kernel/guest/loader/ramdisk.c kernel/guest/loader/startinfo.c
+ * sources: kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c
+ * sources: kernel/guest/loader/linux.c kernel/guest/memory/guestmap.c kernel/lib/rangeset.c */
 /* Linux' bzImage: the zero page as a kernel reads it, each refusal, and damaged files. */
 #include "guest_check.h"
 
@@ -137,17 +140,17 @@ static void test_messages(void **state)
 		{ 0x206, 2, 0x209, -EINVAL, "boot protocol 2.09" },
 		{ 0x211, 1, 0, -EINVAL, "loadflags 0" },
 		{ 0x234, 1, 0, -EINVAL, "relocatable 0" },
-		{ 0x1f1, 1, 255, -EINVAL, "cut off" },
-		{ 0x1f4, 4, 0, -EINVAL, "cut off" },
-		{ 0x1f4, 4, 626, -EINVAL, "cut off" },
-		{ 0x1f4, 4, 0xffffffff, -EINVAL, "cut off" },
-		{ 0x238, 4, 3, -EINVAL, "a command line of 3 bytes, and its has 4" },
+		{ 0x1f1, 1, 255, -EINVAL, "truncated" },
+		{ 0x1f4, 4, 0, -EINVAL, "truncated" },
+		{ 0x1f4, 4, 626, -EINVAL, "truncated" },
+		{ 0x1f4, 4, 0xffffffff, -EINVAL, "truncated" },
+		{ 0x238, 4, 3, -EINVAL, "at most 3 bytes, and this one has 4" },
 		{ 0x258, 8, 0x100000000, -EINVAL, "at 100000000" },
-		{ 0x258, 8, 0xfffffffffffff000, -EINVAL, "no kernel says so" },
+		{ 0x258, 8, 0xfffffffffffff000, -EINVAL, "cannot be right" },
 		{ 0x258, 8, 0xfffff000, -ENOSPC, "give more mem=" },
 		{ 0x258, 8, 0x3f0000, -ENOSPC, "needs 128 KiB at 3f0000" },
 		{ 0x258, 8, 0x9f000, -ENOSPC, "give more mem=" },
-		{ 0x260, 4, 9999, -EINVAL, "wants 9999 bytes" },
+		{ 0x260, 4, 9999, -EINVAL, "asks for 9999 bytes" },
 		{ 0x260, 4, 0xffffffff, -ENOSPC, "give more mem=" },
 	};
 	static const u8 disk[10];

@@ -150,7 +150,7 @@ static void test_messages(void **state)
 	bad("kernel name=a mem=2M cpu=", "cpu=", "cpu=0");
 	bad("kernel name=a mem=2M restart=no", "restart=no", "never, reboot or fault");
 	bad("kernel name=a mem=2M restart=never restart=never", "restart=never", "given twice");
-	/* A long word is cut, its remedy is not; what can not be printed is masked. */
+	/* A long word is cut, its remedy is not; what cannot be printed is masked. */
 	snprintf(line, sizeof(line), "kernel %0300d", 0);
 	bad(line, "000...\"", "is the guest's");
 	bad("kernel name=a mem=2M \x01\xff\x1b[2J", "\"???[2J\"", "unknown word");

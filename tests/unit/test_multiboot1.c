@@ -1,4 +1,7 @@
-/* sources: kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/pvh.c kernel/guest/loader/linux.c kernel/lib/rangeset.c */
+/* sources: kernel/guest/loader/load.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c
+ * sources: kernel/guest/loader/ramdisk.c kernel/guest/loader/startinfo.c
+ * sources: kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c
+ * sources: kernel/guest/loader/linux.c kernel/guest/memory/guestmap.c kernel/lib/rangeset.c */
 /* Multiboot kernels, by address fields and by ELF: the structures as a kernel reads them, each
  * refusal, and damaged files. The fields are read at the offsets that the specification gives, not
  * through the loader's own structs. */
@@ -187,8 +190,8 @@ static void test_messages(void **state)
 	*(u32 *)(file + 112) = 0x200000 + 100;
 	*(u32 *)(file + 104) = 0x1000b;
 	*(u32 *)(file + 108) = -(MAGIC + 0x1000b);
-	expect_refused(&image, -EINVAL, "nobody defined (flags 1000b)");
-	/* A video mode can not be had, but that is no reason to refuse. */
+	expect_refused(&image, -EINVAL, "not defined (flags 1000b)");
+	/* A video mode cannot be had, but that is no reason to refuse. */
 	*(u32 *)(file + 104) = 0x10007;
 	*(u32 *)(file + 108) = -(MAGIC + 0x10007);
 	assert_int_equal(load(&image), 0);
@@ -200,7 +203,7 @@ static void test_messages(void **state)
 	for (int i = 0; i <= GUEST_MAX_MODULES; i++)
 		many[i] = (struct guest_module){ "", 0, "" };
 	image.nr_modules = GUEST_MAX_MODULES + 1;
-	expect_refused(&image, -ENOSPC, "17 ramdisks; at most 16");
+	expect_refused(&image, -ENOSPC, "17 ramdisks, more than GUEST_MAX_MODULES (16)");
 	image.nr_modules = GUEST_MAX_MODULES;
 	assert_int_equal(load(&image), 0);
 	check_multiboot_information(&f, &image, &entry);

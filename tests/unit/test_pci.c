@@ -1,6 +1,7 @@
 /* The list of functions, against a configuration space of software that tells what it likes.
  *
- * sources: drivers/pci.c drivers/pcibar.c drivers/pcireset.c kernel/lib/rangeset.c kernel/lib/pci_id.c
+ * sources: drivers/pci.c drivers/pciconfig.c drivers/pcicap.c drivers/pcidma.c drivers/pcibar.c
+ * sources: drivers/pcireset.c kernel/lib/rangeset.c kernel/lib/pci_id.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,8 @@
 
 #include <drivers/acpi.h>
 #include <drivers/pci.h>
+#include <drivers/pcireset.h>
+#include <kernel/core/log.h>
 #include <kernel/mm/bootmem.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/rangeset.h>
@@ -22,6 +25,12 @@
 #define RAM_FRAMES 0x80000UL
 
 static u8 *ecam;
+static u32 vendor_warnings;
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	vendor_warnings += level == LOG_WARN && strstr(fmt, "PCI_VENDOR_CAPS") != NULL;
+}
 
 const struct acpi_header *acpi_find(const char signature[4])
 {
@@ -128,8 +137,9 @@ static void bridges(void)
 	bridge(PCI_BDF(0, 7, 0), CONVENTIONAL, 1);
 }
 
-/* XSA-49: messages and DMA from behind a bridge to conventional PCI carry the bridge's id, and what was let through for one function
- * was let through for its neighbours. Such functions are marked here, and kernel/guest/devices/pci/assign.c gives them to nobody. */
+/* XSA-49: messages and DMA from behind a bridge to conventional PCI carry the bridge's id, and what
+ * was let through for one function was let through for its neighbours. Such functions are marked
+ * here, and kernel/guest/devices/pci/assign.c gives them to nobody. */
 static void behind_bridges(void **state)
 {
 	(void)state;
@@ -162,7 +172,8 @@ static void loops(void)
 	c[0x200] = PCI_EXT_CAP_ATS, c[0x202] = 1, c[0x203] = 0x10;
 }
 
-/* A list that leads back to itself ends, and what was found first stays; every function is there once. */
+/* A list that leads back to itself ends, and what was found first stays; every function is there
+ * once. */
 static void lists_without_end(void **state)
 {
 	const struct pci_device *d = pci_find((struct pci_id){ 0, LOOPS }), *e;
@@ -177,7 +188,47 @@ static void lists_without_end(void **state)
 			assert_true(e->id.bdf != d->id.bdf);
 }
 
-/* What the BARs of a function say; the others lie well. In the space of these tests each is of 16 bytes. */
+/* Each has its number of vendor-specific capabilities, in a list that leads back to its first. */
+#define VENDOR_FULL PCI_BDF(21, 0, 0)
+#define VENDOR_TOO_MANY PCI_BDF(21, 1, 0)
+
+static void add_vendor_capabilities(u16 bdf, u32 nr)
+{
+	u8 *c = function(bdf);
+
+	c[PCI_STATUS] |= PCI_STATUS_CAPABILITIES;
+	c[PCI_CAPABILITIES] = CAPABILITY_AT;
+	for (u32 i = 0; i < nr; i++) {
+		c[CAPABILITY_AT + 4 * i] = PCI_CAP_VENDOR;
+		c[CAPABILITY_AT + 4 * i + 1] = (u8)(CAPABILITY_AT + 4 * ((i + 1) % nr));
+	}
+}
+
+static void vendor_capabilities(void)
+{
+	bridge(PCI_BDF(0, 12, 0), 4, 21);
+	add_vendor_capabilities(VENDOR_FULL, PCI_VENDOR_CAPS);
+	add_vendor_capabilities(VENDOR_TOO_MANY, PCI_VENDOR_CAPS + 2);
+}
+
+/* The first ones are kept, and one line of the log tells that there are others. */
+static void too_many_vendor_capabilities(void **state)
+{
+	static const u16 both[] = { VENDOR_FULL, VENDOR_TOO_MANY };
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(both); i++) {
+		const struct pci_device *d = pci_find((struct pci_id){ 0, both[i] });
+
+		assert_non_null(d);
+		for (u32 k = 0; k < PCI_VENDOR_CAPS; k++)
+			assert_int_equal(d->vendor_cap[k], CAPABILITY_AT + 4 * k);
+	}
+	assert_int_equal(vendor_warnings, 1);
+}
+
+/* What the BARs of a function say; the others lie well. In the space of these tests each is of 16
+ * bytes. */
 static const struct {
 	u64 bar;
 	bool is64, ok;
@@ -223,7 +274,8 @@ static void write_bars(void)
 	}
 }
 
-/* A device that calls registers its own that are Weir's, or another device's, would have them mapped into its guest. */
+/* A device that calls registers its own that are Weir's, or another device's, would have them
+ * mapped into its guest. */
 static void bars_that_do_not_tell_the_truth(void **state)
 {
 	(void)state;
@@ -344,7 +396,8 @@ static void ways_to_reset(void **state)
 	assert_null(pci_reset_method(on_bus(55)));
 	assert_false(pci_reset_start(on_bus(55)));
 
-	/* The link is held in reset for the first half. What was set up by the firmware is back after the second. */
+	/* The link is held in reset for the first half. What was set up by the firmware is back
+	 * after the second. */
 	config_of(PCI_BDF(0, 16, 0))[0x3e] = 3;
 	d->bar[0] = (struct pci_bar){ .base = 0xe9000000, .size = 0x1000 };
 	assert_true(pci_reset_start(d));
@@ -381,6 +434,7 @@ static int setup(void **state)
 		return -1;
 	bridges();
 	loops();
+	vendor_capabilities();
 	write_bars();
 	physical();
 	resets();
@@ -393,6 +447,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(behind_bridges),
 		cmocka_unit_test(lists_without_end),
+		cmocka_unit_test(too_many_vendor_capabilities),
 		cmocka_unit_test(bars_that_do_not_tell_the_truth),
 		cmocka_unit_test(virtual_functions),
 		cmocka_unit_test(ways_to_reset),

@@ -1,4 +1,7 @@
-/* sources: kernel/guest/loader/pvh.c kernel/guest/loader/linux.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/lib/rangeset.c */
+/* sources: kernel/guest/loader/load.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c
+ * sources: kernel/guest/loader/ramdisk.c kernel/guest/loader/startinfo.c
+ * sources: kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c
+ * sources: kernel/guest/loader/linux.c kernel/guest/memory/guestmap.c kernel/lib/rangeset.c */
 /* PVH kernels: the start information as a kernel reads it, each refusal, and damaged files. */
 #include "guest_check.h"
 
@@ -165,7 +168,7 @@ static void test_memory_that_fails(void **state)
 		if (!guest_load(&image, &memory, &entry, &protocol, &e))
 			break;
 		check_message(&e);
-		assert_non_null(strstr(e.text, "can not be written"));
+		assert_non_null(strstr(e.text, "cannot be written"));
 	} while (++n < 100);
 	assert_in_range(n, 8, 20);
 	free(file);

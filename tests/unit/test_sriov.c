@@ -1,11 +1,12 @@
-/* Virtual functions switched on, in a configuration space of software: where they are, where their registers lie, and that nothing is
- * switched on that would lie over something else.
+/* Virtual functions switched on, in a configuration space of software: where they are, where their
+ * registers lie, and that nothing is switched on that would lie over something else.
  *
  * sources: drivers/sriov.c drivers/pcibar.c kernel/lib/rangeset.c kernel/lib/pci_id.c
  */
 #include "test.h"
 
 #include <drivers/pci.h>
+#include <drivers/sriov.h>
 #include <kernel/mm/bootmem.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/log.h>
@@ -74,6 +75,11 @@ const struct rangeset *bootmem_ram(void)
 	return &ram;
 }
 
+bool pci_is_bridge(const struct pci_device *d)
+{
+	return d->header == 1;
+}
+
 bool pci_ecam_overlaps(paddr_t first, paddr_t last)
 {
 	return last >= 0xb0000000 && first < 0xc0000000;
@@ -92,6 +98,11 @@ static u32 peek(const struct function *f, u32 offset, u32 size)
 	return v;
 }
 
+u8 pci_secondary_bus(const struct pci_device *bridge)
+{
+	return pci_read8(bridge, PCI_SECONDARY_BUS);
+}
+
 const struct pci_device *pci_bridge_above(const struct pci_device *d)
 {
 	return peek(&port, PCI_SECONDARY_BUS, 1) == (u32)d->id.bdf >> 8 ? &devices[0] : NULL;
@@ -105,7 +116,7 @@ struct pci_device *pci_find(struct pci_id id)
 	return NULL;
 }
 
-/* --- configuration space ---------------------------------------------------------------------------------------------------------- */
+/* --- configuration space -------------------------------------------------- */
 
 static void poke(struct function *f, u32 offset, u32 size, u32 v)
 {
@@ -143,7 +154,8 @@ static u32 config_read(u16 bdf, u32 offset, u32 size)
 	return answers(bdf) && offset == PCI_REVISION ? 0x02000001 : ~0u;
 }
 
-/* A BAR keeps the bits from its size on; nothing of the capability can be changed while the functions are on. */
+/* A BAR keeps the bits from its size on; nothing of the capability can be changed while the
+ * functions are on. */
 static void write_vf_bar(u32 i, u32 v)
 {
 	bool upper = i && (pf.vf_bar[i - 1].type & 4);
@@ -206,7 +218,7 @@ struct pci_device *pci_add_virtual(const struct pci_device *physical, u16 bdf, u
 	return d;
 }
 
-/* --- the machine: a port, a device behind it, and one on the root bus -------------------------------------------------------------- */
+/* --- the machine: a port, a device behind it, and one on the root bus ----- */
 
 static void set_window(u32 reg, u64 first, u64 last)
 {
@@ -302,7 +314,7 @@ static void refused(u32 nr, const char *why)
 	assert_int_equal(devices[1].nr_virtual, 0);
 }
 
-/* --- tests ------------------------------------------------------------------------------------------------------------------------ */
+/* --- tests ---------------------------------------------------------------- */
 
 static void without_addresses(void **state)
 {
@@ -343,7 +355,8 @@ static void addresses_of_the_firmware_stay(void **state)
 static void root_bus(void **state)
 {
 	(void)state;
-	/* An integrated endpoint: its functions follow on its own bus, and what else is free there is not known. */
+	/* An integrated endpoint: its functions follow on its own bus, and what else is free there
+	 * is not known. */
 	poke(&port, PCI_SECONDARY_BUS, 1, 2);
 	integrated = true;
 	refused(1, "on a root bus");
@@ -359,7 +372,7 @@ static void root_bus(void **state)
 
 static void not_to_be_had(void **state)
 {
-	refused(TOTAL + 1, "not got so many");
+	refused(TOTAL + 1, "fewer virtual functions");
 	setup(state);
 	poke(&pf, CONTROL, 2, 0);
 	devices[1].sriov = 0;
@@ -369,13 +382,13 @@ static void not_to_be_had(void **state)
 	refused(1, "no bus number");
 	setup(state);
 	devices[2].id.bdf = PCI_BDF(1, 16, 2); /* where the second one would be */
-	refused(2, "others' already");
+	refused(2, "have their ids already");
 	setup(state);
 	pf.vf_bar[0].size = 0x800;
-	refused(1, "make no sense");
+	refused(1, "are invalid");
 	setup(state);
 	poke(&pf, BAR(0), 4, pf.vf_bar[0].type = 1);
-	refused(1, "make no sense");
+	refused(1, "are invalid");
 	setup(state);
 	poke(&pf, CONTROL, 2, VF_ENABLE);
 	pci_enable_virtual((struct pci_id){ 0, PF }, 1);
@@ -408,13 +421,13 @@ static void over_something_else(void **state)
 	for (u32 i = 0; i < ARRAY_SIZE(places); i++) {
 		setup(state);
 		poke(&pf, BAR(0), 4, (u32)places[i] | 0xc);
-		refused(2, "lie over something else");
+		refused(2, "overlap something else");
 	}
 	setup(state);
 	/* Over each other. */
 	poke(&pf, BAR(0), 4, 0xfe700000 | 0xc);
 	poke(&pf, BAR(3), 4, 0xfe704000 | 0xc);
-	refused(2, "lie over something else");
+	refused(2, "overlap something else");
 }
 
 static void silence(void **state)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcidma.h>
+#include <drivers/pcireset.h>
 #include <kernel/abi/control.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/devices/pci/assign.h>
@@ -454,6 +456,8 @@ static inline int setup(void **state)
 	device.bar[3] = (struct pci_bar){ .base = BAR3_BASE, .size = BAR3_SIZE };
 
 	memset(&dom, 0, sizeof(dom));
+	bus_init(&dom.vm.io);
+	bus_init(&dom.vm.mmio);
 	dom.id = 7;
 	strcpy(dom.name, "net0");
 	dom.vm.nr_vcpus = 2;

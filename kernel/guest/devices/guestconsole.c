@@ -18,7 +18,7 @@ static struct {
 	u16 id; /* the selected guest; 0: none */
 	u32 written, read;
 	u8 ring[RING_SIZE];
-} output;
+} output = { .lock = SPINLOCK_INIT(LOCK_GUESTCONSOLE) };
 
 bool guestconsole_has_room(u16 id)
 {

@@ -238,6 +238,7 @@ int vuart_create(struct domain *d)
 
 	if (!u)
 		return -ENOMEM;
+	spin_init(&u->lock, LOCK_VUART);
 	u->domain = d;
 	d->uart = u;
 	return bus_add(&d->vm.io, &r);

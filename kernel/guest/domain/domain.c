@@ -12,15 +12,15 @@
 #include <kernel/core/clock.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/domain/event.h>
-#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/entry.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
 
-/* Guards the table; leaf. */
-static struct spinlock domains_lock;
+/* Guards the table. */
+static struct spinlock domains_lock = SPINLOCK_INIT(LOCK_DOMAINS);
 static struct domain *domains[MAX_DOMAINS + 1]; /* by id; 0 is no domain's */
 static u32 nr_domains; /* atomic */
 static u16 control_id;
@@ -122,6 +122,9 @@ int domain_create(const char *name, struct domain **out)
 	d = kzalloc(sizeof(*d));
 	if (!d)
 		return -ENOMEM;
+	spin_init(&d->lock, LOCK_DOMAIN);
+	bus_init(&d->vm.io);
+	bus_init(&d->vm.mmio);
 	d->id = id;
 	copy_string(d->name, name, sizeof(d->name));
 	d->state = DOMAIN_BUILDING;

@@ -6,6 +6,7 @@
 #include <kernel/core/clock.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/core/work.h>
+#include <kernel/guest/vcpu/entry.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vm.h>
 #include <kernel/lib/compiler.h>
@@ -13,7 +14,6 @@
 #define DOMAIN_NAME_MAX 32
 #define MAX_DOMAINS 64
 
-struct guest_entry;
 struct module;
 struct vpci;
 struct vuart;
@@ -44,13 +44,20 @@ enum restart_policy {
 #define RESTARTS_WINDOW_S 60u
 
 /* See kernel/guest/lifecycle/restart.c. */
-enum restart_stage { RESTART_DEVICES_GO, RESTART_MEMORY, RESTART_DEVICES_COME, RESTART_LOAD };
+enum restart_stage {
+	RESTART_DEVICES_GO,
+	RESTART_MEMORY,
+	RESTART_LOAD,
+	RESTART_DEVICES_COME,
+	RESTART_RUN
+};
 
 struct restart {
 	enum restart_policy policy;
 	enum restart_stage stage;
 	gfn_t gfn; /* so far its memory is renewed */
 	u64 loaded; /* bytes of its files */
+	struct guest_entry entry; /* once they are loaded */
 	u32 nr; /* restarts */
 	u64 at_ns[RESTARTS_MAX]; /* of the last ones */
 };

@@ -1,3 +1,4 @@
+/* From GRUB's module lines to running domains. */
 #include <kernel/guest/lifecycle/builder.h>
 
 #include <iommu/iommu.h>
@@ -7,7 +8,6 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/devices/guestacpi.h>
-#include <kernel/guest/loader/guest.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/memory/populate.h>
 #include <kernel/guest/memory/memory.h>
@@ -16,6 +16,7 @@
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
+#include <kernel/guest/lifecycle/start.h>
 #include <kernel/guest/lifecycle/teardown.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -100,38 +101,63 @@ static bool can_build(const struct module_line *line)
 	return true;
 }
 
+/* Load it in one go: nothing else runs at boot that would have to wait. */
+static bool load(struct domain *d, struct guest_entry *entry)
+{
+	u64 done = 0;
+	int ret;
+
+	do
+		ret = start_load_step(d, &done, entry);
+	while (ret == STEP_MORE);
+	return !ret;
+}
+
+/* A record with what every domain has; NULL, with the reason in the log. */
+static struct domain *create(u32 index)
+{
+	const struct module *kernel = module_at(index);
+	struct domain *d;
+	int ret = domain_create(kernel->line.domain, &d);
+
+	if (ret) {
+		log_err("module %u: name=%s: %s", index, kernel->line.domain,
+			ret == -EEXIST ? "another domain has this name: choose a different one" :
+			ret == -ENOSPC ? "the table of domains (MAX_DOMAINS) is full" :
+					 "no memory");
+		return NULL;
+	}
+	d->kernel = kernel;
+	d->restart.policy = kernel->line.restart;
+	teardown_init(d);
+	ret = vuart_create(d);
+	if (!ret)
+		ret = guestpower_init(d);
+	if (ret) {
+		log_err("domain %s: its UART and its power ports cannot be made (error %d)",
+			d->name, -ret);
+		domain_discard(d);
+	}
+	/* In any case: what was made of it comes back through the tear-down. */
+	domain_register(d);
+	return ret ? NULL : d;
+}
+
 static void build(u32 index, enum identity_policy policy)
 {
 	const struct module_line *line = &module_at(index)->line;
 	struct guest_entry entry;
 	struct domain *d;
-	int ret;
 
 	if (!can_build(line))
 		return;
-	ret = domain_create(line->domain, &d);
-	if (ret) {
-		log_err("module %u: name=%s: %s", index, line->domain,
-			ret == -EEXIST ? "another domain has this name: choose a different one" :
-			ret == -ENOSPC ? "the table of domains (MAX_DOMAINS) is full" :
-					 "no memory");
+	d = create(index);
+	if (!d)
 		return;
-	}
-	if (vuart_create(d)) {
-		log_err("domain %s: no memory for its UART", d->name);
-		vuart_destroy(d);
-		(void)domain_free(d);
-		return;
-	}
-	d->kernel = module_at(index);
-	d->restart.policy = line->restart;
-	teardown_init(d);
-	domain_register(d);
 	if (line->control)
 		control_init(d, policy);
 	d->vm.memory.has_devices = line->nr_devices && !d->vm.memory.machine_addresses;
-	if (memory_build(&d->vm.memory, line->memory) || !modules_load(d, &entry) ||
-	    guestfirmware_write(d, line->vcpus) || guestpower_init(d)) {
+	if (memory_build(&d->vm.memory, line->memory) || !load(d, &entry)) {
 		domain_discard(d);
 		return;
 	}
@@ -148,7 +174,7 @@ static void build(u32 index, enum identity_policy policy)
 		 d->name, line->memory >> 20, d->vm.memory.nested.entries[2],
 		 d->vm.memory.nested.entries[1], d->vm.memory.nested.entries[0], d->vm.nr_vcpus,
 		 d->vm.nr_vcpus == 1 ? "" : "s", line->nr_devices, line->nr_devices == 1 ? "" : "s");
-	domain_start(d, &entry);
+	start_run(d, &entry);
 }
 
 static bool is_kernel(u32 i)

@@ -73,7 +73,8 @@ static bool all_stopped(const struct domain *d)
 /* All vCPUs are stopped: the guest has written its last character. */
 static void end_output(struct domain *d)
 {
-	vuart_flush(d->uart);
+	if (d->uart)
+		vuart_flush(d->uart);
 	if (d->privileged)
 		guestconsole_release();
 }

@@ -1,6 +1,7 @@
-/* See kernel/guest/loader/elf.h. */
-#include <kernel/lib/errno.h>
+/* ELF executables: their headers, segments and notes. */
 #include <kernel/guest/loader/elf.h>
+
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 
 struct ehdr32 {
@@ -57,6 +58,32 @@ bool elf_has_magic(const u8 *file, u64 len)
 	return len >= 16 && !memcmp(file, "\177ELF", 4);
 }
 
+/* Read the header of either class. Returns the size of a program header. */
+static u32 read_elf_header(struct elf *elf, u16 *type, u16 *machine)
+{
+	struct ehdr32 h32;
+	struct ehdr64 h64;
+
+	if (elf->is64) {
+		memcpy(&h64, elf->file, sizeof(h64));
+		*type = h64.type;
+		*machine = h64.machine;
+		elf->entry = h64.entry;
+		elf->phoff = h64.phoff;
+		elf->phnum = h64.phnum;
+		elf->phentsize = h64.phentsize;
+		return sizeof(struct phdr64);
+	}
+	memcpy(&h32, elf->file, sizeof(h32));
+	*type = h32.type;
+	*machine = h32.machine;
+	elf->entry = h32.entry;
+	elf->phoff = h32.phoff;
+	elf->phnum = h32.phnum;
+	elf->phentsize = h32.phentsize;
+	return sizeof(struct phdr32);
+}
+
 int elf_open(struct elf *elf, const u8 *file, u64 len, struct loader_error *error)
 {
 	u16 type, machine;
@@ -64,55 +91,39 @@ int elf_open(struct elf *elf, const u8 *file, u64 len, struct loader_error *erro
 
 	if (!elf_has_magic(file, len))
 		return loader_fail(error, -EINVAL,
-				   "not an ELF file; build it as one, or give its Multiboot header the address fields");
+				   "not an ELF file; build it as one, "
+				   "or give its Multiboot header the address fields");
 	if (file[EI_DATA] != ELFDATA2LSB || file[EI_VERSION] != 1 ||
 	    (file[EI_CLASS] != ELFCLASS32 && file[EI_CLASS] != ELFCLASS64))
 		return loader_fail(error, -EINVAL,
-				   "ELF class %u, data %u, version %u: not an x86 file of version 1; build it for i386 or x86-64",
+				   "ELF class %u, data %u, version %u: "
+				   "not an x86 file of version 1; build it for i386 or x86-64",
 				   file[EI_CLASS], file[EI_DATA], file[EI_VERSION]);
 
 	*elf = (struct elf){ .file = file, .len = len, .is64 = file[EI_CLASS] == ELFCLASS64 };
 	if (len < (elf->is64 ? sizeof(struct ehdr64) : sizeof(struct ehdr32)))
 		return loader_fail(error, -EINVAL,
-				   "ELF file of %llu bytes is cut off in its header; copy it again",
+				   "ELF file of %llu bytes ends within its header; copy it again",
 				   (unsigned long long)len);
-	if (elf->is64) {
-		struct ehdr64 h;
-
-		memcpy(&h, file, sizeof(h));
-		type = h.type;
-		machine = h.machine;
-		elf->entry = h.entry;
-		elf->phoff = h.phoff;
-		elf->phnum = h.phnum;
-		elf->phentsize = h.phentsize;
-		want_size = sizeof(struct phdr64);
-	} else {
-		struct ehdr32 h;
-
-		memcpy(&h, file, sizeof(h));
-		type = h.type;
-		machine = h.machine;
-		elf->entry = h.entry;
-		elf->phoff = h.phoff;
-		elf->phnum = h.phnum;
-		elf->phentsize = h.phentsize;
-		want_size = sizeof(struct phdr32);
-	}
+	want_size = read_elf_header(elf, &type, &machine);
 	if (machine != EM_386 && machine != EM_X86_64)
 		return loader_fail(error, -EINVAL,
-				   "ELF file is for machine %u; build it for i386 or x86-64", machine);
+				   "the ELF file is for machine %u; build it for i386 or x86-64",
+				   machine);
 	if (type != ET_EXEC)
 		return loader_fail(error, -EINVAL,
-				   "ELF file is of type %u, not a static executable (2); link it without -pie, -shared or -r",
+				   "ELF file is of type %u, not a static executable (2); "
+				   "link it without -pie, -shared or -r",
 				   type);
 	if (!elf->phnum || elf->phentsize < want_size)
 		return loader_fail(error, -EINVAL,
-				   "ELF file has no usable program headers (%u of %u bytes); link it as an executable",
+				   "ELF file has no usable program headers (%u of %u bytes); "
+				   "link it as an executable",
 				   elf->phnum, elf->phentsize);
 	if (!in_file(elf->phoff, (u64)elf->phnum * elf->phentsize, len))
 		return loader_fail(error, -EINVAL,
-				   "ELF program headers at %llx lie beyond the file's end (%llu bytes); it is cut off, copy it again",
+				   "ELF program headers at %llx lie beyond the end of the file "
+				   "(%llu bytes); it is truncated, copy it again",
 				   (unsigned long long)elf->phoff, (unsigned long long)len);
 	return 0;
 }
@@ -136,31 +147,44 @@ struct elf_segment elf_segment(const struct elf *elf, u32 i)
 	}
 }
 
-int elf_claim(const struct elf *elf, struct guest_layout *l, struct loader_error *error)
+/* The segment's part of the file, which must lie in it. */
+static const u8 *elf_bytes(const struct elf *elf, const struct elf_segment *s)
+{
+	return elf->file + s->offset;
+}
+
+int elf_claim(const struct elf *elf, struct guest_layout *layout, struct loader_error *error)
 {
 	u32 loadable = 0;
 
 	for (u32 i = 0; i < elf->phnum; i++) {
 		struct elf_segment s = elf_segment(elf, i);
+		unsigned long long at = s.offset;
 
 		if (s.type != ELF_PT_LOAD || !s.mem_size)
 			continue;
 		if (s.file_size && !in_file(s.offset, s.file_size, elf->len))
 			return loader_fail(error, -EINVAL,
-					   "ELF segment %u: %llu bytes at offset %llx lie beyond the file's end (%llu bytes); it is cut off, copy it again",
-					   i, (unsigned long long)s.file_size,
-					   (unsigned long long)s.offset, (unsigned long long)elf->len);
+					   "ELF segment %u: %llu bytes at offset %llx lie beyond "
+					   "the end of the file (%llu bytes); "
+					   "it is truncated, copy it again",
+					   i, (unsigned long long)s.file_size, at,
+					   (unsigned long long)elf->len);
 		if (s.file_size > s.mem_size)
 			return loader_fail(error, -EINVAL,
-					   "ELF segment %u: %llu bytes in the file but %llu in memory; link it again",
+					   "ELF segment %u: %llu bytes in the file, "
+					   "but %llu in memory; link it again",
 					   i, (unsigned long long)s.file_size,
 					   (unsigned long long)s.mem_size);
-		if (layout_claim(l, s.paddr, s.mem_size))
+		if (layout_claim(layout, s.paddr, s.mem_size))
 			return loader_fail(error, -ENOSPC,
-					   "ELF segment %u does not fit: %llu bytes at %llx are not all usable in %llu KiB of RAM (its first 640 KiB, and from 1 MiB up); give more mem= or link it elsewhere",
+					   "ELF segment %u does not fit: %llu bytes at %llx are "
+					   "not all usable in %llu KiB of RAM (its first "
+					   "640 KiB, and from 1 MiB up); give more mem= "
+					   "or link it elsewhere",
 					   i, (unsigned long long)s.mem_size,
 					   (unsigned long long)s.paddr,
-					   (unsigned long long)l->ram >> 10);
+					   (unsigned long long)layout->ram >> 10);
 		loadable++;
 	}
 	if (!loadable)
@@ -177,15 +201,16 @@ int elf_write(const struct elf *elf, const struct guest_memory *memory, struct l
 
 		if (s.type != ELF_PT_LOAD || !s.mem_size)
 			continue;
-		/* One of bss only may have any offset. */
+		/* A segment with nothing but bss may have any offset. */
 		if (s.file_size)
-			err = memory->write(memory->ctx, s.paddr, elf->file + s.offset, s.file_size);
+			err = memory->write(memory->ctx, s.paddr, elf_bytes(elf, &s), s.file_size);
 		if (!err)
 			err = memory->zero(memory->ctx, s.paddr + s.file_size,
 					   s.mem_size - s.file_size);
 		if (err)
 			return loader_fail(error, err,
-					   "ELF segment %u: guest memory at %llx can not be written: error %d",
+					   "ELF segment %u: guest memory at %llx cannot be "
+					   "written: error %d",
 					   i, (unsigned long long)s.paddr, err);
 	}
 	return 0;
@@ -209,7 +234,8 @@ bool elf_has_code_at(const struct elf *elf, u64 paddr)
 	for (u32 i = 0; i < elf->phnum; i++) {
 		struct elf_segment s = elf_segment(elf, i);
 
-		/* What takes no memory is not loaded, whatever the file has for it. */
+		/* A segment that takes no memory is not loaded, even if the file has bytes for
+		 * it. */
 		if (s.type == ELF_PT_LOAD && s.mem_size && paddr >= s.paddr &&
 		    paddr - s.paddr < s.file_size)
 			return true;
@@ -222,12 +248,11 @@ static u64 round_up(u64 n, u64 align)
 	return (n + align - 1) & ~(align - 1);
 }
 
-/* One note segment, whose `len` bytes lie in the file. Name and descriptor are padded to the
+/* Find a note in the `len` bytes of one note segment. Name and descriptor are padded to the
  * segment's alignment: 4, or 8 in files that say so. */
-static bool find_in_segment(const u8 *notes, u64 len, u64 align, const char *name, u32 type,
-			    const u8 **desc, u32 *desc_len)
+static bool find_note_in_segment(const u8 *notes, u64 len, u64 align, struct elf_note *note)
 {
-	size_t name_size = strlen(name) + 1;
+	size_t name_size = strlen(note->name) + 1;
 	u64 at = 0;
 
 	while (len - at >= sizeof(struct nhdr)) {
@@ -238,10 +263,10 @@ static bool find_in_segment(const u8 *notes, u64 len, u64 align, const char *nam
 		desc_at = round_up(sizeof(h) + (u64)h.namesz, align);
 		if (!in_file(desc_at, h.descsz, len - at))
 			return false;
-		if (h.type == type && h.namesz == name_size &&
-		    !memcmp(notes + at + sizeof(h), name, name_size)) {
-			*desc = notes + at + desc_at;
-			*desc_len = h.descsz;
+		if (h.type == note->type && h.namesz == name_size &&
+		    !memcmp(notes + at + sizeof(h), note->name, name_size)) {
+			note->desc = notes + at + desc_at;
+			note->desc_len = h.descsz;
 			return true;
 		}
 		at += round_up(desc_at + h.descsz, align);
@@ -251,14 +276,14 @@ static bool find_in_segment(const u8 *notes, u64 len, u64 align, const char *nam
 	return false;
 }
 
-bool elf_find_note(const struct elf *elf, const char *name, u32 type, const u8 **desc, u32 *desc_len)
+bool elf_find_note(const struct elf *elf, struct elf_note *note)
 {
 	for (u32 i = 0; i < elf->phnum; i++) {
 		struct elf_segment s = elf_segment(elf, i);
+		u64 align = s.align == 8 ? 8 : 4;
 
 		if (s.type == ELF_PT_NOTE && in_file(s.offset, s.file_size, elf->len) &&
-		    find_in_segment(elf->file + s.offset, s.file_size, s.align == 8 ? 8 : 4, name,
-				    type, desc, desc_len))
+		    find_note_in_segment(elf_bytes(elf, &s), s.file_size, align, note))
 			return true;
 	}
 	return false;

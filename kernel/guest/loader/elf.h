@@ -2,7 +2,8 @@
  * is checked against the file's and the guest's size before it is used. */
 #pragma once
 
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/loader/layout.h>
+#include <kernel/guest/loader/load.h>
 
 struct elf {
 	const u8 *file;
@@ -28,15 +29,24 @@ int __must_check elf_open(struct elf *elf, const u8 *file, u64 len, struct loade
 struct elf_segment elf_segment(const struct elf *elf, u32 i);
 
 /* Check all loadable segments and occupy their memory. -EINVAL, -ENOSPC with *error. */
-int __must_check elf_claim(const struct elf *elf, struct guest_layout *l, struct loader_error *error);
-/* Write them, after elf_claim(). */
+int __must_check elf_claim(const struct elf *elf, struct guest_layout *layout,
+			   struct loader_error *error);
+/* Write them, after elf_claim(). Returns 0, or what guest_memory returned, with *error. */
 int __must_check elf_write(const struct elf *elf, const struct guest_memory *memory,
 			   struct loader_error *error);
-/* The physical address of a virtual address that lies in a loadable segment; false if none holds
- * it. */
+/* The physical address of a virtual address that lies in a loadable segment; false if it lies in
+ * none. */
 bool elf_virt_to_phys(const struct elf *elf, u64 vaddr, u64 *paddr);
-/* True if physical address lies in the file's part of a loadable segment: there can be code. */
+/* True if the physical address lies in a loadable segment, in the part that comes from the file:
+ * there can be code. */
 bool elf_has_code_at(const struct elf *elf, u64 paddr);
-/* Find a note; *desc points into the file and *desc_len bytes of it are readable. Broken notes are
- * skipped. */
-bool elf_find_note(const struct elf *elf, const char *name, u32 type, const u8 **desc, u32 *desc_len);
+
+struct elf_note {
+	const char *name;
+	u32 type;
+	const u8 *desc; /* into the file */
+	u32 desc_len; /* bytes that are readable there */
+};
+/* Find the note of this name and type, and fill in its descriptor. A broken note ends its segment's
+ * list; false if there is none. */
+bool elf_find_note(const struct elf *elf, struct elf_note *note);

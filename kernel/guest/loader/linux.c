@@ -1,16 +1,18 @@
-/* The Linux/x86 boot protocol (Documentation/arch/x86/boot.rst), its 32-bit entry: a bzImage is loaded where it prefers, and
- * unpacks itself; ESI points to boot_params, the "zero page", with the command line, the ramdisk, the memory map and the
- * RSDP. */
-#include <kernel/lib/errno.h>
+/* The Linux/x86 boot protocol (Documentation/arch/x86/boot.rst), its 32-bit entry: a bzImage is
+ * loaded where it prefers, and unpacks itself. ESI points to boot_params, the "zero page", with the
+ * command line, the ramdisk, the memory map and the RSDP. */
 #include <kernel/guest/devices/guestacpi.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/loader/ramdisk.h>
+#include <kernel/guest/loader/startinfo.h>
+#include <kernel/guest/memory/guestmap.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 
 #define SECTOR 512
 #define BOOT_FLAG 0xaa55
 #define HEADER_MAGIC 0x53726448u /* "HdrS" */
-#define VERSION_WANTED                                                                             \
-	0x20a /* since 2.10 a kernel says where it prefers to lie, and how much it needs there */
+/* Since 2.10 a kernel says where it prefers to be loaded, and how much memory it needs there. */
+#define MIN_VERSION 0x20a
 #define LOADED_HIGH BIT(0)
 #define LOADER_UNDEFINED 0xff
 
@@ -53,15 +55,15 @@ struct e820_entry {
 } __packed;
 _Static_assert(sizeof(struct e820_entry) == 20, "zero-page.rst");
 
-/* What of the zero page is filled in; all else is zero. */
+/* The fields of the zero page that are filled in; all others are zero. */
 #define ZERO_PAGE_RSDP 0x70
 #define ZERO_PAGE_E820_ENTRIES 0x1e8
 #define ZERO_PAGE_E820_TABLE 0x2d0
 #define ZERO_PAGE_SIZE 4096
-/* Newer headers are longer: what they add is copied, up to here (edd_mbr_sig_buffer). */
+/* Newer kernels have longer headers. All of it is copied, up to edd_mbr_sig_buffer. */
 #define HEADER_END_MAX 0x290
 
-static bool read_header(const struct guest_image *image, struct setup_header *h)
+static bool read_setup_header(const struct guest_image *image, struct setup_header *h)
 {
 	if (image->kernel_len < HEADER_OFFSET + sizeof(*h))
 		return false;
@@ -69,34 +71,38 @@ static bool read_header(const struct guest_image *image, struct setup_header *h)
 	return h->boot_flag == BOOT_FLAG && h->header == HEADER_MAGIC;
 }
 
-static bool recognize(const struct guest_image *image)
+static bool linux_recognize(const struct guest_image *image)
 {
 	struct setup_header h;
 
-	return read_header(image, &h);
+	return read_setup_header(image, &h);
 }
 
-/* The file's part that is loaded. */
+/* The part of the file that is loaded. */
 struct payload {
 	u64 offset, size;
 };
 
-static int check_header(const struct guest_image *image, const struct setup_header *h,
-			struct payload *p, struct loader_error *error)
+static int check_setup_header(const struct guest_image *image, const struct setup_header *h,
+			      struct payload *p, struct loader_error *error)
 {
 	u64 wanted = (u64)h->syssize * 16;
+	unsigned long long line_len = strlen(image->command_line);
 
-	if (h->version < VERSION_WANTED || !(h->loadflags & LOADED_HIGH) || !h->relocatable_kernel)
+	if (h->version < MIN_VERSION || !(h->loadflags & LOADED_HIGH) || !h->relocatable_kernel)
 		return loader_fail(error, -EINVAL,
-				   "a Linux kernel of boot protocol %u.%02u, loadflags %x, relocatable %u: Weir starts relocatable bzImages of 2.10 or later (CONFIG_RELOCATABLE=y, Linux 2.6.31)",
+				   "a Linux kernel of boot protocol %u.%02u, loadflags %x, "
+				   "relocatable %u: Weir starts relocatable bzImages of 2.10 or "
+				   "later (CONFIG_RELOCATABLE=y, Linux 2.6.31)",
 				   h->version >> 8, h->version & 0xff, h->loadflags,
 				   h->relocatable_kernel);
-	/* 0 stands for the 4 of very old kernels. The boot sector is not counted. */
+	/* 0 means 4, as in very old kernels. The boot sector is not counted. */
 	p->offset = (u64)SECTOR * ((h->setup_sects ? h->setup_sects : 4) + 1u);
-	/* The last paragraph need not be whole; a signature may follow. */
+	/* The last 16 bytes need not be complete; a signature may follow. */
 	if (!wanted || p->offset > image->kernel_len || wanted > image->kernel_len - p->offset + 15)
 		return loader_fail(error, -EINVAL,
-				   "the bzImage has %llu bytes, but its header speaks of %llu and %llu; it is cut off, copy it again",
+				   "the bzImage has %llu bytes, but its header says %llu and %llu; "
+				   "it is truncated, copy it again",
 				   (unsigned long long)image->kernel_len,
 				   (unsigned long long)p->offset, (unsigned long long)wanted);
 	p->size = image->kernel_len - p->offset;
@@ -104,16 +110,19 @@ static int check_header(const struct guest_image *image, const struct setup_head
 		p->size = MIN(p->size, wanted);
 	if (p->size > h->init_size || h->pref_address >> 32)
 		return loader_fail(error, -EINVAL,
-				   "the bzImage wants %u bytes at %llx for its %llu: no kernel says so; copy it again",
+				   "the bzImage asks for %u bytes at %llx for its %llu, "
+				   "which cannot be right; copy it again",
 				   h->init_size, (unsigned long long)h->pref_address,
 				   (unsigned long long)p->size);
-	if (strlen(image->command_line) > h->cmdline_size)
+	if (line_len > h->cmdline_size)
 		return loader_fail(error, -EINVAL,
-				   "this kernel takes a command line of %u bytes, and its has %llu; shorten it",
-				   h->cmdline_size, (unsigned long long)strlen(image->command_line));
+				   "this kernel takes a command line of at most %u bytes, "
+				   "and this one has %llu; shorten it",
+				   h->cmdline_size, line_len);
 	if (image->nr_modules > 1)
 		return loader_fail(error, -EINVAL,
-				   "%u ramdisks, but Linux takes one: join them, one cpio archive behind the other",
+				   "%u ramdisks, but Linux takes one: "
+				   "join them, one cpio archive after the other",
 				   image->nr_modules);
 	return 0;
 }
@@ -123,7 +132,7 @@ static int write_zero_page(const struct guest_image *image, const struct guest_m
 {
 	struct guest_map_entry map[GUEST_MAP_ENTRIES];
 	u8 nr = (u8)guest_memory_map(image->ram, map);
-	/* The file is longer than that: the boot sector and one more come before the payload. */
+	/* The file is longer than that: two sectors at least precede the payload. */
 	u32 end = MIN(0x202u + h->jump_length, (u32)HEADER_END_MAX);
 	u64 rsdp = GUEST_RSDP;
 	int err = memory->zero(memory->ctx, zero_page, ZERO_PAGE_SIZE);
@@ -141,7 +150,7 @@ static int write_zero_page(const struct guest_image *image, const struct guest_m
 	if (!err)
 		err = memory->write(memory->ctx, zero_page + ZERO_PAGE_RSDP, &rsdp, sizeof(rsdp));
 	if (!err)
-		err = memory->write(memory->ctx, zero_page + ZERO_PAGE_E820_ENTRIES, &nr, sizeof(nr));
+		err = memory->write(memory->ctx, zero_page + ZERO_PAGE_E820_ENTRIES, &nr, 1);
 	for (u32 i = 0; !err && i < nr; i++) {
 		struct e820_entry e = { map[i].base, map[i].len, map[i].type };
 
@@ -154,8 +163,24 @@ static int write_zero_page(const struct guest_image *image, const struct guest_m
 	return err;
 }
 
-static int load(const struct guest_image *image, const struct guest_memory *memory,
-		struct guest_entry *entry, struct loader_error *error)
+/* Occupy the memory where the kernel wants to be loaded, and where it unpacks itself. */
+static int claim_bzimage(struct guest_layout *layout, const struct setup_header *h,
+			 struct loader_error *error)
+{
+	if (layout_claim(layout, h->pref_address, h->init_size))
+		return loader_fail(error, -ENOSPC,
+				   "the bzImage does not fit: it needs %u KiB at %llx "
+				   "to unpack itself, and there are %llu KiB of RAM; "
+				   "give more mem=",
+				   h->init_size >> 10, (unsigned long long)h->pref_address,
+				   (unsigned long long)layout->ram >> 10);
+	if (h->initrd_addr_max)
+		layout_limit(layout, h->initrd_addr_max);
+	return 0;
+}
+
+static int linux_load(const struct guest_image *image, const struct guest_memory *memory,
+		      struct guest_entry *entry, struct loader_error *error)
 {
 	u64 start_size = ZERO_PAGE_SIZE + strlen(image->command_line) + 1;
 	gpaddr_t ramdisk[GUEST_MAX_MODULES], zero_page;
@@ -164,41 +189,38 @@ static int load(const struct guest_image *image, const struct guest_memory *memo
 	struct payload p;
 	int err;
 
-	if (!read_header(image, &h))
+	if (!read_setup_header(image, &h))
 		return loader_fail(error, -EINVAL, "no Linux setup header");
-	err = check_header(image, &h, &p, error);
-	if (err)
-		return err;
 	layout_init(&layout, image->ram);
-	if (layout_claim(&layout, h.pref_address, h.init_size))
-		return loader_fail(error, -ENOSPC,
-				   "the bzImage does not fit: it needs %u KiB at %llx to unpack itself, and there are %llu KiB of RAM; give more mem=",
-				   h.init_size >> 10, (unsigned long long)h.pref_address,
-				   (unsigned long long)image->ram >> 10);
-	if (h.initrd_addr_max)
-		layout_leave_above(&layout, h.initrd_addr_max);
-	err = place_modules(&layout, image, ramdisk, error);
+	err = check_setup_header(image, &h, &p, error);
+	if (!err)
+		err = claim_bzimage(&layout, &h, error);
+	if (!err)
+		err = ramdisks_place(&layout, image, ramdisk, error);
+	if (!err)
+		err = start_info_room(&layout, start_size, &zero_page, error);
 	if (err)
 		return err;
-	if (!layout_place_low(&layout, start_size, &zero_page))
-		return loader_fail(error, -ENOSPC,
-				   "the start information of %llu bytes does not fit: %llu KiB are free in one piece; give more mem=",
-				   (unsigned long long)start_size,
-				   (unsigned long long)layout_largest(&layout) >> 10);
 
 	err = memory->write(memory->ctx, h.pref_address, image->kernel + p.offset, p.size);
 	if (err)
-		return loader_fail(error, err, "guest memory at %llx can not be written: error %d",
-				   (unsigned long long)h.pref_address, err);
-	err = write_modules(image, memory, ramdisk, error);
+		return loader_fail_write(error, err, h.pref_address);
+	err = ramdisks_write(image, memory, ramdisk, error);
 	if (err)
 		return err;
 	err = write_zero_page(image, memory, &h, zero_page, ramdisk);
 	if (err)
-		return loader_fail(error, err, "guest memory at %llx can not be written: error %d",
-				   (unsigned long long)zero_page, err);
-	*entry = (struct guest_entry){ .eip = (u32)h.pref_address, .esi = (u32)zero_page, .x2apic = true };
+		return loader_fail_write(error, err, zero_page);
+	*entry = (struct guest_entry){
+		.eip = (u32)h.pref_address,
+		.esi = (u32)zero_page,
+		.x2apic = true,
+	};
 	return 0;
 }
 
-const struct boot_protocol linux_protocol = { "Linux", recognize, load };
+const struct boot_protocol linux_protocol = {
+	.name = "Linux",
+	.recognize = linux_recognize,
+	.load = linux_load,
+};

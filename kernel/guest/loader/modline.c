@@ -1,8 +1,9 @@
-/* See kernel/guest/loader/modline.h. */
-#include <drivers/pci.h>
+/* Parser of GRUB's module lines. */
+#include <kernel/guest/loader/modline.h>
+
 #include <kernel/core/cpu.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/loader/modline.h>
+#include <kernel/lib/pci_id.h>
 #include <kernel/lib/string.h>
 
 struct word {
@@ -10,7 +11,7 @@ struct word {
 	size_t len;
 };
 
-/* What is shown of a word in a message. */
+/* Messages show at most this many characters of a word. */
 #define WORD_SHOWN 64
 
 static bool is_space(char c)
@@ -18,7 +19,7 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* The next word of *rest, which moves behind it. False at the end. */
+/* Get the next word of *rest, and advance *rest past it. False at the end. */
 static bool next_word(const char **rest, struct word *w)
 {
 	const char *p = *rest;
@@ -38,19 +39,20 @@ static bool word_is(struct word w, const char *s)
 	return w.len == strlen(s) && !memcmp(w.text, s, w.len);
 }
 
-static int fail(struct module_error *error, struct word w, const char *what)
+static int refuse_word(struct module_error *error, struct word w, const char *what)
 {
 	char shown[WORD_SHOWN + 1];
 	size_t n = MIN(w.len, (size_t)WORD_SHOWN);
+	const char *dots = n < w.len ? "..." : "";
 
 	for (size_t i = 0; i < n; i++)
 		shown[i] = w.text[i] >= ' ' && w.text[i] <= '~' ? w.text[i] : '?';
 	shown[n] = 0;
-	snprintf(error->text, sizeof(error->text), "\"%s%s\": %s", shown, n < w.len ? "..." : "", what);
+	snprintf(error->text, sizeof(error->text), "\"%s%s\": %s", shown, dots, what);
 	return -EINVAL;
 }
 
-static int fail_line(struct module_error *error, const char *what)
+static int refuse_line(struct module_error *error, const char *what)
 {
 	snprintf(error->text, sizeof(error->text), "%s", what);
 	return -EINVAL;
@@ -112,147 +114,205 @@ static bool parse_size(struct word v, u64 *bytes)
 	return *bytes >= MODLINE_MIN_MEMORY && IS_ALIGNED(*bytes, PAGE_SIZE);
 }
 
-static int parse_devices(struct word w, struct word v, struct module_line *out,
-			 struct module_error *error)
-{
-	while (true) {
-		struct word one = { v.text, 0 };
-		struct pci_id id;
+/* --- the words of a kernel ------------------------------------------------ */
 
-		while (one.len < v.len && v.text[one.len] != ',')
-			one.len++;
-		if (word_is(one, "ats") && out->nr_devices && !out->ats[out->nr_devices - 1]) {
-			out->ats[out->nr_devices - 1] = true;
-			goto next;
-		}
-		if (!pci_parse_address(one.text, one.len, &id))
-			return fail(error, w,
-				    "no PCI address; write bus:device.function as lspci does: pci=00:03.0 or pci=0000:00:03.0, several with commas, and ats behind one whose own TLB may be used: pci=01:00.0,ats");
-		for (u32 i = 0; i < out->nr_devices; i++)
-			if (out->device[i].segment == id.segment && out->device[i].bdf == id.bdf)
-				return fail(error, w, "names a device twice; take one out");
-		if (out->nr_devices == MODLINE_MAX_DEVICES)
-			return fail(error, w,
-				    "more than 16 devices for one domain; give some to another domain");
-		out->device[out->nr_devices++] = id;
-	next:
-		if (one.len == v.len)
-			return 0;
-		v.text += one.len + 1;
-		v.len -= one.len + 1;
-	}
+static bool set_name(struct word v, struct module_line *out)
+{
+	return parse_name(v, out->domain);
 }
 
-static bool parse_restart(struct word v, enum restart_policy *policy)
+static bool set_memory(struct word v, struct module_line *out)
+{
+	return parse_size(v, &out->memory);
+}
+
+static bool set_vcpus(struct word v, struct module_line *out)
+{
+	u64 n;
+
+	if (!parse_number(v, &n) || !n || n > DOMAIN_MAX_VCPUS)
+		return false;
+	out->vcpus = n;
+	return true;
+}
+
+static bool set_priority(struct word v, struct module_line *out)
+{
+	u64 n;
+
+	if (!parse_number(v, &n) || n > 255)
+		return false;
+	out->priority = n;
+	return true;
+}
+
+static bool set_cpu(struct word v, struct module_line *out)
+{
+	u64 n;
+
+	if (!parse_number(v, &n) || n >= MAX_CPUS)
+		return false;
+	out->cpu = n;
+	return true;
+}
+
+static bool set_restart(struct word v, struct module_line *out)
 {
 	static const char *const word[] = { "never", "reboot", "fault" };
 
 	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
 		if (word_is(v, word[i])) {
-			*policy = (enum restart_policy)i;
+			out->restart = (enum restart_policy)i;
 			return true;
 		}
 	return false;
 }
 
-enum key {
-	KEY_NAME = 1,
-	KEY_MEM = 2,
-	KEY_VCPUS = 4,
-	KEY_PRIO = 8,
-	KEY_CPU = 16,
-	KEY_PCI = 32,
-	KEY_CONTROL = 64,
-	KEY_RESTART = 128,
-	KEY_BALLOON = 256
-};
-
-static enum key find_key(struct word w, struct word *value)
+static bool set_control(struct word v __unused, struct module_line *out)
 {
-	static const struct {
-		const char *name;
-		enum key key;
-	} keys[] = { { "name=", KEY_NAME },	 { "mem=", KEY_MEM }, { "vcpus=", KEY_VCPUS },
-		     { "prio=", KEY_PRIO },	 { "cpu=", KEY_CPU }, { "pci=", KEY_PCI },
-		     { "restart=", KEY_RESTART } };
+	out->control = true;
+	return true;
+}
 
-	if (word_is(w, "control"))
-		return KEY_CONTROL;
-	if (word_is(w, "balloon"))
-		return KEY_BALLOON;
+static bool set_balloon(struct word v __unused, struct module_line *out)
+{
+	out->balloon = true;
+	return true;
+}
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		size_t n = strlen(keys[i].name);
+/* Words that may be given once: with a value if the name ends in "=". */
+static const struct key {
+	const char *name;
+	bool (*set)(struct word value, struct module_line *out);
+	const char *what; /* is wrong if the value cannot be used */
+} keys[] = {
+	{
+		.name = "name=",
+		.set = set_name,
+		.what = "no usable name; take 1 to 31 letters, digits, '-', '_' or '.': name=net0",
+	},
+	{
+		.name = "mem=",
+		.set = set_memory,
+		.what = "no usable size; write a number and K, M or G, from 2M to 1024G: mem=64M",
+	},
+	{
+		.name = "vcpus=",
+		.set = set_vcpus,
+		.what = "no usable number; a domain has 1 to 16 vCPUs: vcpus=1",
+	},
+	{
+		.name = "prio=",
+		.set = set_priority,
+		.what = "no usable priority; 0 to 255, higher ones run first: prio=128",
+	},
+	{
+		.name = "cpu=",
+		.set = set_cpu,
+		.what = "no usable CPU; count from 0, at most 63: cpu=0",
+	},
+	{
+		.name = "restart=",
+		.set = set_restart,
+		.what = "no usable policy; take never, reboot or fault: restart=reboot",
+	},
+	{ .name = "control", .set = set_control },
+	{ .name = "balloon", .set = set_balloon },
+};
+#define KEY_NAME 0
+#define KEY_MEMORY 1
 
-		if (w.len < n || memcmp(w.text, keys[i].name, n))
-			continue;
-		*value = (struct word){ w.text + n, w.len - n };
-		return keys[i].key;
+_Static_assert(DOMAIN_NAME_MAX == 32 && DOMAIN_MAX_VCPUS == 16 && MAX_CPUS == 64 &&
+		       MODLINE_MAX_DEVICES == 16,
+	       "the messages name these limits");
+
+/* The value of a word that begins with `name`, which ends in "="; false if it does not. */
+static bool has_value(struct word w, const char *name, struct word *value)
+{
+	size_t n = strlen(name);
+
+	if (w.len < n || memcmp(w.text, name, n))
+		return false;
+	*value = (struct word){ w.text + n, w.len - n };
+	return true;
+}
+
+/* The key of a word, by its index in keys[]; ARRAY_SIZE(keys) if there is none. */
+static u32 find_key(struct word w, struct word *value)
+{
+	u32 i = 0;
+
+	*value = (struct word){ 0 };
+	while (i < ARRAY_SIZE(keys) &&
+	       !(keys[i].what ? has_value(w, keys[i].name, value) : word_is(w, keys[i].name)))
+		i++;
+	return i;
+}
+
+/* One address or "ats" of pci=. Returns NULL, or what is wrong. */
+static const char *add_device(struct word one, struct module_line *out)
+{
+	struct pci_id id;
+
+	if (word_is(one, "ats") && out->nr_devices && !out->ats[out->nr_devices - 1]) {
+		out->ats[out->nr_devices - 1] = true;
+		return NULL;
 	}
-	return 0;
+	if (!pci_parse_address(one.text, one.len, &id))
+		return "no PCI address; write bus:device.function as lspci does: "
+		       "pci=00:03.0 or pci=0000:00:03.0, several with commas, "
+		       "and ats behind one whose own TLB may be used: pci=01:00.0,ats";
+	for (u32 i = 0; i < out->nr_devices; i++)
+		if (out->device[i].segment == id.segment && out->device[i].bdf == id.bdf)
+			return "names a device twice; take one out";
+	if (out->nr_devices == MODLINE_MAX_DEVICES)
+		return "more than 16 devices (MODLINE_MAX_DEVICES) for one domain; "
+		       "give some to another domain";
+	out->device[out->nr_devices++] = id;
+	return NULL;
+}
+
+/* The value of pci=: addresses and "ats", with commas. */
+static const char *add_devices(struct word v, struct module_line *out)
+{
+	while (true) {
+		struct word one = { v.text, 0 };
+		const char *what;
+
+		while (one.len < v.len && v.text[one.len] != ',')
+			one.len++;
+		what = add_device(one, out);
+		if (what || one.len == v.len)
+			return what;
+		v.text += one.len + 1;
+		v.len -= one.len + 1;
+	}
 }
 
 static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 			     struct module_error *error)
 {
-	struct word v = { 0 };
-	enum key key = find_key(w, &v);
-	u64 n;
+	struct word v;
+	const char *what;
+	u32 i;
 
-	if (!key)
-		return fail(error, w,
-			    "unknown word; known are name= mem= vcpus= pci= prio= cpu= restart= control balloon, and what follows \"--\" is the guest's");
-	if ((*seen & key) && key != KEY_PCI)
-		return fail(error, w, "given twice; leave one");
-	*seen |= key;
-
-	switch (key) {
-	case KEY_NAME:
-		if (!parse_name(v, out->domain))
-			return fail(error, w,
-				    "no usable name; take 1 to 31 letters, digits, '-', '_' or '.': name=net0");
-		return 0;
-	case KEY_MEM:
-		if (!parse_size(v, &out->memory))
-			return fail(error, w,
-				    "no usable size; write a number and K, M or G, from 2M to 1024G: mem=64M");
-		return 0;
-	case KEY_VCPUS:
-		if (!parse_number(v, &n) || !n || n > DOMAIN_MAX_VCPUS)
-			return fail(error, w, "no usable number; a domain has 1 to 16 vCPUs: vcpus=1");
-		out->vcpus = n;
-		return 0;
-	case KEY_PRIO:
-		if (!parse_number(v, &n) || n > 255)
-			return fail(error, w,
-				    "no usable priority; 0 to 255, the higher goes first: prio=128");
-		out->priority = n;
-		return 0;
-	case KEY_CPU:
-		if (!parse_number(v, &n) || n >= MAX_CPUS)
-			return fail(error, w, "no usable CPU; count from 0, at most 63: cpu=0");
-		out->cpu = n;
-		return 0;
-	case KEY_PCI:
-		return parse_devices(w, v, out, error);
-	case KEY_RESTART:
-		if (!parse_restart(v, &out->restart))
-			return fail(error, w,
-				    "no reason to start the domain again; take never, reboot or fault: restart=reboot");
-		return 0;
-	case KEY_CONTROL:
-		out->control = true;
-		return 0;
-	case KEY_BALLOON:
-		out->balloon = true;
-		return 0;
+	if (has_value(w, "pci=", &v)) {
+		what = add_devices(v, out);
+		return what ? refuse_word(error, w, what) : 0;
 	}
-	return 0;
+	i = find_key(w, &v);
+	if (i == ARRAY_SIZE(keys))
+		return refuse_word(error, w,
+				   "unknown word; known are name= mem= vcpus= pci= prio= cpu= "
+				   "restart= control balloon, and what follows \"--\" "
+				   "is the guest's");
+	if (*seen & BIT(i))
+		return refuse_word(error, w, "given twice; leave one");
+	*seen |= (u32)BIT(i);
+	return keys[i].set(v, out) ? 0 : refuse_word(error, w, keys[i].what);
 }
 
-_Static_assert(DOMAIN_NAME_MAX == 32 && DOMAIN_MAX_VCPUS == 16 && MAX_CPUS == 64 &&
-		       MODLINE_MAX_DEVICES == 16,
-	       "the messages name these limits");
+/* --- lines ---------------------------------------------------------------- */
 
 static const char *skip_spaces(const char *p)
 {
@@ -277,9 +337,9 @@ static int parse_kernel(const char *rest, struct module_line *out, struct module
 		if (err)
 			return err;
 	}
-	if (!(seen & KEY_NAME))
-		return fail_line(error, "the domain has no name; add one: kernel name=net0 ...");
-	if (!(seen & KEY_MEM)) {
+	if (!(seen & BIT(KEY_NAME)))
+		return refuse_line(error, "the domain has no name; add one: kernel name=net0 ...");
+	if (!(seen & BIT(KEY_MEMORY))) {
 		snprintf(error->text, sizeof(error->text),
 			 "domain %s has no memory; say how much: mem=64M", out->domain);
 		return -EINVAL;
@@ -287,20 +347,22 @@ static int parse_kernel(const char *rest, struct module_line *out, struct module
 	return 0;
 }
 
-static int parse_ramdisk(struct word first, const char *rest, struct module_line *out,
-			 struct module_error *error)
+static int parse_ramdisk(struct word first, struct word name, const char *rest,
+			 struct module_line *out, struct module_error *error)
 {
-	struct word w, v = { first.text + strlen("ramdisk="), first.len - strlen("ramdisk=") };
+	struct word w;
 
 	out->kind = MODULE_RAMDISK;
-	if (!parse_name(v, out->domain))
-		return fail(error, first,
-			    "no usable name; name the domain that gets this file, as in its name= word: ramdisk=net0");
+	if (!parse_name(name, out->domain))
+		return refuse_word(error, first,
+				   "no usable name; name the domain that gets this file, "
+				   "as in its name= word: ramdisk=net0");
 	if (!next_word(&rest, &w))
 		return 0;
 	if (!word_is(w, "--"))
-		return fail(error, w,
-			    "unknown word after ramdisk=; text for the guest goes behind \"--\"");
+		return refuse_word(error, w,
+				   "unknown word after ramdisk=; "
+				   "text for the guest goes behind \"--\"");
 	out->command_line = skip_spaces(rest);
 	return 0;
 }
@@ -308,7 +370,7 @@ static int parse_ramdisk(struct word first, const char *rest, struct module_line
 int modline_parse(const char *line, struct module_line *out, struct module_error *error)
 {
 	const char *rest = line;
-	struct word w, path;
+	struct word w, path, name;
 
 	*out = (struct module_line){ .vcpus = 1,
 				     .priority = MODLINE_DEFAULT_PRIORITY,
@@ -317,17 +379,19 @@ int modline_parse(const char *line, struct module_line *out, struct module_error
 				     .command_line = "" };
 	error->text[0] = 0;
 	if (!next_word(&rest, &w))
-		return fail_line(error,
-				 "empty module line; begin it with \"kernel name=... mem=...\" or \"ramdisk=NAME\"");
-	/* GRUB hands over the arguments, in some versions with the file's name in front. */
+		return refuse_line(error, "empty module line; begin it with "
+					  "\"kernel name=... mem=...\" or \"ramdisk=NAME\"");
+	/* GRUB passes the arguments, in some versions with the file's name in front. */
 	path = w;
 	if ((*w.text == '/' || *w.text == '(') && !next_word(&rest, &w))
-		return fail(error, path,
-			    "nothing follows the file name; go on with \"kernel name=... mem=...\" or \"ramdisk=NAME\"");
+		return refuse_word(error, path,
+				   "nothing follows the file name; go on with "
+				   "\"kernel name=... mem=...\" or \"ramdisk=NAME\"");
 	if (word_is(w, "kernel"))
 		return parse_kernel(rest, out, error);
-	if (w.len >= strlen("ramdisk=") && !memcmp(w.text, "ramdisk=", strlen("ramdisk=")))
-		return parse_ramdisk(w, rest, out, error);
-	return fail(error, w,
-		    "unknown kind of module; begin with \"kernel name=... mem=...\" or \"ramdisk=NAME\"");
+	if (has_value(w, "ramdisk=", &name))
+		return parse_ramdisk(w, name, rest, out, error);
+	return refuse_word(error, w,
+			   "unknown kind of module; begin with "
+			   "\"kernel name=... mem=...\" or \"ramdisk=NAME\"");
 }

@@ -1,15 +1,15 @@
-/* GRUB's module lines: the configuration of the domains. The grammar, with examples and every message, is in
- * docs/guests.md.
+/* GRUB's module lines: the configuration of the domains. The grammar, with examples and every
+ * message, is in docs/guests.md.
  *
- *	[path] kernel name=NAME mem=SIZE [vcpus=N] [pci=BDF[,ats][,BDF[,ats]...]]... [prio=N] [cpu=N] [restart=WHEN]
- *	       [control] [balloon] [-- guest command line]
- *	[path] ramdisk=NAME [-- text handed to the guest with it]
+ *	[path] kernel name=NAME mem=SIZE [vcpus=N] [pci=BDF[,ats][,BDF[,ats]...]]... [prio=N]
+ *	       [cpu=N] [restart=WHEN] [control] [balloon] [-- guest command line]
+ *	[path] ramdisk=NAME [-- text passed to the guest with it]
  */
 #pragma once
 
-#include <iommu/iommu.h>
-#include <kernel/lib/compiler.h>
 #include <kernel/guest/domain/domain.h>
+#include <kernel/lib/compiler.h>
+#include <kernel/lib/pci_id.h>
 
 #define MODLINE_MAX_DEVICES 16
 #define MODLINE_MIN_MEMORY (2UL << 20)
@@ -23,24 +23,25 @@ struct module_line {
 	char domain[DOMAIN_NAME_MAX]; /* name= or ramdisk= */
 	u64 memory; /* bytes, a multiple of the page size */
 	u32 vcpus;
-	u8 priority; /* the higher goes first */
+	u8 priority; /* higher ones run first */
 	s32 cpu; /* where its first vCPU runs; -1: Weir chooses */
 	u32 nr_devices;
 	struct pci_id device[MODLINE_MAX_DEVICES];
-	bool ats[MODLINE_MAX_DEVICES]; /* the device may use its own TLB, and is trusted with all memory */
+	/* The device may use its own TLB, and is trusted with all memory. */
+	bool ats[MODLINE_MAX_DEVICES];
 	enum restart_policy restart;
 	bool control; /* the control domain */
 	bool balloon; /* it has a balloon (kernel/guest/devices/virtio/vballoon.h) */
 	const char *command_line; /* points into the line that was parsed; "" if there is none */
 };
 
-/* What was wrong: the word, what is wrong with it, and the remedy; no line break, printable, never
- * cut in the remedy. */
+/* The word, what is wrong with it, and the remedy: one printable line. The word may be shortened,
+ * the remedy never. */
 struct module_error {
 	char text[256];
 };
 
 /* Parse one module line, with or without the file name that some versions of GRUB leave in front.
- * -EINVAL with *error filled in. Looks at nothing but the text: whether the device or the memory
- * exists is found out later. */
-int __must_check modline_parse(const char *line, struct module_line *out, struct module_error *error);
+ * -EINVAL with *error filled in. Only the text is checked: whether the device and the memory exist
+ * is found out later. */
+int __must_check modline_parse(const char *line, struct module_line *out, struct module_error *e);

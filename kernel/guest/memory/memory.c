@@ -3,7 +3,7 @@
 
 #include <iommu/iommu.h>
 #include <kernel/core/log.h>
-#include <kernel/guest/memory/layout.h>
+#include <kernel/guest/memory/guestmap.h>
 #include <kernel/guest/memory/shootdown.h>
 
 int memory_init(struct memory *m, u16 owner, const char *name, void (*wake)(void *arg), void *arg)

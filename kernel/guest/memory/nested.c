@@ -104,6 +104,7 @@ int nested_init(struct nested *n, u16 owner)
 	u64 *root;
 
 	memset(n, 0, sizeof(*n));
+	spin_init(&n->lock, LOCK_NESTED);
 	n->owner = owner;
 	n->generation = 1;
 	root = new_table(n);

@@ -45,8 +45,7 @@ struct nested_tlb {
 };
 
 struct nested {
-	/* Guards the tables. Taken before the IOMMU's locks and the allocator's. */
-	struct spinlock lock;
+	struct spinlock lock; /* guards the tables */
 	paddr_t root; /* level 4 */
 	u16 owner;
 	u64 generation; /* raised by each unmap; a vCPU whose own differs enters with a flush */

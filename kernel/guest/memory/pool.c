@@ -29,7 +29,7 @@ static struct {
 	u32 carving; /* batches on their way */
 	u64 carved; /* their frames */
 	struct work returner;
-} pool;
+} pool = { .lock = SPINLOCK_INIT(LOCK_POOL) };
 
 static enum step return_step(struct work *w);
 

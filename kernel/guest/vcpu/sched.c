@@ -142,6 +142,7 @@ static void kicked(void *arg __unused)
 void sched_init(void)
 {
 	for (u32 i = 0; i < MAX_CPUS; i++) {
+		spin_init(&scheds[i].lock, LOCK_SCHED);
 		list_init(&scheds[i].ready);
 		timer_init(&scheds[i].quantum, quantum_over);
 	}

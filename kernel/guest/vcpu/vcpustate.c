@@ -5,7 +5,7 @@
  *	RUNNABLE  ------------->  PARKED   ------------------>  RUNNABLE
  *	            vcpu_park()              vcpu_wake()
  *	OFFLINE   <- INIT, SIPI -> RUNNABLE
- *	any        vcpu_kill() ->  DEAD    vcpu_revive() ->  OFFLINE
+ *	any        vcpu_kill() ->  DEAD    vcpu_power_on() ->  OFFLINE
  *
  * A vCPU's state changes under its CPU's lock. A sleep cannot miss its wake-up:
  * vcpu_prepare_park() clears wake_pending before the condition is looked at, vcpu_wake() sets it
@@ -31,13 +31,17 @@ void vcpu_start(struct vcpu *v, const struct guest_entry *entry)
 	sched_nudge(v);
 }
 
-void vcpu_revive(struct vcpu *v)
+void vcpu_power_on(struct vcpu *v)
 {
 	sched_lock(v);
-	BUG_ON(v->state != VCPU_DEAD);
-	vcpu_reset(v);
-	v->wake_pending = v->kill_pending = v->init_pending = v->sipi_pending = false;
-	v->state = VCPU_OFFLINE;
+	if (v->state == VCPU_DEAD || v->state == VCPU_OFFLINE) {
+		vcpu_reset(v);
+		v->wake_pending = v->kill_pending = v->init_pending = v->sipi_pending = false;
+		v->state = VCPU_OFFLINE;
+	} else {
+		/* Its domain ends while it is still being built. */
+		BUG_ON(!v->kill_pending);
+	}
 	sched_unlock(v);
 }
 

@@ -27,8 +27,9 @@ void vcpu_sipi(struct vcpu *v, u8 vector);
 void vcpu_kill(struct vcpu *v);
 /* True once a killed vCPU is certainly not running nor loaded on any CPU. */
 bool vcpu_is_stopped(struct vcpu *v);
-/* A dead vCPU is offline again, and as new. Nobody raises interrupts for it meanwhile. */
-void vcpu_revive(struct vcpu *v);
+/* A vCPU that is new or dead is as after power-on, and offline. Nobody raises interrupts for it
+ * meanwhile. */
+void vcpu_power_on(struct vcpu *v);
 
 /* Its scheduler, with the scheduler's lock held: act on what other CPUs have asked for, with v
  * certainly not running. False: v is not to be run now. */

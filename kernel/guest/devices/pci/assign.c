@@ -20,6 +20,8 @@
  */
 #include <kernel/guest/devices/pci/assign.h>
 
+#include <drivers/pcidma.h>
+#include <drivers/pcireset.h>
 #include <kernel/abi/control.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/lib/atomic.h>
@@ -39,7 +41,7 @@
 #define RETRY_NS 1000000UL
 
 /* Guards owner and state of all functions, and of a bus: functions, holds, ending, suspended. Leaf. */
-static struct spinlock assign_lock;
+static struct spinlock assign_lock = SPINLOCK_INIT(LOCK_ASSIGN);
 
 static enum step step(struct work *w);
 

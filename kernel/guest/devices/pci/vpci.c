@@ -96,6 +96,7 @@ int vpci_init(struct domain *d)
 
 	if (!p)
 		return -ENOMEM;
+	spin_init(&p->lock, LOCK_VPCI);
 	p->domain = d;
 	list_init(&p->functions);
 	d->pci = p;

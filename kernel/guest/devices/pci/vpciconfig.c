@@ -13,6 +13,8 @@
  */
 #include <kernel/guest/devices/pci/vpcifn.h>
 
+#include <drivers/pcidma.h>
+
 #define COMMAND_GUEST                                                                              \
 	((u16)(PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE))
 

@@ -545,6 +545,7 @@ void vvirtio_power_on(struct vvirtio *dev)
 
 void vvirtio_init(struct vvirtio *dev, struct domain *d, const struct vvirtio_ops *ops)
 {
+	spin_init(&dev->lock, LOCK_VVIRTIO);
 	dev->domain = d;
 	dev->ops = ops;
 	vvirtio_power_on(dev);

@@ -1,0 +1,23 @@
+/* Where a guest has RAM: its memory map. */
+#pragma once
+
+#include <kernel/lib/compiler.h>
+
+/* Usable RAM below 1 MiB ends here, where a PC's extended BIOS data area begins. */
+#define GUEST_LOW_END 0x9fc00UL
+#define GUEST_HIGH_START 0x100000UL
+/* There is no RAM from here up to 4 GiB; the rest continues there. */
+#define GUEST_HOLE_START 0xc0000000UL
+#define GUEST_HOLE_END 0x100000000UL
+
+/* Types as in E820. */
+enum guest_map_type { GUEST_MAP_USABLE = 1, GUEST_MAP_RESERVED = 2 };
+
+#define GUEST_MAP_ENTRIES 4
+struct guest_map_entry {
+	gpaddr_t base;
+	u64 len;
+	enum guest_map_type type;
+};
+/* Fill in the map of a guest with `ram` bytes. Returns the number of entries. */
+u32 guest_memory_map(u64 ram, struct guest_map_entry map[GUEST_MAP_ENTRIES]);
