@@ -46,7 +46,8 @@ struct insn {
 	u8 mem_size; /* bytes accessed in memory: 1, 2, 4, 8 */
 	u8 reg_size; /* of the register operand; larger than mem_size for MOVZX and MOVSX */
 	u8 address_size; /* 2, 4, 8 */
-	bool mem_is_source; /* memory to register; else memory is written, or only read by CMP and TEST */
+	/* Memory to register; else memory is written, or only read by CMP and TEST. */
+	bool mem_is_source;
 	enum insn_other other;
 	u8 reg; /* enum guest_register */
 	bool high_byte; /* AH, CH, DH, BH: bits 15:8 of `reg` */

@@ -124,17 +124,20 @@ void exit_cache_flush(struct vcpu *v)
 
 void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 {
+	struct domain *d = vcpu_domain(v);
 	char why[160];
 
 	/* Its own instructions or page tables where no memory is: there is nothing to emulate. */
 	if (f->fetch || f->table_walk) {
+		const char *what = f->fetch ? "instruction fetch" : "page table";
+
 		v->exits[WEIR_EXIT_NESTED_FAULT]++;
-		domain_crash(vcpu_domain(v), "vCPU %u: %s at 0x%lx, where it has no memory (RIP 0x%lx)",
-			     v->id, f->fetch ? "instruction fetch" : "page table", f->gpa, v->rip);
+		domain_crash(d, "vCPU %u: %s at 0x%lx, where it has no memory (RIP 0x%lx)", v->id,
+			     what, f->gpa, v->rip);
 		return;
 	}
 	v->exits[WEIR_EXIT_MMIO]++;
 	if (mmio_emulate(v, f->gpa, why, sizeof(why)) == -EINVAL)
-		domain_crash(vcpu_domain(v), "vCPU %u: %s of 0x%lx at RIP 0x%lx: %s", v->id,
+		domain_crash(d, "vCPU %u: %s of 0x%lx at RIP 0x%lx: %s", v->id,
 			     f->write ? "write" : "read", f->gpa, v->rip, why);
 }

@@ -2,7 +2,7 @@
 #include <kernel/guest/exit/exitio.h>
 
 #include <kernel/guest/domain/domain.h>
-#include <kernel/guest/emulate/guestwalk.h>
+#include <kernel/guest/emulate/guestlinear.h>
 #include <kernel/lib/errno.h>
 
 #define EFER_LMA BIT(10)

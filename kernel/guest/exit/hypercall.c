@@ -30,11 +30,11 @@ static s64 memory_call(struct vcpu *v, s64 (*fn)(struct memory *m, gfn_t gfn, u6
 	return ret;
 }
 
-s64 hypercall_answer(struct domain *d, gpaddr_t gpa, u64 size, const void *from, size_t known, s64 ret)
+s64 hypercall_answer(struct domain *d, gpaddr_t gpa, u64 size, const void *src, u64 known, s64 ret)
 {
 	if (gpa & 7 || size > PAGE_SIZE)
 		return -EINVAL;
-	return guest_write(&d->vm.memory, gpa, from, MIN(size, known)) ? -EFAULT : ret;
+	return guest_write(&d->vm.memory, gpa, src, MIN(size, known)) ? -EFAULT : ret;
 }
 
 static s64 stats_call(struct domain *d, gpaddr_t gpa, u64 size)

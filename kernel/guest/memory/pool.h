@@ -31,8 +31,8 @@ bool pool_reclaim(u64 nr);
 void pool_make_room(u64 nr);
 /* Memory has come back to the allocator: let the pool take what is left over. */
 void pool_return(void);
-/* d ends: if it is the control domain, nothing is lent or carved out any more. Its I/O tables are
- * still there. */
+/* This domain ends: if it is the control domain, nothing is lent or carved out any more. Its I/O
+ * tables are still there. */
 void pool_close(struct memory *m);
 /* The control domain ends, and nothing can reach its memory: give a bounded part of the pool to the
  * allocator. True when all of it is there. */

@@ -1,7 +1,7 @@
 /* What an exit without decode assists does not say, read from the instruction's bytes. */
 #include <kernel/guest/quirks/noassists.h>
 
-#include <kernel/guest/emulate/guestwalk.h>
+#include <kernel/guest/emulate/guestlinear.h>
 #include <kernel/lib/errno.h>
 
 #define EFER_LMA BIT(10)

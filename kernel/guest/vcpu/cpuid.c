@@ -122,7 +122,8 @@ static struct cpuid xsave(u32 subleaf)
 			r.ecx = avx.ebx + avx.eax;
 		}
 	} else if (subleaf == 1) {
-		r.eax = cpuid(0xd, 1).eax & 0x7; /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES */
+		/* XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES. */
+		r.eax = cpuid(0xd, 1).eax & 0x7;
 	} else if (subleaf < 63 && (allowed & BIT(subleaf))) {
 		r = cpuid(0xd, subleaf);
 	}
@@ -135,12 +136,14 @@ static struct cpuid hypervisor(u32 leaf)
 
 	switch (leaf) {
 	case WEIR_CPUID_BASE:
-		r = (struct cpuid){ LAST_HYPERVISOR, WEIR_CPUID_EBX, WEIR_CPUID_EBX, WEIR_CPUID_EBX };
+		r.eax = LAST_HYPERVISOR;
+		r.ebx = r.ecx = r.edx = WEIR_CPUID_EBX;
 		break;
 	case WEIR_CPUID_BASE + 1:
 		r.eax = WEIR_ABI_VERSION;
 		break;
-	case WEIR_CPUID_BASE + 0x10: /* the customary timing leaf: kHz of the TSC and of the APIC timer */
+	case WEIR_CPUID_BASE + 0x10:
+		/* The customary timing leaf: kHz of the TSC and of the APIC timer. */
 		r.eax = (u32)(clock_tsc_hz() / 1000);
 		r.ebx = VLAPIC_TIMER_HZ / 1000;
 		break;

@@ -1,3 +1,4 @@
+/* The FPU, SSE and AVX state of vCPUs (SDM vol. 1, chapter 13). */
 #include <kernel/guest/vcpu/fpu.h>
 
 #include <kernel/guest/quirks/emulator.h>

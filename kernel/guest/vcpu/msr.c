@@ -73,11 +73,11 @@ static const struct msr_policy *find(u32 msr)
 
 static int write_efer(struct vcpu *v, u64 value)
 {
-	u64 old = vcpu_backend->read_msr(v, MSR_EFER);
+	u64 old = vcpu_backend->read_msr(v, MSR_EFER), changed = value ^ old;
 	struct vcpu_mode m;
 
 	vcpu_backend->mode(v, &m);
-	if ((value & ~(EFER_WRITABLE | EFER_LMA)) || ((m.cr0 & CR0_PG) && ((value ^ old) & EFER_LME)))
+	if ((value & ~(EFER_WRITABLE | EFER_LMA)) || ((m.cr0 & CR0_PG) && (changed & EFER_LME)))
 		return -EINVAL;
 	vcpu_backend->write_msr(v, MSR_EFER, (value & EFER_WRITABLE) | (old & EFER_LMA));
 	return 0;

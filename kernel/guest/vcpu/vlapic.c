@@ -64,7 +64,8 @@ static void reset_registers(struct vlapic *a)
 	a->tpr = a->esr = a->esr_pending = 0;
 	a->svr = 0xff;
 	a->icr = 0;
-	a->lvt_cmci = a->lvt_timer = a->lvt_thermal = a->lvt_perf = a->lvt_error = VLAPIC_LVT_MASKED;
+	a->lvt_cmci = a->lvt_timer = a->lvt_thermal = VLAPIC_LVT_MASKED;
+	a->lvt_perf = a->lvt_error = VLAPIC_LVT_MASKED;
 	a->lvt_lint[0] = a->lvt_lint[1] = VLAPIC_LVT_MASKED;
 	a->timer_initial = a->timer_divide = 0;
 	a->tsc_deadline = a->pv_eoi = 0;
@@ -220,17 +221,18 @@ int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value)
 
 static int write_lvt(struct vlapic *a, u32 reg, u32 *entry, u32 writable, u64 value)
 {
-	enum vlapic_timer_mode old_mode = vlapic_timer_mode(a);
+	enum vlapic_timer_mode old_mode = vlapic_timer_mode(a), new_mode;
 
 	if (value & ~(u64)writable)
 		return -EINVAL;
 	if (!(a->svr & SVR_ENABLE))
 		value |= VLAPIC_LVT_MASKED;
 	*entry = (u32)value;
-	if (reg == APIC_LVT_TIMER && vlapic_timer_mode(a) != old_mode) {
+	new_mode = vlapic_timer_mode(a);
+	if (reg == APIC_LVT_TIMER && new_mode != old_mode) {
 		/* 11.5.4.1: a change to or from deadline mode disarms. */
 		a->tsc_deadline = 0;
-		if (vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE || old_mode == VLAPIC_TSC_DEADLINE) {
+		if (new_mode == VLAPIC_TSC_DEADLINE || old_mode == VLAPIC_TSC_DEADLINE) {
 			a->timer_initial = 0;
 			timer_cancel(&a->timer);
 		}
