@@ -1,7 +1,9 @@
-/* The IOMMU core on the host: nanoseconds for its calls, by one thread, and by two that work on domains of their own. The files
- * are Weir's; around them is no more than memory, since nothing is attached and so nothing is flushed.
+/* Measures the IOMMU core on the host: nanoseconds per call, by one thread, and by two threads with
+ * a domain each. The files are Weir's. They need nothing but memory around them: no device is
+ * attached, so nothing is flushed.
  *
- * One line a row: what, nanoseconds by one thread, by each of two at a time, and how much more two get done. Medians.
+ * Each row has the operation, the nanoseconds by one thread and by each of two at a time, and how
+ * much more two threads get done. All are medians.
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -10,18 +12,18 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include <kernel/core/lapic.h>
 #include <drivers/pci.h>
 #include <drivers/pcidma.h>
 #include <iommu/domain.h>
 #include <iommu/hw.h>
-#include <kernel/mm/alloc.h>
 #include <kernel/core/clock.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
+#include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
-#include <kernel/core/panic.h>
 #include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
 #define FRAMES (1UL << 21) /* 8 GiB, of which only tables are touched */
 #define GIB (1UL << ORDER_1G)
@@ -30,7 +32,7 @@
 
 static char *memory;
 
-/* --- around the core ------------------------------------------------------------------------------------------------------------- */
+/* --- around the core ------------------------------------------------------ */
 
 void *phys_to_virt(paddr_t pa)
 {
@@ -64,7 +66,7 @@ void hw_write_back(const void *p __unused, size_t n __unused)
 {
 }
 
-/* Deferred work is done at once, by whoever queues it. */
+/* Deferred work runs at once, in the caller that queues it. */
 void work_init(struct work *w, enum step (*step)(struct work *w))
 {
 	w->step = step;
@@ -104,7 +106,7 @@ bool log_allowed(struct log_limit *limit __unused)
 	return true;
 }
 
-/* No unit is ever touched. */
+/* No unit is ever accessed. */
 #define NEVER(type, name, ...)                                                                     \
 	type name(__VA_ARGS__)                                                                     \
 	{                                                                                          \
@@ -130,11 +132,12 @@ NEVER(void, timer_init, struct timer *t __unused, void (*fn)(struct timer *t) __
 NEVER(void, timer_set, struct timer *t __unused, u64 ns __unused)
 NEVER(void, timer_cancel, struct timer *t __unused)
 
-/* --- rows --------------------------------------------------------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------- */
 
 static struct iommu_domain *domain[THREADS];
 
-/* nr frames from the thread's own block, at most `piece` a call, mapped and unmapped again and again. */
+/* What a row measures: a thread maps and unmaps nr frames of its own block again and again, at most
+ * `piece` per call. */
 struct row {
 	const char *name;
 	u64 nr, piece, skew; /* skew: frames by which they are not aligned */
@@ -190,7 +193,7 @@ static int compare(const void *a, const void *b)
 	return *(const u32 *)a < *(const u32 *)b ? -1 : *(const u32 *)a > *(const u32 *)b;
 }
 
-/* The medians, since whoever else uses the machine interrupts some rounds for long. */
+/* The median, since other programs on the machine interrupt some rounds for long. */
 static u32 median(u32 *ns)
 {
 	qsort(ns, row->rounds, sizeof(*ns), compare);
@@ -215,7 +218,7 @@ static void run(u32 threads, u32 *map, u32 *unmap)
 	}
 }
 
-/* One page beside those that are measured, so that the tables above are there all the time. */
+/* Maps a page beside those that are measured, so that the tables above exist all the time. */
 static void map_neighbour(u32 i, dfn_t dfn)
 {
 	IOMMU_GATHER(g);
@@ -267,7 +270,8 @@ int main(void)
 	}
 	printf("\nframe table: %.2f MB for each GiB of RAM (target: at most 4.2 MB)\n",
 	       (double)frame_table_size(GIB) / 1e6);
-	printf("I/O table pages for 1 GiB: 0 as a 1 GiB leaf, 1 as 2 MiB leaves, %lu as 4 KiB leaves\n",
+	printf("I/O table pages for 1 GiB: 0 as a 1 GiB leaf, 1 as 2 MiB leaves, "
+	       "%lu as 4 KiB leaves\n",
 	       1 + GIB / 512);
 	return 0;
 }

@@ -1,14 +1,16 @@
+/* The root table and the context tables of a unit (VT-d 9.1, 9.3): which requester uses whose
+ * tables. */
 #include <iommu/context.h>
 
-#include <kernel/mm/alloc.h>
+#include <kernel/core/paging.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
-#include <kernel/core/paging.h>
 
-/* The context table of a bus; with `grow`, made if there is none. It then lives for ever: 256 a
- * unit at most. */
-static struct context_entry *table_of(struct iommu_unit *u, u8 bus, bool grow)
+/* The context table of a bus; with `grow`, it is made if there is none. It is never freed: there
+ * are at most 256 per unit. */
+static struct context_entry *context_table(struct iommu_unit *u, u8 bus, bool grow)
 {
 	struct root_entry *r = &u->root[bus];
 	void *table;
@@ -30,19 +32,20 @@ static struct context_entry *table_of(struct iommu_unit *u, u8 bus, bool grow)
 	return table;
 }
 
-int context_set(struct iommu_unit *u, u16 bdf, paddr_t root, unsigned int levels, u16 did, bool ats)
+int context_set(struct iommu_unit *u, u16 bdf, const struct iommu_domain *d, bool ats)
 {
+	u64 type = ats ? CONTEXT_TT_DEVICE_TLB : CONTEXT_TT_UNTRANSLATED;
 	struct context_entry *e;
 
 	spin_lock(&u->context_lock);
-	e = table_of(u, (u8)(bdf >> 8), true);
+	e = context_table(u, (u8)(bdf >> 8), true);
 	if (e) {
 		e += bdf & 0xff;
 		/* The walker must never see P with the other half unset. */
-		e->hi = FIELD_PREP(CONTEXT_AW, levels - 2) | FIELD_PREP(CONTEXT_DID, did);
+		e->hi = FIELD_PREP(CONTEXT_AW, iommu_common.levels - 2) |
+			FIELD_PREP(CONTEXT_DID, d->did);
 		iommu_write_back(e, sizeof(*e));
-		store_release(&e->lo, root | (ats ? CONTEXT_TT_DEVICE_TLB : CONTEXT_TT_UNTRANSLATED) |
-					      CONTEXT_P);
+		store_release(&e->lo, virt_to_phys(d->root) | type | CONTEXT_P);
 		iommu_write_back(e, sizeof(*e));
 	}
 	spin_unlock(&u->context_lock);
@@ -54,7 +57,7 @@ bool context_clear(struct iommu_unit *u, u16 bdf, bool quiet)
 	struct context_entry *e;
 
 	spin_lock(&u->context_lock);
-	e = table_of(u, (u8)(bdf >> 8), quiet);
+	e = context_table(u, (u8)(bdf >> 8), quiet);
 	if (e) {
 		e += bdf & 0xff;
 		store_release(&e->lo, quiet ? CONTEXT_FPD : 0UL);

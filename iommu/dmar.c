@@ -1,7 +1,10 @@
+/* The parser of the firmware's DMAR table (VT-d chapter 8). It trusts nothing: what is broken is
+ * named in the log and left out, and if a device could then be given to a wrong domain, no unit
+ * is used. */
 #include <iommu/dmar.h>
 
-#include <kernel/lib/errno.h>
 #include <kernel/core/log.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 
 /* 8.1: the ACPI header, host address width - 1, flags, ten reserved bytes. */
@@ -45,78 +48,90 @@ static u64 get64(const u8 *p)
 	return get32(p) | (u64)get32(p + 4) << 32;
 }
 
-/* Follow the path of a scope from its start bus; false if it leads nowhere. */
-static bool resolve(const u8 *scope, u32 length, u16 segment, dmar_bridge_fn bridge,
-		    struct dmar_scope *out)
+/* --- device scopes -------------------------------------------------------- */
+
+/* The device scopes of one structure, one after the other. */
+struct scope_cursor {
+	const u8 *at, *end;
+	u16 segment;
+	dmar_bridge_fn bridge;
+	const char *what; /* the structure's name, for messages */
+	bool broken; /* a scope makes no sense: it and those behind it are lost */
+	struct dmar_scope scope; /* the current one */
+};
+
+/* Follow the path of the scope at p from its start bus; false if it leads nowhere. */
+static bool resolve_scope(struct scope_cursor *c, const u8 *p)
 {
-	u8 bus = scope[5], secondary, subordinate;
-	u32 hops = (length - SCOPE_LENGTH) / 2;
+	struct dmar_scope *out = &c->scope;
+	u8 bus = p[5], secondary, subordinate;
+	u32 hops = (p[1] - SCOPE_LENGTH) / 2u;
 	u16 bdf = 0;
 
 	for (u32 i = 0; i < hops; i++) {
-		const u8 *path = scope + SCOPE_LENGTH + 2 * i;
+		const u8 *path = p + SCOPE_LENGTH + 2 * i;
 
 		if (path[0] > 31 || path[1] > 7)
 			return false;
 		bdf = PCI_BDF(bus, path[0], path[1]);
 		if (i + 1 == hops)
 			break;
-		if (!bridge(segment, bdf, &secondary, &subordinate))
+		if (!c->bridge(c->segment, bdf, &secondary, &subordinate))
 			return false;
 		bus = secondary;
 	}
-	*out = (struct dmar_scope){ .segment = segment, .bdf = bdf };
-	if (scope[0] == SCOPE_SUB_HIERARCHY) {
+	*out = (struct dmar_scope){ .segment = c->segment, .bdf = bdf };
+	if (p[0] == SCOPE_SUB_HIERARCHY) {
 		out->sub_hierarchy = true;
-		if (!bridge(segment, bdf, &out->first_bus, &out->last_bus))
+		if (!c->bridge(c->segment, bdf, &out->first_bus, &out->last_bus))
 			out->sub_hierarchy = false; /* an endpoint after all */
 	}
 	return true;
 }
 
-/* Call fn for each device scope of a structure that means PCI devices. False if one is broken: what follows it is lost. */
-static bool for_each_scope(const u8 *p, const u8 *end, u16 segment, dmar_bridge_fn bridge,
-			   const char *what,
-			   void (*fn)(struct dmar *d, const struct dmar_scope *s, const void *ctx),
-			   struct dmar *d, const void *ctx)
+/* Go to the next scope that means PCI devices. False: there is none. */
+static bool next_scope(struct scope_cursor *c)
 {
-	while (end - p >= SCOPE_LENGTH) {
+	while (c->end - c->at >= SCOPE_LENGTH) {
+		const u8 *p = c->at;
 		u32 length = p[1];
-		struct dmar_scope s;
 
-		if (length < SCOPE_LENGTH + 2 || length > (u64)(end - p) || length % 2) {
-			log_warn("iommu: DMAR: %s: a device scope of %u bytes is broken: the rest is ignored",
-				 what, length);
+		if (length < SCOPE_LENGTH + 2 || length > (u64)(c->end - p) || length % 2) {
+			log_warn("iommu: DMAR: %s: a device scope of %u bytes is broken: "
+				 "the rest is ignored",
+				 c->what, length);
+			c->broken = true;
 			return false;
 		}
-		if (p[0] == SCOPE_ENDPOINT || p[0] == SCOPE_SUB_HIERARCHY) {
-			if (resolve(p, length, segment, bridge, &s))
-				fn(d, &s, ctx);
-			else
-				log_warn("iommu: DMAR: %s: a device scope on bus 0x%x leads to no device: ignored",
-					 what, p[5]);
-		}
-		p += length;
+		c->at += length;
+		if (p[0] != SCOPE_ENDPOINT && p[0] != SCOPE_SUB_HIERARCHY)
+			continue;
+		if (resolve_scope(c, p))
+			return true;
+		log_warn("iommu: DMAR: %s: a device scope on bus 0x%x leads to no device: ignored",
+			 c->what, p[5]);
 	}
-	if (p != end)
-		log_warn("iommu: DMAR: %s: %u bytes left over", what, (u32)(end - p));
-	return true;
+	if (c->at != c->end)
+		log_warn("iommu: DMAR: %s: %u bytes left over", c->what, (u32)(c->end - c->at));
+	return false;
 }
 
-static void add_unit_scope(struct dmar *d, const struct dmar_scope *s, const void *ctx)
+/* --- structures ----------------------------------------------------------- */
+
+static void add_unit_scope(struct dmar *d, const struct dmar_scope *s, u8 unit)
 {
 	if (d->nr_scopes == DMAR_MAX_SCOPES) {
-		/* It would be taken for a device of the unit that has all others. */
+		/* The device would be taken for one of the unit that has all others. */
 		log_warn("iommu: DMAR: more device scopes than DMAR_MAX_SCOPES");
 		d->incomplete = true;
 		return;
 	}
 	d->scope[d->nr_scopes] = *s;
-	d->scope[d->nr_scopes++].unit = *(const u8 *)ctx;
+	d->scope[d->nr_scopes++].unit = unit;
 }
 
 /* NULL if the unit can be used. */
-static const char *unusable(const struct dmar *d, const struct dmar_unit *u)
+static const char *why_unusable(const struct dmar *d, const struct dmar_unit *u)
 {
 	if (!u->base || u->base % PAGE_SIZE || u->base >> 52)
 		return "makes no sense";
@@ -126,10 +141,11 @@ static const char *unusable(const struct dmar *d, const struct dmar_unit *u)
 	return d->nr_units == DMAR_MAX_UNITS ? "is one more than DMAR_MAX_UNITS" : NULL;
 }
 
-/* The scopes of a unit that cannot be used are kept all the same: its devices must not be taken for those of the unit that
- * has all others. */
+/* The scopes of a unit that cannot be used are kept as well: its devices must not be taken for
+ * those of the unit that has all others. */
 static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn bridge)
 {
+	struct scope_cursor c;
 	struct dmar_unit u;
 	const char *why;
 	u8 index;
@@ -145,63 +161,69 @@ static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 		.segment = get16(p + 6),
 		.include_all = p[4] & DRHD_INCLUDE_PCI_ALL,
 	};
-	why = unusable(d, &u);
+	why = why_unusable(d, &u);
 	index = why ? DMAR_NO_UNIT : (u8)d->nr_units;
 	if (why)
-		log_warn("iommu: DMAR: the unit with registers at 0x%lx %s: ignored, and its devices with it",
+		log_warn("iommu: DMAR: the unit at 0x%lx %s: ignored, and its devices with it",
 			 u.base, why);
 	else
 		d->unit[d->nr_units++] = u;
-	if (!for_each_scope(p + DRHD_LENGTH, p + length, u.segment, bridge, "DRHD", add_unit_scope,
-			    d, &index))
-		d->incomplete = true;
+	c = (struct scope_cursor){ p + DRHD_LENGTH, p + length, u.segment, bridge,
+				   "DRHD",	    false,	{ 0 } };
+	while (next_scope(&c))
+		add_unit_scope(d, &c.scope, index);
+	d->incomplete |= c.broken;
 }
 
-static void add_reserved(struct dmar *d, const struct dmar_scope *s, const void *ctx)
+static void add_reserved(struct dmar *d, const struct dmar_scope *s, paddr_t first, paddr_t last)
 {
-	const struct dmar_reserved *r = ctx;
-
 	if (d->nr_reserved == DMAR_MAX_RESERVED) {
-		/* A device that would be missing here could be given away with the firmware still
-		 * using it. */
+		/* A device that is missing here could be given away while the firmware still uses
+		 * it. */
 		log_warn("iommu: DMAR: more reserved regions than DMAR_MAX_RESERVED");
 		d->incomplete = true;
 		return;
 	}
-	d->reserved[d->nr_reserved] = *r;
-	d->reserved[d->nr_reserved++].device = *s;
+	d->reserved[d->nr_reserved++] = (struct dmar_reserved){ .first = first,
+								.last = last,
+								.device = *s };
 }
 
 static void parse_rmrr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn bridge)
 {
-	struct dmar_reserved r;
+	struct scope_cursor c;
+	paddr_t first, last;
 
 	if (length < RMRR_LENGTH) {
 		log_warn("iommu: DMAR: an RMRR of %u bytes is too short", length);
 		d->incomplete = true;
 		return;
 	}
-	r = (struct dmar_reserved){ .first = get64(p + 8), .last = get64(p + 16) };
-	if (r.first > r.last)
+	first = get64(p + 8);
+	last = get64(p + 16);
+	if (first > last)
 		log_warn("iommu: DMAR: an RMRR from 0x%lx to 0x%lx; its devices are not given away",
-			 r.first, r.last);
-	if (!for_each_scope(p + RMRR_LENGTH, p + length, get16(p + 6), bridge, "RMRR", add_reserved,
-			    d, &r))
-		d->incomplete = true;
+			 first, last);
+	c = (struct scope_cursor){ p + RMRR_LENGTH, p + length, get16(p + 6), bridge,
+				   "RMRR",	    false,	{ 0 } };
+	while (next_scope(&c))
+		add_reserved(d, &c.scope, first, last);
+	d->incomplete |= c.broken;
 }
 
-static void add_ats(struct dmar *d, const struct dmar_scope *s, const void *ctx __unused)
+static void add_ats(struct dmar *d, const struct dmar_scope *s)
 {
 	if (d->nr_ats == DMAR_MAX_ATS)
-		log_warn("iommu: DMAR: more root ports with ATS than DMAR_MAX_ATS: a device TLB stays off");
+		log_warn("iommu: DMAR: more than DMAR_MAX_ATS root ports: a device TLB stays off");
 	else
 		d->ats[d->nr_ats++] = *s;
 }
 
-/* ATSR and SATC have the same layout; the flag means all root ports in the first, something else in the other. */
+/* ATSR and SATC have the same layout; only in an ATSR the flag means all root ports. */
 static void parse_atsr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn bridge)
 {
 	const char *what = get16(p) == ATSR ? "ATSR" : "SATC";
+	struct scope_cursor c;
 
 	if (length < ATSR_LENGTH) {
 		log_warn("iommu: DMAR: %s of %u bytes is too short: ignored", what, length);
@@ -212,50 +234,52 @@ static void parse_atsr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 					  .sub_hierarchy = true,
 					  .last_bus = 255 };
 
-		add_ats(d, &all, NULL);
+		add_ats(d, &all);
 		return;
 	}
-	/* What is lost of these keeps a device TLB off, and no more. */
-	(void)for_each_scope(p + ATSR_LENGTH, p + length, get16(p + 6), bridge, what, add_ats, d, NULL);
+	/* A scope that is lost here keeps a device TLB off, no more. */
+	c = (struct scope_cursor){ p + ATSR_LENGTH, p + length, get16(p + 6), bridge, what,
+				   false,	    { 0 } };
+	while (next_scope(&c))
+		add_ats(d, &c.scope);
 }
 
-int dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct dmar *out)
+int dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dmar *d)
 {
-	const u8 *p = table, *end = p + length;
-	static const char *const ignored[] = { [RHSA] = "RHSA", [ANDD] = "ANDD", [SIDP] = "SIDP" };
+	const u8 *p = table, *end = p + size;
 
-	memset(out, 0, sizeof(*out));
-	if (length < TABLE_FIRST) {
-		log_warn("iommu: DMAR: a table of %u bytes is too short", (u32)length);
+	memset(d, 0, sizeof(*d));
+	if (size < TABLE_FIRST) {
+		log_warn("iommu: DMAR: a table of %u bytes is too short", (u32)size);
 		return -EINVAL;
 	}
-	out->address_width = p[TABLE_WIDTH] + 1u;
-	out->intr_remap = p[TABLE_FLAGS] & FLAGS_INTR_REMAP;
+	d->address_width = p[TABLE_WIDTH] + 1u;
+	d->intr_remap = p[TABLE_FLAGS] & FLAGS_INTR_REMAP;
 
 	for (p += TABLE_FIRST; end - p >= 4;) {
-		u32 type = get16(p), size = get16(p + 2);
+		u32 type = get16(p), length = get16(p + 2);
 
-		if (size < 4 || size > (u64)(end - p)) {
-			log_warn("iommu: DMAR: a structure of type %u and %u bytes is broken: what follows is not known",
-				 type, size);
-			out->incomplete = true;
+		if (length < 4 || length > (u64)(end - p)) {
+			log_warn("iommu: DMAR: a structure of type %u and %u bytes is broken: "
+				 "the rest is ignored",
+				 type, length);
+			d->incomplete = true;
 			break;
 		}
 		if (type == DRHD)
-			parse_drhd(out, p, size, bridge);
+			parse_drhd(d, p, length, bridge);
 		else if (type == RMRR)
-			parse_rmrr(out, p, size, bridge);
+			parse_rmrr(d, p, length, bridge);
 		else if (type == ATSR || type == SATC)
-			parse_atsr(out, p, size, bridge);
+			parse_atsr(d, p, length, bridge);
 		else
-			log_debug("iommu: DMAR: %s of %u bytes",
-				  type < ARRAY_SIZE(ignored) && ignored[type] ? ignored[type] :
-										"an unknown structure",
-				  size);
-		p += size;
+			log_debug("iommu: DMAR: ignoring a structure of type %u", type);
+		p += length;
 	}
-	return out->nr_units && !out->incomplete ? 0 : -EINVAL;
+	return d->nr_units && !d->incomplete ? 0 : -EINVAL;
 }
+
+/* --- questions ------------------------------------------------------------ */
 
 static bool in_scope(const struct dmar_scope *s, struct pci_id dev)
 {

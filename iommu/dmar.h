@@ -39,7 +39,7 @@ struct dmar {
 	struct dmar_unit unit[DMAR_MAX_UNITS];
 	struct dmar_scope scope[DMAR_MAX_SCOPES]; /* of the units */
 	struct dmar_reserved reserved[DMAR_MAX_RESERVED];
-	struct dmar_scope ats[DMAR_MAX_ATS]; /* root ports and devices that may use ATS (8.5, 8.8) */
+	struct dmar_scope ats[DMAR_MAX_ATS]; /* root ports and devices with ATS (8.5, 8.8) */
 };
 
 /* Bus numbers behind a bridge: true with *secondary and *subordinate if `bdf` is one. */
@@ -47,7 +47,7 @@ typedef bool (*dmar_bridge_fn)(u16 segment, u16 bdf, u8 *secondary, u8 *subordin
 
 /* Parse a table whose ACPI checksum is right. What is broken or does not fit is named in the log
  * and left out. -EINVAL if there is no unit that can be used. */
-int __must_check dmar_parse(const void *table, size_t length, dmar_bridge_fn bridge, struct dmar *out);
+int __must_check dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dmar *d);
 /* Index of the unit that translates for dev, or -1. */
 int dmar_unit_of(const struct dmar *d, struct pci_id dev);
 /* True if the firmware says that dev, or the root port it is behind, supports ATS. */

@@ -1,17 +1,17 @@
-/* I/O address spaces: made, ended, looked at. */
+/* I/O address spaces: creating, destroying and inspecting them. */
 #include <iommu/domain.h>
 
 #include <iommu/entry.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
 /* Guards the table; before a domain's lock. */
 static struct spinlock registry_lock = SPINLOCK_INIT(LOCK_REGISTRY);
@@ -48,7 +48,7 @@ static bool make_batches(struct iommu_domain *d, u32 slot)
 	return true;
 }
 
-/* MAX_IOMMU_DOMAINS if there is none. */
+/* A free place in the table, or MAX_IOMMU_DOMAINS. */
 static u32 take_slot(struct iommu_domain *d)
 {
 	u32 usable = MAX_IOMMU_DOMAINS, slot;
@@ -67,8 +67,8 @@ static u32 take_slot(struct iommu_domain *d)
 	return slot;
 }
 
-/* Nobody looks at the domain any more. */
-static void leave_slot(u32 slot)
+/* From now on no walk finds the domain. */
+static void free_slot(u32 slot)
 {
 	spin_lock(&registry_lock);
 	domains[slot] = NULL;
@@ -93,14 +93,14 @@ int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
 
 	slot = take_slot(d);
 	if (slot == MAX_IOMMU_DOMAINS) {
-		log_err("iommu: %s: the table of domains (MAX_IOMMU_DOMAINS, or the units' own) is full",
+		log_err("iommu: %s: no domain id is free (MAX_IOMMU_DOMAINS, or the units' limit)",
 			name);
 		kfree(d);
 		return -ENOSPC;
 	}
 	d->did = (u16)(slot + 1);
 	if (!make_batches(d, slot) || (iommu_nr_units && table_init(d))) {
-		leave_slot(slot);
+		free_slot(slot);
 		free_domain(d);
 		return -ENOMEM;
 	}
@@ -139,11 +139,11 @@ enum iommu_entry iommu_entry_kind(u64 entry, u32 *perm)
 				     IOMMU_ENTRY_EMPTY;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------------- */
+/* --- destruction ---------------------------------------------------------- */
 
 void domain_batch_done(struct iommu_domain *d)
 {
-	/* The batch still counts while the owner is called: d cannot go away. */
+	/* The batch still counts while the owner is called: so d cannot go away. */
 	d->wake(d->wake_arg);
 	spin_lock(&d->lock);
 	if (!--d->nr_batches && d->destroying)
@@ -164,8 +164,8 @@ void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void 
 	spin_unlock(&d->lock);
 }
 
-/* No device can reach the tables since each detach flushed the domain's translations, and no batch
- * is left; so they are taken apart without a flush, one bounded step a call. */
+/* No device can reach the tables, since each detach flushed the domain's translations, and no
+ * batch is left. So they are released without a flush, one bounded step per call. */
 static enum step destroy_step(struct work *w)
 {
 	struct iommu_domain *d = container_of(w, struct iommu_domain, destroyer);
@@ -181,14 +181,14 @@ static enum step destroy_step(struct work *w)
 		return tables;
 	BUG_ON(d->references || d->tombstones || d->tables);
 
-	leave_slot(d->did - 1);
+	free_slot(d->did - 1);
 	work_forget(w);
 	free_domain(d);
 	done(arg);
 	return STEP_DONE;
 }
 
-/* --- to look at ------------------------------------------------------------------------------------------------------------ */
+/* --- inspection ----------------------------------------------------------- */
 
 bool iommu_domain_uses(const struct iommu_domain *d, u32 unit)
 {
@@ -218,7 +218,7 @@ void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 	s->device_tlb_invalidations = c->device_tlb_invalidations;
 	s->devices_cut_off = c->devices_cut_off;
 	s->invalidations_posted = c->invalidations_posted;
-	s->invalidations_completed = c->invalidations_completed;
+	s->invalidations_completed = read_once(&c->invalidations_completed);
 	memcpy(s->latency, c->latency, sizeof(s->latency));
 	s->io_faults = read_once(&c->io_faults);
 	memcpy(s->io_faults_by, c->io_faults_by, sizeof(s->io_faults_by));

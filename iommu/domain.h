@@ -1,12 +1,13 @@
-/* An I/O address space, as the files of iommu/ see it. */
+/* An I/O address space and its batches, as the files of iommu/ see them. */
 #pragma once
 
 #include <iommu/unit.h>
 #include <kernel/abi/hypercall.h>
 #include <kernel/core/work.h>
+#include <kernel/lib/atomic.h>
 
-/* What a domain may have in flight; numbers of all batches stay below 2^11, which is what a
- * tombstone can carry. */
+/* Batches that a domain may have in flight. All batches' numbers stay below 2^11: a tombstone
+ * carries one. */
 #define BATCHES_PER_DOMAIN 16
 #define MAX_IOMMU_DOMAINS 64
 _Static_assert(BATCHES_PER_DOMAIN *MAX_IOMMU_DOMAINS <= 2048, "batch numbers of 11 bits");
@@ -29,11 +30,10 @@ struct iommu_batch {
 	enum batch_state state; /* under the domain's lock */
 	bool structural, split; /* counted in domain->structural, domain->splits */
 	bool changed; /* the tables */
-	u32 pending; /* who still has to answer, the commit included; atomic */
+	u32 pending; /* parties that have to answer, the commit included; atomic */
 	u64 tombstones; /* made by its gather */
-	dfn_t next, last; /* what the release has still to walk; next > last: nothing */
-	u32 orphans; /* collapsed tables, linked by their frame records; NO_ORPHAN: none */
-	u32 nr_descs; /* invalidations that were posted */
+	dfn_t next, last; /* what the release still has to walk; next > last: nothing */
+	u32 deferred; /* collapsed tables, linked by their frame records; NO_TABLE: none */
 	u64 frames_held;
 	u64 committed; /* when, in cycles */
 	u64 *reserve[RESERVE_TABLES]; /* stays with the batch from use to use */
@@ -42,7 +42,7 @@ struct iommu_batch {
 	struct work work;
 	struct unit_request unit[]; /* iommu_nr_units */
 };
-#define NO_ORPHAN 0xffffffffu
+#define NO_TABLE 0xffffffffu
 
 struct iommu_domain {
 	/* Guards all below, and the tables. Taken after the caller's lock of its nested tables;
@@ -50,23 +50,28 @@ struct iommu_domain {
 	 * the caller's is called. */
 	struct spinlock lock;
 	u16 owner;
-	u16 did; /* domain id in the context entries, the same on all units; never 0 (CAP.CM reserves it) */
+	/* Domain id in the context entries, the same on all units; never 0, which CAP.CM
+	 * reserves. */
+	u16 did;
 	const char *name;
 	void (*wake)(void *arg);
 	void *wake_arg;
 
 	u64 *root;
-	u32 structural; /* gathers that unlinked a table, not completed yet: every flush is IH = 0 meanwhile */
-	u32 splits; /* gathers that split a superpage, not completed yet: every flush is of the whole domain meanwhile */
+	/* Batches not recycled yet that unlinked a table: meanwhile every flush has IH = 0. */
+	u32 structural;
+	/* Batches not recycled yet that split a superpage: meanwhile every flush is of the whole
+	 * domain. */
+	u32 splits;
 	u32 devices_on[DMAR_MAX_UNITS]; /* attached, or detached and not drained */
 	struct list device_tlbs; /* of the devices that have one */
-	u8 reserved_users[DMAR_MAX_RESERVED]; /* devices for which iommu/reserved.c has mapped a region */
+	u8 reserved_users[DMAR_MAX_RESERVED]; /* by region: see iommu/reserved.c */
 	u32 nr_batches; /* not free */
 	struct iommu_batch *batch[BATCHES_PER_DOMAIN];
 
-	u64 entries[3]; /* leaves present, and those in unlinked tables until their release */
+	u64 entries[3]; /* leaves by size: present, and in unlinked tables until their release */
 	u64 tables, tombstones;
-	u64 references; /* dev_tlb: present leaves and leaf tombstones, those in unlinked tables too */
+	u64 references; /* dev_tlb: leaves and their tombstones, also in unlinked tables */
 	u64 frames_held, frames_held_max;
 	struct weir_stats counters; /* the io_, batch and invalidation members that only go up */
 
@@ -76,5 +81,11 @@ struct iommu_domain {
 	struct work destroyer;
 };
 
-/* A batch is free again: go on with what waits for it. No lock held. */
+/* A unit has completed nr invalidations of the domain, or they have failed. Any context. */
+static inline void domain_count_completed(struct iommu_domain *d, u32 nr)
+{
+	(void)atomic_add(&d->counters.invalidations_completed, (u64)nr);
+}
+
+/* A batch is free again: wake what waits for it. No lock held. */
 void domain_batch_done(struct iommu_domain *d);

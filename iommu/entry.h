@@ -1,10 +1,10 @@
-/* The entries of second-stage tables (VT-d 9.8): what a 64-bit word in one says. The picture is in iommu/table.c. */
+/* The format of an entry of second-stage tables (VT-d 9.8). The picture is in iommu/table.c. */
 #pragma once
 
 #include <iommu/iommu.h>
 #include <iommu/unit.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/paging.h>
+#include <kernel/mm/frame.h>
 
 #define ENTRIES 512u
 #define LARGEST_LEAF 3u
@@ -66,7 +66,8 @@ static inline u64 *table_at(u64 e)
 
 static inline u64 leaf(mfn_t mfn, unsigned int level, u32 perm)
 {
-	/* Snooped whatever the device asks for: what was cleared for it may be in the caches only. */
+	/* Snooped whatever the device asks for: memory that was cleared may be in the caches
+	 * only. */
 	return mfn << PAGE_SHIFT | iommu_common.snoop | (perm & IOMMU_READ ? SS_R : 0) |
 	       (perm & IOMMU_WRITE ? SS_W : 0) | (perm & IOMMU_NOT_RAM ? SS_NOT_RAM : 0) |
 	       (level > 1 ? SS_PS : 0);
@@ -78,7 +79,7 @@ static inline u64 tombstone(u64 e, unsigned int level, u32 number)
 	       (is_table(e, level) ? TOMB_TABLE : 0) | FIELD_PREP(TOMB_NUMBER, number);
 }
 
-/* What a table's frame record keeps of it. */
+/* The counts that a table's frame record keeps. */
 static inline struct frame_table_counts *counts(const u64 *table)
 {
 	return frame_table_counts(direct_map_mfn(table));

@@ -1,72 +1,75 @@
-/* Faults (VT-d chapter 7): recorded by the unit, told in words. */
-#include <iommu/unit.h>
+/* Faults (VT-d chapter 7): what the unit has recorded is counted and logged. */
+#include <iommu/fault.h>
 
-#include <iommu/device.h>
 #include <iommu/hw.h>
+#include <iommu/quarantine.h>
+#include <iommu/queueerror.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/frame.h>
 
-/* Of each domain, so that none can hide another one's by its own; with the walks a tenth of what a serial line carries. What is
- * left out is in the counters, and the last ones in the trace. */
+/* Faults that are logged, per domain: so no domain can hide another one's faults behind its own.
+ * With their walks they are a tenth of what a serial line carries. The others are in the
+ * counters, and the last ones in the trace. */
 #define RECORDS_PER_MINUTE 60
-#define OWNERS 128 /* domains' ids are below, and OWNER_NONE falls on none of them */
+#define OWNERS 128 /* domains' ids are below, and OWNER_NONE shares no slot with any of them */
 
-/* 7.2.3, legacy mode and interrupt remapping. */
-static const char *reason_text(u32 reason)
+/* What each fault reason means, in words and for the counters. */
+static const struct fault_description {
+	const char *text;
+	enum weir_fault_kind kind;
+} descriptions[] = {
+	[FAULT_ROOT_NOT_PRESENT] = { "the root entry is not present", WEIR_FAULT_CONTEXT },
+	[FAULT_CONTEXT_NOT_PRESENT] = { "the device is unassigned (no context entry)",
+					WEIR_FAULT_CONTEXT },
+	[FAULT_CONTEXT_INVALID] = { "the context entry is invalid", WEIR_FAULT_CONTEXT },
+	[FAULT_ADDRESS_WIDTH] = { "the address is beyond the domain's width", WEIR_FAULT_WIDTH },
+	[FAULT_WRITE] = { "the page may not be written", WEIR_FAULT_WRITE },
+	[FAULT_READ] = { "the page may not be read", WEIR_FAULT_READ },
+	[FAULT_TABLE_ACCESS] = { "a page table cannot be read", WEIR_FAULT_TABLE },
+	[FAULT_ROOT_ACCESS] = { "the root table cannot be read", WEIR_FAULT_CONTEXT },
+	[FAULT_CONTEXT_ACCESS] = { "the context table cannot be read", WEIR_FAULT_CONTEXT },
+	[FAULT_ROOT_RESERVED] = { "a root entry has reserved bits set", WEIR_FAULT_CONTEXT },
+	[FAULT_CONTEXT_RESERVED] = { "a context entry has reserved bits set", WEIR_FAULT_CONTEXT },
+	[FAULT_TABLE_RESERVED] = { "a page-table entry has reserved bits set", WEIR_FAULT_TABLE },
+	[FAULT_TRANSLATION_BLOCKED] = { "translation requests are blocked for this device",
+					WEIR_FAULT_CONTEXT },
+	[FAULT_IR_REQUEST_RESERVED] = { "an interrupt message has reserved bits set",
+					WEIR_FAULT_INTERRUPT },
+	[FAULT_IR_INDEX] = { "an interrupt names an entry beyond the table", WEIR_FAULT_INTERRUPT },
+	[FAULT_IR_NOT_PRESENT] = { "an interrupt names an entry that is not present",
+				   WEIR_FAULT_INTERRUPT },
+	[FAULT_IR_TABLE_ACCESS] = { "the interrupt-remapping table cannot be read",
+				    WEIR_FAULT_INTERRUPT },
+	[FAULT_IR_ENTRY_RESERVED] = { "an interrupt-remapping entry has reserved bits set",
+				      WEIR_FAULT_INTERRUPT },
+	[FAULT_IR_COMPATIBILITY] = { "an interrupt in compatibility format is blocked",
+				     WEIR_FAULT_INTERRUPT },
+	[FAULT_IR_SOURCE] = { "an interrupt names another device's entry", WEIR_FAULT_INTERRUPT },
+};
+
+static bool is_interrupt(u32 reason)
 {
-	switch (reason) {
-	case 0x1:
-		return "the root entry is not present";
-	case 0x2:
-		return "the device belongs to nobody (its context entry is not present)";
-	case 0x3:
-		return "the context entry is invalid";
-	case 0x4:
-		return "the address is beyond the domain's width";
-	case 0x5:
-		return "the page may not be written";
-	case 0x6:
-		return "the page may not be read";
-	case 0x7:
-		return "a page table cannot be read";
-	case 0x8:
-		return "the root table cannot be read";
-	case 0x9:
-		return "the context table cannot be read";
-	case 0xa:
-		return "a root entry has reserved bits set";
-	case 0xb:
-		return "a context entry has reserved bits set";
-	case 0xc:
-		return "a page-table entry has reserved bits set";
-	case 0xd:
-		return "translation requests are blocked for this device";
-	case 0x20:
-		return "an interrupt message has reserved bits set";
-	case 0x21:
-		return "an interrupt names an entry beyond the table";
-	case 0x22:
-		return "an interrupt names an entry that is not present";
-	case 0x23:
-		return "the interrupt-remapping table cannot be read";
-	case 0x24:
-		return "an interrupt-remapping entry has reserved bits set";
-	case 0x25:
-		return "an interrupt in the old format is blocked";
-	case 0x26:
-		return "an interrupt names another device's entry";
-	default:
-		return "see the specification, 7.2.3";
-	}
+	return reason >= FAULT_IR_FIRST && reason <= FAULT_IR_LAST;
 }
 
-/* The entries that the walk met, and the page it ended at. */
+static struct fault_description describe_reason(u32 reason)
+{
+	static const char unknown[] = "see the specification, 7.2.3";
+
+	if (reason < ARRAY_SIZE(descriptions) && descriptions[reason].text)
+		return descriptions[reason];
+	return (struct fault_description){ unknown, is_interrupt(reason) ? WEIR_FAULT_INTERRUPT :
+									   WEIR_FAULT_OTHER };
+}
+
+/* The entries that a walk meets, and the page it ends at. */
 static void log_walk(u16 owner, u64 address)
 {
+	struct frame_info f;
 	u64 entry[5];
 	mfn_t mfn;
 	unsigned int n = iommu_walk_owner(owner, address >> PAGE_SHIFT, entry, &mfn);
@@ -76,46 +79,45 @@ static void log_walk(u16 owner, u64 address)
 			 is_tombstone(entry[i]) ? " (waits for its release)" :
 			 entry[i]		? "" :
 						  " (empty)");
-	if (mfn != INVALID_MFN) {
-		struct frame_info f;
-
-		if (frame_query(mfn, &f))
-			log_warn("iommu:   page 0x%lx: owner %u, type %s, %u + %u dev_tlb references",
-				 mfn << PAGE_SHIFT, f.owner, frame_type_name(f.type), f.own_refs,
-				 f.block_refs);
-	}
+	if (mfn != INVALID_MFN && frame_query(mfn, &f))
+		log_warn("iommu:   page 0x%lx: owner %u, type %s, %u + %u dev_tlb references",
+			 mfn << PAGE_SHIFT, f.owner, frame_type_name(f.type), f.own_refs,
+			 f.block_refs);
 }
 
-static void report(struct iommu_unit *u, u64 lo, u64 hi)
+/* One fault record. */
+static void report_fault(struct iommu_unit *u, u64 lo, u64 hi)
 {
 	static struct log_limit limits[OWNERS] = {
 		[0 ... OWNERS - 1] = { .burst = RECORDS_PER_MINUTE, .seconds = 60 },
 	};
 	struct pci_id dev = { u->segment, (u16)FIELD_GET(FRCD_HI_SID, hi) };
 	u32 reason = (u32)FIELD_GET(FRCD_HI_FR, hi);
-	char name[32];
-	u16 owner = device_count_fault(dev, reason, name, sizeof(name));
+	struct fault_description what = describe_reason(reason);
+	char owner_name[32], device_name[16];
+	u16 owner = quarantine_count_fault(dev, what.kind, owner_name, sizeof(owner_name));
 
 	u->faults++;
 	trace(WEIR_TRACE_FAULT, owner, dev.bdf, lo, reason);
-	if (log_allowed(&limits[owner % OWNERS])) {
-		u64 address = reason >= 0x20 && reason < 0x30 ? lo >> 48 : lo & PAGE_MASK;
-
-		log_warn("iommu: fault: device %02x:%02x.%u of %s: %s of %s 0x%lx: %s (reason 0x%x)",
-			 dev.bdf >> 8, dev.bdf >> 3 & 31, dev.bdf & 7, name,
-			 reason >= 0x20 && reason < 0x30 ? "interrupt" :
-			 hi & FRCD_HI_T			 ? "read" :
-							   "write",
-			 reason >= 0x20 && reason < 0x30 ? "entry" : "address", address,
-			 reason_text(reason), reason);
-		if (owner != OWNER_NONE && reason < 0x20)
-			log_walk(owner, address);
+	if (!log_allowed(&limits[owner % OWNERS]))
+		return;
+	(void)pci_name(dev, device_name);
+	if (is_interrupt(reason)) {
+		log_warn("iommu: fault: device %s of %s: interrupt entry 0x%lx: %s (reason 0x%x)",
+			 device_name, owner_name, FIELD_GET(FRCD_LO_INDEX, lo), what.text, reason);
+		return;
 	}
+	log_warn("iommu: fault: device %s of %s: %s of address 0x%lx: %s (reason 0x%x)",
+		 device_name, owner_name, hi & FRCD_HI_T ? "read" : "write", lo & FRCD_LO_ADDRESS,
+		 what.text, reason);
+	if (owner != OWNER_NONE && reason < FAULT_IR_FIRST)
+		log_walk(owner, lo & FRCD_LO_ADDRESS);
 }
 
-/* What the unit reports now. While any of it is left, what comes in addition raises no interrupt (FECTL_REG.IP): so it is
- * looked at until there is nothing, in steps, for a device may fault faster than this reads. */
-static enum step service(struct work *w)
+/* Handle what the unit reports now. While anything is left, new reports raise no interrupt
+ * (FECTL_REG.IP): so this continues until nothing is left. It works in steps, since a device may
+ * fault faster than this reads. */
+static enum step fault_step(struct work *w)
 {
 	struct iommu_unit *u = container_of(w, struct iommu_unit, fault_work);
 	u32 first = (u32)FIELD_GET(CAP_FRO, u->cap) * 16, nr = (u32)FIELD_GET(CAP_NFR, u->cap) + 1;
@@ -127,7 +129,7 @@ static enum step service(struct work *w)
 
 		if (!(hi & FRCD_HI_F))
 			continue;
-		report(u, hw_read64(u->regs, reg), hi);
+		report_fault(u, hw_read64(u->regs, reg), hi);
 		hw_write32(u->regs, reg + 12, 1u << 31); /* F is cleared by writing 1 */
 	}
 	if (status & FSTS_PFO)
@@ -153,7 +155,7 @@ int fault_init(struct iommu_unit *u)
 
 	if (vector < 0)
 		return vector;
-	work_init(&u->fault_work, service);
+	work_init(&u->fault_work, fault_step);
 	irq_msi_message(0, vector, &address, &data);
 	hw_write32(u->regs, FEDATA_REG, data);
 	hw_write32(u->regs, FEADDR_REG, (u32)address);

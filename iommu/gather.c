@@ -1,18 +1,19 @@
-/* Gather and commit: changes of a domain's tables are accumulated, then flushed together, once. */
+/* Gather and commit: changes of a domain's tables are accumulated, then flushed together once. */
 #include <iommu/domain.h>
 
-#include <iommu/device.h>
+#include <iommu/devicetlb.h>
 #include <iommu/hw.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
 #include <iommu/trace.h>
-#include <kernel/mm/alloc.h>
+#include <kernel/core/panic.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
-#include <kernel/core/panic.h>
+#include <kernel/mm/alloc.h>
 
 /* Top up the tables that stay with a batch from use to use. They are typed as tables from the
- * start, so that nothing can fail when they are put in place; a split writes all of them. */
+ * start, so that nothing can fail when they are put in place. They are not zeroed: a split writes
+ * all of one. */
 static bool fill_reserve(struct iommu_batch *b)
 {
 	while (iommu_nr_units && b->nr_reserve < RESERVE_TABLES) {
@@ -25,7 +26,7 @@ static bool fill_reserve(struct iommu_batch *b)
 	return true;
 }
 
-static struct iommu_batch *take_batch(struct iommu_domain *d)
+static struct iommu_batch *take_free_batch(struct iommu_domain *d)
 {
 	for (unsigned int i = 0; i < BATCHES_PER_DOMAIN; i++) {
 		struct iommu_batch *b = d->batch[i];
@@ -44,7 +45,7 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 	struct iommu_batch *b;
 
 	spin_lock(&d->lock);
-	b = take_batch(d);
+	b = take_free_batch(d);
 	if (b && !fill_reserve(b)) {
 		b->state = BATCH_FREE;
 		d->nr_batches--;
@@ -58,45 +59,15 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 	b->user.step = NULL;
 	b->structural = b->split = b->changed = b->tables_released = false;
 	b->pending = 1; /* the commit */
-	b->tombstones = b->frames_held = b->nr_descs = 0;
+	b->tombstones = b->frames_held = 0;
 	b->next = 1;
 	b->last = 0;
-	b->orphans = NO_ORPHAN;
+	b->deferred = NO_TABLE;
 	g->domain = d;
 	g->batch = b;
 	g->first = ~0UL;
 	g->last = 0;
 	return 0;
-}
-
-int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
-{
-	int ret;
-
-	trace(WEIR_TRACE_MAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
-	spin_lock(&g->domain->lock);
-	ret = table_map(g, dfn, mfn, nr, perm);
-	spin_unlock(&g->domain->lock);
-	return ret;
-}
-
-int iommu_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm)
-{
-	int ret;
-
-	trace(WEIR_TRACE_PROTECT, g->domain->owner, (u16)g->batch->number, dfn, nr);
-	spin_lock(&g->domain->lock);
-	ret = table_protect(g, dfn, nr, perm);
-	spin_unlock(&g->domain->lock);
-	return ret;
-}
-
-void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
-{
-	trace(WEIR_TRACE_UNMAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
-	spin_lock(&g->domain->lock);
-	table_unmap(g, dfn, nr);
-	spin_unlock(&g->domain->lock);
 }
 
 struct iommu_batch_user *iommu_gather_user(struct iommu_gather *g)
@@ -125,41 +96,42 @@ struct iommu_batch *iommu_gather_expect(struct iommu_gather *g)
 	return g->batch;
 }
 
-/* The invalidation for this gather on one unit: by pages while one descriptor covers the range,
- * else the whole domain. */
-static struct qi_desc invalidation(const struct iommu_gather *g, const struct iommu_unit *u)
+/* The invalidation for this gather on one unit: by pages if one descriptor covers the range, else
+ * the whole domain. */
+static struct qi_desc invalidation_for(const struct iommu_gather *g, const struct iommu_unit *u)
 {
 	const struct iommu_domain *d = g->domain;
 	u32 am = g->first == g->last ? 0 : 64 - (u32)__builtin_clzl(g->first ^ g->last);
 
-	/* The old translation of a superpage that was split goes only by a mask of its size. It may be cached until the gather
-	 * that split it is completed. */
+	/* The old translation of a superpage that was split is dropped only by a mask of its
+	 * size. It may be cached until the gather that split it has completed. */
 	if (d->splits || !(u->cap & CAP_PSI) || am > FIELD_GET(CAP_MAMV, u->cap))
 		return qi_iotlb_domain(u, d->did);
-	/* A table that went, by this gather or by one that is not completed, may still be cached by
-	 * a walker: until then no flush of this domain may leave the paging-structure caches as
-	 * they are. */
+	/* A walker may still have the address of a table that this gather, or one that has not
+	 * completed, unlinked: until then every flush of this domain must include the
+	 * paging-structure caches. */
 	return qi_iotlb_pages(u, d->did, ALIGN_DOWN(g->first, 1UL << am), am, !d->structural);
 }
 
-/* One request to each unit that has devices of the domain. Locked: nobody is attached meanwhile. */
-static void post(const struct iommu_gather *g, struct iommu_batch *b)
+/* Post one request to each unit that has devices of the domain. Under the lock no device is
+ * attached meanwhile. */
+static void post_invalidations(const struct iommu_gather *g, struct iommu_batch *b)
 {
 	struct iommu_domain *d = g->domain;
 
+	assert_locked(&d->lock);
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		if (!d->devices_on[i])
 			continue;
-		b->unit[i].request.desc[0] = invalidation(g, &iommu_units[i]);
+		b->unit[i].request.desc[0] = invalidation_for(g, &iommu_units[i]);
 		b->unit[i].request.nr = 1;
-		b->nr_descs++;
+		d->counters.iotlb_invalidations++;
+		d->counters.invalidations_posted++;
 		(void)atomic_add(&b->pending, 1);
 		queue_submit(&iommu_units[i], &b->unit[i].request);
 	}
 	if (!list_empty(&d->device_tlbs))
 		device_flush_tlbs(d, b, g->first, g->last);
-	d->counters.iotlb_invalidations += b->nr_descs;
-	d->counters.invalidations_posted += b->nr_descs;
 }
 
 #ifdef WEIR_DEBUG
@@ -194,7 +166,7 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
 	if (b->changed) {
 		b->next = g->first;
 		b->last = g->last;
-		post(g, b);
+		post_invalidations(g, b);
 	}
 	spin_unlock(&d->lock);
 	iommu_batch_answer(b);

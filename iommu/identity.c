@@ -1,3 +1,4 @@
+/* Computing and mapping the control domain's identity map. */
 #include <iommu/identity.h>
 
 #include <iommu/unit.h>
@@ -6,11 +7,6 @@
 /* Writes there are interrupts, never memory (VT-d 3.14). */
 #define INTERRUPT_WINDOW_FIRST 0xfee00UL
 #define INTERRUPT_WINDOW_LAST 0xfeeffUL
-
-static int punch(struct rangeset *out, mfn_t first, mfn_t last)
-{
-	return rangeset_remove(out, first, last);
-}
 
 int identity_reserved(const struct rangeset *reserved, const struct rangeset *holes,
 		      struct rangeset *out)
@@ -21,15 +17,16 @@ int identity_reserved(const struct rangeset *reserved, const struct rangeset *ho
 		if (!ret && r->first < FRAMES_BELOW_4G)
 			ret = rangeset_add(out, r->first, MIN(r->last, FRAMES_BELOW_4G - 1));
 	if (!ret)
-		ret = punch(out, INTERRUPT_WINDOW_FIRST, INTERRUPT_WINDOW_LAST);
+		ret = rangeset_remove(out, INTERRUPT_WINDOW_FIRST, INTERRUPT_WINDOW_LAST);
 	for (u32 i = 0; !ret && i < iommu_dmar.nr_units; i++) {
-		mfn_t first = iommu_dmar.unit[i].base >> PAGE_SHIFT;
+		const struct dmar_unit *u = &iommu_dmar.unit[i];
+		mfn_t first = u->base >> PAGE_SHIFT;
 
-		ret = punch(out, first, first + (iommu_dmar.unit[i].size >> PAGE_SHIFT) - 1);
+		ret = rangeset_remove(out, first, first + (u->size >> PAGE_SHIFT) - 1);
 	}
 	rangeset_for_each(r, holes)
 		if (!ret)
-			ret = punch(out, r->first, r->last);
+			ret = rangeset_remove(out, r->first, r->last);
 	return ret;
 }
 

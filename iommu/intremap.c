@@ -1,40 +1,43 @@
-/* Interrupt remapping (VT-d chapter 5): a device's message names an entry, the entry names vector
- * and CPU, and it accepts messages of its own device only.
+/* Interrupt remapping (VT-d chapter 5): a device's message names an entry, and the entry names
+ * vector and CPU. An entry accepts messages of its own device only.
  *
  * An entry's lower half (present, vector, destination) is one 64-bit word, so that changing it is
  * one store: the unit sees the old interrupt or the new one. The upper half (source id) changes
  * only while the entry is not present and its invalidation is done; an entry is given out again
  * only then.
  */
-#include <iommu/unit.h>
+#include <iommu/intremap.h>
 
-#include <kernel/core/lapic.h>
 #include <iommu/hw.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
+#include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
-#define IRTA_SIZE (__builtin_ctz(IRTE_PER_UNIT) - 1) /* 2^(S + 1) entries */
+#define IRTA_SIZE (__builtin_ctz(IRTE_PER_UNIT) - 1)
 _Static_assert(IRTE_PER_UNIT * sizeof(struct irte) == PAGE_SIZE, "one page");
 
 struct irte_slot {
 	struct iommu_request request;
 	struct iommu_unit *unit;
 	u16 index;
-	bool used, busy, again; /* busy: an invalidation is under way; again: and one more is needed */
+	bool used;
+	bool busy; /* an invalidation is outstanding */
+	bool again; /* and one more is needed behind it */
 	bool freeing;
 	void (*freed)(void *arg);
 	void *arg;
 };
 
-static void invalidated(struct iommu_request *r);
+static void irte_invalidated(struct iommu_request *r);
 
 bool intremap_init(struct iommu_unit *u)
 {
 	struct iommu_request r = { .desc = { qi_iec_global() }, .nr = 1 };
+	u64 irta;
 
 	u->irtes = alloc_page();
 	u->irte_slots = kzalloc(IRTE_PER_UNIT * sizeof(*u->irte_slots));
@@ -47,14 +50,14 @@ bool intremap_init(struct iommu_unit *u)
 		struct irte_slot *s = &u->irte_slots[i];
 
 		list_init(&s->request.link);
-		s->request.done = invalidated;
+		s->request.done = irte_invalidated;
 		s->unit = u;
 		s->index = i;
 	}
 	iommu_write_back(u->irtes, PAGE_SIZE);
 	u->eim = (u->ecap & ECAP_EIM) && lapic_is_x2apic();
-	hw_write64(u->regs, IRTA_REG,
-		   virt_to_phys(u->irtes) | (u->eim ? IRTA_EIME : 0) | (u64)IRTA_SIZE);
+	irta = virt_to_phys(u->irtes) | FIELD_PREP(IRTA_S, IRTA_SIZE);
+	hw_write64(u->regs, IRTA_REG, irta | (u->eim ? IRTA_EIME : 0));
 	if (!unit_command(u, GCMD_SIRTP, true))
 		return false;
 	list_init(&r.link);
@@ -66,9 +69,10 @@ bool intremap_init(struct iommu_unit *u)
 	return unit_command(u, GCMD_IRE, true);
 }
 
-/* The entry has changed: have the unit forget what it has cached. Locked. */
-static void invalidate(struct irte_slot *s)
+/* The entry has changed: have the unit drop its cached copy. */
+static void invalidate_irte(struct irte_slot *s)
 {
+	assert_locked(&s->unit->irte_lock);
 	iommu_write_back(&s->unit->irtes[s->index], sizeof(struct irte));
 	if (s->busy) {
 		s->again = true;
@@ -80,7 +84,8 @@ static void invalidate(struct irte_slot *s)
 	queue_submit(s->unit, &s->request);
 }
 
-static void invalidated(struct iommu_request *r)
+/* Interrupt context or deferred work. */
+static void irte_invalidated(struct iommu_request *r)
 {
 	struct irte_slot *s = container_of(r, struct irte_slot, request);
 	struct iommu_unit *u = s->unit;
@@ -91,7 +96,7 @@ static void invalidated(struct iommu_request *r)
 	s->busy = false;
 	if (s->again) {
 		s->again = false;
-		invalidate(s);
+		invalidate_irte(s);
 	} else if (s->freeing) {
 		freed = s->freed;
 		arg = s->arg;
@@ -125,22 +130,23 @@ int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
 	spin_unlock(&u->irte_lock);
 	if (i == IRTE_PER_UNIT) {
 		if (log_allowed(&limit))
-			log_err("iommu: unit %u: its interrupt-remapping table (IRTE_PER_UNIT = %u) is full",
+			log_err("iommu: unit %u: no interrupt entry is free (IRTE_PER_UNIT = %u)",
 				u->index, IRTE_PER_UNIT);
 		return -ENOSPC;
 	}
-	*e = (struct iommu_irte){ .dev = dev, .index = (u16)i, .unit = (u16)u->index, .valid = true };
+	*e = (struct iommu_irte){ dev, (u16)i, (u16)u->index, true };
 	return 0;
 }
 
-static void change(struct iommu_irte *e, u64 lo)
+/* Write the lower half of an entry. */
+static void change_irte(struct iommu_irte *e, u64 lo)
 {
 	struct iommu_unit *u = &iommu_units[e->unit];
 
 	spin_lock(&u->irte_lock);
 	if (u->irtes[e->index].lo != lo) {
 		store_release(&u->irtes[e->index].lo, lo);
-		invalidate(&u->irte_slots[e->index]);
+		invalidate_irte(&u->irte_slots[e->index]);
 	}
 	spin_unlock(&u->irte_lock);
 }
@@ -150,12 +156,12 @@ void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector)
 	u64 destination = iommu_units[e->unit].eim ? FIELD_PREP(IRTE_DST, apic_id) :
 						     FIELD_PREP(IRTE_DST_XAPIC, apic_id);
 
-	change(e, IRTE_P | FIELD_PREP(IRTE_VECTOR, vector) | destination);
+	change_irte(e, IRTE_P | FIELD_PREP(IRTE_VECTOR, vector) | destination);
 }
 
 void iommu_irte_mask(struct iommu_irte *e)
 {
-	change(e, 0);
+	change_irte(e, 0);
 }
 
 void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg)
@@ -168,14 +174,15 @@ void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg)
 	s->arg = arg;
 	s->freeing = true;
 	store_release(&u->irtes[e->index].lo, 0UL);
-	invalidate(s);
+	invalidate_irte(s);
 	spin_unlock(&u->irte_lock);
 	e->valid = false;
 }
 
 void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data)
 {
-	/* 5.1.5.2: remappable format, no subhandle. */
-	*address = 0xfee00000UL | BIT(4) | (u64)(e->index & 0x7fff) << 5 | (u64)(e->index >> 15) << 2;
+	/* No subhandle (SHV = 0): the data says nothing. */
+	*address = MSI_ADDRESS | MSI_FORMAT_REMAPPABLE | FIELD_PREP(MSI_HANDLE_LO, e->index) |
+		   FIELD_PREP(MSI_HANDLE_HI, e->index >> 15);
 	*data = 0;
 }

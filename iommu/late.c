@@ -1,5 +1,5 @@
-/* Two lines a unit: tails on their way to it, and status words on their way from it. Both only go up, so that one which stands for
- * an earlier one as well may take its place. */
+/* The delay lines, two per unit: tails on their way to it, and status words on their way from it.
+ * Both only go up, so a later value may take the place of an earlier one. */
 #include <iommu/late.h>
 
 #if defined(WEIR_DEBUG) && !defined(WEIR_HOST)
@@ -8,7 +8,9 @@
 #define LINE 32u
 
 struct line {
-	struct spinlock lock; /* guards all below, and the order of what is let through; after the queue's */
+	/* Guards all below, and the order in which values leave the line. Taken after the
+	 * queue's. */
+	struct spinlock lock;
 	struct timer timer;
 	struct {
 		u64 due;
@@ -21,10 +23,10 @@ static u64 posts_ns, answers_ns;
 static struct {
 	struct line posts, answers;
 	u32 seen; /* of the status word */
-	void (*look)(struct iommu_unit *u);
+	late_look_fn look;
 } late[DMAR_MAX_UNITS];
 
-static void put(struct line *l, u64 delay_ns, u32 value)
+static void put_value(struct line *l, u64 delay_ns, u32 value)
 {
 	u64 due = clock_ns() + delay_ns;
 
@@ -38,13 +40,16 @@ static void put(struct line *l, u64 delay_ns, u32 value)
 	spin_unlock(&l->lock);
 }
 
-/* The last value that is due. Locked. */
-static bool take(struct line *l, u32 *value)
+/* Take the last value that is due. False: none is. */
+static bool take_due_value(struct line *l, u32 *value)
 {
 	bool any = false;
 
-	for (; l->nr && l->item[l->first].due <= clock_ns(); l->first = (l->first + 1) % LINE, l->nr--) {
+	assert_locked(&l->lock);
+	while (l->nr && l->item[l->first].due <= clock_ns()) {
 		*value = l->item[l->first].value;
+		l->first = (l->first + 1) % LINE;
+		l->nr--;
 		any = true;
 	}
 	if (l->nr)
@@ -58,7 +63,7 @@ static void post_due(struct timer *t)
 	u32 i = (u32)(container_of(l, __typeof__(late[0]), posts) - late), tail;
 
 	spin_lock(&l->lock);
-	if (take(l, &tail))
+	if (take_due_value(l, &tail))
 		hw_write64(iommu_units[i].regs, IQT_REG, tail);
 	spin_unlock(&l->lock);
 }
@@ -70,7 +75,7 @@ static void answer_due(struct timer *t)
 	bool any;
 
 	spin_lock(&l->lock);
-	any = take(l, &status);
+	any = take_due_value(l, &status);
 	if (any)
 		store_release(&late[i].seen, status);
 	spin_unlock(&l->lock);
@@ -87,7 +92,7 @@ void late_start(u32 posts_ms, u32 answers_ms)
 		timer_init(&late[i].answers.timer, answer_due);
 		late[i].seen = load_acquire(iommu_units[i].queue.status);
 	}
-	/* Whoever sees them sees the lines. */
+	/* A CPU that sees these sees the lines initialised. */
 	store_release(&posts_ns, posts_ms * 1000000UL);
 	store_release(&answers_ns, answers_ms * 1000000UL);
 }
@@ -97,17 +102,17 @@ bool late_post(struct iommu_unit *u, u32 tail)
 	u64 delay = load_acquire(&posts_ns);
 
 	if (delay)
-		put(&late[u->index].posts, delay, tail);
+		put_value(&late[u->index].posts, delay, tail);
 	return delay;
 }
 
-bool late_answer(struct iommu_unit *u, void (*look)(struct iommu_unit *u))
+bool late_answer(struct iommu_unit *u, late_look_fn look)
 {
 	u64 delay = load_acquire(&answers_ns);
 
 	if (delay) {
 		late[u->index].look = look;
-		put(&late[u->index].answers, delay, load_acquire(u->queue.status));
+		put_value(&late[u->index].answers, delay, load_acquire(u->queue.status));
 	}
 	return delay;
 }

@@ -1,11 +1,14 @@
-/* Second-stage tables: map, collapse, change permissions. The picture is in iommu/table.c. */
-#include <iommu/table.h>
+/* Mapping in second-stage tables, and collapsing tables into superpages. The picture is in
+ * iommu/table.c. */
+#include <iommu/map.h>
 
+#include <iommu/table.h>
 #include <iommu/trace.h>
+#include <iommu/unmap.h>
 #include <kernel/lib/errno.h>
 
 /* Put an empty table behind an empty entry of `parent`. */
-static u64 *grow(struct iommu_domain *d, u64 *parent, u64 *e)
+static u64 *add_table(struct iommu_domain *d, u64 *parent, u64 *e)
 {
 	u64 *t = table_alloc(d);
 
@@ -31,6 +34,7 @@ static inline unsigned int largest_level(dfn_t dfn, mfn_t mfn, u64 nr)
 	return level;
 }
 
+/* True if none of these frames is RAM that somebody could own. */
 static bool is_no_ram(mfn_t mfn, u64 nr)
 {
 	struct frame_info f;
@@ -41,53 +45,62 @@ static bool is_no_ram(mfn_t mfn, u64 nr)
 	return true;
 }
 
-/* References for nr consecutive entries of one table: one each, or, where they fill it and are together an aligned block of the
- * next size, one on that block (*whole). */
-static int take_references(struct iommu_domain *d, unsigned int level, mfn_t mfn, u64 nr, u32 perm,
-			   bool *whole)
+/* Leaves of one table, one after the other. */
+struct leaf_run {
+	mfn_t mfn; /* of the first */
+	u64 nr;
+	unsigned int level;
+	u32 perm;
+};
+
+/* Take the references of a run: one per leaf, or, where the leaves fill the table and form one
+ * aligned block of the next size, one on that block (*whole). */
+static inline int take_references(struct iommu_domain *d, const struct leaf_run *r, bool *whole)
 {
+	u64 block = frames_of(r->level + 1);
 	int ret;
 
 	*whole = false;
-	if (perm & IOMMU_NOT_RAM)
-		return is_no_ram(mfn, nr << order_of(level)) ? 0 : -EPERM;
-	if (nr == ENTRIES && level < LARGEST_LEAF && IS_ALIGNED(mfn, frames_of(level + 1))) {
-		ret = frame_get_dev(mfn, order_of(level + 1), d->owner);
+	if (r->perm & IOMMU_NOT_RAM)
+		return is_no_ram(r->mfn, r->nr << order_of(r->level)) ? 0 : -EPERM;
+	if (r->nr == ENTRIES && r->level < LARGEST_LEAF && IS_ALIGNED(r->mfn, block)) {
+		ret = frame_get_dev(r->mfn, order_of(r->level + 1), d->owner);
 		*whole = !ret;
 		if (ret != -EPERM) {
 			d->references += !ret;
 			return ret;
 		}
 	}
-	ret = frame_get_dev_many(mfn, order_of(level), nr, d->owner);
+	ret = frame_get_dev_many(r->mfn, order_of(r->level), r->nr, d->owner);
 	if (!ret)
-		d->references += nr;
+		d->references += r->nr;
 	return ret;
 }
 
-/* Fill nr entries from e on, which are empty: references first, then the entries, then one write-back. */
-static int fill(struct iommu_gather *g, u64 *e, struct frame_table_counts *c, unsigned int level,
-		mfn_t mfn, u64 nr, u32 perm)
+/* Write a run to the entries from e on, which are empty: references first, then the entries, then
+ * one write-back. */
+static inline int fill_entries(struct iommu_domain *d, u64 *e, struct frame_table_counts *c,
+			       const struct leaf_run *r)
 {
-	struct iommu_domain *d = g->domain;
+	u64 first = leaf(r->mfn, r->level, r->perm);
 	bool whole;
 	int ret;
 
-	ret = take_references(d, level, mfn, nr, perm, &whole);
+	ret = take_references(d, r, &whole);
 	if (ret)
 		return ret;
-	table_write_run(e, nr, leaf(mfn, level, perm), frames_of(level) << PAGE_SHIFT);
-	iommu_write_back(e, nr * sizeof(*e));
-	c->present += (u16)nr;
+	table_write_run(e, r->nr, first, frames_of(r->level) << PAGE_SHIFT);
+	iommu_write_back(e, r->nr * sizeof(*e));
+	c->present += (u16)r->nr;
 	c->whole = whole;
-	d->entries[level - 1] += nr;
+	d->entries[r->level - 1] += r->nr;
 	return 0;
 }
 
-/* Put a table of 512 leaves of `level` behind an empty entry of `parent`: filled first, so it is written and written back
- * once. */
-static int grow_full(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int level, dfn_t dfn,
-		     mfn_t mfn, u32 perm)
+/* Put a full table behind an empty entry of `parent`: filled first, so it is written and written
+ * back once. */
+static int add_full_table(struct iommu_gather *g, u64 *parent, u64 *e, dfn_t dfn,
+			  const struct leaf_run *r)
 {
 	struct iommu_domain *d = g->domain;
 	u64 *t = table_alloc_raw(d);
@@ -96,7 +109,7 @@ static int grow_full(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int l
 	if (!t)
 		return -ENOMEM;
 	d->tables++;
-	ret = fill(g, t, counts(t), level, mfn, ENTRIES, perm);
+	ret = fill_entries(d, t, counts(t), r);
 	if (ret) {
 		table_free(d, t);
 		return ret;
@@ -104,7 +117,7 @@ static int grow_full(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int l
 	table_publish(e, virt_to_phys(t) | SS_R | SS_W);
 	counts(parent)->present++;
 	if (iommu_common.caching_mode)
-		table_touched(g, dfn, frames_of(level + 1));
+		table_touched(g, dfn, frames_of(r->level + 1));
 	return 0;
 }
 
@@ -123,7 +136,8 @@ static bool is_uniform(const u64 *table, unsigned int level)
 	return true;
 }
 
-/* e gets the leaf that its table is as good as, if it is; the table goes after the flush. */
+/* If the table behind e maps what one leaf would, put that leaf there; the table is freed after the
+ * flush. */
 static bool collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t dfn)
 {
 	struct iommu_domain *d = g->domain;
@@ -141,14 +155,14 @@ static bool collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t d
 	d->entries[level - 1]++;
 	d->counters.io_collapses++;
 	trace(WEIR_TRACE_COLLAPSE, d->owner, (u16)g->batch->number, mfn_of(first), level);
-	frame_links(mfn)->next = g->batch->orphans;
-	g->batch->orphans = (u32)mfn;
+	frame_links(mfn)->next = g->batch->deferred;
+	g->batch->deferred = (u32)mfn;
 	table_touched(g, ALIGN_DOWN(dfn, frames_of(level)), frames_of(level));
 	table_unlinked(g);
 	return true;
 }
 
-/* The tables above dfn, from `level` on upwards, collapse as far as they are uniform. */
+/* Collapse the tables above dfn, from `level` on upwards, as far as they are uniform. */
 static void collapse_above(struct iommu_gather *g, dfn_t dfn, unsigned int level)
 {
 	for (; level <= iommu_common.largest; level++) {
@@ -173,8 +187,14 @@ static inline u64 empty_run(const u64 *e, const struct frame_table_counts *c, u6
 	return run;
 }
 
-/* Map as much from dfn on as lies in one table; how many frames, or the error. */
-static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm, unsigned int limit)
+/* True if nr frames from dfn on fill a table of leaves of this level. */
+static inline bool fills_table(dfn_t dfn, u64 nr, unsigned int level)
+{
+	return IS_ALIGNED(dfn, frames_of(level + 1)) && nr >= frames_of(level + 1);
+}
+
+/* Map as much from dfn on as lies in one table. Returns how many frames, or the error. */
+static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm, u32 limit)
 {
 	unsigned int want = MIN(largest_level(dfn, mfn, nr), limit), level = iommu_common.levels;
 	u64 *table = g->domain->root, *e, run;
@@ -191,14 +211,15 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 			break;
 		if (*e)
 			return is_tombstone(*e) ? -EAGAIN : -EEXIST;
-		if (level == want + 1 && IS_ALIGNED(dfn, frames_of(level)) && nr >= frames_of(level)) {
-			ret = grow_full(g, table, e, want, dfn, mfn, perm);
+		if (level == want + 1 && fills_table(dfn, nr, want)) {
+			ret = add_full_table(g, table, e, dfn,
+					     &(struct leaf_run){ mfn, ENTRIES, want, perm });
 			if (ret)
 				return ret;
 			collapse_above(g, dfn, level);
 			return (s64)frames_of(level);
 		}
-		table = grow(g->domain, table, e);
+		table = add_table(g->domain, table, e);
 		if (!table)
 			return -ENOMEM;
 	}
@@ -209,7 +230,7 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 	run = nr >> order_of(level);
 	if (run > 1)
 		run = empty_run(e, c, MIN((u64)ENTRIES - index_of(dfn, level), run));
-	ret = fill(g, e, c, level, mfn, run, perm);
+	ret = fill_entries(g->domain, e, c, &(struct leaf_run){ mfn, run, level, perm });
 	if (unlikely(ret))
 		return ret;
 	if (iommu_common.caching_mode)
@@ -219,7 +240,8 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 	return (s64)(run << order_of(level));
 }
 
-/* One leaf of this level, in a table that is there. False, and nothing done, if it is not that simple. */
+/* Map one leaf of this level in a table that exists. False, and nothing is done, if it is not that
+ * simple. */
 static __always_inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn,
 				    unsigned int level, u32 perm)
 {
@@ -263,15 +285,16 @@ static __noinline int map_range(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u6
 	while (done < nr) {
 		s64 ret = map_some(g, dfn + done, mfn + done, nr - done, perm, limit);
 
-		/* A block that became the domain's piece by piece has no owner as a whole (kernel/mm/frame.c): it is
-		 * mapped by smaller leaves, and collapses when it is complete. */
+		/* A block that became the domain's piece by piece has no owner as a whole
+		 * (kernel/mm/frame.c): it is mapped by smaller leaves, and collapses when it is
+		 * complete. */
 		if (ret == -EPERM && limit > 1) {
 			limit--;
 			continue;
 		}
 		if (ret < 0) {
-			/* Where a collapse has joined older neighbours to it, this splits, from the
-			 * gather's reserve. */
+			/* Where a collapse has joined it with older neighbours, this splits them
+			 * again, from the gather's reserve. */
 			if (done)
 				table_unmap(g, dfn, done);
 			table_prune(g, dfn + done);
@@ -289,6 +312,7 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 {
 	bool done = false;
 
+	assert_locked(&g->domain->lock);
 	/* The common cases, kept short. */
 	if (likely(perm == (IOMMU_READ | IOMMU_WRITE) || perm == IOMMU_READ))
 		done = nr == 1		  ? map_one(g, dfn, mfn, 1, perm) :
@@ -298,45 +322,13 @@ int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 	return done ? 0 : map_range(g, dfn, mfn, nr, perm);
 }
 
-/* --- permissions ------------------------------------------------------------------------------------------------------- */
-
-static u64 with_permissions(u64 e, u32 perm)
+int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 {
-	return (e & ~(SS_R | SS_W)) | (perm & IOMMU_READ ? SS_R : 0) | (perm & IOMMU_WRITE ? SS_W : 0);
-}
+	int ret;
 
-/* [dfn, last] lies in one table. */
-static void protect_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn,
-		       dfn_t last, u32 perm)
-{
-	unsigned int from = index_of(dfn, level), to = index_of(last, level);
-
-	for (unsigned int i = from; i <= to; i++) {
-		dfn_t start = ALIGN_DOWN(dfn, frames_of(level)),
-		      end = MIN(start + frames_of(level) - 1, last);
-		u64 *e = &table[i];
-
-		if (is_leaf(*e, level) && end - dfn + 1 < frames_of(level) &&
-		    *e != with_permissions(*e, perm))
-			table_split(g, table, e, level);
-		if (is_table(*e, level)) {
-			protect_in(g, table_at(*e), level - 1, dfn, end, perm);
-			collapse(g, e, level, dfn);
-		} else if (is_leaf(*e, level)) {
-			store_release(e, with_permissions(*e, perm));
-		}
-		dfn = end + 1;
-	}
-	iommu_write_back(&table[from], (to - from + 1) * sizeof(*table));
-}
-
-int table_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm)
-{
-	if (!table_in_width(dfn, nr))
-		return -ERANGE;
-	if (!(perm & (IOMMU_READ | IOMMU_WRITE)))
-		return -EINVAL;
-	protect_in(g, g->domain->root, iommu_common.levels, dfn, dfn + nr - 1, perm);
-	table_touched(g, dfn, nr);
-	return 0;
+	trace(WEIR_TRACE_MAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
+	spin_lock(&g->domain->lock);
+	ret = table_map(g, dfn, mfn, nr, perm);
+	spin_unlock(&g->domain->lock);
+	return ret;
 }

@@ -6,11 +6,13 @@
  *	CPU 3  ---'                                   step: the caller's own release (frames)
  *	                                              batch free, waiting vCPUs woken
  *
- * Whoever answers last queues the work on its own CPU. The steps are bounded, and nothing in them allocates or waits.
+ * The party that answers last queues the work on its own CPU. The steps are bounded, and nothing
+ * in them allocates or waits.
  *
- * A batch releases tombstones that carry its own number, nothing else: in its range there may stand tombstones of other
- * batches, and new mappings. Batches may be answered in any order; that is safe since no batch's release depends on
- * another's, tables with foreign tombstones being emptied and not unlinked (iommu/table.c).
+ * A batch releases only tombstones that carry its own number: its range may also contain
+ * tombstones of other batches, and new mappings. Batches may be answered in any order. That is
+ * safe since no batch's release depends on another's: a table with another batch's tombstones is
+ * emptied, not unlinked (iommu/table.c).
  */
 #include <iommu/release.h>
 
@@ -55,7 +57,10 @@ void iommu_batch_answer(struct iommu_batch *b)
 
 static void unit_answered(struct iommu_request *r)
 {
-	iommu_batch_answer(container_of(r, struct unit_request, request)->batch);
+	struct iommu_batch *b = container_of(r, struct unit_request, request)->batch;
+
+	domain_count_completed(b->domain, r->nr);
+	iommu_batch_answer(b);
 }
 
 static void recycle(struct iommu_batch *b)
@@ -68,7 +73,6 @@ static void recycle(struct iommu_batch *b)
 	d->splits -= b->split;
 	d->frames_held -= b->frames_held;
 	d->counters.batches_completed++;
-	d->counters.invalidations_completed += b->nr_descs;
 	b->state = BATCH_FREE;
 	spin_unlock(&d->lock);
 	domain_batch_done(d);

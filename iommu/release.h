@@ -1,4 +1,4 @@
-/* From the last answer to the last frame: see iommu/release.c. */
+/* The release of a batch. The picture is in iommu/release.c. */
 #pragma once
 
 #include <iommu/domain.h>

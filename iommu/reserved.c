@@ -1,19 +1,21 @@
+/* Mapping the firmware's reserved memory: each region once per domain, with a count of users. */
 #include <iommu/reserved.h>
 
-#include <iommu/table.h>
+#include <iommu/map.h>
+#include <iommu/unmap.h>
 
-static dfn_t first_of(u32 i)
+static dfn_t first_frame(u32 i)
 {
 	return iommu_dmar.reserved[i].first >> PAGE_SHIFT;
 }
 
 static u64 frames_of_region(u32 i)
 {
-	return (iommu_dmar.reserved[i].last >> PAGE_SHIFT) - first_of(i) + 1;
+	return (iommu_dmar.reserved[i].last >> PAGE_SHIFT) - first_frame(i) + 1;
 }
 
-/* The DMAR table names a region once for each device: the first of its names is the one that is counted. */
-static u32 canonical(u32 i)
+/* The DMAR table lists a region once per device: users are counted at the first index. */
+static u32 first_index(u32 i)
 {
 	const struct dmar_reserved *r = iommu_dmar.reserved;
 
@@ -23,14 +25,15 @@ static u32 canonical(u32 i)
 	return i;
 }
 
-/* Drop the device's users of regions 0 .. end. Locked. */
-static void drop(struct iommu_gather *g, struct pci_id dev, u32 end)
+/* The device does not use its regions below index `end` any more. */
+static void drop_regions(struct iommu_gather *g, struct pci_id dev, u32 end)
 {
+	assert_locked(&g->domain->lock);
 	for (u32 i = 0; i < end; i++) {
-		u32 k = canonical(i);
+		u32 k = first_index(i);
 
 		if (dmar_is_reserved_for(&iommu_dmar, i, dev) && !--g->domain->reserved_users[k])
-			table_unmap(g, first_of(k), frames_of_region(k));
+			table_unmap(g, first_frame(k), frames_of_region(k));
 	}
 }
 
@@ -46,15 +49,15 @@ int reserved_map(struct iommu_domain *d, struct pci_id dev)
 		return ret;
 	spin_lock(&d->lock);
 	for (u32 i = 0; !ret && i < iommu_dmar.nr_reserved; i++) {
-		u32 k = canonical(i);
+		u32 k = first_index(i);
 
 		if (!dmar_is_reserved_for(&iommu_dmar, i, dev) || d->reserved_users[k]++)
 			continue;
-		ret = table_map(&g, first_of(k), first_of(k), frames_of_region(k),
+		ret = table_map(&g, first_frame(k), first_frame(k), frames_of_region(k),
 				IOMMU_READ | IOMMU_WRITE | IOMMU_NOT_RAM);
 		if (ret) {
 			d->reserved_users[k]--;
-			drop(&g, dev, i);
+			drop_regions(&g, dev, i);
 		}
 	}
 	spin_unlock(&d->lock);
@@ -70,7 +73,7 @@ int reserved_unmap(struct iommu_domain *d, struct pci_id dev)
 	if (ret)
 		return ret;
 	spin_lock(&d->lock);
-	drop(&g, dev, iommu_dmar.nr_reserved);
+	drop_regions(&g, dev, iommu_dmar.nr_reserved);
 	spin_unlock(&d->lock);
 	iommu_gather_commit(&g, 0);
 	return 0;

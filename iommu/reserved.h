@@ -1,12 +1,13 @@
-/* Reserved memory of the firmware's (RMRR, VT-d 8.4): mapped one to one for the devices it is for. */
+/* Memory that the firmware reserves for a device (RMRR, VT-d 8.4): mapped one to one while a device
+ * needs it. */
 #pragma once
 
 #include <iommu/domain.h>
 
-/* Map the reserved memory of dev in d's tables, unless a device of d has it mapped already. Nothing is mapped and no count is
- * changed if it fails: -EAGAIN (no batch), -ENOMEM, -EEXIST (d has something else there), -EPERM (the firmware says that RAM is
- * reserved). No lock held. */
+/* Map the reserved memory of dev in d's tables, unless it is mapped for another device of d
+ * already. If this fails, nothing is mapped and no count is changed: -EAGAIN (no batch), -ENOMEM,
+ * -EEXIST (d has something else there), -EPERM (it is RAM). No lock held. */
 int __must_check reserved_map(struct iommu_domain *d, struct pci_id dev);
-/* The device has gone: what no other device of d uses is unmapped. -EAGAIN, -ENOMEM: nothing was done, try again. No lock
+/* Unmap what no other device of d uses. -EAGAIN, -ENOMEM: nothing was done, try again. No lock
  * held. */
 int __must_check reserved_unmap(struct iommu_domain *d, struct pci_id dev);

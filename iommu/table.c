@@ -1,4 +1,4 @@
-/* Second-stage tables (VT-d 9.8): map, unmap, split, collapse, release.
+/* Second-stage tables (VT-d 9.8): their format, and the release of what was unmapped.
  *
  *	device frame  | 9 | 9 | 9 | 9 | 9 |     levels 5 (or 4, or 3) down to 1
  *	                        |   |   `-- 4 KiB leaves
@@ -8,32 +8,37 @@
  * An entry is one of
  *
  *	empty        0
- *	leaf         R or W, PS above level 1; holds one dev_tlb reference on the frame or block it maps
+ *	leaf         R or W, PS above level 1; holds one dev_tlb reference on the frame or block
+ *	             that it maps
  *	table        R and W
- *	tombstone    R = W = 0, so the hardware ignores the rest: a leaf or a table that was unmapped and may still be cached
+ *	tombstone    R = W = 0, so the hardware ignores the rest: a leaf or a table that was
+ *	             unmapped and may still be cached
  *
- *	tombstone:   62..52 batch number | 51..12 address, as it was | 7 as it was | 4 table | 3 tombstone | 2..0 zero
+ *	tombstone:   62..52 batch number | 51..12 address, as it was | 7 as it was | 4 table
+ *	             | 3 tombstone | 2..0 zero
  *
- * Where 512 leaves fill a table and are together one aligned block, they hold one reference on that block instead ("whole"),
- * until one of them parts from the others.
+ * Where 512 leaves fill a table and form one aligned block, they hold one reference on that block
+ * instead ("whole"), until one of them is unmapped or split.
  *
- * A leaf's tombstone keeps the reference; a table's keeps everything below it as it was, since a walker may have the pointer
- * cached. Only the release of the batch with this number clears it. A table's frame record counts its present entries and
- * its tombstones.
+ * A leaf's tombstone keeps the reference. A table's tombstone keeps everything below it as it
+ * was, since a walker may have the pointer cached. Only the release of the batch with this number
+ * clears it. A table's frame record counts its present entries and its tombstones.
  *
- * Unmapping writes the fewest entries: where a whole table goes, its own entry becomes the tombstone, and the release walks
- * it. That is refused where the table has tombstones of earlier batches, since those would lose their place; they may be
- * answered in any order (a batch waits for units and CPUs). Then it is emptied entry by entry.
+ * Unmapping writes the fewest entries: where a whole table is unmapped, its own entry becomes the
+ * tombstone, and the release walks the table. That is refused where the table has tombstones of
+ * earlier batches: batches may be answered in any order (a batch waits for units and CPUs), and a
+ * later batch could free the table under those tombstones. Such a table is emptied entry by
+ * entry.
  */
 #include <iommu/table.h>
 
-#include <kernel/mm/alloc.h>
+#include <kernel/core/panic.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
-#include <kernel/core/panic.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
 
-/* --- tables ------------------------------------------------------------------------------------------------------------ */
+/* --- tables --------------------------------------------------------------- */
 
 u64 *table_alloc_raw(struct iommu_domain *d)
 {
@@ -70,10 +75,10 @@ int table_init(struct iommu_domain *d)
 	return 0;
 }
 
-/* --- release ------------------------------------------------------------------------------------------------------------ */
+/* --- release -------------------------------------------------------------- */
 
-/* Clear the entry: its reference and its place in the counts go. Nobody can use it, so nothing is
- * written back. */
+/* Clear the entry, drop its reference and take it out of the counts. No walker can use it, so
+ * nothing is written back. */
 static void clear_leaf(struct iommu_domain *d, u64 *e, unsigned int level)
 {
 	if (is_present(*e))
@@ -87,8 +92,9 @@ static void clear_leaf(struct iommu_domain *d, u64 *e, unsigned int level)
 	write_once(e, 0UL);
 }
 
-/* The same as below for a table of 4 KiB leaves, all at once. The entries stay as they are: the table goes. */
-static bool empty_leaf_table(struct iommu_domain *d, u64 *table, unsigned int *budget)
+/* As empty_table() for a table of 4 KiB leaves, all at once. The entries stay as they are: the
+ * table is freed. */
+static bool empty_leaf_table(struct iommu_domain *d, u64 *table, u32 *budget)
 {
 	const struct frame_table_counts *c = counts(table);
 
@@ -97,12 +103,12 @@ static bool empty_leaf_table(struct iommu_domain *d, u64 *table, unsigned int *b
 	d->references -= frame_put_dev_words(table, ENTRIES, SS_ADDR, SS_NOT_RAM);
 	d->entries[0] -= c->present;
 	d->tombstones -= c->tombstones;
-	*budget -= MIN(*budget, (unsigned int)c->present + c->tombstones);
+	*budget -= MIN(*budget, (u32)c->present + c->tombstones);
 	return true;
 }
 
-/* Release all that is in a table that nobody can reach. False: the budget was used up first. */
-static bool empty_table(struct iommu_domain *d, u64 *table, unsigned int level, unsigned int *budget)
+/* Release all that is in a table that no walker can reach. False: the budget was used up first. */
+static bool empty_table(struct iommu_domain *d, u64 *table, unsigned int level, u32 *budget)
 {
 	if (counts(table)->whole) {
 		frame_put_dev(mfn_of(table[0]), order_of(level + 1));
@@ -133,8 +139,9 @@ static bool empty_table(struct iommu_domain *d, u64 *table, unsigned int level, 
 	return true;
 }
 
-/* From b->next on, the part that lies in the entry that covers it. True: that entry is finished. */
-static bool release_entry(struct iommu_batch *b, unsigned int *budget)
+/* Release the part from b->next on that lies in the entry that covers it. True: that entry is
+ * finished. */
+static bool release_entry(struct iommu_batch *b, u32 *budget)
 {
 	struct iommu_domain *d = b->domain;
 	unsigned int level = iommu_common.levels;
@@ -162,32 +169,33 @@ static bool release_entry(struct iommu_batch *b, unsigned int *budget)
 	return true;
 }
 
-static bool free_orphan(struct iommu_batch *b)
+/* Free one table that a collapse took out of use. */
+static bool free_deferred(struct iommu_batch *b)
 {
-	mfn_t mfn = b->orphans;
+	mfn_t mfn = b->deferred;
 
-	if (b->orphans == NO_ORPHAN)
+	if (b->deferred == NO_TABLE)
 		return false;
-	b->orphans = frame_links(mfn)->next;
+	b->deferred = frame_links(mfn)->next;
 	table_free(b->domain, mfn_to_virt(mfn));
 	return true;
 }
 
-enum step table_release(struct iommu_batch *b, unsigned int budget)
+enum step table_release(struct iommu_batch *b, u32 budget)
 {
 	while (budget && b->next <= b->last) {
 		budget--;
 		if (!release_entry(b, &budget))
 			return STEP_MORE;
 	}
-	while (budget && free_orphan(b))
+	while (budget && free_deferred(b))
 		budget--;
 	return budget ? STEP_DONE : STEP_MORE;
 }
 
 enum step table_destroy_step(struct iommu_domain *d)
 {
-	unsigned int budget = ENTRIES;
+	u32 budget = ENTRIES;
 
 	if (!empty_table(d, d->root, iommu_common.levels, &budget))
 		return STEP_MORE;

@@ -1,4 +1,5 @@
-/* Second-stage tables. All functions: the domain's lock is held, unless it says otherwise. */
+/* Second-stage tables: allocation, walk, release. All functions: the domain's lock is held,
+ * unless it says otherwise. */
 #pragma once
 
 #include <iommu/domain.h>
@@ -8,32 +9,19 @@
 /* The root table. -ENOMEM. */
 int __must_check table_init(struct iommu_domain *d);
 
-/* As iommu_map(), iommu_protect() and iommu_unmap(). */
-int __must_check table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 flags);
-int __must_check table_protect(struct iommu_gather *g, dfn_t dfn, u64 nr, u32 perm);
-void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
-
-/* Release what the batch has made tombstones of, from b->next on, looking at about `budget`
- * entries. True: finished. */
-enum step table_release(struct iommu_batch *b, unsigned int budget);
-/* Release everything, when no device can reach it and no batch is left: one table a call. True: all
- * is gone. */
+/* Release the batch's tombstones from b->next on, looking at about `budget` entries. STEP_DONE or
+ * STEP_MORE. */
+enum step table_release(struct iommu_batch *b, u32 budget);
+/* Release everything, when no device can reach it and no batch is left: about one table per call.
+ * STEP_DONE or STEP_MORE. */
 enum step table_destroy_step(struct iommu_domain *d);
 
-/* A table, typed and zeroed (raw: not zeroed); NULL: no memory. */
+/* A table, typed and zeroed (raw: not zeroed), or NULL. */
 u64 *table_alloc(struct iommu_domain *d);
 u64 *table_alloc_raw(struct iommu_domain *d);
 void table_free(struct iommu_domain *d, u64 *table);
 
-/* --- what map.c and unmap.c share ---------------------------------------------------------------------------------- */
-
-/* Put a table, filled to say the same, in the place of a superpage in one step: a device sees one or the other. Uses up a
- * table of the gather's reserve. */
-void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level);
-
-/* A mapping at dfn has failed: tables that were made on the way there and hold nothing go again, unless an earlier batch has
- * tombstones somewhere. */
-void table_prune(struct iommu_gather *g, dfn_t dfn);
+/* --- what iommu/map.c and iommu/unmap.c share ----------------------------- */
 
 static inline bool table_in_width(dfn_t dfn, u64 nr)
 {
@@ -50,7 +38,8 @@ static inline void table_touched(struct iommu_gather *g, dfn_t dfn, u64 nr)
 	g->batch->changed = true;
 }
 
-/* A table is not where it was: until the gather has completed, every flush of the domain must drop cached pointers. */
+/* A table was taken out of use: until the gather has completed, every flush of the domain must drop
+ * cached pointers to tables. */
 static inline void table_unlinked(struct iommu_gather *g)
 {
 	if (g->batch->structural)
@@ -77,7 +66,7 @@ static inline void table_publish(u64 *e, u64 value)
 	iommu_write_back_entry(e);
 }
 
-/* --- to look at ---------------------------------------------------------------------------------------------------- */
+/* --- inspection ----------------------------------------------------------- */
 
 /* The entries that a walk for dfn meets, from the root down; how many. *mfn: the page it ends at,
  * or INVALID_MFN. Takes the lock itself. */

@@ -1,3 +1,4 @@
+/* Reading the ring of events, while it is being written. */
 #include <iommu/trace.h>
 
 #include <iommu/iommu.h>

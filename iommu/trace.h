@@ -1,4 +1,5 @@
-/* A ring of the last events of the IOMMU core, always on: some twenty instructions each. Read by the control domain. */
+/* A ring of the latest events of the IOMMU core, always on: some twenty instructions per event. The
+ * control domain reads it. */
 #pragma once
 
 #include <iommu/hw.h>
@@ -7,12 +8,12 @@
 
 #define TRACE_EVENTS 1024u /* a power of two */
 
-/* An event's number is written last, and cleared first, so that a reader sees that the slot is being overwritten. Times are
- * cycles here. */
+/* An event's number is cleared first and written last, so that a reader sees that the slot is being
+ * overwritten. Times are cycles here. */
 extern struct weir_trace_event trace_ring[TRACE_EVENTS];
 extern u64 trace_next;
 
-/* Any context, lock-free. What a and b are is told by the kind: kernel/abi/iommu.h. */
+/* Any context, lock-free. The kind tells what a and b are: kernel/abi/iommu.h. */
 static inline void trace(enum weir_trace_kind kind, u16 owner, u16 who, u64 a, u64 b)
 {
 	u64 number = __atomic_fetch_add(&trace_next, 1, __ATOMIC_RELAXED);

@@ -1,17 +1,19 @@
-/* Bringing the units up: found, checked, everything blocked, then translation on. */
+/* Starting the units: found, checked, everything blocked, then translation on. */
 #include <iommu/unit.h>
 
 #include <drivers/pci.h>
+#include <iommu/fault.h>
 #include <iommu/hw.h>
+#include <iommu/intremap.h>
 #include <kernel/abi/iommu.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/clock.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
 #define COMMAND_TIMEOUT_NS 100000000UL
 
@@ -57,7 +59,7 @@ static bool read_bridge(u16 segment, u16 bdf, u8 *secondary, u8 *subordinate)
 }
 
 /* NULL if Weir can work with this unit. */
-static const char *unfit(const struct iommu_unit *u)
+static const char *why_unfit(const struct iommu_unit *u)
 {
 	if (u->cap == ~0UL || u->ecap == ~0UL)
 		return "its registers read as all ones";
@@ -70,9 +72,9 @@ static const char *unfit(const struct iommu_unit *u)
 	return NULL;
 }
 
-/* Firmware, or an earlier system, may have left it running: translation goes off first, then what
- * it depends on. */
-static bool stop(struct iommu_unit *u)
+/* Firmware or an earlier system may have left the unit running: translation is switched off
+ * first, then what it depends on. */
+static bool stop_unit(struct iommu_unit *u)
 {
 	static const u64 order[] = { GCMD_TE, GCMD_IRE, GCMD_CFI, GCMD_QIE };
 	u32 status = hw_read32(u->regs, GSTS_REG);
@@ -83,14 +85,15 @@ static bool stop(struct iommu_unit *u)
 	return true;
 }
 
-/* Bytes. Tables of older revisions do not say. */
+/* In bytes. Tables of older revisions do not say. */
 static u32 registers_of(const struct dmar_unit *d)
 {
 	return MAX(d->size, 2 * (u32)PAGE_SIZE);
 }
 
-/* Memory that the firmware has protected until there is translation would stay out of reach for all devices. */
-static bool unprotect(struct iommu_unit *u)
+/* Memory that the firmware protects from all devices until translation is on would stay out of
+ * their reach. */
+static bool release_protected_memory(struct iommu_unit *u)
 {
 	u64 deadline = clock_ns() + COMMAND_TIMEOUT_NS;
 
@@ -108,7 +111,8 @@ static bool unprotect(struct iommu_unit *u)
 	return true;
 }
 
-static bool find(struct iommu_unit *u, u32 index)
+/* Map the unit's registers and check what it can do. */
+static bool find_unit(struct iommu_unit *u, u32 index)
 {
 	const struct dmar_unit *d = &iommu_dmar.unit[index];
 	const char *why;
@@ -125,7 +129,7 @@ static bool find(struct iommu_unit *u, u32 index)
 	}
 	u->cap = hw_read64(u->regs, CAP_REG);
 	u->ecap = hw_read64(u->regs, ECAP_REG);
-	why = unfit(u);
+	why = why_unfit(u);
 	if (why) {
 		log_err("iommu: unit %u at 0x%lx cannot be used: %s", index, d->base, why);
 		return false;
@@ -134,8 +138,8 @@ static bool find(struct iommu_unit *u, u32 index)
 	return true;
 }
 
-/* What all units can do: their tables are shared. */
-static bool agree(void)
+/* Compute what all units can do. False: they have no table format in common. */
+static bool find_common(void)
 {
 	struct iommu_common *c = &iommu_common;
 	u64 sagaw = CAP_SAGAW, superpages = CAP_SLLPS_2M | CAP_SLLPS_1G, width = 64;
@@ -165,7 +169,7 @@ static bool agree(void)
 	return c->levels;
 }
 
-static bool flush_everything(struct iommu_unit *u)
+static bool flush_all_caches(struct iommu_unit *u)
 {
 	struct iommu_request r = {
 		.desc = { qi_context_global(), qi_iotlb_global(u) },
@@ -176,14 +180,15 @@ static bool flush_everything(struct iommu_unit *u)
 	list_init(&r.link);
 	ok = !queue_submit_and_sleep(u, &r);
 	if (!ok)
-		log_err("iommu: unit %u: its invalidation queue does not answer: its devices stay unassignable",
+		log_err("iommu: unit %u: its invalidation queue does not answer: its devices "
+			"cannot be assigned",
 			u->index);
 	return ok;
 }
 
 /* An empty root table blocks every device behind the unit, so nothing is reachable from the moment
  * translation is on. */
-static bool start(struct iommu_unit *u, bool remap_interrupts)
+static bool start_unit(struct iommu_unit *u, bool remap_interrupts)
 {
 	u->root = alloc_page();
 	if (!u->root || frame_set(virt_to_mfn(u->root), ORDER_4K, FRAME_IO_TABLE, OWNER_WEIR)) {
@@ -191,7 +196,7 @@ static bool start(struct iommu_unit *u, bool remap_interrupts)
 		return false;
 	}
 	iommu_write_back(u->root, PAGE_SIZE);
-	if (!stop(u))
+	if (!stop_unit(u))
 		return false;
 	hw_write64(u->regs, RTADDR_REG, virt_to_phys(u->root));
 	if (!unit_command(u, GCMD_SRTP, true))
@@ -200,16 +205,17 @@ static bool start(struct iommu_unit *u, bool remap_interrupts)
 		log_err("iommu: unit %u: its events cannot be set up", u->index);
 		return false;
 	}
-	if (!flush_everything(u))
+	if (!flush_all_caches(u))
 		return false;
 	if (remap_interrupts && (u->ecap & ECAP_IR) && !intremap_init(u))
 		return false;
-	return unit_command(u, GCMD_TE, true) && unprotect(u);
+	return unit_command(u, GCMD_TE, true) && release_protected_memory(u);
 }
 
-static void describe(const struct iommu_unit *u)
+static void describe_unit(const struct iommu_unit *u)
 {
-	log_info("iommu: unit %u at 0x%lx: %u domains, %u-level tables, leaves to %s, %s walks%s%s%s",
+	log_info("iommu: unit %u at 0x%lx: %u domains, %u-level tables, leaves to %s, %s walks"
+		 "%s%s%s",
 		 u->index, iommu_dmar.unit[u->index].base, u->nr_domains, iommu_common.levels,
 		 iommu_common.largest == 3 ? "1G" :
 		 iommu_common.largest == 2 ? "2M" :
@@ -219,7 +225,7 @@ static void describe(const struct iommu_unit *u)
 		 u->cap & CAP_CM ? ", caching mode" : "");
 }
 
-static int bring_up(const void *dmar, size_t length, const struct iommu_options *options)
+static int start_units(const void *dmar, size_t length, const struct iommu_options *options)
 {
 	u32 working = 0, remapping = 0;
 
@@ -228,7 +234,8 @@ static int bring_up(const void *dmar, size_t length, const struct iommu_options 
 		return -ENODEV;
 	}
 	if (!dmar) {
-		why_absent = "this machine has no VT-d (no DMAR table); enable it in the firmware's setup, or give QEMU -device intel-iommu,intremap=on";
+		why_absent = "this machine has no VT-d (no DMAR table); enable it in the "
+			     "firmware's setup, or give QEMU -device intel-iommu,intremap=on";
 		return -ENODEV;
 	}
 	why_absent = "no remapping unit can be used; the lines above say why";
@@ -237,28 +244,31 @@ static int bring_up(const void *dmar, size_t length, const struct iommu_options 
 
 	iommu_nr_units = iommu_dmar.nr_units;
 	for (u32 i = 0; i < iommu_nr_units; i++)
-		if (!find(&iommu_units[i], i))
+		if (!find_unit(&iommu_units[i], i))
 			return -ENODEV;
-	if (!agree()) {
+	if (!find_common()) {
 		why_absent = "the remapping units have no table format in common";
 		return -ENODEV;
 	}
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		struct iommu_unit *u = &iommu_units[i];
 
-		u->works = start(u, !options->no_intremap);
+		u->works = start_unit(u, !options->no_intremap);
 		if (!u->works)
 			continue;
-		describe(u);
+		describe_unit(u);
 		working++;
 		remapping += !!u->irtes;
 	}
 	if (!working)
 		return -ENODEV;
 	if (options->no_intremap)
-		why_absent = "interrupt remapping is switched off by iommu=nointremap, and without it a device could raise any interrupt";
+		why_absent = "interrupt remapping is switched off by iommu=nointremap, and "
+			     "without it a device could raise any interrupt";
 	else if (remapping < working)
-		why_absent = "a remapping unit has no interrupt remapping, and without it a device could raise any interrupt; enable it in the firmware's setup, or give QEMU intel-iommu,intremap=on";
+		why_absent = "a remapping unit has no interrupt remapping, and without it a device "
+			     "could raise any interrupt; enable it in the firmware's setup, or "
+			     "give QEMU intel-iommu,intremap=on";
 	else
 		why_absent = NULL;
 	return 0;
@@ -266,7 +276,7 @@ static int bring_up(const void *dmar, size_t length, const struct iommu_options 
 
 int iommu_init(const void *dmar, size_t length, const struct iommu_options *options)
 {
-	int ret = bring_up(dmar, length, options);
+	int ret = start_units(dmar, length, options);
 
 	/* Domains are made all the same, and must not think that there are units. */
 	if (ret)
@@ -300,7 +310,8 @@ bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s)
 
 struct iommu_unit *iommu_unit_of(struct pci_id dev)
 {
-	/* A virtual function is where its physical one is, whose path alone may be in the table (8.3.1). */
+	/* A virtual function is behind the same unit as its physical one; only the latter's path
+	 * may be in the table (8.3.1). */
 	int i = dmar_unit_of(&iommu_dmar, pci_physical(dev));
 
 	return i >= 0 && iommu_units[i].works ? &iommu_units[i] : NULL;
@@ -324,6 +335,8 @@ const char *iommu_why_not(struct pci_id dev, bool trusted)
 	if (!iommu_unit_of(dev))
 		return "no remapping unit that works covers it";
 	if (dmar_reserved_of(&iommu_dmar, dev) && !trusted)
-		return "the firmware keeps memory for its own DMA by this device (RMRR), which the control domain alone may reach, by machine addresses (control-iommu=strict)";
+		return "the firmware keeps memory for its own DMA by this device (RMRR), which the "
+		       "control domain alone may reach, by machine addresses "
+		       "(control-iommu=strict)";
 	return NULL;
 }

@@ -22,7 +22,7 @@ struct iommu_unit {
 
 	struct iommu_queue queue;
 
-	struct spinlock context_lock; /* guards the root table and the tables below it; after a domain's lock */
+	struct spinlock context_lock; /* guards root and context tables; after a domain's lock */
 	struct root_entry *root;
 
 	struct spinlock irte_lock; /* guards the entries and slots; before the queue's */
@@ -36,12 +36,12 @@ struct iommu_unit {
 	struct work fault_work; /* reads what the unit reports */
 };
 
-/* What all units that work have in common: tables are shared between them. */
+/* What all units can do: domains' tables are shared between them. */
 struct iommu_common {
 	unsigned int levels; /* 3, 4 or 5 */
-	dfn_t limit; /* device frames that tables and units can address: MGAW may be less than the levels give */
+	dfn_t limit; /* device frames that can be addressed: by the levels, and by MGAW */
 	unsigned int largest; /* level of the largest leaf: 1 to 3 */
-	u64 snoop; /* SS_SNP, if every unit knows it */
+	u64 snoop; /* SS_SNP if every unit knows it, else 0 */
 	bool coherent; /* every walker snoops */
 	bool caching_mode; /* an entry that is not present may be cached */
 	u32 nr_domains;
@@ -69,8 +69,3 @@ static inline void iommu_write_back_entry(const u64 *e)
 /* Change one bit of GCMD and wait for its echo in GSTS (bounded, boot only; 11.4.4). False: the
  * unit does not answer. */
 bool __must_check unit_command(struct iommu_unit *u, u64 bit, bool on);
-
-/* iommu/intremap.c: set up the table and switch remapping on. False if the unit does not answer. */
-bool __must_check intremap_init(struct iommu_unit *u);
-/* iommu/fault.c: the fault event. */
-int __must_check fault_init(struct iommu_unit *u);

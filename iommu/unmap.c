@@ -1,11 +1,14 @@
-/* Second-stage tables: split, unmap. The picture is in iommu/table.c. */
-#include <iommu/table.h>
+/* Unmapping in second-stage tables, and splitting superpages for it. The picture is in
+ * iommu/table.c. */
+#include <iommu/unmap.h>
 
+#include <iommu/table.h>
 #include <iommu/trace.h>
 #include <kernel/core/panic.h>
 
-/* The entries of a table part: instead of one reference on the block that they were together, each gets its own. */
-static void part(struct iommu_domain *d, u64 *table, unsigned int level)
+/* If the entries of a table hold one reference on the block that they form, give each its own
+ * instead. */
+static void split_reference(struct iommu_domain *d, u64 *table, unsigned int level)
 {
 	if (!counts(table)->whole)
 		return;
@@ -14,19 +17,22 @@ static void part(struct iommu_domain *d, u64 *table, unsigned int level)
 	d->references += ENTRIES - 1;
 }
 
-void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
+/* Put a table, filled to say the same, in the place of a superpage in one step: a device sees one
+ * or the other. Uses up a table of the gather's reserve. */
+static void split_superpage(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 {
 	struct iommu_domain *d = g->domain;
 	u64 old = *e, *t, step = frames_of(level - 1) << PAGE_SHIFT;
 
 	BUG_ON(!g->batch->nr_reserve); /* two ragged ends need four tables at most */
-	part(d, table, level);
+	split_reference(d, table, level);
 	t = g->batch->reserve[--g->batch->nr_reserve];
 	d->tables++;
 	table_write_run(t, ENTRIES, level == 2 ? old & ~SS_PS : old, step);
 	iommu_write_back(t, PAGE_SIZE);
 	/* The superpage's reference stays where it is: it holds all that the table maps. */
-	*counts(t) = (struct frame_table_counts){ .present = ENTRIES, .whole = !(old & SS_NOT_RAM) };
+	*counts(t) = (struct frame_table_counts){ .present = ENTRIES };
+	counts(t)->whole = !(old & SS_NOT_RAM);
 	if (!atomic_cmpxchg(e, &old, virt_to_phys(t) | SS_R | SS_W))
 		panic("iommu: an entry of %s changed under its lock", d->name);
 	iommu_write_back_entry(e);
@@ -40,7 +46,8 @@ void table_split(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 	}
 }
 
-static inline void bury(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
+/* Make the entry a tombstone of the gather's batch. */
+static inline void make_tombstone(struct iommu_gather *g, u64 *table, u64 *e, unsigned int level)
 {
 	struct iommu_domain *d = g->domain;
 
@@ -53,18 +60,25 @@ static inline void bury(struct iommu_gather *g, u64 *table, u64 *e, unsigned int
 	d->tombstones++;
 }
 
-/* True if the table at `level` may go as a whole when [dfn, last], which lies in it, is unmapped: nothing
- * else is in it, and no earlier batch has a tombstone in it or below. (The batch's own lie behind,
- * where the unmapping came from.) */
+/* True if earlier batches have tombstones somewhere in the domain. */
+static inline bool have_foreign_tombstones(const struct iommu_gather *g)
+{
+	return g->domain->tombstones > g->batch->tombstones;
+}
+
+/* True if the table at `level` may be unlinked as a whole when [dfn, last], which lies in it, is
+ * unmapped: nothing else is in it, and no earlier batch has a tombstone in it or below. (The
+ * batch's own tombstones lie before dfn.) */
 static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned int level,
 		       dfn_t dfn, dfn_t last)
 {
-	bool all = IS_ALIGNED(dfn, frames_of(level + 1)) && IS_ALIGNED(last + 1, frames_of(level + 1));
+	u64 frames = frames_of(level + 1);
+	bool all = IS_ALIGNED(dfn, frames) && IS_ALIGNED(last + 1, frames);
 	unsigned int present = 0;
 
 	if (counts(table)->whole)
 		return all;
-	if (g->domain->tombstones > g->batch->tombstones && (level > 1 || counts(table)->tombstones))
+	if (have_foreign_tombstones(g) && (level > 1 || counts(table)->tombstones))
 		return false;
 	if (all || level > 1)
 		return all;
@@ -73,20 +87,21 @@ static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned 
 	return present == counts(table)->present;
 }
 
-/* The table behind the entry of this level goes, with all that may be in it. */
-static void unlinked(struct iommu_gather *g, dfn_t dfn, unsigned int level)
+/* The table behind the entry of this level is unlinked, with all that may be in it. */
+static void note_unlinked(struct iommu_gather *g, dfn_t dfn, unsigned int level)
 {
 	table_unlinked(g);
 	trace(WEIR_TRACE_UNLINK, g->domain->owner, (u16)g->batch->number, dfn, level);
 }
 
-/* The table behind e has come to be empty: it goes, unless an earlier batch has tombstones somewhere. False: it stays. */
+/* Unlink the table behind e if it has become empty, unless an earlier batch has tombstones
+ * somewhere. False: it stays. */
 static bool unlink_empty(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int level, dfn_t dfn)
 {
-	if (counts(table_at(*e))->present || g->domain->tombstones > g->batch->tombstones)
+	if (counts(table_at(*e))->present || have_foreign_tombstones(g))
 		return false;
-	unlinked(g, ALIGN_DOWN(dfn, frames_of(level)), level);
-	bury(g, parent, e, level);
+	note_unlinked(g, ALIGN_DOWN(dfn, frames_of(level)), level);
+	make_tombstone(g, parent, e, level);
 	return true;
 }
 
@@ -120,7 +135,7 @@ void table_prune(struct iommu_gather *g, dfn_t dfn)
 		table_touched(g, dfn, 1);
 }
 
-/* [dfn, last] lies in one table. */
+/* Unmap [dfn, last], which lies in this table. */
 static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn_t dfn, dfn_t last)
 {
 	unsigned int i = index_of(dfn, level), end = index_of(last, level), changed_from = ENTRIES,
@@ -132,7 +147,7 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 		      to = MIN(start + frames_of(level) - 1, last);
 
 		if (is_leaf(*e, level) && to - dfn + 1 < frames_of(level))
-			table_split(g, table, e, level);
+			split_superpage(g, table, e, level);
 		if (is_table(*e, level) && !can_unlink(g, table_at(*e), level - 1, dfn, to)) {
 			unmap_in(g, table_at(*e), level - 1, dfn, to);
 			if (unlink_empty(g, table, e, level, dfn)) {
@@ -141,9 +156,9 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 			}
 		} else if (is_present(*e)) {
 			if (is_table(*e, level))
-				unlinked(g, start, level);
-			part(g->domain, table, level);
-			bury(g, table, e, level);
+				note_unlinked(g, start, level);
+			split_reference(g->domain, table, level);
+			make_tombstone(g, table, e, level);
 			changed_from = MIN(changed_from, i);
 			changed_to = i;
 		}
@@ -154,8 +169,9 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 				 (changed_to - changed_from + 1) * sizeof(*table));
 }
 
-/* The common case, kept short: the nr frames are one entry, a leaf or a table that may go as a whole, in a table that others stay
- * in. False, and nothing done, if it is not that simple. */
+/* The common case, kept short: the frames are one entry, a leaf or a table that may be unlinked
+ * as a whole, and other entries stay in its table. False, and nothing is done, if it is not that
+ * simple. */
 static inline bool unmap_one(struct iommu_gather *g, dfn_t dfn, u64 nr)
 {
 	unsigned int level = iommu_common.levels;
@@ -173,9 +189,9 @@ static inline bool unmap_one(struct iommu_gather *g, dfn_t dfn, u64 nr)
 	if (is_table(*e, level)) {
 		if (!can_unlink(g, table_at(*e), level - 1, dfn, dfn + nr - 1))
 			return false;
-		unlinked(g, dfn, level);
+		note_unlinked(g, dfn, level);
 	}
-	bury(g, table, e, level);
+	make_tombstone(g, table, e, level);
 	iommu_write_back_entry(e);
 	return true;
 }
@@ -191,7 +207,7 @@ static __noinline void unmap_range(struct iommu_gather *g, dfn_t dfn, dfn_t last
 		if ((dfn ^ last) >> order_of(level))
 			break;
 		if (is_leaf(*e, level) && last - dfn + 1 < frames_of(level))
-			table_split(g, table, e, level);
+			split_superpage(g, table, e, level);
 		if (!is_table(*e, level) || can_unlink(g, table_at(*e), level - 1, dfn, last))
 			break;
 		table = table_at(*e);
@@ -203,9 +219,18 @@ static __noinline void unmap_range(struct iommu_gather *g, dfn_t dfn, dfn_t last
 
 void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
 {
+	assert_locked(&g->domain->lock);
 	if (!table_in_width(dfn, nr))
 		return;
 	if (!unmap_one(g, dfn, nr))
 		unmap_range(g, dfn, dfn + nr - 1);
 	table_touched(g, dfn, nr);
+}
+
+void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
+{
+	trace(WEIR_TRACE_UNMAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
+	spin_lock(&g->domain->lock);
+	table_unmap(g, dfn, nr);
+	spin_unlock(&g->domain->lock);
 }

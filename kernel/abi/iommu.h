@@ -6,8 +6,7 @@
 /* An event tells: owner, the domain's id (0xffff: none); who, below; a and b. */
 enum weir_trace_kind {
 	WEIR_TRACE_MAP = 1, /* who: batch; device frame, frames */
-	WEIR_TRACE_PROTECT, /* the same */
-	WEIR_TRACE_UNMAP, /* the same */
+	WEIR_TRACE_UNMAP = 3, /* the same */
 	WEIR_TRACE_SPLIT, /* who: batch; machine frame, level of the leaf that was split */
 	WEIR_TRACE_COLLAPSE, /* who: batch; machine frame, level of the leaf that came out */
 	WEIR_TRACE_UNLINK, /* who: batch; device frame, level of the entry that held the table */

@@ -30,8 +30,8 @@
 #define RAM_FLAGS (PTE_WRITE | PTE_NX)
 #define MMIO_FLAGS (PTE_WRITE | PTE_NX | PTE_UNCACHED)
 
-#define LEVEL_SHIFT(level) (PAGE_SHIFT + 9 * (level)) /* 0: page table */
-#define TOP_LEVEL 3
+/* Numbered as in kernel/guest/memory/nested.c: 1 is the page table, 4 the PML4. */
+#define LEVELS 4
 
 #define DIRECT_MAP_SIZE (MMIO_BASE - DIRECT_MAP_BASE)
 _Static_assert(MEMMAP_MAX_FRAMES << PAGE_SHIFT <= DIRECT_MAP_SIZE, "all RAM has its place");
@@ -68,14 +68,29 @@ static u64 *table_of(u64 entry)
 	return phys_to_virt(entry & PTE_ADDRESS);
 }
 
+static u32 level_shift(u32 level)
+{
+	return PAGE_SHIFT + 9 * (level - 1);
+}
+
+static u64 level_size(u32 level)
+{
+	return 1UL << level_shift(level);
+}
+
+static u32 index_of(u64 va, u32 level)
+{
+	return va >> level_shift(level) & 511;
+}
+
 /* The entry for va at `level`, with the tables above it made as needed; NULL without memory. *level
  * is raised to where a larger page is mapped already. */
-static u64 *entry_at(u64 va, u32 *level)
+static u64 *descend(u64 va, u32 *level)
 {
 	u64 *table = pml4;
 
-	for (u32 l = TOP_LEVEL;; l--) {
-		u64 *e = &table[va >> LEVEL_SHIFT(l) & 511];
+	for (u32 l = LEVELS;; l--) {
+		u64 *e = &table[index_of(va, l)];
 
 		if (l == *level || (*e & PTE_PRESENT && *e & PTE_LARGE)) {
 			*level = l;
@@ -100,23 +115,23 @@ static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 		u32 level = max_level;
 		u64 *e;
 
-		while (level && (!IS_ALIGNED(va | pa, 1UL << LEVEL_SHIFT(level)) ||
-				 size < 1UL << LEVEL_SHIFT(level)))
+		while (level > 1 &&
+		       (!IS_ALIGNED(va | pa, level_size(level)) || size < level_size(level)))
 			level--;
-		e = entry_at(va, &level);
+		e = descend(va, &level);
 		if (!e)
 			return -ENOMEM;
 		/* A table is here, of an earlier and smaller range: go on below it. */
-		while (level && *e & PTE_PRESENT && !(*e & PTE_LARGE)) {
+		while (level > 1 && *e & PTE_PRESENT && !(*e & PTE_LARGE)) {
 			level--;
-			e = entry_at(va, &level);
+			e = descend(va, &level);
 			if (!e)
 				return -ENOMEM;
 		}
 		if (!(*e & PTE_PRESENT))
-			store_release(e, pa | flags | PTE_PRESENT | (level ? PTE_LARGE : 0));
+			store_release(e, pa | flags | PTE_PRESENT | (level > 1 ? PTE_LARGE : 0));
 		/* An entry found present may be larger than what is left, or begin before va. */
-		u64 step = (1UL << LEVEL_SHIFT(level)) - (va & ((1UL << LEVEL_SHIFT(level)) - 1));
+		u64 step = level_size(level) - (va & (level_size(level) - 1));
 
 		step = MIN(step, size);
 		va += step;
@@ -128,7 +143,7 @@ static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 
 static void map_image(const u8 *start, const u8 *end, u64 flags)
 {
-	if (map_range((u64)start, virt_to_phys(start), (u64)(end - start), flags, 0))
+	if (map_range((u64)start, virt_to_phys(start), (u64)(end - start), flags, 1))
 		BUG();
 }
 
@@ -140,7 +155,7 @@ void paging_init(const struct rangeset *ram, const u8 *stack_guard)
 	rangeset_for_each(r, ram) {
 		u64 start = r->first << PAGE_SHIFT, size = (r->last - r->first + 1) << PAGE_SHIFT;
 
-		if (map_range(DIRECT_MAP_BASE + start, start, size, RAM_FLAGS, have_1g ? 2 : 1))
+		if (map_range(DIRECT_MAP_BASE + start, start, size, RAM_FLAGS, have_1g ? 3 : 2))
 			BUG();
 	}
 	map_image(_text_start, _text_end, 0);
@@ -170,7 +185,7 @@ int paging_map_identity(paddr_t page)
 	int r;
 
 	spin_lock(&paging_lock);
-	r = map_range(page, page, PAGE_SIZE, PTE_WRITE, 0);
+	r = map_range(page, page, PAGE_SIZE, PTE_WRITE, 1);
 	spin_unlock(&paging_lock);
 	return r;
 }
@@ -194,7 +209,7 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 	if (size && pa + size > pa && length <= MMIO_BASE + MMIO_SIZE - mmio_next) {
 		/* One page stays unmapped behind each window. */
 		mmio_next += length + PAGE_SIZE;
-		r = map_range(va, start, length, MMIO_FLAGS, 0);
+		r = map_range(va, start, length, MMIO_FLAGS, 1);
 	}
 	spin_unlock(&paging_lock);
 	return r ? NULL : (volatile void *)(va + (pa - start));
@@ -209,11 +224,11 @@ void phys_read(paddr_t pa, void *buf, size_t len)
 		const u8 *from = phys_to_virt(pa);
 
 		if (pa >= DIRECT_MAP_SIZE || !paging_mapped(from)) {
-			u32 level = 0;
+			u32 level = 1;
 			u64 *e;
 
 			spin_lock(&paging_lock);
-			e = entry_at(MMIO_BASE, &level);
+			e = descend(MMIO_BASE, &level);
 			spin_unlock(&paging_lock);
 			BUG_ON(!e);
 			*e = (pa & PTE_ADDRESS) | PTE_NX | PTE_UNCACHED | PTE_PRESENT;
@@ -239,7 +254,7 @@ void *paging_map_stack(u32 nr_pages)
 		void *page = alloc_page();
 
 		if (!page || map_range(stack_next + (i + 1) * PAGE_SIZE, virt_to_phys(page),
-				       PAGE_SIZE, RAM_FLAGS, 0))
+				       PAGE_SIZE, RAM_FLAGS, 1))
 			goto out;
 	}
 	va = stack_next + stack_pages * PAGE_SIZE;
@@ -270,12 +285,12 @@ bool paging_mapped(const void *va)
 		return false;
 	__asm__ volatile("mov %%cr3, %0" : "=r"(root));
 	table = phys_to_virt(root & PTE_ADDRESS);
-	for (u32 l = TOP_LEVEL;; l--) {
-		u64 e = read_once(&table[v >> LEVEL_SHIFT(l) & 511]);
+	for (u32 l = LEVELS;; l--) {
+		u64 e = read_once(&table[index_of(v, l)]);
 
 		if (!(e & PTE_PRESENT))
 			return false;
-		if (!l || (l < TOP_LEVEL && e & PTE_LARGE))
+		if (l == 1 || (l < LEVELS && e & PTE_LARGE))
 			return true;
 		table = table_of(e);
 	}

@@ -1,14 +1,15 @@
 /* The program's calls into the IOMMU core, each with a check of its result. */
-#include <kernel/mm/alloc.h>
 #include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 #include <tests/model/actions.h>
+#include <tests/model/checker.h>
 #include <tests/model/random.h>
 
 static u64 injected; /* allocations that were made to fail */
 static u64 fail_one_in; /* allocations fail; 0: none */
 
-/* --- allocations that fail --------------------------------------------------------------------------------------------- */
+/* --- allocations that fail ------------------------------------------------ */
 
 static bool fail_allocation(unsigned int order)
 {
@@ -33,7 +34,7 @@ static void expect_error(int ret, u64 injected_before, bool others, const char *
 		    "%s: error %d, for which there is no reason", what, -ret);
 }
 
-/* --- domains ------------------------------------------------------------------------------------------------------------ */
+/* --- domains -------------------------------------------------------------- */
 
 static long slot_of(const struct model_domain *m)
 {
@@ -81,8 +82,8 @@ static void gone(void *arg)
 	struct model_domain *m = arg;
 
 	say("domain %ld is gone", slot_of(m));
-	oracle_gone(m);
-	oracle_check_caches();
+	shadow_gone(m);
+	checker_caches();
 }
 
 static void destroy_if_alone(struct model_domain *m)
@@ -94,7 +95,7 @@ static void destroy_if_alone(struct model_domain *m)
 	iommu_domain_destroy(m->d, gone, m);
 }
 
-/* --- devices ------------------------------------------------------------------------------------------------------------ */
+/* --- devices -------------------------------------------------------------- */
 
 static void check_forgotten(unsigned int device, const struct model_domain *m)
 {
@@ -114,7 +115,7 @@ static void check_forgotten(unsigned int device, const struct model_domain *m)
 /* Before a device is given to the next one. */
 static void reset(unsigned int device)
 {
-	struct device_state *s = &vtd_device_states[device];
+	struct vtd_device *s = &vtd_device_states[device];
 
 	/* What it did may be on its way to the handler still. */
 	s->suspect |= s->guilty;
@@ -197,9 +198,9 @@ void act_attach(void)
 static void heard(u16 owner, struct pci_id dev, enum iommu_event event)
 {
 	int device = vtd_device_index(dev);
-	const struct device_state *s = &vtd_device_states[device];
+	const struct vtd_device *s = &vtd_device_states[device];
 
-	if (event != IOMMU_EVENT_CUT_OFF)
+	if (event != IOMMU_EVENT_QUARANTINED)
 		return;
 	say("device %d is cut off", device);
 	vtd_require(s->guilty || s->suspect || s->faults > 1000,
@@ -209,7 +210,7 @@ static void heard(u16 owner, struct pci_id dev, enum iommu_event event)
 		    "device %d is said to be of owner %u", device, owner);
 }
 
-/* --- memory of domains ---------------------------------------------------------------------------------------------------- */
+/* --- memory of domains ---------------------------------------------------- */
 
 struct grant {
 	mfn_t mfn;
@@ -221,7 +222,7 @@ static struct grant grants[DOMAINS][GRANTS];
 static bool is_free(mfn_t mfn, u64 nr)
 {
 	for (u64 i = 0; i < nr; i++)
-		if (oracle_holder(mfn + i) != NOBODY)
+		if (shadow_holder(mfn + i) != NOBODY)
 			return false;
 	return true;
 }
@@ -263,7 +264,7 @@ static void grant(struct model_domain *m)
 		return;
 	say("domain %ld gets frames 0x%lx+%lu", slot_of(m), mfn, nr);
 	become(mfn, nr, MODEL_OWNER(slot_of(m)), !one_in(3));
-	oracle_give(mfn, nr, (u8)(slot_of(m) + 1));
+	shadow_give(mfn, nr, (u8)(slot_of(m) + 1));
 	grants[slot_of(m)][below(GRANTS)] = (struct grant){ mfn, nr };
 }
 
@@ -280,7 +281,7 @@ static bool whole_gigabyte(const struct model_domain *m, mfn_t *mfn)
 {
 	*mfn = VTD_RAM_FIRST + (below(3) << 18);
 	for (u64 i = 0; i < 1UL << 18; i++)
-		if (oracle_holder(*mfn + i) != slot_of(m) + 1)
+		if (shadow_holder(*mfn + i) != slot_of(m) + 1)
 			return false;
 	return true;
 }
@@ -296,12 +297,12 @@ static u64 some_frames(const struct model_domain *m, mfn_t *mfn, u64 nr, bool al
 	*mfn = g->mfn + (one_in(2) ? 0 : below(g->nr));
 	if (aligned)
 		*mfn = ALIGN_UP(*mfn, 512UL);
-	while (n < nr && oracle_holder(*mfn + n) == slot_of(m) + 1)
+	while (n < nr && shadow_holder(*mfn + n) == slot_of(m) + 1)
 		n++;
 	return n;
 }
 
-/* --- gathers ------------------------------------------------------------------------------------------------------------ */
+/* --- gathers -------------------------------------------------------------- */
 
 static struct open_gather {
 	struct iommu_gather g;
@@ -328,7 +329,7 @@ static enum step release_step(struct iommu_batch *b)
 		return STEP_MORE;
 	}
 	say("batch %u of domain %ld is released", batch, slot_of(m));
-	oracle_released(m, batch);
+	shadow_released(m, batch);
 	return STEP_DONE;
 }
 
@@ -365,7 +366,7 @@ static struct open_gather *open_gather(struct model_domain *m)
 	o->m = m;
 	o->batch = iommu_gather_number(&o->g) % BATCHES_PER_DOMAIN;
 	o->full = false;
-	oracle_begin(m, o->batch);
+	shadow_begin(m, o->batch);
 	return o;
 }
 
@@ -381,7 +382,7 @@ static void commit(struct open_gather *o)
 		b->parties++;
 	}
 	if (one_in(2))
-		oracle_leave(m, o->batch);
+		shadow_leave(m, o->batch);
 	if (b->touched.nr || b->parties) {
 		u->step = release_step;
 		u->owner = m;
@@ -441,7 +442,7 @@ void act_destroy(void)
 		destroy(m);
 }
 
-/* --- changes ------------------------------------------------------------------------------------------------------------- */
+/* --- changes -------------------------------------------------------------- */
 
 static u8 some_perm(void)
 {
@@ -501,7 +502,7 @@ static void map_some(struct open_gather *o)
 		mfn = VTD_RAM_FIRST + (below(3) << 18) + below(0x1fff - 8);
 		nr = MIN(at.nr, 1 + below(8));
 		for (u64 i = 0; i < nr; i++)
-			if (oracle_holder(mfn + i) & LEAVING)
+			if (shadow_holder(mfn + i) & LEAVING)
 				return;
 	}
 	if (!nr)
@@ -511,30 +512,30 @@ static void map_some(struct open_gather *o)
 		struct range moved = { ALIGN_DOWN(at.first, 512u) + (u32)(mfn % 512), (u32)nr };
 		u32 index;
 
-		if (oracle_index(oracle_dfn(at.first), &index) && moved.first + nr < nr_indices &&
-		    oracle_dfn(moved.first) + nr - 1 == oracle_dfn(moved.first + (u32)nr - 1))
+		if (shadow_index(shadow_dfn(at.first), &index) && moved.first + nr < nr_indices &&
+		    shadow_dfn(moved.first) + nr - 1 == shadow_dfn(moved.first + (u32)nr - 1))
 			at.first = moved.first;
 	}
 	at.nr = (u32)MIN(nr, at.nr);
-	if (oracle_dfn(at.first) + at.nr - 1 != oracle_dfn(at.first + at.nr - 1))
+	if (shadow_dfn(at.first) + at.nr - 1 != shadow_dfn(at.first + at.nr - 1))
 		return;
 
 	remember_place(m, at);
-	oracle_map_begin(m, o->batch, at, mfn, perm);
+	shadow_map_begin(m, o->batch, at, mfn, perm);
 	before = maybe_inject();
-	ret = iommu_map(&o->g, oracle_dfn(at.first), mfn, at.nr, perm);
+	ret = iommu_map(&o->g, shadow_dfn(at.first), mfn, at.nr, perm);
 	say("map in batch %u of domain %ld: 0x%lx+%u at frame 0x%lx, perm %u: %d", o->batch,
-	    slot_of(m), oracle_dfn(at.first), at.nr, mfn, perm, ret);
+	    slot_of(m), shadow_dfn(at.first), at.nr, mfn, perm, ret);
 	if (ret) {
 		o->full = true;
 		expect_error(ret, before,
-			     (ret == -EAGAIN && oracle_batches_out(m)) ||
+			     (ret == -EAGAIN && shadow_batches_out(m)) ||
 				     (ret == -EEXIST && any_mapped(m, at)) ||
 				     ((ret == -EPERM || ret == -EBUSY) && foreign),
 			     "map");
 	}
 	fail_one_in = 0;
-	oracle_map_end(m, o->batch, at, mfn, perm, !ret);
+	shadow_map_end(m, o->batch, at, mfn, perm, !ret);
 }
 
 static void unmap_some(struct open_gather *o)
@@ -544,27 +545,11 @@ static void unmap_some(struct open_gather *o)
 	o->full = true;
 	remember_place(o->m, at);
 	say("unmap in batch %u of domain %ld: 0x%lx+%u", o->batch, slot_of(o->m),
-	    oracle_dfn(at.first), at.nr);
-	oracle_unmap(o->m, o->batch, at);
+	    shadow_dfn(at.first), at.nr);
+	shadow_unmap(o->m, o->batch, at);
 	fail_one_in = 1;
-	iommu_unmap(&o->g, oracle_dfn(at.first), at.nr);
+	iommu_unmap(&o->g, shadow_dfn(at.first), at.nr);
 	fail_one_in = 0;
-}
-
-static void protect_some(struct open_gather *o)
-{
-	struct range at = some_range(~0UL);
-	u8 perm = some_perm();
-
-	o->full = true;
-	remember_place(o->m, at);
-	say("protect in batch %u of domain %ld: 0x%lx+%u: perm %u", o->batch, slot_of(o->m),
-	    oracle_dfn(at.first), at.nr, perm);
-	oracle_protect_begin(o->m, o->batch, at, perm);
-	fail_one_in = 1;
-	vtd_require(!iommu_protect(&o->g, oracle_dfn(at.first), at.nr, perm), "protect fails");
-	fail_one_in = 0;
-	oracle_protect_end(o->m, at, perm);
 }
 
 void act_change(void)
@@ -574,21 +559,17 @@ void act_change(void)
 
 	if (!o)
 		return;
-	/* Maps, as many as succeed, and at most one change that may need the reserve. */
+	/* Maps, as many as succeed, and at most one unmapping, which may need the reserve. */
 	while (!o->full && !one_in(3))
 		map_some(o);
-	if (!o->full && !one_in(4)) {
-		if (one_in(5))
-			protect_some(o);
-		else
-			unmap_some(o);
-	}
+	if (!o->full && !one_in(4))
+		unmap_some(o);
 	/* Others may come and go before it is committed. */
 	if (!one_in(6))
 		commit(o);
 }
 
-/* --- start -------------------------------------------------------------------------------------------------------------------- */
+/* --- start ---------------------------------------------------------------- */
 
 void actions_start(void)
 {
@@ -645,7 +626,7 @@ void actions_check_quiet(void)
 				    b, i);
 	}
 	irtes_check_quiet();
-	oracle_check_quiet();
+	checker_quiet();
 }
 
 void actions_commit_all(void)

@@ -1,7 +1,8 @@
-/* What a random program is made of: calls into the core, with the oracle told of each, and acts of the hardware. */
+/* What a random program is made of: calls into the core, with the oracle told of each, and acts
+ * of the hardware. */
 #pragma once
 
-#include <tests/model/oracle.h>
+#include <tests/model/shadow.h>
 
 #define OPEN_GATHERS 4
 #define RECENT 16

@@ -1,5 +1,5 @@
-/* A cache of translations: found by domain id and device frame, dropped by domain or range. The IOTLB, the paging-structure
- * caches and device TLBs are all made of it. */
+/* A cache of translations: found by domain id and device frame, dropped by domain or range. The
+ * IOTLB, the paging-structure caches and device TLBs are all made of it. */
 #pragma once
 
 #include <kernel/lib/list.h>
@@ -29,7 +29,8 @@ struct cache {
 void cache_init(struct cache *c, u32 *users);
 /* Where the cache is full, something else goes. What is there already is not added. */
 void cache_add(struct cache *c, struct cached e);
-/* One of those that serve dfn, or NULL; a random one if there are several and `any`, else the smallest. */
+/* One of those that serve dfn, or NULL; a random one if there are several and `any`, else the
+ * smallest. */
 const struct cached *cache_find(struct cache *c, u16 did, dfn_t dfn, bool any);
 
 void cache_drop_all(struct cache *c);

@@ -1,5 +1,6 @@
 /* The hardware's part of a random program. */
 #include <tests/model/actions.h>
+#include <tests/model/checker.h>
 #include <tests/model/interleave.h>
 #include <tests/model/random.h>
 
@@ -80,7 +81,7 @@ static dfn_t some_place(unsigned int device)
 	if (one_in(32))
 		return below(1UL << 46);
 	/* Its ends, what lies beside them, or anywhere inside. */
-	return oracle_dfn(at.first) - 2 +
+	return shadow_dfn(at.first) - 2 +
 	       (one_in(2) ? below(span) :
 		one_in(2) ? below(4) :
 			    span - 1 - below(4));
@@ -97,7 +98,7 @@ void hardware_access(void)
 		reached = vtd_translated_access(vtd_devices[device], dfn, write, &mfn);
 	else
 		reached = vtd_access(vtd_devices[device], dfn, write, &mfn);
-	oracle_judge(device, dfn, write, translated, reached, mfn);
+	checker_access(device, dfn, write, translated, reached, mfn);
 }
 
 /* So rarely that no queue stands at a descriptor that it has refused before. */

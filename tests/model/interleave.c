@@ -1,6 +1,7 @@
-/* The code under test is compiled with -fsanitize=thread and linked with this instead of ThreadSanitizer's runtime: the
- * compiler calls it before each memory access. So the hardware can act between any two of them, at places that a seed
- * repeats, and the lines that the CPU's cache may throw out are known. */
+/* The code under test is compiled with -fsanitize=thread and linked with this instead of
+ * ThreadSanitizer's runtime: the compiler calls it before each memory access. So the hardware can
+ * act between any two of them, at places that a seed repeats, and the lines that the CPU's cache
+ * may throw out are known. */
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>
 #include <tests/model/interleave.h>
@@ -49,7 +50,7 @@ static void access(const volatile void *p, bool write)
 		interleave_now();
 }
 
-/* --- ThreadSanitizer's interface --------------------------------------------------------------------------------------- */
+/* --- ThreadSanitizer's interface ------------------------------------------ */
 
 /* clang-format off */
 void __tsan_init(void);

@@ -1,4 +1,5 @@
-/* Interrupt entries in random programs: allocated, set, masked, freed, and devices that use whichever they like. */
+/* Interrupt entries in random programs: allocated, set, masked, freed, and devices that use
+ * whichever they like. */
 #include <kernel/lib/errno.h>
 #include <tests/model/actions.h>
 #include <tests/model/random.h>
@@ -6,7 +7,8 @@
 #define ENTRIES_USED 100
 #define OLD_VALUES 4
 
-/* What an entry may deliver: what it was set to last, and, until its flush has been seen, what it was set to before. */
+/* What an entry may deliver: what it was set to last, and, until its flush has been seen, what it
+ * was set to before. */
 static struct used {
 	struct iommu_irte e;
 	bool out, freeing;

@@ -1,19 +1,19 @@
-/* The machine around the remapping units: memory, as CPUs see it and as a walker does that does not snoop; clock, timers,
- * interrupts, PCI. */
+/* The machine around the remapping units: memory, as CPUs see it and as a walker does that does
+ * not snoop; clock, timers, interrupts, PCI. */
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include <kernel/core/lapic.h>
 #include <drivers/pci.h>
 #include <drivers/pcidma.h>
 #include <iommu/hw.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/clock.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
+#include <kernel/core/lapic.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 
@@ -29,7 +29,7 @@ static void *frame_memory;
 u32 *vtd_pointers_to;
 static u64 now;
 
-/* --- memory ---------------------------------------------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------- */
 
 void *phys_to_virt(paddr_t pa)
 {
@@ -142,7 +142,7 @@ void machine_stop(void)
 	munmap(frame_memory, frame_table_size(MACHINE_FRAMES));
 }
 
-/* --- clock and timers ---------------------------------------------------------------------------------------------------- */
+/* --- clock and timers ----------------------------------------------------- */
 
 u64 clock_ns(void)
 {
@@ -174,7 +174,7 @@ void timer_cancel(struct timer *t)
 	(void)t;
 }
 
-/* --- interrupts ----------------------------------------------------------------------------------------------------------- */
+/* --- interrupts ----------------------------------------------------------- */
 
 static struct {
 	void (*handler)(void *arg);
@@ -241,7 +241,7 @@ bool lapic_is_x2apic(void)
 	return true;
 }
 
-/* --- PCI ------------------------------------------------------------------------------------------------------------------ */
+/* --- PCI ------------------------------------------------------------------ */
 
 const struct pci_id vtd_devices[VTD_DEVICES] = {
 	{ 0, PCI_BDF(0, 3, 0) }, { 0, PCI_BDF(0, 4, 0) }, { 0, PCI_BDF(0, 5, 0) },
@@ -283,7 +283,8 @@ u32 pci_ats_depth(struct pci_id id)
 	return depths[vtd_device_index(id)];
 }
 
-/* Switching ATS on empties the device's TLB. Switching it off does not: it may be a device that takes no notice. */
+/* Switching ATS on empties the device's TLB. Switching it off does not: it may be a device that
+ * takes no notice. */
 void pci_ats_enable(struct pci_id id)
 {
 	int i = vtd_device_index(id);

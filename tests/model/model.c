@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <kernel/lib/compiler.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
+#include <kernel/lib/compiler.h>
 #include <tests/model/program.h>
 #include <tests/model/random.h>
 
@@ -22,7 +22,7 @@ static u64 seed, steps = 20000;
 static unsigned int running;
 static bool stop; /* at the first failure */
 
-/* --- the core's surroundings ------------------------------------------------------------------------------------------ */
+/* --- the core's surroundings ---------------------------------------------- */
 
 static void __noreturn failed(const char *what, const char *fmt, va_list ap)
 {
@@ -63,7 +63,7 @@ bool log_allowed(struct log_limit *limit)
 	return true;
 }
 
-/* --- main -------------------------------------------------------------------------------------------------------------- */
+/* --- main ----------------------------------------------------------------- */
 
 static pid_t start(unsigned int config)
 {

@@ -1,11 +1,12 @@
-/* A random program: steps that call into the core, let the hardware act, or let a CPU do what it has to; now and then
- * everything comes to rest and is compared with the record. */
+/* A random program: steps that call into the core, let the hardware act, or let a CPU do what it
+ * has to; now and then everything comes to rest and is compared with the record. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <kernel/mm/alloc.h>
 #include <tests/model/actions.h>
+#include <tests/model/checker.h>
 #include <tests/model/interleave.h>
 #include <tests/model/program.h>
 #include <tests/model/random.h>
@@ -138,7 +139,7 @@ void program_run(const struct model_config *config, u64 steps)
 	verbose = getenv("VERBOSE");
 	vtd_whims = true;
 	vtd_require(vtd_start(&config->hardware), "the units do not come up");
-	oracle_start();
+	shadow_start();
 	actions_start();
 	hardware_start(config->errors);
 	warm_up();
@@ -146,7 +147,7 @@ void program_run(const struct model_config *config, u64 steps)
 	for (step = 1; step <= steps && (!scripted || random_script != random_script_end); step++) {
 		take_step();
 		if (step % 64 == 0)
-			oracle_check_caches();
+			checker_caches();
 	}
 	say("the end");
 	actions_end();
@@ -156,7 +157,7 @@ void program_run(const struct model_config *config, u64 steps)
 		    (long)(free_frames - alloc_free_frames()));
 	hardware_stop();
 	alloc_fail_hook = NULL;
-	oracle_stop();
+	shadow_stop();
 	vtd_stop();
 	vtd_whims = false;
 }

@@ -12,8 +12,8 @@ struct model_config {
 #define MODEL_CONFIGS 12u
 extern const struct model_config model_configs[MODEL_CONFIGS];
 
-/* Run one; ends in vtd_fail() or returns. The random numbers decide everything; where they come from a script (random.h), its end
- * is the program's. */
+/* Run one; ends in vtd_fail() or returns. The random numbers decide everything; where they come
+ * from a script (random.h), its end is the program's. */
 void program_run(const struct model_config *config, u64 steps);
 u64 program_step(void);
 

@@ -1,8 +1,8 @@
 /* The units' invalidation queues (VT-d 6.5.2). */
 #include <drivers/pci.h>
 #include <drivers/pcidma.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/atomic.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 
@@ -10,9 +10,10 @@ enum vtd_answer (*vtd_device_answers)(u16 bdf);
 unsigned int vtd_refuse_type, vtd_refusals;
 u64 vtd_last_iotlb[2];
 
-/* --- what descriptors do ------------------------------------------------------------------------------------------------ */
+/* --- what descriptors do -------------------------------------------------- */
 
-/* The granularities are the specification's; `did` only says which entries may be meant: others are not touched. */
+/* The granularities are the specification's; `did` only says which entries may be meant: others
+ * are not touched. */
 static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 {
 	u16 did = (u16)FIELD_GET(QI_DID, d->lo), sid = (u16)FIELD_GET(QI_CONTEXT_SID, d->lo);
@@ -29,7 +30,8 @@ static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 	}
 }
 
-/* Requests that were translated before have reached memory, where the descriptor asks for that, or the unit does it unasked. */
+/* Requests that were translated before have reached memory, where the descriptor asks for that,
+ * or the unit does it unasked. */
 static void drain(struct vtd_unit *u, const struct qi_desc *d, int did, dfn_t dfn, unsigned int order)
 {
 	for (unsigned int i = 0; i < MAX_FLIGHTS; i++) {
@@ -90,7 +92,7 @@ static void invalidate_interrupts(struct vtd_unit *u, const struct qi_desc *d)
 		u->interrupt[i].valid = false;
 }
 
-/* --- waits -------------------------------------------------------------------------------------------------------------- */
+/* --- waits ---------------------------------------------------------------- */
 
 static void complete_wait(struct vtd_unit *u, const struct qi_desc *d)
 {
@@ -103,8 +105,8 @@ static void complete_wait(struct vtd_unit *u, const struct qi_desc *d)
 		vtd_raise_completion(u);
 }
 
-/* Completed when all between it and the wait before is; a wait without the fence flag lets what is behind it pass
- * (6.5.2.11). False: it stays where it is. */
+/* Completed when all between it and the wait before is; a wait without the fence flag lets what
+ * is behind it pass (6.5.2.11). False: it stays where it is. */
 static bool take_wait(struct vtd_unit *u, const struct qi_desc *d)
 {
 	if (!u->waits_for_device || u->nr_parked) {
@@ -117,7 +119,7 @@ static bool take_wait(struct vtd_unit *u, const struct qi_desc *d)
 	return true;
 }
 
-/* --- device TLBs ------------------------------------------------------------------------------------------------------- */
+/* --- device TLBs ---------------------------------------------------------- */
 
 static unsigned int device_asked(const struct qi_desc *d)
 {
@@ -129,7 +131,7 @@ static unsigned int device_asked(const struct qi_desc *d)
 /* The address' lowest zero bit tells the size. */
 static void answer(struct vtd_unit *u, const struct qi_desc *d)
 {
-	struct device_state *s = &vtd_device_states[device_asked(d)];
+	struct vtd_device *s = &vtd_device_states[device_asked(d)];
 	dfn_t dfn = d->hi >> PAGE_SHIFT;
 	unsigned int order = 0;
 
@@ -152,8 +154,8 @@ static void set_error_record(struct vtd_unit *u, u64 field, u16 sid)
 		      (vtd_reg64(u, IQERCD_REG) & ~field) | (u64)sid << __builtin_ctzl(field));
 }
 
-/* Time runs out: the waits that are pending are aborted, and nothing more is taken until ITE is cleared (6.5.2.10). A unit
- * may have fetched both waits behind it, or one, or none. */
+/* Time runs out: the waits that are pending are aborted, and nothing more is taken until ITE is
+ * cleared (6.5.2.10). A unit may have fetched both waits behind it, or one, or none. */
 static void time_out(struct vtd_unit *u)
 {
 	unsigned int device = device_asked(&u->asked);
@@ -184,7 +186,7 @@ static void time_out(struct vtd_unit *u)
 static void ask_device(struct vtd_unit *u, const struct qi_desc *d)
 {
 	unsigned int device = device_asked(d), depth;
-	struct device_state *s = &vtd_device_states[device];
+	struct vtd_device *s = &vtd_device_states[device];
 	enum vtd_answer how = vtd_device_answers ? vtd_device_answers(vtd_devices[device].bdf) :
 						   VTD_ANSWERS;
 
@@ -231,7 +233,7 @@ void vtd_unexpected_answer(unsigned int unit, u16 sid)
 	pthread_mutex_unlock(&u->lock);
 }
 
-/* --- the queue ------------------------------------------------------------------------------------------------------------ */
+/* --- the queue ------------------------------------------------------------ */
 
 static void carry_out(struct vtd_unit *u, const struct qi_desc *d)
 {

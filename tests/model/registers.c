@@ -1,15 +1,16 @@
 /* The registers of the units (VT-d 11.4), and the firmware's table that tells of them. */
-#include <kernel/mm/alloc.h>
+#include <iommu/hw.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
-#include <iommu/hw.h>
+#include <kernel/mm/alloc.h>
 #include <tests/model/unit.h>
 
 struct vtd_unit vtd_units[VTD_UNITS];
-struct device_state vtd_device_states[VTD_DEVICES];
+struct vtd_device vtd_device_states[VTD_DEVICES];
 u64 vtd_free_at_start;
 
-/* 4 levels, leaves of all sizes, PSI with MAMV 18, draining, one fault record; QI, device TLBs, interrupt remapping. */
+/* 4 levels, leaves of all sizes, PSI with MAMV 18, draining, one fault record; QI, device TLBs,
+ * interrupt remapping. */
 #define CAP_DEFAULT 0x00d2008c222f0606UL
 #define ECAP_DEFAULT 0xf00f5eUL
 
@@ -135,7 +136,7 @@ void hw_write64(volatile void *base, u32 r, u64 v)
 	vtd_set_reg64(unit_at(base), r, v);
 }
 
-/* --- start and end -------------------------------------------------------------------------------------------------- */
+/* --- start and end -------------------------------------------------------- */
 
 static void put(u8 **p, u64 v, unsigned int size)
 {

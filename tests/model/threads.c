@@ -1,11 +1,11 @@
-/* The IOMMU core by real threads, for ThreadSanitizer and for what only happens by chance: two CPUs that map and unmap in the
- * same and in different domains, the units, the interrupts, the deferred work, and an administrator who takes devices away
- * and gives them back.
+/* The IOMMU core by real threads, for ThreadSanitizer and for what only happens by chance: two
+ * CPUs that map and unmap in the same and in different domains, the units, the interrupts, the
+ * deferred work, and an administrator who takes devices away and gives them back.
  *
  *	threads [--seed N] [--steps N]        steps of each CPU
  *
- * Each CPU has frames of its own. The record of one says who may be reached: a frame is given back by the release of its
- * batch, and then no cache of any unit may lead to it.
+ * Each CPU has frames of its own. The record of one says who may be reached: a frame is given
+ * back by the release of its batch, and then no cache of any unit may lead to it.
  */
 #include <sched.h>
 #include <stdarg.h>
@@ -16,12 +16,12 @@
 #include <unistd.h>
 
 #include <iommu/domain.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
 
@@ -41,7 +41,7 @@ static u64 seed, steps = 2000;
 static u32 cpus_running, stop_all;
 static u64 nr_maps, nr_unmaps, nr_releases, nr_accesses, nr_attaches;
 
-/* --- the core's surroundings ------------------------------------------------------------------------------------------ */
+/* --- the core's surroundings ---------------------------------------------- */
 
 static void __noreturn failed(const char *what, const char *fmt, va_list ap)
 {
@@ -79,15 +79,15 @@ bool log_allowed(struct log_limit *limit)
 	return true;
 }
 
-/* --- frames ------------------------------------------------------------------------------------------------------------- */
+/* --- frames --------------------------------------------------------------- */
 
 static mfn_t frame_of(unsigned int domain, u32 i)
 {
 	return VTD_RAM_FIRST + ((u64)domain << 18) + i;
 }
 
-/* Each CPU has device frames of its own, one to one. Those of the first are as far into a superpage as the frames, so that
- * there are superpages; those of the second are not. */
+/* Each CPU has device frames of its own, one to one. Those of the first are as far into a
+ * superpage as the frames, so that there are superpages; those of the second are not. */
 static dfn_t dfn_of(u32 i)
 {
 	return 0x800 + i + (i < FRAMES ? 0 : 1);
@@ -148,7 +148,7 @@ static enum step give_back(struct iommu_batch *b)
 	return STEP_DONE;
 }
 
-/* --- the CPUs ------------------------------------------------------------------------------------------------------------ */
+/* --- the CPUs ------------------------------------------------------------- */
 
 static bool all(unsigned int domain, u32 first, u32 nr, u16 state)
 {
@@ -201,14 +201,10 @@ static bool unmap_some(unsigned int cpu, unsigned int domain, u32 first, u32 nr)
 
 	if (!all(domain, first, nr, (u16)(cpu + 1)) || iommu_gather_begin(&g, domains[domain].d))
 		return false;
-	if (one_in(4)) {
-		vtd_require(!iommu_protect(&g, dfn_of(first), nr, IOMMU_READ), "protect fails");
-	} else {
-		mark(domain, first, nr, (u16)(cpu + 1) | HELD);
-		iommu_unmap(&g, dfn_of(first), nr);
-		give_back_later(&g, domain, first, nr);
-		(void)atomic_add(&nr_unmaps, 1);
-	}
+	mark(domain, first, nr, (u16)(cpu + 1) | HELD);
+	iommu_unmap(&g, dfn_of(first), nr);
+	give_back_later(&g, domain, first, nr);
+	(void)atomic_add(&nr_unmaps, 1);
 	iommu_gather_commit(&g, nr);
 	return true;
 }
@@ -234,7 +230,7 @@ static void *cpu_thread(void *arg)
 	return NULL;
 }
 
-/* --- the hardware, the interrupts, the deferred work --------------------------------------------------------------------- */
+/* --- the hardware, the interrupts, the deferred work ---------------------- */
 
 static enum vtd_answer device_answers(u16 bdf)
 {
@@ -291,7 +287,7 @@ static void *work_thread(void *arg)
 	return NULL;
 }
 
-/* --- the administrator ----------------------------------------------------------------------------------------------------- */
+/* --- the administrator ---------------------------------------------------- */
 
 static void finished(void *arg)
 {
@@ -355,7 +351,7 @@ static void *administrator_thread(void *arg)
 	return NULL;
 }
 
-/* --- main ---------------------------------------------------------------------------------------------------------------------- */
+/* --- main ----------------------------------------------------------------- */
 
 static void wake(void *arg)
 {

@@ -1,4 +1,5 @@
-/* A remapping unit of software from the inside: registers, caches, what is under way. Not for tests. */
+/* A remapping unit of software from the inside: registers, caches, what is under way. Not for
+ * tests. */
 #pragma once
 
 #include <pthread.h>
@@ -21,7 +22,8 @@
 #define MAX_FLIGHTS 8
 #define MAX_PARKED 8
 
-/* A context entry as the unit read it. Not present ones are kept under domain id 0 in caching mode only (6.1). */
+/* A context entry as the unit read it. Not present ones are kept under domain id 0 in caching
+ * mode only (6.1). */
 struct context_copy {
 	bool valid, present, ats;
 	bool quiet; /* not present, and faults are not recorded */
@@ -38,7 +40,7 @@ struct flight {
 	mfn_t mfn;
 };
 
-struct device_state {
+struct vtd_device {
 	struct cache tlb; /* its own; under domain id 0 */
 	unsigned int outstanding; /* invalidations that it has not answered */
 	bool suspect, guilty; /* may, must be cut off: the unit refused its descriptor; it timed out, or spoke unasked */
@@ -56,15 +58,15 @@ struct vtd_unit {
 	} interrupt[IRTE_PER_UNIT];
 	struct flight flight[MAX_FLIGHTS];
 	bool interrupt_raised, fault_raised;
-	/* A device-TLB invalidation that is under way, and the waits behind it; what is behind a wait with the fence flag is not
-	 * looked at. */
+	/* A device-TLB invalidation that is under way, and the waits behind it; what is behind a
+	 * wait with the fence flag is not looked at. */
 	bool waits_for_device;
 	struct qi_desc asked, parked[MAX_PARKED];
 	unsigned int nr_parked;
 };
 
 extern struct vtd_unit vtd_units[VTD_UNITS];
-extern struct device_state vtd_device_states[VTD_DEVICES];
+extern struct vtd_device vtd_device_states[VTD_DEVICES];
 /* By frame: cached pointers and context entries that lead to it. */
 extern u32 *vtd_pointers_to;
 
@@ -100,7 +102,7 @@ void work_start(void);
 /* What the unit knows of the device, or reads now; NULL: it is blocked. */
 const struct context_copy *vtd_context(struct vtd_unit *u, unsigned int device);
 void vtd_drop_context(struct vtd_unit *u, unsigned int device);
-/* From each place where a walk of the device for dfn can begin (root, cached pointers), without filling caches: found() is
- * called with what is at the end, if there is something. */
+/* From each place where a walk of the device for dfn can begin (root, cached pointers), without
+ * filling caches: found() is called with what is at the end, if there is something. */
 void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
 		   void (*found)(void *ctx, mfn_t mfn, u8 perm), void *ctx);

@@ -1,10 +1,12 @@
-/* A machine of software for the tests of iommu/: 4 GiB of memory with a frame table and an allocator in its lower part, work
- * items and interrupts that run when the test says so, and two remapping units that keep whatever the specification lets them
- * keep (VT-d chapter 6) until an invalidation takes it away.
+/* A machine of software for the tests of iommu/: 4 GiB of memory with a frame table and an
+ * allocator in its lower part, work items and interrupts that run when the test says so, and two
+ * remapping units that keep whatever the specification lets them keep (VT-d chapter 6) until an
+ * invalidation takes it away.
  *
- * The units have an IOTLB, paging-structure caches of every level, a context cache and an interrupt-entry cache; devices with
- * ATS have a TLB of their own. A unit that does not snoop (ECAP.C = 0) reads tables from a copy of memory that only a
- * write-back, or the CPU's cache throwing a line out, brings up to date.
+ * The units have an IOTLB, paging-structure caches of every level, a context cache and an
+ * interrupt-entry cache; devices with ATS have a TLB of their own. A unit that does not snoop
+ * (ECAP.C = 0) reads tables from a copy of memory that only a write-back, or the CPU's cache
+ * throwing a line out, brings up to date.
  */
 #pragma once
 
@@ -42,7 +44,7 @@ void vtd_fail(const char *fmt, ...) __printf(1, 2) __noreturn;
 bool vtd_start(const struct vtd_config *config);
 void vtd_stop(void);
 
-/* --- the hardware does something ---------------------------------------------------------------------------------- */
+/* --- the hardware does something ------------------------------------------ */
 
 /* Carry out at most n descriptors of a unit's queue; how many were taken. */
 unsigned int vtd_execute(unsigned int unit, unsigned int n);
@@ -55,12 +57,14 @@ void vtd_settle(void);
 /* One step of deferred work; false if there is none. */
 bool vtd_work(void);
 
-/* The device reads or writes dfn, filling caches on the way: true with the frame if it gets there. */
+/* The device reads or writes dfn, filling caches on the way: true with the frame if it gets
+ * there. */
 bool vtd_access(struct pci_id dev, dfn_t dfn, bool write, mfn_t *mfn);
 /* The same as a request that the device translates itself, by its own TLB. */
 bool vtd_translated_access(struct pci_id dev, dfn_t dfn, bool write, mfn_t *mfn);
 
-/* The device sends the message of this interrupt entry: true with the entry's lower half if it is delivered. */
+/* The device sends the message of this interrupt entry: true with the entry's lower half if it is
+ * delivered. */
 bool vtd_interrupt(struct pci_id dev, u16 index, u64 *entry);
 
 static inline bool vtd_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
@@ -73,9 +77,10 @@ static inline bool vtd_translated_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 	return vtd_translated_access(dev, dfn, false, mfn);
 }
 
-/* --- what a test may set ------------------------------------------------------------------------------------------- */
+/* --- what a test may set -------------------------------------------------- */
 
-/* Caches drop and prefetch at random, superpages are cached in parts, time-outs abort as many waits as they may. */
+/* Caches drop and prefetch at random, superpages are cached in parts, time-outs abort as many
+ * waits as they may. */
 extern bool vtd_whims;
 /* Called before each write-back. */
 extern void (*vtd_before_write_back)(void);
@@ -84,7 +89,8 @@ extern void (*vtd_before_register_write)(u32 r);
 /* NULL: devices always answer invalidations of their TLB at once; else asked for each. */
 enum vtd_answer { VTD_SILENT, VTD_ANSWERS, VTD_ANSWERS_LATER };
 extern enum vtd_answer (*vtd_device_answers)(u16 bdf);
-/* A device answers, or time runs out, for a flush that was to be answered later. False: there is none. */
+/* A device answers, or time runs out, for a flush that was to be answered later. False: there is
+ * none. */
 bool vtd_answer_late(unsigned int unit, bool time_out);
 /* A device answers what nobody asked; sid is 0 where the unit does not say who. */
 void vtd_unexpected_answer(unsigned int unit, u16 sid);
@@ -93,7 +99,7 @@ extern unsigned int vtd_refuse_type, vtd_refusals;
 /* The first, which no table names, is a virtual function of the second. */
 extern struct pci_id vtd_virtual, vtd_physical;
 
-/* --- to look at ---------------------------------------------------------------------------------------------------- */
+/* --- to look at ----------------------------------------------------------- */
 
 /* By the device's index. */
 extern bool vtd_ats[VTD_DEVICES], vtd_stopped[VTD_DEVICES];

@@ -1,4 +1,5 @@
-/* What a unit does with a device's request: context entry, IOTLB, walk; and what it keeps of them. */
+/* What a unit does with a device's request: context entry, IOTLB, walk; and what it keeps of
+ * them. */
 #include <kernel/lib/atomic.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
@@ -9,7 +10,7 @@ bool vtd_whims;
 #define FAULT_WRITE 0x5
 #define FAULT_READ 0x6
 
-/* --- context entries (9.3) ------------------------------------------------------------------------------------------- */
+/* --- context entries (9.3) ------------------------------------------------ */
 
 void vtd_drop_context(struct vtd_unit *u, unsigned int device)
 {
@@ -72,7 +73,7 @@ const struct context_copy *vtd_context(struct vtd_unit *u, unsigned int device)
 	return c->present ? c : NULL;
 }
 
-/* --- walks (9.8) ------------------------------------------------------------------------------------------------------ */
+/* --- walks (9.8) ---------------------------------------------------------- */
 
 static unsigned int order_at(unsigned int level)
 {
@@ -94,8 +95,8 @@ static void check_entry(const struct vtd_unit *u, u64 e, unsigned int level)
 		    "an entry of level %u with SNP: %016lx", level, e);
 }
 
-/* Down from a table of `level`. What is at the end is not present if r.perm is 0. Pointers met go into `pointers`, if
- * that is not NULL. */
+/* Down from a table of `level`. What is at the end is not present if r.perm is 0. Pointers met go
+ * into `pointers`, if that is not NULL. */
 static struct cached walk(struct vtd_unit *u, u16 did, paddr_t table, unsigned int level, dfn_t dfn,
 			  struct cache *pointers)
 {
@@ -193,7 +194,7 @@ void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
 			try_one(u, c->did, e->mfn << PAGE_SHIFT, e->order / 9u, dfn, &a);
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------------------ */
+/* --- requests ------------------------------------------------------------- */
 
 /* Translated, and held up on its way to memory. */
 static void take_off(struct vtd_unit *u, const struct cached *e, dfn_t dfn, bool write)

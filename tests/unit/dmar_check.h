@@ -1,4 +1,5 @@
-/* What must hold for whatever comes out of any DMAR table, and the bridges of the machine that has it. */
+/* What must hold for whatever comes out of any DMAR table, and the bridges of the machine that
+ * has it. */
 #pragma once
 
 #include <setjmp.h>
@@ -52,7 +53,8 @@ static inline bool names_device(const u8 *s, size_t from, u8 bdf)
 	return false;
 }
 
-/* What the table says of a device on bus 0, read in the dullest way: its unit's registers go to *base. */
+/* What the table says of a device on bus 0, read in the dullest way: its unit's registers go to
+ * *base. */
 static inline bool unit_in_table(const u8 *t, size_t length, struct pci_id dev, u64 *base)
 {
 	const u8 *s;
@@ -78,8 +80,9 @@ static inline bool reserved_in_table(const u8 *t, size_t length, struct pci_id d
 	return false;
 }
 
-/* `d` came out of the table: it is within its limits, and no device is taken for one of another unit than the table says, or
- * for one that the firmware has no memory reserved for: the one would leave its DMA to a unit that is not on, or to none. */
+/* `d` came out of the table: it is within its limits, and no device is taken for one of another
+ * unit than the table says, or for one that the firmware has no memory reserved for: the one
+ * would leave its DMA to a unit that is not on, or to none. */
 static inline void check_dmar(const u8 *t, size_t length, const struct dmar *d)
 {
 	assert_in_range(d->nr_units, 1, DMAR_MAX_UNITS);

@@ -1,13 +1,14 @@
-/* What may fail under the IOMMU core, failing when a test says so: linked in front of the functions by FAILURE_LIBS. */
+/* What may fail under the IOMMU core, failing when a test says so: linked in front of the
+ * functions by FAILURE_LIBS. */
 #pragma once
 
 #include <iommu/hw.h>
 #include <iommu/regs.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
 /* Each counts down to the call that fails, the first of them 1; 0: none does. */
 static unsigned int fail_kzalloc, fail_irq_alloc, fail_mmio_map;
@@ -19,7 +20,8 @@ static unsigned int fail_frame_set;
 static u64 deaf_to;
 /* So many times units do their work while the CPU sleeps, and then no more; -1: always. */
 static int units_awake = -1;
-/* Called before each write-back, with what is about to be seen by units that do not snoop; not while it runs. */
+/* Called before each write-back, with what is about to be seen by units that do not snoop; not
+ * while it runs. */
 static void (*before_write_back)(const void *p, size_t n);
 
 static inline bool fails(unsigned int *countdown)

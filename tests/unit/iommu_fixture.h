@@ -1,4 +1,5 @@
-/* What the tests of iommu/ share: a domain with a device or two, mapped and unmapped, and nothing left of it in the end. */
+/* What the tests of iommu/ share: a domain with a device or two, mapped and unmapped, and nothing
+ * left of it in the end. */
 #pragma once
 
 #include <setjmp.h>
@@ -7,10 +8,10 @@
 #include <unistd.h>
 
 #include <iommu/domain.h>
-#include <kernel/mm/alloc.h>
 #include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 #include <tests/unit/vtd_check.h>
 
 #include <cmocka.h>

@@ -1,13 +1,13 @@
-/* What went wrong elsewhere when devices changed hands: DMA under way, reserved memory, domain ids, time-outs. Each test says what
- * happened there, and what would be seen here.
+/* What went wrong elsewhere when devices changed hands: DMA under way, reserved memory, domain
+ * ids, time-outs. Each test says what happened there, and what would be seen here.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
  */
 #include <tests/unit/iommu_fixture.h>
 
-#include <iommu/device.h>
 #include <iommu/entry.h>
+#include <iommu/quarantine.h>
 
 #define OTHER 2
 #define OTHERS_FRAME (VTD_RAM_FIRST + (2UL << 18))
@@ -39,9 +39,10 @@ static void finish_other(void)
 	assert_true(gone);
 }
 
-/* XSA-302, XSA-306, XSA-450: a device that was taken from a guest went on with its DMA, into the memory of whoever came next. Here it goes
- * on too (it takes no notice of its bus master bit): until it is called detached it may reach what it had, and that is kept;
- * from then on it reaches nothing; and with the next domain, that one's memory only. */
+/* XSA-302, XSA-306, XSA-450: a device that was taken from a guest went on with its DMA, into the
+ * memory of whoever came next. Here it goes on too (it takes no notice of its bus master bit):
+ * until it is called detached it may reach what it had, and that is kept; from then on it reaches
+ * nothing; and with the next domain, that one's memory only. */
 static void dma_goes_on_while_the_device_changes_hands(void **state)
 {
 	mfn_t seen;
@@ -78,8 +79,8 @@ static void dma_goes_on_while_the_device_changes_hands(void **state)
 	finish(false);
 }
 
-/* XSA-399: a domain's id was given to another one while the units had entries of the first one cached under it. Here the second
- * domain with that id would reach a page of the first. */
+/* XSA-399: a domain's id was given to another one while the units had entries of the first one
+ * cached under it. Here the second domain with that id would reach a page of the first. */
 static void a_domain_id_comes_back(void **state)
 {
 	mfn_t seen;
@@ -115,8 +116,9 @@ static bool reserved_is_mapped(void)
 	return n && mfn == VTD_RESERVED_FIRST && is_present(entry[n - 1]);
 }
 
-/* XSA-378, XSA-386, XSA-400: reserved regions were lost, or left behind, when a device came back. Here it comes back while its
- * region is still on its way out: it has to wait, and has the region then. */
+/* XSA-378, XSA-386, XSA-400: reserved regions were lost, or left behind, when a device came back.
+ * Here it comes back while its region is still on its way out: it has to wait, and has the region
+ * then. */
 static void reserved_memory_of_a_device_that_comes_back(void **state)
 {
 	struct pci_id dev = VTD_RESERVED_DEVICE(0), twin = VTD_RESERVED_DEVICE(1);
@@ -160,12 +162,12 @@ static void flood(void *arg)
 	(void)arg;
 	floods++;
 	for (int i = 0; i < 5000; i++)
-		(void)device_count_fault(flooding, 2, name, sizeof(name));
+		(void)quarantine_count_fault(flooding, WEIR_FAULT_CONTEXT, name, sizeof(name));
 }
 
-/* XSA-460: what went wrong in the middle of an assignment left a state between. Here the device raises faults without end while
- * it is attached, its reserved memory being mapped just then: it may be cut off before or after, but not half: what is called
- * detached must not reach anything. */
+/* XSA-460: what went wrong in the middle of an assignment left a state between. Here the device
+ * raises faults without end while it is attached, its reserved memory being mapped just then: it
+ * may be cut off before or after, but not half: what is called detached must not reach anything. */
 static void a_flood_of_faults_in_the_middle_of_attaching(void **state)
 {
 	struct pci_id dev = VTD_RESERVED_DEVICE(0);
@@ -191,8 +193,8 @@ static void a_flood_of_faults_in_the_middle_of_attaching(void **state)
 	finish(false);
 }
 
-/* XSA-449: what an assignment had set up outlived it, and met the next owner. Here one is cut off for its faults, and taken away: with its
- * next owner it is a device like any other. */
+/* XSA-449: what an assignment had set up outlived it, and met the next owner. Here one is cut off
+ * for its faults, and taken away: with its next owner it is a device like any other. */
 static void cut_off_and_given_to_the_next(void **state)
 {
 	char name[32];
@@ -203,13 +205,14 @@ static void cut_off_and_given_to_the_next(void **state)
 	start_other();
 	assert_int_equal(map_other(7, OTHERS_FRAME + 7, 1), 0);
 	for (int i = 0; i < 5000; i++)
-		(void)device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name));
+		(void)quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name, sizeof(name));
 	vtd_settle();
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
 	assert_int_equal(iommu_attach(other, VTD_DEVICE_0, 0), -EBUSY);
 	detach(VTD_DEVICE_0);
 	assert_int_equal(iommu_attach(other, VTD_DEVICE_0, 0), 0);
-	assert_int_equal(device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name)), OTHER);
+	assert_int_equal(quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name, sizeof(name)),
+			 OTHER);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_ATTACHED);
 	assert_true(vtd_dma(VTD_DEVICE_0, 7, &seen));
 	detach(VTD_DEVICE_0);
@@ -221,7 +224,7 @@ static void cut_off_and_given_to_the_next(void **state)
 /* Faults of requests that pass nowhere. */
 static u32 recorded(struct pci_id dev)
 {
-	struct device_state *s = &vtd_device_states[vtd_device_index(dev)];
+	struct vtd_device *s = &vtd_device_states[vtd_device_index(dev)];
 	u32 before = s->faults;
 	mfn_t seen;
 
@@ -233,8 +236,8 @@ static u32 recorded(struct pci_id dev)
 	return s->faults - before;
 }
 
-/* Faults that a device of nobody's, or one that was stopped, went on to raise kept the hypervisor busy elsewhere. Here one that is
- * cut off is not heard any more, until somebody has it again. */
+/* Faults that a device of nobody's, or one that was stopped, went on to raise kept the hypervisor
+ * busy elsewhere. Here one that is cut off is not heard any more, until somebody has it again. */
 static void cut_off_and_silent(void **state)
 {
 	char name[32];
@@ -245,7 +248,8 @@ static void cut_off_and_silent(void **state)
 		assert_int_equal(recorded(VTD_DEVICE_0) > 0, cut != 1);
 		if (cut == 0) {
 			for (int i = 0; i < 5000; i++)
-				(void)device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name));
+				(void)quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name,
+							     sizeof(name));
 			vtd_settle();
 			assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
 		} else if (cut == 1) {
@@ -256,8 +260,8 @@ static void cut_off_and_silent(void **state)
 	finish(false);
 }
 
-/* A device that no domain has is blocked from the start. Each blocked request would be a fault for Weir to read, without end, on the
- * CPU of some guest. */
+/* A device that no domain has is blocked from the start. Each blocked request would be a fault
+ * for Weir to read, without end, on the CPU of some guest. */
 static void a_flood_of_nobodys_device(void **state)
 {
 	static const struct vtd_config caching = { .cap_set = CAP_CM };
@@ -271,7 +275,8 @@ static void a_flood_of_nobodys_device(void **state)
 			detach(VTD_DEVICE_0);
 			assert_int_not_equal(recorded(VTD_DEVICE_0), 0);
 			for (int i = 0; i < 1500; i++)
-				assert_int_equal(device_count_fault(VTD_DEVICE_0, 2, name, sizeof(name)),
+				assert_int_equal(quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_CONTEXT,
+									name, sizeof(name)),
 						 OWNER_NONE);
 			vtd_settle();
 			assert_int_equal(recorded(VTD_DEVICE_0), 0);

@@ -1,5 +1,5 @@
-/* What went wrong elsewhere with flushes: missing, too early, suppressed; and with the waiting for them. Each test says what
- * happened there, and what would be seen here.
+/* What went wrong elsewhere with flushes: missing, too early, suppressed; and with the waiting
+ * for them. Each test says what happened there, and what would be seen here.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -7,7 +7,7 @@
 #include <tests/unit/iommu_fixture.h>
 
 #include <iommu/entry.h>
-#include <iommu/queue.h>
+#include <iommu/queueerror.h>
 
 static mfn_t reached;
 
@@ -21,8 +21,9 @@ static void use_at_once(void)
 			reached = seen;
 }
 
-/* XSA-80: an error path left the flag set that suppressed flushes. Here a mapping fails half-way, when the device has used its first
- * half: that stays held until it is flushed, and so does what the same gather had unmapped before. */
+/* XSA-80: an error path left the flag set that suppressed flushes. Here a mapping fails half-way,
+ * when the device has used its first half: that stays held until it is flushed, and so does what
+ * the same gather had unmapped before. */
 static void an_error_path_is_flushed_too(void **state)
 {
 	const mfn_t end = VTD_RAM_FIRST + (2UL << 18);
@@ -60,8 +61,9 @@ static void an_error_path_is_flushed_too(void **state)
 	finish(false);
 }
 
-/* A gather in which nothing was found to unmap had its range left at "from all ones to 0" in Linux, and the flush with it. Here
- * ranges that are empty, without length or beyond the width come before, after and without one that is not. */
+/* A gather in which nothing was found to unmap had its range left at "from all ones to 0" in
+ * Linux, and the flush with it. Here ranges that are empty, without length or beyond the width
+ * come before, after and without one that is not. */
 static void ranges_with_nothing_in_them(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -106,8 +108,9 @@ static enum step count_step(struct iommu_batch *b)
 	return STEP_DONE;
 }
 
-/* XSA-346: flushes were put off, and pages freed before. Here the caller's frames wait for their batch however many later ones are
- * answered before it, and one that changed no entry at all comes to its end without a flush. */
+/* XSA-346: flushes were put off, and pages freed before. Here the caller's frames wait for their
+ * batch however many later ones are answered before it, and one that changed no entry at all
+ * comes to its end without a flush. */
 static void pages_wait_for_their_own_batch(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -129,7 +132,8 @@ static void pages_wait_for_their_own_batch(void **state)
 		unmap(i, 1);
 	unmap(0, 14);
 	vtd_settle();
-	/* The ten after it are done, and have flushed what is not theirs; it has not been committed. */
+	/* The ten after it are done, and have flushed what is not theirs; it has not been
+	 * committed. */
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 13), 0);
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 3), 1);
 	iommu_gather_commit(&first, 1);
@@ -152,7 +156,7 @@ static void pages_wait_for_their_own_batch(void **state)
 	finish(false);
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------------------------------ */
+/* --- waiting -------------------------------------------------------------- */
 
 static bool one_is_silent;
 
@@ -167,9 +171,10 @@ static void run_work(void)
 		;
 }
 
-/* XSA-373: after a time-out the slot of a wait was used again, while the old wait could still write to it, and a later one was
- * taken for done. Here a device does not answer, with waits of others in the queue behind: what they wait for is held until it
- * has been posted again and done, whatever the status word says in between. */
+/* XSA-373: after a time-out the slot of a wait was used again, while the old wait could still
+ * write to it, and a later one was taken for done. Here a device does not answer, with waits of
+ * others in the queue behind: what they wait for is held until it has been posted again and done,
+ * whatever the status word says in between. */
 static void waits_behind_a_time_out(void **state)
 {
 	const struct pci_id innocent = vtd_devices[4]; /* behind the same unit */
@@ -243,8 +248,9 @@ static void numbers_of_waits_come_round(void **state)
 	finish(false);
 }
 
-/* Status words on the stack of who waited were written when it had given up and gone. The status word here is the queue's, but a
- * request of the start lies on a stack: when its time is up, nothing may know of it any more, should the unit come to life. */
+/* Status words on the stack of who waited were written when it had given up and gone. The status
+ * word here is the queue's, but a request of the start lies on a stack: when its time is up,
+ * nothing may know of it any more, should the unit come to life. */
 static void a_unit_that_answers_when_nobody_waits_any_more(void **state)
 {
 	struct iommu_queue *q = &iommu_units[0].queue;

@@ -1,5 +1,6 @@
-/* What went wrong elsewhere with the shape of the tables: their height, what units can address, superpages, and what caches between
- * CPU and walker hold back. Each test says what happened there, and what would be seen here.
+/* What went wrong elsewhere with the shape of the tables: their height, what units can address,
+ * superpages, and what caches between CPU and walker hold back. Each test says what happened
+ * there, and what would be seen here.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -8,9 +9,10 @@
 
 #include <iommu/entry.h>
 
-/* XSA-311, XSA-445: the height that a device's entry said was not that of the tables, or tables were too low for what was
- * mapped. Here, for each height and for units that address less than the tables: the last frame is reached, and by its own
- * number only; the first one beyond cannot be mapped and reaches nothing. */
+/* XSA-311, XSA-445: the height that a device's entry said was not that of the tables, or tables
+ * were too low for what was mapped. Here, for each height and for units that address less than
+ * the tables: the last frame is reached, and by its own number only; the first one beyond cannot
+ * be mapped and reaches nothing. */
 static void the_last_frame_and_the_one_behind(void **state)
 {
 	static const struct {
@@ -71,8 +73,9 @@ static size_t two_units(u8 *table)
 	return 80;
 }
 
-/* XSA-390: tables were shared with somebody who could not walk all of their levels. All units share a domain's tables here: they
- * get what every one of them can do, and none is used if there is nothing in common. */
+/* XSA-390: tables were shared with somebody who could not walk all of their levels. All units
+ * share a domain's tables here: they get what every one of them can do, and none is used if there
+ * is nothing in common. */
 static void units_that_differ(void **state)
 {
 	static const struct iommu_options options;
@@ -137,8 +140,9 @@ static void units_that_differ(void **state)
 	}
 }
 
-/* XSA-402: what had been cleared was in the CPU's caches only, and requests that do not snoop them read what the last owner had left
- * in memory. Where units can, they are told to snoop whatever a device asks for: each leaf says so, whatever becomes of it. */
+/* XSA-402: what had been cleared was in the CPU's caches only, and requests that do not snoop
+ * them read what the last owner had left in memory. Where units can, they are told to snoop
+ * whatever a device asks for: each leaf says so, whatever becomes of it. */
 static void leaves_are_snooped(void **state)
 {
 	static const struct vtd_config snoop = { .ecap_set = ECAP_SC };
@@ -153,8 +157,11 @@ static void leaves_are_snooped(void **state)
 		assert_int_equal(map(3, VTD_RAM_FIRST + (1UL << 18) + 3, 1), 0);
 		for (u64 i = 0; i < 512; i++)
 			assert_int_equal(map(512 + i, VTD_RAM_FIRST + (1UL << 18) + 512 + i, 1), 0);
+		unmap(512, 1);
+		vtd_settle();
 		assert_int_equal(iommu_gather_begin(&g, d), 0);
-		assert_int_equal(iommu_protect(&g, 512, 1, IOMMU_READ), 0);
+		assert_int_equal(iommu_map(&g, 512, VTD_RAM_FIRST + (1UL << 18) + 512, 1, IOMMU_READ),
+				 0);
 		iommu_gather_commit(&g, 0);
 		vtd_settle();
 		for (u32 i = 0; i < ARRAY_SIZE(at); i++) {
@@ -193,9 +200,10 @@ static void look_around(void)
 	}
 }
 
-/* XSA-321, XSA-328, XSA-347: tables that were in use were changed in more than one step, or what had been written was still in a
- * cache when the walker came by. Here a gigabyte is taken to pieces and put together again under a device that looks around at
- * every step, through units that read memory and nothing else, and caches that throw out lines in between. */
+/* XSA-321, XSA-328, XSA-347: tables that were in use were changed in more than one step, or what
+ * had been written was still in a cache when the walker came by. Here a gigabyte is taken to
+ * pieces and put together again under a device that looks around at every step, through units
+ * that read memory and nothing else, and caches that throw out lines in between. */
 static void tables_change_under_a_device(void **state)
 {
 	struct weir_stats s = { 0 };

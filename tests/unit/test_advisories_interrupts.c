@@ -1,5 +1,5 @@
-/* What went wrong elsewhere with the remapping of interrupts. Each test says what happened there, and what would be seen here. What a
- * guest can do with the registers of its device: test_vpci.c.
+/* What went wrong elsewhere with the remapping of interrupts. Each test says what happened there,
+ * and what would be seen here. What a guest can do with the registers of its device: test_vpci.c.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -16,8 +16,9 @@ static void count_freed(void *arg)
 	freed++;
 }
 
-/* XSA-33: entries took messages from any device. XSA-36: entries were shared between devices, and old ones not cleared. Here each
- * device sends through each entry: its own alone is let through, and a freed one none, whoever gets it next. */
+/* XSA-33: entries took messages from any device. XSA-36: entries were shared between devices, and
+ * old ones not cleared. Here each device sends through each entry: its own alone is let through,
+ * and a freed one none, whoever gets it next. */
 static void an_entry_is_one_devices(void **state)
 {
 	const struct pci_id dev[2] = { VTD_DEVICE_0, SECOND };
@@ -67,8 +68,9 @@ static void an_entry_is_one_devices(void **state)
 	finish(false);
 }
 
-/* XSA-360, XSA-395: vectors and entries were lost each time a device changed hands, or when its interrupt was being moved just then.
- * Here they come and go more often than there are any, each in another state. */
+/* XSA-360, XSA-395: vectors and entries were lost each time a device changed hands, or when its
+ * interrupt was being moved just then. Here they come and go more often than there are any, each
+ * in another state. */
 static void entries_do_not_leak(void **state)
 {
 	struct iommu_irte e[8];
@@ -97,8 +99,9 @@ static void entries_do_not_leak(void **state)
 	finish(false);
 }
 
-/* XSA-467: who changed an entry waited for the unit, with a lock held that the others needed. Here the unit does nothing at all: all
- * calls return, the old interrupt stays blocked or in force, and what is freed is not given out again. */
+/* XSA-467: who changed an entry waited for the unit, with a lock held that the others needed.
+ * Here the unit does nothing at all: all calls return, the old interrupt stays blocked or in
+ * force, and what is freed is not given out again. */
 static void nobody_waits_for_the_unit(void **state)
 {
 	struct iommu_irte e[IRTE_PER_UNIT], more;
@@ -117,7 +120,8 @@ static void nobody_waits_for_the_unit(void **state)
 	}
 	assert_int_equal(iommu_irte_alloc(&more, VTD_DEVICE_0), -ENOSPC);
 	assert_int_equal(freed, 0);
-	/* One is through: its entry, and no other, can be had again when it has been flushed after its last change. */
+	/* One is through: its entry, and no other, can be had again when it has been flushed
+	 * after its last change. */
 	while (!freed) {
 		assert_true(vtd_execute(0, 3));
 		vtd_interrupts();

@@ -1,5 +1,6 @@
-/* What went wrong elsewhere between a page's type and its mappings for devices, and where memory ran out in the middle. Each test
- * says what happened there, and what would be seen here. Races of the two: test_frame.c.
+/* What went wrong elsewhere between a page's type and its mappings for devices, and where memory
+ * ran out in the middle. Each test says what happened there, and what would be seen here. Races
+ * of the two: test_frame.c.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -15,8 +16,9 @@ static bool refused(int ret)
 	return ret == -EPERM || ret == -EBUSY;
 }
 
-/* XSA-288, XSA-401: a page became a page table while a device could write it, or the other way round. Here either is
- * refused for as long as the other lasts: a tombstone counts like a mapping, a block like its pages. */
+/* XSA-288, XSA-401: a page became a page table while a device could write it, or the other way
+ * round. Here either is refused for as long as the other lasts: a tombstone counts like a
+ * mapping, a block like its pages. */
 static void a_page_is_a_table_or_a_devices(void **state)
 {
 	static const enum frame_type tables[] = { FRAME_IO_TABLE, FRAME_NESTED_TABLE };
@@ -54,8 +56,9 @@ static void a_page_is_a_table_or_a_devices(void **state)
 	finish(false);
 }
 
-/* XSA-287: a page was taken from its owner without regard to who still used it. Here neither owner nor type of a page changes,
- * and it does not go to the allocator, before the last device has lost it; nobody maps what is another's. */
+/* XSA-287: a page was taken from its owner without regard to who still used it. Here neither
+ * owner nor type of a page changes, and it does not go to the allocator, before the last device
+ * has lost it; nobody maps what is another's. */
 static void a_page_changes_hands_when_no_device_reaches_it(void **state)
 {
 	const mfn_t page = VTD_RAM_FIRST + 1000;
@@ -89,8 +92,8 @@ static bool no_memory(unsigned int order)
 	return true;
 }
 
-/* XSA-291: a mapping for devices failed, and the page's references were wrong from then on. Here each way to fail leaves all
- * counts as they were. */
+/* XSA-291: a mapping for devices failed, and the page's references were wrong from then on. Here
+ * each way to fail leaves all counts as they were. */
 static void a_mapping_that_fails_leaves_no_reference(void **state)
 {
 	const mfn_t end = VTD_RAM_FIRST + (2UL << 18);
@@ -128,9 +131,10 @@ static void a_mapping_that_fails_leaves_no_reference(void **state)
 	finish(false);
 }
 
-/* XSA-222: a superpage could not be split for lack of memory, nobody looked at the error, and the page was freed while a device
- * had it mapped. Here, with no memory at all, the gather either does not begin, and nothing is unmapped; or it does, and the
- * worst that one can unmap goes through. */
+/* XSA-222: a superpage could not be split for lack of memory, nobody looked at the error, and the
+ * page was freed while a device had it mapped. Here, with no memory at all, the gather either
+ * does not begin, and nothing is unmapped; or it does, and the worst that one can unmap goes
+ * through. */
 static void unmapping_without_memory(void **state)
 {
 	mfn_t seen;

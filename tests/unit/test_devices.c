@@ -5,8 +5,9 @@
  */
 #include <tests/unit/iommu_fixture.h>
 
-#include <iommu/device.h>
 #include <iommu/entry.h>
+#include <iommu/quarantine.h>
+#include <iommu/queueerror.h>
 
 static bool silent; /* the device does not answer invalidations of its TLB */
 
@@ -23,7 +24,7 @@ static void hear(u16 owner, struct pci_id dev, enum iommu_event event)
 {
 	(void)dev;
 	told_owner = owner;
-	cut_off += event == IOMMU_EVENT_CUT_OFF;
+	cut_off += event == IOMMU_EVENT_QUARANTINED;
 }
 
 static void start_ats(const struct vtd_config *config, bool two_units)
@@ -64,7 +65,8 @@ static u64 in_flight(const struct weir_stats *s)
 	return s->batches_in_flight;
 }
 
-/* The IOTLB is flushed and waited for, and the device still reaches the page by what it keeps itself. */
+/* The IOTLB is flushed and waited for, and the device still reaches the page by what it keeps
+ * itself. */
 static void a_device_tlb_holds_the_page(void **state)
 {
 	mfn_t seen;
@@ -87,7 +89,8 @@ static void a_device_tlb_holds_the_page(void **state)
 	finish(false);
 }
 
-/* It comes while a page is on its way out: it may get it from the IOTLB still, where another device has left it. */
+/* It comes while a page is on its way out: it may get it from the IOTLB still, where another
+ * device has left it. */
 static void attached_with_a_flush_under_way(void **state)
 {
 	mfn_t seen;
@@ -177,8 +180,8 @@ static void submit_other(struct iommu_request *r, u16 did)
 	queue_submit(&iommu_units[0], r);
 }
 
-/* The device does not answer: it alone is cut off, its pages are released when its context entry is gone from the caches,
- * and whoever stood behind it in the queue is served. */
+/* The device does not answer: it alone is cut off, its pages are released when its context entry
+ * is gone from the caches, and whoever stood behind it in the queue is served. */
 static void a_device_that_times_out(void **state)
 {
 	static struct iommu_request before, after[20];
@@ -224,8 +227,9 @@ static void a_device_that_times_out(void **state)
 	finish(true);
 }
 
-/* The queue is full when the first of two devices times out, and the old copy of the second's invalidation is the last thing in
- * it: the waits behind that are aborted as well, and nothing is left that would tell when its entries are free. */
+/* The queue is full when the first of two devices times out, and the old copy of the second's
+ * invalidation is the last thing in it: the waits behind that are aborted as well, and nothing is
+ * left that would tell when its entries are free. */
 static void time_outs_in_a_full_queue(void **state)
 {
 	static struct iommu_request others[81];
@@ -345,7 +349,8 @@ static void the_unit_refuses_another_descriptor(void **state)
 	finish(false);
 }
 
-/* A unit that takes nothing any more: nothing is released, nobody waits in place, nothing falls over. */
+/* A unit that takes nothing any more: nothing is released, nobody waits in place, nothing falls
+ * over. */
 static void a_dead_queue_releases_nothing(void **state)
 {
 	(void)state;
@@ -373,17 +378,20 @@ static void faults_without_end(void **state)
 	(void)state;
 	start_ats(&plain, true);
 	for (int i = 0; i < 500; i++)
-		assert_int_equal(device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name)), OWNER);
+		assert_int_equal(quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name,
+							sizeof(name)),
+				 OWNER);
 	assert_string_equal(name, "test");
 	assert_int_equal(stat_of(write_faults), 500);
 	assert_int_equal(cut_off, 0);
 	for (int i = 0; i < 5000; i++)
-		(void)device_count_fault(VTD_DEVICE_0, 5, name, sizeof(name));
+		(void)quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_WRITE, name, sizeof(name));
 	assert_int_equal(cut_off, 1);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
-	assert_int_equal(device_count_fault((struct pci_id){ 0, 0x1234 }, 5, name, sizeof(name)),
+	assert_int_equal(quarantine_count_fault((struct pci_id){ 0, 0x1234 }, WEIR_FAULT_WRITE,
+						name, sizeof(name)),
 			 OWNER_NONE);
-	assert_string_equal(name, "nobody");
+	assert_string_equal(name, "no domain");
 	vtd_settle();
 	finish(true);
 }
@@ -466,7 +474,8 @@ static void reserved_memory_on_error_paths(void **state)
 	alloc_fail_hook = NULL;
 	vtd_settle();
 	assert_false(reserved_is_mapped(5));
-	/* None for the entry, when the reserved memory is mapped: that goes first, then the device can be attached. */
+	/* None for the entry, when the reserved memory is mapped: that goes first, then the
+	 * device can be attached. */
 	do {
 		fail_in = ++n;
 		alloc_fail_hook = fails_once;

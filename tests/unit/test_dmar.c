@@ -1,5 +1,5 @@
-/* The firmware's DMAR table: good ones, each kind of broken one, and every truncation and damage of a good one.
- * sources: iommu/dmar.c
+/* The firmware's DMAR table: good ones, each kind of broken one, and every truncation and damage
+ * of a good one. sources: iommu/dmar.c
  */
 #include <tests/unit/dmar_check.h>
 
@@ -174,11 +174,13 @@ static void too_many(void **state)
 	}
 	assert_int_equal(parse(), 0);
 	assert_int_equal(dmar.nr_units, DMAR_MAX_UNITS);
-	/* Its unit is not one of those that are used: it is not one of the catch-all's devices for that. */
+	/* Its unit is not one of those that are used: it is not one of the catch-all's devices
+	 * for that. */
 	assert_int_equal(unit_of(3, 0, 0), DMAR_MAX_UNITS - 1);
 	assert_int_equal(unit_of(0, 3, 0), -1);
 
-	/* A device with reserved memory that does not fit could be given away: no table at all is safer. */
+	/* A device with reserved memory that does not fit could be given away: no table at all is
+	 * safer. */
 	begin();
 	drhd(1, 0xfed90000);
 	for (u64 i = 0; i < DMAR_MAX_RESERVED + 1; i++) {
@@ -188,7 +190,8 @@ static void too_many(void **state)
 	assert_int_equal(parse(), -EINVAL);
 }
 
-/* The catch-all must not get devices of a unit that cannot be used: their DMA would pass a unit that is not on. */
+/* The catch-all must not get devices of a unit that cannot be used: their DMA would pass a unit
+ * that is not on. */
 static void devices_of_a_unit_that_is_ignored(void **state)
 {
 	static const u8 nic[] = { 3, 0 };
@@ -209,7 +212,8 @@ static void devices_of_a_unit_that_is_ignored(void **state)
 	}
 }
 
-/* Nor may it get a device that was not taken down for lack of room, or since the list was broken before it. */
+/* Nor may it get a device that was not taken down for lack of room, or since the list was broken
+ * before it. */
 static void scopes_that_are_lost(void **state)
 {
 	static const u8 nic[] = { 3, 0 };

@@ -64,7 +64,7 @@ static void reasons(void **state)
 		enum weir_fault_kind kind;
 	} known[] = {
 		{ 0x1, "the root entry is not present", WEIR_FAULT_CONTEXT },
-		{ 0x2, "belongs to nobody", WEIR_FAULT_CONTEXT },
+		{ 0x2, "the device is unassigned", WEIR_FAULT_CONTEXT },
 		{ 0x3, "the context entry is invalid", WEIR_FAULT_CONTEXT },
 		{ 0x4, "beyond the domain's width", WEIR_FAULT_WIDTH },
 		{ 0x5, "may not be written", WEIR_FAULT_WRITE },
@@ -81,7 +81,7 @@ static void reasons(void **state)
 		{ 0x22, "an entry that is not present", WEIR_FAULT_INTERRUPT },
 		{ 0x23, "the interrupt-remapping table cannot be read", WEIR_FAULT_INTERRUPT },
 		{ 0x24, "an interrupt-remapping entry has reserved bits", WEIR_FAULT_INTERRUPT },
-		{ 0x25, "an interrupt in the old format", WEIR_FAULT_INTERRUPT },
+		{ 0x25, "an interrupt in compatibility format", WEIR_FAULT_INTERRUPT },
 		{ 0x26, "another device's entry", WEIR_FAULT_INTERRUPT },
 		{ 0x77, "7.2.3", WEIR_FAULT_OTHER },
 	};
@@ -134,7 +134,7 @@ static void nobodys_device_and_a_full_record(void **state)
 	start(&plain, false);
 	iommu_set_event_hook(hear);
 	fault(PCI_BDF(7, 1, 2), 0x1000, false, 2);
-	assert_non_null(strstr(told, "device 07:01.2 of nobody"));
+	assert_non_null(strstr(told, "device 07:01.2 of no domain"));
 	assert_int_equal(heard_owner, OWNER_NONE);
 	assert_int_equal(heard.bdf, PCI_BDF(7, 1, 2));
 	assert_null(strstr(told, "level"));
@@ -154,8 +154,8 @@ static void answer_unasked(u16 owner, struct pci_id dev, enum iommu_event event)
 	vtd_unexpected_answer(0, 0);
 }
 
-/* An error that comes while faults are being read raises no interrupt of its own. Where it is overlooked, it is for ever, and
- * everything after it as well: a time-out would stop the queue. */
+/* An error that comes while faults are being read raises no interrupt of its own. Where it is
+ * overlooked, it is for ever, and everything after it as well: a time-out would stop the queue. */
 static void an_error_while_faults_are_read(void **state)
 {
 	(void)state;
@@ -163,7 +163,7 @@ static void an_error_while_faults_are_read(void **state)
 	iommu_set_event_hook(answer_unasked);
 	fault(VTD_DEVICE_0.bdf, 0x1000, false, 6);
 	assert_int_equal(vtd_reg32(&vtd_units[0], FSTS_REG), 0);
-	assert_non_null(strstr(told, "nobody asked for"));
+	assert_non_null(strstr(told, "nobody requested"));
 	iommu_set_event_hook(hear);
 	fault(VTD_DEVICE_0.bdf, 0x1000, false, 6);
 	assert_int_equal(counted(WEIR_FAULT_READ), 2);

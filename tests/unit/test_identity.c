@@ -1,4 +1,5 @@
-/* The control domain's identity map: which ranges (against an array of booleans), all or nothing, and the cost.
+/* The control domain's identity map: which ranges (against an array of booleans), all or nothing,
+ * and the cost.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -18,7 +19,8 @@ static void mark(mfn_t first, mfn_t last, bool value)
 		want[m] = value;
 }
 
-/* Random reserved ranges and holes; the interrupt window and the units' registers are never in it. */
+/* Random reserved ranges and holes; the interrupt window and the units' registers are never in
+ * it. */
 static void reserved_ranges(void **state)
 {
 	struct range r[40], h[40], o[200];

@@ -1,5 +1,5 @@
-/* Bringing the units up: what does not fit, does not answer or has no memory is told and left alone, nothing of it can be given
- * to a domain, and domains without devices work all the same.
+/* Bringing the units up: what does not fit, does not answer or has no memory is told and left
+ * alone, nothing of it can be given to a domain, and domains without devices work all the same.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS) $(FAILURE_LIBS)
@@ -133,7 +133,8 @@ static void expect_one_unit(unsigned int broken, const char *error)
 		fail_msg("\"%s\" does not say \"%s\"", last_error, error);
 	assert_null(iommu_why_not(good, false));
 	assert_non_null(iommu_why_not(bad, false));
-	/* Virtual functions are where their physical one is, whatever is said of those that are not named. */
+	/* Virtual functions are where their physical one is, whatever is said of those that are
+	 * not named. */
 	vtd_virtual = (struct pci_id){ 0, PCI_BDF(0xfe, 16, 2) };
 	vtd_physical = good;
 	assert_null(iommu_why_not(vtd_virtual, false));
@@ -252,8 +253,9 @@ static void left_running(void **state)
 	vtd_stop();
 }
 
-/* The queue does not answer in time, and then, when nobody waits any more, it does: the request lay on a stack that is gone.
- * The first request flushes everything, the second is that of interrupt remapping. */
+/* The queue does not answer in time, and then, when nobody waits any more, it does: the request
+ * lay on a stack that is gone. The first request flushes everything, the second is that of
+ * interrupt remapping. */
 static void an_answer_after_the_time_out(void **state)
 {
 	(void)state;

@@ -11,7 +11,6 @@ static const struct {
 	const char *what, *numbers;
 } kinds[] = {
 	[WEIR_TRACE_MAP] = { "map", "dfn 0x%lx, %lu frames" },
-	[WEIR_TRACE_PROTECT] = { "protect", "dfn 0x%lx, %lu frames" },
 	[WEIR_TRACE_UNMAP] = { "unmap", "dfn 0x%lx, %lu frames" },
 	[WEIR_TRACE_SPLIT] = { "split", "frame 0x%lx, leaf of level %lu" },
 	[WEIR_TRACE_COLLAPSE] = { "collapse", "frame 0x%lx, leaf of level %lu" },

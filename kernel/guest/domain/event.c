@@ -49,7 +49,7 @@ u32 domain_take_events(struct domain *d)
 
 static void device_event(u16 owner, struct pci_id dev __unused, enum iommu_event event)
 {
-	struct domain *d = event == IOMMU_EVENT_CUT_OFF ? domain_get(owner) : NULL;
+	struct domain *d = event == IOMMU_EVENT_QUARANTINED ? domain_get(owner) : NULL;
 
 	if (!d)
 		return;

@@ -1,7 +1,7 @@
-/* What the oracle makes of the units: everything that a cache or a walk leads to is compared with the record. */
+/* What the caches and walks of the units lead to, compared with the shadow state. */
 #include <iommu/entry.h>
 #include <kernel/mm/frame.h>
-#include <tests/model/oracle.h>
+#include <tests/model/checker.h>
 #include <tests/model/random.h>
 
 static bool is_reserved(dfn_t dfn)
@@ -16,24 +16,24 @@ static const char *why_wrong(const struct model_domain *m, dfn_t dfn, mfn_t mfn,
 	u32 index;
 	u8 holder;
 
-	if (!oracle_index(dfn, &index)) {
+	if (!shadow_index(dfn, &index)) {
 		if (!is_reserved(dfn) || !m->reserved || mfn != dfn)
 			return "nothing was ever mapped there";
 		return NULL;
 	}
-	holder = oracle_holder(mfn) & (u8)~LEAVING;
+	holder = shadow_holder(mfn) & (u8)~LEAVING;
 	if (holder != m - model_domains + 1)
 		return holder == NOBODY ? "that frame was given back" :
 					  "that frame is another domain's";
 	e = &m->map[index];
-	if (e->now != mfn && !oracle_may_be_old(e, mfn))
+	if (e->now != mfn && !shadow_may_be_old(e, mfn))
 		return e->now ? "something else is mapped there" : "nothing is mapped there";
 	if (perm & ~e->may)
 		return "it may not";
 	return NULL;
 }
 
-static void judge(const struct model_domain *m, dfn_t dfn, mfn_t mfn, u8 perm, const char *by)
+static void check_mapping(const struct model_domain *m, dfn_t dfn, mfn_t mfn, u8 perm, const char *by)
 {
 	const char *why = why_wrong(m, dfn, mfn, perm);
 
@@ -42,9 +42,9 @@ static void judge(const struct model_domain *m, dfn_t dfn, mfn_t mfn, u8 perm, c
 		    perm & SS_W ? "w" : "", why);
 }
 
-/* --- accesses --------------------------------------------------------------------------------------------------------- */
+/* --- accesses ------------------------------------------------------------- */
 
-void oracle_judge(unsigned int device, dfn_t dfn, bool write, bool translated, bool reached, mfn_t mfn)
+void checker_access(unsigned int device, dfn_t dfn, bool write, bool translated, bool reached, mfn_t mfn)
 {
 	const struct model_device *v = &model_devices[device];
 	u8 perm = write ? SS_W : SS_R;
@@ -54,41 +54,41 @@ void oracle_judge(unsigned int device, dfn_t dfn, bool write, bool translated, b
 		vtd_require(v->domain >= 0, "device %u is nobody's, and reaches frame 0x%lx",
 			    device, mfn);
 		vtd_require(!translated || v->ats, "device %u has no TLB, and uses it", device);
-		judge(&model_domains[v->domain], dfn, mfn, perm,
-		      translated ? "a translated access" : "an access");
-	} else if (v->sure && !vtd_stopped[device] && !translated && oracle_index(dfn, &index)) {
+		check_mapping(&model_domains[v->domain], dfn, mfn, perm,
+			      translated ? "a translated access" : "an access");
+	} else if (v->sure && !vtd_stopped[device] && !translated && shadow_index(dfn, &index)) {
 		vtd_require(!(model_domains[v->domain].map[index].sure & perm),
 			    "device %u of domain %d does not reach device frame 0x%lx, which is mapped",
 			    device, v->domain, dfn);
 	}
 }
 
-/* --- caches ------------------------------------------------------------------------------------------------------------ */
+/* --- caches --------------------------------------------------------------- */
 
 /* A page that is known to be not present (caching mode) must not be one that is mapped. */
-static void judge_absent(const struct model_domain *m, dfn_t dfn, const char *by)
+static void check_absent(const struct model_domain *m, dfn_t dfn, const char *by)
 {
 	u32 index;
 
-	vtd_require(!oracle_index(dfn, &index) || !m->map[index].sure,
+	vtd_require(!shadow_index(dfn, &index) || !m->map[index].sure,
 		    "domain %ld (id %u): %s knows that device frame 0x%lx is not there, and it is mapped",
 		    m - model_domains, m->did, by, dfn);
 }
 
 /* The part of an entry that lies in [dfn, dfn + nr): all of it while that is little, else some. */
-static void judge_entry(const struct model_domain *m, const struct cached *e, dfn_t dfn, u64 nr,
+static void check_entry(const struct model_domain *m, const struct cached *e, dfn_t dfn, u64 nr,
 			const char *by)
 {
 	dfn_t from = MAX(e->dfn, dfn), end = MIN(e->dfn + (1UL << e->order), dfn + nr), last = end - 1;
 	u64 step = 1 + (end - from) / 32;
 
 	if (!e->perm) {
-		judge_absent(m, e->dfn, by);
+		check_absent(m, e->dfn, by);
 		return;
 	}
 	for (dfn_t at = from; at < end; at += 1 + (step > 1 ? below(2 * step) : 0))
-		judge(m, at, e->mfn + (at - e->dfn), e->perm, by);
-	judge(m, last, e->mfn + (last - e->dfn), e->perm, by);
+		check_mapping(m, at, e->mfn + (at - e->dfn), e->perm, by);
+	check_mapping(m, last, e->mfn + (last - e->dfn), e->perm, by);
 }
 
 static void check_cache(const struct model_domain *m, struct cache *c, u16 did, dfn_t dfn, u64 nr,
@@ -98,7 +98,7 @@ static void check_cache(const struct model_domain *m, struct cache *c, u16 did, 
 
 	cache_for_each(e, c, did)
 		if (cached_overlaps(e, dfn, nr))
-			judge_entry(m, e, dfn, nr, by);
+			check_entry(m, e, dfn, nr, by);
 }
 
 static void check_flights(const struct model_domain *m, const struct vtd_unit *u, dfn_t dfn, u64 nr)
@@ -107,7 +107,7 @@ static void check_flights(const struct model_domain *m, const struct vtd_unit *u
 		const struct flight *f = &u->flight[i];
 
 		if (f->used && f->did == m->did && f->dfn - dfn < nr)
-			judge(m, f->dfn, f->mfn, f->write ? SS_W : SS_R, "an access under way");
+			check_mapping(m, f->dfn, f->mfn, f->write ? SS_W : SS_R, "an access under way");
 	}
 }
 
@@ -128,7 +128,7 @@ static void found(void *ctx, mfn_t mfn, u8 perm)
 {
 	const struct walk_check *c = ctx;
 
-	judge(c->m, c->dfn, mfn, perm, "a walk");
+	check_mapping(c->m, c->dfn, mfn, perm, "a walk");
 }
 
 static void check_unit(const struct model_domain *m, unsigned int unit, dfn_t dfn, u64 nr)
@@ -152,7 +152,7 @@ static void check_unit(const struct model_domain *m, unsigned int unit, dfn_t df
 	pthread_mutex_unlock(&u->lock);
 }
 
-void oracle_check_range(const struct model_domain *m, struct range at)
+void checker_range(const struct model_domain *m, struct range at)
 {
 	/* A range of indices may cross windows. */
 	for (unsigned int i = 0; i < WINDOWS; i++) {
@@ -160,11 +160,11 @@ void oracle_check_range(const struct model_domain *m, struct range at)
 		    end = MIN(at.first + at.nr, windows[i].index + windows[i].nr);
 
 		for (unsigned int unit = 0; first < end && unit < VTD_UNITS; unit++)
-			check_unit(m, unit, oracle_dfn(first), end - first);
+			check_unit(m, unit, shadow_dfn(first), end - first);
 	}
 }
 
-void oracle_check_caches(void)
+void checker_caches(void)
 {
 	for (unsigned int i = 0; i < DOMAINS; i++) {
 		const struct model_domain *m = &model_domains[i];
@@ -185,7 +185,7 @@ void oracle_check_caches(void)
 	}
 }
 
-/* --- quiet ---------------------------------------------------------------------------------------------------------------- */
+/* --- quiet ---------------------------------------------------------------- */
 
 static void check_references(void)
 {
@@ -197,9 +197,9 @@ static void check_references(void)
 			f += step;
 		if (f >= VTD_RAM_FIRST + VTD_RAM_FRAMES)
 			break;
-		vtd_require(frame_dev_refs(f) == oracle_mapped(f),
+		vtd_require(frame_dev_refs(f) == shadow_mapped(f),
 			    "frame 0x%lx is mapped %u times and has %lu references", f,
-			    oracle_mapped(f), frame_dev_refs(f));
+			    shadow_mapped(f), frame_dev_refs(f));
 	}
 }
 
@@ -217,7 +217,7 @@ static u64 count_tables(const u64 *table, unsigned int level)
 static void check_counters(const struct model_domain *m)
 {
 	struct weir_stats s = { 0 };
-	u64 mapped = oracle_count_mapped(m), reserved;
+	u64 mapped = shadow_count_mapped(m), reserved;
 
 	iommu_domain_stats(m->d, &s);
 	reserved = s.io_entries[0] + (s.io_entries[1] << 9) + (s.io_entries[2] << 18) - mapped;
@@ -237,9 +237,9 @@ static void check_counters(const struct model_domain *m)
 	vtd_require(!m->d->structural, "a structural change is in flight for ever");
 }
 
-void oracle_check_quiet(void)
+void checker_quiet(void)
 {
-	oracle_check_caches();
+	checker_caches();
 	check_references();
 	for (unsigned int i = 0; i < DOMAINS; i++)
 		if (model_domains[i].alive)

@@ -1,9 +1,9 @@
-/* The oracle's record: windows, frames, mappings in doubt. What is judged by it: judge.c. */
+/* The shadow state: windows, frames, mappings in doubt. */
 #include <stdlib.h>
 
-#include <kernel/mm/frame.h>
 #include <kernel/lib/string.h>
-#include <tests/model/oracle.h>
+#include <kernel/mm/frame.h>
+#include <tests/model/checker.h>
 
 struct window windows[WINDOWS];
 u32 nr_indices;
@@ -22,13 +22,14 @@ static u64 frame_index(mfn_t mfn)
 	return mfn - VTD_RAM_FIRST;
 }
 
-/* --- windows ------------------------------------------------------------------------------------------------------------ */
+/* --- windows -------------------------------------------------------------- */
 
-void oracle_start(void)
+void shadow_start(void)
 {
 	dfn_t limit = 1UL << 9 * iommu_common.levels,
 	      boundary = iommu_common.levels > 3 ? 1UL << 27 : 100UL << 18;
-	/* Small pages and ragged ends; two gigabytes; around a boundary of the highest tables; the end of the space. */
+	/* Small pages and ragged ends; two gigabytes; around a boundary of the highest tables;
+	 * the end of the space. */
 	const struct window wanted[WINDOWS] = {
 		{ 0, 0x4000, 0 },
 		{ 1UL << 18, 2 << 18, 0 },
@@ -53,7 +54,7 @@ void oracle_start(void)
 		model_devices[i] = (struct model_device){ .domain = -1 };
 }
 
-void oracle_stop(void)
+void shadow_stop(void)
 {
 	for (unsigned int i = 0; i < DOMAINS; i++) {
 		free(model_domains[i].map);
@@ -67,7 +68,7 @@ void oracle_stop(void)
 	free(frames);
 }
 
-dfn_t oracle_dfn(u32 index)
+dfn_t shadow_dfn(u32 index)
 {
 	unsigned int i = WINDOWS - 1;
 
@@ -76,7 +77,7 @@ dfn_t oracle_dfn(u32 index)
 	return windows[i].first + (index - windows[i].index);
 }
 
-bool oracle_index(dfn_t dfn, u32 *index)
+bool shadow_index(dfn_t dfn, u32 *index)
 {
 	for (unsigned int i = 0; i < WINDOWS; i++) {
 		if (dfn >= windows[i].first && dfn - windows[i].first < windows[i].nr) {
@@ -87,32 +88,32 @@ bool oracle_index(dfn_t dfn, u32 *index)
 	return false;
 }
 
-/* --- frames ------------------------------------------------------------------------------------------------------------- */
+/* --- frames --------------------------------------------------------------- */
 
-u8 oracle_holder(mfn_t mfn)
+u8 shadow_holder(mfn_t mfn)
 {
 	if (mfn < VTD_RAM_FIRST || mfn >= VTD_RAM_FIRST + VTD_RAM_FRAMES)
 		return NOBODY;
 	return frames[mfn - VTD_RAM_FIRST].holder;
 }
 
-void oracle_give(mfn_t mfn, u64 nr, u8 holder)
+void shadow_give(mfn_t mfn, u64 nr, u8 holder)
 {
 	for (u64 i = frame_index(mfn); nr--; i++)
 		frames[i].holder = holder;
 }
 
-u32 oracle_mapped(mfn_t mfn)
+u32 shadow_mapped(mfn_t mfn)
 {
 	return frames[frame_index(mfn)].mapped;
 }
 
-u32 oracle_held(mfn_t mfn)
+u32 shadow_held(mfn_t mfn)
 {
 	return frames[frame_index(mfn)].mapped + frames[frame_index(mfn)].tombs;
 }
 
-/* --- ranges ------------------------------------------------------------------------------------------------------------- */
+/* --- ranges --------------------------------------------------------------- */
 
 static void add_range(struct ranges *s, u32 first, u32 nr)
 {
@@ -128,14 +129,14 @@ static void add_range(struct ranges *s, u32 first, u32 nr)
 	s->r[s->nr++] = (struct range){ first, nr };
 }
 
-/* --- mappings ------------------------------------------------------------------------------------------------------------ */
+/* --- mappings ------------------------------------------------------------- */
 
 static u8 slot_holder(const struct model_domain *m)
 {
 	return (u8)(m - model_domains + 1);
 }
 
-bool oracle_batches_out(const struct model_domain *m)
+bool shadow_batches_out(const struct model_domain *m)
 {
 	for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++)
 		if (m->batch[b].out)
@@ -143,7 +144,7 @@ bool oracle_batches_out(const struct model_domain *m)
 	return false;
 }
 
-void oracle_begin(struct model_domain *m, u32 batch)
+void shadow_begin(struct model_domain *m, u32 batch)
 {
 	struct model_batch *b = &m->batch[batch];
 
@@ -176,7 +177,7 @@ static void no_doubt(struct mapping *e, u32 batch)
 		e->may = e->sure = e->now ? e->perm : 0;
 }
 
-bool oracle_may_be_old(const struct mapping *e, mfn_t mfn)
+bool shadow_may_be_old(const struct mapping *e, mfn_t mfn)
 {
 	for (unsigned int i = 0; i < OLD_FRAMES; i++)
 		if (e->old_batches[i] && e->old[i] == mfn)
@@ -184,7 +185,7 @@ bool oracle_may_be_old(const struct mapping *e, mfn_t mfn)
 	return e->unknown;
 }
 
-void oracle_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm)
+void shadow_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm)
 {
 	for (u32 k = at.first / PART_OF_MAP; k <= (at.first + at.nr - 1) / PART_OF_MAP; k++)
 		m->used[k] = true;
@@ -192,7 +193,7 @@ void oracle_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t 
 	for (u32 i = 0; i < at.nr; i++) {
 		struct mapping *e = &m->map[at.first + i];
 
-		if (e->now || oracle_holder(mfn + i) != slot_holder(m))
+		if (e->now || shadow_holder(mfn + i) != slot_holder(m))
 			continue;
 		doubt(e, batch, (u32)(mfn + i));
 		e->may |= perm;
@@ -203,14 +204,14 @@ void oracle_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t 
 static void map_failed(struct model_domain *m, u32 batch, struct range at, mfn_t mfn)
 {
 	for (u32 i = 0; i < at.nr; i++) {
-		if (m->map[at.first + i].now || oracle_holder(mfn + i) != slot_holder(m))
+		if (m->map[at.first + i].now || shadow_holder(mfn + i) != slot_holder(m))
 			continue;
 		frames[frame_index(mfn + i)].tombs++;
 		add_range(&m->batch[batch].unmapped, (u32)(mfn + i), 1);
 	}
 }
 
-void oracle_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm, bool done)
+void shadow_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm, bool done)
 {
 	bool again = false;
 
@@ -221,8 +222,8 @@ void oracle_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mf
 	for (u32 i = 0; i < at.nr; i++) {
 		struct mapping *e = &m->map[at.first + i];
 
-		vtd_require(!e->now, "0x%lx is mapped a second time", oracle_dfn(at.first + i));
-		vtd_require(oracle_holder(mfn + i) == slot_holder(m),
+		vtd_require(!e->now, "0x%lx is mapped a second time", shadow_dfn(at.first + i));
+		vtd_require(shadow_holder(mfn + i) == slot_holder(m),
 			    "frame 0x%lx is mapped, which is not the domain's", mfn + i);
 		/* A tombstone stood here: its batch has been answered, and is not quite finished. */
 		again |= e->pending != BIT(batch);
@@ -236,31 +237,10 @@ void oracle_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mf
 		frames[frame_index(mfn + i)].mapped++;
 	}
 	if (again)
-		oracle_check_range(m, at);
+		checker_range(m, at);
 }
 
-void oracle_protect_begin(struct model_domain *m, u32 batch, struct range at, u8 perm)
-{
-	add_range(&m->batch[batch].touched, at.first, at.nr);
-	for (u32 i = at.first; i < at.first + at.nr; i++) {
-		struct mapping *e = &m->map[i];
-
-		if (!e->now)
-			continue;
-		e->pending |= (u16)BIT(batch);
-		e->may |= perm;
-		e->sure &= perm;
-	}
-}
-
-void oracle_protect_end(struct model_domain *m, struct range at, u8 perm)
-{
-	for (u32 i = at.first; i < at.first + at.nr; i++)
-		if (m->map[i].now)
-			m->map[i].perm = perm;
-}
-
-void oracle_unmap(struct model_domain *m, u32 batch, struct range at)
+void shadow_unmap(struct model_domain *m, u32 batch, struct range at)
 {
 	add_range(&m->batch[batch].touched, at.first, at.nr);
 	for (u32 i = at.first; i < at.first + at.nr; i++) {
@@ -285,7 +265,7 @@ static void add_tombs(const struct ranges *s, int by)
 			frames[i].tombs = (u16)(frames[i].tombs + by);
 }
 
-void oracle_leave(struct model_domain *m, u32 batch)
+void shadow_leave(struct model_domain *m, u32 batch)
 {
 	struct model_batch *b = &m->batch[batch];
 
@@ -293,9 +273,9 @@ void oracle_leave(struct model_domain *m, u32 batch)
 	add_tombs(&b->unmapped, -1);
 	for (u32 k = 0; k < b->unmapped.nr; k++) {
 		for (mfn_t f = b->unmapped.r[k].first, end = f + b->unmapped.r[k].nr; f < end; f++) {
-			if (oracle_held(f) || oracle_holder(f) != slot_holder(m))
+			if (shadow_held(f) || shadow_holder(f) != slot_holder(m))
 				continue;
-			oracle_give(f, 1, slot_holder(m) | LEAVING);
+			shadow_give(f, 1, slot_holder(m) | LEAVING);
 			add_range(&b->leaving, (u32)f, 1);
 		}
 	}
@@ -314,7 +294,7 @@ static unsigned int order_in(mfn_t mfn, u64 nr)
 
 static void take_back(mfn_t mfn, u64 nr)
 {
-	oracle_give(mfn, nr, NOBODY);
+	shadow_give(mfn, nr, NOBODY);
 	while (nr) {
 		unsigned int order = order_in(mfn, nr);
 
@@ -326,7 +306,7 @@ static void take_back(mfn_t mfn, u64 nr)
 	}
 }
 
-void oracle_released(struct model_domain *m, u32 batch)
+void shadow_released(struct model_domain *m, u32 batch)
 {
 	struct model_batch *b = &m->batch[batch];
 
@@ -337,7 +317,7 @@ void oracle_released(struct model_domain *m, u32 batch)
 
 		for (u32 i = at.first; i < at.first + at.nr; i++)
 			no_doubt(&m->map[i], batch);
-		oracle_check_range(m, at);
+		checker_range(m, at);
 	}
 	add_tombs(&b->unmapped, -1);
 	for (u32 k = 0; k < b->leaving.nr; k++)
@@ -345,7 +325,7 @@ void oracle_released(struct model_domain *m, u32 batch)
 	b->out = false;
 }
 
-u64 oracle_count_mapped(const struct model_domain *m)
+u64 shadow_count_mapped(const struct model_domain *m)
 {
 	u64 n = 0;
 
@@ -358,11 +338,11 @@ u64 oracle_count_mapped(const struct model_domain *m)
 	return n;
 }
 
-void oracle_gone(struct model_domain *m)
+void shadow_gone(struct model_domain *m)
 {
 	u8 holder = slot_holder(m);
 
-	vtd_require(!oracle_batches_out(m), "a domain is gone before its batches");
+	vtd_require(!shadow_batches_out(m), "a domain is gone before its batches");
 	for (u32 k = 0; k < nr_indices / PART_OF_MAP; k++) {
 		struct mapping *e = &m->map[k * PART_OF_MAP];
 
@@ -378,7 +358,7 @@ void oracle_gone(struct model_domain *m)
 	for (mfn_t f = VTD_RAM_FIRST; f < VTD_RAM_FIRST + VTD_RAM_FRAMES;) {
 		mfn_t from = f;
 
-		while (f < VTD_RAM_FIRST + VTD_RAM_FRAMES && oracle_holder(f) == holder)
+		while (f < VTD_RAM_FIRST + VTD_RAM_FRAMES && shadow_holder(f) == holder)
 			f++;
 		if (f > from)
 			take_back(from, f - from);

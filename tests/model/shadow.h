@@ -1,8 +1,10 @@
-/* The oracle: its own record of what each device frame was mapped to and of who has each frame, made from nothing but the
- * calls of the program and their results. Whatever a unit lets a device reach is judged by it.
+/* The shadow state: what each device frame is mapped to, and who has each frame, recorded from
+ * nothing but the program's calls and their results. tests/model/checker.h compares the units
+ * with it.
  *
- * A mapping that a gather changes is in doubt from the call to the release of the gather's batch: old and new are allowed,
- * neither is demanded. A frame is a domain's from the grant to the moment when the batch that unmapped it gives it back.
+ * A mapping that a gather changes is in doubt from the call to the release of the gather's batch:
+ * old and new are allowed, neither is demanded. A frame belongs to a domain from the grant until
+ * the batch that unmapped it gives it back.
  */
 #pragma once
 
@@ -71,48 +73,38 @@ struct model_device {
 extern struct model_domain model_domains[DOMAINS];
 extern struct model_device model_devices[VTD_DEVICES];
 
-void oracle_start(void);
-void oracle_stop(void);
+void shadow_start(void);
+void shadow_stop(void);
 
 /* Owner of a frame: NOBODY or slot + 1, perhaps LEAVING. */
-u8 oracle_holder(mfn_t mfn);
-void oracle_give(mfn_t mfn, u64 nr, u8 holder);
-/* How many present mappings and unreleased tombstones the frame has by the record: at least, at most. */
-u32 oracle_mapped(mfn_t mfn);
-u32 oracle_held(mfn_t mfn);
+u8 shadow_holder(mfn_t mfn);
+void shadow_give(mfn_t mfn, u64 nr, u8 holder);
+/* How many present mappings and unreleased tombstones the frame has by the record: at least, at
+ * most. */
+u32 shadow_mapped(mfn_t mfn);
+u32 shadow_held(mfn_t mfn);
 
-dfn_t oracle_dfn(u32 index);
+dfn_t shadow_dfn(u32 index);
 /* False: dfn is in no window. */
-bool oracle_index(dfn_t dfn, u32 *index);
+bool shadow_index(dfn_t dfn, u32 *index);
 
-void oracle_begin(struct model_domain *m, u32 batch);
-/* Around iommu_map(), iommu_protect(); before iommu_unmap(). Ends in vtd_fail() if the result cannot be. */
-void oracle_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm);
-void oracle_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm, bool done);
-void oracle_protect_begin(struct model_domain *m, u32 batch, struct range at, u8 perm);
-void oracle_protect_end(struct model_domain *m, struct range at, u8 perm);
-void oracle_unmap(struct model_domain *m, u32 batch, struct range at);
+void shadow_begin(struct model_domain *m, u32 batch);
+/* Before and after iommu_map(); before iommu_unmap(). vtd_fail() if the result is impossible. */
+void shadow_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm);
+void shadow_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mfn, u8 perm, bool done);
+void shadow_unmap(struct model_domain *m, u32 batch, struct range at);
 /* What the batch has unmapped, and is mapped nowhere else, is given back with it. */
-void oracle_leave(struct model_domain *m, u32 batch);
+void shadow_leave(struct model_domain *m, u32 batch);
 /* The batch is released: nothing that it had in doubt may be reached as it was. */
-void oracle_released(struct model_domain *m, u32 batch);
+void shadow_released(struct model_domain *m, u32 batch);
 /* The domain is gone, and with it all its mappings; no cache may know it. */
-void oracle_gone(struct model_domain *m);
+void shadow_gone(struct model_domain *m);
 
 /* Batches that are not released yet, open gathers included. */
-bool oracle_batches_out(const struct model_domain *m);
+bool shadow_batches_out(const struct model_domain *m);
 
 /* How many frames it has mapped. */
-u64 oracle_count_mapped(const struct model_domain *m);
+u64 shadow_count_mapped(const struct model_domain *m);
 
 /* It may still lead to this frame, as it did before a batch that is not released. */
-bool oracle_may_be_old(const struct mapping *e, mfn_t mfn);
-
-/* Judge an access: `reached` with *mfn or blocked. */
-void oracle_judge(unsigned int device, dfn_t dfn, bool write, bool translated, bool reached, mfn_t mfn);
-/* Judge all that the caches hold of these device frames, and walks to some of them. */
-void oracle_check_range(const struct model_domain *m, struct range at);
-/* All entries of all caches, superpages by samples. */
-void oracle_check_caches(void);
-/* Everything is quiet: references and counters are what the record says. */
-void oracle_check_quiet(void);
+bool shadow_may_be_old(const struct mapping *e, mfn_t mfn);

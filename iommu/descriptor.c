@@ -1,0 +1,70 @@
+/* Invalidation descriptors (VT-d 6.5.2), built from what they invalidate. */
+#include <iommu/descriptor.h>
+
+#include <iommu/unit.h>
+#include <kernel/core/paging.h>
+
+struct qi_desc qi_context_global(void)
+{
+	return (struct qi_desc){ QI_TYPE_CONTEXT | QI_GLOBAL, 0 };
+}
+
+struct qi_desc qi_context_device(u16 did, u16 sid)
+{
+	return (struct qi_desc){ QI_TYPE_CONTEXT | QI_DEVICE | FIELD_PREP(QI_DID, did) |
+					 FIELD_PREP(QI_CONTEXT_SID, sid),
+				 0 };
+}
+
+/* Reads and writes in progress may use an old translation: they are drained where the unit can. */
+static u64 drain_flags(const struct iommu_unit *u)
+{
+	return (u->cap & CAP_DRD ? QI_IOTLB_DR : 0) | (u->cap & CAP_DWD ? QI_IOTLB_DW : 0);
+}
+
+struct qi_desc qi_iotlb_global(const struct iommu_unit *u)
+{
+	return (struct qi_desc){ QI_TYPE_IOTLB | QI_GLOBAL | drain_flags(u), 0 };
+}
+
+struct qi_desc qi_iotlb_domain(const struct iommu_unit *u, u16 did)
+{
+	u64 domain = QI_DOMAIN | FIELD_PREP(QI_DID, did);
+
+	return (struct qi_desc){ QI_TYPE_IOTLB | domain | drain_flags(u), 0 };
+}
+
+struct qi_desc qi_iotlb_pages(const struct iommu_unit *u, u16 did, u64 dfn, u32 am, bool leaf_only)
+{
+	return (struct qi_desc){ QI_TYPE_IOTLB | QI_PAGE | drain_flags(u) | FIELD_PREP(QI_DID, did),
+				 (dfn << PAGE_SHIFT & QI_IOTLB_ADDR) | FIELD_PREP(QI_IOTLB_AM, am) |
+					 (leaf_only ? QI_IOTLB_IH : 0) };
+}
+
+struct qi_desc qi_device_tlb(const struct iommu_unit *u, u16 sid, u32 depth, u64 first, u64 last)
+{
+	u32 order = first == last ? 0 : 64 - (u32)__builtin_clzl(first ^ last);
+	/* Bits below the lowest zero bit are ones: 2^order pages. All bits: everything. */
+	u64 size = order ? (1UL << (MIN(order, 51u) - 1)) - 1 : 0,
+	    dfn = ALIGN_DOWN(first, 1UL << order);
+	struct qi_desc desc = {
+		QI_TYPE_DEVICE_TLB | FIELD_PREP(QI_DEVICE_TLB_SID, sid) |
+			FIELD_PREP(QI_DEVICE_TLB_MAX_PENDING, depth & 31),
+		((dfn | size) << PAGE_SHIFT & QI_DEVICE_TLB_ADDR) | (order ? QI_DEVICE_TLB_S : 0),
+	};
+
+	if (u->ecap & ECAP_DIT)
+		desc.lo |= FIELD_PREP(QI_DEVICE_TLB_PFSID_LO, sid & 0xf) |
+			   FIELD_PREP(QI_DEVICE_TLB_PFSID_HI, sid >> 4);
+	return desc;
+}
+
+struct qi_desc qi_iec_index(u16 index)
+{
+	return (struct qi_desc){ QI_TYPE_IEC | QI_IEC_INDEX | FIELD_PREP(QI_IEC_IIDX, index), 0 };
+}
+
+struct qi_desc qi_iec_global(void)
+{
+	return (struct qi_desc){ QI_TYPE_IEC, 0 };
+}
