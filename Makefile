@@ -172,6 +172,9 @@ IOMMU_NEEDS := kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/pci_id.c kernel/lib
 IOMMU_MACHINE := $(addprefix tests/model/,cache.c machine.c queue.c registers.c remap.c walk.c work.c)
 IOMMU_SRCS := $(IOMMU_CORE) $(IOMMU_NEEDS) $(IOMMU_MACHINE)
 IOMMU_LIBS := -Wl,--wrap=free_page
+# A domain's memory above it, without the pool and the shoot-down; the virtual APIC.
+MEMORY_SRCS := $(addprefix kernel/guest/memory/,devicemap.c guestcopy.c memory.c memrelease.c nested.c populate.c)
+VLAPIC_SRCS := $(addprefix kernel/guest/vcpu/,vlapic.c vlapicipi.c vlapicpending.c vlapictimer.c)
 
 # COVERAGE=1 counts the lines that run: see tools/coverage.
 COVERAGE_FLAGS := $(if $(COVERAGE),--coverage -O0)

@@ -23,9 +23,12 @@
 #include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
-#include <kernel/guest/exit/exit.h>
+#include <kernel/guest/exit/svmexit.h>
 #include <kernel/guest/lifecycle/builder.h>
 #include <kernel/guest/memory/shootdown.h>
+#include <kernel/guest/quirks/emulator.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
@@ -138,6 +141,7 @@ void boot_main(u32 magic, u32 info)
 	if (!bootmem_start_allocator())
 		halt();
 	init_interrupts();
+	emulator_detect();
 	sched_init();
 	shootdown_init();
 	(void)vcpu_backend_init(); /* if there is none, the builder reports it for each domain */

@@ -98,7 +98,6 @@ void irq_window(void)
 
 void irq_wait(void)
 {
-	lapic_ask_again();
 	/* For the same reason no interrupt can be taken between STI and HLT, which would then sleep
 	 * although it has come. */
 	__asm__ volatile("sti; hlt; cli" ::: "memory");

@@ -16,11 +16,8 @@ u32 lapic_id(void);
 /* Destinations above this cannot be reached. */
 u32 lapic_max_id(void);
 void lapic_eoi(void);
-/* Raise the highest pending interrupt of this CPU once more, which changes nothing on hardware. It
- * works around QEMU 10.0: when a CPU enters a guest with V_IRQ set, helper_vmrun() changes
- * interrupt_request without a lock, and QEMU may forget an interrupt that arrives at this moment:
- * it would wait in IRR until another one comes. Interrupts off. */
-void lapic_ask_again(void);
+/* The highest vector that is pending on this CPU (IRR), or -1. */
+int lapic_pending_vector(void);
 /* True if this CPU's APIC waits for the EOI of this vector. */
 bool lapic_in_service(u8 vector);
 /* Fixed interrupt, INIT, start-up IPI (page number of the code), NMI to all but this CPU. */

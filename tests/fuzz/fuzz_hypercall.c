@@ -5,7 +5,7 @@
  *
  * An input is a list of operations: a byte says what, the rest what with.
  *
- * sources: $(IOMMU_SRCS) kernel/guest/exit/hypercall.c kernel/guest/exit/control.c kernel/guest/devices/guestconsole.c kernel/guest/domain/event.c kernel/guest/exit/stats.c kernel/guest/memory/memory.c kernel/guest/memory/nested.c
+ * sources: $(IOMMU_SRCS) kernel/guest/exit/hypercall.c kernel/guest/exit/control.c kernel/guest/devices/guestconsole.c kernel/guest/domain/event.c kernel/guest/exit/stats.c $(MEMORY_SRCS)
  * libs: $(IOMMU_LIBS) -lpthread
  * flags: -fno-sanitize-coverage=trace-cmp,indirect-calls
  */
@@ -28,10 +28,17 @@
 #include <kernel/lib/errno.h>
 #include <kernel/mm/frame.h>
 #include <kernel/guest/devices/guestconsole.h>
+#include <kernel/guest/memory/guestcopy.h>
+#include <kernel/guest/memory/populate.h>
+#include <kernel/guest/memory/memrelease.h>
+#include <kernel/guest/memory/devicemap.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/guest/memory/shootdown.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>
@@ -297,9 +304,19 @@ static void settle(void)
 
 /* --- the domains' memory ----------------------------------------------------------------------------------------------------------- */
 
+static struct nested_leaf lookup(struct domain *d, gfn_t gfn)
+{
+	struct nested_leaf at;
+
+	spin_lock(&d->vm.memory.nested.lock);
+	at = nested_lookup(&d->vm.memory.nested, gfn);
+	spin_unlock(&d->vm.memory.nested.lock);
+	return at;
+}
+
 static bool holds(struct domain *d, gfn_t gfn)
 {
-	return nested_lookup(&d->vm.memory.nested, gfn).flags;
+	return lookup(d, gfn).flags;
 }
 
 static bool writable(struct domain *d, gpaddr_t gpa, u64 len)
@@ -327,7 +344,7 @@ static void check_memory(struct domain *d)
 	u64 frames = 0, entry[5];
 
 	for (gfn_t gfn = 0; gfn < FRAMES + 16; gfn++) {
-		struct nested_leaf at = nested_lookup(&d->vm.memory.nested, gfn);
+		struct nested_leaf at = lookup(d, gfn);
 		struct frame_info f;
 		unsigned int n;
 		mfn_t mfn;
@@ -508,7 +525,7 @@ static void check_memory_call(const struct vcpu *before, s64 ret)
 			    (ret == -EPERM && d->privileged && release));
 	}
 	for (gfn_t gfn = 0; gfn < FRAMES; gfn++) {
-		struct nested_leaf at = nested_lookup(&d->vm.memory.nested, gfn);
+		struct nested_leaf at = lookup(d, gfn);
 		bool asked = gfn - first < nr;
 
 		assert_int_equal(at.flags != 0, asked ? !release : held[gfn]);

@@ -11,10 +11,14 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
+#include <kernel/guest/memory/guestcopy.h>
+#include <kernel/guest/memory/populate.h>
+#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/devices/pci/virq.h>
 #include <kernel/guest/devices/pci/vpci.h>

@@ -6,6 +6,7 @@
  */
 #include "test.h"
 
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/core/cpu.h>
 
 /* All CPUID registers of the processor that the policies below see. */
@@ -26,6 +27,7 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 #include <kernel/guest/devices/guestacpi.h>
 #include <kernel/guest/devices/guestfirmware.h>
 #include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/memory/guestmap.h>
 
 #include <ctype.h>

@@ -15,6 +15,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/core/irq.h>
+#include <kernel/guest/memory/devicemap.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>
@@ -26,6 +27,7 @@
 #include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/virtio/vvirtiopci.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
 
 #include <cmocka.h>
 

@@ -6,6 +6,7 @@
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/errno.h>
 

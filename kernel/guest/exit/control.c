@@ -1,8 +1,7 @@
-/* The privileged hypercalls: what is asked is checked here, and done elsewhere. Nothing waits: attaching, detaching and the end
- * of a domain are only started, and how far they are is seen in the lists. */
+/* The privileged hypercalls: what is asked is checked here, and done elsewhere. Nothing waits:
+ * attaching, detaching and the end of a domain are only started, and how far they are is seen in
+ * the lists. */
 #include <kernel/guest/exit/control.h>
-#include <kernel/guest/exit/hypercall.h>
-#include <kernel/guest/exit/stats.h>
 
 #include <drivers/pci.h>
 #include <drivers/pcireset.h>
@@ -10,23 +9,25 @@
 #include <kernel/abi/control.h>
 #include <kernel/abi/hypercall.h>
 #include <kernel/abi/iommu.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/guest/devices/pci/assign.h>
-#include <kernel/guest/devices/pci/assignable.h>
 #include <kernel/core/console_input.h>
 #include <kernel/core/log.h>
-#include <kernel/guest/domain/domain.h>
-#include <kernel/lib/errno.h>
-#include <kernel/guest/domain/event.h>
-#include <kernel/mm/frame.h>
 #include <kernel/guest/devices/guestconsole.h>
-#include <kernel/guest/devices/vuart.h>
-#include <kernel/guest/memory/memory.h>
-#include <kernel/guest/memory/pool.h>
-#include <kernel/lib/string.h>
+#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/assignable.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
+#include <kernel/guest/devices/vuart.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/domain/event.h>
+#include <kernel/guest/exit/hypercall.h>
+#include <kernel/guest/exit/stats.h>
+#include <kernel/guest/memory/pool.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
+#include <kernel/guest/memory/guestcopy.h>
 
-/* --- the console's input ------------------------------------------------------------------------------------------------------ */
+/* --- the console's input -------------------------------------------------- */
 
 static size_t input_room(void)
 {
@@ -56,7 +57,7 @@ void control_init(struct domain *d, enum identity_policy policy)
 	console_input_start(input_room, input);
 }
 
-/* --- hypercalls ------------------------------------------------------------------------------------------------------------------ */
+/* --- hypercalls ----------------------------------------------------------- */
 
 static s64 domain_info_call(struct domain *caller, u64 id, gpaddr_t gpa, u64 size)
 {

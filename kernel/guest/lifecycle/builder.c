@@ -10,6 +10,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/guest/devices/guestpower.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/populate.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/memory/pool.h>
@@ -18,6 +19,7 @@
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/lifecycle/start.h>
 #include <kernel/guest/lifecycle/teardown.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/devices/pci/vpci.h>
 

@@ -14,6 +14,7 @@
 #include <kernel/guest/lifecycle/start.h>
 #include <kernel/lib/errno.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/populate.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/panic.h>
 

@@ -10,6 +10,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/moduleload.h>
 #include <kernel/guest/lifecycle/modules.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 
 int start_load_step(struct domain *d, u64 *done, struct guest_entry *entry)
 {

@@ -7,6 +7,7 @@
  *
  * One that is started again has its vCPUs stopped in the same way; kernel/guest/lifecycle/restart.c goes on from there.
  */
+#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/lifecycle/teardown.h>
 
 #include <iommu/iommu.h>
@@ -21,6 +22,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/lifecycle/restart.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/mm/alloc.h>

@@ -45,6 +45,7 @@
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/devicemap.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/pci/vbar.h>
 #include <kernel/guest/devices/pci/vfunction.h>

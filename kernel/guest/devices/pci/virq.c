@@ -8,6 +8,7 @@
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/atomic.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
 
 /* SDM vol. 3, 11.11: the messages that mean an interrupt. */
 #define MESSAGE_ADDRESS 0xfee00000u

@@ -8,6 +8,8 @@
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/step.h>
+#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/guest/memory/guestcopy.h>
 
 /* 2.7.5 */
 struct descriptor {
