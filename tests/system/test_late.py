@@ -44,11 +44,13 @@ class Round:
     def __init__(self, weir, guest, ram, stamped=None):
         self.weir, self.guest, self.ram, self.at = weir, guest, ram, STAMP.size if stamped else 0
         self.looks, self.hungry, self.longest_answer = 0, 0, 0.0
+        # Pages that an earlier round has released keep their content until somebody gets them.
+        old = set() if stamped else set(ram.pages_of(PATTERN))
         posted, self.begun = Counts(weir, "net0").posted, time.monotonic()
         asked = Asked(guest, 1)
         while Counts(weir, "net0").posted == posted:
             assert time.monotonic() < self.begun + 30, "nothing is released"
-        frames = stamped() if stamped else ram.pages_of(PATTERN)
+        frames = stamped() if stamped else [f for f in ram.pages_of(PATTERN) if f not in old]
         hungry = Counts(weir, "hungry").completed
         with bystander.Watch(ram.ram) as watch:
             while self.look(frames):
@@ -124,8 +126,8 @@ def test_without_waiting_it_is_seen(boot, machine, tmp_path, tmp_path_factory):
     """The same test fails with an image that releases pages without an answer, so it looks at the right thing."""
     elf = plant(tmp_path_factory.mktemp("hasty"), {
         "iommu/gather.c": ("\t\t(void)atomic_add(&b->pending, 1);\n", ""),
-        "iommu/release.c": ("\tiommu_batch_answer(container_of(r, struct unit_request, request)->batch);\n",
-                            "\t(void)r;\n"),
+        "iommu/release.c": ("\tdomain_count_completed(b->domain, r->nr);\n\tiommu_batch_answer(b);\n",
+                            "\tdomain_count_completed(b->domain, r->nr);\n"),
     }, debug=True)
     weir, guest = booted(boot, machine, tmp_path, elf)
     with pytest.raises(AssertionError, match=r"of \d+ pages that the device may reach"):
