@@ -1,9 +1,9 @@
-/* The IOMMU core on the host: nanoseconds for its calls, by one thread, and by two that work on
- * domains of their own. The files are Weir's; around them is no more than memory, since nothing
- * is attached and so nothing is flushed.
+/* Measures the IOMMU core on the host: nanoseconds per call, by one thread, and by two threads with
+ * a domain each. The files are Weir's. They need nothing but memory around them: no device is
+ * attached, so nothing is flushed.
  *
- * One line a row: what, nanoseconds by one thread, by each of two at a time, and how much more
- * two get done. Medians.
+ * Each row has the operation, the nanoseconds by one thread and by each of two at a time, and how
+ * much more two threads get done. All are medians.
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -66,7 +66,7 @@ void hw_write_back(const void *p __unused, size_t n __unused)
 {
 }
 
-/* Deferred work is done at once, by whoever queues it. */
+/* Deferred work runs at once, in the caller that queues it. */
 void work_init(struct work *w, enum step (*step)(struct work *w))
 {
 	w->step = step;
@@ -106,7 +106,7 @@ bool log_allowed(struct log_limit *limit __unused)
 	return true;
 }
 
-/* No unit is ever touched. */
+/* No unit is ever accessed. */
 #define NEVER(type, name, ...)                                                                     \
 	type name(__VA_ARGS__)                                                                     \
 	{                                                                                          \
@@ -136,8 +136,8 @@ NEVER(void, timer_cancel, struct timer *t __unused)
 
 static struct iommu_domain *domain[THREADS];
 
-/* nr frames from the thread's own block, at most `piece` a call, mapped and unmapped again and
- * again. */
+/* What a row measures: a thread maps and unmaps nr frames of its own block again and again, at most
+ * `piece` per call. */
 struct row {
 	const char *name;
 	u64 nr, piece, skew; /* skew: frames by which they are not aligned */
@@ -193,7 +193,7 @@ static int compare(const void *a, const void *b)
 	return *(const u32 *)a < *(const u32 *)b ? -1 : *(const u32 *)a > *(const u32 *)b;
 }
 
-/* The medians, since whoever else uses the machine interrupts some rounds for long. */
+/* The median, since other programs on the machine interrupt some rounds for long. */
 static u32 median(u32 *ns)
 {
 	qsort(ns, row->rounds, sizeof(*ns), compare);
@@ -218,7 +218,7 @@ static void run(u32 threads, u32 *map, u32 *unmap)
 	}
 }
 
-/* One page beside those that are measured, so that the tables above are there all the time. */
+/* Maps a page beside those that are measured, so that the tables above exist all the time. */
 static void map_neighbour(u32 i, dfn_t dfn)
 {
 	IOMMU_GATHER(g);

@@ -1,10 +1,10 @@
-/* Instructions that the calls of the IOMMU core take, counted on the image itself: linked to
- * Weir's own objects with --wrap=build_domains, this runs at the end of the boot in place of the
- * domains. bench/iommu.py starts it under `-icount shift=0`, where the time-stamp counter counts
+/* Counts the instructions of the IOMMU core's calls in the image itself. Linked to Weir's own
+ * objects with --wrap=build_domains, it runs at the end of the boot in place of the domains.
+ * bench/iommu.py starts it under `-icount shift=0`, where the time-stamp counter counts
  * instructions.
  *
- * Each row is done twice, and told the second time. The flush is posted inside what is measured
- * and waited for outside.
+ * Each row runs twice and reports the second run. The measured part includes posting the flush, but
+ * not waiting for it.
  */
 #include <iommu/domain.h>
 #include <iommu/identity.h>
@@ -43,7 +43,7 @@ static void tell(const char *row, u64 start, u64 divide)
 		log_info("bench: %s: %lu", row, instructions / divide);
 }
 
-/* Until every batch is released. What the release steps themselves took. */
+/* Waits until every batch is released. Returns the instructions of the release steps. */
 static u64 settle(void)
 {
 	u64 spent = 0, start;
@@ -82,7 +82,7 @@ static void map(const char *row, dfn_t dfn, mfn_t mfn, u64 nr)
 	(void)settle();
 }
 
-/* Instructions of the release. */
+/* Reports a row. Returns the instructions of the release. */
 static u64 unmap(const char *row, dfn_t dfn, u64 nr)
 {
 	u64 start = rdtsc();
@@ -112,7 +112,7 @@ static void superpages(void)
 	(void)unmap(NULL, PLACE - GIB, 2 * GIB);
 }
 
-/* As on hardware that has no superpages. */
+/* As on hardware without superpages. */
 static void small_pages(void)
 {
 	unsigned int largest = iommu_common.largest;
@@ -170,7 +170,7 @@ static void identity(void)
 	free_frames(other, ORDER_1G);
 }
 
-/* How many counts of the counter an instruction is: 6 instructions a turn. */
+/* Measures a loop of 6 instructions, to calibrate the counter. */
 static void calibrate(void)
 {
 	u64 start = rdtsc();

@@ -1,4 +1,4 @@
-"""Instruction counts of the IOMMU core beside their targets. Exit status 1 only if it could not be measured."""
+"""Instruction counts of the IOMMU core beside their targets. The exit status is 1 only if the measurement failed."""
 import os
 import pathlib
 import re
@@ -9,7 +9,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", "build"))
 READY = 33
 
-# What another system counts for the same, where it can do it: Linux 6.1 (iommu_map, iommu_unmap), Xen 4.20 (identity map).
+# Rows: name, target, and the count of another system for the same operation, if it has one: Linux 6.1 (iommu_map,
+# iommu_unmap), Xen 4.20 (identity map).
 ROWS = [
     ("map one 4 KiB leaf", 200, 764),
     ("map one 2 MiB leaf", 200, 885),
@@ -31,10 +32,10 @@ def measure():
     menu, iso, log = work / "grub.cfg", work / "iommu.iso", work / "iommu.log"
     menu.write_text("set timeout=0\nmenuentry Weir {\n\tmultiboot2 /boot/weir.elf x2apic=off\n}\n")
     subprocess.run([ROOT / "tools/mkiso", iso, menu, work / "weir.elf"], check=True, stdout=subprocess.DEVNULL)
-    # One instruction is one nanosecond of the machine, and one count of its time-stamp counter.
+    # One instruction takes one nanosecond of the machine, and is one count of its time-stamp counter.
     status = subprocess.run([ROOT / "tools/qemu", iso, "-icount", "shift=0"], check=False, timeout=300,
-                            env=dict(os.environ, ACCEL="tcg,thread=single", SMP="1", MEM="4G", SERIAL=f"file:{log}", PORT="0",
-                                     IOMMU="intremap=on")).returncode
+                            env=dict(os.environ, ACCEL="tcg,thread=single", SMP="1", MEM="4G", SERIAL=f"file:{log}",
+                                     PORT="0", IOMMU="intremap=on")).returncode
     text = log.read_text(errors="replace")
     counts = {name: int(count) for name, count in re.findall(r"bench: (.*): (\d+)", text)}
     if status != READY or counts.get("a loop of 6 instructions") != 6:
@@ -48,7 +49,8 @@ def main():
     for name, target, others in ROWS:
         count = counts[name]
         verdict = "" if target is None else "  met" if count <= target else f"  missed: {count / target:.2f} of it"
-        print(f"{name:44}{count:>10,}{format(target, ',') if target else '-':>11}{format(others, ',') if others else '-':>11}{verdict}")
+        known = [format(n, ",") if n else "-" for n in (target, others)]
+        print(f"{name:44}{count:>10,}{known[0]:>11}{known[1]:>11}{verdict}")
 
 
 main()

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
-"""Debian's Linux natively and as Weir's guest: the way to its shell, TCP each way, requests, and how often it was left for that.
+"""Debian's Linux natively and as Weir's guest: instructions and time to its shell, TCP each way, requests, and the
+exits for each.
 
-QEMU is started with -icount first, where it counts the instructions that it executes, then without, for the time, several rounds in
-turn. A ratio of instructions is what any processor would see; one of times also has in it what an exit costs in QEMU, which forgets
-all translations at each."""
+QEMU runs first with -icount, where it counts the instructions that it executes, then without, for the time, several
+rounds in turn. A ratio of instructions is what any processor would see. A ratio of times includes what an exit costs
+in QEMU, which drops all its translations at each.
+"""
 import contextlib
 import os
 import pathlib
@@ -21,16 +23,16 @@ MB = int(os.environ.get("MB", "20"))
 REQUESTS = 300
 KINDS = (Native, Unprotected, Guest)
 
-# At 0.9 of native's throughput the same CPU does so much more for each byte.
+# At 0.9 of the native throughput, the same CPU spends this much more for each byte.
 MORE_WORK = 1.11
 
-# A row of the control domain's `exits` that is none.
+# A row of the control domain's `exits` that is not an exit.
 TAKEN = "interrupts taken"
 
 
 @contextlib.contextmanager
 def blob():
-    """A port of this host's where HTTP gives MB megabytes to each who asks, until they are taken."""
+    """A port of this host where HTTP sends MB megabytes to each client."""
     def serve():
         with contextlib.suppress(OSError):
             while True:
@@ -88,18 +90,19 @@ def boot(machine):
 
 
 def measure(machine, port):
-    """Of each phase: how much was done, seconds, instructions, packets, exits."""
+    """For each phase: how much was done, seconds, instructions, packets, exits."""
     results = {"boot": boot(machine)}
     machine.wait_ready(PATIENCE)
     results["boot"]["exits"] = machine.exits()
     shell = Shell(machine.nics[0])
     shell.run(f"dd if=/dev/zero of=/www/blob bs=1M count={MB}")
     for name, phase in PHASES.items():
-        phase(machine, shell, port)  # what is done once only
+        phase(machine, shell, port)  # done only once
         sent, left, counted, began = packets(shell), machine.exits(), machine.instructions(), time.monotonic()
         done = phase(machine, shell, port)
         seconds, counted = time.monotonic() - began, machine.instructions() - counted
-        results[name] = {"done": done, "seconds": seconds, "instructions": counted, "exits": difference(left, machine.exits()),
+        results[name] = {"done": done, "seconds": seconds, "instructions": counted,
+                         "exits": difference(left, machine.exits()),
                          "packets": packets(shell) - sent}
     machine.no_trouble()
     return results
@@ -113,7 +116,8 @@ def print_row(name, values, target, at_most):
 
 
 def print_exits(title, of):
-    """`of`: the results of one guest. Of its boot all exits, else those for each packet, and for each interrupt."""
+    """Prints the exits in `of`, the results of one guest: all of them for the boot, otherwise those per packet and
+    per interrupt."""
     print(f"\n{title:34}{'boot':>10}" + "".join(f"{phase:>13}" for phase in PHASES))
     for reason in of["boot"]["exits"]:
         print(f"{reason:34}{of['boot']['exits'][reason]:10,}"
@@ -135,14 +139,16 @@ def main():
     counted = [results[kind, True][0] for kind in KINDS]
     timed = [results[kind, False] for kind in KINDS]
 
-    print(f"{'millions of instructions':34}{'native':>10}{'unprotected':>13}{'in Weir':>10}{'ratio':>8}{'ratio':>8}   target")
+    print(f"{'millions of instructions':34}{'native':>10}{'unprotected':>13}{'in Weir':>10}"
+          f"{'ratio':>8}{'ratio':>8}   target")
     for name in ("boot", *PHASES):
         what = "boot, to the shell" if name == "boot" else f"{counted[0][name]['done']} {name}"
         print_row(what, [c[name]["instructions"] / 1e6 for c in counted], 1.5 if name == "boot" else MORE_WORK, True)
     print(f"\nby the clock, medians of {ROUNDS} round{'s' if ROUNDS > 1 else ''}")
     print_row("boot, seconds", [statistics.median(r["boot"]["seconds"] for r in t) for t in timed], 1.5, True)
     for name in PHASES:
-        print_row(f"{name}, a second", [statistics.median(r[name]["done"] / r[name]["seconds"] for r in t) for t in timed], 0.9, False)
+        print_row(f"{name}, a second",
+                  [statistics.median(r[name]["done"] / r[name]["seconds"] for r in t) for t in timed], 0.9, False)
     print_exits("exits a packet, counted", counted[2])
     print_exits("exits a packet, by the clock", timed[2][-1])
 

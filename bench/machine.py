@@ -1,4 +1,4 @@
-"""Debian's Linux with an e1000e, natively and as Weir's guest on the same QEMU, and a shell in it by the network."""
+"""Debian's Linux with an e1000e, natively and as Weir's guest on the same QEMU, and a shell in it over the network."""
 import pathlib
 import socket
 import sys
@@ -8,7 +8,7 @@ from linux import KERNEL, LINUX, TROUBLE, initrd  # noqa: E402
 from qemu import Probe  # noqa: E402
 from weir import Nic, Weir  # noqa: E402
 
-# Seconds that nothing takes on a machine that works.
+# Seconds: nothing takes as long as that on a working machine.
 PATIENCE = 240
 
 HTTP, ECHO, SHELL = 80, 7, 23
@@ -35,8 +35,8 @@ def initramfs(directory):
 
 
 class Machine(Weir):
-    """QEMU, which stands where the kernel begins, at ENTRY, when it is entered: the kernel's own loader there finds out what machine
-    it is, and unpacks it. With `counted` QEMU counts the instructions that it executes."""
+    """QEMU, stopped where the kernel begins, at ENTRY, when it is entered: the kernel's own loader there looks at
+    the machine and unpacks the kernel. With `counted`, QEMU counts the instructions that it executes."""
 
     silence = PATIENCE
 
@@ -44,7 +44,8 @@ class Machine(Weir):
         self.nics = nics
         pathlib.Path(directory).mkdir()
         self.probe = Probe(directory)
-        super().__init__(directory, nics=nics, qemu=[*qemu, *self.probe.options], counted=0 if counted else None, **options)
+        super().__init__(directory, nics=nics, qemu=[*qemu, *self.probe.options], counted=0 if counted else None,
+                         **options)
 
     def __enter__(self):
         super().__enter__()
@@ -64,7 +65,7 @@ class Machine(Weir):
         return self.probe.monitor.instructions()
 
     def exits(self):
-        """How often the guest was left, by reason."""
+        """The number of exits from the guest, by reason."""
         return {}
 
     def no_trouble(self):
@@ -74,7 +75,7 @@ class Machine(Weir):
 
 
 class Native(Machine):
-    """The kernel drives the remapping unit itself, if it likes, which protects it from its NIC as Weir would."""
+    """The kernel may drive the remapping unit itself, which then protects it from its NIC as Weir would."""
 
     ENTRY, APPEND = 0x100000, COMMAND_LINE
 
@@ -94,7 +95,7 @@ class Unprotected(Native):
 
 
 class Guest(Machine):
-    """Guests linux0, linux1... each with a CPU and an e1000e of its own, and the control domain."""
+    """Guests linux0, linux1..., each with its own CPU and e1000e, and the control domain."""
 
     ENTRY = 0x1000000
 
@@ -104,7 +105,8 @@ class Guest(Machine):
         for i, name in enumerate(self.names):
             modules += [f"/boot/vmlinuz kernel name={name} mem=256M cpu={i} pci=00:{3 + i:02x}.0 -- {COMMAND_LINE}",
                         f"/boot/initrd ramdisk={name}"]
-        super().__init__(directory, counted, [Nic(3 + i, tcp=(HTTP, ECHO, SHELL)) for i in range(cpus)], modules=modules,
+        super().__init__(directory, counted, [Nic(3 + i, tcp=(HTTP, ECHO, SHELL)) for i in range(cpus)],
+                         modules=modules,
                          files=[KERNEL, initrd_file], mem=f"{256 + 288 * cpus}M", smp=cpus)
 
     def wait_ready(self, timeout=PATIENCE):

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""How much two Linux guests on two CPUs slow each other, beside what two processes of one native Linux do.
+"""How much two Linux guests on two CPUs slow each other down, compared with two processes of one native Linux.
 
-The same work alone on one CPU, and with its like on the other one."""
+Each does the same work alone on one CPU, and beside its like on the other CPU.
+"""
 import os
 import pathlib
 import statistics
@@ -14,7 +15,7 @@ from machine import Guest, Native, Shell, initramfs
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 
-# Instructions alone; memory; the kernel's page tables and scheduler.
+# Instructions only; memory; the kernel's page tables and scheduler.
 WORK = {
     "a loop of the shell": "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done",
     "512 MB of zeros": "dd if=/dev/zero of=/dev/null bs=1M count=512 2>/dev/null",
@@ -29,7 +30,7 @@ def seconds(shell, work):
 
 
 def together(shells, work):
-    """Of the first shell; the other one has the same to do all the time."""
+    """Seconds of the first shell; the other shell has the same to do all the time."""
     done = threading.Event()
 
     def neighbour():
@@ -57,7 +58,7 @@ def measure(machine):
     results = {}
     for name, work in WORK.items():
         for shell in shells:
-            shell.run(work)  # what is done once only
+            shell.run(work)  # done only once
         rounds = [(seconds(shells[0], work), together(shells, work)) for _ in range(ROUNDS)]
         results[name] = [statistics.median(r[i] for r in rounds) for i in (0, 1)]
     machine.no_trouble()
@@ -71,7 +72,8 @@ def main():
             print(f"two CPUs: {kind.__name__} ...", file=sys.stderr)
             with kind(pathlib.Path(d) / kind.__name__, initrd, cpus=2) as machine:
                 results.append(measure(machine))
-    print(f"{'seconds, medians of ' + str(ROUNDS):24}{'native alone':>14}{'beside':>9}{'guest alone':>14}{'beside':>9}{'slower':>9}")
+    print(f"{'seconds, medians of ' + str(ROUNDS):24}{'native alone':>14}{'beside':>9}"
+          f"{'guest alone':>14}{'beside':>9}{'slower':>9}")
     for name in WORK:
         (native, both), (guest, guests) = (r[name] for r in results)
         print(f"{name:24}{native:14.2f}{both:9.2f}{guest:14.2f}{guests:9.2f}{both / native:5.2f}{guests / guest:5.2f}")

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""The network guest on QEMU's own machine and as Weir's guest: throughput each way, requests a second, exits a request.
+"""The network guest on QEMU's own machine and as Weir's guest: throughput each way, requests per second, exits per
+request.
 
-Both run on the same QEMU one after the other, several rounds in turn; what counts is the ratio, since these times are
-those of an emulator on a busy machine."""
+Both run on the same QEMU one after the other, several rounds in turn. Only the ratio counts: the times are those of
+an emulator on a busy machine.
+"""
 import http.client
 import json
 import os
@@ -23,7 +25,7 @@ REQUESTS = 200
 
 
 class Native:
-    """The guest's ELF, started by QEMU itself on the same machine."""
+    """The guest's ELF file, started by QEMU itself on the same machine."""
 
     def __init__(self, nic):
         self.nic = nic
@@ -31,7 +33,8 @@ class Native:
     def __enter__(self):
         self.process = subprocess.Popen(
             ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg,thread=multi",
-             "-cpu", "EPYC-v4,+svm,+npt,+vgif,+x2apic", "-m", "256M", "-display", "none", "-no-reboot", "-serial", "null",
+             "-cpu", "EPYC-v4,+svm,+npt,+vgif,+x2apic", "-m", "256M", "-display", "none", "-no-reboot",
+             "-serial", "null",
              "-kernel", str(GUESTS / "net.elf"), *self.nic.options()],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return self
@@ -64,7 +67,7 @@ def request(port, method, path, body=None):
 
 
 def measure(port):
-    """MB/s from the guest and to it, requests a second; and how the counters moved meanwhile."""
+    """MB/s from the guest and to it, requests per second; and the changes of the counters meanwhile."""
     connect(port)
     begin = time.monotonic()
     assert len(request(port, "GET", f"/blob?mb={MB}")) == MB << 20

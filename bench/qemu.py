@@ -1,4 +1,4 @@
-"""QEMU from outside: stopped where the guest is, and asked how many instructions it has executed."""
+"""QEMU from outside: it is stopped at a point in the guest, and says how many instructions it has executed."""
 import json
 import pathlib
 import socket
@@ -6,7 +6,7 @@ import time
 
 
 def connect(path, timeout=10):
-    """A socket that QEMU makes when it starts."""
+    """A socket that QEMU creates when it starts."""
     deadline = time.monotonic() + timeout
     while True:
         s = socket.socket(socket.AF_UNIX)
@@ -21,7 +21,7 @@ def connect(path, timeout=10):
 
 
 class Debugger:
-    """QEMU's gdbstub, by the remote serial protocol. Whoever connects to it stops the machine."""
+    """QEMU's gdbstub, by the remote serial protocol. Connecting to it stops the machine."""
 
     def __init__(self, path):
         self.socket = connect(path)
@@ -45,7 +45,7 @@ class Debugger:
         return self.answer()
 
     def run_to(self, address):
-        """Lets the machine run until an instruction is fetched there; stops it, and forgets the address."""
+        """Runs the machine until it fetches an instruction at this address; stops it and removes the breakpoint."""
         assert self.ask(b"Z1,%x,1" % address) == b"OK"
         assert self.ask(b"c").startswith(b"T05"), f"QEMU did not stop at {address:#x}"
         assert self.ask(b"z1,%x,1" % address) == b"OK"
@@ -73,17 +73,18 @@ class Monitor:
                 return answer["return"]
 
     def instructions(self):
-        """Executed so far, idle time not counted; 0 without -icount."""
+        """Executed so far, without idle time; 0 without -icount."""
         return self.ask("query-replay")["icount"]
 
 
 class Probe:
-    """What a QEMU with `options` can be watched by; `directory` is where its sockets are made."""
+    """The means to watch a QEMU with `options`; its sockets are created in `directory`."""
 
     def __init__(self, directory):
         self.gdb, self.qmp = (pathlib.Path(directory).resolve() / name for name in ("gdb", "qmp"))
-        self.options = ["-S", "-gdb", f"unix:{self.gdb},server=on,wait=off", "-qmp", f"unix:{self.qmp},server=on,wait=off"]
+        self.options = ["-S", "-gdb", f"unix:{self.gdb},server=on,wait=off",
+                        "-qmp", f"unix:{self.qmp},server=on,wait=off"]
 
     def attach(self):
-        """The machine stands before its first instruction."""
+        """Connects. The machine has not executed an instruction yet."""
         self.debugger, self.monitor = Debugger(self.gdb), Monitor(self.qmp)

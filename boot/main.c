@@ -20,12 +20,15 @@
 #include <kernel/core/pic.h>
 #include <kernel/core/smp.h>
 #include <kernel/core/uart.h>
-#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
-#include <kernel/guest/exit/exit.h>
+#include <kernel/guest/exit/svmexit.h>
 #include <kernel/guest/lifecycle/builder.h>
 #include <kernel/guest/memory/shootdown.h>
+#include <kernel/guest/quirks/emulator.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
@@ -61,7 +64,7 @@ static void read_boot_information(u32 magic, u32 info)
 	console_set(options.console);
 	log_set_level(options.loglevel);
 	debug_exit_choose(options.exit_at);
-	vmsi_set_irq_limit(options.irq_limit);
+	irqstorm_set_limit(options.irq_limit);
 }
 
 /* ACPI tables, interrupt controllers, clock and timers. */
@@ -124,6 +127,7 @@ static void init_iommu(void)
 void boot_main(u32 magic, u32 info)
 {
 	clock_start();
+	log_set_clock(clock_ns);
 	console_set(UART_COM1);
 	log_info("Weir starts");
 	cpu_init_boot();
@@ -137,6 +141,7 @@ void boot_main(u32 magic, u32 info)
 	if (!bootmem_start_allocator())
 		halt();
 	init_interrupts();
+	emulator_detect();
 	sched_init();
 	shootdown_init();
 	(void)vcpu_backend_init(); /* if there is none, the builder reports it for each domain */

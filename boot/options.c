@@ -5,7 +5,7 @@
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
 #include <kernel/core/uart.h>
-#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/lib/string.h>
 
 #define MAX_VIRTUAL 64

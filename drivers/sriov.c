@@ -4,7 +4,7 @@
  * A virtual function has its own requester id, so the remapping unit walks the tables of its own
  * domain for it. But its BARs are registers of the physical function's SR-IOV capability, and the
  * owner of the physical function may tell the device which memory its virtual functions use. So the
- * physical function goes to the control domain only (kernel/guest/devices/pci/assign.c), and no
+ * physical function goes to the control domain only (kernel/guest/devices/pci/assignable.c), and no
  * guest sees the capability.
  *
  * Firmware for servers assigns addresses to these BARs. Where it does not (SeaBIOS), Weir puts them

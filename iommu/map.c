@@ -6,6 +6,7 @@
 #include <iommu/trace.h>
 #include <iommu/unmap.h>
 #include <kernel/lib/errno.h>
+#include <kernel/mm/frameref.h>
 
 /* Put an empty table behind an empty entry of `parent`. */
 static u64 *add_table(struct iommu_domain *d, u64 *parent, u64 *e)

@@ -37,6 +37,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
+#include <kernel/mm/frameref.h>
 
 /* --- tables --------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include <iommu/table.h>
 #include <iommu/trace.h>
 #include <kernel/core/panic.h>
+#include <kernel/mm/frameref.h>
 
 /* If the entries of a table hold one reference on the block that they form, give each its own
  * instead. */

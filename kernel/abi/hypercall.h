@@ -1,49 +1,62 @@
-/* What a guest may ask of Weir. VMMCALL (AMD) or VMCALL (Intel) from CPL 0: RAX = number,
- * arguments in RDI, RSI, RDX; the result in RAX, negative errno values as 64-bit two's complement.
- * No other register changes. From CPL > 0 the answer is -EPERM. Code of 32 bits sees the low halves;
- * the high ones are zero in a guest that has never been in long mode.
+/* Hypercalls. VMMCALL (AMD) or VMCALL (Intel) from CPL 0: RAX = number, arguments in RDI, RSI, RDX.
+ * The result is in RAX; errors are negative errno values, as 64-bit two's complement. No other
+ * register changes. From CPL > 0 the result is -EPERM; for a number that does not exist, -ENOSYS.
+ * 32-bit code sees the low halves; the high halves are zero in a guest that has never been in long
+ * mode.
  *
  * Presence: CPUID 0x40000000 returns EAX = highest leaf, EBX:ECX:EDX = "WeirWeirWeir";
- * 0x40000001.EAX is the ABI version.
+ * 0x40000001.EAX is the ABI version. docs/abi-changes.md lists what each version has changed.
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
-#define WEIR_ABI_VERSION 1
+#define WEIR_ABI_VERSION 2
 #define WEIR_CPUID_BASE 0x40000000u
 #define WEIR_CPUID_EBX 0x72696557u /* "Weir" */
 
 enum weir_hypercall {
 	/* -> ABI version */
 	WEIR_HC_VERSION = 0,
-	/* RDI = first guest frame, RSI = frames. Give memory back. The pages leave the guest's
-	 * tables and its devices' at once, and belong to nobody until every TLB that may hold them
-	 * has been flushed. */
+	/* RDI = first guest frame, RSI = frames. Give memory back. -> the frames given back, at
+	 * least 1: call again for the rest. The pages leave the tables of the guest and of its
+	 * devices at once, and are not free until every TLB that may hold them has been flushed.
+	 * -EINVAL: not all of it is the guest's RAM; -EPERM: the caller's devices use machine
+	 * addresses (the control domain, control-iommu=); -ENOMEM: no memory to split a large
+	 * page */
 	WEIR_HC_MEM_RELEASE = 1,
-	/* RDI = first guest frame, RSI = frames. Take memory (zeroed) for frames that hold none.
-	 * The vCPU sleeps while an earlier release of the same frames is under way. -ENOMEM when
-	 * the machine has none left or more than the domain's `mem=` would be used. */
+	/* RDI = first guest frame, RSI = frames. Take memory (zeroed) for frames that hold none. ->
+	 * the frames that hold memory now, at least 1: call again for the rest. The vCPU sleeps
+	 * while an earlier release of the same frames is in progress. -EINVAL as above; -ENOMEM:
+	 * the machine has no memory left, or it would exceed the domain's `mem=` */
 	WEIR_HC_MEM_POPULATE = 2,
-	/* RDI = guest-physical address (8-byte aligned, one page at most) of struct weir_stats, RSI
-	 * = its size. Fills what fits; -> bytes that Weir knows. */
+	/* RDI = guest-physical address of struct weir_stats (8-byte aligned), RSI = its size, a
+	 * page at most. Fills what fits. -> bytes that Weir knows. -EINVAL, -EFAULT: a bad address
+	 * or size */
 	WEIR_HC_STATS = 3,
-	/* RDI = 0 power off, 1 reboot (the domain is started again, unless its module line says
-	 * restart=never), 2 crashed, RSI = status for the log. No return. */
+	/* RDI = 0 power off, 1 reboot (the domain is restarted, unless its module line says
+	 * restart=never), 2 crashed; RSI = status for the log. Does not return. -EINVAL */
 	WEIR_HC_SHUTDOWN = 4,
-	/* RDI = vector, 16 to 255, that is raised on vCPU 0 when an event comes; 0: none. -EINVAL */
+	/* RDI = vector, 16 to 255, that is raised on vCPU 0 when an event occurs; 0: none.
+	 * -EINVAL */
 	WEIR_HC_EVENT_VECTOR = 5,
 	/* -> the events (enum weir_event) since the last call */
 	WEIR_HC_EVENTS = 6,
-	/* RDI = guest frame. -> the frame by which the caller's devices reach it: the same, but in the control domain, whose
-	 * devices use machine addresses (control-iommu=). -ENOENT: it holds no memory */
+	/* RDI = guest frame. -> the frame number by which the caller's devices reach it: the same
+	 * number, except in a control domain whose devices use machine addresses (control-iommu=).
+	 * -ENOENT: it holds no memory */
 	WEIR_HC_DEVICE_FRAME = 7,
 
-	/* --- For the control domain; all others get -EPERM. The structures are in kernel/abi/control.h; their addresses are
-	 * 8-byte aligned, and a bad one gives -EFAULT or -EINVAL. RDX = their size: what fits is filled. --- */
+	/* --- for the control domain ------------------------------------------- */
+
+	/* All other domains get -EPERM, except for WEIR_HC_UNIT_STATS. The structures are in
+	 * kernel/abi/control.h and kernel/abi/iommu.h. Their addresses are guest-physical and
+	 * 8-byte aligned; a bad one gives -EFAULT or -EINVAL. Where no other argument says so, RDX
+	 * = the structure's size: what fits is filled. */
 
 	/* RDI = id, RSI = address of struct weir_domain_info: the first domain with this id or a
-	 * higher one, dying ones too. -> its id; 0: there is none */
+	 * higher one, including dying ones. -> its id; 0: there is none */
 	WEIR_HC_DOMAIN_INFO = 0x100,
 	/* RDI = number, counted from 0, RSI = address of struct weir_device_info. -> 1; 0: there is
 	 * none */
@@ -51,66 +64,75 @@ enum weir_hypercall {
 	/* RDI = id, RSI = address of struct weir_stats. -> bytes that Weir knows. -ENOENT: no such
 	 * domain, or it is dying */
 	WEIR_HC_DOMAIN_STATS = 0x102,
-	/* RDI = device, as in weir_device_info, RSI = id, RDX = flags, WEIR_ATTACH_*: begin to give it
-	 * to this domain. weir_device_info tells how far it is. -ENODEV: no such device; -ENOENT: no
-	 * such domain, or it is dying; -EBUSY: the device is not free, or the domain not complete;
-	 * -EPERM: it cannot be given (why_not, why_no_ats); -EINVAL: flags; -ENOMEM */
+	/* RDI = device, as in weir_device_info, RSI = id, RDX = flags, WEIR_ATTACH_*: start to
+	 * attach it to this domain. weir_device_info shows the progress. -ENODEV: no such device;
+	 * -ENOENT: no such domain, or it is dying; -EBUSY: the device is not free, or the domain is
+	 * not complete;
+	 * -EPERM: it cannot be attached (why_not, why_no_ats); -EINVAL: flags; -ENOMEM */
 	WEIR_HC_DEVICE_ATTACH = 0x103,
-	/* RDI = device: begin to take it from its domain. -ENODEV; -EBUSY: no domain has it, or it is
-	 * on its way */
+	/* RDI = device: start to detach it from its domain. -ENODEV; -EBUSY: no domain owns it, or
+	 * it is being attached or detached */
 	WEIR_HC_DEVICE_DETACH = 0x104,
-	/* RDI = id: end this domain, which takes its time. -ENOENT as above; -EBUSY: it is not
-	 * complete; -EINVAL: it is the caller */
+	/* RDI = id: start to end this domain. -ENOENT as above; -EBUSY: it is not complete;
+	 * -EINVAL: it is the caller */
 	WEIR_HC_DOMAIN_DESTROY = 0x105,
-	/* RDI = device, RSI = address that it uses, RDX = address of struct weir_walk. -ENODEV */
+	/* RDI = device, RSI = address that it uses, RDX = address of struct weir_walk. -> 0.
+	 * -ENODEV */
 	WEIR_HC_IOMMU_WALK = 0x106,
-	/* RDI = number of a remapping unit, counted from 0, RSI = address of struct weir_unit_stats
-	 * (kernel/abi/iommu.h). -> 1; 0: there is none. Everybody may ask for a unit that one of its devices
-	 * is behind; -EPERM for others */
+	/* RDI = number of a remapping unit, counted from 0, RSI = address of struct
+	 * weir_unit_stats.
+	 * -> 1; 0: there is none. Any domain may call this for a unit that translates for one of
+	 * its own devices; -EPERM for others */
 	WEIR_HC_UNIT_STATS = 0x107,
-	/* RDI = number of an event, RSI = address of an array of struct weir_trace_event, RDX = its size:
-	 * the events from that number on that are still there, oldest first. -> how many */
+	/* RDI = number of an event, RSI = address of an array of struct weir_trace_event, RDX = its
+	 * size: the events from that number on that are still there, oldest first. -> how many */
 	WEIR_HC_IOMMU_TRACE = 0x108,
 	/* RDI = address of struct weir_memory_info, RSI = its size. -> 0 */
 	WEIR_HC_MEMORY_INFO = 0x109,
-	/* RDI = pages: carve so many out of what is lent to the caller's devices (control-iommu=), in whole
-	 * 2 MiB. They are free when no device can reach them any more. -> 1: on their way; 0: nothing is
-	 * lent */
+	/* RDI = pages: take this much memory, in whole 2 MiB, back from what is lent to the
+	 * caller's devices (control-iommu=). It is free when no device can reach it any more. -> 1:
+	 * in progress; 0: nothing is lent */
 	WEIR_HC_MEMORY_CARVE = 0x10a,
-	/* Lend what is free, but for Weir's reserve. -> 0 */
+	/* Lend free memory, except for Weir's reserve. -> 0 */
 	WEIR_HC_MEMORY_LEND = 0x10b,
-	/* RDI = id: from now on, what this domain writes on its COM1 is for the caller to read, and not in
-	 * the log; 0: no domain's is. What was written before and not read is gone. -ENOENT; -EINVAL: it
-	 * is the caller */
+	/* RDI = id: from now on the caller reads what this domain writes to its COM1, and it does
+	 * not go to the log; 0: no domain's. Output that was not read before is lost. -ENOENT;
+	 * -EINVAL: it is the caller */
 	WEIR_HC_CONSOLE_SELECT = 0x10c,
-	/* RDI = address of a buffer, RSI = its size. -> how many bytes were read; -ENOENT: none, and no
-	 * domain is selected, or it has ended. WEIR_EVENT_CONSOLE says when there is something again */
+	/* RDI = address of a buffer, RSI = its size. -> bytes read; -ENOENT: none, and no domain is
+	 * selected, or it has ended. WEIR_EVENT_CONSOLE tells when there is more */
 	WEIR_HC_CONSOLE_READ = 0x10d,
-	/* RDI = address of a buffer, RSI = its size: it arrives at the selected domain's COM1. -> how many
-	 * bytes that had room for; -ENOENT as above */
+	/* RDI = address of a buffer, RSI = its size: input for the selected domain's COM1. -> bytes
+	 * that fitted; -ENOENT as above */
 	WEIR_HC_CONSOLE_WRITE = 0x10e,
-	/* RDI = id, RSI = pages: ask this domain to give so many back in all, by its balloon. weir_domain_info tells how far it
-	 * is. -ENOENT, -EBUSY as above; -ENODEV: it has no balloon, or no driver for it; -EINVAL: more than it has; -ENOMEM: what it
-	 * would get again is not there, or not yet */
+	/* RDI = id, RSI = pages: ask this domain to give back so many in total through its balloon.
+	 * weir_domain_info shows the progress. -ENOENT, -EBUSY as above; -ENODEV: it has no
+	 * balloon, or no driver for it; -EINVAL: more than it has; -ENOMEM: the memory that it
+	 * would get again is not free, or not yet */
 	WEIR_HC_BALLOON = 0x10f,
+	/* RDI = address of struct weir_log_position, RSI = address of a buffer, RDX = its size:
+	 * copy the log from this position on, and move the position behind what was copied. If the
+	 * oldest part has been overwritten, the copy begins at the oldest complete line. -> bytes
+	 * copied, 4096 at most; 0: there is no more */
+	WEIR_HC_LOG_READ = 0x110,
 };
 
-/* The device may use a TLB of its own (PCIe ATS), and is trusted with all of memory. */
+/* The device may use its own TLB (PCIe ATS), and is trusted with all of memory. */
 #define WEIR_ATTACH_ATS 1
 
 enum weir_event {
-	WEIR_EVENT_INPUT = 1, /* something was typed on the domain's console */
-	WEIR_EVENT_QUARANTINED = 2, /* a device of the domain lost its access to memory for what it did */
-	WEIR_EVENT_DEVICES = 4, /* a device came to the domain's PCI bus or left it */
-	WEIR_EVENT_STORM = 8, /* a device raised more interrupts than irq-limit= allows, and was paused */
-	WEIR_EVENT_CONSOLE = 16, /* the selected domain has written something (the control domain's) */
+	WEIR_EVENT_INPUT = 1, /* there is input on the domain's console */
+	WEIR_EVENT_QUARANTINED = 2, /* a device of the domain was quarantined: it cannot reach memory */
+	WEIR_EVENT_DEVICES = 4, /* a device arrived on the domain's PCI bus, or left it */
+	WEIR_EVENT_STORM = 8, /* a device was paused for more interrupts than irq-limit= allows */
+	WEIR_EVENT_CONSOLE = 16, /* control domain: the selected domain has written something */
 };
 
 #define WEIR_LATENCY_BUCKETS 16
 
 enum weir_exit_reason {
 	WEIR_EXIT_INTERRUPT, /* a host interrupt while the guest ran */
-	WEIR_EXIT_INTERRUPT_WINDOW, /* none by AMD SVM */
+	WEIR_EXIT_INTERRUPT_WINDOW, /* always 0 with AMD SVM */
 	WEIR_EXIT_CPUID,
 	WEIR_EXIT_MSR,
 	WEIR_EXIT_IO,
@@ -122,7 +144,7 @@ enum weir_exit_reason {
 	WEIR_NR_EXIT_REASONS
 };
 
-/* What an exit of WEIR_EXIT_MSR was for. */
+/* What the MSR access of a WEIR_EXIT_MSR was for. */
 enum weir_msr_exit {
 	WEIR_MSR_EOI,
 	WEIR_MSR_TIMER, /* TSC deadline, initial count */
@@ -132,17 +154,17 @@ enum weir_msr_exit {
 };
 
 enum weir_fault_kind {
-	WEIR_FAULT_WRITE, /* the page may not be written */
-	WEIR_FAULT_READ, /* the page may not be read */
+	WEIR_FAULT_WRITE, /* no write permission */
+	WEIR_FAULT_READ, /* no read permission */
 	WEIR_FAULT_CONTEXT, /* the device's root or context entry */
 	WEIR_FAULT_WIDTH, /* the address is beyond the domain's width */
 	WEIR_FAULT_TABLE, /* a table or an entry in it */
-	WEIR_FAULT_INTERRUPT, /* an interrupt that is not the device's to raise */
+	WEIR_FAULT_INTERRUPT, /* an interrupt that the device may not raise */
 	WEIR_FAULT_OTHER,
 	WEIR_NR_FAULT_KINDS
 };
 
-/* All counts since the domain's start unless it says "now". */
+/* Counts are since the domain's start, unless the comment says "now". */
 struct weir_stats {
 	uint64_t abi_version;
 	char domain_name[32];
@@ -155,14 +177,14 @@ struct weir_stats {
 	uint64_t io_references; /* dev_tlb references now, present entries and tombstones */
 
 	/* Deferred release */
-	uint64_t pages_held, pages_held_max; /* frames that wait for an invalidation: now, and at most */
+	uint64_t pages_held, pages_held_max; /* frames waiting for an invalidation: now, maximum */
 	uint64_t batches_in_flight; /* now */
 	uint64_t batches_posted, batches_completed;
 	uint64_t iotlb_invalidations, device_tlb_invalidations, context_invalidations;
 	uint64_t invalidations_posted, invalidations_completed; /* descriptors, waits not counted */
-	uint64_t completion_interrupts; /* of all units: shared by all domains */
-	/* From commit to the last answer; bucket i counts latencies below 1 us << i, the last one
-	 * all others. */
+	uint64_t completion_interrupts; /* of all units, for all domains */
+	/* From the commit to the last answer: bucket i counts latencies below 1 us << i, the last
+	 * bucket all others. */
 	uint64_t latency[WEIR_LATENCY_BUCKETS];
 	uint64_t io_faults;
 
@@ -175,11 +197,15 @@ struct weir_stats {
 	uint64_t nr_vcpus;
 	uint64_t exits[WEIR_NR_EXIT_REASONS];
 	uint64_t interrupts_delivered; /* device interrupts that reached a vCPU */
-	uint64_t absent_accesses; /* ports, MSRs, addresses where nothing is */
+	uint64_t absent_accesses; /* to ports, MSRs and addresses where there is nothing */
 
-	uint64_t devices_quarantined; /* of this domain, for faults or time-outs */
+	uint64_t devices_quarantined; /* devices of this domain quarantined, for faults or time-outs */
 	uint64_t io_faults_by[WEIR_NR_FAULT_KINDS]; /* io_faults by reason */
-	uint64_t interrupt_pauses; /* how often a device of this domain was paused for too many interrupts */
+	uint64_t interrupt_pauses; /* times a device was paused for too many interrupts */
 	uint64_t msr_exits[WEIR_NR_MSR_EXITS]; /* exits[WEIR_EXIT_MSR] by what was accessed */
 	uint64_t interrupts_taken; /* by vCPUs, from devices, their timers and each other */
 };
+_Static_assert(sizeof(struct weir_stats) == 592, "a change needs a new version");
+_Static_assert(offsetof(struct weir_stats, latency) == 200, "a change needs a new version");
+_Static_assert(offsetof(struct weir_stats, exits) == 384, "a change needs a new version");
+_Static_assert(offsetof(struct weir_stats, msr_exits) == 552, "a change needs a new version");

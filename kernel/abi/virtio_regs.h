@@ -1,11 +1,13 @@
-/* Registers of virtio over PCI (virtio 1.2, 4.1) and its split queues (2.7): for drivers, and for the devices that Weir makes. */
+/* Registers of virtio over PCI (virtio 1.2, 4.1), for the guests' drivers and for the devices that
+ * Weir emulates. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
 #define VIRTIO_VENDOR 0x1af4u
 
-/* A vendor-specific capability (4.1.4): where in which BAR something lies. Offsets in config space. */
+/* A vendor-specific capability (4.1.4), which gives a BAR and an offset. Offsets in config
+ * space. */
 #define VIRTIO_CAP_TYPE 3
 #define VIRTIO_CAP_BAR 4
 #define VIRTIO_CAP_OFFSET 8
@@ -16,7 +18,7 @@
 #define VIRTIO_CAP_ISR 3u
 #define VIRTIO_CAP_DEVICE 4u
 
-/* Common configuration (4.1.4.3). The queue_ ones are of the queue that was selected. */
+/* Common configuration (4.1.4.3). The queue_ fields belong to the selected queue. */
 struct virtio_common {
 	u32 device_feature_select, device_feature;
 	u32 driver_feature_select, driver_feature;

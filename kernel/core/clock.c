@@ -1,13 +1,14 @@
-/* Time is the TSC, scaled: ns = (tsc - start) * mult / 2^32, in 128 bits, so that nothing wraps and
- * nothing drifts. */
+/* Time is the scaled TSC: ns = (tsc - start) * mult / 2^32, calculated in 128 bits, so that nothing
+ * wraps or drifts. */
+#include <kernel/core/clock.h>
+
+#include <kernel/core/clockinit.h>
+#include <kernel/core/cpu.h>
+#include <kernel/core/log.h>
 #include <kernel/core/pit.h>
 #include <kernel/core/pmtimer.h>
 #include <kernel/core/rtc.h>
 #include <kernel/lib/atomic.h>
-#include <kernel/core/clock.h>
-#include <kernel/core/clockinit.h>
-#include <kernel/core/cpu.h>
-#include <kernel/core/log.h>
 
 #define NS_PER_S 1000000000UL
 
@@ -26,7 +27,7 @@ void clock_start(void)
 	tsc_start = rdtsc();
 }
 
-/* The median of three: one disturbed measurement does no harm. */
+/* The median of three: one disturbed measurement has no effect. */
 static u64 measure(u64 (*once)(u16 port, unsigned int bits), u16 port, unsigned int bits)
 {
 	u64 low = once(port, bits), high = once(port, bits), third = once(port, bits), swap;
@@ -61,7 +62,7 @@ bool clock_calibrate(u16 pm_timer_port, unsigned int pm_timer_bits)
 	tsc_mult = clock_mult(tsc_hz);
 	log_info("clock: TSC runs at %lu.%03lu MHz, measured by %s%s", tsc_hz / 1000000,
 		 tsc_hz / 1000 % 1000, by,
-		 cpuid(0x80000007, 0).edx & BIT(8) ? "" : "; not said to be invariant");
+		 cpuid(0x80000007, 0).edx & BIT(8) ? "" : "; not reported as invariant");
 	return true;
 }
 
@@ -87,7 +88,7 @@ void clock_read_date(void)
 	if (seconds)
 		wall_start = seconds * NS_PER_S - clock_ns();
 	else
-		log_warn("clock: no real-time clock says the date: guests start in 1970");
+		log_warn("clock: no real-time clock: guests start in 1970");
 }
 
 u64 clock_wall_ns(u64 ns)
@@ -116,8 +117,8 @@ u64 clock_ticks_until(u64 deadline_ns, u64 mult)
 
 	if (deadline_ns <= now)
 		return 0;
-	/* A timer must not fire before its deadline: rounded up. One that is years away comes
-	 * early, and is set again. */
+	/* Rounded up: a timer must not fire before its deadline. A deadline that is years away
+	 * fires early, and the timer is set again. */
 	return scale(MIN(deadline_ns - now, 1UL << 60), mult) + 1;
 }
 

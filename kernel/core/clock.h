@@ -6,13 +6,14 @@
 
 /* Nanoseconds since Weir started; monotonic, the same on all CPUs. */
 u64 clock_ns(void);
-/* Unix time at a moment of clock_ns(), in nanoseconds; 0: the machine has no clock that says it. */
+/* Unix time in nanoseconds at the time `ns` of clock_ns(). 0: the machine has no real-time
+ * clock. */
 u64 clock_wall_ns(u64 ns);
 /* TSC ticks per second, as calibrated at boot. */
 u64 clock_tsc_hz(void);
-/* What clock_ns() said when the TSC said this. */
+/* The value of clock_ns() when the TSC had this value. */
 u64 clock_at(u64 tsc);
-/* Nanoseconds a TSC tick, as 32.32 bits. */
+/* Nanoseconds per TSC tick, as a 32.32 fixed-point number. */
 u64 clock_ns_mult(void);
 /* A number of TSC ticks in nanoseconds. */
 u64 clock_tsc_to_ns(u64 ticks);
@@ -30,5 +31,6 @@ struct timer {
 void timer_init(struct timer *t, void (*fn)(struct timer *t));
 /* (Re)arm on this CPU; fn runs here, in interrupt context, at or soon after the deadline. */
 void timer_set(struct timer *t, u64 deadline_ns);
-/* On the CPU that armed it. */
+/* Disarm; does nothing if it is not armed. When this returns, fn may still be running on the CPU
+ * that armed it. */
 void timer_cancel(struct timer *t);

@@ -5,12 +5,12 @@
 
 /* Time starts here. */
 void clock_start(void);
-/* Measure the TSC, by the ACPI timer at this port (0: there is none) or by the PIT. False if
- * neither runs. */
+/* Calibrate the TSC against the ACPI timer at this port (0: there is none), or else the PIT. False
+ * if neither runs. */
 bool clock_calibrate(u16 pm_timer_port, unsigned int pm_timer_bits) __must_check;
-/* Ask the real-time clock for the date. */
+/* Read the date from the real-time clock. */
 void clock_read_date(void);
-/* TSC value at this time; now, if it is past. */
+/* The TSC value at this time; the current one if the time has passed. */
 u64 clock_tsc_at(u64 ns);
 /* Ticks per nanosecond, times 2^32; and how many of them to wait for a deadline. */
 u64 clock_mult(u64 hz);

@@ -1,13 +1,13 @@
-/* The log and the control domain share one line of the terminal:
+/* The log and the control domain share the terminal:
  *
- *	weir> dev_                     what the control domain has written of its line stands at the bottom;
- *	[   12.345678] net0| ...       a line of the log erases it, is printed,
- *	weir> dev_                     and it is written again.
+ *	weir> dev_                     the control domain's current line is at the bottom;
+ *	[   12.345678] net0| ...       a line of the log erases it and is printed,
+ *	weir> dev_                     and the current line is drawn again.
  */
-#include <kernel/core/uart.h>
-#include <kernel/core/clock.h>
 #include <kernel/core/console.h>
+
 #include <kernel/core/spinlock.h>
+#include <kernel/core/uart.h>
 #include <kernel/lib/string.h>
 
 #define LINE_SIZE 160
@@ -15,30 +15,17 @@
 #define DELETE 0x7f
 #define ERASE_LINE "\r\033[K" /* ECMA-48, 8.3.41 */
 
-/* The UART's FIFO (16 bytes) fills in 1.4 ms at 115200 baud: a person's typing is seen by slow polls, and what is pasted by
- * quick ones, which the first character starts. */
-#define POLL_NS 15000000UL
-#define QUICK_POLL_NS 1000000UL
-#define QUICK_POLLS 100
-
-/* Guards all below; leaf, after the log's. */
+/* Guards all below, except in a panic. */
 static struct spinlock console_lock = SPINLOCK_INIT(LOCK_CONSOLE);
 static u16 console_port;
-static char line[LINE_SIZE]; /* the control domain's, as far as it is written */
+static char line[LINE_SIZE]; /* the control domain's current line */
 static size_t line_len, line_cursor;
 
 static bool panicking;
 
-static struct {
-	size_t (*room)(void);
-	void (*receive)(u8 c);
-	u32 quick; /* polls */
-	struct timer timer;
-} listener;
-
 void console_set(u16 port)
 {
-	/* Setting it up again would drop what its FIFO still holds. */
+	/* Initialising the same UART again would lose what its FIFO still holds. */
 	if (port != console_port)
 		console_port = port && uart_init(port) ? port : 0;
 }
@@ -48,12 +35,22 @@ void console_panic(void)
 	panicking = true;
 }
 
+bool console_present(void)
+{
+	return console_port;
+}
+
+bool console_read(u8 *c)
+{
+	return console_port && uart_read(console_port, c);
+}
+
 bool console_in_panic(void)
 {
 	return panicking;
 }
 
-static void send(const char *text, size_t len)
+static void console_send(const char *text, size_t len)
 {
 	if (console_port)
 		uart_write(console_port, text, len);
@@ -62,9 +59,9 @@ static void send(const char *text, size_t len)
 static void redraw(void)
 {
 	assert_locked(&console_lock);
-	send(line, line_len);
+	console_send(line, line_len);
 	for (size_t i = line_cursor; i < line_len; i++)
-		send("\b", 1);
+		console_send("\b", 1);
 }
 
 void console_line(const char *text, size_t len)
@@ -72,8 +69,8 @@ void console_line(const char *text, size_t len)
 	if (!panicking)
 		spin_lock(&console_lock);
 	if (line_len)
-		send(ERASE_LINE, sizeof(ERASE_LINE) - 1);
-	send(text, len);
+		console_send(ERASE_LINE, sizeof(ERASE_LINE) - 1);
+	console_send(text, len);
 	if (line_len && !panicking)
 		redraw();
 	if (!panicking)
@@ -95,8 +92,9 @@ static bool in_sequence(u8 c)
 	return inside;
 }
 
-/* Keep up with what stands in the terminal's line, as far as that is text. What else the control domain sends is for its own
- * programs to make up for. */
+/* Follow what the terminal's current line shows, as far as it is text. Control sequences are
+ * ignored: if the control domain moves the cursor, its line may be drawn wrongly after a line of
+ * the log. */
 static void track(u8 c)
 {
 	assert_locked(&console_lock);
@@ -126,7 +124,7 @@ void console_put(u8 c)
 
 	spin_lock(&console_lock);
 	track(c);
-	send(&out, 1);
+	console_send(&out, 1);
 	spin_unlock(&console_lock);
 }
 
@@ -134,38 +132,7 @@ void console_end_line(void)
 {
 	spin_lock(&console_lock);
 	if (line_len)
-		send("\r\n", 2);
+		console_send("\r\n", 2);
 	line_len = line_cursor = 0;
 	spin_unlock(&console_lock);
-}
-
-/* --- what is typed ----------------------------------------------------------------------------------------------------------- */
-
-static void poll(struct timer *t)
-{
-	size_t room = listener.room();
-	bool any = false;
-	u8 c;
-
-	/* What finds no room stays in the UART's FIFO. */
-	while (room && uart_read(console_port, &c)) {
-		listener.receive(c);
-		room--;
-		any = true;
-	}
-	if (any)
-		listener.quick = QUICK_POLLS;
-	else if (listener.quick)
-		listener.quick--;
-	timer_set(t, clock_ns() + (listener.quick ? QUICK_POLL_NS : POLL_NS));
-}
-
-void console_listen(size_t (*room)(void), void (*receive)(u8 c))
-{
-	if (!console_port)
-		return;
-	listener.room = room;
-	listener.receive = receive;
-	timer_init(&listener.timer, poll);
-	timer_set(&listener.timer, clock_ns() + POLL_NS);
 }

@@ -1,20 +1,24 @@
-/* The administrator's terminal: a UART that gets the log's lines, and carries the control domain's dialogue. See
- * kernel/core/console.c. */
+/* The administrator's terminal: a UART that shows the log's lines and the control domain's
+ * dialogue. See kernel/core/console.c. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
-/* Send the log to the UART at this I/O port; 0 or a port where nothing answers: to memory only. */
+/* Send the log to the UART at this I/O port. With 0, or a port where no UART answers, the log goes
+ * to memory only. Boot. */
 void console_set(u16 port);
-/* From now on lines go out without a lock, whose holder may be dead. Panic only. */
+/* From now on lines are sent without the lock, whose holder may never unlock it. Panic only. */
 void console_panic(void);
 bool console_in_panic(void);
-/* A whole line of the log, its line end included. Any context. */
+/* A whole line of the log, including its line end. Any context. */
 void console_line(const char *text, size_t len);
-/* One character of the control domain's dialogue, which is shown before its line is complete. Any context. */
+/* One character of the control domain's dialogue, which is shown before its line is complete. Any
+ * context. */
 void console_put(u8 c);
-/* The control domain ends in the middle of a line: leave it where it is. */
+/* The control domain has ended in the middle of a line: keep that line on the screen. */
 void console_end_line(void);
-/* Hand what is typed to `receive`, one character a call; `room` says how many it can take now. Both are called from a timer
- * of this CPU, for ever. Boot, once; nothing happens if there is no UART. */
-void console_listen(size_t (*room)(void), void (*receive)(u8 c));
+/* False: the log goes to memory only. */
+bool console_present(void);
+/* The next character that was typed. False: there is none, or no UART. kernel/core/console_input.c
+ * only. */
+bool console_read(u8 *c) __must_check;

@@ -1,3 +1,4 @@
+/* What each CPU sets up for itself: segments, per-CPU data, exceptions, control registers. */
 #include <kernel/core/cpuinit.h>
 #include <kernel/core/idt.h>
 #include <kernel/core/log.h>
@@ -83,7 +84,8 @@ bool cpu_check(void)
 		 vmx ? "Intel VMX" :
 		       "none");
 	if (!svm && !vmx)
-		log_err("this CPU offers neither SVM nor VMX: guests can not run; enable virtualisation in the firmware's setup");
+		log_err("this CPU offers neither SVM nor VMX: guests cannot run; "
+			"enable virtualisation in the firmware's setup");
 	if (!(cpuid(1, 0).edx & BIT(24))) {
 		log_err("this CPU has no FXSAVE; Weir needs it");
 		return false;

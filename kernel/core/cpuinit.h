@@ -1,10 +1,10 @@
-/* Bringing up CPUs: what each does for itself, and the starting of the others. */
+/* What each CPU does for itself when it starts. kernel/core/smp.h starts the others. */
 #pragma once
 
 #include <kernel/core/cpu.h>
 #include <kernel/core/gdt.h>
 
-/* All that a CPU has of its own, in one piece. */
+/* Everything that belongs to one CPU, in one allocation. */
 struct cpu_area {
 	struct cpu cpu; /* first: kernel/core/cpu.h reaches it by GS */
 	struct segments segments;
@@ -14,5 +14,5 @@ struct cpu_area {
 void cpu_init_boot(void);
 /* The calling CPU: GS, segments, exceptions, control registers. */
 void cpu_init(struct cpu_area *area);
-/* Tell of features that are missing and that Weir can not do without. False: stop. */
+/* Log the CPU, and what it lacks. False: Weir cannot run on it. */
 bool cpu_check(void) __must_check;

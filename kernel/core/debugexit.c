@@ -1,3 +1,4 @@
+/* See kernel/core/debugexit.h. */
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
 
@@ -5,8 +6,8 @@
 
 void debug_exit(enum debug_exit value)
 {
-	/* On real hardware nobody knows what lies at this port; and an absent one reads all
-	 * ones. */
+	/* On real hardware anything may be at this port, so only a hypervisor's guest writes
+	 * there. An absent device reads as all ones. */
 	bool emulated = cpuid(1, 0).ecx & BIT(31);
 
 	if (emulated && inb(DEBUG_EXIT_PORT) != 0xff)

@@ -12,7 +12,7 @@ enum debug_exit {
 
 /* Returns where there is no such device. */
 void debug_exit(enum debug_exit value);
-/* At which moment debug_exit_when() ends QEMU (exit=ready, exit=idle). Boot. */
+/* Choose the moment at which debug_exit_when() ends QEMU (exit=ready, exit=idle). Boot. */
 void debug_exit_choose(enum debug_exit value);
 /* The same as debug_exit(), if this is the chosen moment. */
 void debug_exit_when(enum debug_exit value);

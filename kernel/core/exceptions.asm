@@ -1,7 +1,8 @@
-; Entry of every exception and interrupt: makes struct trap_frame (kernel/core/idt.h) and calls trap().
+; Entry of every exception and interrupt: makes a struct trap_frame (kernel/core/idt.h) and calls
+; trap().
 ;
-; GS base is the hypervisor's whenever one can come in (in guest mode they exit, and between the exit and the reload of
-; the host's state everything is held), so no SWAPGS.
+; No SWAPGS is needed, because GS base is always the hypervisor's here: in guest mode exceptions and
+; interrupts cause exits, and between an exit and the reload of the host's state all are blocked.
 
 global trap_stubs
 extern trap
@@ -9,7 +10,8 @@ extern trap
 section .text progbits alloc exec nowrite align=16
 bits 64
 
-; 16 bytes each. Those of 8, 10-14, 17, 21, 29, 30 come with an error code, SDM vol. 3, table 6-1 and APM vol. 2, 8.2.
+; 16 bytes each. Exceptions 8, 10-14, 17, 21, 29 and 30 push an error code: SDM vol. 3, table 6-1
+; and APM vol. 2, 8.2.
 trap_stubs:
 %assign v 0
 %rep 256
@@ -43,8 +45,8 @@ trap_common:
 	mov rdi, rsp
 	mov rbx, rsp
 	and rsp, -16
-	; A frame of its own, so that the backtrace walks through the interruption: return address and frame pointer of
-	; what was interrupted.
+	; A stack frame with the interrupted code's return address and frame pointer, so that a
+	; backtrace continues there.
 	push qword [rbx + 17 * 8]
 	push qword [rbx + 10 * 8]
 	mov rbp, rsp

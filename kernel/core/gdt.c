@@ -1,3 +1,4 @@
+/* See kernel/core/gdt.h. */
 #include <kernel/core/gdt.h>
 
 struct table_pointer {

@@ -7,8 +7,8 @@
 #define SEL_DATA 0x10
 #define SEL_TSS 0x18
 
-/* Stacks that the CPU switches to by itself, for what may come when RSP is bad or in the middle of
- * anything. */
+/* Stacks to which the CPU switches by itself, for exceptions that may come when RSP is bad, or
+ * between any two instructions. */
 enum ist { IST_NONE, IST_NMI, IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_COUNT };
 #define IST_STACK_SIZE 8192
 
@@ -29,5 +29,5 @@ struct segments {
 	u8 stack[IST_COUNT - 1][IST_STACK_SIZE] __aligned(16);
 };
 
-/* Fill in and load on the calling CPU; s lives for ever. */
+/* Fill them in, and load them on the calling CPU. *s must never be freed. */
 void segments_load(struct segments *s);

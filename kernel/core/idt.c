@@ -1,3 +1,4 @@
+/* The interrupt descriptor table, and what each vector leads to. */
 #include <kernel/core/cpu.h>
 #include <kernel/core/gdt.h>
 #include <kernel/core/idt.h>

@@ -1,4 +1,4 @@
-/* Exceptions and interrupts as kernel/core/exceptions.asm delivers them. */
+/* Exceptions and interrupts, as kernel/core/exceptions.asm delivers them. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -19,9 +19,9 @@ enum exception {
 	EXC_MACHINE_CHECK = 18,
 };
 
-/* Load the table on the calling CPU; built at the first call. */
+/* Load the table on the calling CPU. The first call builds it. */
 void idt_load(void);
 
-/* rdmsr and wrmsr that survive a register which does not exist: false then. */
+/* rdmsr and wrmsr for a register that may not exist: false then. */
 bool rdmsr_safe(u32 msr, u64 *value) __must_check;
 bool wrmsr_safe(u32 msr, u64 value) __must_check;

@@ -1,3 +1,4 @@
+/* See kernel/core/ioapic.h. */
 #include <kernel/core/ioapic.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>

@@ -1,5 +1,5 @@
-/* I/O APICs (82093AA data sheet): Weir uses messages only, so all that is done is to silence
- * them. */
+/* I/O APICs (82093AA data sheet). Weir uses only message-signalled interrupts, so it masks all
+ * their lines. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

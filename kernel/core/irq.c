@@ -1,18 +1,21 @@
-#include <kernel/core/lapic.h>
-#include <kernel/lib/errno.h>
+/* The handlers of interrupt vectors. A handler is registered for one CPU, except for the fixed
+ * vectors, which all CPUs share. */
 #include <kernel/core/irq.h>
+
 #include <kernel/core/irqhandle.h>
+#include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/lib/errno.h>
 
-/* Guards the handing out of vectors; the handlers' slots are read without it. Leaf. */
+/* Guards the allocation of vectors. The slots are read without it. */
 static struct spinlock irq_lock = SPINLOCK_INIT(LOCK_IRQ);
 static struct irq_slot fixed[256];
 
 static void set_slot(struct irq_slot *s, void (*handler)(void *arg), void *arg)
 {
-	/* The interrupt may come as soon as the handler is seen. */
+	/* The interrupt may arrive as soon as the handler is visible. */
 	write_once(&s->arg, arg);
 	store_release(&s->handler, handler);
 }
@@ -57,8 +60,8 @@ void irq_handle(int vector)
 	struct irq_slot *s = vector > VECTOR_LAST_DEVICE ? &fixed[vector] : &this_cpu()->irq[vector];
 	void (*handler)(void *arg);
 
-	/* Neither the spurious vector nor the 8259's are in service (SDM vol. 3, 11.9), unless a message has named them: without an
-	 * EOI 0xff would then block all others. */
+	/* The spurious vector and the 8259's vectors are not in service (SDM vol. 3, 11.9), unless
+	 * a message has raised them: then 0xff would block all others without an EOI. */
 	if (vector == VECTOR_SPURIOUS || vector < VECTOR_FIRST_DEVICE) {
 		if (lapic_in_service((u8)vector))
 			lapic_eoi();
@@ -71,8 +74,7 @@ void irq_handle(int vector)
 		static struct log_limit limit = LOG_LIMIT_INIT(5);
 
 		if (log_allowed(&limit))
-			log_warn("CPU %u: interrupt 0x%x came, which nobody has asked for",
-				 this_cpu()->id, (u32)vector);
+			log_warn("CPU %u: unexpected interrupt 0x%x", this_cpu()->id, (u32)vector);
 	}
 	lapic_eoi();
 }
@@ -90,14 +92,14 @@ void irq_stop_others(void)
 
 void irq_window(void)
 {
-	/* STI lets the next instruction pass first: the NOP is where they come in. */
+	/* STI takes effect after the next instruction: interrupts are taken behind the NOP. */
 	__asm__ volatile("sti; nop; cli" ::: "memory");
 }
 
 void irq_wait(void)
 {
-	lapic_ask_again();
-	/* For the same reason no interrupt can slip in between STI and HLT, and be slept over. */
+	/* For the same reason no interrupt can be taken between STI and HLT, which would then sleep
+	 * although it has come. */
 	__asm__ volatile("sti; hlt; cli" ::: "memory");
 }
 

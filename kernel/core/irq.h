@@ -9,27 +9,27 @@
 #include <kernel/lib/compiler.h>
 #include <kernel/core/cpu.h>
 
-/* 0x30 .. 0xdf are given out by irq_alloc(); the fixed ones lie above. */
+/* irq_alloc() allocates 0x30 to 0xdf; the fixed vectors are above. */
 #define VECTOR_FIRST_DEVICE 0x30
 #define VECTOR_LAST_DEVICE 0xdf
 #define VECTOR_TIMER 0xe0
-#define VECTOR_KICK 0xe1 /* nothing but "leave guest mode and look again" */
+#define VECTOR_KICK 0xe1 /* only makes the CPU leave guest mode and look again */
 #define VECTOR_SHOOTDOWN 0xe2
 #define VECTOR_SPURIOUS 0xff
 
-/* Reserve a device vector on one CPU. Returns it, or -ENOSPC (said by name in the log). The handler
- * runs on that CPU with interrupts disabled; EOI is done for it, after it. */
+/* Reserve a device vector on one CPU. Returns it, or -ENOSPC, with a line in the log. The handler
+ * runs on that CPU with interrupts disabled; the EOI follows it. */
 int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg) __must_check;
 void irq_free(u32 cpu, int vector);
 /* Fixed vectors, on all CPUs; boot only. */
 void irq_set_fixed(int vector, void (*handler)(void *arg), void *arg);
 /* Send a fixed vector to another CPU. */
 void irq_send(u32 cpu, int vector);
-/* Let pending interrupts in: sti; nop; cli. No lock may be held. */
+/* Take pending interrupts: sti; nop; cli. No lock may be held. */
 void irq_window(void);
-/* Halt until an interrupt came; it has been handled on return. */
+/* Halt until an interrupt arrives; it has been handled on return. No lock may be held. */
 void irq_wait(void);
 
-/* The message that a device without remapping (the remapping units' own events) must send: MSI
- * address and data of a fixed, edge interrupt, physical destination. SDM vol. 3, 11.11. */
+/* MSI address and data for a device whose interrupts are not remapped (the remapping units' own
+ * events): fixed, edge-triggered, physical destination. SDM vol. 3, 11.11. */
 void irq_msi_message(u32 cpu, int vector, u64 *address, u32 *data);

@@ -1,4 +1,4 @@
-/* What the exception entry hands to kernel/core/irq.c. */
+/* The exception entry's interface to kernel/core/irq.c. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

@@ -1,3 +1,4 @@
+/* See kernel/core/lapic.h. */
 #include <kernel/core/lapic.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/core/cpu.h>
@@ -43,7 +44,6 @@ enum lapic_register {
 #define ICR_STARTUP 0x600
 #define ICR_PENDING BIT(12)
 #define ICR_ASSERT BIT(14)
-#define ICR_SELF (1 << 18)
 #define ICR_ALL_BUT_SELF (3 << 18)
 
 /* Delivery of an xAPIC interrupt message takes microseconds. */
@@ -75,7 +75,7 @@ int lapic_init(paddr_t address, bool avoid_x2apic)
 		log_err("this CPU has no local APIC; Weir needs one");
 		return -ENODEV;
 	}
-	/* What the firmware has switched on can not be taken back without a detour. */
+	/* If the firmware has enabled x2APIC mode, leaving it would need a reset of the APIC. */
 	x2apic = features.ecx & BIT(21) && (!avoid_x2apic || rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD);
 	tsc_deadline = features.ecx & BIT(24);
 	if (!x2apic) {
@@ -153,16 +153,15 @@ void lapic_send(u32 apic_id, u8 vector)
 	send(apic_id, ICR_ASSERT | vector);
 }
 
-void lapic_ask_again(void)
+int lapic_pending_vector(void)
 {
 	for (u32 first = 224; first >= VECTOR_FIRST_DEVICE / 32 * 32; first -= 32) {
 		u32 pending = lapic_read((enum lapic_register)(LAPIC_IRR + first / 32 * 16));
 
-		if (pending) {
-			send(0, ICR_SELF | ICR_ASSERT | (first + 31 - (u32)__builtin_clz(pending)));
-			return;
-		}
+		if (pending)
+			return (int)first + 31 - __builtin_clz(pending);
 	}
+	return -1;
 }
 
 void lapic_send_init(u32 apic_id)

@@ -1,26 +1,24 @@
-/* The local APIC of each CPU (SDM vol. 3, chapter 11): x2APIC where there is one, else through its
- * page. */
+/* The local APIC of each CPU (SDM vol. 3, chapter 11): in x2APIC mode if possible, else through its
+ * memory page. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
 #define LAPIC_DEFAULT_ADDRESS 0xfee00000UL
 
-/* Choose the mode and enable the bootstrap processor's; address as in the MADT. avoid_x2apic: stay in
- * xAPIC mode unless the firmware has left it already. -ENODEV without a local APIC. */
+/* Choose the mode and enable the bootstrap processor's; address as in the MADT. avoid_x2apic: stay
+ * in xAPIC mode unless the firmware has left it already. -ENODEV without a local APIC. */
 int __must_check lapic_init(paddr_t address, bool avoid_x2apic);
 /* Enable the calling CPU's own, everything masked, spurious vector set. */
 void lapic_enable(void);
 bool lapic_is_x2apic(void);
 u32 lapic_id(void);
-/* Destinations above this can not be reached. */
+/* Destinations above this cannot be reached. */
 u32 lapic_max_id(void);
 void lapic_eoi(void);
-/* Have what is pending on this CPU pend once more, which changes nothing: but QEMU 10.0, as it enters a guest with V_IRQ set, may forget
- * that an interrupt which comes at this moment has to be taken (helper_vmrun() changes interrupt_request without a lock). It would
- * wait in IRR until another one comes. Interrupts off. */
-void lapic_ask_again(void);
-/* This CPU's APIC waits for the EOI of this vector. */
+/* The highest vector that is pending on this CPU (IRR), or -1. */
+int lapic_pending_vector(void);
+/* True if this CPU's APIC waits for the EOI of this vector. */
 bool lapic_in_service(u8 vector);
 /* Fixed interrupt, INIT, start-up IPI (page number of the code), NMI to all but this CPU. */
 void lapic_send(u32 apic_id, u8 vector);

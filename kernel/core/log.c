@@ -1,8 +1,8 @@
-/* One line goes: format on the stack -> lock -> memory ring and console. Nothing here allocates or
- * waits for long. */
-#include <kernel/core/clock.h>
-#include <kernel/core/console.h>
+/* The way of a line: formatted on the stack, then, under the lock, copied into the ring in memory
+ * and sent to the console. Nothing here allocates memory. */
 #include <kernel/core/log.h>
+
+#include <kernel/core/console.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/string.h>
 #include <stdarg.h>
@@ -10,10 +10,12 @@
 #define LINE_SIZE 512
 #define RING_SIZE (64u << 10)
 
-/* Guards the ring and keeps lines in order; before the console's. */
+/* Guards the ring, and keeps lines in order. */
 static struct spinlock log_lock = SPINLOCK_INIT(LOCK_LOG);
 static char ring[RING_SIZE];
-static u64 ring_written; /* bytes ever; the newest RING_SIZE of them are in the ring */
+static u64 ring_written; /* bytes since boot; the newest RING_SIZE of them are in the ring */
+
+static u64 (*clock)(void); /* nanoseconds since boot; NULL: no time yet */
 
 static enum log_level highest = LOG_INFO;
 
@@ -30,17 +32,41 @@ static void ring_write(const char *text, size_t len)
 		ring[ring_written++ % RING_SIZE] = text[i];
 }
 
-size_t log_copy(u64 *position, char *buf, size_t size)
+/* The oldest line of which no part has been overwritten. */
+static u64 oldest_line(void)
+{
+	u64 position;
+
+	assert_locked(&log_lock);
+	if (ring_written <= RING_SIZE)
+		return 0;
+	for (position = ring_written - RING_SIZE; ring[position % RING_SIZE] != '\n'; position++)
+		;
+	return position + 1;
+}
+
+size_t log_copy(u64 *position, u64 *end, char *buf, size_t size)
 {
 	size_t n = 0;
 
 	spin_lock(&log_lock);
 	if (ring_written > RING_SIZE && *position < ring_written - RING_SIZE)
-		*position = ring_written - RING_SIZE;
+		*position = oldest_line();
 	while (n < size && *position < ring_written)
 		buf[n++] = ring[(*position)++ % RING_SIZE];
+	*end = ring_written;
 	spin_unlock(&log_lock);
 	return n;
+}
+
+void log_set_clock(u64 (*ns)(void))
+{
+	clock = ns;
+}
+
+static u64 log_time_ns(void)
+{
+	return clock ? clock() : 0;
 }
 
 void log_set_level(enum log_level level)
@@ -56,7 +82,7 @@ bool log_shows(enum log_level level)
 void log_print(enum log_level level, const char *fmt, ...)
 {
 	char line[LINE_SIZE];
-	u64 us = clock_ns() / 1000;
+	u64 us = log_time_ns() / 1000;
 	size_t n, room;
 	va_list ap;
 	int want;
@@ -75,15 +101,15 @@ void log_print(enum log_level level, const char *fmt, ...)
 	} else {
 		n += (size_t)want;
 	}
-	/* A guest's or GRUB's text may be part of the line: it must not be able to fake another
-	 * line or move the cursor. */
+	/* The line may contain text of a guest or from GRUB, which must not be able to forge
+	 * another line or to move the cursor. */
 	for (size_t i = 0; i < n; i++)
 		if ((u8)line[i] < ' ' && line[i] != '\t')
 			line[i] = '?';
 	line[n++] = '\r';
 	line[n++] = '\n';
 
-	/* A panic must be seen even if the holder of the lock is the one that broke. */
+	/* A panic must be seen even if the CPU that holds the lock is the one that failed. */
 	if (!console_in_panic())
 		spin_lock(&log_lock);
 	ring_write(line, n);
@@ -94,7 +120,7 @@ void log_print(enum log_level level, const char *fmt, ...)
 
 bool log_allowed(struct log_limit *limit)
 {
-	u64 now = clock_ns(), start = read_once(&limit->window_start_ns);
+	u64 now = log_time_ns(), start = read_once(&limit->window_start_ns);
 	u64 window = MAX(limit->seconds, 1u) * 1000000000UL;
 	u32 dropped;
 

@@ -1,11 +1,13 @@
-/* The log: each line goes to COM1 and to a ring in memory, with a level and a time stamp. See
- * kernel/core/log.c. */
+/* The log: each line has a level and a time stamp, and goes to the console and to a ring in
+ * memory. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
 enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
+/* What time stamps show: nanoseconds since boot. They are 0 until this is called. Boot. */
+void log_set_clock(u64 (*ns)(void));
 /* Show lines up to this level; LOG_INFO until then. Boot. */
 void log_set_level(enum log_level level);
 bool log_shows(enum log_level level);
@@ -17,12 +19,13 @@ void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define log_info(...) log_print(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_print(LOG_DEBUG, __VA_ARGS__)
 
-/* Copy lines out of the memory ring from *position (bytes since boot) on, at most `size` bytes;
- * moves *position, past what has been overwritten if need be. Returns the bytes copied. */
-size_t log_copy(u64 *position, char *buf, size_t size);
+/* Copy at most `size` bytes of the ring from *position on (in bytes since boot), and move *position
+ * behind them. If that part has been overwritten, the copy begins at the oldest complete line.
+ * *end: behind the newest line. Returns the number of bytes. */
+size_t log_copy(u64 *position, u64 *end, char *buf, size_t size);
 
-/* At most `burst` lines come out of one call site in so many seconds (0: one); what was dropped is said with the next
- * line. */
+/* Limits the lines from one place in the code: at most `burst` in so many seconds (0: one). The
+ * next line is preceded by the number of lines that were left out. Any context. */
 struct log_limit {
 	u64 window_start_ns;
 	u32 burst, seconds, used, dropped;

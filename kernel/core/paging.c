@@ -1,21 +1,22 @@
-/* Four levels, SDM vol. 3, 4.5:
+/* Weir's own page tables: four levels, SDM vol. 3, 4.5.
  *
  *	PML4 --> PDPT --> PD --> PT --> 4 KiB
  *	           |       +----------> 2 MiB
  *	           +------------------> 1 GiB
  *
- * All CPUs use the same tables. Entries are only ever added while more than one CPU runs, so nobody needs a shoot-down;
- * the identity entry, which goes away, is one that nobody but a starting CPU uses.
- */
-#include <kernel/mm/alloc.h>
-#include <kernel/mm/bootmem.h>
-#include <kernel/core/cpu.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/memmap.h>
+ * All CPUs use the same tables. While more than one CPU runs, entries are only added, so no
+ * shoot-down is needed. The one entry that is removed, for the identity page, is used only by a CPU
+ * that starts. */
 #include <kernel/core/paging.h>
+
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/mm/memmap.h>
+#include <kernel/core/cpu.h>
 
 #define PTE_PRESENT BIT(0)
 #define PTE_WRITE BIT(1)
@@ -41,7 +42,7 @@ _Static_assert(MEMMAP_MAX_FRAMES << PAGE_SHIFT <= DIRECT_MAP_SIZE, "all RAM has 
 extern const u8 _text_start[], _text_end[], _rodata_start[], _rodata_end[], _data_start[],
 	_image_end[];
 
-/* Guards the tables and the two cursors; alloc_lock is taken inside. */
+/* Guards the tables and the two cursors. */
 static struct spinlock paging_lock = SPINLOCK_INIT(LOCK_PAGING);
 static u64 pml4[512] __aligned(PAGE_SIZE);
 static bool allocator_up;
@@ -68,8 +69,8 @@ static u64 *table_of(u64 entry)
 	return phys_to_virt(entry & PTE_ADDRESS);
 }
 
-/* The entry for va at `level`, with the tables above it made as needed; NULL without memory. *level
- * is raised to where a larger page is mapped already. */
+/* The entry for va at *level; missing tables above it are allocated. NULL without memory. If a
+ * larger page is already mapped there, *level is raised to its level. */
 static u64 *entry_at(u64 va, u32 *level)
 {
 	u64 *table = pml4;
@@ -92,9 +93,9 @@ static u64 *entry_at(u64 va, u32 *level)
 	}
 }
 
-/* Map [va, va + size) to pa with the largest pages up to `max_level`. What is mapped already stays
- * as it is. */
-static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
+/* Map [va, va + size) to pa with the largest pages up to `max_level`. Existing mappings stay as
+ * they are. */
+static int map_pages(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 {
 	while (size) {
 		u32 level = max_level;
@@ -106,7 +107,7 @@ static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 		e = entry_at(va, &level);
 		if (!e)
 			return -ENOMEM;
-		/* A table is here, of an earlier and smaller range: go on below it. */
+		/* An earlier, smaller range has made a table here: continue below it. */
 		while (level && *e & PTE_PRESENT && !(*e & PTE_LARGE)) {
 			level--;
 			e = entry_at(va, &level);
@@ -115,7 +116,7 @@ static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 		}
 		if (!(*e & PTE_PRESENT))
 			store_release(e, pa | flags | PTE_PRESENT | (level ? PTE_LARGE : 0));
-		/* An entry found present may be larger than what is left, or begin before va. */
+		/* An existing mapping may be larger than what is left, or begin before va. */
 		u64 step = (1UL << LEVEL_SHIFT(level)) - (va & ((1UL << LEVEL_SHIFT(level)) - 1));
 
 		step = MIN(step, size);
@@ -128,7 +129,7 @@ static int map_range(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 
 static void map_image(const u8 *start, const u8 *end, u64 flags)
 {
-	if (map_range((u64)start, virt_to_phys(start), (u64)(end - start), flags, 0))
+	if (map_pages((u64)start, virt_to_phys(start), (u64)(end - start), flags, 0))
 		BUG();
 }
 
@@ -140,7 +141,7 @@ void paging_init(const struct rangeset *ram, const u8 *stack_guard)
 	rangeset_for_each(r, ram) {
 		u64 start = r->first << PAGE_SHIFT, size = (r->last - r->first + 1) << PAGE_SHIFT;
 
-		if (map_range(DIRECT_MAP_BASE + start, start, size, RAM_FLAGS, have_1g ? 2 : 1))
+		if (map_pages(DIRECT_MAP_BASE + start, start, size, RAM_FLAGS, have_1g ? 2 : 1))
 			BUG();
 	}
 	map_image(_text_start, _text_end, 0);
@@ -170,14 +171,14 @@ int paging_map_identity(paddr_t page)
 	int r;
 
 	spin_lock(&paging_lock);
-	r = map_range(page, page, PAGE_SIZE, PTE_WRITE, 0);
+	r = map_pages(page, page, PAGE_SIZE, PTE_WRITE, 0);
 	spin_unlock(&paging_lock);
 	return r;
 }
 
 void paging_unmap_identity(void)
 {
-	/* The tables below stay allocated: three pages, and no CPU has to be asked whether it still
+	/* The three tables below stay allocated, so that it does not matter whether a CPU still
 	 * walks them. */
 	write_once(&pml4[0], 0);
 	paging_flush();
@@ -194,7 +195,7 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 	if (size && pa + size > pa && length <= MMIO_BASE + MMIO_SIZE - mmio_next) {
 		/* One page stays unmapped behind each window. */
 		mmio_next += length + PAGE_SIZE;
-		r = map_range(va, start, length, MMIO_FLAGS, 0);
+		r = map_pages(va, start, length, MMIO_FLAGS, 0);
 	}
 	spin_unlock(&paging_lock);
 	return r ? NULL : (volatile void *)(va + (pa - start));
@@ -238,7 +239,7 @@ void *paging_map_stack(u32 nr_pages)
 	for (u32 i = 0; i < nr_pages; i++) {
 		void *page = alloc_page();
 
-		if (!page || map_range(stack_next + (i + 1) * PAGE_SIZE, virt_to_phys(page),
+		if (!page || map_pages(stack_next + (i + 1) * PAGE_SIZE, virt_to_phys(page),
 				       PAGE_SIZE, RAM_FLAGS, 0))
 			goto out;
 	}

@@ -48,11 +48,11 @@ static inline mfn_t direct_map_mfn(const void *va)
 #endif
 
 /* Map device registers, uncached; pa and size in bytes, any alignment. NULL when the window or
- * memory is used up. Such windows live for ever. Boot or any context that may allocate. */
+ * memory is used up. Windows are never unmapped. Boot, or any context that may allocate. */
 volatile void *mmio_map(paddr_t pa, size_t size) __must_check;
 
-/* Copy len bytes of physical memory, whatever is there (firmware tables lie in memory that is not
- * RAM). Boot, bootstrap processor. */
+/* Copy len bytes of physical memory, which need not be RAM (firmware tables often are not in RAM).
+ * Boot, bootstrap processor. */
 void phys_read(paddr_t pa, void *buf, size_t len);
 
 struct rangeset;
@@ -60,15 +60,15 @@ struct rangeset;
  * the page of the image at stack_guard, below the boot stack, stays unmapped. Takes tables from
  * bootmem_pages(). Bootstrap processor. */
 void paging_init(const struct rangeset *ram, const u8 *stack_guard);
-/* From now on tables come from the allocator. */
+/* From now on page tables are allocated by alloc_page(). */
 void paging_use_allocator(void);
 /* The root, for CR3; below 4 GiB. */
 paddr_t paging_root(void);
-/* Map one page of code at its own address, for the start of the application processors; and take it
- * away again. */
+/* Map one page of code at its own address, for the start of the application processors; and unmap
+ * it. */
 int __must_check paging_map_identity(paddr_t page);
 void paging_unmap_identity(void);
-/* Forget this CPU's cached translations: a started CPU still has that of the identity page. */
+/* Flush this CPU's TLB: a CPU that has just started still has the identity page in it. */
 void paging_flush(void);
 /* A stack of nr_pages with an unmapped page below it; its top, or NULL without memory. */
 void *paging_map_stack(u32 nr_pages) __must_check;

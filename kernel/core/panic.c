@@ -1,3 +1,4 @@
+/* The end of Weir: what a panic prints, and how all CPUs stop. */
 #include <kernel/core/console.h>
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
@@ -53,8 +54,8 @@ static void print_rip(u64 rip)
 	print_address("rip ", rip, name, offset);
 }
 
-/* The call lies before its return address; where it never returns, that is already the next
- * function. */
+/* The call is before its return address. If the called function never returns, the return address
+ * may already be in the next function. */
 static void print_caller(u64 address)
 {
 	u64 offset = 0;
@@ -66,8 +67,7 @@ static void print_caller(u64 address)
 static void backtrace(const u64 *frame)
 {
 	for (u32 i = 0; i < BACKTRACE_DEPTH; i++) {
-		/* The chain may be what is broken: follow only what is known to be a mapped
-		 * stack. */
+		/* The chain itself may be broken: follow only pointers to mapped memory. */
 		if (!IS_ALIGNED((u64)frame, 8) || !paging_mapped(frame) || !paging_mapped(frame + 1))
 			return;
 		if (!frame[1])
@@ -80,13 +80,13 @@ static void backtrace(const u64 *frame)
 	log_err("  ...");
 }
 
-/* The first CPU to come here goes on alone. */
+/* Only the first CPU that comes here continues. */
 static void enter_panic(void)
 {
 	u32 expected = 0, me = this_cpu()->id + 1;
 
 	if (!atomic_cmpxchg(&panicking, &expected, me)) {
-		/* A fault while printing: say no more, it would only fault again. */
+		/* A fault while printing: print no more, because that would fault again. */
 		if (expected == me)
 			debug_exit(DEBUG_EXIT_PANIC);
 		stop();
@@ -164,7 +164,7 @@ void panic_trap(const struct trap_frame *f)
 	log_err("  r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx", f->r12, f->r13, f->r14, f->r15);
 	log_err("  rflags %lx  cs %lx  cr0 %lx  cr2 %lx  cr3 %lx  cr4 %lx", f->rflags, f->cs,
 		read_cr(0), cr2, read_cr(3), read_cr(4));
-	/* A call into the void has made no frame yet: its return address is all there is. */
+	/* A call to a bad address has made no stack frame: only its return address is there. */
 	if (f->vector == EXC_PAGE_FAULT && f->error & BIT(4) && paging_mapped((void *)f->rsp))
 		print_caller(*(const u64 *)f->rsp);
 	backtrace((const u64 *)f->rbp);

@@ -1,5 +1,5 @@
-/* The end: for Weir's own broken invariants only. A guest, a device or the firmware must never get
- * here. */
+/* Panics are for broken invariants of Weir's own. A guest, a device or the firmware must never be
+ * able to cause one. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

@@ -1,9 +1,9 @@
-/* What the exception entry hands to kernel/core/panic.c. */
+/* The exception entry's interface to kernel/core/panic.c. */
 #pragma once
 
 #include <kernel/core/idt.h>
 
-/* An exception that nobody expected: print it all and stop. */
+/* An unexpected exception: print it and stop. */
 void panic_trap(const struct trap_frame *f) __noreturn;
-/* An NMI: another CPU panics, and this one stops; or a stray one, which is counted and ignored. */
+/* An NMI. If another CPU has panicked, this CPU stops; otherwise the NMI is counted and ignored. */
 void panic_nmi(void);

@@ -30,7 +30,7 @@ u64 pit_measure_tsc_hz(void)
 		cpu_relax();
 	end = rdtsc();
 	outb(PORT_B, port_b);
-	/* An output that is up at once, or never, is not a timer. */
+	/* If the output rises at once, or never, there is no timer. */
 	if (polls < 10 || polls == MAX_POLLS)
 		return 0;
 	return (end - start) * PIT_HZ / TICKS;

@@ -1,4 +1,4 @@
-/* The 8254 timer's channel 2, whose output can be read back: a clock to measure others by. */
+/* The 8254 timer's channel 2, whose output can be read back: a reference to calibrate against. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

@@ -1,3 +1,4 @@
+/* See kernel/core/rtc.h. */
 #include <kernel/core/rtc.h>
 
 #include <kernel/core/cpu.h>
@@ -68,7 +69,7 @@ static bool read_once_quiet(struct rtc_registers *r)
 	return true;
 }
 
-/* An update may begin between two registers: two readings must agree. */
+/* An update may begin between two register reads, so two readings must agree. */
 u64 rtc_read(void)
 {
 	for (u32 i = 0; i < TRIES; i++) {

@@ -8,7 +8,8 @@ struct rtc_registers {
 	u8 second, minute, hour, day, month, year, b;
 };
 
-/* Seconds since 1970; the clock is taken to hold UTC, and a year from 2000 to 2099. 0: no time that could be. */
+/* Seconds since 1970. The clock is assumed to hold UTC, and a year from 2000 to 2099. 0: the
+ * registers hold no valid time. */
 u64 rtc_decode(const struct rtc_registers *r);
 /* The time now; 0 if there is no such clock. Boot. */
 u64 rtc_read(void);

@@ -1,5 +1,5 @@
-/* Starting the application processors, one after the other (SDM vol. 3, 9.4.4): INIT, then twice a
- * start-up IPI that names the page where the trampoline lies. */
+/* Starts the application processors, one after the other (SDM vol. 3, 9.4.4): an INIT IPI, then up
+ * to two start-up IPIs that name the page of the trampoline. */
 #include <kernel/core/smp.h>
 
 #include <kernel/core/lapic.h>
@@ -12,8 +12,8 @@
 #include <kernel/lib/string.h>
 
 #define STACK_PAGES 8
-/* Real hardware answers within a millisecond; an emulated one may have to wait for its share of a
- * busy host. */
+/* Real hardware answers within a millisecond. An emulated CPU may have to wait for time on a busy
+ * host. */
 #define START_TIMEOUT_NS 1000000000UL
 
 /* At the end of kernel/core/trampoline.asm. */
@@ -26,7 +26,7 @@ struct trampoline_words {
 
 extern const u8 trampoline_start[], trampoline_end[], trampoline_words[];
 
-static u64 tsc_before; /* what the bootstrap processor's TSC said before this one was woken */
+static u64 tsc_before; /* the bootstrap processor's TSC before it woke this CPU */
 static bool tsc_behind;
 static void (*ap_main)(void);
 
@@ -44,7 +44,7 @@ static void ap_entry(struct cpu_area *area)
 }
 
 /* True once it is online. */
-static bool start(u32 apic_id, u8 *page)
+static bool start_cpu(u32 apic_id, u8 *page)
 {
 	struct trampoline_words *w = (struct trampoline_words *)(page + (trampoline_words -
 									 trampoline_start));
@@ -76,7 +76,7 @@ static bool start(u32 apic_id, u8 *page)
 	while (!load_acquire(&area->cpu.online) && clock_ns() < deadline)
 		cpu_relax();
 	if (!area->cpu.online) {
-		/* It may still wake up later: put it to sleep for good, and leave it its memory. */
+		/* It may still start later: stop it with another INIT, and keep its memory. */
 		lapic_send_init(apic_id);
 		cpus[nr_cpus] = NULL;
 		log_warn("cpu: the CPU with APIC id 0x%x does not start; it stays off", apic_id);
@@ -108,15 +108,16 @@ void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*main)(void))
 		if (apic_id[i] == this_cpu()->apic_id)
 			continue;
 		if (nr_cpus == max) {
-			log_info("cpu: %u CPUs are enough (maxcpus=); the others stay off", nr_cpus);
+			log_info("cpu: limited to %u CPUs (maxcpus=); the others stay off", nr_cpus);
 			break;
 		}
 		if (apic_id[i] > lapic_max_id()) {
-			log_warn("cpu: APIC id 0x%x can not be reached without x2APIC; that CPU stays off",
+			log_warn("cpu: APIC id 0x%x cannot be reached without x2APIC; "
+				 "that CPU stays off",
 				 apic_id[i]);
 			continue;
 		}
-		start(apic_id[i], page);
+		start_cpu(apic_id[i], page);
 	}
 	paging_unmap_identity();
 	free_frames(mfn, ORDER_4K);

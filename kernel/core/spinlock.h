@@ -1,11 +1,11 @@
 /* Ticket spin lock.
  *
  * Weir runs with interrupts disabled everywhere but in guest mode, in the idle halt, and at
- * irq_window(); so no lock has an "irqsave" form, and an interrupt handler can never meet a lock
- * that its own CPU holds.
+ * irq_window(). So no lock needs an "irqsave" form, and an interrupt handler never finds a lock
+ * held by its own CPU.
  *
  * Each lock has a class, which is its place in the order of all locks (kernel/core/lockorder.h).
- */
+ * */
 #pragma once
 
 #include <kernel/core/lockorder.h>

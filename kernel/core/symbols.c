@@ -1,17 +1,17 @@
-/* The table that the second link adds (tools/ksyms): u32 count, count times {u32 address -
- * IMAGE_BASE, u32 offset of the name in the names}, sorted by address, then the names. Absent in
- * the first link. */
-#include <kernel/core/paging.h>
+/* The symbol table that the second link adds (tools/ksyms), absent in the first link:
+ *
+ *	u32 count
+ *	u32 address - IMAGE_BASE, count times, in rising order
+ *	u16 offset of the name in the names, count times
+ *	the names, each with its NUL
+ */
 #include <kernel/core/symbols.h>
 
-struct ksym {
-	u32 offset;
-	u32 name;
-};
+#include <kernel/core/paging.h>
 
 struct ksyms {
 	u32 count;
-	struct ksym sym[];
+	u32 address[];
 };
 
 extern const struct ksyms ksyms_blob __attribute__((weak));
@@ -21,6 +21,7 @@ const char *symbol_find(u64 address, u64 *offset)
 {
 	const struct ksyms *t = &ksyms_blob;
 	u32 low = 0, high, key;
+	const u16 *name;
 
 	if (!t || address < (u64)_text_start || address >= (u64)_text_end)
 		return NULL;
@@ -28,13 +29,14 @@ const char *symbol_find(u64 address, u64 *offset)
 	for (high = t->count; low < high;) {
 		u32 mid = (low + high) / 2;
 
-		if (t->sym[mid].offset <= key)
+		if (t->address[mid] <= key)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	if (!low)
 		return NULL;
-	*offset = key - t->sym[low - 1].offset;
-	return (const char *)&t->sym[t->count] + t->sym[low - 1].name;
+	*offset = key - t->address[low - 1];
+	name = (const u16 *)&t->address[t->count];
+	return (const char *)&name[t->count] + name[low - 1];
 }

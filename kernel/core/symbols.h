@@ -3,5 +3,6 @@
 
 #include <kernel/lib/compiler.h>
 
-/* The function that holds this address, and how far into it; NULL if unknown. */
+/* The function that contains this address, with its file ("take (pool.c)") if the name is not
+ * unique, and the offset in the function. NULL if unknown. Any context. */
 const char *symbol_find(u64 address, u64 *offset);

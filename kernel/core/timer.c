@@ -1,5 +1,6 @@
-/* One list per CPU, sorted by deadline; the hardware timer always stands at the first. A CPU has
- * few timers (one per vCPU and a few of Weir's own), so a list is the fastest there is. */
+/* Timers. Each CPU has one list, sorted by deadline; its hardware timer is always set for the
+ * first. A CPU has few timers (one per vCPU and a few of Weir's own), so nothing is faster than a
+ * list. */
 #include <kernel/core/lapic.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/clockinit.h>
@@ -10,7 +11,7 @@
 #include <kernel/core/spinlock.h>
 
 struct timer_queue {
-	struct spinlock lock; /* guards the list and the timers on it. Leaf; timers' functions run without it. */
+	struct spinlock lock; /* guards the list and its timers; their functions run without it */
 	struct list timers;
 };
 
@@ -27,8 +28,9 @@ void timer_init(struct timer *t, void (*fn)(struct timer *t))
 }
 
 /* Set the hardware of this CPU to the first deadline. */
-static void program(struct timer_queue *q)
+static void program_timer(struct timer_queue *q)
 {
+	u64 ticks;
 	struct timer *first = list_first(&q->timers, struct timer, link);
 
 	assert_locked(&q->lock);
@@ -43,9 +45,10 @@ static void program(struct timer_queue *q)
 		lapic_timer_deadline(clock_tsc_at(first->deadline_ns));
 		return;
 	}
-	/* A deadline beyond the counter's reach: an early interrupt finds nothing to do and sets it
-	 * again. */
-	lapic_timer_start((u32)MIN(clock_ticks_until(first->deadline_ns, lapic_mult) + 1, 0xffffffffUL));
+	/* If the deadline is beyond the counter's range, the interrupt comes early, finds nothing
+	 * to do, and starts the counter again. */
+	ticks = clock_ticks_until(first->deadline_ns, lapic_mult) + 1;
+	lapic_timer_start((u32)MIN(ticks, 0xffffffffUL));
 }
 
 /* Lock the queue that t is on. */
@@ -67,8 +70,8 @@ void timer_cancel(struct timer *t)
 
 	list_del(&t->link);
 	t->armed = false;
-	/* The hardware stays as it is: an interrupt for nothing is cheaper than a write for every
-	 * cancel. */
+	/* The hardware stays as it is: an occasional needless interrupt costs less than a write for
+	 * every cancelled timer. */
 	spin_unlock(&q->lock);
 }
 
@@ -87,7 +90,7 @@ void timer_set(struct timer *t, u64 deadline_ns)
 	list_add_tail(at, &t->link);
 	t->armed = true;
 	if (q->timers.next == &t->link)
-		program(q);
+		program_timer(q);
 	spin_unlock(&q->lock);
 }
 
@@ -107,7 +110,7 @@ static void timer_interrupt(void *arg __unused)
 		t->fn(t);
 		spin_lock(&q->lock);
 	}
-	program(q);
+	program_timer(q);
 	spin_unlock(&q->lock);
 }
 

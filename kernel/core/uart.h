@@ -8,7 +8,8 @@
 
 /* Set it up for 115200 baud, 8N1, FIFO on. False if nothing answers at this port. */
 bool uart_init(u16 port) __must_check;
-/* Send; waits for room a bounded time for each byte, so that a dead line can not hang Weir. */
+/* Send. It waits for room, but only for a bounded time per byte, so that a UART that stops sending
+ * cannot hang Weir. */
 void uart_write(u16 port, const char *text, size_t len);
-/* What was received, if anything was. */
+/* The next byte that was received. False: there is none. */
 bool uart_read(u16 port, u8 *byte) __must_check;

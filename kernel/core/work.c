@@ -1,14 +1,16 @@
-#include <kernel/lib/atomic.h>
+/* Queues of deferred work, one per CPU. */
+#include <kernel/core/work.h>
+
 #include <kernel/core/cpu.h>
 #include <kernel/core/panic.h>
-#include <kernel/core/work.h>
+#include <kernel/lib/atomic.h>
 
 /* Steps done by one call of work_run(). */
 #define STEPS_PER_RUN 8
 
-/* Only ever touched by its own CPU, with interrupts off: no lock. */
+/* Each is used only by its own CPU, with interrupts off, so there is no lock. */
 static struct list queues[MAX_CPUS];
-static struct work *running[MAX_CPUS]; /* whose step runs */
+static struct work *running[MAX_CPUS]; /* the item whose step is running */
 
 static struct list *my_queue(void)
 {

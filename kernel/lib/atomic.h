@@ -1,5 +1,5 @@
-/* Memory ordering and the few atomic operations in use; thin names over the compiler's builtins, so
- * that the host builds (and ThreadSanitizer) see them too. */
+/* Memory ordering and atomic operations: short names for the compiler's builtins, which
+ * ThreadSanitizer understands in host builds. */
 #pragma once
 
 #include <kernel/lib/types.h>
@@ -18,8 +18,8 @@
 #define atomic_and(p, v) __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST)
 #define atomic_xchg(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 
-/* Compare *p with *expected and store desired if equal; on failure *expected gets what was
- * found. */
+/* Store desired in *p if *p equals *expected, and return true. Otherwise *expected gets the value
+ * of *p. */
 #define atomic_cmpxchg(p, expected, desired)                                                       \
 	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
@@ -30,7 +30,7 @@ int sched_yield(void);
 static inline void cpu_relax(void)
 {
 #ifdef WEIR_HOST
-	sched_yield(); /* whoever has the lock may be a thread that does not run */
+	sched_yield(); /* the thread that holds the lock may not be running */
 #else
 	__builtin_ia32_pause();
 #endif

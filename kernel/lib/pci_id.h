@@ -1,4 +1,4 @@
-/* PCI addresses: how a function is named in requester ids, in messages and by the administrator. */
+/* PCI addresses, as numbers (requester ids) and as text. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -11,8 +11,8 @@ struct pci_id {
 };
 #define PCI_BDF(bus, dev, fn) ((u16)((bus) << 8 | (dev) << 3 | (fn)))
 
-/* "00:03.0" for messages, with the segment where that is not 0; the buffer is the caller's. */
+/* "00:03.0" for messages, with the segment if it is not 0. Returns buf. */
 const char *pci_name(struct pci_id id, char buf[16]);
-/* The other way: bb:dd.f or ssss:bb:dd.f, all of `length` characters. Returns false, with *id as it
- * was, if the text is not an address. */
+/* Parse bb:dd.f or ssss:bb:dd.f, which must be all of the `length` characters. False if it is not
+ * an address; *id is unchanged then. */
 bool __must_check pci_parse_address(const char *text, size_t length, struct pci_id *id);

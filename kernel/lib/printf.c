@@ -1,7 +1,8 @@
-/* snprintf: the part of C99's that Weir uses (see kernel/lib/string.h). Anything else in a format is
- * copied as it stands. */
-#include <kernel/lib/compiler.h>
+/* snprintf(): the part of C99's that Weir uses (see kernel/lib/string.h). Anything else in a format
+ * is copied as it is. */
 #include <kernel/lib/string.h>
+
+#include <kernel/lib/compiler.h>
 #include <stdarg.h>
 
 struct out {
@@ -12,9 +13,10 @@ struct out {
 struct spec {
 	bool left, zero, plus, space, alt;
 	int width, precision; /* precision < 0: not given */
+	int longs; /* > 0: long; -1: short; < -1: char */
 };
 
-static void put(struct out *o, char c)
+static void put_char(struct out *o, char c)
 {
 	if (o->len + 1 < o->size)
 		o->buf[o->len] = c;
@@ -24,7 +26,7 @@ static void put(struct out *o, char c)
 static void pad(struct out *o, char c, int n)
 {
 	while (n-- > 0)
-		put(o, c);
+		put_char(o, c);
 }
 
 static void put_string(struct out *o, const struct spec *s, const char *text)
@@ -38,7 +40,7 @@ static void put_string(struct out *o, const struct spec *s, const char *text)
 	if (!s->left)
 		pad(o, ' ', s->width - n);
 	for (int i = 0; i < n; i++)
-		put(o, text[i]);
+		put_char(o, text[i]);
 	if (s->left)
 		pad(o, ' ', s->width - n);
 }
@@ -65,15 +67,15 @@ static void put_number(struct out *o, const struct spec *s, u64 value, unsigned 
 	if (!s->left)
 		pad(o, ' ', s->width - total);
 	while (*sign)
-		put(o, *sign++);
+		put_char(o, *sign++);
 	pad(o, '0', zeros);
 	while (n)
-		put(o, text[--n]);
+		put_char(o, text[--n]);
 	if (s->left)
 		pad(o, ' ', s->width - total);
 }
 
-static int number(const char **fmt)
+static int read_number(const char **fmt)
 {
 	int n = 0;
 
@@ -82,115 +84,147 @@ static int number(const char **fmt)
 	return n;
 }
 
+/* A va_list in a structure, so that functions can take it by pointer. */
+struct args {
+	va_list list;
+};
+
+static void read_flags(const char **fmt, struct spec *s)
+{
+	for (;; (*fmt)++) {
+		if (**fmt == '-')
+			s->left = true;
+		else if (**fmt == '0')
+			s->zero = true;
+		else if (**fmt == '+')
+			s->plus = true;
+		else if (**fmt == ' ')
+			s->space = true;
+		else if (**fmt == '#')
+			s->alt = true;
+		else
+			return;
+	}
+}
+
+static int read_number_or_argument(const char **fmt, struct args *a)
+{
+	if (**fmt != '*')
+		return read_number(fmt);
+	(*fmt)++;
+	return va_arg(a->list, int);
+}
+
+/* What is between a '%' and its conversion. */
+static struct spec read_spec(const char **fmt, struct args *a)
+{
+	struct spec s = { .precision = -1 };
+
+	read_flags(fmt, &s);
+	s.width = read_number_or_argument(fmt, a);
+	if (s.width < 0) {
+		s.left = true;
+		s.width = -s.width;
+	}
+	if (**fmt == '.') {
+		(*fmt)++;
+		s.precision = read_number_or_argument(fmt, a);
+	}
+	for (; **fmt == 'l' || **fmt == 'z' || **fmt == 'h'; (*fmt)++)
+		s.longs += **fmt == 'h' ? -1 : **fmt == 'z' ? 2 : 1;
+	return s;
+}
+
+static void put_signed(struct out *o, const struct spec *s, struct args *a)
+{
+	s64 v = s->longs > 0 ? va_arg(a->list, long) : va_arg(a->list, int);
+
+	if (s->longs == -1)
+		v = (s16)v;
+	else if (s->longs < -1)
+		v = (s8)v;
+	put_number(o, s, v < 0 ? -(u64)v : (u64)v, 10, false,
+		   v < 0    ? "-" :
+		   s->plus  ? "+" :
+		   s->space ? " " :
+			      "");
+}
+
+static void put_unsigned(struct out *o, const struct spec *s, struct args *a, char conversion)
+{
+	u64 v = s->longs > 0 ? va_arg(a->list, unsigned long) : va_arg(a->list, unsigned int);
+	const char *prefix = "";
+
+	if (s->longs == -1)
+		v = (u16)v;
+	else if (s->longs < -1)
+		v = (u8)v;
+	if (s->alt && v && conversion != 'u')
+		prefix = conversion == 'X' ? "0X" : "0x";
+	put_number(o, s, v, conversion == 'u' ? 10 : 16, conversion == 'X', prefix);
+}
+
+static void put_padded_char(struct out *o, const struct spec *s, char c)
+{
+	if (!s->left)
+		pad(o, ' ', s->width - 1);
+	put_char(o, c);
+	if (s->left)
+		pad(o, ' ', s->width - 1);
+}
+
+/* False: there is no such conversion. */
+static bool put_conversion(struct out *o, const struct spec *s, struct args *a, char conversion)
+{
+	switch (conversion) {
+	case 'd':
+	case 'i':
+		put_signed(o, s, a);
+		return true;
+	case 'u':
+	case 'x':
+	case 'X':
+		put_unsigned(o, s, a, conversion);
+		return true;
+	case 'p':
+		put_number(o, s, (u64)va_arg(a->list, void *), 16, false, "0x");
+		return true;
+	case 's':
+		put_string(o, s, va_arg(a->list, const char *));
+		return true;
+	case 'c':
+		put_padded_char(o, s, (char)va_arg(a->list, int));
+		return true;
+	case '%':
+		put_char(o, '%');
+		return true;
+	}
+	return false;
+}
+
 int vsnprintf(char *buf, size_t size, const char *fmt, va_list ap)
 {
 	struct out o = { buf, size, 0 };
+	struct args a;
 
+	va_copy(a.list, ap);
 	while (*fmt) {
-		struct spec s = { .precision = -1 };
 		const char *start = fmt;
-		int longs = 0;
-		u64 value;
+		struct spec s;
 
 		if (*fmt != '%') {
-			put(&o, *fmt++);
-			continue;
-		}
-		for (fmt++;; fmt++) {
-			if (*fmt == '-')
-				s.left = true;
-			else if (*fmt == '0')
-				s.zero = true;
-			else if (*fmt == '+')
-				s.plus = true;
-			else if (*fmt == ' ')
-				s.space = true;
-			else if (*fmt == '#')
-				s.alt = true;
-			else
-				break;
-		}
-		if (*fmt == '*') {
-			s.width = va_arg(ap, int);
-			if (s.width < 0) {
-				s.left = true;
-				s.width = -s.width;
-			}
-			fmt++;
-		} else {
-			s.width = number(&fmt);
-		}
-		if (*fmt == '.') {
-			fmt++;
-			if (*fmt == '*') {
-				s.precision = va_arg(ap, int);
-				fmt++;
-			} else {
-				s.precision = number(&fmt);
-			}
-		}
-		for (; *fmt == 'l' || *fmt == 'z' || *fmt == 'h'; fmt++)
-			longs += *fmt == 'h' ? -1 : *fmt == 'z' ? 2 : 1;
-
-		switch (*fmt) {
-		case 'd':
-		case 'i': {
-			s64 v = longs > 0 ? va_arg(ap, long) : va_arg(ap, int);
-
-			if (longs == -1)
-				v = (s16)v;
-			else if (longs < -1)
-				v = (s8)v;
-			put_number(&o, &s, v < 0 ? -(u64)v : (u64)v, 10, false,
-				   v < 0   ? "-" :
-				   s.plus  ? "+" :
-				   s.space ? " " :
-					     "");
-			break;
-		}
-		case 'u':
-		case 'x':
-		case 'X':
-			value = longs > 0 ? va_arg(ap, unsigned long) : va_arg(ap, unsigned int);
-			if (longs == -1)
-				value = (u16)value;
-			else if (longs < -1)
-				value = (u8)value;
-			put_number(&o, &s, value, *fmt == 'u' ? 10 : 16, *fmt == 'X',
-				   !s.alt || !value || *fmt == 'u' ? "" :
-				   *fmt == 'X'			   ? "0X" :
-								     "0x");
-			break;
-		case 'p':
-			value = (u64)va_arg(ap, void *);
-			put_number(&o, &s, value, 16, false, "0x");
-			break;
-		case 's':
-			put_string(&o, &s, va_arg(ap, const char *));
-			break;
-		case 'c': {
-			char c[2] = { (char)va_arg(ap, int), 0 };
-
-			s.precision = 1;
-			if (c[0]) {
-				put_string(&o, &s, c);
-			} else {
-				pad(&o, ' ', s.left ? 0 : s.width - 1);
-				put(&o, 0);
-				pad(&o, ' ', s.left ? s.width - 1 : 0);
-			}
-			break;
-		}
-		case '%':
-			put(&o, '%');
-			break;
-		default:
-			while (start < fmt)
-				put(&o, *start++);
+			put_char(&o, *fmt++);
 			continue;
 		}
 		fmt++;
+		s = read_spec(&fmt, &a);
+		if (put_conversion(&o, &s, &a, *fmt))
+			fmt++;
+		else
+			while (start < fmt)
+				put_char(&o, *start++);
 	}
+	va_end(a.list);
 	if (size)
 		buf[MIN(o.len, size - 1)] = 0;
 	return (int)o.len;

@@ -1,6 +1,7 @@
 /* See kernel/lib/rangeset.h. */
-#include <kernel/lib/errno.h>
 #include <kernel/lib/rangeset.h>
+
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 
 void rangeset_init(struct rangeset *s, const char *name, struct range *storage, u32 max)
@@ -9,7 +10,7 @@ void rangeset_init(struct rangeset *s, const char *name, struct range *storage, 
 }
 
 /* The first range that ends at or after `value`; s->nr if there is none. */
-static u32 find(const struct rangeset *s, u64 value)
+static u32 find_range(const struct rangeset *s, u64 value)
 {
 	u32 lo = 0, hi = s->nr;
 
@@ -25,7 +26,7 @@ static u32 find(const struct rangeset *s, u64 value)
 }
 
 /* Replace `old` ranges from index i on by the `new` ones. The caller has checked the room. */
-static void replace(struct rangeset *s, u32 i, u32 old, const struct range *new, u32 nr_new)
+static void replace_ranges(struct rangeset *s, u32 i, u32 old, const struct range *new, u32 nr_new)
 {
 	memmove(&s->range[i + nr_new], &s->range[i + old], (s->nr - i - old) * sizeof(struct range));
 	for (u32 k = 0; k < nr_new; k++)
@@ -42,14 +43,14 @@ int rangeset_add(struct rangeset *s, u64 first, u64 last)
 		return 0;
 	/* What overlaps or touches: ranges that end at first - 1 or later and start at last + 1 or
 	 * earlier. */
-	i = find(s, first ? first - 1 : 0);
+	i = find_range(s, first ? first - 1 : 0);
 	for (end = i; end < s->nr && (last == ~0UL || s->range[end].first <= last + 1); end++) {
 		joined.first = MIN(joined.first, s->range[end].first);
 		joined.last = MAX(joined.last, s->range[end].last);
 	}
 	if (end == i && s->nr == s->max)
 		return -ENOSPC;
-	replace(s, i, end - i, &joined, 1);
+	replace_ranges(s, i, end - i, &joined, 1);
 	return 0;
 }
 
@@ -61,7 +62,7 @@ int rangeset_remove(struct rangeset *s, u64 first, u64 last)
 
 	if (first > last)
 		return 0;
-	i = find(s, first);
+	i = find_range(s, first);
 	for (end = i; end < s->nr && s->range[end].first <= last; end++)
 		;
 	if (end == i)
@@ -77,13 +78,13 @@ int rangeset_remove(struct rangeset *s, u64 first, u64 last)
 		nr = 1;
 		err = -ENOSPC;
 	}
-	replace(s, i, end - i, rest, nr);
+	replace_ranges(s, i, end - i, rest, nr);
 	return err;
 }
 
 bool rangeset_overlaps(const struct rangeset *s, u64 first, u64 last)
 {
-	u32 i = find(s, first);
+	u32 i = find_range(s, first);
 
 	return first <= last && i < s->nr && s->range[i].first <= last;
 }

@@ -2,7 +2,7 @@
  * in an array that the caller provides; nothing is allocated. Both ends of a range are included, so
  * the set can reach to 2^64 - 1.
  *
- * No locking: the caller's business.
+ * There is no lock; callers must exclude each other.
  */
 #pragma once
 
@@ -24,7 +24,8 @@ void rangeset_init(struct rangeset *s, const char *name, struct range *storage, 
  * the set is unchanged then. */
 int __must_check rangeset_add(struct rangeset *s, u64 first, u64 last);
 /* Take [first, last] out. What was asked for is out in any case; -ENOSPC if a hole in the middle of
- * a range needed one more range than there are: the smaller of the two remains was given up then. */
+ * a range needed one more range than there are: the smaller of the two remains was given up
+ * then. */
 int rangeset_remove(struct rangeset *s, u64 first, u64 last);
 /* True if any number of [first, last] is in the set. */
 bool rangeset_overlaps(const struct rangeset *s, u64 first, u64 last);

@@ -1,5 +1,5 @@
-/* Long operations are cut into bounded steps; this is what a step returns. A function that can also
- * fail returns int: one of these, or a negative error. */
+/* The result of one bounded step of a long operation. A function that can also fail returns int:
+ * one of these, or a negative error. */
 #pragma once
 
 enum step {

@@ -1,4 +1,5 @@
-/* Memory and string functions: the C library's on the host, kernel/lib/string.c's in the hypervisor. */
+/* Memory and string functions: the C library's on the host, kernel/lib/string.c's in the
+ * hypervisor. */
 #pragma once
 
 #include <kernel/lib/types.h>

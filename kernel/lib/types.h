@@ -1,4 +1,4 @@
-/* Fixed-width types and the address spaces that Weir tells apart. */
+/* Fixed-width types, and a type for each address space. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,7 +24,7 @@ typedef u64 dfn_t; /* device frame number: what a device puts on the bus, >> 12 
 #define PAGE_SIZE (1UL << PAGE_SHIFT)
 #define PAGE_MASK (~(PAGE_SIZE - 1))
 
-/* Orders of the three page sizes that x86 tables know, in frames. */
+/* Orders, in frames, of the three page sizes of x86 page tables. */
 #define ORDER_4K 0
 #define ORDER_2M 9
 #define ORDER_1G 18

@@ -1,11 +1,10 @@
-/* The buddy allocator. A free block is known by its first frame: that one's record holds the
- * block's order and its links in the list of that order; the other frames of the block are just
- * FRAME_FREE. Blocks are aligned to their size, so the buddy of a block is found by flipping one
- * bit, and whether it is free as a whole by looking at one record.
+/* The buddy allocator. The record of a free block's first frame holds the block's order and its
+ * links in the list of that order; the other frames of the block are just FRAME_FREE. Blocks are
+ * aligned to their size, so flipping one bit finds the buddy of a block, and one record tells
+ * whether the buddy is free as a whole.
  *
- * Blocks change their type outside of the lock: while a block is in no list, it is its holder's
- * alone.
- */
+ * Blocks change their type outside the lock: a block that is in no list belongs to the CPU that
+ * allocates or frees it. */
 #include <kernel/mm/alloc.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/mm/frame.h>
@@ -16,7 +15,7 @@
 #include <kernel/lib/string.h>
 
 #define NO_FRAME 0xffffffffu
-#define LOW_LIMIT 0x100 /* frames of the first MiB, kept for what must lie there */
+#define LOW_LIMIT 0x100 /* frames of the first MiB, kept for what must be there */
 
 struct free_list {
 	u32 head;
@@ -25,7 +24,7 @@ struct free_list {
 
 enum zone_id { ZONE_NORMAL, ZONE_LOW, NR_ZONES };
 
-/* Guards the lists, the counts and the order that each free block's record holds. Innermost. */
+/* Guards the lists, the counts, and the orders in the records of free blocks. */
 static struct spinlock alloc_lock = SPINLOCK_INIT(LOCK_ALLOC);
 static struct free_list lists[NR_ZONES][ALLOC_MAX_ORDER + 1] = {
 	[0 ... NR_ZONES - 1] = { [0 ... ALLOC_MAX_ORDER] = { .head = NO_FRAME } },
@@ -116,7 +115,7 @@ static void insert_block(mfn_t mfn, unsigned int order)
 	for (; order < ALLOC_MAX_ORDER; order++) {
 		mfn_t buddy = mfn ^ BIT(order);
 
-		/* Joined across 1 MiB, the low block would get lost in a larger one. */
+		/* A block that was joined across 1 MiB would no longer be in the low zone. */
 		if (!frame_valid(buddy) || zone_of(buddy) != zone_of(mfn) ||
 		    frame_free_order(buddy) != (int)order)
 			break;
@@ -126,7 +125,7 @@ static void insert_block(mfn_t mfn, unsigned int order)
 	list_push(mfn, order);
 }
 
-/* Cut the first 1 << order frames off a block that is in no list any more; the rest goes back. */
+/* Keep the first 1 << order frames of a block that is in no list any more; put back the rest. */
 static void trim_block(mfn_t mfn, unsigned int have, unsigned int order)
 {
 	assert_locked(&alloc_lock);
@@ -171,7 +170,7 @@ static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
 		return mfn;
 	err = frame_set(mfn, order, FRAME_WEIR, OWNER_WEIR);
 	if (err)
-		panic("alloc: free frame %lx can not be given out: error %d", (unsigned long)mfn, err);
+		panic("alloc: free frame %lx cannot be allocated: error %d", (unsigned long)mfn, err);
 	*frame_slab(mfn) = (struct frame_slab){ 0 };
 	return mfn;
 }
@@ -195,7 +194,8 @@ static void give_block(mfn_t mfn, unsigned int order)
 
 		while (i + 1 < BIT(order) && !frame_dev_refs(mfn + i))
 			i++;
-		panic("alloc: block %lx (order %u) can not be freed: frame %lx has %llu device references, error %d",
+		panic("alloc: block %lx (order %u) cannot be freed: "
+		      "frame %lx has %llu device references, error %d",
 		      (unsigned long)mfn, order, (unsigned long)(mfn + i),
 		      (unsigned long long)frame_dev_refs(mfn + i), err);
 	}
@@ -209,15 +209,15 @@ void free_frames(mfn_t mfn, unsigned int order)
 	struct frame_info info;
 
 	if (!frame_query(mfn, &info) || info.type == FRAME_FREE || info.type == FRAME_RESERVED)
-		panic("alloc: frame %lx (order %u) freed, but it was not given out",
+		panic("alloc: frame %lx (order %u) freed, but it was not allocated",
 		      (unsigned long)mfn, order);
 	if (zone_of(mfn) != zone_of(mfn + BIT(order) - 1))
 		panic("alloc: frame %lx (order %u) freed across 1 MiB", (unsigned long)mfn, order);
 	give_block(mfn, order);
 }
 
-/* Frame 0 would be a null pointer to many, and holds the firmware's vectors. A frame that is free
- * already would end up in two blocks. */
+/* Frame 0 looks like "none" in many places, and contains the firmware's vectors. A frame that is
+ * free already would end up in two blocks. */
 static bool addable(mfn_t mfn)
 {
 	struct frame_info info;
@@ -252,7 +252,8 @@ void alloc_add(mfn_t mfn, u64 nr)
 	}
 	add_run(from, end);
 	if (left_out)
-		log_warn("alloc: of %llu frames from %llx, %llu were free already or are in no frame table: left out",
+		log_warn("alloc: of %llu frames from %llx, %llu are left out: "
+			 "they were free already, or have no record",
 			 (unsigned long long)nr, (unsigned long long)(end - nr),
 			 (unsigned long long)left_out);
 }

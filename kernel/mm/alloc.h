@@ -1,17 +1,13 @@
 /* Physical memory: a buddy allocator of orders 0 to 18 (4 KiB to 1 GiB) that keeps large blocks
- * whole.
- *
- * Lock: alloc_lock, innermost; nothing is called with it held but the frame table. kzalloc() and
- * kfree() take slab_lock before it.
- */
+ * whole, and small objects. All of it may be called in any context. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
 #define ALLOC_MAX_ORDER 18
 
-/* Give RAM [mfn, mfn + nr) to the allocator; types it FRAME_FREE. Frame 0 is never taken, nor one
- * that is free already. Boot, and whenever memory comes back. Frames below 1 MiB are kept for
+/* Give RAM [mfn, mfn + nr) to the allocator; types it FRAME_FREE. Frame 0 and frames that are free
+ * already are left out. Boot, and whenever memory is given back. Frames below 1 MiB are kept for
  * alloc_frames_below() until nothing else is left. */
 void alloc_add(mfn_t mfn, u64 nr);
 /* 1 << order frames, aligned to their size, typed FRAME_WEIR; INVALID_MFN if there are none.
@@ -21,14 +17,15 @@ mfn_t alloc_frames(unsigned int order) __must_check;
 /* The same for frames that must lie below `limit` (a frame number): the AP trampoline, 32-bit
  * devices. */
 mfn_t alloc_frames_below(unsigned int order, mfn_t limit) __must_check;
-/* Give 1 << order frames back. Panics if any of them still holds a dev_tlb reference: the one
- * rule. */
+/* Free 1 << order frames. Panics if any of them still has a dev_tlb reference: no frame is reused
+ * while a device may reach it. */
 void free_frames(mfn_t mfn, unsigned int order);
 /* Frames free now. */
 u64 alloc_free_frames(void);
 
 #ifdef WEIR_DEBUG
-/* For tests: the allocation that is the first'th from now on fails, and then every `every`'th; 0: none. Any CPU. */
+/* For tests: the allocation that is the first'th from now on fails, and then every `every`'th; 0:
+ * none. Any CPU. */
 void alloc_fail(u64 first, u64 every);
 #endif
 /* Free blocks of exactly this order, for the boot log. */

@@ -1,4 +1,4 @@
-/* What the boot loader handed over, copied out, since its memory gets reused. */
+/* The boot loader's information, copied because its memory is reused. */
 #pragma once
 
 #include <kernel/mm/memmap.h>

@@ -1,19 +1,22 @@
-#include <kernel/mm/bootinfo.h>
-#include <kernel/mm/alloc.h>
+/* See kernel/mm/bootmem.h. */
 #include <kernel/mm/bootmem.h>
-#include <kernel/mm/frame.h>
+
 #include <kernel/core/log.h>
-#include <kernel/mm/memmap.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootinfo.h>
+#include <kernel/mm/frame.h>
+#include <kernel/mm/memmap.h>
 
 /* What boot/entry.asm maps, and so what can be written before paging_init(). */
 #define EARLY_LIMIT (4UL << 30)
 
 extern const u8 _load_start[], _image_end[];
 
-static struct range ram_ranges[BOOT_MAX_RANGES], free_ranges[BOOT_MAX_RANGES + BOOT_MAX_MODULES + 16];
+static struct range ram_ranges[BOOT_MAX_RANGES];
+static struct range free_ranges[BOOT_MAX_RANGES + BOOT_MAX_MODULES + 16];
 static struct range reserved_ranges[BOOT_MAX_RANGES];
 static struct rangeset ram, free_ram, reserved;
 static u64 nr_frames;
@@ -24,9 +27,10 @@ static bool find_reserved(const struct boot_info *info)
 	for (u32 i = 0; i < info->nr_ranges; i++) {
 		const struct memmap_entry *e = &info->range[i];
 
-		if (e->type != MEMMAP_RAM && e->type != MEMMAP_BAD && e->len &&
-		    e->base + e->len > e->base &&
-		    memmap_add(&reserved, e->base >> PAGE_SHIFT, (e->base + e->len - 1) >> PAGE_SHIFT))
+		paddr_t last = e->base + e->len - 1;
+
+		if (e->type != MEMMAP_RAM && e->type != MEMMAP_BAD && e->len && last >= e->base &&
+		    memmap_add(&reserved, e->base >> PAGE_SHIFT, last >> PAGE_SHIFT))
 			return false;
 	}
 	return true;
@@ -46,8 +50,8 @@ bool bootmem_init(const struct boot_info *info)
 	rangeset_for_each(r, &ram)
 		if (memmap_add(&free_ram, r->first, r->last))
 			return false;
-	/* Page 0 holds the real mode's vectors and the firmware's data, and its number looks like
-	 * "none" to many. */
+	/* Page 0 contains real mode's vectors and the firmware's data, and its number looks like
+	 * "none" in many places. */
 	memmap_reserve(&free_ram, 0, PAGE_SIZE);
 	memmap_reserve(&free_ram, (paddr_t)_load_start,
 		       virt_to_phys(_image_end) - (paddr_t)_load_start);
@@ -79,9 +83,11 @@ void *bootmem_pages(u64 nr)
 	return memset(phys_to_virt(pa), 0, nr << PAGE_SHIFT);
 }
 
-static void own(paddr_t start, u64 size)
+static void set_owned_by_weir(paddr_t start, u64 size)
 {
-	for (mfn_t mfn = start >> PAGE_SHIFT; mfn < (start + size + PAGE_SIZE - 1) >> PAGE_SHIFT; mfn++)
+	mfn_t end = (start + size + PAGE_SIZE - 1) >> PAGE_SHIFT;
+
+	for (mfn_t mfn = start >> PAGE_SHIFT; mfn < end; mfn++)
 		if (frame_set(mfn, ORDER_4K, FRAME_WEIR, OWNER_WEIR))
 			BUG();
 }
@@ -97,14 +103,14 @@ bool bootmem_start_allocator(void)
 	}
 	memset(phys_to_virt(table), 0, frame_table_size(nr_frames));
 	frame_table_init(phys_to_virt(table), nr_frames);
-	own((paddr_t)_load_start, virt_to_phys(_image_end) - (paddr_t)_load_start);
-	own(table, frame_table_size(nr_frames));
+	set_owned_by_weir((paddr_t)_load_start, virt_to_phys(_image_end) - (paddr_t)_load_start);
+	set_owned_by_weir(table, frame_table_size(nr_frames));
 	rangeset_for_each(r, &free_ram)
 		alloc_add(r->first, r->last - r->first + 1);
 	paging_use_allocator();
 	for (u32 order = ORDER_2M; order < ORDER_1G; order++)
 		large += alloc_free_blocks(order) << (order - ORDER_2M);
-	log_info("memory: %lu MiB free, whole 1 GiB blocks: %lu, and whole 2 MiB blocks: %lu",
+	log_info("memory: %lu MiB free (%lu 1 GiB blocks, %lu 2 MiB blocks)",
 		 alloc_free_frames() >> (20 - PAGE_SHIFT), alloc_free_blocks(ORDER_1G), large);
 	return true;
 }

@@ -1,21 +1,21 @@
-/* Memory before and until the allocator: what RAM there is, what of it is taken, pages for the
- * first tables. */
+/* Memory until the allocator is set up: which RAM there is, which of it is in use, and pages for
+ * the first page tables. */
 #pragma once
 
 #include <kernel/lib/rangeset.h>
 
 struct boot_info;
 
-/* Sort the firmware's map; take out the image and the modules. False: no usable RAM (said in the
- * log). */
+/* Sort the firmware's map; take out the image and the modules. False: no usable RAM (the log
+ * says so). */
 bool __must_check bootmem_init(const struct boot_info *info);
-/* All RAM, as frame numbers, taken or not. */
+/* All RAM, as frame numbers, in use or not. */
 const struct rangeset *bootmem_ram(void);
-/* What the firmware's map says is there and is no RAM, broken memory left out: frames that such an entry touches. */
+/* Frames that the firmware's map lists as something other than RAM, except for broken memory. */
 const struct rangeset *bootmem_reserved(void);
-/* nr zeroed, contiguous pages below 4 GiB, for ever; panics when there are none, since nothing can
- * go on without. Before bootmem_start_allocator() only. */
+/* nr zeroed, contiguous pages below 4 GiB, which are never freed. Panics if there are none, because
+ * Weir cannot start without them. Before bootmem_start_allocator() only. */
 void *bootmem_pages(u64 nr);
-/* Set up the frame table and give all RAM that is left to the allocator; needs the direct map.
- * Modules stay reserved: whoever has used one up gives its frames to alloc_add(). */
+/* Set up the frame table and give the remaining RAM to the allocator; needs the direct map. Modules
+ * stay reserved: the code that has finished with one passes its frames to alloc_add(). */
 bool __must_check bootmem_start_allocator(void);

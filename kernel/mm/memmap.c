@@ -1,11 +1,12 @@
 /* See kernel/mm/memmap.h. */
-#include <kernel/mm/frame.h>
-#include <kernel/core/log.h>
 #include <kernel/mm/memmap.h>
+
+#include <kernel/core/log.h>
+#include <kernel/mm/frame.h>
 
 #define FIRST_MIB_FRAMES 0x100UL
 
-/* The last byte of an entry; one that runs past the end of the address space is cut there. */
+/* The last byte of an entry. An entry that runs past the end of the address space is truncated. */
 static paddr_t last_byte(const struct memmap_entry *e)
 {
 	return e->len - 1 > ~0UL - e->base ? ~0UL : e->base + e->len - 1;
@@ -16,7 +17,8 @@ int memmap_add(struct rangeset *set, mfn_t first, mfn_t last)
 	int ret = rangeset_add(set, first, last);
 
 	if (ret)
-		log_err("memory map: %s: no room for more than %u ranges: frames %llx-%llx are left out",
+		log_err("memory map: %s: no room for more than %u ranges: "
+			"frames %llx-%llx are left out",
 			set->name, set->max, (unsigned long long)first, (unsigned long long)last);
 	return ret;
 }
@@ -27,7 +29,8 @@ static void add_ram(struct rangeset *ram, const struct memmap_entry *e)
 	u64 first_frame, end_frame;
 
 	if (last - e->base != e->len - 1)
-		log_warn("memory map: RAM at %llx, %llx bytes, runs past the end of the address space: cut",
+		log_warn("memory map: RAM at %llx, %llx bytes, "
+			 "runs past the end of the address space: truncated",
 			 (unsigned long long)e->base, (unsigned long long)e->len);
 	/* Whole frames only: shrink to page borders. */
 	first_frame = (e->base >> PAGE_SHIFT) + !!(e->base & ~PAGE_MASK);
@@ -46,7 +49,8 @@ void memmap_reserve(struct rangeset *ram, paddr_t base, u64 len)
 	struct memmap_entry e = { .base = base, .len = len };
 
 	if (len && rangeset_remove(ram, base >> PAGE_SHIFT, last_byte(&e) >> PAGE_SHIFT))
-		log_err("memory map: %s: no room for more than %u ranges: the smaller part beside %llx is left out",
+		log_err("memory map: %s: no room for more than %u ranges: "
+			"the smaller part beside %llx is left out",
 			ram->name, ram->max, (unsigned long long)base);
 }
 
@@ -99,7 +103,8 @@ paddr_t memmap_place_frame_table(struct rangeset *ram, paddr_t limit, u64 *frame
 
 		if (pa != MEMMAP_NO_PLACE)
 			return pa;
-		log_warn("memory map: the frame table for RAM up to %llx needs %llu KiB, only %llu KiB are free in one piece: RAM at %llx-%llx is not used",
+		log_warn("memory map: the frame table for RAM up to %llx needs %llu KiB, "
+			 "but the largest free range has %llu KiB: RAM at %llx-%llx is not used",
 			 (unsigned long long)*frames << PAGE_SHIFT,
 			 (unsigned long long)frame_table_size(*frames) >> 10,
 			 (unsigned long long)largest >> 10,

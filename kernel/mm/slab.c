@@ -1,8 +1,7 @@
-/* Small objects: kzalloc() and kfree(). Each page serves one power-of-two size; its frame record
- * counts the objects that are out and names the first free one, each free object names the next,
- * and the first one also holds the links of the list of pages with room. A page with no object out
- * goes back to the frame allocator at once, so that large blocks can grow together again.
- */
+/* Small objects: kzalloc() and kfree(). Each page serves one power-of-two size. Its frame record
+ * counts the allocated objects and names the first free one; each free object names the next; the
+ * first free object also holds the links in the list of pages with room. A page without allocated
+ * objects is freed at once, so that large blocks can form again. */
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 #include <kernel/core/paging.h>
@@ -22,7 +21,7 @@ struct free_object {
 };
 _Static_assert(sizeof(struct free_object) <= 1 << MIN_SHIFT, "fits the smallest object");
 
-/* Guards the caches and the records of their pages. Taken before alloc_lock. */
+/* Guards the caches and the records of their pages. */
 static struct spinlock slab_lock = SPINLOCK_INIT(LOCK_SLAB);
 /* By shift: the pages with room, each as its first free object. */
 static struct free_object *partial[MAX_SHIFT + 1];
@@ -140,7 +139,7 @@ void kfree(void *p)
 		return;
 	mfn = virt_to_mfn(page);
 	if (!frame_query(mfn, &info) || info.type != FRAME_WEIR || !frame_slab(mfn)->kind)
-		panic("kfree: %p was not given out by kzalloc", p);
+		panic("kfree: %p was not allocated by kzalloc", p);
 	slab = frame_slab(mfn);
 	if (slab->kind & KIND_PAGES) {
 		BUG_ON(p != page);

@@ -3,7 +3,7 @@
  *
  * An input is operations of 12 bytes: what, size, where, value.
  *
- * sources: kernel/guest/devices/virtio/vballoon.c kernel/guest/devices/virtio/vvirtio.c kernel/guest/emulate/bus.c
+ * sources: $(BALLOON_SRCS)
  */
 #include <tests/fuzz/fuzz.h>
 #include <tests/unit/balloon_machine.h>
@@ -38,7 +38,7 @@ static void operation(u8 what, u8 size_code, u16 where, u64 value)
 
 	switch (what % 8) {
 	case 0:
-		vvirtio_config_write(dom.balloon, (u8)(where & 0xfc), (u32)value, (u32)(value >> 32));
+		vvirtiopci_write(dom.balloon, (u8)(where & 0xfc), (u32)value, (u32)(value >> 32));
 		break;
 	case 1:
 		(void)config_read((u8)(where & 0xfc));

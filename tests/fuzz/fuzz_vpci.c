@@ -3,7 +3,7 @@
  *
  * An input is a byte (1: the pending bits are in a BAR of their own; 2: interrupts are limited to one in a window), then operations of 8 bytes: what, size, address, value.
  *
- * sources: kernel/guest/devices/pci/assign.c kernel/guest/devices/pci/vpci.c kernel/guest/devices/pci/vpciconfig.c kernel/guest/devices/pci/vpcibar.c kernel/guest/devices/pci/vmsi.c kernel/guest/emulate/bus.c kernel/lib/pci_id.c
+ * sources: $(VPCI_SRCS)
  */
 #include <tests/fuzz/fuzz.h>
 #include <tests/unit/vpci_machine.h>
@@ -54,11 +54,11 @@ static void check_pause(void)
 
 	if (device.state != PCI_ATTACHED)
 		return;
-	assert_int_equal(nr_timers, f->paused);
-	if (f->paused)
+	assert_int_equal(nr_timers, f->storm.paused);
+	if (f->storm.paused)
 		assert_false(msi || msix);
 	else
-		assert_int_equal(msix, f->msix_enabled && !f->msix_masked);
+		assert_int_equal(msix, f->msix.enabled && !f->msix.masked);
 }
 
 static void take_and_give(void)
@@ -78,15 +78,15 @@ static void start_again(void)
 {
 	if (device.state != PCI_ATTACHED)
 		return;
-	assert_int_equal(assign_suspend(&dom), STEP_WAIT);
+	assert_int_equal(vpci_suspend(&dom), STEP_WAIT);
 	fire();
-	assert_int_equal(assign_suspend(&dom), STEP_DONE);
+	assert_int_equal(vpci_suspend(&dom), STEP_DONE);
 	assert_false(attached);
 	assert_int_equal(irqs, 0);
 	assert_int_equal(direct_pages, 0);
-	assert_int_equal(assign_resume(&dom), STEP_WAIT);
+	assert_int_equal(vpci_resume(&dom), STEP_WAIT);
 	fire();
-	assert_int_equal(assign_resume(&dom), STEP_DONE);
+	assert_int_equal(vpci_resume(&dom), STEP_DONE);
 	assert_int_equal(device.state, PCI_ATTACHED);
 	assert_int_equal(cfg_read(3, PCI_COMMAND, 2), 0);
 }
@@ -154,7 +154,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 
 	pba_in_bar0 = flags & 1;
 	assert_int_equal(setup(&no_state), 0);
-	vmsi_set_irq_limit(flags & 2 ? 100 : 0);
+	irqstorm_set_limit(flags & 2 ? 100 : 0);
 	for (int n = 0; n < MAX_OPERATIONS && !at_end(&program); n++) {
 		u8 what = (u8)take(&program, 1), size_code = (u8)take(&program, 1);
 		u16 address = (u16)take(&program, 2);

@@ -1,8 +1,9 @@
-/* A Linux program, for the initramfs: threads on all CPUs over one address space, whose pages are replaced, protected and given back
- * all the time. What a TLB still has of a page after that is seen as an old number, or as a write that should have failed. Beside
- * them, processes come and go.
+/* stress SECONDS: a Linux program for the initramfs. Threads on all CPUs share one address space,
+ * whose pages are replaced, protected and given back all the time. A stale TLB entry shows as an
+ * old number, or as a write that should have failed. Meanwhile processes are created and end.
  *
- * stress SECONDS: one line at the end, status 1 if anything was wrong. */
+ * Prints one line at the end. The exit status is 1 if anything was wrong.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -54,7 +55,7 @@ static void pin(int cpu)
 		die("sched_setaffinity");
 }
 
-/* False: SIGSEGV came instead. */
+/* Reads a word. False if that caused a SIGSEGV. */
 static bool __attribute__((noinline)) read_word(volatile unsigned long *at, unsigned long *value)
 {
 	may_be_refused = 1;
@@ -79,7 +80,7 @@ static bool __attribute__((noinline)) write_word(volatile unsigned long *at, uns
 	return true;
 }
 
-/* What is read between two looks at an even, unchanged number is that number. */
+/* A value that is read between two reads of the same even number must be that number. */
 static void *reader(void *arg)
 {
 	unsigned long i = 0;
@@ -103,7 +104,8 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-/* Its own page, read-only in between: a write must not get through, by whichever thread of the process it is made. */
+/* The thread protects its own page from time to time: no thread of the process may write to it
+ * then. */
 static void *protector(void *arg)
 {
 	volatile unsigned long *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -134,7 +136,7 @@ static unsigned long now_ms(void)
 	return (unsigned long)t.tv_sec * 1000 + (unsigned long)t.tv_nsec / 1000000;
 }
 
-/* A timer that does not come ends in nothing. */
+/* A timer that never fires hangs the program, which the test notices. */
 static void *sleeper(void *arg)
 {
 	pin((int)(long)arg);
@@ -156,6 +158,7 @@ static void *forker(void *arg)
 	while (!over) {
 		int status;
 		pid_t pid = fork();
+		bool ended;
 
 		if (pid < 0)
 			die("fork");
@@ -166,14 +169,14 @@ static void *forker(void *arg)
 				p[i] = i;
 			_exit(p[12345] == 12345 ? 7 : 1);
 		}
-		if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 7)
-			lost++;
+		ended = waitpid(pid, &status, 0) == pid && WIFEXITED(status);
+		lost += !ended || WEXITSTATUS(status) != 7;
 		children++;
 	}
 	return NULL;
 }
 
-/* New pages in the place of the old ones, by one of three ways. */
+/* Replaces the pages by new ones, in one of three ways. */
 static void replace(unsigned long n)
 {
 	void *at = (void *)area;
@@ -199,7 +202,8 @@ static void replace(unsigned long n)
 int main(int argc, char **argv)
 {
 	void *(*const work[])(void *) = { reader, protector, sleeper, forker };
-	unsigned long end = now_ms() + 1000 * (argc > 1 ? strtoul(argv[1], NULL, 10) : 10), rounds = 0;
+	unsigned long seconds = argc > 1 ? strtoul(argv[1], NULL, 10) : 10;
+	unsigned long end = now_ms() + 1000 * seconds, rounds = 0;
 	int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN), nr = 0;
 	struct sigaction segv = { .sa_handler = on_segv, .sa_flags = SA_NODEFER };
 	pthread_t thread[4 * MAX_CPUS];
@@ -219,7 +223,8 @@ int main(int argc, char **argv)
 	over = 1;
 	for (int i = 0; i < nr; i++)
 		pthread_join(thread[i], NULL);
-	printf("%lu rounds, %lu looks, %lu sleeps of at most %lu ms, %lu children on %d CPUs: %lu stale, %lu forbidden, %lu lost\n",
+	printf("%lu rounds, %lu looks, %lu sleeps of at most %lu ms, %lu children on %d CPUs: "
+	       "%lu stale, %lu forbidden, %lu lost\n",
 	       rounds, (unsigned long)looks, (unsigned long)slept, (unsigned long)longest_ms,
 	       (unsigned long)children, cpus, (unsigned long)stale, (unsigned long)forbidden,
 	       (unsigned long)lost);

@@ -1,5 +1,5 @@
-/* blob SEED BYTES: writes the stream that the network guest's GET /blob should send; written from
- * its description alone. */
+/* blob SEED BYTES: writes the stream that the network guest's GET /blob should send. Written from
+ * its description only, without the guest's source. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

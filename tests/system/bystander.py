@@ -1,4 +1,5 @@
-"""A guest that needs no device, and makes no exit: it counts. How long it stood still can be seen in the machine's RAM."""
+"""A guest that needs no device and causes no exits: it counts. The test reads from the machine's RAM how long it was
+stopped."""
 import struct
 import threading
 import time
@@ -9,7 +10,7 @@ COUNTER = LOAD + 32 + len(MARK)
 
 
 def kernel():
-    """A Multiboot 1 kernel that says with address fields where it goes."""
+    """A Multiboot 1 kernel whose header gives its addresses."""
     magic, flags = 0x1BADB002, 1 << 16
     entry = COUNTER + 4
     header = struct.pack("<8I", magic, flags, -(magic + flags) & 0xFFFFFFFF, LOAD, LOAD, 0, 0, entry)
@@ -18,7 +19,7 @@ def kernel():
 
 
 class Watch:
-    """Samples the counter, of which `ram` has a copy that runs and others (GRUB's) that do not. Use it as a context."""
+    """Samples the counter. `ram` has one copy that runs and others (GRUB's) that do not. A context manager."""
 
     def __init__(self, ram):
         self.ram, self.at = ram, self.find(ram)

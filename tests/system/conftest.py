@@ -1,4 +1,4 @@
-"""Fixtures of the system tests, and the summary that `make check` adds up."""
+"""Fixtures of the system tests, and how a failure is reported."""
 import hashlib
 import os
 import pathlib
@@ -19,22 +19,24 @@ def pytest_configure(config):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
-    # The log's tail tells more than where in the framework the test failed.
+    # The end of the log says more than where in the framework the test failed.
     if call.excinfo and call.excinfo.errisinstance(Failure):
         report = outcome.get_result()
-        frame = next((f for f in reversed(call.excinfo.traceback) if pathlib.Path(f.path).name.startswith("test_")), None)
+        frame = next((f for f in reversed(call.excinfo.traceback) if pathlib.Path(f.path).name.startswith("test_")),
+                     None)
         where = f"{pathlib.Path(frame.path).name}:{frame.lineno + 1}: {frame.statement}\n" if frame else ""
         report.longrepr = f"{where}{call.excinfo.value}"
     elif call.excinfo and hasattr(item, "funcargs") and "boot" in item.funcargs:
         for machine in item.funcargs["boot"].machines:
-            outcome.get_result().sections.append((f"{machine.directory}/serial.log, its end", "\n".join(machine.lines[-TAIL:])))
+            outcome.get_result().sections.append((f"{machine.directory}/serial.log, its end",
+                                                  "\n".join(machine.lines[-TAIL:])))
             if said := machine.said():
                 outcome.get_result().sections.append((f"{machine.directory}/qemu.log", said))
 
 
 @pytest.fixture
 def boot(request):
-    """boot(modules, ...) starts a machine (see weir.Weir) that ends with the test. Logs: build/tests/system/TEST/."""
+    """boot(modules, ...) starts a machine (see weir.Weir), which ends with the test. Logs: build/tests/system/TEST/."""
     directory = BUILD / "tests/system" / re.sub(r"[^\w.-]+", "_", request.node.name)
     shutil.rmtree(directory, ignore_errors=True)
     machines = []
@@ -53,7 +55,7 @@ def boot(request):
 
 @pytest.fixture
 def machine(tmp_path):
-    """A machine of 512 MiB whose RAM and monitor the test has: boot(..., qemu=[..., *machine.options])."""
+    """A machine of 512 MiB whose RAM and monitor the test can read: boot(..., qemu=[..., *machine.options])."""
     m = Machine(tmp_path, 512)
     yield m
     m.close()
@@ -61,9 +63,10 @@ def machine(tmp_path):
 
 @pytest.fixture(scope="session")
 def blob():
-    """blob(seed, size): SHA-256 of what GET /blob should send."""
+    """blob(seed, size): the SHA-256 of what GET /blob should send."""
     program = BUILD / "tests/system/blob"
     program.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([os.environ.get("HOSTCC", "gcc"), "-O2", "-Wall", "-o", program, ROOT / "tests/system/blob.c"], check=True)
+    subprocess.run([os.environ.get("HOSTCC", "gcc"), "-O2", "-Wall", "-o", program, ROOT / "tests/system/blob.c"],
+                   check=True)
     return lambda seed, size: hashlib.sha256(
         subprocess.run([program, str(seed), str(size)], stdout=subprocess.PIPE, check=True).stdout).hexdigest()

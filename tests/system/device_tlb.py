@@ -1,5 +1,5 @@
-"""A network device with a TLB of its own, whose answers to invalidations the test decides: honest, slow, stuck, or a liar. It may
-also write a counter through what it holds, and ask for more than it needs."""
+"""A network device with its own TLB. The test decides how it answers invalidations: honestly, slowly, never, or with
+a lie. It can also write a counter through the translations it holds, and ask for more than it needs."""
 import collections
 import os
 import random
@@ -24,7 +24,7 @@ DESC_NEXT, DESC_WRITE = 1, 2
 NO_INTERRUPT = 1
 MAX_FRAME = 2048
 
-# What the writer leaves in a page: this, and a number that grows with every round.
+# The writer leaves this in a page, and a number that grows with every round.
 MARK = 0x5745495257524954
 STAMP = struct.Struct("<QQ")
 ROUND = 0.005  # seconds
@@ -32,7 +32,7 @@ ROUNDS_PER_QUESTION = 4
 
 
 def checksum_good(frame):
-    """Whether it is a TCP or UDP packet, no fragment, with the right checksum."""
+    """True if it is an unfragmented TCP or UDP packet with a correct checksum."""
     kind, ip = frame[12:14], frame[14:]
     if kind == b"\x08\x00" and len(ip) >= 20 and not int.from_bytes(ip[6:8], "big") & 0x3FFF:
         at, protocol, addresses = (ip[0] & 15) * 4, ip[9], ip[12:20]
@@ -47,7 +47,7 @@ def checksum_good(frame):
 
 
 class Ring:
-    """The device's side of a split virtqueue. All of it is reached by DMA."""
+    """The device's side of a split virtqueue. It reaches all of it by DMA."""
 
     def __init__(self, device):
         self.device = device
@@ -59,7 +59,8 @@ class Ring:
         return self.enabled and self.kick is not None and self.size
 
     def take(self):
-        """The head and the buffers, as (address, length, writable), of what the driver offers next; None."""
+        """The head of the next chain that the driver offers, and its buffers as (address, length, writable). None:
+        there is none."""
         read = self.device.dma_read
         if struct.unpack("<H", read(self.avail + 2, 2))[0] == self.next:
             return None
@@ -84,7 +85,7 @@ class Ring:
 
 
 class Nic(VhostUser):
-    """Moves frames between the rings and a datagram socket, by its own TLB only."""
+    """Moves frames between the rings and a datagram socket, through its own TLB only."""
     features = F_VERSION_1 | F_ACCESS_PLATFORM | F_CSUM | F_GUEST_CSUM
 
     def __init__(self):
@@ -104,18 +105,20 @@ class Nic(VhostUser):
         self.threads.append(threading.Thread(target=self.guarded, args=(self.move,), daemon=True))
 
     def options(self):
-        """The other end of the cable is QEMU's user network `user`, by a hub; or a Wire, see plug()."""
+        """QEMU's options. The other end of the cable is QEMU's user network `user`, through a hub; or a Wire, see
+        plug()."""
         if self.wire:
             return super().options()
         local, remote = self.peer, self.socket.getsockname()
         return [*super().options(),
                 "-netdev", "hubport,id=hub0,hubid=0,netdev=user",
-                "-netdev", f"dgram,id=cable,local.type=inet,local.host={local[0]},local.port={local[1]},remote.type=inet,"
+                "-netdev",
+                f"dgram,id=cable,local.type=inet,local.host={local[0]},local.port={local[1]},remote.type=inet,"
                            f"remote.host={remote[0]},remote.port={remote[1]}",
                 "-netdev", "hubport,id=hub1,hubid=0,netdev=cable"]
 
     def plug(self, wire):
-        """Connect it to a Wire."""
+        """Connects it to a Wire."""
         self.wire = wire
         self.peer, wire.qemu = wire.socket.getsockname(), self.socket.getsockname()
 
@@ -123,7 +126,7 @@ class Nic(VhostUser):
         super().close()
         self.socket.close()
 
-    # --- vhost-user: the rings ---
+    # --- vhost-user: the rings ------------------------------------------------
 
     def set_number(self, payload, _):
         index, size = struct.unpack("<II", payload)
@@ -141,9 +144,9 @@ class Nic(VhostUser):
     def stop(self, payload, _):
         index, _ = struct.unpack("<II", payload)
         ring = self.rings[index]
-        ring.enabled = False  # what is under way may be waiting for QEMU, so for this answer
+        ring.enabled = False  # frames in progress may wait for QEMU, and so for this answer
         if not any(r.enabled for r in self.rings):
-            self.tlb.flush()  # so does a reset
+            self.tlb.flush()  # as a reset does
         return self.reply(GET_VRING_BASE, struct.pack("<II", index, ring.next))
 
     def set_kick(self, payload, fds):
@@ -156,7 +159,7 @@ class Nic(VhostUser):
         index, on = struct.unpack("<II", payload)
         self.rings[index].enabled = bool(on)
 
-    # --- frames ---
+    # --- frames ---------------------------------------------------------------
 
     def move(self):
         while not self.closing.is_set():
@@ -171,7 +174,7 @@ class Nic(VhostUser):
                 self.receive_frames()
                 self.transmit_frames()
             except Refused:
-                # The driver will be told nothing; its ring is not where it said, or not any more.
+                # The driver is not told: its ring is not where it said, or not any more.
                 self.dropped += 1
 
     def transmit_frames(self):
@@ -183,7 +186,7 @@ class Nic(VhostUser):
             self.socket.sendto(self.complete(data), self.peer)
 
     def complete(self, data):
-        """The frame, with the checksum that was left to the device."""
+        """The frame, with the checksum that the driver left to the device."""
         flags, _, _, _, start, offset, _ = HEADER.unpack_from(data)
         frame = bytearray(data[HEADER.size:])
         if flags & NEEDS_CSUM:
@@ -206,16 +209,16 @@ class Nic(VhostUser):
 
 
 class Device(Nic):
-    """The network device with a character. `delay`: seconds until an invalidation is answered; `liar`: keeps what it says
-    it has forgotten."""
+    """The network device, with options for misbehaviour. `delay`: seconds until it answers an invalidation; `liar`:
+    it keeps the translations that it claims to have dropped."""
 
     def __init__(self):
         super().__init__()
         self.delay, self.liar = 0.0, False
-        self.before_answer = None  # called with the Invalidation, in time
+        self.before_answer = None  # called with each Invalidation when it arrives
         self.released = threading.Event()  # ends a delay
         self.targets, self.refetch = [], False
-        self.count = 0  # rounds of the writer
+        self.count = 0  # rounds that the writer has made
         self.random = random.Random(1)
         self.threads.append(threading.Thread(target=self.guarded, args=(self.write,), daemon=True))
 
@@ -232,14 +235,14 @@ class Device(Nic):
         super().close()
 
     def aim(self, targets, refetch=False):
-        """Get translations of these pages, and write into each again and again, as long as the TLB has them; with `refetch`, ask for
-        them again when they are lost."""
+        """Gets translations of these pages and writes into each page again and again while the TLB holds it. With
+        `refetch`, it asks again for those that it loses."""
         for iova in targets:
             self.miss(iova, WRITE)
         self.refetch, self.targets = refetch, list(targets)
 
     def held(self):
-        """The targets that the TLB has, with where they are in the machine's RAM."""
+        """The targets that the TLB holds, and their addresses in the machine's RAM."""
         with self.tlb.lock:
             found = {iova: self.tlb.find(iova, WRITE) for iova in self.targets}
             return {iova: e.offset + iova - e.iova for iova, e in found.items() if e}
@@ -255,16 +258,17 @@ class Device(Nic):
                 self.ask_again()
 
     def wait_rounds(self, wanted):
-        """Until the writer has been through all that it holds so many times; the number that it counted before."""
+        """Waits until the writer has been through all its pages this many times. Returns the number that it had
+        reached before."""
         before, deadline = self.count, time.monotonic() + 60
-        while self.count < before + wanted + 2:  # the first may be half done, the last too
+        while self.count < before + wanted + 2:  # the first and the last round may be incomplete
             if self.error or time.monotonic() > deadline:
                 raise AssertionError(f"the writer does not write: {self.count - before} rounds, {self.error!r}")
             time.sleep(ROUND)
         return before
 
     def ask_again(self):
-        """For one that was lost. Each refusal is a fault for Weir to report."""
+        """Asks again for a translation that was lost. Each refusal is a fault that Weir reports."""
         held = self.held()
         lost = [iova for iova in self.targets if iova not in held]
         if lost:
@@ -274,6 +278,6 @@ class Device(Nic):
                 pass
 
     def stamp(self, offset):
-        """The number that the writer left in the page at this place of the RAM; 0 if it has left none."""
+        """The number that the writer left in the page at this offset of the RAM; 0 if there is none."""
         mark, count = STAMP.unpack_from(self.memory.ram, offset)
         return count if mark == MARK else 0

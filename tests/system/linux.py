@@ -1,4 +1,5 @@
-"""What Linux guests boot: Debian's kernel (tools/fetch-linux), and an initramfs of busybox with a script of the test's own."""
+"""What Linux guests boot: Debian's kernel (tools/fetch-linux), and an initramfs of busybox with a script from the
+test."""
 import lzma
 import re
 import struct
@@ -10,19 +11,19 @@ from weir import ROOT
 LINUX = ROOT / "third_party/linux"
 KERNEL = LINUX / "vmlinuz"
 
-# What a sound kernel on a sound machine does not say.
-TROUBLE = re.compile(r"Kernel panic|BUG:|WARNING: CPU|Oops|Call Trace|lockup|rcu.*(stall|kthread starved)|blocked for more than"
-                     r"|unchecked MSR|[Ss]purious|nobody cared|clocksource.*(unstable|skew)|ACPI (BIOS )?(Error|Warning|Exception)"
-                     r"|I/O error|invalid opcode|general protection|segfault")
+# What a healthy kernel on a healthy machine does not log.
+TROUBLE = re.compile(r"Kernel panic|BUG:|WARNING: CPU|Oops|Call Trace|lockup|rcu.*(stall|kthread starved)"
+                     r"|blocked for more than|unchecked MSR|[Ss]purious|nobody cared|clocksource.*(unstable|skew)"
+                     r"|ACPI (BIOS )?(Error|Warning|Exception)|I/O error|invalid opcode|general protection|segfault")
 
 
 def vmlinux(path):
-    """The kernel's ELF file, unpacked from KERNEL to `path`, without what only a debugger reads."""
+    """Unpacks the kernel's ELF file from KERNEL to `path`, without what only a debugger reads."""
     image = KERNEL.read_bytes()
     # boot.rst: setup_sects; payload_offset, payload_length
     start = (image[0x1F1] + 1) * 512 + struct.unpack_from("<I", image, 0x248)[0]
     payload = image[start:start + struct.unpack_from("<I", image, 0x24C)[0]]
-    # Behind what is packed stands its size.
+    # The size of the unpacked kernel follows the packed data.
     packed = {b"\xfd7zXZ": lzma.LZMADecompressor, b"\x1f\x8b": lambda: zlib.decompressobj(31)}
     unpacker = next(make for magic, make in packed.items() if payload.startswith(magic))
     path.write_bytes(unpacker().decompress(payload))
@@ -31,13 +32,13 @@ def vmlinux(path):
 
 
 def built_in():
-    """The names of the modules that KERNEL itself has."""
+    """The names of the modules that are built into KERNEL."""
     paths = (LINUX / "modules.builtin").read_text().split()
     return {path.rsplit("/", 1)[-1].removesuffix(".ko").replace("-", "_") for path in paths}
 
 
 def drivers(*names):
-    """The modules of these drivers, as they lie in LINUX, each behind those that it needs, without those that are built in."""
+    """The modules of these drivers in LINUX, each after those that it needs, without those that are built in."""
     found = []
     for name in (n.replace("-", "_") for n in names):
         if name in built_in():

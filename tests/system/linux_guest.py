@@ -1,8 +1,8 @@
-"""A Linux guest with a script of the test's own, and what must not be in the log after it."""
+"""A Linux guest with a script from the test, and what its log must not contain."""
 from linux import TROUBLE, drivers, initrd
 from linux_net import COMMAND_LINE, SCRIPT
 
-# TCG unpacks the kernel in some ten seconds, where nothing else runs.
+# Under TCG, the kernel unpacks itself in about ten seconds if nothing else runs.
 BOOT = 180
 DRIVER_TROUBLE = r"Hardware Unit Hang|NETDEV WATCHDOG|Reset adapter|does not load|got no address"
 
@@ -27,7 +27,7 @@ def number(weir, pattern):
 
 
 def sound(weir):
-    """Neither Linux nor Weir complained."""
+    """Checks that neither Linux nor Weir complained."""
     weir.count(TROUBLE.pattern, 0)
     weir.count(DRIVER_TROUBLE, 0)
     weir.count(r"iommu: fault", 0)

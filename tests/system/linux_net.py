@@ -1,15 +1,16 @@
-"""A Linux guest at work on a network: the words of its script, and the host's end of what it moves."""
+"""A Linux guest that uses a network: the commands of its script, and the host's end of each transfer."""
 import hashlib
 import itertools
 import random
 import socketserver
 import threading
 
-# A line of the kernel's log is not torn apart by another; this word lifts the kernel's limit of them.
+# The script writes to the kernel's log, where no line interrupts another. printk.devkmsg=on lifts its rate limit.
 COMMAND_LINE = "console=ttyS0 panic=-1 printk.devkmsg=on"
 
-# load NAME...: insert modules. lease INTERFACE: address and route by DHCP. fetch LABEL PORT, send LABEL PORT: move /data, and say what it
-# was. pinged INTERFACE ADDRESS: ping. irqs NAME: the numbers of the interrupts of this name. taken CPU NAME: how many of them it took.
+# load NAME...: inserts modules. lease INTERFACE: gets an address and a route by DHCP. fetch LABEL PORT, send LABEL
+# PORT: transfer /data, and report its checksum. pinged INTERFACE ADDRESS: pings. irqs NAME: prints the numbers of the
+# interrupts of this name. taken CPU NAME: prints how many of them the CPU took.
 SCRIPT = """
 say() { echo "init: $*" >/dev/kmsg; }
 load() { for module in "$@"; do insmod /bin/$module.ko || say "$module does not load"; done; }
@@ -34,8 +35,8 @@ taken() { awk -v column=$(($1 + 2)) -v name="$2" '$0 ~ name { n += $column } END
 
 
 class Host:
-    """Gives `size` bytes to whoever connects to the port `get`, tells on the port `put` the MD5 of what it was given, and counts on the
-    port `count` who asks, from 1. 10.0.2.2 is its address for a guest of a user network."""
+    """Sends `size` bytes to each client of the port `get`, answers on the port `put` with the MD5 of what it
+    received, and counts the clients of the port `count`, from 1. A guest on a user network reaches it at 10.0.2.2."""
 
     def __init__(self, size):
         data = random.Random(size).randbytes(size)

@@ -1,5 +1,5 @@
-"""What the hardware knows of the machine under test: its RAM, shared with the test through a file, and QEMU's monitor. Weir is
-not asked for anything here, so it cannot hide what was changed behind its back."""
+"""The machine under test as the hardware sees it: its RAM, which it shares with the test through a file, and QEMU's
+monitor. Weir is not asked, so it cannot hide what was changed behind its back."""
 import functools
 import hashlib
 import mmap
@@ -15,7 +15,7 @@ DIRECT_MAP = 0xFFFF800000000000
 
 
 class Ram:
-    """RAM in which an image of Weir runs, all of it below 2 GiB: then an address is an offset."""
+    """The RAM in which an image of Weir runs. All of it is below 2 GiB, so an address is an offset."""
 
     def __init__(self, ram, elf=BUILD / "boot/weir.elf"):
         self.ram, self.elf = ram, elf
@@ -50,7 +50,7 @@ class Ram:
         return found
 
     def frame(self, address):
-        """What the frame table says of a page: type and owner (kernel/mm/frame.c)."""
+        """What the frame table says about a page: its type and owner (kernel/mm/frame.c)."""
         word = self.number(self.frame_records + 16 * (address // PAGE))
         return word >> 28 & 15, ~(word >> 47) & 0xFFFF
 
@@ -60,13 +60,15 @@ class Ram:
 
 
 class Bus:
-    """QEMU's qtest: accesses of the machine's bus that no CPU makes. To be made before the machine boots, which needs `options`."""
+    """QEMU's qtest: accesses on the machine's bus that no CPU makes. Create it before the machine boots, and pass it
+    `options`."""
 
     def __init__(self, directory):
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(directory / "qtest"))
         self.listener.listen(1)
-        self.options = ["-chardev", f"socket,id=qtest,path={directory}/qtest", "-qtest", "chardev:qtest", "-qtest-log", "/dev/null"]
+        self.options = ["-chardev", f"socket,id=qtest,path={directory}/qtest", "-qtest", "chardev:qtest",
+                        "-qtest-log", "/dev/null"]
         self.file = None
 
     def close(self):
@@ -75,7 +77,7 @@ class Bus:
         self.listener.close()
 
     def ask(self, command):
-        """Has it carried out. CPUs run in between two of them."""
+        """Executes a command. CPUs run between two of them."""
         if not self.file:
             connection, _ = self.listener.accept()
             self.file = connection.makefile("rw", buffering=1)
@@ -89,7 +91,7 @@ class Bus:
 
 
 class Machine(Ram):
-    """To be made before the machine boots, which needs `options`."""
+    """Create it before the machine boots, and pass that `options`."""
 
     def __init__(self, directory, megabytes):
         assert megabytes <= 2048
@@ -110,7 +112,7 @@ class Machine(Ram):
         return int(re.search(rf"{address:016x}: 0x([0-9a-f]+)", self.monitor(f"xp /1gx 0x{address:x}"))[1], 16)
 
     def bars(self, name):
-        """Memory BARs of the device of this type: (first address, last address)."""
+        """The memory BARs of the devices of this type: (first address, last address)."""
         devices = re.split(r"\n  Bus ", self.monitor("info pci"))
         return [tuple(int(n, 16) for n in bar) for d in devices if name in d
                 for bar in re.findall(r"memory at (0x[0-9a-f]+) \[(0x[0-9a-f]+)\]", d)]

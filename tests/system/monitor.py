@@ -1,22 +1,22 @@
-"""QEMU's monitor, and what it tells of a machine that does not do what it should."""
+"""QEMU's monitor, and what it says about a machine that does not do what it should."""
 import bisect
 import re
 import socket
 import subprocess
 
 STACK_WORDS = 96
-# Where Weir is linked to.
+# The address at which Weir is linked.
 IMAGE = range(0xFFFFFFFF80000000, 0xFFFFFFFF80400000)
 
 
 class Monitor:
-    """To be made before the machine boots, which needs `options`."""
+    """Create it before the machine boots, and pass that `options`."""
 
     def __init__(self, path):
         self.path, self.options = path, ["-monitor", f"unix:{path},server=on,wait=off"]
 
     def ask(self, command):
-        """What the monitor answers."""
+        """Returns what the monitor answers."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(20)
             s.connect(str(self.path))
@@ -30,9 +30,12 @@ class Monitor:
 
 
 def symbols_of(image):
-    """(address, type, name) of Weir's symbols, by address. The image that boots has none: they are beside it."""
-    listed = subprocess.run(["nm", "-n", image.parents[1] / "weir.elf"], capture_output=True, text=True, check=True).stdout
-    return [(int(address[0], 16), kind, name) for *address, kind, name in map(str.split, listed.splitlines()) if address]
+    """(address, type, name) of Weir's symbols, sorted by address. The image that boots has none; they are in the
+    file beside it."""
+    listed = subprocess.run(["nm", "-n", image.parents[1] / "weir.elf"], capture_output=True, text=True,
+                            check=True).stdout
+    rows = map(str.split, listed.splitlines())
+    return [(int(address[0], 16), kind, name) for *address, kind, name in rows if address]
 
 
 class Symbols:
@@ -40,7 +43,7 @@ class Symbols:
         self.known = symbols_of(image)
 
     def function(self, address):
-        """The function of Weir's that is there, and how far in it; None: there is none."""
+        """The function of Weir at this address, and the offset in it; None if there is none."""
         at = bisect.bisect(self.known, (address, "~")) - 1
         if address not in IMAGE or at < 0 or self.known[at][1] not in "tT":
             return None
@@ -48,12 +51,14 @@ class Symbols:
 
 
 def where_cpus_are(monitor, image):
-    """A line for each CPU: its instruction, and the calls that its stack tells of, where it is in Weir. Some of them are over."""
+    """A line for each CPU: its instruction and, if it is in Weir, the calls on its stack. Some of these may have
+    returned already."""
     symbols, lines = Symbols(image), []
     monitor.ask("stop")
     for registers in re.split(r"CPU#", monitor.ask("info registers -a"))[1:]:
         rip, rsp = (int(re.search(rf"[ER]{name}=([0-9a-f]+)", registers)[1], 16) for name in ("IP", "SP"))
-        line = f"CPU {registers.split()[0]}: {symbols.function(rip) or hex(rip)}{' halted' if 'HLT=1' in registers else ''}"
+        halted = " halted" if "HLT=1" in registers else ""
+        line = f"CPU {registers.split()[0]}: {symbols.function(rip) or hex(rip)}{halted}"
         if symbols.function(rip):
             monitor.ask(f"cpu {registers.split()[0]}")
             words = re.findall(r"0x([0-9a-f]{16})", monitor.ask(f"x /{STACK_WORDS}gx {rsp:#x}"))

@@ -1,4 +1,4 @@
-"""An image of Weir with a bug planted: a test that looks for what must not happen has to see it there."""
+"""An image of Weir with a planted bug. A test that looks for forbidden behaviour must see it there."""
 import os
 import shutil
 import subprocess
@@ -9,7 +9,8 @@ PARTS = ("Makefile", "linker.ld", "boot", "kernel", "iommu", "drivers", "tools")
 
 
 def plant(tree, changes, debug=False):
-    """Builds, in the empty directory `tree`, an image in whose files `changes`, {file: (text, other text)}, were made: its path."""
+    """Builds an image in the empty directory `tree` with `changes` = {file: (text, other text)}, and returns its
+    path."""
     for part in PARTS:
         (shutil.copy2 if (ROOT / part).is_file() else shutil.copytree)(ROOT / part, tree / part)
     (tree / "third_party").symlink_to(ROOT / "third_party")
@@ -18,7 +19,8 @@ def plant(tree, changes, debug=False):
         assert source.count(text) == 1, f"the bug to plant has no place in {name} any more"
         (tree / name).write_text(source.replace(text, other), encoding="utf-8")
     environment = {k: v for k, v in os.environ.items() if k not in ("BUILD", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    subprocess.run(["make", "-j2", *(["DEBUG=1"] if debug else []), "build/weir-stripped.elf"], cwd=tree, env=environment, check=True,
+    subprocess.run(["make", "-j2", *(["DEBUG=1"] if debug else []), "build/weir-stripped.elf"], cwd=tree,
+                   env=environment, check=True,
                    capture_output=True)
     (tree / "build/boot").mkdir(exist_ok=True)
     return shutil.copy2(tree / "build/weir-stripped.elf", tree / "build/boot/weir.elf")

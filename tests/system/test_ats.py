@@ -1,4 +1,4 @@
-"""A device with a TLB of its own (PCIe ATS): what Weir takes back, the device must have forgotten first."""
+"""A device with its own TLB (PCIe ATS): before Weir reuses a page, the device must have dropped its translation."""
 import contextlib
 import hashlib
 import json
@@ -22,8 +22,9 @@ RELEASED = 256  # pages of 1 MiB
 OTHER = "400M"  # leaves little free on a machine of 512 MiB
 
 
-def test_virtio_net_behind_a_root_port(boot, blob):
-    """QEMU's own device, as NIC=virtio-ats has it: traffic both ways while memory is given back, and the way to free and back."""
+def test_virtio_net_works_behind_a_root_port(boot, blob):
+    """QEMU's own device, as with NIC=virtio-ats: traffic both ways while memory is given back; detached and attached
+    again."""
     nic = AtsNic()
     weir = boot([CONTROL, NET0], smp=2, nics=[nic])
     weir.wait_ready()
@@ -36,7 +37,8 @@ def test_virtio_net_behind_a_root_port(boot, blob):
     data = random_bytes(20 * MB)
     assert json.loads(guest.request("POST", "/sink", data)[2]) == {"bytes": len(data), "crc32": zlib.crc32(data)}
     result = guest.json("/release?mb=8")
-    assert result["error"] == 0 and result["zeroed"] and result["released_pages"] == result["populated_pages"] == 2048, result
+    assert result["error"] == 0 and result["zeroed"] and result["released_pages"] == 2048, result
+    assert result["populated_pages"] == 2048, result
     after = guest.settled()
     assert after["device_tlb_invalidations"] > before["device_tlb_invalidations"], after
     assert after["invalidations_completed"] == after["invalidations_posted"] and after["io_faults"] == 0, after
@@ -51,7 +53,7 @@ def test_virtio_net_behind_a_root_port(boot, blob):
 
 
 class Asked:
-    """Has a guest give back the first MiB of its spare memory, until result() has it take them again."""
+    """Has a guest give back the first MiB of its spare memory, until result() has it populate the memory again."""
 
     def __init__(self, guest, mb):
         self.guest, self.mb, self.answer = guest, mb, {}
@@ -62,15 +64,15 @@ class Asked:
         try:
             self.answer.update(self.guest.json(f"/release?mb={self.mb}&hold=60000"))
         except (AssertionError, ValueError):
-            pass  # result() says so; or the test has failed already, and the machine is gone
+            pass  # result() reports it; or the test has already failed, and the machine is gone
 
     def still_out(self):
-        """What was seen until now was seen while the guest did not have the pages."""
+        """Checks that the guest did not have the pages during everything that was observed so far."""
         if not self.asking.is_alive():
             self.guest.weir.fail(f"{self.guest.name} has its pages back before the test was done")
 
     def result(self):
-        """When the guest has the pages again."""
+        """Waits until the guest has the pages again."""
         self.guest.json("/take")
         self.asking.join(30)
         if not self.answer or self.answer["error"] or self.answer["populated_pages"] != self.mb * MB // PAGE:
@@ -79,7 +81,7 @@ class Asked:
 
 
 class Release(Asked):
-    """Made when Weir says that the pages are free."""
+    """Created when Weir says that the pages are free."""
 
     def __init__(self, guest, mb):
         before = guest.stats()["hypervisor"]["pages_owned"]
@@ -87,7 +89,8 @@ class Release(Asked):
         deadline = time.monotonic() + 30
         while True:
             now = guest.stats()["hypervisor"]
-            if now["pages_owned"] == before - mb * MB // PAGE and not now["pages_held"] and not now["batches_in_flight"]:
+            settled = not now["pages_held"] and not now["batches_in_flight"]
+            if now["pages_owned"] == before - mb * MB // PAGE and settled:
                 break
             if not self.asking.is_alive() or time.monotonic() > deadline:
                 guest.weir.fail(f"{guest.name}: the pages did not become free: {now}, {self.answer}")
@@ -95,7 +98,8 @@ class Release(Asked):
 
 
 class Ats:
-    """The network guest, whose device is a `Device`; a bystander on the other CPU; perhaps another network guest, or `more` lines."""
+    """The network guest, whose device is a `Device`; a bystander on the other CPU; optionally another network guest,
+    or `more` lines."""
 
     def __init__(self, boot, tmp_path, device, elf=None, other_mem=None, more=(), files=(), cmdline=""):
         self.device = device
@@ -114,7 +118,8 @@ class Ats:
         self.spare = int(self.weir.wait_for(r"net0\| .*spare \d+ KiB at ([0-9a-f]+);").group(1), 16)
 
     def aim(self, pages, refetch=False):
-        """The writer holds these pages of the guest's spare memory, and has left its stamp in each: where they are in RAM."""
+        """Waits until the writer holds these pages of the guest's spare memory and has left its stamp in each.
+        Returns their addresses in RAM."""
         self.device.aim([self.spare + PAGE * i for i in pages], refetch)
         frames = self.device.held()
         assert len(frames) == len(pages), frames
@@ -122,7 +127,8 @@ class Ats:
         return frames
 
     def late_writes(self, frames, release=None):
-        """Into how many of these places of the RAM the device writes in its next rounds, in which the pages stay released."""
+        """Into how many of these addresses the device writes in its next rounds. The pages must stay released
+        meanwhile."""
         before = self.device.wait_rounds(100)
         late = sum(self.device.stamp(offset) > before + 1 for offset in frames.values())
         if release:
@@ -142,7 +148,8 @@ def device():
 
 
 def check_released_pages_are_out_of_reach(ats):
-    """A device that writes all the time through whatever it holds: once Weir says that a page is free, no write goes there."""
+    """A device writes all the time through every translation it holds: once Weir says that a page is free, no write
+    reaches it."""
     frames = ats.aim(range(RELEASED))
     release = Release(ats.guest, 1)
     assert ats.late_writes(frames, release) == 0
@@ -161,7 +168,7 @@ def check_a_new_owner_is_left_alone(ats):
     frames = ats.aim(range(2 * MB // PAGE))
     other = Release(ats.other, 2)
     mine = Release(ats.guest, 2)
-    # What was freed last is given away first. Who gets it looks for anything but zeroes.
+    # Pages that were freed last are allocated first. The new owner looks for anything but zeroes.
     result = other.result()
     half, ram = PAGE // 2, ats.device.memory.ram
     taken = {iova: at for iova, at in frames.items() if ram[at + half:at + PAGE] == bytes(half)}
@@ -178,14 +185,14 @@ def test_a_new_owner_is_left_alone(boot, tmp_path, device):
 
 @pytest.fixture(scope="session")
 def careless(tmp_path_factory):
-    """An image of Weir that asks no device to forget."""
+    """An image of Weir that invalidates no device TLB."""
     return plant(tmp_path_factory.mktemp("careless"),
                  {"iommu/gather.c": ("\tdevice_flush_tlbs(d, b, g->first, g->last);\n", "")})
 
 
 @pytest.mark.parametrize("check", [check_released_pages_are_out_of_reach, check_a_new_owner_is_left_alone])
-def test_without_the_flush_it_is_seen(boot, tmp_path, device, careless, check):
-    """The same tests fail if the device is not asked: they look at the right things."""
+def test_the_tests_detect_a_missing_flush(boot, tmp_path, device, careless, check):
+    """The same tests fail if the device TLB is not invalidated, so they look at the right thing."""
     ats = Ats(boot, tmp_path, device, elf=careless, other_mem=OTHER)
     with pytest.raises(AssertionError, match=r"assert [1-9]\d* == 0"):
         check(ats)
@@ -194,22 +201,23 @@ def test_without_the_flush_it_is_seen(boot, tmp_path, device, careless, check):
 
 @pytest.mark.parametrize("slow", [pytest.param(True, id="slow"), pytest.param(False, id="stuck")])
 def test_a_slow_device_holds_up_only_its_pages(boot, tmp_path, device, slow):
-    """Until it has answered the pages are nobody's: the device may still write there, and nobody else does. QEMU waits for the
-    answer inside of the write to the queue's tail, and keeps what needs its devices waiting (the console, timers); a guest that
-    needs none goes on. `stuck`: no answer at all, until the test has seen enough."""
+    """Until the device has answered, no domain owns the pages: the device may still write there, and nobody else
+    does. QEMU waits for the answer inside the write to the queue's tail, and everything that needs QEMU's devices
+    (the console, timers) waits with it; a guest that needs none continues. `stuck`: the device does not answer until
+    the test has seen enough."""
     ats = Ats(boot, tmp_path, device)
     for tries in range(1, 4):
         took, longest = hold_up(ats, slow)
         if longest < took / 2:
             break
-        # Who has to wait for the device waits each time; who is kept waiting by a busy host does not.
+        # If something waits for the device, it waits each time; a delay by a busy host does not repeat.
         assert tries < 3, f"the bystander stood still for {longest:.2f} s of {took:.2f} s"
     ats.check()
 
 
 def hold_up(ats, slow):
-    """One release of what the device has and does not give up for a while: how long it took to answer, and how long the bystander
-    stood still at most."""
+    """Releases once what the device holds and does not drop for a while. Returns how long its answer took, and how
+    long the bystander was stopped at most."""
     device = ats.device
     frames = ats.aim(range(RELEASED))
     seen, first = [], len(device.invalidations)
@@ -232,7 +240,8 @@ def hold_up(ats, slow):
     print(f"the device answered after {took:.2f} s; the bystander counted {watch.rounds} rounds, and stood still for "
           f"{watch.longest * 1000:.1f} ms at most")
     device.delay, device.before_answer = 0, None
-    assert seen == [(RELEASED, RELEASED)], "before it had answered the pages were given away, or it could not write there any more"
+    assert seen == [(RELEASED, RELEASED)], \
+        "before it had answered the pages were given away, or it could not write there any more"
     assert ats.late_writes(frames, release) == 0
     assert watch.rounds > 1000
     assert release.result()["zeroed"]
@@ -243,9 +252,10 @@ HUNGRY = "/boot/fuzz.elf kernel name=hungry mem=64M vcpus=2 -- only=memory"
 
 
 def test_released_and_taken_without_pause(boot, tmp_path, device):
-    """Four at once have the guest give back the same memory, and take it again, as fast as it can, while the device asks for it
-    again and again and takes its time to forget it; another guest does so without a device. Weir must not run out of batches,
-    lose a page, or make the others wait; nor may the device reach what has found another owner."""
+    """Four clients have the guest give back and populate the same memory as fast as it can, while the device asks
+    for it again and again and is slow to drop it; another guest does the same without a device. Weir must not run
+    out of batches, lose a page, or make the others wait; and the device must not reach pages that have another
+    owner."""
     ats = Ats(boot, tmp_path, device, more=[HUNGRY], files=[FUZZ])
     ats.aim(range(RELEASED), refetch=True)
     owned = ats.guest.settled()["pages_owned"]
@@ -255,7 +265,7 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
         while not stop.is_set():
             answer = ats.guest.json("/release?mb=1")
             done[i] += 1
-            if answer["error"] or answer["populated_pages"] != RELEASED:  # stamps may be there again
+            if answer["error"] or answer["populated_pages"] != RELEASED:  # there may be stamps again
                 wrong.append(answer)
     threads = [threading.Thread(target=ask, args=(i,), daemon=True) for i in range(len(done))]
     with bystander.Watch(device.memory.ram) as watch:
@@ -267,8 +277,8 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
         stop.set()
         for t in threads:
             t.join(60)
-    print(f"{sum(done)} times, {len(device.invalidations)} invalidations; the bystander counted {watch.rounds} rounds, and stood still "
-          f"for {watch.longest * 1000:.1f} ms at most")
+    print(f"{sum(done)} times, {len(device.invalidations)} invalidations; the bystander counted {watch.rounds} rounds, "
+          f"and stood still for {watch.longest * 1000:.1f} ms at most")
     assert min(done) >= 3 and not wrong, (done, wrong)
     assert len(device.invalidations) >= sum(done) and watch.rounds > 1000
     device.delay = 0
@@ -284,7 +294,7 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
 
 
 def test_a_device_that_asks_for_more(boot, tmp_path, device):
-    """It asks again for each page that it had, and for their neighbours: it gets the neighbours only."""
+    """The device asks again for each page that it had, and for their neighbours: it gets the neighbours only."""
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(0, 2 * RELEASED, 8), refetch=True)
     released = {iova: frames[iova] for iova in frames if iova < ats.spare + RELEASED * PAGE}
@@ -306,7 +316,7 @@ def test_a_device_that_asks_for_more(boot, tmp_path, device):
 
 
 def wait_held(device, wanted):
-    """Until the device has these pages of the guest's again, and where they are now."""
+    """Waits until the device holds these pages of the guest again. Returns where they are now."""
     deadline = time.monotonic() + 30
     while not set(wanted) <= device.held().keys():
         assert time.monotonic() < deadline, "the guest's own pages are refused"
@@ -316,8 +326,8 @@ def wait_held(device, wanted):
 
 
 def test_a_liar_is_stopped_by_detaching_it(boot, tmp_path, device):
-    """One that says that it has forgotten, and has not, goes on reaching what it held (CAVEATS.md). It gets nothing new when it is
-    detached."""
+    """A device that falsely claims to have dropped its translations keeps reaching those pages (CAVEATS.md). Once it
+    is detached, it gets no new ones."""
     device.liar = True
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(RELEASED))
@@ -335,7 +345,8 @@ def test_a_liar_is_stopped_by_detaching_it(boot, tmp_path, device):
 
 
 def test_taken_away_and_given_back(boot, tmp_path, device):
-    """While it writes and asks: nothing is reached between, and all is as before after."""
+    """While the device writes and asks, it is detached and attached: meanwhile it reaches nothing, and afterwards
+    all is as before."""
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(0, RELEASED, 8), refetch=True)
     for _ in range(3):
@@ -349,8 +360,9 @@ def test_taken_away_and_given_back(boot, tmp_path, device):
     ats.check()
 
 
-def test_asking_too_much_is_quarantined(boot, tmp_path, device):
-    """Each translation that is refused is a fault. With too many of them the device loses what it holds as well."""
+def test_a_device_that_asks_too_much_is_quarantined(boot, tmp_path, device):
+    """Each translation that is refused is a fault. After too many of them the device loses the translations it
+    holds, too."""
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(RELEASED))
     asked, begun = 0, time.monotonic()

@@ -1,4 +1,4 @@
-"""Memory that Linux gives back because it is asked to, by the driver that it has anyway, and takes again."""
+"""Linux gives memory back when it is asked to, with the balloon driver that it already has, and takes it again."""
 import hashlib
 import re
 import time
@@ -10,6 +10,7 @@ from linux_guest import BOOT, Guest, sound
 from weir import Nic
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
+EMPTY = "  linux: 0 MiB asked for, 0 MiB given back, 256 of 256 MiB in use"
 
 SCRIPT = """
 total() { awk '/MemTotal/ { print $2 }' /proc/meminfo; }
@@ -32,8 +33,8 @@ reboot -f
 
 @pytest.mark.long
 def test_linux_gives_memory_back(boot, tmp_path):
-    """64 MiB leave a guest that owns a device, belong to the machine, and come back clean. More than it has is refused. When it is
-    started again it has all of it, and an empty balloon."""
+    """64 MiB leave a guest that owns a device, become free, and come back zeroed. A request for more than it has is
+    refused. After a restart the guest has all its memory and an empty balloon."""
     guest = Guest(tmp_path, SCRIPT, ["virtio_pci", "virtio_balloon", "e1000e"], words="balloon pci=00:03.0", vcpus=2)
     weir = boot([CONTROL, *guest.lines], nics=[Nic(tcp=())], files=[KERNEL, guest.initrd], smp=2)
     weir.wait_for(guest.said("ready"), BOOT)
@@ -47,7 +48,7 @@ def test_linux_gives_memory_back(boot, tmp_path):
     assert free() >= before + 60
     weir.wait_for(guest.said("less by 64 MiB"), 10)
     assert "no 256 MiB to give" in weir.command("balloon linux 256")[0]
-    assert weir.command("balloon linux 0", timeout=60) == ["  linux: 0 MiB asked for, 0 MiB given back, 256 of 256 MiB in use"]
+    assert weir.command("balloon linux 0", timeout=60) == [EMPTY]
     assert free() <= before + 4
     weir.wait_for(guest.said("done"), 60)
     weir.count(guest.said(f"zeros {hashlib.md5(bytes(96 << 20)).hexdigest()}"), 1)
@@ -57,7 +58,7 @@ def test_linux_gives_memory_back(boot, tmp_path):
     assert weir.command("balloon linux 32", timeout=60)[0].endswith("224 of 256 MiB in use")
     weir.wait_for(r"domain linux: asked for a reboot, status 0: it is started again", 20)
     for _ in range(100):
-        if (now := weir.command("balloon linux")) == ["  linux: 0 MiB asked for, 0 MiB given back, 256 of 256 MiB in use"]:
+        if (now := weir.command("balloon linux")) == [EMPTY]:
             break
         time.sleep(0.2)
     assert now[0].endswith("256 of 256 MiB in use")

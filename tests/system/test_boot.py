@@ -1,4 +1,4 @@
-"""Weir alone: it starts on all machines, says so, and panics readably."""
+"""Weir alone: it boots on every kind of machine, reports that, and panics readably."""
 import re
 
 import pytest
@@ -14,30 +14,30 @@ def test_all_cpus_start(boot, smp):
 
 
 @pytest.mark.parametrize("mem, mib", [("512M", 512), ("5G", 5120)])
-def test_memory_is_found(boot, mem, mib):
+def test_all_memory_is_found(boot, mem, mib):
     weir = boot(mem=mem)
     weir.wait_ready()
     found = int(weir.wait_for(r"memory: (\d+) MiB of RAM").group(1))
     free = int(weir.wait_for(r"memory: (\d+) MiB free").group(1))
-    # The firmware keeps a little, Weir a little more.
+    # The firmware keeps some memory, and so does Weir.
     assert mib - 4 <= found <= mib, f"{found} MiB of {mib} found"
     assert found * 0.97 <= free < found, f"{free} MiB of {found} free"
 
 
-def test_exit_when_ready(boot):
+def test_qemu_exits_when_weir_is_ready(boot):
     weir = boot(cmdline="exit=ready")
     assert weir.wait_exit() == READY
     weir.count(r"weir: ready$", 1)
 
 
-def test_time_goes_on(boot):
+def test_time_passes(boot):
     weir = boot()
     weir.wait_ready()
     stamps = [float(m.group(1)) for m in (re.match(r"\[ *(\d+\.\d{6})\] ", line) for line in weir.find(r"^\[")) if m]
     assert len(stamps) > 5 and stamps == sorted(stamps) and stamps[-1] > 0, stamps
 
 
-def test_unknown_word_is_named(boot):
+def test_an_unknown_word_is_named(boot):
     weir = boot(cmdline="foo loglevel=loud")
     weir.wait_ready()
     weir.count(r'warning: command line: unknown word "foo" ignored', 1)
@@ -45,7 +45,7 @@ def test_unknown_word_is_named(boot):
 
 
 @pytest.mark.parametrize("smp", [1, 2])
-def test_panic_is_readable(boot, smp):
+def test_a_panic_is_readable(boot, smp):
     weir = boot(cmdline="panic=test", smp=smp)
     assert weir.wait_exit() == PANIC
     weir.count(r"panic on CPU 0: requested by panic=test", 1)
@@ -54,14 +54,14 @@ def test_panic_is_readable(boot, smp):
     weir.count(r"weir: ready", 0)
 
 
-def test_log_to_nowhere(boot):
+def test_weir_boots_without_a_console(boot):
     weir = boot(cmdline="console=none exit=ready")
     assert weir.wait_exit() == READY
     weir.count(r"weir: ready", 0)
 
 
 @pytest.mark.parametrize("flags", ["none", "intremap=off"])
-def test_boots_without_remapping(boot, flags):
+def test_weir_boots_without_remapping(boot, flags):
     weir = boot(iommu=flags)
     weir.wait_ready()
     weir.count(r"error: ", 0)

@@ -1,4 +1,4 @@
-"""Other domains' consoles in the control domain's shell: `console NAME`, and Ctrl-] back."""
+"""Other domains' consoles in the control domain's shell: `console NAME`, and back with Ctrl-]."""
 import time
 
 import pytest
@@ -12,7 +12,7 @@ BACK = "\x1d"
 
 
 class Consoles:
-    """The dialogue with them."""
+    """The dialogue with the shell and the consoles."""
 
     def __init__(self, weir):
         self.weir = weir
@@ -28,7 +28,7 @@ class Consoles:
         assert f"Back from {name}" in self.weir.lines[since:]
 
     def prompt(self, prompt, timeout=30):
-        """Waits until the line is this."""
+        """Waits until the current line is this."""
         deadline = time.monotonic() + timeout
         with self.weir.changed:
             while not SEQUENCE.sub("", self.weir.screen.line).endswith(prompt):
@@ -37,7 +37,7 @@ class Consoles:
                 self.weir.changed.wait(0.5)
 
     def ask(self, text, prompt, timeout=30):
-        """Types a line; the lines that come until there is the prompt again."""
+        """Types a line. Returns the lines that come before the next prompt."""
         self.prompt(prompt, timeout)
         since = len(self.weir.lines)
         self.weir.type(text + "\r")
@@ -48,7 +48,8 @@ class Consoles:
 
 
 def dialogue(boot, words="console", smp=2):
-    weir = boot([CONTROL, *(f"/boot/cpu.elf kernel name={name} mem=16M -- {words}" for name in "ab")], files=[CPU], smp=smp,
+    weir = boot([CONTROL, *(f"/boot/cpu.elf kernel name={name} mem=16M -- {words}" for name in "ab")], files=[CPU],
+                smp=smp,
                 cmdline="exit=idle")
     for name in "ab":
         weir.wait_for(rf"{name}\| console: ready")
@@ -57,17 +58,17 @@ def dialogue(boot, words="console", smp=2):
 
 
 @pytest.mark.parametrize("smp", [1, 2])
-def test_two_guests(boot, smp):
+def test_two_guests_have_a_console_each(boot, smp):
     weir, consoles = dialogue(boot, smp=smp)
     consoles.open("a")
-    # What stood there before it was opened, too.
+    # What the guest printed before the console was opened is shown, too.
     assert consoles.ask("stressed", "? ") == ["? ", "desserts"]
     consoles.leave("a")
     consoles.open("b")
     assert consoles.ask("diaper", "? ") == ["? ", "repaid"]
     weir.type("later\r")
     consoles.leave("b")
-    # Nobody listens: it is a line of the log again.
+    # The console is closed: the output goes to the log again.
     weir.wait_for(r"^\[.*\] b\| this is later$")
     weir.count(r"\| (desserts|repaid)", 0)
     consoles.open("a")
@@ -78,7 +79,8 @@ def test_two_guests(boot, smp):
 
 
 def test_nothing_is_lost(boot):
-    """More than Weir keeps for the control domain: the guest's transmitter is busy then. And input, more than a UART's FIFO holds."""
+    """More output than Weir buffers for the control domain: the guest's transmitter is busy then. And more input
+    than a UART's FIFO holds."""
     weir, consoles = dialogue(boot)
     consoles.open("a")
     consoles.prompt("? ")
@@ -93,7 +95,7 @@ def test_nothing_is_lost(boot):
 
 
 def test_it_is_the_administrators_terminal(boot):
-    """Colours pass; titles, reports and resets do not."""
+    """Colours pass; sequences that set titles, request reports or reset the terminal do not."""
     weir, consoles = dialogue(boot)
     consoles.open("a")
     consoles.ask("sequences", "? ")
@@ -103,7 +105,7 @@ def test_it_is_the_administrators_terminal(boot):
     weir.count("\x1b[^[]", 0)
 
 
-def test_guest_that_reboots_keeps_it(boot):
+def test_a_guest_that_reboots_keeps_its_console(boot):
     weir, consoles = dialogue(boot)
     consoles.open("a")
     consoles.prompt("? ")
@@ -122,11 +124,12 @@ while :; do setsid getty -L 115200 ttyS0 vt100; done
 
 
 @pytest.mark.long
-def test_linux_logins(boot, tmp_path):
+def test_two_linux_guests_have_a_login_each(boot, tmp_path):
     """Two Linux guests side by side, each with a login."""
     names = ["l1", "l2"]
     disks = [initrd(tmp_path / f"{n}.initrd", LOGIN.replace("{name}", n)) for n in names]
-    weir = boot([CONTROL] + [line for n in names for line in (f"/boot/vmlinuz kernel name={n} mem=192M -- console=ttyS0 quiet",
+    weir = boot([CONTROL] + [line for n in names
+                             for line in (f"/boot/vmlinuz kernel name={n} mem=192M -- console=ttyS0 quiet",
                                                               f"/boot/{n}.initrd ramdisk={n}")],
                 files=[KERNEL, *disks], smp=2, mem="1G", cmdline="exit=idle")
     weir.wait_prompt()
@@ -144,7 +147,7 @@ def test_linux_logins(boot, tmp_path):
     time.sleep(1)
     weir.type("\x03")
     consoles.prompt("# ")
-    # Cursor left, twice, and a letter between.
+    # Move the cursor left twice and insert a letter.
     assert consoles.ask("echo ac\x1b[Db", "# ")[-1] == "abc"
     for n in names:
         if n != "l1":

@@ -1,4 +1,4 @@
-"""The control domain: its shell on the serial console, and what it does to others."""
+"""The control domain: its shell on the serial console, and what it does to other domains."""
 import http.client
 import re
 import threading
@@ -7,22 +7,22 @@ import time
 import pytest
 
 from test_network import Guest, MB
-from weir import Nic, Weir
+from weir import LOGGED, Nic, Weir
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
 NET0 = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
 
 
 def table(weir, command):
-    """The rows of a table that a command prints, by their first word; each a list of words."""
+    """The rows of a table that a command prints: {first word: list of words}."""
     return {words[0]: words for words in (line.split() for line in weir.command(command)[1:])}
 
 
-def test_shell(boot):
+def test_the_shell_answers(boot):
     nic = Nic()
     weir = boot([NET0, CONTROL], nics=[nic], smp=2)
     weir.wait_for(r"net0\| net: serving http")
-    # The control domain is built first, wherever its line stands.
+    # The control domain is built first, wherever its module line is.
     assert table(weir, "domains")["1"][1:6] == ["control", "running", "1", "16384", "16384"]
     assert table(weir, "domains")["2"][1:7] == ["net0", "running", "1", "65536", "65536", "1"]
     devices = table(weir, "devices")
@@ -30,12 +30,12 @@ def test_shell(boot):
     assert devices["00:1f.2"][1:6] == ["8086:2922", "0106", "storage", "-", "free"]
     assert "bridge, which stays with Weir" in " ".join(devices["00:00.0"])
     exits = {name: int(n) for name, n in (line.rsplit(None, 1) for line in weir.command("exits net0"))}
-    # Each interrupt that it took has cost it an EOI, and it sleeps in between.
+    # Each interrupt that it took cost an EOI, and it sleeps in between.
     assert 0 < exits["  interrupts taken"] <= exits["  MSR: EOI"] + 1 and exits["  HLT"], exits
     assert "32 of 2M" in weir.command("iommu stats net0")[0] and "32 of 2M" in weir.command("iommu stats 2")[0]
 
 
-def test_line_editing(boot):
+def test_lines_can_be_edited(boot):
     weir = boot([CONTROL])
     typed = weir.typed
     assert typed("domq\bains\r")[0] == "weir> domains"
@@ -44,7 +44,7 @@ def test_line_editing(boot):
     assert typed("nonsense\x03") == ["weir> nonsense^C"]
     assert typed("\x1b[A\x1b[5~domains\r\n")[0] == "weir> domains"
     assert typed("\r") == ["weir> "]
-    # More than a line holds, and as fast as a terminal pastes it.
+    # More than fits into a line, as fast as a terminal pastes it.
     long = typed("x" * 500 + "\r")
     assert re.fullmatch(r"weir> x{100,200}", long[0]) and "no such command" in long[1], long
 
@@ -56,12 +56,12 @@ def test_line_editing(boot):
     ("iommu stats nobody", "nobody", "domains lists them"),
     ("iommu stats 9", "9", "domains lists them"),
 ])
-def test_mistakes(shell, command, word, remedy):
+def test_mistakes_are_explained(shell, command, word, remedy):
     answer = shell.command(command)
     assert len(answer) == 1 and f'"{word}"' in answer[0] and remedy in answer[0], answer
 
 
-def test_missing_word(shell):
+def test_a_missing_word_is_named(shell):
     assert shell.command("iommu stats") == ["iommu stats: something is missing; write: iommu stats DOMAIN"]
 
 
@@ -72,17 +72,35 @@ def shell(tmp_path_factory):
         yield weir
 
 
+def test_the_log_is_shown_again_from_memory(boot):
+    weir = boot([CONTROL])
+    weir.wait_ready()
+    weir.command("domains")
+    logged = [line for line in weir.lines if LOGGED.match(line)]
+    assert "Weir starts" in logged[0]
+
+    def shown(command):
+        since = len(weir.lines)
+        weir.command(command)
+        return [line for line in weir.lines[since:] if LOGGED.match(line)]
+
+    assert shown("log") == logged
+    assert shown("log 3") == logged[-3:]
+    assert shown("log 1000") == logged
+    assert shown("log 0") == []
+
+
 def test_the_word_is_the_privilege(boot):
     weir = boot([CONTROL, "/boot/control.elf kernel name=other mem=16M control",
                  "/boot/control.elf kernel name=third mem=16M"], cmdline="exit=idle")
     weir.wait_for(r"error: module 1: control: domain control is the control domain already: take the word away")
-    # Without the word, the same program is refused what it asks.
+    # Without the word, the same program is refused.
     weir.wait_for(r"third\| fatal: this domain may not control others \(error 1\)")
     assert [words[1] for words in table(weir, "domains").values()] == ["control"]
 
 
 class Load:
-    """HTTP requests without pause, whose failures do not matter."""
+    """HTTP requests without pause; a failed one does not matter."""
 
     def __init__(self, nic):
         self.nic, self.answered, self.stop = nic, 0, False
@@ -110,7 +128,7 @@ class Load:
             thread.join()
 
     def wait_for_more(self, weir, timeout=60):
-        """Until some requests were answered from now on."""
+        """Waits until some more requests are answered."""
         wanted, deadline = self.answered + 3, time.monotonic() + timeout
         while self.answered < wanted:
             if time.monotonic() > deadline:
@@ -133,14 +151,14 @@ def test_detached_under_load_and_attached_again(boot, smp):
             assert table(weir, "domains")["2"][6] == "0"
             assert weir.command("attach 00:03.0 net0") == ["00:03.0: attached to net0"]
             load.wait_for_more(weir)
-    # Not one access went where it should not, and all that was given back in between is free again.
+    # There was no forbidden access, and all memory that was given back meanwhile is free again.
     stats = net0.settled()
     assert stats["io_faults"] == 0 and stats["pages_owned"] == 64 * MB // 4096, stats
     assert not weir.find("iommu: fault")
 
 
 def test_attached_to_another_domain(boot):
-    """Both ways between two domains, of which one had no device before: its memory is mapped for devices when it gets one."""
+    """Both ways between two domains. One had no device before: its memory is mapped for devices when it gets one."""
     nic = Nic()
     weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], nics=[nic], smp=2)
     weir.wait_for(r"net1\| net: no network device")
@@ -152,10 +170,10 @@ def test_attached_to_another_domain(boot):
         load.wait_for_more(weir)
         assert weir.command("iommu stats net1")[0].startswith("  entries: 0 of 4K, 24 of 2M, 0 of 1G")
         assert Guest(weir, nic, "net1").stats()["hypervisor"]["pages_owned"] == 48 * MB // 4096
-        # What it gives back, and takes, is so for the devices too.
+        # Memory that it gives back or populates changes for its devices, too.
         Guest(weir, nic, "net1").json("/release?mb=2")
         weir.command("detach 00:03.0")
-        # What is typed while a command waits is the next command.
+        # Input typed while a command waits becomes the next command.
         assert weir.typed("attach 00:03.0 net0\rdomains\r")[1:2] == ["00:03.0: attached to net0"]
         weir.wait_for(r"weir> domains")
         load.wait_for_more(weir)
@@ -173,10 +191,10 @@ def test_destroyed_under_load(boot):
         weir.count(r"domain net0: its 16384 pages are free again", 1)
         assert "2" not in table(weir, "domains")
         assert table(weir, "devices")["00:03.0"][4:6] == ["-", "free"]
-        # The device is the next one's.
+        # The device can be attached to another domain.
         assert weir.command("attach 00:03.0 net1") == ["00:03.0: attached to net1"]
         load.wait_for_more(weir)
-        # In the middle of being attached, and of being detached.
+        # While it is being attached, and while it is being detached.
         weir.command("detach 00:03.0")
         assert "it goes on attaching" in weir.typed("attach 00:03.0 net1\r\x03")[-1]
         assert weir.command("destroy net1") == ["net1: gone, its 49152 KiB are free"]
@@ -184,7 +202,7 @@ def test_destroyed_under_load(boot):
     assert [words[1] for words in table(weir, "domains").values()] == ["control"]
 
 
-def test_walk(boot):
+def test_a_walk_shows_the_tables(boot):
     nic = Nic()
     weir = boot([CONTROL, NET0], nics=[nic], smp=2)
     net0 = Guest(weir, nic)
@@ -199,9 +217,10 @@ def test_walk(boot):
     assert answer[4] == ("  page: type ram (now dev_tlb), owner net0, "
                          "dev_tlb references: 0 its own, 1 of the blocks around it"), answer
     # Another address of the same leaf is another page.
-    assert weir.command(f"iommu show 00:03.0 0x{int(spare, 16) + 0x5123:x}")[3].endswith(f"0x{(entry & ~0xfff) + 0x5123:x}")
+    shown = weir.command(f"iommu show 00:03.0 0x{int(spare, 16) + 0x5123:x}")
+    assert shown[3].endswith(f"0x{(entry & ~0xfff) + 0x5123:x}")
 
-    # While the guest has given it back, nothing is there.
+    # After the guest has given it back, nothing is mapped there.
     away = threading.Thread(target=net0.json, args=("/release?mb=2&hold=60000",))
     away.start()
     deadline = time.monotonic() + 20
@@ -217,7 +236,8 @@ def test_walk(boot):
     weir.command("detach 00:03.0")
     assert weir.command(show) == ["  nothing that 00:03.0 does passes its remapping unit: it is no domain's"]
 
-    posted, completed = map(int, re.search(r"queue: (\d+) requests posted, (\d+) completed", weir.command("iommu unit 0")[2]).groups())
+    queue = weir.command("iommu unit 0")[2]
+    posted, completed = map(int, re.search(r"queue: (\d+) requests posted, (\d+) completed", queue).groups())
     assert posted == completed > 0
 
 
@@ -238,13 +258,13 @@ def test_walk(boot):
     ("iommu show 00:03.0 0x10000000000000000", "0x10000000000000000", "no number"),
     ("iommu unit 1", "1", "counted from 0"),
 ])
-def test_refusals(shell, command, word, remedy):
+def test_refusals_are_explained(shell, command, word, remedy):
     answer = shell.command(command)
     assert len(answer) == 1 and word in answer[0] and remedy in answer[0], answer
 
 
-def test_trace(shell):
-    """Events of the network guest's memory, in order, with times that go up."""
+def test_the_trace_is_in_order(shell):
+    """Events of the network guest's memory, in order, with rising times."""
     rows = [line.split() for line in shell.command("iommu trace 1000")[0:]]
     numbers, times = [int(r[0]) for r in rows], [float(r[1]) for r in rows]
     assert numbers == sorted(numbers) and times == sorted(times) and len(rows) >= 3
@@ -258,7 +278,8 @@ def test_memory_is_carved_and_lent(boot):
 
     def mib(command):
         answer = weir.command(command)
-        found = re.search(r"free (\d+) MiB .*lent to this domain's devices (\d+) MiB, on the way back (\d+) MiB", answer[0])
+        found = re.search(r"free (\d+) MiB .*lent to this domain's devices (\d+) MiB, on the way back (\d+) MiB",
+                          answer[0])
         assert found, answer
         return list(map(int, found.groups()))
 

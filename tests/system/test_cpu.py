@@ -1,5 +1,5 @@
-"""The processor that a guest sees, probed from inside: exceptions, MSRs, CPUID, the virtual APIC, instructions on memory
-that is not there, several vCPUs, the FPU. The guest prints a line per check."""
+"""The processor that a guest sees, probed from inside: exceptions, MSRs, CPUID, the virtual APIC, instructions on
+absent memory, several vCPUs, the FPU. The guest prints a line per check."""
 import re
 
 import pytest
@@ -10,18 +10,19 @@ CPU = BUILD / "tests/guests/cpu.elf"
 
 
 @pytest.mark.parametrize("smp", [1, 2, 4])
-def test_processor(boot, smp):
+def test_each_check_of_the_processor_passes(boot, smp):
     weir = boot(["/boot/cpu.elf kernel name=c mem=64M vcpus=2"], files=[CPU], smp=smp, cmdline="exit=idle")
     assert weir.wait_exit(60) == IDLE
     weir.count(r"c\| FAIL", 0)
     weir.count(r"c\| PASS ports: OUTS$", 1)
     passed = int(weir.wait_for(r"c\| (\d+) passed, 0 failed", 1)[1])
-    # The README says how many checks there are.
+    # The README states the number of checks.
     assert [str(passed)] == re.findall(r"(\d+) checks", (ROOT / "README.md").read_text())
 
 
 def test_interrupts_by_counted_time(boot):
-    """QEMU stops after so many instructions then, also where it would not for an interrupt."""
+    """With counted time, QEMU also stops after a number of instructions, where it would not stop for an interrupt
+    otherwise."""
     weir = boot(["/boot/cpu.elf kernel name=c mem=64M -- apic"], files=[CPU], smp=1, cmdline="exit=idle", counted=0)
     assert weir.wait_exit(60) == IDLE
     weir.count(r"c\| FAIL", 0)

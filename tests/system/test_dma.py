@@ -1,6 +1,7 @@
-"""A device that its guest programs to reach for what is not its own: another guest's memory, Weir's code and tables, the tables of
-the IOMMU itself, registers. Without translation each write would land, and the guest would own the machine; each read would
-tell it what others keep. Here nothing moves, each attempt is told readably, and the guest's own DMA goes on."""
+"""A guest programs its device to reach for what is not its own: another guest's memory, Weir's code and tables, the
+IOMMU's own tables, registers. Without translation each write would land and the guest would own the machine; each
+read would reveal what others keep. Here nothing changes, each attempt is reported readably, and the guest's own DMA
+continues."""
 import re
 
 from machine import PAGE
@@ -16,14 +17,14 @@ VTD = 0xFED90000
 
 
 def tables(weir, device, address):
-    """The machine addresses of the I/O tables below the root, and of what they map there."""
+    """The machine addresses of the I/O tables below the root, and of the pages that they map."""
     entries = [int(found[1], 16) for line in weir.command(f"iommu show {device} 0x{address:x}")
                if (found := re.match(r"level \d entry ([0-9a-f]+)", line.strip()))]
     return [entry & ADDRESS for entry in entries]
 
 
 def reach(weir, machine, targets):
-    """Has the guest reach for these addresses."""
+    """Has the guest's device access these addresses."""
     weir.wait_for(r"e\| dma: where to reach\?")
     at = machine.ram.find(MAGIC)
     assert at >= 0 and machine.ram.find(MAGIC, at + 1) < 0
@@ -41,7 +42,7 @@ def test_forbidden_dma_is_blocked_and_told(boot, machine):
     weir.wait_for(r"e\| dma: where to reach\?")
     root, queue, interrupts = (machine.register(VTD + r) & ADDRESS for r in (0x20, 0x90, 0xB8))
     own, others = tables(weir, "00:05.0", 0), tables(weir, "00:03.0", spare)
-    # What must stay as it is to the last bit, though it is not the guest's.
+    # Memory that is not the guest's and must not change by a bit.
     still = {
         "Weir's code": machine.symbol("_text_start"),
         "its constants": machine.symbol("_rodata_start"),
@@ -53,7 +54,7 @@ def test_forbidden_dma_is_blocked_and_told(boot, machine):
         "the context table": machine.number(root) & ADDRESS,
         "the interrupt-remapping table": interrupts,
     }
-    # What changes by itself, or is no RAM.
+    # Memory that changes by itself, or is not RAM.
     moving = {
         "Weir's data": machine.symbol("cpus"),
         "the last page of the image": machine.symbol("_image_end") - PAGE,
@@ -78,18 +79,20 @@ def test_forbidden_dma_is_blocked_and_told(boot, machine):
     assert {what: machine.page_hash(at) for what, at in still.items()} == before
     assert [machine.register(VTD + r) for r in (0x18, 0x20, 0x90, 0xB8)] == registers
     for what, address in (still | moving).items():
-        # Its device counts in its own addresses, from 0 to 64 MiB: there it hit its own memory, not what Weir has there.
+        # Its device uses guest addresses, from 0 to 64 MiB: there it reached the guest's memory, not what Weir has
+        # there.
         if address < 64 << 20:
             continue
         reason = "the address is beyond the domain's width" if address >= 1 << 48 else "the page may not be {}"
         for kind, done in (("write", "written"), ("read", "read")):
-            found = weir.find(rf"iommu: fault: device 00:05.0 of e: {kind} of address 0x{address:x}: {reason.format(done)}")
+            found = weir.find(rf"iommu: fault: device 00:05.0 of e: {kind} of address 0x{address:x}: "
+                              rf"{reason.format(done)}")
             assert found, (what, kind, hex(address))
     weir.wait_for(r"e\| \d+ passed, \d+ failed")
     weir.count(r"e\| FAIL", 0)
-    # The pages that were given back, before and while the device wrote, and the entries that the walk met.
+    # The pages that were given back, before and while the device wrote, and the entries that the walk found.
     weir.count(r"iommu: fault: device 00:05.0 of e: write of address 0x2000000: ", 1)
     weir.count(r"iommu: fault: device 00:05.0 of e: write of address 0x2400000: ", 1)
     assert len(weir.find(r"iommu:   level 1 entry 0000000000000000 \(empty\)")) == 2
-    # The bystander has noticed nothing.
+    # The bystander was not affected.
     assert Guest(weir, nic, "by").settled()["io_faults"] == 0

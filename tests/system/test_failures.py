@@ -1,5 +1,5 @@
-"""Memory that is refused: an image with WEIR_DEBUG fails allocations on demand (fail-alloc=). Whoever asked is refused in one
-line, or does with less; everybody else goes on, and nothing is lost."""
+"""Failing allocations: an image with WEIR_DEBUG fails them on demand (fail-alloc=). The requester is refused with
+one log line, or does with less; everything else continues, and nothing is lost."""
 import re
 import time
 
@@ -27,7 +27,8 @@ def edus():
 
 
 def built_and_ended(boot, cmdline, devices):
-    """Builds many small domains that end by themselves: the log, and the pages that are free at the end."""
+    """Builds many small domains that end by themselves. Returns the log, and the number of pages that are free at
+    the end."""
     addresses, options = edus() if devices else ([], [])
     lines = [f"/boot/hello.elf kernel name=d{n} mem=8M vcpus=2 {f'pci={addresses[n - 1]}' if devices else ''}"
              for n in range(1, DOMAINS + 1)]
@@ -37,13 +38,14 @@ def built_and_ended(boot, cmdline, devices):
 
 @pytest.mark.parametrize("devices", [False, True], ids=["alone", "with a device"])
 def test_each_allocation_of_a_build(boot, devices):
-    """The n'th domain's n'th allocation fails, for all n that there are and some more. What had been made before it is unmade, or a
-    page, a table, a reference or a device would stay with a domain that never was."""
+    """The n-th allocation of the n-th domain fails, for every n that occurs and some more. What had been allocated
+    before must be freed; otherwise a page, a table, a reference or a device would belong to a domain that does not
+    exist."""
     _, free = built_and_ended(boot, "loglevel=debug", devices)
     weir, free_after = built_and_ended(boot, "fail-alloc=builds loglevel=debug", devices)
     ended = [n for n in range(1, DOMAINS + 1) if weir.find(rf"\bd{n}\| hello: powering off")]
     refused = [n for n in range(1, DOMAINS + 1) if weir.find(rf"error: (module \d+: name=|domain )d{n}:")]
-    # Each is the one or the other; the last ones allocate less often than they were to fail.
+    # Each domain either starts or is refused; the last ones make fewer allocations than n.
     assert sorted(ended + refused) == list(range(1, DOMAINS + 1)), (ended, refused)
     assert len(refused) >= (10 if devices else 5) and DOMAINS in ended, (refused, ended)
     weir.count(r"error: ", len(refused))
@@ -52,11 +54,11 @@ def test_each_allocation_of_a_build(boot, devices):
 
 
 def test_memory_given_back_and_taken(boot):
-    """By guests that go on when they are refused, one of them with a device."""
+    """Guests release and populate memory and continue when they are refused; one of them has a device."""
 
     def run(cmdline):
-        lines = [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 {'' if i else 'pci=00:05.0'} -- only=memory,shatter,dma steps=40"
-                 for i in range(3)]
+        lines = [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 {'' if i else 'pci=00:05.0'} "
+                 "-- only=memory,shatter,dma steps=40" for i in range(3)]
         weir = boot(lines, smp=2, files=[FUZZ], elf=DEBUG_ELF, cmdline=f"exit=idle {cmdline}",
                     qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"])
         free = free_at_the_end(weir)
@@ -70,14 +72,15 @@ def test_memory_given_back_and_taken(boot):
 
 
 def test_device_given_and_taken(boot):
-    """Attaching may be refused, with a word about why, and then the device is free as before; detaching never is."""
+    """Attaching may be refused, with a reason, and the device is free afterwards as before; detaching never fails."""
     nic, refused, attached = Nic(), 0, 0
-    weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], elf=DEBUG_ELF, nics=[nic], smp=2, cmdline="fail-alloc=2")
+    weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], elf=DEBUG_ELF, nics=[nic], smp=2,
+                cmdline="fail-alloc=2")
     weir.wait_for(r"net0\| net: (serving http|no network device)")
     for _ in range(40):
         if weir.find(r"net0\| net: serving http"):
             break
-        # There was no memory for the table in which its registers are mapped. Once that is there it stays.
+        # There was no memory for the table that maps its registers. Once allocated, that table stays.
         has_it = table(weir, "devices")["00:03.0"][5] == "attached"
         weir.command("detach 00:03.0" if has_it else "attach 00:03.0 net0")
         time.sleep(0.5)

@@ -1,8 +1,9 @@
-"""Guests that do what no sane one does (tests/guests/fuzz), beside guests that mind their own business: one that counts its
-timer's ticks and looks after its registers and memory, and one that serves HTTP through a NIC of its own. Nothing that the
-others do may end Weir, reach the two, or fill the log.
+"""Guests that do what no sane guest does (tests/guests/fuzz), beside two bystanders: one counts its timer's ticks and
+checks its registers and memory, one serves HTTP with its own NIC. Nothing that the fuzzing guests do may end Weir,
+affect the bystanders, or fill the log.
 
-`make soak T=60` goes on for an hour with seeds of its own; `make soak SEED=N` takes up one of them."""
+`make soak T=60` continues for an hour with new seeds; `make soak SEED=N` repeats one of them.
+"""
 import http.client
 import os
 import random
@@ -20,19 +21,19 @@ NET0 = "/boot/net.elf kernel name=net0 mem=64M prio=200 pci=00:03.0"
 TICKS = "/boot/cpu.elf kernel name=by mem=32M prio=200 -- ticks"
 CONTROL = "/boot/control.elf kernel name=control mem=16M prio=250 control"
 
-# Of one machine: fuzzing guests, and how long they live at most.
+# Per machine: the number of fuzzing guests, and how long they live at most.
 GUESTS, SECONDS = 6, 20
-# No more than this does a fuzzing guest say: what it is, its steps by powers of two, its end. Those that are started again do that at
-# most so often.
+# A fuzzing guest prints no more lines than this: its name, its steps by powers of two, its end. Those that are
+# restarted print them at most this many times.
 LINES, RESTARTS = 30, 5
-# A busy host takes the CPU away for long; a service that has stopped takes longer.
+# A busy host may take the CPU away for long; a service that hangs takes longer.
 LONGEST_S = 20
 SEEDS = [int(s) for s in os.environ.get("SEED", "1").split()]
 SOAK_S = float(os.environ.get("SOAK", "0")) * 60
 
 
 class Requests:
-    """One HTTP request after the other; each must be answered."""
+    """One HTTP request after another; each must be answered."""
 
     def __init__(self, nic):
         self.nic, self.answered, self.lost, self.longest, self.stop = nic, 0, [], 0.0, False
@@ -51,7 +52,7 @@ class Requests:
             finally:
                 connection.close()
             self.longest = max(self.longest, time.monotonic() - start)
-            time.sleep(0.05)  # the others shall run, too
+            time.sleep(0.05)  # let the others run, too
 
     def __enter__(self):
         self.thread.start()
@@ -63,19 +64,20 @@ class Requests:
 
 
 def fuzzers(seed, words="", count=GUESTS):
-    """The first half lives long, the others do what may end them; each second one is started again then."""
-    return [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 restart={('never', 'fault')[i % 2]} -- seed={seed * 100 + i} rare={4096 if 2 * i < count else 64} {words}"
-            for i in range(count)]
+    """The first half lives long, the others do what may end them; every second one is restarted then."""
+    return [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 restart={('never', 'fault')[i % 2]} "
+            f"-- seed={seed * 100 + i} rare={4096 if 2 * i < count else 64} {words}" for i in range(count)]
 
 
 def ticks(weir):
-    """Of the last line that the bystander wrote: ticks, the longest gap in seconds, what was wrong."""
-    found = re.search(r"ticks (\d+), longest gap (\d+) us, wrong (\d+)", (weir.find(r"by\| ticks") or ["ticks 0, longest gap 0 us, wrong 0"])[-1])
+    """From the bystander's last line: ticks, the longest gap in seconds, what was wrong."""
+    found = re.search(r"ticks (\d+), longest gap (\d+) us, wrong (\d+)",
+                      (weir.find(r"by\| ticks") or ["ticks 0, longest gap 0 us, wrong 0"])[-1])
     return int(found[1]), int(found[2]) / 1e6, int(found[3])
 
 
 def bystanders_live(weir, nic, requests):
-    """Both go on, and nothing is wrong with them."""
+    """Checks that both bystanders continue and found nothing wrong. Returns the longest gap."""
     before, answered, deadline = ticks(weir)[0], requests.answered, time.monotonic() + LONGEST_S
     while ticks(weir)[0] == before or requests.answered == answered:
         if time.monotonic() > deadline:
@@ -90,9 +92,10 @@ def bystanders_live(weir, nic, requests):
 
 
 def attack(boot, modules, seconds, smp=2, until=None, files=(), nics=(), **options):
-    """Boots the modules beside the bystanders, and looks at them when `seconds` are over or `until()` holds."""
+    """Boots the modules beside the bystanders, and checks those after `seconds`, or when `until()` is true."""
     nic = Nic()
-    weir = boot([CONTROL, TICKS, NET0, *modules], files=[CPU, FUZZ, *files], nics=[nic, *nics], smp=smp, mem="1G", **options)
+    weir = boot([CONTROL, TICKS, NET0, *modules], files=[CPU, FUZZ, *files], nics=[nic, *nics], smp=smp, mem="1G",
+                **options)
     weir.wait_for(r"net0\| net: serving http")
     weir.wait_for(r"by\| ticks")
     with Requests(nic) as requests:
@@ -102,8 +105,9 @@ def attack(boot, modules, seconds, smp=2, until=None, files=(), nics=(), **optio
                 weir.fail(f"Weir has ended; QEMU's status is {weir.process.poll()}")
             time.sleep(0.2)
         longest = bystanders_live(weir, nic, requests)
-    print(f"{requests.answered} requests, the longest {requests.longest:.2f} s; longest gap between ticks {longest:.3f} s")
-    # What the guests had is not lost: all that is still taken belongs to a domain that lives.
+    print(f"{requests.answered} requests, the longest {requests.longest:.2f} s; "
+          f"longest gap between ticks {longest:.3f} s")
+    # No memory of the guests is lost: all that is allocated belongs to a domain that exists.
     stats = Guest(weir, nic).settled()
     assert stats["io_faults"] == 0, stats
     return weir
@@ -129,7 +133,8 @@ def test_random_guests(boot, seed, smp):
 
 
 def greedy(words, count, pci=""):
-    return [f"/boot/fuzz.elf kernel name=f{i} mem=64M vcpus=2 {pci if not i else ''} -- only={words} seed={i}" for i in range(count)]
+    return [f"/boot/fuzz.elf kernel name=f{i} mem=64M vcpus=2 {pci if not i else ''} -- only={words} seed={i}"
+            for i in range(count)]
 
 
 def free_mib(weir):
@@ -138,8 +143,8 @@ def free_mib(weir):
 
 @pytest.mark.parametrize("late", [pytest.param(False, id="prompt"), pytest.param(True, id="late")])
 def test_memory_given_back_and_taken(boot, late):
-    """By eight vCPUs, one domain of them with a device that writes to this very memory; `late`: and its unit answers after 50 ms,
-    so that all batches and the queue's entries are under way."""
+    """By eight vCPUs; one of their domains has a device that writes to this very memory. `late`: its unit answers
+    after 50 ms, so that all batches and entries of the queue are in flight."""
     quiet = boot([CONTROL, TICKS, NET0], files=[CPU, FUZZ], nics=[Nic()], mem="1G")
     quiet.wait_for(r"net0\| net: serving http")
     free = free_mib(quiet)
@@ -148,7 +153,7 @@ def test_memory_given_back_and_taken(boot, late):
     weir = attack(boot, greedy("memory,shatter,dma", 4, "pci=00:05.0"), SECONDS / 2,
                   qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"], **options)
     weir.count(r"f\d: ended by Weir", 0)
-    # When they have ended, as much is free as if they had never been there.
+    # After they have ended, as much is free as if they had never been started.
     for i in range(4):
         assert weir.command(f"destroy f{i}") == [f"f{i}: gone, its 65536 KiB are free"]
         weir.count(rf"domain f{i}: its 16384 pages are free again", 1)
@@ -162,7 +167,7 @@ def test_log_is_not_filled(boot):
     weir = attack(boot, greedy("log", 2), 6 * SECONDS, until=left_out)
     assert left_out(weir)
     for i in range(2):
-        # At once what a guest may say when it starts, then fifty lines a second.
+        # At once what a guest may print when it starts, then fifty lines a second.
         assert 1000 <= len(weir.find(rf"\bf{i}\| ")) < 1000 + 50 * 6 * SECONDS
 
 
@@ -174,7 +179,7 @@ def test_bars_upon_each_other(boot):
 
 @pytest.mark.skipif(not SOAK_S, reason="make soak")
 def test_soak(boot):
-    """One machine after the other: with the seeds that are given, or with new ones until the time is over."""
+    """One machine after another: with the seeds that are given, or with new ones until the time is over."""
     end = time.monotonic() + SOAK_S
     for seed in SEEDS if "SEED" in os.environ else iter(lambda: random.randrange(1 << 40), None):
         if time.monotonic() > end:

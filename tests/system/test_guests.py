@@ -1,4 +1,5 @@
-"""Guests and their module lines: what is right runs, what is wrong gives one line and leaves the rest alone."""
+"""Guests and their module lines: a correct line starts a guest; a wrong one causes one log line and affects nothing
+else."""
 import hashlib
 import re
 
@@ -10,7 +11,7 @@ HELLO = "/boot/hello.elf kernel name=hello mem=16M"
 NET = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
 
 
-def test_guest_runs_and_ends(boot):
+def test_a_guest_runs_and_ends(boot):
     weir = boot([HELLO + " -- a b=c"], cmdline="exit=idle")
     assert weir.wait_exit() == IDLE
     weir.count(r'hello\| hello: command line "a b=c"', 1)
@@ -19,7 +20,7 @@ def test_guest_runs_and_ends(boot):
     weir.count(r"the hypercall has come back", 0)
 
 
-def test_ramdisk_reaches_its_guest(boot, tmp_path):
+def test_a_ramdisk_reaches_its_guest(boot, tmp_path):
     content = hashlib.sha256(b"ramdisk").digest() * 200
     (tmp_path / "disk").write_bytes(content)
     weir = boot([HELLO, "/boot/disk ramdisk=hello -- its line"], files=[tmp_path / "disk"], cmdline="exit=idle")
@@ -38,7 +39,7 @@ def test_many_guests_share_the_cpus(boot, smp):
 
 
 def test_two_domains_on_one_cpu_both_go_on(boot):
-    """Both burn the CPU without ever giving it up; neither starves."""
+    """Both use the CPU without ever yielding it; neither starves."""
     weir = boot([f"/boot/net.elf kernel name=n{i} mem=64M cpu=0 -- test=spin" for i in range(2)], smp=1, counted=4)
     weir.wait_ready()
     for i in range(2):
@@ -56,7 +57,8 @@ def test_the_higher_priority_goes_first(boot):
     weir.count(r"domain high: powered off", 1)
 
 
-# The word that must be in the one line, by what is wrong. {} stands for the line's beginning, a kernel that is right.
+# What is wrong: the module line, and what the log line must contain. {} is the beginning of a correct line for a
+# kernel.
 BAD = {
     "unknown key": ("{} colour=blue", '"colour=blue": unknown word'),
     "unknown kind": ("/boot/hello.elf kernle name=x mem=4M", '"kernle": unknown kind of module'),
@@ -76,16 +78,18 @@ BAD = {
     "device that is not there": ("{} pci=00:1e.0", "domain x: pci=.*00:1e.0"),
     "too much memory": ("/boot/hello.elf kernel name=x mem=100G", "domain x: mem=102400M cannot be had"),
     "name taken": ("/boot/hello.elf kernel name=hello mem=4M", "another domain has this name"),
-    "kernel that does not fit": ("/boot/hello.elf kernel name=x mem=4M", "domain x: its kernel cannot be loaded: .*fit"),
+    "kernel that does not fit": ("/boot/hello.elf kernel name=x mem=4M",
+                                 "domain x: its kernel cannot be loaded: .*fit"),
     "not a kernel": ("/boot/noise kernel name=x mem=4M", "domain x: its kernel cannot be loaded: not a kernel"),
-    "broken ELF": ("/boot/cut.elf kernel name=x mem=64M", "domain x: its kernel cannot be loaded: .*copy (it|the file) again"),
+    "broken ELF": ("/boot/cut.elf kernel name=x mem=64M",
+                   "domain x: its kernel cannot be loaded: .*copy (it|the file) again"),
     "ramdisk of nobody": ("/boot/noise ramdisk=nobody", "ramdisk=nobody: no domain of this name"),
     "ramdisk with words": ("/boot/noise ramdisk=hello mem=4M", '"mem=4M": unknown word after ramdisk='),
 }
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_module_line(boot, tmp_path, what):
+def test_a_bad_module_line_is_explained(boot, tmp_path, what):
     line, message = BAD[what]
     (tmp_path / "noise").write_bytes(b"noise" * 1000)
     (tmp_path / "cut.elf").write_bytes((GUESTS / "net.elf").read_bytes()[:12288])
@@ -95,12 +99,12 @@ def test_bad_module_line(boot, tmp_path, what):
     weir.count(r"error: ", 1)
     weir.count(r"error: (module 1|domain x): ", 1)
     weir.count(message, 1)
-    # The other domain runs.
+    # The other domain starts.
     weir.count(r"hello\| hello: powering off", 1)
     weir.count(r"x\| ", 0)
 
 
-def test_device_given_twice(boot):
+def test_a_device_is_given_once(boot):
     weir = boot([NET, NET.replace("net0", "net1")], nics=[Nic()], cmdline="exit=ready")
     assert weir.wait_exit() == READY
     weir.count(r"error: ", 1)
@@ -114,7 +118,7 @@ def test_device_given_twice(boot):
     (None, "iommu=off", "switched off by iommu=off"),
     (None, "iommu=nointremap", "switched off by iommu=nointremap"),
 ], ids=["no VT-d", "no interrupt remapping", "iommu=off", "iommu=nointremap"])
-def test_no_device_without_remapping(boot, iommu, cmdline, reason):
+def test_without_remapping_no_device_is_given(boot, iommu, cmdline, reason):
     weir = boot([NET, HELLO], nics=[Nic()], iommu=iommu, cmdline=cmdline + " exit=idle")
     assert weir.wait_exit() == IDLE
     weir.count(rf"error: domain net0: left out: .*{re.escape(reason)}.*pci=", 1)
@@ -122,13 +126,14 @@ def test_no_device_without_remapping(boot, iommu, cmdline, reason):
     weir.count(r"hello\| hello: powering off", 1)
 
 
-def test_pvh_kernel(boot, tmp_path):
-    """The network guest carries both marks; without Multiboot's it is a PVH kernel."""
+def test_a_pvh_kernel_boots(boot, tmp_path):
+    """The network guest has both signatures; without Multiboot's it is a PVH kernel."""
     elf = (GUESTS / "net.elf").read_bytes()
     magic = (0x1BADB002).to_bytes(4, "little")
     assert elf.count(magic) >= 1
     (tmp_path / "pvh.elf").write_bytes(elf.replace(magic, bytes(4)))
-    weir = boot(["/boot/pvh.elf kernel name=p mem=64M -- exit=1 word"], files=[tmp_path / "pvh.elf"], cmdline="exit=idle")
+    weir = boot(["/boot/pvh.elf kernel name=p mem=64M -- exit=1 word"], files=[tmp_path / "pvh.elf"],
+                cmdline="exit=idle")
     assert weir.wait_exit() == IDLE
     weir.count(r"domain p: kernel by PVH", 1)
     weir.count(r'p\| runtime: started by PVH, command line "exit=1 word"', 1)
@@ -136,10 +141,11 @@ def test_pvh_kernel(boot, tmp_path):
 
 
 def test_ports_are_documented(boot):
-    """docs/guests.md names all ports that answer, and no others."""
+    """docs/guests.md names all ports that respond, and no others."""
     documented = [ports for ports, what in re.findall(r"^\| (0x[0-9a-f]+(?:-0x[0-9a-f]+)?) \| ([^|]*) \|$",
                                                       (ROOT / "docs/guests.md").read_text(), re.MULTILINE)
                   if "all ones" not in what]
-    weir = boot(["/boot/cpu.elf kernel name=c mem=16M -- ports"], files=[BUILD / "tests/guests/cpu.elf"], cmdline="exit=idle")
+    weir = boot(["/boot/cpu.elf kernel name=c mem=16M -- ports"], files=[BUILD / "tests/guests/cpu.elf"],
+                cmdline="exit=idle")
     assert weir.wait_exit(60) == IDLE
     assert [re.search(r"0x\S+", line)[0] for line in weir.find(r"c\| ports: 0x")] == documented

@@ -1,4 +1,4 @@
-"""Guests that turn their devices against the others: each test tells the attack first, and who would have been hurt by it."""
+"""Guests that use their devices against others. Each test first describes the attack, and who would suffer from it."""
 import contextlib
 import re
 import time
@@ -16,7 +16,7 @@ FILES = [BUILD / "tests/guests/cpu.elf"]
 
 
 def spins(weir, name, after, before):
-    """Rounds a second that domain `name` made between two lines of the log."""
+    """Rounds per second of domain `name` between two lines of the log."""
     rounds, inside = [], False
     for line in weir.lines:
         inside = inside or bool(re.search(after, line))
@@ -30,32 +30,35 @@ def spins(weir, name, after, before):
 
 
 def finished(weir, name, timeout=60):
-    """Waits for the end of the test guest `name`, all of whose checks must have passed."""
+    """Waits for the end of the test guest `name`; all its checks must have passed."""
     weir.wait_for(rf"{name}\| \d+ passed, \d+ failed", timeout)
     weir.count(rf"{name}\| FAIL", 0)
 
 
 @pytest.mark.parametrize("device", ["edu", "e1000e"])
 def test_interrupt_storm(boot, device):
-    """One CPU raises interrupts as fast as it can, all for the other one, where a bystander works: each that is taken there is an
-    exit of his, and some ten thousand a second are all that he has. How much is left to him depends on the host; how many are
-    taken does not. The limit is the lowest one: on a busy host few interrupts come through at all."""
+    """One CPU raises interrupts as fast as it can, all for the other CPU, where a bystander works. Each interrupt
+    costs the bystander an exit, and some ten thousand a second would take all its time. How much time the bystander
+    has depends on the host; how many interrupts are delivered does not. The limit is the lowest possible: on a busy
+    host few interrupts arrive at all."""
     weir = boot(["/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin",
                  "/boot/cpu.elf kernel name=e mem=64M vcpus=2 cpu=1 pci=00:05.0 -- storm"], files=FILES, smp=2,
-                qemu=EDU if device == "edu" else (), nics=[Nic(slot=5)] if device == "e1000e" else [], cmdline="irq-limit=100")
+                qemu=EDU if device == "edu" else (), nics=[Nic(slot=5)] if device == "e1000e" else [],
+                cmdline="irq-limit=100")
     finished(weir, "e", 120)
     print(f"{spins(weir, 'by', 'storm: begins', 'storm: ends'):.0f} rounds a second")
     raised, delivered, pauses, windows = map(int, weir.wait_for(
         r"(\d+) raised, (\d+) delivered, (\d+) pauses in (\d+) windows").groups())
     assert raised > 10 * delivered and pauses
-    # One a window, one more that the device is paused at, one that was under way then, and one in place of those that were lost.
+    # One per window, one more at which the device is paused, one that was in flight then, and one in place of those
+    # that were lost.
     assert delivered <= 4 * (windows + 2)
-    # Told once, not at each pause.
+    # Reported once, not at each pause.
     weir.count(r"warning: domain e: device 00:05.0 raises more than 100 interrupts a second", 1)
 
 
 def remapping_entries(machine):
-    """The present entries of the interrupt-remapping table (VT-d 9.10): who may send it -> vectors."""
+    """The present entries of the interrupt-remapping table (VT-d 9.10): permitted source -> vectors."""
     at, owners = machine.register(VTD + 0xB8) & ~0xFFF, {}
     for i in range(256):
         low, high = machine.number(at + 16 * i), machine.number(at + 16 * i + 8)
@@ -67,13 +70,14 @@ def remapping_entries(machine):
 
 
 def test_forged_interrupt_messages(boot, machine):
-    """A guest sends interrupt messages by DMA: with the handles of the bystander's NIC, with handles that nobody has, in the old
-    format with Weir's own vectors. Believed, they would be interrupts of others. Then it writes what is no interrupt into its MSI
-    registers, for an INIT or an NMI of the CPU.
+    """A guest sends interrupt messages by DMA: with the handles of the bystander's NIC, with unused handles, and in
+    compatibility format with Weir's own vectors. If they were accepted, they would be others' interrupts. Then it
+    writes messages that are no interrupts (an INIT or an NMI) into its MSI registers.
 
-    QEMU does not tell its unit whose DMA such a message came by, and so cannot check that; nor does it block the old format. So
-    what is seen here is that handles which are nobody's are blocked and named, that no handler falls over an interrupt without a
-    cause, and that the table says what a unit has to check."""
+    QEMU does not tell its unit which device sent such a message, so the unit cannot check it; nor does it block
+    compatibility format. So this test shows that unused handles are blocked and reported, that no handler fails on
+    an interrupt without a cause, and that the table tells a unit what to check.
+    """
     nic = Nic()
     weir = boot([CONTROL, "/boot/net.elf kernel name=by mem=64M pci=00:03.0",
                  "/boot/cpu.elf kernel name=e mem=64M pci=00:05.0 -- msi"], files=FILES, smp=2, nics=[nic],
@@ -82,13 +86,14 @@ def test_forged_interrupt_messages(boot, machine):
     owners = remapping_entries(machine)
     assert set(owners) == {3 << 3, 5 << 3} and len(owners[5 << 3]) == 1, owners
     assert min(vector for vectors in owners.values() for vector in vectors) >= 0x30
-    assert not machine.register(VTD + 0x18) >> 32 & 1 << 23  # GSTS.CFIS: the old format is blocked
+    assert not machine.register(VTD + 0x18) >> 32 & 1 << 23  # GSTS.CFIS: compatibility format is blocked
     finished(weir, "e")
     for entry in (0xC8, 0xFF):
-        weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: an interrupt names an entry that is not present")
+        weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: "
+                      "an interrupt names an entry that is not present")
     for entry in (0x100, 0x7FFF, 0x8000):
         weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: an interrupt names an entry beyond the table")
-    # The others work: the shell, and the NIC whose vectors were tried.
+    # The others still work: the shell, and the NIC whose vectors were forged.
     assert Guest(weir, nic, "by").settled()["io_faults"] == 0
     weir.wait_for(r"domain e: its \d+ pages are free again")
     assert table(weir, "devices")["00:05.0"][4:6] == ["-", "free"]
@@ -96,7 +101,8 @@ def test_forged_interrupt_messages(boot, machine):
 
 
 def real_header(machine, device):
-    """The first 64 bytes of a function's real configuration space, without the status register, which moves by itself."""
+    """The first 64 bytes of a function's real configuration space, without the status register, which changes by
+    itself."""
     answer = machine.monitor(f"xp /16wx 0x{ECAM + (device << 15):x}")
     dwords = [int(n, 16) for line in re.findall(r"^[0-9a-f]{16}:(.*)", answer, re.M) for n in line.split()]
     assert len(dwords) == 16
@@ -105,17 +111,17 @@ def real_header(machine, device):
 
 
 def controls(machine, device):
-    """Power state and PCI Express device control: who writes there puts the function to sleep or resets it."""
+    """Power state and PCI Express device control. Writing there could put the function to sleep or reset it."""
     at = ECAM + (device << 15)
     return machine.register(at + 0xC8) >> 32 & 0xFFFF, machine.register(at + 0xE8) & 0xFFFF
 
 
 def check_nic(machine, device, own_bars, own_controls):
-    """What must be true of the attacker's NIC whatever it writes: where the firmware has put it, awake, without legacy
-    interrupts, and no message in it but one that names an entry of the remapping table."""
+    """What must be true of the attacker's NIC whatever it writes: its BARs are where the firmware put them, it is
+    awake, its legacy interrupt is off, and it has no message but one that names an entry of the remapping table."""
     header, at = real_header(machine, device), ECAM + (device << 15)
     assert [header[4 + i] for i in (0, 1, 2, 3, 4, 5, 8, 11)] == own_bars
-    assert header[1] & ~4 == 0x402, hex(header[1])  # memory decoding, no I/O, INTx disabled; bus mastering is its own
+    assert header[1] & ~4 == 0x402, hex(header[1])  # memory decoding, no I/O, INTx disabled, any bus mastering
     assert controls(machine, device) == own_controls
     msi, msix = machine.register(at + 0xD0), machine.register(at + 0xA0)
     if msi >> 16 & 1:
@@ -128,12 +134,13 @@ def check_nic(machine, device, own_bars, own_controls):
 
 
 def test_config_space_games(boot, machine):
-    """A guest writes all it can into its NIC's configuration space and MSI-X table, from two CPUs, while the bystander serves.
-    Were it believed, it could lay its registers over those of the bystander's NIC, put that to sleep, or send interrupts of its
-    own choice."""
+    """A guest writes all it can into its NIC's configuration space and MSI-X table, from two CPUs, while the
+    bystander serves. If the writes reached the device, the guest could map its registers over those of the
+    bystander's NIC, put that to sleep, or send interrupts of its choice."""
     nic, own = Nic(), Nic(slot=4)
     weir = boot([CONTROL, "/boot/net.elf kernel name=by mem=64M pci=00:03.0",
-                 "/boot/cpu.elf kernel name=e mem=64M vcpus=2 pci=00:04.0 -- config"], files=FILES, smp=2, nics=[nic, own],
+                 "/boot/cpu.elf kernel name=e mem=64M vcpus=2 pci=00:04.0 -- config"], files=FILES, smp=2,
+                nics=[nic, own],
                 qemu=machine.options)
     weir.wait_for(r"by\| net: serving http")
     with Load(nic) as load:
@@ -158,11 +165,12 @@ def test_config_space_games(boot, machine):
 
 
 def test_ten_thousand_faults(boot):
-    """A guest's device faults hundreds of times a second, but slowly enough not to be quarantined. Each fault interrupts the CPU where
-    a bystander works (half of it is his, before as meanwhile); each told in six lines, they would fill the log many times over,
-    and the serial line besides."""
+    """A guest's device faults hundreds of times a second, but slowly enough not to be quarantined. Each fault
+    interrupts the CPU where a bystander works (half of it is the bystander's, before and meanwhile). If each were
+    reported in six lines, they would fill the log many times over, and block the serial line."""
     weir = boot(["/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin",
-                 "/boot/cpu.elf kernel name=e mem=64M cpu=0 pci=00:04.0 -- faults"], files=FILES, smp=1, nics=[Nic(slot=4)], counted=4)
+                 "/boot/cpu.elf kernel name=e mem=64M cpu=0 pci=00:04.0 -- faults"], files=FILES, smp=1,
+                nics=[Nic(slot=4)], counted=4)
     finished(weir, "e", 180)
     quiet = spins(weir, "by", "e. group faults", "faults: begin")
     under = spins(weir, "by", "faults: begin", "faults: end")
@@ -172,12 +180,14 @@ def test_ten_thousand_faults(boot):
 
 
 def test_nobodys_device_floods(boot, machine):
-    """A device that no domain has reads memory without end, though Weir has switched its bus mastering off: the test switches it on
-    again, and works its registers, as firmware of its own would. Each blocked read is a fault; heard one by one, they would
-    keep a CPU from its guests. The test is slow to do it, so the machine's clock is slower."""
+    """An unassigned device reads memory without end, although Weir has disabled its bus mastering: the test enables
+    it again and works its registers, as malicious firmware of the device would. Each blocked read is a fault; if
+    each were handled, they would keep a CPU from its guests. The test is slow at this, so the machine's clock is
+    slower."""
     nic, device = 0xB0000000 + (4 << 15), Nic(slot=4)
     with contextlib.closing(Bus(machine.ram_file.parent)) as bus:
-        weir = boot([CONTROL, "/boot/fuzz.elf kernel name=e mem=32M -- only=cpuid"], files=[BUILD / "tests/guests/fuzz.elf"], smp=1, nics=[device],
+        weir = boot([CONTROL, "/boot/fuzz.elf kernel name=e mem=32M -- only=cpuid"],
+                    files=[BUILD / "tests/guests/fuzz.elf"], smp=1, nics=[device],
                     qemu=machine.options + bus.options, counted=1)
         weir.wait_ready(120)
         base = machine.bars("PCI device 8086:10d3")[0][0]
@@ -187,7 +197,8 @@ def test_nobodys_device_floods(boot, machine):
 
         def switch_on():
             bus.write32(nic + 4, 6)  # memory decoding, bus mastering
-            for reg, value in ((0x400, 0), (0x3800, 0x40000000), (0x3804, 0), (0x3808, 4096), (0x3810, 0), (0x3818, 0), (0x400, 2)):
+            for reg, value in ((0x400, 0), (0x3800, 0x40000000), (0x3804, 0), (0x3808, 4096), (0x3810, 0), (0x3818, 0),
+                               (0x400, 2)):
                 bus.write32(base + reg, value)
 
         def transmit():
@@ -206,7 +217,7 @@ def test_nobodys_device_floods(boot, machine):
         switch_on()
         transmit()
         assert faults() <= before + 2
-        # Whoever gets it hears of it.
+        # The domain that gets the device is told.
         assert weir.command("attach 00:04.0 e") == ["00:04.0: attached to e"]
         switch_on()
         transmit()
@@ -214,8 +225,9 @@ def test_nobodys_device_floods(boot, machine):
 
 
 def test_quarantine(boot):
-    """A guest's device faults without end, faster than any reader of faults reads. It is quarantined and its guest told; when the guest
-    switches it on again, nothing of it is heard any more, and the bystander on the CPU that took the faults has its half of it as ever."""
+    """A guest's device faults without end, faster than any reader of faults can read. It is quarantined and its
+    guest is notified. When the guest enables it again, it causes no further faults, and the bystander on the CPU
+    that took the faults still has its half of it."""
     nic = Nic()
     weir = boot([CONTROL, "/boot/cpu.elf kernel name=f mem=64M pci=00:03.0 cpu=0 -- flood",
                  "/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin"], files=FILES, nics=[nic], smp=1, counted=4)

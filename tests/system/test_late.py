@@ -1,7 +1,7 @@
-"""A remapping unit that is late: it takes what is posted seconds later (late-posts=), or what it has answered is seen seconds later
-(late-answers=). QEMU's never is, since it executes its queue inside the write that posts; so an image with WEIR_DEBUG holds back
-the one or the other (iommu/late.c). Were a page given back meanwhile, its device would reach what others keep there; did anybody
-wait in place, the machine would stand still."""
+"""A slow remapping unit: it takes what is posted seconds later (late-posts=), or its answers become visible seconds
+later (late-answers=). QEMU's unit is never late, since it executes its queue inside the write that posts; so an
+image with WEIR_DEBUG delays one or the other (iommu/late.c). If a page were reused meanwhile, the device would reach
+others' data; if anything waited in place, the machine would stop."""
 import contextlib
 import re
 import time
@@ -19,17 +19,17 @@ from weir import BUILD, DEBUG_ELF, Nic
 
 FUZZ = BUILD / "tests/guests/fuzz.elf"
 LATE = 4  # seconds
-SURE = 0.9 * LATE  # before that the unit has not answered, whatever Weir says
-PATTERN = 0x5A  # what a guest writes into what it gives back
+SURE = 0.9 * LATE  # before this time the unit cannot have answered
+PATTERN = 0x5A  # what a guest writes into pages that it gives back
 NET0 = 2  # its id
 FRAME_RAM = 3  # kernel/mm/frame.h
-# Takes and gives back memory all the time, and has no device: what it gives back needs no unit's answer.
+# Populates and releases memory all the time without a device, so its releases need no answer of a unit.
 HUNGRY = "/boot/fuzz.elf kernel name=hungry mem=64M cpu=1 -- only=memory"
 TRIES = 3
 
 
 class Counts:
-    """What the control domain is told of a domain's releases."""
+    """What the control domain is told about a domain's releases."""
 
     def __init__(self, weir, domain):
         line = next(line for line in weir.command(f"iommu stats {domain}") if "held for release" in line)
@@ -37,8 +37,9 @@ class Counts:
 
 
 class Round:
-    """One release of a MiB by net0, looked at while its unit cannot have answered: how often, how far the others came meanwhile,
-    and how long they were kept waiting at most. `stamped`: a device that has the pages writes stamps at their beginnings."""
+    """One release of a MiB by net0, observed while its unit cannot have answered: how often, how far the others came
+    meanwhile, and how long they were delayed at most. `stamped`: a device that holds the pages writes stamps at
+    their beginnings."""
 
     def __init__(self, weir, guest, ram, stamped=None):
         self.weir, self.guest, self.ram, self.at = weir, guest, ram, STAMP.size if stamped else 0
@@ -59,10 +60,11 @@ class Round:
             stamped(frames)
         assert asked.result()["zeroed"]
         print(f"{self.looks} looks, {self.hungry} releases of a guest without devices; the shell and HTTP took "
-              f"{self.longest_answer * 1000:.0f} ms at most, the bystander stood still for {self.longest_gap * 1000:.0f} ms")
+              f"{self.longest_answer * 1000:.0f} ms at most, "
+              f"the bystander stood still for {self.longest_gap * 1000:.0f} ms")
 
     def look(self, frames):
-        """False if it came too late to say anything."""
+        """False if the observation came too late to say anything."""
         changed = sum(self.ram.ram[f + self.at:f + PAGE] != bytes([PATTERN]) * (PAGE - self.at) for f in frames)
         given_away = sum(self.ram.frame(f) != (FRAME_RAM, NET0) for f in frames)
         now = time.monotonic()
@@ -83,7 +85,7 @@ class Round:
 
 
 def rounds(*arguments):
-    """Who has to wait for the unit waits each time; who is kept waiting by a busy host does not."""
+    """If something waits for the unit, it waits in every round; a delay by a busy host does not repeat."""
     for _ in range(TRIES):
         if Round(*arguments).nobody_waited():
             return
@@ -96,14 +98,15 @@ def booted(boot, machine, tmp_path, elf):
     machine.elf, nic = elf, Nic()
     weir = boot([CONTROL, "/boot/net.elf kernel name=net0 mem=64M cpu=0 pci=00:03.0", HUNGRY,
                  "/boot/bystander.bin kernel name=bystander mem=2M cpu=1"],
-                smp=2, nics=[nic], elf=elf, files=[FUZZ, image], qemu=machine.options, cmdline=f"late-answers={LATE}000")
+                smp=2, nics=[nic], elf=elf, files=[FUZZ, image], qemu=machine.options,
+                cmdline=f"late-answers={LATE}000")
     weir.wait_for(r"net0\| net: serving http", 40)
     return weir, Guest(weir, nic)
 
 
 def test_answers_that_are_seen_late(boot, machine, tmp_path):
-    """The unit has flushed, but Weir does not hear of it: the pages are nobody's, and everybody else goes on. So is a device that
-    is taken away."""
+    """The unit has flushed, but Weir does not know yet: no domain owns the pages, and everything else continues,
+    also while a device is detached."""
     weir, guest = booted(boot, machine, tmp_path, DEBUG_ELF)
     rounds(weir, guest, machine)
     begun = time.monotonic()
@@ -111,17 +114,18 @@ def test_answers_that_are_seen_late(boot, machine, tmp_path):
     answer = weir.command("attach 00:03.0 hungry")
     if time.monotonic() < begun + SURE:
         assert "it is detaching" in answer[-1], answer
-    while not (row := weir.command("devices")) or "free" not in next(line for line in row if line.startswith("00:03.0")):
+    while not any(line.startswith("00:03.0") and "free" in line for line in weir.command("devices")):
         assert time.monotonic() < begun + 30 + LATE
     assert time.monotonic() > begun + SURE
     weir.count(r"iommu: fault", 0)
 
 
 def test_without_waiting_it_is_seen(boot, machine, tmp_path, tmp_path_factory):
-    """The same test fails with an image that gives pages back without an answer: it looks at the right things."""
+    """The same test fails with an image that releases pages without an answer, so it looks at the right thing."""
     elf = plant(tmp_path_factory.mktemp("hasty"), {
         "iommu/gather.c": ("\t\t(void)atomic_add(&b->pending, 1);\n", ""),
-        "iommu/release.c": ("\tiommu_batch_answer(container_of(r, struct unit_request, request)->batch);\n", "\t(void)r;\n"),
+        "iommu/release.c": ("\tiommu_batch_answer(container_of(r, struct unit_request, request)->batch);\n",
+                            "\t(void)r;\n"),
     }, debug=True)
     weir, guest = booted(boot, machine, tmp_path, elf)
     with pytest.raises(AssertionError, match=r"of \d+ pages that the device may reach"):
@@ -129,8 +133,8 @@ def test_without_waiting_it_is_seen(boot, machine, tmp_path, tmp_path_factory):
 
 
 def test_posts_that_are_taken_late(boot, tmp_path):
-    """The unit has not even begun, and the device has the pages in its TLB, and writes: it reaches pages that are nobody's, until it
-    is asked to forget them, and no page of anybody else then."""
+    """The unit has not even begun, and the device holds the pages in its TLB and writes. It reaches pages that no
+    domain owns, until its TLB is invalidated, and no page of another owner after that."""
     with contextlib.closing(Device()) as device:
         device.start()
         ats = Ats(boot, tmp_path, device, elf=DEBUG_ELF, more=[HUNGRY], files=[FUZZ], cmdline=f"late-posts={LATE}000")

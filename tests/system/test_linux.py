@@ -1,4 +1,4 @@
-"""Debian's own kernel as a guest: it boots, finds what it needs, and says nothing of trouble."""
+"""Debian's own kernel as a guest: it boots, finds what it needs, and reports no trouble."""
 import socketserver
 import threading
 import time
@@ -35,14 +35,14 @@ def test_linux_boots_and_powers_off(boot, tmp_path, vcpus):
     assert abs(number(weir, r"init: date (\d+)") - time.time()) < 600
     assert number(weir, r"init: 2 seconds took (\d+) hundredths") >= 200
     weir.count(r"domain linux: powered off, status 0", 1)
-    # All MSRs that it tries have an answer.
+    # No MSR that it accesses faults.
     weir.count(r"is in no table", 0)
     sound(weir)
 
 
 @pytest.mark.long
-def test_vmlinux_by_pvh(boot, tmp_path):
-    """The ELF file inside, by its PVH entry: the same machine."""
+def test_vmlinux_boots_by_pvh(boot, tmp_path):
+    """The ELF file in the package, through its PVH entry: the same machine."""
     weir = boot([LINE.format(2, "").replace("vmlinuz", "vmlinux"), INITRD], smp=2, cmdline="exit=idle",
                 files=[vmlinux(tmp_path / "vmlinux"), initrd(tmp_path / "initrd", SCRIPT + REPORT + "poweroff -f\n")])
     weir.wait_for(r"linux\| .*init: kernel \S+-amd64, 2 CPUs", BOOT)
@@ -54,10 +54,11 @@ def test_vmlinux_by_pvh(boot, tmp_path):
 
 
 @pytest.mark.long
-def test_shell_on_the_console(boot, tmp_path):
-    """As the control domain, Linux has the console: its UART's input too, which its driver polls."""
+def test_linux_has_a_shell_on_the_console(boot, tmp_path):
+    """As the control domain, Linux has the console, including the input of its UART, which its driver polls."""
     script = f"export PS1='{PROMPT}'\ndmesg -n 1\nexec setsid cttyhack sh\n"
-    weir = boot([LINE.format(1, "control"), INITRD], cmdline="exit=idle", files=[KERNEL, initrd(tmp_path / "initrd", script)])
+    weir = boot([LINE.format(1, "control"), INITRD], cmdline="exit=idle",
+                files=[KERNEL, initrd(tmp_path / "initrd", script)])
     weir.wait_prompt(timeout=BOOT)
     assert weir.command("echo $((6 * 7))") == ["42"]
     assert weir.command("cat /proc/cmdline") == [COMMAND_LINE]
@@ -69,7 +70,8 @@ def test_shell_on_the_console(boot, tmp_path):
 
 STRESS = """
 for i in $(seq 0 $((4 * $(nproc) - 1))); do
-	taskset $(printf %x $((1 << i % $(nproc)))) sh -c 'i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done; cat /proc/self/stat | cut -d" " -f39' &
+	taskset $(printf %x $((1 << i % $(nproc)))) \\
+		sh -c 'i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done; cat /proc/self/stat | cut -d" " -f39' &
 done >/ran
 wait
 for cpu in $(seq 0 $(($(nproc) - 1))); do say "CPU $cpu ran $(grep -cx $cpu /ran)"; done
@@ -81,8 +83,9 @@ poweroff -f
 
 @pytest.mark.long
 @pytest.mark.parametrize("smp, vcpus", [(1, 2), (2, 2), (2, 3), (2, 4)])
-def test_address_spaces_across_cpus(boot, tmp_path, smp, vcpus):
-    """IPIs, shoot-downs of TLBs, timers and migrating processes, also with more vCPUs than CPUs. See tests/linux/stress.c."""
+def test_address_spaces_are_coherent_across_cpus(boot, tmp_path, smp, vcpus):
+    """IPIs, TLB shootdowns, timers and migrating processes, also with more vCPUs than CPUs. See
+    tests/linux/stress.c."""
     guest = Guest(tmp_path, STRESS, [], vcpus=vcpus, files=[BUILD / "tests/linux/stress"])
     weir = boot(guest.lines, smp=smp, cmdline="exit=idle", files=[KERNEL, guest.initrd])
     weir.wait_for(guest.said(r"stress .* on %u CPUs: 0 stale, 0 forbidden, 0 lost" % vcpus), 2 * BOOT)
@@ -94,7 +97,7 @@ def test_address_spaces_across_cpus(boot, tmp_path, smp, vcpus):
     sound(weir)
 
 
-# What the guest is to do comes by the network, since nothing of it outlives a reboot.
+# The guest gets its orders from the network, since nothing in it survives a reboot.
 ORDERS = """
 lease eth0
 order=$(nc 10.0.2.2 {port} </dev/null)
@@ -106,7 +109,7 @@ sleep 60
 
 @pytest.mark.long
 def test_linux_reboots_with_its_nic_in_use(boot, tmp_path):
-    """In two ways, under traffic; each life finds the device as new."""
+    """In two ways, under traffic; after each restart the device is as new."""
     flood = "ping -f -s 1400 10.0.2.2 >/dev/null & sleep 1; "
     orders = iter([flood + "reboot -f", flood + "echo b >/proc/sysrq-trigger", "poweroff -f"])
 
@@ -116,7 +119,8 @@ def test_linux_reboots_with_its_nic_in_use(boot, tmp_path):
 
     with socketserver.TCPServer(("127.0.0.1", 0), Order) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        guest = Guest(tmp_path, ORDERS.replace("{port}", str(server.server_address[1])), ["e1000e"], words="pci=00:03.0")
+        guest = Guest(tmp_path, ORDERS.replace("{port}", str(server.server_address[1])), ["e1000e"],
+                      words="pci=00:03.0")
         weir = boot(guest.lines, smp=2, cmdline="exit=idle", nics=[Nic(tcp=())], files=[KERNEL, guest.initrd])
         weir.wait_for(r"domain linux: powered off", 3 * BOOT)
         assert weir.wait_exit(30) == IDLE

@@ -1,4 +1,4 @@
-"""Debian's own drivers in a guest that owns the device: what they do with it while others watch."""
+"""Debian's own drivers in a guest that owns the device: what they do with it, observed from outside."""
 import hashlib
 import json
 import random
@@ -34,10 +34,11 @@ poweroff -f
     pytest.param("igb", 2, 5, marks=pytest.mark.long),
 ])
 def test_network(boot, tmp_path, model, vcpus, vectors):
-    """DHCP, ping, and megabytes each way. igb has two queues for each CPU, with an interrupt each."""
+    """DHCP, ping, and megabytes each way. igb has two queues per CPU, each with an interrupt."""
     with Host(8 * MB) as host:
         guest = Guest(tmp_path, NETWORK.format(host=host), [model], words="pci=00:03.0", vcpus=vcpus)
-        weir = boot(guest.lines, cmdline="exit=idle", nics=[Nic(model=model, tcp=())], files=[KERNEL, guest.initrd], smp=vcpus)
+        weir = boot(guest.lines, cmdline="exit=idle", nics=[Nic(model=model, tcp=())], files=[KERNEL, guest.initrd],
+                    smp=vcpus)
         weir.wait_for(guest.said("eth0 has 10.0.2.15"), BOOT)
         weir.wait_for(guest.said("done"), 120)
         assert weir.wait_exit(60) == IDLE
@@ -50,7 +51,7 @@ def test_network(boot, tmp_path, model, vcpus, vectors):
     sound(weir)
 
 
-# What is done to a driver while its device is at work. Each step ends with a transfer that must be right.
+# What happens to a driver while its device works. Each step ends with a transfer that must be correct.
 WEAR = """
 address=0000:00:{slot}.0 driver=/sys/bus/pci/drivers/{driver}
 moved() {{ lease eth0; fetch $1 {short.get}; send $1 {short.put}; }}
@@ -86,7 +87,7 @@ poweroff -f
 
 
 class Wearable:
-    """A network device, as Weir and the guest see it."""
+    """A network device, as Weir and as the guest see it."""
 
     def __init__(self, module, nic, function, slot, driver=None, interrupts="eth0", lines=(), cmdline=""):
         self.module, self.nic, self.function, self.slot = module, nic, function, slot
@@ -100,26 +101,30 @@ WEARABLE = {
     "e1000e": lambda: Wearable("e1000e", Nic(tcp=()), "00:03.0", "03"),
     "igb": lambda: Wearable("igb", Nic(model="igb", tcp=()), "00:03.0", "03"),
     "igbvf": lambda: Wearable("igbvf", PortNic(tcp=()), "01:10.0", "10", lines=[CONTROL], cmdline="sriov=01:00.0,2"),
-    "virtio_net": lambda: Wearable("virtio_net", AtsNic(tcp=()), "01:00.0,ats", "01", driver="virtio-pci", interrupts="virtio0"),
+    "virtio_net": lambda: Wearable("virtio_net", AtsNic(tcp=()), "01:00.0,ats", "01", driver="virtio-pci",
+                                   interrupts="virtio0"),
 }
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", WEARABLE)
-def test_wear(boot, tmp_path, name):
-    """200 MB each way; interrupts sent elsewhere, the driver unbound, reloaded and its link taken down under traffic."""
+def test_a_driver_survives_wear(boot, tmp_path, name):
+    """200 MB each way; interrupts are moved, the driver is unbound and reloaded and its link taken down under
+    traffic."""
     device = WEARABLE[name]()
     with Host(200 * MB) as long, Host(4 * MB) as short:
         script = WEAR.format(long=long, short=short, slot=device.slot, driver=device.driver, module=device.module,
                              interrupts=device.interrupts)
         guest = Guest(tmp_path, script, device.modules, words=f"pci={device.function}", mem="640M")
-        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic], files=[KERNEL, guest.initrd],
+        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic],
+                    files=[KERNEL, guest.initrd],
                     smp=2, mem="1G")
         weir.wait_for(guest.said("eth0 has 10.0.2.15"), BOOT)
         weir.wait_for(guest.said("done"), 900)
         weir.wait_for("domain linux: powered off", 60)
     weir.count(guest.said("eth0: 5 packets transmitted, 5 packets received"), 1)
-    for step, times, host in (("long", 1, long), ("affinity", 1, short), ("bound", 3, short), ("loaded", 3, short), ("up", 3, short)):
+    for step, times, host in (("long", 1, long), ("affinity", 1, short), ("bound", 3, short), ("loaded", 3, short),
+                              ("up", 3, short)):
         weir.count(guest.said(f"{step} got {host.md5}"), times)
         weir.count(guest.said(f"{step} sent {host.md5}"), times)
     changes = weir.wait_for(guest.said(r"affinity changed (\d+) times, CPU 1 took (\d+)"), 1)
@@ -128,7 +133,7 @@ def test_wear(boot, tmp_path, name):
     sound(weir)
 
 
-# Its drivers are not asked: the device is at work when the domain ends.
+# The drivers do not shut down: the device works when the domain ends.
 REBOOT = """
 lease eth0
 boot=$(nc 10.0.2.2 {host.count} </dev/null)
@@ -146,13 +151,16 @@ sleep 100
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", WEARABLE)
-def test_rebooted_in_use(boot, tmp_path, name):
-    """Frames come and go when the guest is started again; the next life has the device as new. An e1000e is on a link of its own here:
-    QEMU's has no other reset than that of the link, and would go on with the last life's rings as soon as its DMA is switched on."""
-    device = WEARABLE[name]() if name != "e1000e" else Wearable("e1000e", PortNic(model="e1000e", tcp=()), "01:00.0", "01")
+def test_a_device_in_use_survives_a_reboot(boot, tmp_path, name):
+    """Frames arrive and leave while the guest is restarted; afterwards the device is as new. An e1000e is behind its
+    own link here: QEMU's has no other reset than that of the link, and would continue with the old rings as soon as
+    its DMA is enabled."""
+    on_a_link = Wearable("e1000e", PortNic(model="e1000e", tcp=()), "01:00.0", "01")
+    device = on_a_link if name == "e1000e" else WEARABLE[name]()
     with Host(4 * MB) as host:
         guest = Guest(tmp_path, REBOOT.format(host=host), device.modules, words=f"pci={device.function}")
-        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic], files=[KERNEL, guest.initrd], smp=2,
+        weir = boot([*device.lines, *guest.lines], cmdline=device.cmdline, nics=[device.nic],
+                    files=[KERNEL, guest.initrd], smp=2,
                     mem="1G")
         weir.wait_for(guest.said("done"), 3 * BOOT)
         weir.wait_for("domain linux: powered off", 60)
@@ -162,7 +170,7 @@ def test_rebooted_in_use(boot, tmp_path, name):
     sound(weir)
 
 
-# The other guest's address is of a network of their own, behind the same link.
+# The two guests also have addresses of a network of their own, on the same link.
 VIRTUAL = """
 lease eth0
 pinged eth0 10.0.2.2
@@ -177,7 +185,7 @@ while :; do ping -c 1 -W 1 10.0.2.2 >/dev/null && say alive; sleep 1; done
 
 
 def still_alive(weir, guest, timeout=60):
-    """Waits until the guest has reached 10.0.2.2 twice more: the first answer may have been under way."""
+    """Waits until the guest has reached 10.0.2.2 twice more: the first answer may have been in flight."""
     before, deadline = len(weir.find(guest.said("alive"))), time.monotonic() + timeout
     while len(weir.find(guest.said("alive"))) < before + 2:
         if time.monotonic() > deadline:
@@ -186,11 +194,12 @@ def still_alive(weir, guest, timeout=60):
 
 
 def test_virtual_functions(boot, tmp_path):
-    """Two guests with a virtual function each of a device that the control domain has, and lwIP's guest with a NIC of its own beside
-    them. The two reach each other by the device's own switch."""
+    """Two guests with a virtual function each of a device that the control domain owns, and lwIP's guest with its
+    own NIC beside them. The two reach each other through the device's switch."""
     nic = Nic(3)
     with Host(8 * MB) as host:
-        guests = [Guest(tmp_path, VIRTUAL.format(host=host, number=n, other=3 - n), ["igbvf"], name=f"linux{n}", vcpus=1,
+        guests = [Guest(tmp_path, VIRTUAL.format(host=host, number=n, other=3 - n), ["igbvf"], name=f"linux{n}",
+                        vcpus=1,
                         words=f"pci={function}") for n, function in ((1, "01:10.0"), (2, "01:10.2"))]
         weir = boot([CONTROL, *(line for guest in guests for line in guest.lines),
                      "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"], cmdline="sriov=01:00.0,2", mem="1G",
@@ -211,11 +220,11 @@ def test_virtual_functions(boot, tmp_path):
         weir.count(guest.said("eth0: 5 packets transmitted, 5 packets received"), 2)
         weir.count(guest.said(f"eth0 got {host.md5}"), 1)
         weir.count(guest.said(f"eth0 sent {host.md5}"), 1)
-    # Each has its own requester id: two domains' tables were walked.
+    # Each has its own requester id, so the tables of two domains were used.
     devices = "\n".join(weir.command("devices"))
     for function, owner in (("01:00.0", "control"), ("01:10.0", "linux1"), ("01:10.2", "linux2"), ("00:03.0", "net0")):
         assert re.search(rf"{function} .* {owner} +attached", devices)
-    # One is taken away, and the other does not notice; the physical function is for the control domain only.
+    # One is detached, which does not affect the other; only the control domain can own the physical function.
     assert weir.command("detach 01:10.0") == ["01:10.0: detached from linux1, free"]
     still_alive(weir, guests[1])
     assert weir.command("detach 01:00.0") == ["01:00.0: detached from control, free"]
@@ -229,7 +238,8 @@ def disk_options(image):
     return ["-drive", f"file={image},if=none,id=disk,format=raw", "-device", "nvme,serial=weir,drive=disk,addr=5"]
 
 
-# The disk has four parts. The first is read, the second written, the others by a CPU each at the same time. No page cache is between.
+# The disk has four parts. The first is read and the second written; two CPUs write the others at the same time. All of
+# it bypasses the page cache.
 DISK = """
 disk=/dev/nvme0n1 blocks={blocks}
 part() {{ dd if=$disk bs=128k skip=$(($1 * blocks)) count=$blocks iflag=direct 2>/dev/null | md5sum; }}
@@ -241,7 +251,8 @@ say "data is $(md5sum </data)"
 dd if=/data of=$disk bs=128k seek=$blocks oflag=direct conv=notrunc,fsync 2>/dev/null
 say "part 1 is $(part 1)"
 for cpu in 0 1; do
-	taskset $((cpu + 1)) dd if=/data of=$disk bs=4k seek=$((32 * blocks * (cpu + 2))) oflag=direct conv=notrunc,fsync 2>/dev/null &
+	taskset $((cpu + 1)) dd if=/data of=$disk bs=4k seek=$((32 * blocks * (cpu + 2))) \\
+		oflag=direct conv=notrunc,fsync 2>/dev/null &
 done
 wait
 for cpu in 0 1; do say "queue of CPU $cpu: $(taken $cpu nvme0q)"; done
@@ -288,8 +299,8 @@ sleep 100
 
 
 @pytest.mark.long
-def test_nvme_rebooted_in_use(boot, tmp_path):
-    """The controller has commands under way when the guest is started again."""
+def test_an_nvme_in_use_survives_a_reboot(boot, tmp_path):
+    """The controller has commands in flight when the guest is restarted."""
     size = 32 * MB
     image = tmp_path / "disk"
     data = random.Random(3).randbytes(size)
@@ -305,8 +316,9 @@ def test_nvme_rebooted_in_use(boot, tmp_path):
 
 
 @pytest.mark.long
-def test_nvme(boot, tmp_path):
-    """What Linux reads is what lies on the disk, and the other way round, over resets of the controller and changes of its driver."""
+def test_an_nvme_keeps_its_data(boot, tmp_path):
+    """Linux reads what is on the disk, and the disk has what Linux wrote, across resets of the controller and
+    changes of its driver."""
     size, parts = 32 * MB, 4
     image = tmp_path / "disk"
     first = random.Random(2).randbytes(size)
@@ -356,12 +368,14 @@ poweroff -f
 
 
 @pytest.mark.long
-def test_linux_and_lwip_on_one_wire(boot, tmp_path, blob):
-    """Two guests, a NIC each, and nothing else on the network between them: every frame goes by the DMA of both."""
+def test_linux_and_lwip_share_a_wire(boot, tmp_path, blob):
+    """Two guests with a NIC each, and nothing else on the network between them: every frame is moved by the DMA of
+    both."""
     hub = ["-netdev", "hubport,id=left,hubid=0", "-device", "e1000e,netdev=left,addr=3,romfile=,mac=52:54:00:12:34:03",
            "-netdev", "hubport,id=right,hubid=0", "-device", "igb,netdev=right,addr=4,romfile=,mac=52:54:00:12:34:04"]
     guest = Guest(tmp_path, NEIGHBOUR, ["igb"], words="pci=00:04.0")
-    weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- ip=10.1.0.1 mask=255.255.255.0 gw=10.1.0.2", *guest.lines],
+    weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- ip=10.1.0.1 mask=255.255.255.0 gw=10.1.0.2",
+                 *guest.lines],
                 smp=2, files=[KERNEL, guest.initrd], qemu=hub)
     weir.wait_for(guest.said("done"), BOOT + 120)
     weir.wait_for("domain linux: powered off", 60)

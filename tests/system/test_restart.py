@@ -1,4 +1,5 @@
-"""Guests that reboot are started again: memory, processors and devices as new, by each way in which a kernel reboots a PC."""
+"""Guests that reboot are restarted: memory, processors and devices are as new, by each way in which a kernel reboots
+a PC."""
 import http.client
 import re
 import time
@@ -17,14 +18,17 @@ RESTARTS, WINDOW_S = 5, 60
 
 def all_passed(weir, lives):
     weir.count(r"c\| FAIL", 0)
-    counts = {re.search(r"restart: (\d+) passed", line)[1] for line in weir.count(r"c\| restart: \d+ passed, 0 failed", lives)}
+    sums = weir.count(r"c\| restart: \d+ passed, 0 failed", lives)
+    counts = {re.search(r"restart: (\d+) passed", line)[1] for line in sums}
     assert len(counts) == 1 and int(counts.pop()) > 15, counts
 
 
-@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("hypercall", "restart=reboot"), ("vector", ""), ("fault", "restart=fault")])
+@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("hypercall", "restart=reboot"),
+                                        ("vector", ""), ("fault", "restart=fault")])
 def test_each_life_is_like_the_first(boot, way, words):
-    """Until there were too many."""
-    weir = boot([f"/boot/cpu.elf kernel name=c mem=64M vcpus=2 {words} -- restart-{way}"], files=[CPU], smp=2, cmdline="exit=idle")
+    """Until the limit of restarts is reached."""
+    weir = boot([f"/boot/cpu.elf kernel name=c mem=64M vcpus=2 {words} -- restart-{way}"], files=[CPU], smp=2,
+                cmdline="exit=idle")
     assert weir.wait_exit(120) == IDLE
     all_passed(weir, RESTARTS + 1)
     weir.count(r"domain c: .*: it is started again", RESTARTS)
@@ -33,8 +37,9 @@ def test_each_life_is_like_the_first(boot, way, words):
 
 
 def test_a_device_stays_and_is_as_new(boot):
-    """Its DMA that was under way at the reboot does not reach the next life."""
-    weir = boot(["/boot/cpu.elf kernel name=c mem=64M vcpus=2 pci=00:03.0 -- restart-acpi"], files=[CPU], smp=2, cmdline="exit=idle",
+    """DMA that was in flight at the reboot does not reach the restarted guest."""
+    weir = boot(["/boot/cpu.elf kernel name=c mem=64M vcpus=2 pci=00:03.0 -- restart-acpi"], files=[CPU], smp=2,
+                cmdline="exit=idle",
                 qemu=["-device", "edu,addr=3,dma_mask=0xffffffffffffffff"])
     assert weir.wait_exit(120) == IDLE
     all_passed(weir, RESTARTS + 1)
@@ -44,7 +49,7 @@ def test_a_device_stays_and_is_as_new(boot):
 
 @pytest.mark.parametrize("way, words, end", [("acpi", "restart=never", "asked for a reboot, status 0"),
                                              ("fault", "", "ended by Weir: vCPU 0: triple fault at RIP")])
-def test_a_line_decides(boot, way, words, end):
+def test_the_module_line_decides_about_restarts(boot, way, words, end):
     weir = boot([f"/boot/cpu.elf kernel name=c mem=64M {words} -- restart-{way}"], files=[CPU], cmdline="exit=idle")
     assert weir.wait_exit(60) == IDLE
     weir.count(rf"domain c: {end}", 1)
@@ -52,7 +57,7 @@ def test_a_line_decides(boot, way, words, end):
 
 
 def reboot(weir, guest):
-    """By the guest's own word, which it gets between other packets. It has none left for who asked."""
+    """Asks the guest to reboot. It gets the request among other packets, and may have no buffer left for it."""
     lives = len(weir.find(rf"{guest.name}\| net: serving http"))
     connection = http.client.HTTPConnection("127.0.0.1", guest.nic.tcp(80), timeout=1)
     try:
@@ -71,12 +76,14 @@ def reboot(weir, guest):
 
 
 @pytest.mark.parametrize("times", [RESTARTS, pytest.param(8 * RESTARTS, marks=pytest.mark.long)])
-@pytest.mark.parametrize("nic, function", [(lambda: PortNic(5, "e1000e"), "01:00.0"), (lambda: AtsNic(5), "01:00.0,ats")],
+@pytest.mark.parametrize("nic, function",
+                         [(lambda: PortNic(5, "e1000e"), "01:00.0"), (lambda: AtsNic(5), "01:00.0,ats")],
                          ids=["e1000e", "virtio-ats"])
 def test_rebooted_in_a_loop_under_traffic(boot, nic, function, times):
-    """A guest that reboots again and again while frames come and go by its NIC's DMA. Were the NIC not stopped, and its translations not
-    gone, before the next life's first instruction, it would write into that life; and what each life forgot, be it a page, a table, a
-    reference or an interrupt, would be missing in the end. Others' requests go on all the while."""
+    """A guest reboots again and again while its NIC moves frames by DMA. If the NIC were not stopped and its
+    translations gone before the restarted guest's first instruction, it would write into the new memory; and
+    whatever a restart leaked (a page, a table, a reference, an interrupt) would be missing at the end. Requests of
+    others are served all the while."""
     again = nic()
     seen = []
 
@@ -90,7 +97,7 @@ def test_rebooted_in_a_loop_under_traffic(boot, nic, function, times):
                 seen.append((guest.stats()["hypervisor"], free_mib(weir)))
                 reboot(weir, guest)
                 load.wait_for_more(weir)
-                # Weir ends who is started again too often.
+                # Weir terminates a domain that restarts too often.
                 time.sleep(max(0, WINDOW_S / RESTARTS + 0.5 - (time.monotonic() - began)) if times > RESTARTS else 0)
         seen.append((guest.settled(), free_mib(weir)))
         return True

@@ -10,7 +10,7 @@ from weir import ROOT, Nic
 
 
 @pytest.mark.long
-def test_the_menu_of_run_linux(boot, tmp_path):
+def test_the_menu_of_run_linux_boots(boot, tmp_path):
     menu = re.findall(r"module2 (.*)", (ROOT / "boot/grub-linux.cfg").read_text())
     ramdisk = initrd(tmp_path / "initrd", (ROOT / "boot/linux-init").read_text(), sorted(LINUX.glob("*.ko")))
     weir = boot(menu, nics=[Nic(tcp=())], files=[KERNEL, ramdisk], smp=2, mem="1G")

@@ -1,4 +1,5 @@
-"""The network guest seen from the other end of the cable: IPv6, checksums that the device makes and checks, the link, MSI."""
+"""The network guest seen from the other end of the cable: IPv6, checksums that the device makes and checks, the
+link, MSI."""
 import contextlib
 import os
 import subprocess
@@ -14,7 +15,7 @@ from wire import ACK, ECHO_REPLY, FIN, ICMP6, PSH, SYN, TCP, UDP, Wire
 
 
 class Native(Weir):
-    """The guest's ELF on QEMU's machine without Weir."""
+    """The guest's ELF file on QEMU's machine, without Weir."""
 
     def __init__(self, directory, elf, append="", qemu=(), nics=()):
         super().__init__(directory, qemu=qemu, nics=nics)
@@ -24,7 +25,8 @@ class Native(Weir):
         self.last_output = time.monotonic()
         self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
-            [os.environ.get("QEMU") or "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35", "-accel", "tcg",
+            [os.environ.get("QEMU") or "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35",
+             "-accel", "tcg",
              "-cpu", "EPYC-v4,+x2apic", "-m", "128M", "-display", "none", "-no-reboot", "-serial", "stdio",
              "-kernel", self.elf, "-append", self.append, *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
@@ -44,7 +46,7 @@ def directory(request):
 
 
 def without_multiboot(tmp_path):
-    """The guest with its Multiboot header made unrecognisable: what is left is the PVH entry."""
+    """The guest with an unrecognisable Multiboot header: only the PVH entry is left."""
     image = bytearray((GUESTS / "net.elf").read_bytes())
     at = image.index(bytes.fromhex("02b0ad1b"))
     image[at] ^= 0xFF
@@ -54,7 +56,8 @@ def without_multiboot(tmp_path):
 
 
 def wait_ping(machine, wire):
-    """The guest's link-local address is in use some seconds after its start (duplicate address detection)."""
+    """Waits for an answer: the guest uses its link-local address some seconds after its start (duplicate address
+    detection)."""
     payload = os.urandom(56)
     for _ in range(20):
         wire.send_ping(payload)
@@ -113,18 +116,19 @@ both_models = pytest.mark.parametrize("model", ["e1000e", pytest.param(VIRTIO, i
 
 
 @both_models
-def test_ipv6_and_checksums_in_a_domain(boot, wire, model):
+def test_ipv6_and_checksums_work_in_a_domain(boot, wire, model):
     weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=00:03.0 -- ip=10.0.2.15"], qemu=wire.options(model))
     weir.wait_for(r"net0\| net: serving http", 40)
     check_ipv6(weir, wire)
 
 
-def test_ipv6_and_checksums_by_virtio(boot, wire):
-    """The device makes the checksums that are left to it, and vouches for what it received."""
+def test_ipv6_and_checksums_work_by_virtio(boot, wire):
+    """The device makes the checksums that are left to it, and vouches for those that it received."""
     with contextlib.closing(Device()) as device:
         device.plug(wire)
         device.start()
-        weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=01:00.0 -- ip=10.0.2.15"], qemu=AtsNic(backend=device.options()).options())
+        weir = boot(["/boot/net.elf kernel name=net0 mem=64M pci=01:00.0 -- ip=10.0.2.15"],
+                    qemu=AtsNic(backend=device.options()).options())
         weir.wait_for(r"net0\| net: serving http", 40)
         check_ipv6(weir, wire)
         assert device.completed > 5 and device.vouched > 5
@@ -132,14 +136,14 @@ def test_ipv6_and_checksums_by_virtio(boot, wire):
 
 
 @both_models
-def test_ipv6_and_checksums_natively(request, wire, model):
+def test_ipv6_and_checksums_work_natively(request, wire, model):
     with Native(directory(request), GUESTS / "net.elf", "ip=10.0.2.15", qemu=wire.options(model)) as machine:
         machine.wait_for("net: serving http")
         check_ipv6(machine, wire)
 
 
 @pytest.mark.parametrize("protocol", ["Multiboot", "PVH"])
-def test_native_boot(request, tmp_path, protocol):
+def test_the_guest_boots_natively(request, tmp_path, protocol):
     elf = GUESTS / "net.elf" if protocol == "Multiboot" else without_multiboot(tmp_path)
     nic = Nic()
     with Native(directory(request), elf, "exit=4", nics=[nic]) as machine:
@@ -168,7 +172,7 @@ def test_every_change_of_the_link_is_seen(boot, model, name, interrupts):
         for state, word in (("off", "down"), ("on", "up")):
             weir.monitor.ask(f"set_link nic {state}")
             deadline = time.monotonic() + 5
-            seen = change + 1 + (word == "up")  # it was up in the beginning
+            seen = change + 1 + (word == "up")  # it is up in the beginning
             while len(weir.find(rf"net0\| .*: link {word}")) < seen and time.monotonic() < deadline:
                 time.sleep(0.05)
             weir.count(rf"net0\| .*: link {word}", seen)

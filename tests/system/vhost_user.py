@@ -1,5 +1,5 @@
-"""The device's side of vhost-user (QEMU's docs/interop/vhost-user.rst), for a device behind an IOMMU: QEMU shares the machine's
-RAM, and answers translation requests; each answer stays in a TLB until QEMU says that it is invalid."""
+"""The device's side of vhost-user (QEMU's docs/interop/vhost-user.rst), for a device behind an IOMMU. QEMU shares
+the machine's RAM and answers translation requests; each answer stays in a TLB until QEMU invalidates it."""
 import array
 import collections
 import contextlib
@@ -30,7 +30,7 @@ class Refused(Exception):
 
 
 class Memory:
-    """The machine's RAM: one file, which QEMU has mapped in pieces."""
+    """The machine's RAM: one file, which QEMU maps in pieces."""
 
     def __init__(self):
         self.regions, self.ram = [], None
@@ -45,7 +45,7 @@ class Memory:
             os.close(fd)
 
     def offset(self, user):
-        """Where in the file an address of QEMU's is. Below 2 GiB of RAM it is the machine address."""
+        """Where in the file an address of QEMU is. Below 2 GiB of RAM this is the machine address."""
         for _, size, start, offset in self.regions:
             if start <= user < start + size:
                 return offset + user - start
@@ -69,7 +69,7 @@ class DeviceTlb:
             self.entries = [e for e in self.entries if e.iova != entry.iova] + [entry]
 
     def drop(self, first, size):
-        """Lose all that overlaps the range; returns it."""
+        """Drops all translations that overlap the range, and returns it."""
         with self.lock:
             lost = [e for e in self.entries if e.iova < first + size and first < e.iova + e.size]
             self.entries = [e for e in self.entries if e not in lost]
@@ -81,7 +81,7 @@ class DeviceTlb:
 
 
 class Invalidation:
-    """One that has come: what it said, when, and when it was answered."""
+    """An invalidation that has arrived: what it said, when, and when it was answered."""
 
     def __init__(self, first, size):
         self.first, self.size, self.came, self.answered, self.lost = first, size, time.monotonic(), None, []
@@ -129,7 +129,7 @@ class VhostUser:
         self.directory.cleanup()
 
     def guarded(self, work):
-        """A thread of the device's: what goes wrong in it is the test's to report."""
+        """Runs a thread of the device; the test reports what goes wrong in it."""
         try:
             work()
         except Exception as error:  # pylint: disable=broad-except
@@ -141,11 +141,11 @@ class VhostUser:
             raise self.error
 
     def options(self):
-        """QEMU's, for a machine with 512 MiB whose RAM this device may share."""
+        """QEMU's options, for a machine with 512 MiB whose RAM this device may share."""
         return ["-object", "memory-backend-memfd,id=ram,size=512M,share=on", "-machine", "memory-backend=ram",
                 "-chardev", f"socket,id=vu,path={self.path}", "-netdev", "vhost-user,id=back,chardev=vu"]
 
-    # --- messages ---
+    # --- messages -------------------------------------------------------------
 
     def serve(self):
         self.channel, _ = self.listener.accept()
@@ -153,7 +153,7 @@ class VhostUser:
             request, flags, payload, fds = message
             handler = self.handlers.get(request)
             answered = handler(payload, fds) if handler else None
-            # What has an answer of its own gets no acknowledgement.
+            # A message with an answer of its own gets no acknowledgement.
             if flags & NEED_REPLY and answered is not True:
                 self.reply(request, struct.pack("<Q", 0))
 
@@ -186,7 +186,7 @@ class VhostUser:
     def set_requests(self, _, fds):
         self.requests = socket.socket(fileno=fds[0])
 
-    # --- translations ---
+    # --- translations ---------------------------------------------------------
 
     def iotlb(self, payload, _):
         iova, size, user, access, kind = struct.unpack(IOTLB_MESSAGE, payload)
@@ -199,11 +199,11 @@ class VhostUser:
             event.answered = time.monotonic()
 
     def invalidate(self, event):
-        """An honest device: when this returns QEMU is told that it is done."""
+        """An honest device: when this returns, QEMU is told that it is done."""
         event.lost = self.tlb.drop(event.first, event.size)
 
     def miss(self, iova, access):
-        """Ask for a translation. Refused if there is none."""
+        """Asks for a translation. Raises Refused if there is none."""
         if not self.requests:
             raise Refused(f"{iova:#x}")
         with self.miss_lock:
@@ -224,7 +224,7 @@ class VhostUser:
 
     @contextlib.contextmanager
     def translated(self, iova, access):
-        """The translation of an address, which cannot be lost inside of the block."""
+        """The translation of an address, which cannot be lost inside the block."""
         while True:
             with self.tlb.lock:
                 entry = self.tlb.find(iova, access)

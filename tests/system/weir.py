@@ -1,4 +1,4 @@
-"""Weir under QEMU, seen from outside: an ISO with a menu of the test's own, QEMU by tools/qemu, the serial log."""
+"""Weir under QEMU, seen from outside: an ISO with a menu from the test, QEMU by tools/qemu, the serial log."""
 import codecs
 import contextlib
 import os
@@ -15,17 +15,17 @@ from monitor import Monitor, where_cpus_are
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
 GUESTS = BUILD / "userland"
-# With checks, and words for tests (WEIR_DEBUG).
+# Has checks, and words for tests (WEIR_DEBUG).
 DEBUG_ELF = BUILD / "debug/boot/weir.elf"
 
-# Status of QEMU after isa-debug-exit (kernel/core/debugexit.h).
+# QEMU's exit status after isa-debug-exit (kernel/core/debugexit.h).
 READY, PANIC, IDLE = 33, 35, 37
 
-# TCG on a busy machine is slow; but a boot that says nothing for so long hangs.
+# TCG on a busy machine is slow, but a boot that logs nothing for so long hangs.
 SILENCE = 15
 TAIL = 60
 
-# What a terminal acts on, of what Weir sends (kernel/core/console.c).
+# The control sequences that Weir sends to a terminal (kernel/core/console.c).
 CONTROLS = re.compile(r"(\r\x1b\[K|[\r\n\b])")
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[@-~]")
 CUT_OFF = re.compile(r"\r(\x1b\[?)?\Z")
@@ -36,7 +36,7 @@ DEFECT = re.compile(r"panic on CPU|error: assertion|Weir has stopped")
 
 
 class Failure(AssertionError):
-    """What was waited for did not come; carries the end of the log."""
+    """What the test waited for did not come; has the end of the log."""
 
 
 def free_port(kind=socket.SOCK_STREAM):
@@ -46,7 +46,7 @@ def free_port(kind=socket.SOCK_STREAM):
 
 
 class Screen:
-    """What a terminal would show: finished lines, and the one where the cursor is."""
+    """What a terminal would show: finished lines, and the one with the cursor."""
 
     def __init__(self):
         self.line, self.cursor, self.pending = "", 0, ""
@@ -72,7 +72,7 @@ class Screen:
 
 
 class Nic:
-    """A network device at 00:`slot`.0 on a network of its own, with ports of the host that lead to the guest's."""
+    """A network device at 00:`slot`.0 on its own network, with ports of the host that are forwarded to the guest."""
 
     def __init__(self, slot=3, model="e1000e", tcp=(80,), udp=()):
         self.slot, self.model, self.net = slot, model, f"net{slot}"
@@ -88,12 +88,13 @@ class Nic:
     def options(self):
         user = "".join(f",hostfwd={kind}:127.0.0.1:{host}-:{guest}" for (kind, guest), host in self.ports.items())
         return ["-netdev", f"user,id={self.net}{user}",
-                "-device", f"{self.model},netdev={self.net},addr={self.slot:x},romfile=,mac=52:54:00:12:34:{self.slot:02x}"]
+                "-device", f"{self.model},netdev={self.net},addr={self.slot:x},romfile=,"
+                f"mac=52:54:00:12:34:{self.slot:02x}"]
 
 
 class AtsNic(Nic):
-    """A virtio-net device that has a TLB of its own (PCIe ATS), at 01:00.0 behind a root port at 00:`slot`.0. `backend` are QEMU's
-    options that make a netdev "back" of a user network "user"; without them it is QEMU's own virtio-net."""
+    """A virtio-net device with its own TLB (PCIe ATS), at 01:00.0 behind a root port at 00:`slot`.0. `backend` are
+    options that give QEMU a netdev "back" of a user network "user"; without them it is QEMU's own virtio-net."""
 
     def __init__(self, slot=3, backend=(), **ports):
         super().__init__(slot, "virtio-net-pci", **ports)
@@ -105,29 +106,32 @@ class AtsNic(Nic):
         net, mac = "back" if self.backend else self.net, f"52:54:00:12:34:{self.slot:02x}"
         return [*super().options()[:2], *self.backend,
                 "-device", f"pcie-root-port,id=port0,chassis=1,addr={self.slot:x}",
-                "-device", f"virtio-net-pci,bus=port0,netdev={net},disable-legacy=on,iommu_platform=on,ats=on,romfile=,mac={mac}"]
+                "-device", f"virtio-net-pci,bus=port0,netdev={net},disable-legacy=on,iommu_platform=on,ats=on,romfile=,"
+                f"mac={mac}"]
 
 
 class PortNic(Nic):
-    """At 01:00.0, behind a root port at 00:`slot`.0. Of an igb, the virtual functions are 01:10.0, 01:10.2 and so on."""
+    """At 01:00.0, behind a root port at 00:`slot`.0. An igb's virtual functions are 01:10.0, 01:10.2 and so on."""
 
     def __init__(self, slot=4, model="igb", **ports):
         super().__init__(slot, model, **ports)
 
     def options(self):
         netdev, _, device = super().options()[1:]
-        return ["-netdev", netdev, "-device", f"pcie-root-port,id=port{self.slot},chassis={self.slot},addr={self.slot:x}",
+        return ["-netdev", netdev,
+                "-device", f"pcie-root-port,id=port{self.slot},chassis={self.slot},addr={self.slot:x}",
                 "-device", device.replace(f"addr={self.slot:x}", f"bus=port{self.slot}")]
 
 
 class Weir:
-    """One machine. `modules` are GRUB's lines without the word module2; `files` go under /boot beside the guests. With `counted` its
-    time is counted in instructions, of 2^`counted` ns: who gets how much of a CPU is the same on each host, however busy that is. 4 is
-    as fast as TCG, or slower, so that few seconds are waited for."""
+    """One machine. `modules` are GRUB's lines without the word module2; `files` are put into /boot beside the
+    guests. With `counted`, an instruction takes 2^`counted` ns of its time: the shares of a CPU are then the same on
+    every host, however busy. 4 is as fast as TCG or slower, so that few seconds are spent waiting."""
 
     silence = SILENCE
 
-    def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(), elf=None,
+    def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(),
+                 elf=None,
                  counted=None):
         self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -140,7 +144,7 @@ class Weir:
         if counted is not None:
             self.environment["ACCEL"] = "tcg"
             qemu = [*qemu, "-icount", f"shift={counted}"]
-            cmdline += " x2apic=off"  # whose timer QEMU 10.0 cannot count by
+            cmdline += " x2apic=off"  # QEMU 10.0 cannot count the time of its timer
         self.cmdline = cmdline
         self.options = [o for nic in nics for o in nic.options()] + list(qemu)
         self.changed = threading.Condition()
@@ -150,7 +154,7 @@ class Weir:
         self.monitor = Monitor(f"{self.sockets.name}/monitor")
 
     def image(self):
-        """Makes what tools/qemu boots."""
+        """Makes the ISO that tools/qemu boots."""
         menu = self.directory / "grub.cfg"
         menu.write_text("set timeout=0\nmenuentry Weir {\n"
                         + f"\tmultiboot2 /boot/weir.elf {self.cmdline}\n"
@@ -166,7 +170,8 @@ class Weir:
         image = self.image()
         self.last_output = time.monotonic()
         self.stderr = open(self.directory / "qemu.log", "wb")
-        self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options, *self.monitor.options], env=self.environment,
+        self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options, *self.monitor.options],
+                                        env=self.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -206,7 +211,7 @@ class Weir:
         return (self.directory / "qemu.log").read_text(encoding="utf-8", errors="replace").strip()
 
     def where(self):
-        """Where its CPUs are, or that it is no more."""
+        """Where its CPUs are, or that it has ended."""
         if not self.process or self.process.poll() is not None:
             return f"QEMU has ended (status {self.process and self.process.returncode})"
         try:
@@ -222,8 +227,8 @@ class Weir:
                       + (f"\n--- QEMU said ---\n{said}" if said else ""))
 
     def wait_for(self, pattern, timeout=30, panic_is_fine=False):
-        """The first line of the log, from its beginning, in which `pattern` is found, as a match object. Fails at once
-        when QEMU ends or Weir panics, and soon when the log stands still before Weir is ready."""
+        """Waits for a line of the log, from its beginning, that matches `pattern`. Returns the match. Fails at once
+        when QEMU ends or Weir panics, and soon if the log stops before Weir is ready."""
         regex, seen, deadline, ready = re.compile(pattern), 0, time.monotonic() + timeout, False
         with self.changed:
             while True:
@@ -254,8 +259,8 @@ class Weir:
         self.process.stdin.flush()
 
     def wait_prompt(self, since=0, timeout=30):
-        """Waits until the control domain's shell asks for a command; behind the echo of one in line `since` or a later one
-        if that is given. The lines from this echo on, those of the log left out."""
+        """Waits until the control domain's shell asks for a command; after the echo of one in line `since` or later,
+        if given. Returns the lines from this echo on, without those of the log."""
         deadline = time.monotonic() + timeout
         with self.changed:
             while True:
@@ -269,14 +274,14 @@ class Weir:
                 self.changed.wait(0.5)
 
     def typed(self, keys, timeout=30):
-        """Types what ends in a new prompt: what the shell showed from this line on."""
+        """Types what ends in a new prompt. Returns what the shell showed from this line on."""
         self.wait_prompt(timeout=timeout)
         since = len(self.lines)
         self.type(keys)
         return self.wait_prompt(since, timeout)
 
     def command(self, text, timeout=30):
-        """Has the control domain's shell execute a command: the lines of its answer."""
+        """Has the control domain's shell execute a command. Returns the lines of its answer."""
         echo, *answer = self.typed(text + "\r", timeout)
         if echo != PROMPT + text:
             self.fail(f"{text!r} was not echoed by the shell: {echo!r}")
@@ -292,12 +297,12 @@ class Weir:
         return status
 
     def find(self, pattern):
-        """All lines so far in which `pattern` is found."""
+        """All lines so far that match `pattern`."""
         with self.changed:
             return [line for line in self.lines if re.search(pattern, line)]
 
     def count(self, pattern, wanted):
-        """Fails unless exactly `wanted` lines so far have `pattern`."""
+        """Fails unless exactly `wanted` lines so far match `pattern`."""
         found = self.find(pattern)
         if len(found) != wanted:
             self.fail(f"{len(found)} lines have {pattern!r}, not {wanted}")

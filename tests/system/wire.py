@@ -1,5 +1,5 @@
-"""A peer at the other end of a guest's network cable that makes its own frames: IPv6, wrong checksums, what a host's stack
-would never send or would repair."""
+"""A peer at the other end of a guest's network cable that makes its own frames: IPv6, wrong checksums, and what a
+host's stack would never send or would repair."""
 import socket
 import struct
 import time
@@ -35,7 +35,7 @@ class Packet:
         return struct.unpack(">HH", self.body[:4])
 
     def tcp(self):
-        """Sequence number, acknowledged, flags, data."""
+        """Sequence number, acknowledgement number, flags, data."""
         sequence, acknowledged, offset, flags = struct.unpack(">IIBB", self.body[4:14])
         return sequence, acknowledged, flags, self.body[(offset >> 4) * 4:]
 
@@ -54,7 +54,8 @@ class Wire:
 
     def options(self, model="e1000e", slot=3):
         mac = self.guest_mac.hex(":")
-        return ["-netdev", f"dgram,id=wire,local.type=inet,local.host=127.0.0.1,local.port={self.qemu[1]},remote.type=inet,"
+        return ["-netdev",
+                f"dgram,id=wire,local.type=inet,local.host=127.0.0.1,local.port={self.qemu[1]},remote.type=inet,"
                            f"remote.host=127.0.0.1,remote.port={self.socket.getsockname()[1]}",
                 "-device", f"{model},id=nic,netdev=wire,addr={slot:x},romfile=,mac={mac}"]
 
@@ -78,7 +79,7 @@ class Wire:
         self.send(TCP, header + payload, 16, wrong)
 
     def receive(self, wanted, timeout=5):
-        """The next packet for which `wanted` is true, None when none comes. Answers the guest's solicitations."""
+        """The next packet for which `wanted` is true; None if none comes. Answers the guest's solicitations."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             self.socket.settimeout(left)
@@ -90,7 +91,8 @@ class Wire:
                 continue
             packet = Packet(frame)
             if packet.protocol == ICMP6 and packet.body[0] == SOLICITATION and packet.body[8:24] == self.address:
-                self.send(ICMP6, struct.pack(">BBHI", ADVERTISEMENT, 0, 0, 0x60000000) + self.address + b"\2\1" + self.mac, 2)
+                head = struct.pack(">BBHI", ADVERTISEMENT, 0, 0, 0x60000000)
+                self.send(ICMP6, head + self.address + b"\2\1" + self.mac, 2)
             elif wanted(packet):
                 return packet
         return None

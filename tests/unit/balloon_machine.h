@@ -11,19 +11,23 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/memory/guestcopy.h>
+#include <kernel/guest/memory/populate.h>
+#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vcpu.h>
-#include <kernel/guest/devices/pci/vpcifn.h>
-#include <kernel/guest/devices/virtio/vvirtio.h>
+#include <kernel/guest/devices/pci/virq.h>
+#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/virtio/vvirtiopci.h>
 
 #include <cmocka.h>
 
 #define FRAMES 64u
-#define BAR ((u32)(GUEST_PCI_WINDOW_END - 0x1000))
+#define BAR ((u32)(VPCI_WINDOW_END - 0x1000))
 
 static u8 ram[FRAMES][PAGE_SIZE] __aligned(4096);
 static bool has[FRAMES]; /* the frame holds memory */
@@ -114,7 +118,7 @@ s64 memory_populate(struct memory *m, gfn_t gfn, u64 nr)
 	return move(gfn, nr, true);
 }
 
-bool vmsi_message(const struct domain *d, u64 address, u32 data)
+bool virq_send(const struct domain *d, u64 address, u32 data)
 {
 	assert_ptr_equal(d, &dom);
 	(void)address;
@@ -180,12 +184,12 @@ static void machine_stop(void)
 
 static u32 config_read(u8 offset)
 {
-	return vvirtio_config_read(dom.balloon, offset);
+	return vvirtiopci_read(dom.balloon, offset);
 }
 
 static void config_write(u8 offset, u32 value)
 {
-	vvirtio_config_write(dom.balloon, offset, value, ~0u);
+	vvirtiopci_write(dom.balloon, offset, value, ~0u);
 }
 
 static u64 bar_read(u64 address, unsigned int size)

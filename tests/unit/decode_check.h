@@ -5,6 +5,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/emulate/decode.h>
 #include <kernel/lib/errno.h>
 

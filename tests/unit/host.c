@@ -1,5 +1,5 @@
-/* Stand-ins for what the hypervisor's sources call when they run in a unit test. All weak: a test
- * may have its own. */
+/* Stand-ins for functions that the hypervisor's sources call in a unit test. They are weak: a test
+ * can have its own. */
 #include <stdarg.h>
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
-/* What most unit tests begin with: cmocka, a seed that is printed, and panic() as something that a
- * test can expect. */
+/* Included first by most unit tests: cmocka, a seed that is printed, and a panic() that a test can
+ * expect. */
 #pragma once
 
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 
 #include <kernel/core/panic.h>
 
-/* Ends a test that did not expect it, and satisfies expect_panic() in one that did. */
+/* Fails a test that did not expect it; a test expects it with expect_panic(). */
 void panic(const char *fmt, ...)
 {
 	static char message[256];
@@ -34,7 +34,8 @@ void panic(const char *fmt, ...)
 static inline unsigned int test_seed(void)
 {
 	const char *given = getenv("SEED");
-	unsigned int seed = given ? (unsigned int)strtoul(given, NULL, 0) : (unsigned int)time(NULL);
+	unsigned long chosen = given ? strtoul(given, NULL, 0) : (unsigned long)time(NULL);
+	unsigned int seed = (unsigned int)chosen;
 
 	printf("SEED=%u\n", seed);
 	return seed;

@@ -1,4 +1,4 @@
-/* sources: kernel/mm/alloc.c kernel/mm/slab.c kernel/mm/frame.c */
+/* sources: kernel/mm/alloc.c kernel/mm/slab.c $(FRAME_SRCS) */
 /* The allocator: directed cases, then random programs against a reference that knows the owner
  * of every frame. "Physical" memory starts at an address of the test's own; the frame table is
  * real. */
@@ -9,6 +9,7 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/frame.h>
+#include <kernel/mm/frameref.h>
 #include <kernel/core/paging.h>
 
 #define FRAMES_1G (1UL << ORDER_1G)

@@ -1,6 +1,6 @@
 /* The balloon in the hands of a driver that follows the standard, and of one that does not.
  *
- * sources: kernel/guest/devices/virtio/vballoon.c kernel/guest/devices/virtio/vvirtio.c kernel/guest/emulate/bus.c
+ * sources: $(BALLOON_SRCS)
  */
 #include <tests/unit/balloon_machine.h>
 
@@ -118,7 +118,7 @@ static void what_a_driver_finds(void **state)
 	assert_int_equal(dom.vm.mmio.nr, 0);
 	config_write(0x10, 0xe0000000);
 	assert_int_equal(bar_read(0xe0000000 + offsetof(struct virtio_common, num_queues), 2), 2);
-	config_write(0x10, (u32)GUEST_PCI_WINDOW_END);
+	config_write(0x10, (u32)VPCI_WINDOW_END);
 	assert_int_equal(dom.vm.mmio.nr, 0);
 	config_write(0x10, BAR);
 	assert_int_equal(dom.vm.mmio.nr, 1);

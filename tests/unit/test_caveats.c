@@ -1,4 +1,4 @@
-/* CAVEATS.md has a table of limits, each with the name of its constant: this compares them with the source. */
+/* Compares the table of limits in CAVEATS.md, which names their constants, with the source. */
 #include "test.h"
 
 #include <ctype.h>
@@ -57,7 +57,7 @@ static long value_in(const char *definition, const char *name)
 	return value;
 }
 
-/* The constant's value, in whatever file of the hypervisor it is defined. */
+/* The constant's value. Any file of the hypervisor may define it. */
 static long value_of(const char *name)
 {
 	char command[256 + CELL], line[512];

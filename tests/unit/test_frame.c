@@ -1,4 +1,4 @@
-/* sources: kernel/mm/frame.c */
+/* sources: $(FRAME_SRCS) */
 /* The frame table: each rule of its contract, then random programs compared with a reference that
  * keeps one plain count per frame and looks at every frame each time, then threads that race block
  * references against type changes. */
@@ -8,6 +8,7 @@
 #include <sched.h>
 
 #include <kernel/lib/errno.h>
+#include <kernel/mm/frameref.h>
 #include <kernel/mm/frame.h>
 
 #define FRAMES_1G (1UL << ORDER_1G)
@@ -148,6 +149,12 @@ static void test_split_and_merge(void **state)
 	assert_int_equal(frame_dev_refs(600), 3);
 }
 
+static void put_many(mfn_t mfn, unsigned int order, u64 nr)
+{
+	for (u64 i = 0; i < nr; i++)
+		frame_put_dev(mfn + (i << order), order);
+}
+
 static void test_many_all_or_none(void **state)
 {
 	(void)state;
@@ -157,13 +164,13 @@ static void test_many_all_or_none(void **state)
 	assert_int_equal(frame_get_dev_many(3, ORDER_4K, 1022, 9), -EPERM);
 	for (mfn_t m = 0; m < 1100; m++)
 		assert_int_equal(frame_dev_refs(m), m >= 3 && m < 1003);
-	frame_put_dev_many(3, ORDER_4K, 1000);
+	put_many(3, ORDER_4K, 1000);
 	assert_int_equal(frame_get_dev_many(0, ORDER_2M, 2, 9), 0);
 	assert_int_equal(frame_get_dev_many(0, ORDER_2M, 3, 9), -EPERM);
 	assert_int_equal(frame_get_dev_many(0, ORDER_2M, 5, 9), -EINVAL);
 	assert_int_equal(frame_get_dev_many(0, ORDER_4K, 1UL << 60, 9), -EINVAL);
 	assert_int_equal(frame_dev_refs(1023), 1);
-	frame_put_dev_many(0, ORDER_2M, 2);
+	put_many(0, ORDER_2M, 2);
 	assert_int_equal(frame_set(0, 11, FRAME_FREE, OWNER_NONE), 0);
 }
 
@@ -390,7 +397,7 @@ static void other_cpu_step(void)
 			if (!frame_get_dev_many(0, ORDER_4K, 512, 5))
 				hold = HOLD_4K;
 			else
-				frame_put_dev_many(512, ORDER_2M, 511);
+				put_many(512, ORDER_2M, 511);
 		}
 		break;
 	case HOLD_1G:
@@ -413,7 +420,7 @@ static void other_cpu_step(void)
 			hold = HOLD_4K;
 			break;
 		case 2:
-			frame_put_dev_many(0, ORDER_2M, 512);
+			put_many(0, ORDER_2M, 512);
 			hold = HOLD_NONE;
 			break;
 		}
@@ -423,8 +430,8 @@ static void other_cpu_step(void)
 			frame_merge_dev(0, ORDER_2M);
 			hold = HOLD_2M;
 		} else {
-			frame_put_dev_many(0, ORDER_4K, 512);
-			frame_put_dev_many(512, ORDER_2M, 511);
+			put_many(0, ORDER_4K, 512);
+			put_many(512, ORDER_2M, 511);
 			hold = HOLD_NONE;
 		}
 		break;

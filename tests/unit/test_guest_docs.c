@@ -1,10 +1,15 @@
-/* sources: kernel/guest/vcpu/kvmclock.c kernel/guest/devices/guestacpi.c kernel/guest/memory/guestmap.c */
-/* docs/guests.md tells what a guest finds: that is compared with the tables that decide it, in both directions. */
+/* Compares docs/guests.md, which describes what a guest finds, with the tables that decide it: each
+ * must have what the other has.
+ *
+ * sources: kernel/guest/vcpu/kvmclock.c kernel/guest/devices/guestacpi.c
+ * sources: kernel/guest/memory/guestmap.c
+ */
 #include "test.h"
 
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/core/cpu.h>
 
-/* The processor of the test's choice, for what follows. */
+/* All CPUID registers of the processor that the policies below see. */
 static u32 own_bits;
 
 static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
@@ -20,11 +25,14 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 #include <kernel/guest/vcpu/svm/maps.c>
 
 #include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/devices/guestfirmware.h>
+#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/memory/guestmap.h>
 
 #include <ctype.h>
 
-/* --- what the policies ask -------------------------------------------------------------------------------------------------------- */
+/* --- what the policies ask ------------------------------------------------ */
 
 static u64 tsc_hz;
 
@@ -42,7 +50,7 @@ static void mode(const struct vcpu *v, struct vcpu_mode *m)
 static const struct vcpu_backend backend = { .mode = mode };
 const struct vcpu_backend *vcpu_backend = &backend;
 
-/* What nothing of this calls. */
+/* Linked, but never called. */
 u64 clock_ns_mult(void)
 {
 	return 0;
@@ -94,13 +102,13 @@ paddr_t virt_to_phys(const void *p)
 	return (paddr_t)p;
 }
 
-/* --- the document ----------------------------------------------------------------------------------------------------------------- */
+/* --- the document --------------------------------------------------------- */
 
 #define CELLS 6
 
 static char docs[131072];
 
-/* The text behind the heading of this name. */
+/* The text below the heading with this name. */
 static const char *section(const char *heading)
 {
 	char line[80];
@@ -119,7 +127,8 @@ static const char *section(const char *heading)
 	return at + 1;
 }
 
-/* The next row of the section's table, from *at on, whose first cell begins with `mark`; false at the section's end. */
+/* Finds the next row of the section's table, from *at on, whose first cell begins with `mark`.
+ * False at the end of the section. */
 static bool next_row(const char **at, char cell[CELLS][512])
 {
 	for (;;) {
@@ -149,9 +158,9 @@ static bool next_row(const char **at, char cell[CELLS][512])
 	}
 }
 
-/* --- CPUID ------------------------------------------------------------------------------------------------------------------------- */
+/* --- CPUID ---------------------------------------------------------------- */
 
-/* What may be said of a register. */
+/* What the document may say about a register. */
 struct said {
 	u32 own, always, varies;
 };
@@ -222,7 +231,8 @@ static void check_leaf(u32 leaf, char cell[CELLS][512])
 		said = parse(cell[1 + reg]);
 		if ((said.own & ~is.varies) != is.own || said.always != is.always ||
 		    said.varies != (is.varies != 0))
-			fail_msg("leaf 0x%x, register %u: \"%s\", but own 0x%x, always 0x%x, varies 0x%x",
+			fail_msg("leaf 0x%x, register %u: \"%s\", but own 0x%x, always 0x%x, "
+				 "varies 0x%x",
 				 leaf, reg, cell[1 + reg], is.own, is.always, is.varies);
 	}
 }
@@ -278,7 +288,7 @@ static void cpuid_leaves(void **state)
 		assert_int_equal(of(ask(7, 1, ~0u, 0, 1, 1), reg), 0);
 }
 
-/* --- MSRs -------------------------------------------------------------------------------------------------------------------------- */
+/* --- MSRs ----------------------------------------------------------------- */
 
 struct msr_answer {
 	char read[16], written[16];
@@ -311,7 +321,7 @@ static struct msr_answer msr_answer(u32 msr)
 	return a;
 }
 
-/* The row that has it; *named: there is one. */
+/* Finds the document's row with this MSR. *named says if there is one. */
 static struct msr_answer msr_said(u32 msr, bool *named)
 {
 	static char row[CELLS][512];
@@ -361,7 +371,7 @@ static void model_specific_registers(void **state)
 		assert_true(msrs[i].last <= 0x1fff || msrs[i].first >= 0x4b564cf0);
 }
 
-/* --- ACPI -------------------------------------------------------------------------------------------------------------------------- */
+/* --- ACPI ----------------------------------------------------------------- */
 
 static void acpi_tables(void **state)
 {
@@ -393,7 +403,7 @@ static void acpi_tables(void **state)
 	assert_int_equal(found, 1 + 5);
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------------------ */
+/* --- memory --------------------------------------------------------------- */
 
 static void has(const char *fmt, u64 a, u64 b)
 {
@@ -416,7 +426,7 @@ static void memory_map(void **state)
 	has("    0x%lx   - mem - 1        usable, up to 3 GiB", map[2].base, 0);
 	assert_int_equal(map[2].base + map[2].len, 3UL << 30);
 	assert_int_equal(map[3].base, 4UL << 30);
-	has("from 0x%lx to 0x%lx", GUEST_PCI_WINDOW_START, GUEST_PCI_WINDOW_END - 1);
+	has("from 0x%lx to 0x%lx", VPCI_WINDOW_START, VPCI_WINDOW_END - 1);
 	has("from 0x%lx on; there is no I/O APIC", GUEST_RSDP, 0);
 	has("vector (0x%lx, in real mode)", GUEST_RESET_VECTOR, 0);
 	has("| 0x%lx-0x%lx | the sleep control", GUEST_SLEEP_CONTROL, GUEST_RESET);

@@ -1,7 +1,7 @@
 /* A domain's memory in both tables: whatever it gives back and takes, before, while and after its memory is mapped for devices,
  * CPUs and devices reach the same pages in the end.
  *
- * sources: $(IOMMU_SRCS) kernel/guest/memory/memory.c kernel/guest/memory/nested.c
+ * sources: $(IOMMU_SRCS) $(MEMORY_SRCS)
  * libs: $(IOMMU_LIBS)
  */
 #include <setjmp.h>
@@ -14,6 +14,9 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/frame.h>
+#include <kernel/guest/memory/populate.h>
+#include <kernel/guest/memory/memrelease.h>
+#include <kernel/guest/memory/devicemap.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/memory/pool.h>
@@ -50,6 +53,16 @@ bool pool_reclaim(u64 nr)
 static struct memory d;
 static u64 before;
 
+static struct nested_leaf lookup(gfn_t gfn)
+{
+	struct nested_leaf at;
+
+	spin_lock(&d.nested.lock);
+	at = nested_lookup(&d.nested, gfn);
+	spin_unlock(&d.nested.lock);
+	return at;
+}
+
 static void wake(void *arg)
 {
 	(void)arg;
@@ -84,7 +97,7 @@ static void check(void)
 	u64 frames = 0, entry[5];
 
 	for (gfn_t gfn = 0; gfn < FRAMES + 512; gfn++) {
-		struct nested_leaf at = nested_lookup(&d.nested, gfn);
+		struct nested_leaf at = lookup(gfn);
 		unsigned int n;
 		mfn_t mfn, seen;
 		u32 perm;
@@ -260,7 +273,7 @@ static void not_for_the_control_domain(void **state)
 	iommu_domain_stats(d.iommu, &s);
 	assert_int_equal(s.io_entries[0] + s.io_entries[1] + s.io_entries[2], 0);
 	assert_int_equal(memory_release(&d, 5, 1), -EPERM);
-	assert_int_equal(memory_device_frame(&d, 5), nested_lookup(&d.nested, 5).mfn);
+	assert_int_equal(memory_device_frame(&d, 5), lookup(5).mfn);
 	d.machine_addresses = false;
 	assert_int_equal(memory_device_frame(&d, 5), 5);
 	assert_int_equal(memory_device_frame(&d, FRAMES), -ENOENT);
@@ -281,7 +294,7 @@ static void renewed(void **state)
 		while (!later && map_step(&map))
 			;
 		for (gfn_t g = 0; g < FRAMES; g++)
-			memset(mfn_to_virt(nested_lookup(&d.nested, g).mfn), 0xcc, PAGE_SIZE);
+			memset(mfn_to_virt(lookup(g).mfn), 0xcc, PAGE_SIZE);
 		assert_int_equal(memory_release(&d, 7, 1), 1);
 		assert_int_equal(memory_release(&d, 512, 512), 512);
 		assert_int_equal(memory_release(&d, 1100, 300), 300);
@@ -299,7 +312,7 @@ static void renewed(void **state)
 		assert_int_equal(gfn < FRAMES, 0);
 		assert_int_equal(d.pages_owned, FRAMES);
 		for (gfn_t g = 0; g < FRAMES; g++) {
-			const u64 *p = mfn_to_virt(nested_lookup(&d.nested, g).mfn);
+			const u64 *p = mfn_to_virt(lookup(g).mfn);
 
 			for (u32 i = 0; i < PAGE_SIZE / 8; i++)
 				assert_int_equal(p[i], 0);

@@ -14,6 +14,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/loader/load.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/lifecycle/moduleload.h>
 #include <kernel/guest/lifecycle/modules.h>

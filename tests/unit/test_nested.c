@@ -65,7 +65,6 @@ static struct {
 } ref[GUEST_FRAMES];
 
 static struct nested n;
-static u32 releasing;
 
 static int setup(void **state)
 {
@@ -73,27 +72,30 @@ static int setup(void **state)
 	nested_format = &test_format;
 	memset(ref, 0, sizeof(ref));
 	pages_left = 100000;
-	return nested_init(&n, 1);
-}
-
-static void ignore(void *ctx, mfn_t mfn, unsigned int order, u32 flags)
-{
-	(void)ctx, (void)mfn, (void)order, (void)flags;
+	assert_int_equal(nested_init(&n, 1), 0);
+	spin_lock(&n.lock);
+	return 0;
 }
 
 static int teardown(void **state)
 {
-	gfn_t gfn = 0;
+	struct nested_walk all = { &n, 0, NESTED_LAST, 0 };
+	struct nested_leaf taken;
 
 	(void)state;
 	for (u32 number = 0; number < NUMBERS; number++) {
-		gfn_t g = 0;
+		struct nested_walk w = { &n, 0, GUEST_FRAMES - 1, GUEST_FRAMES };
 
-		while (nested_release(&n, &g, GUEST_FRAMES - 1, number, 7, ignore, NULL))
+		while (nested_take_tombstone(&w, number, &taken))
 			;
+		assert_int_equal(nested_walk_state(&w), STEP_DONE);
 	}
-	while (nested_empty(&n, &gfn, 5, ignore, NULL))
-		;
+	while (nested_walk_state(&all) == STEP_MORE) {
+		all.budget = 5;
+		while (nested_take_leaf(&all, &taken))
+			assert_true(taken.flags);
+	}
+	spin_unlock(&n.lock);
 	nested_free(&n);
 	assert_int_equal(pages_live, 0);
 	return 0;
@@ -120,21 +122,24 @@ static void check(void)
 		}
 		assert_int_equal(l.flags, 0);
 		/* The whole of the hole that it reports is one. */
-		for (gfn_t h = 0; l.order <= ORDER_2M && h < 1UL << l.order; h++)
-			assert_int_equal(ref[ALIGN_DOWN(g, 1UL << l.order) + h].state, ref[g].state);
+		for (gfn_t h = 0; l.order <= ORDER_2M && h < 1UL << l.order; h++) {
+			gfn_t other = ALIGN_DOWN(g, 1UL << l.order) + h;
+
+			assert_int_equal(ref[other].state, ref[g].state);
+		}
 	}
 	assert_int_equal(n.entries[0] + (n.entries[1] << 9) + (n.entries[2] << 18), frames);
 }
 
-static void released(void *ctx, mfn_t mfn, unsigned int order, u32 flags)
+static void released(const struct nested_leaf *taken, u32 releasing)
 {
-	(void)ctx;
-	assert_false(flags & NESTED_DEVICE);
-	for (u64 i = 0; i < 1UL << order; i++) {
+	assert_true(taken->tombstone && !taken->flags);
+	for (u64 i = 0; i < 1UL << taken->order; i++) {
 		bool found = false;
 
 		for (gfn_t g = 0; g < GUEST_FRAMES && !found; g++) {
-			if (ref[g].state != TOMB || ref[g].mfn != mfn + i || ref[g].number != releasing)
+			if (ref[g].state != TOMB || ref[g].mfn != taken->mfn + i ||
+			    ref[g].number != releasing)
 				continue;
 			ref[g].state = HOLE;
 			found = true;
@@ -179,8 +184,11 @@ static void unmap_step(void)
 	u64 nr = MIN(1UL + rand() % 1500, GUEST_FRAMES - gfn), unmapped, passed, seen = 0;
 	u64 generation = n.generation;
 	u32 number = rand() % NUMBERS;
+	struct nested_walk w;
 
-	passed = nested_unmap(&n, gfn, nr, number, 1 + rand() % 600, &unmapped);
+	w = (struct nested_walk){ &n, gfn, gfn + nr - 1, 1 + rand() % 600 };
+	unmapped = nested_unmap(&w, number);
+	passed = w.gfn - gfn;
 	assert_true(passed <= nr);
 	for (u64 i = 0; i < passed; i++) {
 		if (ref[gfn + i].state == RAM) {
@@ -197,21 +205,31 @@ static void unmap_device_step(void)
 {
 	gfn_t gfn = rand() % GUEST_FRAMES;
 	u64 nr = MIN(1UL + rand() % 100, GUEST_FRAMES - gfn);
+	struct nested_walk w = { &n, gfn, gfn + nr - 1, ~0UL };
+	u64 unmapped = nested_unmap_device(&w), seen = 0;
 
-	assert_int_equal(nested_unmap_device(&n, gfn, nr), nr);
-	for (u64 i = 0; i < nr; i++)
-		if (ref[gfn + i].state == DEVICE)
-			ref[gfn + i].state = HOLE;
+	assert_int_equal(nested_walk_state(&w), STEP_DONE);
+	for (u64 i = 0; i < nr; i++) {
+		if (ref[gfn + i].state != DEVICE)
+			continue;
+		ref[gfn + i].state = HOLE;
+		seen++;
+	}
+	assert_int_equal(seen, unmapped);
 }
 
 static void release_step(void)
 {
-	gfn_t gfn = 0;
+	struct nested_walk w = { &n, 0, GUEST_FRAMES - 1, 0 };
+	u32 releasing = rand() % NUMBERS;
+	struct nested_leaf taken;
 
-	releasing = rand() % NUMBERS;
-	while (nested_release(&n, &gfn, GUEST_FRAMES - 1, releasing, 1 + rand() % 50, released, NULL))
-		;
-	for (gfn = 0; gfn < GUEST_FRAMES; gfn++)
+	while (nested_walk_state(&w) == STEP_MORE) {
+		w.budget = 1 + (u64)rand() % 50;
+		while (nested_take_tombstone(&w, releasing, &taken))
+			released(&taken, releasing);
+	}
+	for (gfn_t gfn = 0; gfn < GUEST_FRAMES; gfn++)
 		assert_false(ref[gfn].state == TOMB && ref[gfn].number == releasing);
 }
 
@@ -262,13 +280,14 @@ static void uses_superpages(void **state)
 /* A split that gets no table changes nothing, and what was passed before it is said. */
 static void split_without_memory(void **state)
 {
-	u64 done, unmapped;
+	struct nested_walk w = { &n, 0, 699, 100 };
+	u64 done;
 
 	(void)state;
 	assert_int_equal(nested_map(&n, 0, FIRST_MFN, 1024, NESTED_RAM, &done), 0);
 	pages_left = 0;
-	assert_int_equal(nested_unmap(&n, 0, 700, 1, 100, &unmapped), 512);
-	assert_int_equal(unmapped, 512);
+	assert_int_equal(nested_unmap(&w, 1), 512);
+	assert_int_equal(w.gfn, 512);
 	assert_int_equal(nested_lookup(&n, 512).mfn, FIRST_MFN + 512);
 	assert_int_equal(nested_lookup(&n, 512).order, ORDER_2M);
 	assert_true(nested_lookup(&n, 0).tombstone);
@@ -276,12 +295,14 @@ static void split_without_memory(void **state)
 
 static void out_of_range(void **state)
 {
-	u64 done, unmapped;
+	struct nested_walk w = { &n, NESTED_LAST + 1, NESTED_LAST + 2, 10 };
+	u64 done;
 
 	(void)state;
 	assert_int_equal(nested_map(&n, 1UL << 36, 0, 1, NESTED_RAM, &done), -EINVAL);
 	assert_int_equal(nested_map(&n, (1UL << 36) - 1, 0, 2, NESTED_RAM, &done), -EINVAL);
-	assert_int_equal(nested_unmap(&n, ~0UL, 2, 1, 10, &unmapped), 0);
+	assert_int_equal(nested_unmap(&w, 1), 0);
+	assert_int_equal(w.gfn, NESTED_LAST + 1);
 	assert_int_equal(nested_lookup(&n, ~0UL).flags, 0);
 }
 

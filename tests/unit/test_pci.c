@@ -139,7 +139,7 @@ static void bridges(void)
 
 /* XSA-49: messages and DMA from behind a bridge to conventional PCI carry the bridge's id, and what
  * was let through for one function was let through for its neighbours. Such functions are marked
- * here, and kernel/guest/devices/pci/assign.c gives them to nobody. */
+ * here, and kernel/guest/devices/pci/assignable.c gives them to nobody. */
 static void behind_bridges(void **state)
 {
 	(void)state;

@@ -1,11 +1,15 @@
-/* sources: kernel/guest/vcpu/vlapic.c kernel/guest/vcpu/pveoi.c */
+/* sources: $(VLAPIC_SRCS) kernel/guest/vcpu/pveoi.c */
 /* The virtual APIC and the paravirtual EOI beside what a real APIC would do: a guest takes what is offered, ends it by EOI or by the
  * flag in its memory, and is left at random. Nothing may be lost, come out of turn, or wait for an EOI that nobody sees. */
 #include "test.h"
 
 #include <kernel/lib/errno.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/pveoi.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
 #define X2APIC_TPR 0x808

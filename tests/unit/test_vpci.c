@@ -1,7 +1,7 @@
 /* A guest plays with the configuration space and the MSI-X table of its device in every way it can: whatever it writes, the
  * real device keeps its BARs, sends only messages in remappable format, and masters the bus only when it may.
  *
- * sources: kernel/guest/devices/pci/assign.c kernel/guest/devices/pci/vpci.c kernel/guest/devices/pci/vpciconfig.c kernel/guest/devices/pci/vpcibar.c kernel/guest/devices/pci/vmsi.c kernel/guest/emulate/bus.c kernel/lib/pci_id.c
+ * sources: $(VPCI_SRCS)
  */
 #include <tests/unit/vpci_machine.h>
 
@@ -163,7 +163,7 @@ static void a_storm_is_paused(void **state)
 	u64 table = cfg_read(3, 0x1c, 4);
 
 	(void)state;
-	vmsi_set_irq_limit(1000); /* 10 in a window */
+	irqstorm_set_limit(1000); /* 10 in a window */
 	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
 	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
 	for (u32 i = 0; i < 2; i++) {
@@ -209,7 +209,7 @@ static void a_storm_is_paused(void **state)
 	fire();
 	assert_false(msix_can_send());
 	/* Without a limit nothing is counted. */
-	vmsi_set_irq_limit(0);
+	irqstorm_set_limit(0);
 	assert_int_equal(interrupts(0, 100), 100);
 	assert_int_equal(dom.interrupt_pauses, 2);
 }
@@ -218,7 +218,7 @@ static void a_storm_is_paused(void **state)
 static void a_storm_of_msi_is_paused(void **state)
 {
 	(void)state;
-	vmsi_set_irq_limit(100);
+	irqstorm_set_limit(100);
 	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee00000);
 	cfg_write(3, CAP_MSI_AT + 12, 2, 0x61);
 	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
@@ -249,7 +249,7 @@ static void a_storm_of_msi_is_paused(void **state)
 static void taken_while_it_is_paused(void **state)
 {
 	(void)state;
-	vmsi_set_irq_limit(100);
+	irqstorm_set_limit(100);
 	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee00000);
 	cfg_write(3, CAP_MSI_AT + 12, 2, 0x61);
 	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
@@ -371,7 +371,7 @@ static void a_virtual_function_has_an_id(void **state)
 static void refused(u32 flags, const char *word)
 {
 	char buf[160];
-	const char *why = assign_why_not(&dom, &device, flags, buf, sizeof(buf));
+	const char *why = assignable_why_not(&dom, &device, flags, buf, sizeof(buf));
 
 	assert_non_null(why);
 	if (!strstr(why, word))
@@ -381,8 +381,8 @@ static void refused(u32 flags, const char *word)
 static void refusals(void **state)
 {
 	(void)state;
-	refused(0, "belongs to domain net0 already");
-	assert_non_null(assign_why_never(NULL, false));
+	refused(0, "already belongs to domain net0");
+	assert_non_null(assignable_why_never(NULL, false));
 	device.owner = 0;
 	refused(IOMMU_ATS, "no ATS capability");
 	device.class = 0x0604;
@@ -401,7 +401,7 @@ static void refusals(void **state)
 	refused(0, "only the control domain");
 	dom.privileged = true;
 	device.owner = 0;
-	assert_null(assign_why_not(&dom, &device, 0, NULL, 0));
+	assert_null(assignable_why_not(&dom, &device, 0, NULL, 0));
 	device.nr_virtual = 0;
 	dom.privileged = false;
 	device.msi = device.msix = 0;
@@ -411,7 +411,7 @@ static void refusals(void **state)
 	device.owner = dom.id;
 }
 
-/* --- while the domain runs -------------------------------------------------------------------------------------------------- */
+/* --- while the domain runs ------------------------------------------------ */
 
 static void take(void)
 {
@@ -583,12 +583,12 @@ static void started_again(void **state)
 	for (int i = 0; i < 3; i++) {
 		use();
 		cfg_write(3, 0x3c, 1, 11);
-		assert_int_equal(assign_suspend(&dom), STEP_WAIT);
+		assert_int_equal(vpci_suspend(&dom), STEP_WAIT);
 		assert_false(config[PCI_COMMAND] & 4);
 		assert_int_equal(device.state, PCI_DETACHING);
 		fire();
 		/* Reset, and nobody's but the domain's. */
-		assert_int_equal(assign_suspend(&dom), STEP_DONE);
+		assert_int_equal(vpci_suspend(&dom), STEP_DONE);
 		assert_int_equal(device.state, PCI_ATTACHING);
 		assert_int_equal(device.owner, dom.id);
 		assert_false(attached);
@@ -596,11 +596,11 @@ static void started_again(void **state)
 		assert_int_equal(assign_take(&device), -EBUSY);
 		assert_int_equal(assign_start(&dom, &device, 0), -EBUSY);
 		fire();
-		assert_int_equal(assign_suspend(&dom), STEP_DONE);
+		assert_int_equal(vpci_suspend(&dom), STEP_DONE);
 		assert_false(attached);
-		assert_int_equal(assign_resume(&dom), STEP_WAIT);
+		assert_int_equal(vpci_resume(&dom), STEP_WAIT);
 		fire();
-		assert_int_equal(assign_resume(&dom), STEP_DONE);
+		assert_int_equal(vpci_resume(&dom), STEP_DONE);
 		check_as_new();
 	}
 }
@@ -611,21 +611,21 @@ static void started_again_meanwhile(void **state)
 	(void)state;
 	take();
 	assert_int_equal(assign_start(&dom, &device, 0), 0);
-	assert_int_equal(assign_suspend(&dom), STEP_WAIT);
+	assert_int_equal(vpci_suspend(&dom), STEP_WAIT);
 	fire();
-	assert_int_equal(assign_suspend(&dom), STEP_DONE);
+	assert_int_equal(vpci_suspend(&dom), STEP_DONE);
 	assert_false(attached);
-	assert_int_equal(assign_resume(&dom), STEP_WAIT);
+	assert_int_equal(vpci_resume(&dom), STEP_WAIT);
 	fire();
-	assert_int_equal(assign_resume(&dom), STEP_DONE);
+	assert_int_equal(vpci_resume(&dom), STEP_DONE);
 	check_as_new();
 
 	assert_int_equal(assign_take(&device), 0);
-	assert_int_equal(assign_suspend(&dom), STEP_WAIT);
+	assert_int_equal(vpci_suspend(&dom), STEP_WAIT);
 	fire();
-	assert_int_equal(assign_suspend(&dom), STEP_DONE);
+	assert_int_equal(vpci_suspend(&dom), STEP_DONE);
 	check_free();
-	assert_int_equal(assign_resume(&dom), STEP_DONE);
+	assert_int_equal(vpci_resume(&dom), STEP_DONE);
 }
 
 /* It ends instead; teardown() looks that all is gone. */
@@ -633,11 +633,11 @@ static void ends_instead_of_starting_again(void **state)
 {
 	for (int at = 0; at < 3; at++) {
 		use();
-		assert_int_equal(assign_suspend(&dom), STEP_WAIT);
+		assert_int_equal(vpci_suspend(&dom), STEP_WAIT);
 		if (at)
 			fire();
 		if (at == 2)
-			assert_int_equal(assign_resume(&dom), STEP_WAIT);
+			assert_int_equal(vpci_resume(&dom), STEP_WAIT);
 		assert_int_equal(teardown(state), 0);
 		assert_int_equal(setup(state), 0);
 	}
@@ -647,13 +647,13 @@ static void ends_instead_of_starting_again(void **state)
 static void does_not_come_back(void **state)
 {
 	(void)state;
-	assert_int_equal(assign_suspend(&dom), STEP_WAIT);
+	assert_int_equal(vpci_suspend(&dom), STEP_WAIT);
 	fire();
-	assert_int_equal(assign_suspend(&dom), STEP_DONE);
+	assert_int_equal(vpci_suspend(&dom), STEP_DONE);
 	attach_result = -ENODEV;
-	assert_int_equal(assign_resume(&dom), STEP_WAIT);
+	assert_int_equal(vpci_resume(&dom), STEP_WAIT);
 	fire();
-	assert_int_equal(assign_resume(&dom), STEP_DONE);
+	assert_int_equal(vpci_resume(&dom), STEP_DONE);
 	check_free();
 	assert_int_equal(cfg_read(3, 0, 4), 0xffffffff);
 }

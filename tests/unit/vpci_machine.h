@@ -15,6 +15,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/core/irq.h>
+#include <kernel/guest/memory/devicemap.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>
@@ -22,12 +23,15 @@
 #include <kernel/guest/domain/event.h>
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/guest/devices/pci/vpci.h>
-#include <kernel/guest/devices/pci/vpcifn.h>
-#include <kernel/guest/devices/virtio/vvirtio.h>
+#include <kernel/guest/devices/pci/assignable.h>
+#include <kernel/guest/devices/pci/irqstorm.h>
+#include <kernel/guest/devices/pci/vfunction.h>
+#include <kernel/guest/devices/virtio/vvirtiopci.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
 
 #include <cmocka.h>
 
-/* --- the machine: one device like an 82574, its registers in host memory ---------------------------------------------------- */
+/* --- the machine: one device like an 82574, its registers in host memory -- */
 
 #define BAR0_BASE 0xfeb80000UL
 #define BAR3_BASE 0xfebd0000UL
@@ -54,14 +58,14 @@ static struct cpu cpu0;
 struct cpu *cpus[MAX_CPUS] = { &cpu0 };
 u32 nr_cpus = 1;
 
-/* There is no device of Weir's own: kernel/guest/devices/virtio/vvirtio.h has tests of its own. */
-u32 vvirtio_config_read(struct vvirtio *dev, u8 offset)
+/* The domain has no emulated device: test_balloon.c tests those. */
+u32 vvirtiopci_read(struct vvirtio *dev, u8 offset)
 {
 	(void)dev;
 	return 0xbad00000u | offset;
 }
 
-void vvirtio_config_write(struct vvirtio *dev, u8 offset, u32 value, u32 mask)
+void vvirtiopci_write(struct vvirtio *dev, u8 offset, u32 value, u32 mask)
 {
 	(void)dev, (void)offset, (void)value, (void)mask;
 }
@@ -467,11 +471,11 @@ static inline int setup(void **state)
 	direct_pages = 0;
 	events = 0;
 	now_ns = 1;
-	vmsi_set_irq_limit(0);
+	irqstorm_set_limit(0);
 	nr_timers = 0;
 	map_steps = map_result = attach_result = 0;
 	cpus_flushed = true;
-	return vpci_init(&dom) || assign_start(&dom, &device, 0) || assign_settle(&dom) != 1;
+	return vpci_init(&dom) || assign_start(&dom, &device, 0) || vpci_settle(&dom) != 1;
 }
 
 static bool removed;
@@ -499,7 +503,7 @@ static inline int teardown(void **state)
 
 	(void)state;
 	removed = false;
-	assign_take_all(&dom, mark_removed, NULL);
+	vpci_end(&dom, mark_removed, NULL);
 	if (had_device) {
 		/* Not before the reset is over. */
 		assert_false(removed);
@@ -511,7 +515,7 @@ static inline int teardown(void **state)
 	return 0;
 }
 
-/* --- the guest -------------------------------------------------------------------------------------------------------------- */
+/* --- the guest ------------------------------------------------------------ */
 
 static inline u64 in(u16 port, unsigned int size)
 {

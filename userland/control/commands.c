@@ -28,6 +28,7 @@ static const struct command commands[] = {
 	  iommu_unit_command },
 	{ "iommu trace", "[EVENTS]", 0, 1, "the last events of the IOMMU core (20)",
 	  iommu_trace_command },
+	{ "log", "[LINES]", 0, 1, "the log in memory, or its last lines", log_command },
 	{ "memory carve", "MIB", 1, 1, "carve memory out of this domain's identity map",
 	  memory_carve_command },
 	{ "memory lend", "", 0, 0, "lend what is free to this domain's devices again",

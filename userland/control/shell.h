@@ -57,8 +57,9 @@ void detach_command(int argc, char **argv);
  * false. */
 bool find_device(const char *text, struct weir_device_info *info);
 
-/* --- trace.c, memory.c ------------------------------------------------------------------------------------------------------------ */
+/* --- log.c, trace.c, memory.c ------------------------------------------------------------------------------------------------------------ */
 
+void log_command(int argc, char **argv);
 void iommu_trace_command(int argc, char **argv);
 void memory_command(int argc, char **argv);
 void memory_carve_command(int argc, char **argv);

@@ -1,21 +1,22 @@
+/* The console of one guest in the control domain's hands. See guestconsole.h. */
 #include <kernel/guest/devices/guestconsole.h>
 
 #include <kernel/abi/hypercall.h>
+#include <kernel/core/spinlock.h>
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/domain/domain.h>
-#include <kernel/lib/errno.h>
 #include <kernel/guest/domain/event.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
-#include <kernel/core/spinlock.h>
+#include <kernel/lib/errno.h>
 
 #define RING_SIZE 4096u
-#define PIECE 256u /* copied at once */
+#define PIECE 256u /* bytes that are copied at once */
 
-/* Counts; the difference is what the ring holds. */
 static struct {
 	struct spinlock lock; /* guards all; leaf, after a UART's */
 	u16 id; /* the selected guest; 0: none */
-	u32 written, read;
+	u32 written, read; /* counts: the difference is what the ring holds */
 	u8 ring[RING_SIZE];
 } output = { .lock = SPINLOCK_INIT(LOCK_GUESTCONSOLE) };
 
@@ -52,7 +53,7 @@ void guestconsole_tell(void)
 	domain_event_to_control(WEIR_EVENT_CONSOLE);
 }
 
-static void select(u16 id)
+static void select_guest(u16 id)
 {
 	spin_lock(&output.lock);
 	write_once(&output.id, id);
@@ -62,7 +63,7 @@ static void select(u16 id)
 
 void guestconsole_release(void)
 {
-	select(0);
+	select_guest(0);
 }
 
 s64 guestconsole_select(struct domain *caller, u64 id)
@@ -76,7 +77,7 @@ s64 guestconsole_select(struct domain *caller, u64 id)
 		if (!d)
 			return -ENOENT;
 	}
-	select((u16)id);
+	select_guest((u16)id);
 	if (d) {
 		vuart_selected(d->uart);
 		domain_put(d);
@@ -84,7 +85,7 @@ s64 guestconsole_select(struct domain *caller, u64 id)
 	return 0;
 }
 
-static u32 take(u8 *buf, u32 max)
+static u32 take_output(u8 *buf, u32 max)
 {
 	u32 n = 0;
 
@@ -103,7 +104,7 @@ s64 guestconsole_read(struct domain *caller, gpaddr_t gpa, u64 size)
 	u32 n;
 
 	size = MIN(size, (u64)RING_SIZE);
-	while ((n = take(buf, (u32)MIN(size - done, (u64)PIECE)))) {
+	while ((n = take_output(buf, (u32)MIN(size - done, (u64)PIECE)))) {
 		if (guest_write(&caller->vm.memory, gpa + done, buf, n)) {
 			done = (u64)-EFAULT;
 			break;

@@ -1,15 +1,17 @@
-/* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). Output goes to Weir's
- * log, line by line; the transmitter is empty at once. It raises no interrupt, but says in IIR which
- * one there would be: drivers that poll look at it. The control domain, which alone has input, is
- * told by an event (kernel/guest/domain/event.h). */
-
+/* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). See vuart.h.
+ *
+ * A character is sent at once, so the transmitter is empty, unless the control domain has selected
+ * this guest and does not read. The UART raises no interrupt, but IIR says which one there would be,
+ * for drivers that poll it. The control domain, whose input is the console's, is told by an event
+ * (kernel/guest/domain/event.h).
+ */
 #include <kernel/guest/devices/vuart.h>
 
 #include <kernel/core/clock.h>
 #include <kernel/core/console.h>
-#include <kernel/guest/domain/domain.h>
-#include <kernel/guest/devices/guestconsole.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/devices/guestconsole.h>
+#include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
 
@@ -42,14 +44,15 @@ enum {
 #define MCR_LOOP 0x10
 #define MSR_CTS_DSR_DCD 0xb0
 
-/* What others can bear: BURST lines at once, then LINES_A_SECOND. A line holds the log's lock until the UART has taken it, and
- * pushes an older one out of the ring. */
+/* A guest may write BURST lines at once, and then LINES_A_SECOND, because others pay for them: a line
+ * holds the log's lock until the machine's UART has taken it, and pushes an older one out of the
+ * log's ring. */
 #define BURST 1000
 #define LINES_A_SECOND 50
 #define LINE_NS (1000000000UL / LINES_A_SECOND)
 
-/* Who has used this up is silent until there is room for the lines of a second, so that what is left out is said but once
- * in a second. */
+/* A guest that has used this up is silent until it may write the lines of a second again. So the
+ * message that lines were left out comes at most once a second. */
 static bool may_print(struct vuart *u)
 {
 	u64 now = clock_ns(), allowed = now + (BURST - (u->left_out ? LINES_A_SECOND : 0)) * LINE_NS;
@@ -63,7 +66,7 @@ static bool may_print(struct vuart *u)
 
 static void print_line(struct vuart *u)
 {
-	/* What would drive the administrator's terminal is shown, not sent: a guest is not trusted with it. */
+	/* A guest is not trusted with the administrator's terminal: control characters are replaced. */
 	for (u32 i = 0; i < u->len; i++)
 		if (((u8)u->line[i] < ' ' && u->line[i] != '\t') || u->line[i] == 0x7f)
 			u->line[i] = '.';
@@ -80,7 +83,7 @@ static void print_line(struct vuart *u)
 	log_info("%s| %s", u->domain->name, u->line);
 }
 
-static void put(struct vuart *u, u8 c)
+static void transmit(struct vuart *u, u8 c)
 {
 	if (u->domain->privileged) {
 		console_put(c);
@@ -99,29 +102,30 @@ static void put(struct vuart *u, u8 c)
 		print_line(u);
 }
 
-static bool received(const struct vuart *u)
+static bool has_received(const struct vuart *u)
 {
 	return u->received != u->taken;
 }
 
-static u8 take(struct vuart *u)
+static u8 take_received(struct vuart *u)
 {
-	return received(u) ? u->fifo[u->taken++ % sizeof(u->fifo)] : 0;
+	return has_received(u) ? u->fifo[u->taken++ % sizeof(u->fifo)] : 0;
 }
 
-static bool has_room(const struct vuart *u)
+static bool can_transmit(const struct vuart *u)
 {
 	return u->domain->privileged || guestconsole_has_room(u->domain->id);
 }
 
-/* Table 5 and 8.6: what was received comes first; reading that the transmitter is empty takes this condition away. */
+/* Table 5 and section 8.6: received data comes first; reading "transmitter empty" clears this
+ * condition. */
 static u8 read_iir(struct vuart *u)
 {
 	u8 cause = IIR_NONE;
 
-	if (received(u) && (u->ier & IER_RECEIVED)) {
+	if (has_received(u) && (u->ier & IER_RECEIVED)) {
 		cause = IIR_RECEIVED;
-	} else if (u->thre && (u->ier & IER_THRE) && has_room(u)) {
+	} else if (u->thre && (u->ier & IER_THRE) && can_transmit(u)) {
 		cause = IIR_THRE;
 		u->thre = false;
 	}
@@ -140,7 +144,7 @@ static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 	dlab = u->lcr & LCR_DLAB;
 	switch (offset) {
 	case THR:
-		*value = dlab ? u->dll : take(u);
+		*value = dlab ? u->dll : take_received(u);
 		break;
 	case IER:
 		*value = dlab ? u->dlm : u->ier;
@@ -155,11 +159,11 @@ static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 		*value = u->mcr;
 		break;
 	case LSR:
-		*value = (has_room(u) ? LSR_THRE | LSR_TEMT : 0) | (received(u) ? LSR_DR : 0);
+		*value = (can_transmit(u) ? LSR_THRE | LSR_TEMT : 0) | (has_received(u) ? LSR_DR : 0);
 		break;
 	case MSR:
 		/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip
-		 * by that. */
+		 * that way. */
 		*value = u->mcr & MCR_LOOP ?
 				 (u8)((u->mcr & 0x0c) << 4 | (u->mcr & 2) << 3 | (u->mcr & 1) << 5) :
 				 MSR_CTS_DSR_DCD;
@@ -190,15 +194,15 @@ static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 			break;
 		}
 		if (!(u->mcr & MCR_LOOP))
-			put(u, b);
-		u->thre = true; /* it has become empty again */
+			transmit(u, b);
+		u->thre = true; /* the transmitter has become empty again */
 		break;
 	case IER:
 		if (dlab) {
 			u->dlm = b;
 			break;
 		}
-		/* Enabled while it is empty, it is a condition at once. */
+		/* If this is enabled while the transmitter is empty, the condition holds at once. */
 		u->thre |= b & ~u->ier & IER_THRE;
 		u->ier = b & 0x0f;
 		break;

@@ -1,38 +1,39 @@
-/* COM1 of a guest: a 16550. Whole lines appear in Weir's log behind the
- * domain's name, as many as others can bear; a partial line when the domain ends. The control domain's goes to the console as it
- * comes, and gets what is typed there; that of a guest it has selected goes to the control domain (kernel/guest/devices/guestconsole.h), and has no
- * room while that does not read. */
+/* COM1 of a guest: a 16550. Whole lines appear in Weir's log behind the domain's name, at a limited
+ * rate; an incomplete line appears when the domain ends. The control domain's output goes straight to
+ * the console, and console input is its input. The output of a guest that it has selected goes to the
+ * control domain (guestconsole.h), and the UART is busy while that does not read. */
 #pragma once
 
-#include <kernel/lib/compiler.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/lib/compiler.h>
 
 struct domain;
 
 struct vuart {
-	struct spinlock lock; /* guards all below; leaf but for the log's and the console's */
+	/* Guards all below; before the locks of guestconsole.c, the log and the console. */
+	struct spinlock lock;
 	struct domain *domain;
 	u8 ier, lcr, mcr, scr, dll, dlm, fcr;
-	bool tell; /* the control domain, that it can read */
+	bool tell; /* tell the control domain that it can read */
 	bool thre; /* "transmitter holding register empty" has not been read from IIR */
 	u32 len;
 	char line[160];
-	u64 paid_ns; /* the lines so far are worth the time until then */
+	u64 paid_ns; /* the lines so far use up the time until then */
 	u32 left_out; /* lines since the last one that was printed */
-	u32 received, taken; /* counts; the difference is what the FIFO holds */
+	u32 received, taken; /* counts: the difference is what the FIFO holds */
 	u8 fifo[64];
 };
 
-/* Make d's UART, on ports 0x3f8..0x3ff of its bus. -ENOMEM, -ENOSPC. Boot. */
+/* Make d's UART, on its ports 0x3f8 to 0x3ff. -ENOMEM, -ENOSPC. Boot. */
 int __must_check vuart_create(struct domain *d);
 void vuart_destroy(struct domain *d);
-/* Characters that the receive FIFO has room for; any context. */
+/* How many characters the receive FIFO has room for. Any context. */
 size_t vuart_room(struct vuart *u);
-/* One arrives. Without room it is lost. */
+/* A character arrives. If there is no room, it is lost. Any context. */
 void vuart_receive(struct vuart *u, u8 c);
-/* What is written of its last line goes to the control domain, which has just selected it. */
+/* The control domain has just selected this guest: its incomplete last line goes there. */
 void vuart_selected(struct vuart *u);
-/* As after power-on; the guest has written its last line. */
+/* As after power-on. No vCPU runs, and vuart_flush() was called. */
 void vuart_reset(struct vuart *u);
-/* Print what is left of the last line. */
+/* Print the incomplete last line. No vCPU runs. */
 void vuart_flush(struct vuart *u);

@@ -12,6 +12,8 @@
 #include <kernel/core/clock.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/domain/event.h>
+#include <kernel/guest/vcpu/entry.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>

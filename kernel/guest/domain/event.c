@@ -3,6 +3,7 @@
 #include <iommu/iommu.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
 static void raise(struct domain *d)

@@ -1,3 +1,4 @@
+/* What the arithmetic instructions do to operands and flags (SDM vol. 1, appendix A). */
 #include <kernel/guest/emulate/alu.h>
 
 #define CF BIT(0)

@@ -1,10 +1,9 @@
 /* Port and memory ranges of a guest: a small array, searched in order. A guest has a handful of
  * ranges, and an access costs an exit, so nothing cleverer earns its place. */
-
 #include <kernel/guest/emulate/bus.h>
 
-#include <kernel/lib/errno.h>
 #include <kernel/core/log.h>
+#include <kernel/lib/errno.h>
 
 void bus_init(struct bus *b)
 {

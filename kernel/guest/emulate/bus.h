@@ -5,8 +5,8 @@
  */
 #pragma once
 
-#include <kernel/lib/compiler.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/lib/compiler.h>
 
 struct vcpu;
 

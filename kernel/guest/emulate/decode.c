@@ -1,5 +1,7 @@
+/* A decoder for the x86 instructions that access device registers (SDM vol. 2, chapter 2). */
 #include <kernel/guest/emulate/decode.h>
 
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/lib/errno.h>
 
 #define REX_W 8
@@ -242,7 +244,8 @@ static int one_byte(struct reader *r, const struct prefixes *p, bool long_mode, 
 		insn->other = OTHER_REGISTER;
 		insn->reg = RAX;
 		return 0;
-	case 0x63: /* MOVSXD; ARPL outside 64-bit mode. Processors differ in what they read for a 16-bit register. */
+	case 0x63: /* MOVSXD; ARPL outside 64-bit mode */
+		/* Processors differ in what they read for a 16-bit register. */
 		if (!long_mode || operand_size == 2)
 			return -EINVAL;
 		insn->op = INSN_MOVSX;

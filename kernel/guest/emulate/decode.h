@@ -46,7 +46,8 @@ struct insn {
 	u8 mem_size; /* bytes accessed in memory: 1, 2, 4, 8 */
 	u8 reg_size; /* of the register operand; larger than mem_size for MOVZX and MOVSX */
 	u8 address_size; /* 2, 4, 8 */
-	bool mem_is_source; /* memory to register; else memory is written, or only read by CMP and TEST */
+	/* Memory to register; else memory is written, or only read by CMP and TEST. */
+	bool mem_is_source;
 	enum insn_other other;
 	u8 reg; /* enum guest_register */
 	bool high_byte; /* AH, CH, DH, BH: bits 15:8 of `reg` */
@@ -62,7 +63,7 @@ struct insn {
 	u8 segment; /* enum guest_segment; of the source for MOVS and LODS */
 };
 
-/* Decode the instruction that bytes[0 .. nr) begin with; code_bits is 16, 32 or 64. -EINVAL: it is none of those above;
- * -E2BIG: it goes on behind the last byte given. Pure. */
+/* Decode the instruction that bytes[0 .. nr) begin with; code_bits is 16, 32 or 64. -EINVAL: it is
+ * none of those above; -E2BIG: it goes on behind the last byte given. Pure. */
 int __must_check decode_insn(const u8 *bytes, unsigned int nr, unsigned int code_bits,
 			     struct insn *insn);

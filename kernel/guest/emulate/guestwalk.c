@@ -1,8 +1,10 @@
+/* A guest's own page tables, walked in software (SDM vol. 3, chapter 4). */
 #include <kernel/guest/emulate/guestwalk.h>
 
-#include <kernel/guest/vcpu/inject.h>
-#include <kernel/lib/errno.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/lib/errno.h>
 
 #define CR0_WP BIT(16)
 #define CR0_PG BIT(31)
@@ -52,11 +54,11 @@ struct walk_entry {
 	u64 entry;
 };
 
-static bool is_page(const struct vcpu_mode *m, const struct format *f, unsigned int level, u64 entry)
+static bool is_page(const struct vcpu_mode *m, const struct format *f, unsigned int level, u64 e)
 {
 	if (level == 1)
 		return true;
-	if (!(entry & PTE_PS))
+	if (!(e & PTE_PS))
 		return false;
 	if (f->entry_size == 4)
 		return m->cr4 & CR4_PSE;
@@ -204,80 +206,4 @@ int guest_walk(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa, u32 *error
 		}
 	}
 	return -EFAULT;
-}
-
-static bool canonical(const struct vcpu_mode *m, u64 linear)
-{
-	unsigned int bits = m->cr4 & CR4_LA57 ? 57 : 48;
-
-	return !(m->efer & EFER_LMA) || (u64)((s64)(linear << (64 - bits)) >> (64 - bits)) == linear;
-}
-
-int guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa)
-{
-	struct vcpu_mode m;
-	u32 error;
-
-	vcpu_backend->mode(v, &m);
-	if (!canonical(&m, linear)) {
-		inject_gp(v);
-		return -EFAULT;
-	}
-	if (guest_walk(v, linear, (write ? WALK_WRITE : 0) | (m.cpl == 3 ? WALK_USER : 0), gpa, &error)) {
-		inject_pf(v, linear, error);
-		return -EFAULT;
-	}
-	return 0;
-}
-
-static int copy_linear(struct vcpu *v, u64 linear, void *buf, size_t len, bool write, gpaddr_t *gpa)
-{
-	while (len) {
-		size_t n = MIN(len, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-		int ret = guest_translate(v, linear, write, gpa);
-
-		if (ret)
-			return ret;
-		ret = write ? guest_write(&v->vm->memory, *gpa, buf, n) :
-			      guest_read(&v->vm->memory, *gpa, buf, n);
-		if (ret)
-			return -ENODEV;
-		linear += n;
-		buf = (char *)buf + n;
-		len -= n;
-	}
-	return 0;
-}
-
-int guest_read_linear(struct vcpu *v, u64 linear, void *buf, size_t len, gpaddr_t *gpa)
-{
-	return copy_linear(v, linear, buf, len, false, gpa);
-}
-
-int guest_write_linear(struct vcpu *v, u64 linear, const void *buf, size_t len, gpaddr_t *gpa)
-{
-	return copy_linear(v, linear, (void *)buf, len, true, gpa);
-}
-
-unsigned int guest_fetch(struct vcpu *v, u8 bytes[15])
-{
-	bool long_code;
-	struct vcpu_mode m;
-	unsigned int nr = 0;
-
-	vcpu_backend->mode(v, &m);
-	long_code = (m.efer & EFER_LMA) && m.cs_long;
-	while (nr < 15) {
-		u64 linear = long_code ? v->rip + nr : (u32)(m.cs_base + v->rip + nr);
-		size_t n = MIN(15 - nr, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-		gpaddr_t gpa;
-		u32 error;
-
-		if (!canonical(&m, linear) ||
-		    guest_walk(v, linear, WALK_FETCH | (m.cpl == 3 ? WALK_USER : 0), &gpa, &error) ||
-		    guest_read(&v->vm->memory, gpa, bytes + nr, n))
-			break;
-		nr += n;
-	}
-	return nr;
 }

@@ -1,11 +1,15 @@
+/* Instructions on trapped memory: decoded, then carried out on their operands. */
 #include <kernel/guest/emulate/mmio.h>
 
 #include <kernel/guest/emulate/alu.h>
 #include <kernel/guest/emulate/decode.h>
+#include <kernel/guest/emulate/guestlinear.h>
+#include <kernel/guest/emulate/operand.h>
+#include <kernel/guest/memory/guestcopy.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/emulate/guestwalk.h>
-#include <kernel/guest/memory/memory.h>
 #include <kernel/lib/string.h>
 
 #define EFER_LMA BIT(10)
@@ -14,15 +18,6 @@
 /* Elements of a repeated string instruction that one exit carries out; the rest goes on with the
  * next. */
 #define STRING_ELEMENTS 64
-
-/* Where an operand lies: two parts if it crosses a page. */
-struct place {
-	unsigned int nr;
-	struct {
-		gpaddr_t gpa;
-		unsigned int size;
-	} part[2];
-};
 
 static u64 mask(unsigned int bytes)
 {
@@ -60,73 +55,14 @@ static u64 effective_address(struct vcpu *v, unsigned int bits, const struct ins
 	return to_linear(v, bits, insn->segment, offset & mask(insn->address_size));
 }
 
-/* -EFAULT: the page fault was injected. */
-static int locate(struct vcpu *v, u64 linear, unsigned int size, bool write, struct place *p)
-{
-	unsigned int in_page = (unsigned int)MIN(size, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-
-	p->nr = in_page < size ? 2 : 1;
-	p->part[0].size = in_page;
-	p->part[1].size = size - in_page;
-	if (guest_translate(v, linear, write, &p->part[0].gpa))
-		return -EFAULT;
-	if (p->nr == 2 && guest_translate(v, linear + in_page, write, &p->part[1].gpa))
-		return -EFAULT;
-	return 0;
-}
-
-/* One part: RAM if there is any, else the memory bus; odd sizes byte by byte. */
-static int access_part(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u64 *value)
-{
-	struct bus *bus = &v->vm->mmio;
-	unsigned int step = size & (size - 1) ? 1 : size;
-	u64 out = 0;
-	int ret;
-
-	if (write ? !guest_write(&v->vm->memory, gpa, value, size) :
-		    !guest_read(&v->vm->memory, gpa, value, size))
-		return 0;
-	for (unsigned int i = 0; i < size; i += step) {
-		u64 piece = *value >> 8 * i & mask(step);
-
-		ret = write ? bus_write(bus, v, gpa + i, step, piece) :
-			      bus_read(bus, v, gpa + i, step, &piece);
-		if (ret)
-			return ret;
-		out |= (piece & mask(step)) << 8 * i;
-	}
-	if (!write)
-		*value = out;
-	return 0;
-}
-
-static int access_place(struct vcpu *v, const struct place *p, bool write, u64 *value)
-{
-	unsigned int shift = 0;
-	u64 whole = 0;
-
-	for (unsigned int i = 0; i < p->nr; i++) {
-		u64 part = write ? *value >> shift : 0;
-		int ret = access_part(v, p->part[i].gpa, p->part[i].size, write, &part);
-
-		if (ret)
-			return ret;
-		whole |= part << shift;
-		shift += 8 * p->part[i].size;
-	}
-	if (!write)
-		*value = whole;
-	return 0;
-}
-
 static u64 get_register(const struct vcpu *v, const struct insn *insn)
 {
 	return v->reg[insn->reg] >> (insn->high_byte ? 8 : 0) & mask(insn->reg_size);
 }
 
-static void set_register(struct vcpu *v, unsigned int reg, unsigned int size, bool high_byte, u64 value)
+static void set_register(struct vcpu *v, unsigned int reg, unsigned int size, bool high, u64 value)
 {
-	unsigned int shift = high_byte ? 8 : 0;
+	unsigned int shift = high ? 8 : 0;
 	u64 m = mask(size) << shift;
 
 	/* 32-bit results clear the upper half (SDM vol. 1, 3.4.1.1). */
@@ -151,10 +87,10 @@ static u64 sign_extend(u64 value, unsigned int size)
 }
 
 /* Memory to register. */
-static int load(struct vcpu *v, const struct insn *insn, const struct place *p)
+static int load_operand(struct vcpu *v, const struct insn *insn, const struct operand *p)
 {
 	u64 value;
-	int ret = access_place(v, p, false, &value);
+	int ret = operand_access(v, p, false, &value);
 
 	if (ret)
 		return ret;
@@ -175,27 +111,27 @@ static int load(struct vcpu *v, const struct insn *insn, const struct place *p)
 }
 
 /* Memory is written, or only looked at. */
-static int store(struct vcpu *v, const struct insn *insn, const struct place *p)
+static int store_operand(struct vcpu *v, const struct insn *insn, const struct operand *p)
 {
 	u64 other = insn->other == OTHER_REGISTER ? get_register(v, insn) : insn->immediate;
 	u64 value, flags = v->rflags;
 	int ret;
 
 	if (insn->op == INSN_MOV)
-		return access_place(v, p, true, &other);
+		return operand_access(v, p, true, &other);
 
-	ret = access_place(v, p, false, &value);
+	ret = operand_access(v, p, false, &value);
 	if (ret)
 		return ret;
 	if (insn->op == INSN_XCHG) {
-		ret = access_place(v, p, true, &other);
+		ret = operand_access(v, p, true, &other);
 		if (!ret)
 			set_register(v, insn->reg, insn->reg_size, insn->high_byte, value);
 		return ret;
 	}
 	value = alu(insn->op, insn->mem_size, value, other, &flags);
 	if (insn->op != INSN_CMP && insn->op != INSN_TEST)
-		ret = access_place(v, p, true, &value);
+		ret = operand_access(v, p, true, &value);
 	if (!ret)
 		v->rflags = flags;
 	return ret;
@@ -211,22 +147,21 @@ static int string_element(struct vcpu *v, unsigned int bits, const struct insn *
 	unsigned int size = insn->mem_size;
 	u64 step = v->rflags & RFLAGS_DF ? -(u64)size : size;
 	bool reads = insn->op != INSN_STOS, writes = insn->op != INSN_LODS;
+	u64 rdi = v->reg[RDI] & mask(insn->address_size);
+	u64 rsi = v->reg[RSI] & mask(insn->address_size);
 	u64 value = v->reg[RAX];
-	struct place from, to;
+	struct operand from, to;
 	int ret = 0;
 
 	/* The destination first: a read that a fault makes void may have changed the device. */
 	if (writes)
-		ret = locate(v, to_linear(v, bits, SEG_ES, v->reg[RDI] & mask(insn->address_size)),
-			     size, true, &to);
+		ret = operand_locate(v, to_linear(v, bits, SEG_ES, rdi), size, true, &to);
 	if (!ret && reads)
-		ret = locate(v,
-			     to_linear(v, bits, insn->segment, v->reg[RSI] & mask(insn->address_size)),
-			     size, false, &from);
+		ret = operand_locate(v, to_linear(v, bits, insn->segment, rsi), size, false, &from);
 	if (!ret && reads)
-		ret = access_place(v, &from, false, &value);
+		ret = operand_access(v, &from, false, &value);
 	if (!ret && writes)
-		ret = access_place(v, &to, true, &value);
+		ret = operand_access(v, &to, true, &value);
 	if (ret)
 		return ret;
 
@@ -239,7 +174,7 @@ static int string_element(struct vcpu *v, unsigned int bits, const struct insn *
 	return 0;
 }
 
-static int string(struct vcpu *v, unsigned int bits, const struct insn *insn)
+static int string_instruction(struct vcpu *v, unsigned int bits, const struct insn *insn)
 {
 	u64 m = mask(insn->address_size);
 
@@ -262,7 +197,7 @@ static int string(struct vcpu *v, unsigned int bits, const struct insn *insn)
 
 /* True: what faulted is not what stands there now, since another vCPU has changed the code, the
  * page tables or the memory map. Executing the instruction again tells. */
-static bool is_stale(struct vcpu *v, const struct place *p, gpaddr_t gpa)
+static bool is_stale(struct vcpu *v, const struct operand *p, gpaddr_t gpa)
 {
 	bool seen = false;
 	u8 byte;
@@ -272,7 +207,7 @@ static bool is_stale(struct vcpu *v, const struct place *p, gpaddr_t gpa)
 	return !seen || !guest_read(&v->vm->memory, gpa, &byte, 1);
 }
 
-static int describe(const u8 *bytes, unsigned int nr, char *why, size_t size)
+static int describe_unknown(const u8 *bytes, unsigned int nr, char *why, size_t size)
 {
 	size_t at = (size_t)snprintf(why, size, "instruction not known:");
 
@@ -286,23 +221,26 @@ int mmio_emulate(struct vcpu *v, gpaddr_t gpa, char *why, size_t why_size)
 	unsigned int bits = code_bits(v), nr;
 	u8 bytes[INSN_MAX_LENGTH];
 	struct insn insn;
-	struct place p;
+	struct operand p;
 	bool write;
+	u64 linear;
 	int ret;
 
 	nr = guest_fetch(v, bytes);
 	if (decode_insn(bytes, nr, bits, &insn))
-		return describe(bytes, nr, why, why_size);
+		return describe_unknown(bytes, nr, why, why_size);
 
 	if (insn.op == INSN_MOVS || insn.op == INSN_STOS || insn.op == INSN_LODS) {
-		ret = string(v, bits, &insn);
+		ret = string_instruction(v, bits, &insn);
 	} else {
 		write = !insn.mem_is_source && insn.op != INSN_CMP && insn.op != INSN_TEST;
-		ret = locate(v, effective_address(v, bits, &insn), insn.mem_size, write, &p);
+		linear = effective_address(v, bits, &insn);
+		ret = operand_locate(v, linear, insn.mem_size, write, &p);
 		if (!ret && is_stale(v, &p, gpa))
 			return 0;
 		if (!ret)
-			ret = insn.mem_is_source ? load(v, &insn, &p) : store(v, &insn, &p);
+			ret = insn.mem_is_source ? load_operand(v, &insn, &p) :
+						   store_operand(v, &insn, &p);
 		if (!ret)
 			advance(v, bits, &insn);
 	}

@@ -1,8 +1,7 @@
-/* The privileged hypercalls: what is asked is checked here, and done elsewhere. Nothing waits: attaching, detaching and the end
- * of a domain are only started, and how far they are is seen in the lists. */
+/* The privileged hypercalls: what is asked is checked here, and done elsewhere. Nothing waits:
+ * attaching, detaching and the end of a domain are only started, and how far they are is seen in
+ * the lists. */
 #include <kernel/guest/exit/control.h>
-#include <kernel/guest/exit/hypercall.h>
-#include <kernel/guest/exit/stats.h>
 
 #include <drivers/pci.h>
 #include <drivers/pcireset.h>
@@ -10,20 +9,25 @@
 #include <kernel/abi/control.h>
 #include <kernel/abi/hypercall.h>
 #include <kernel/abi/iommu.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/guest/devices/pci/assign.h>
-#include <kernel/core/console.h>
-#include <kernel/guest/domain/domain.h>
-#include <kernel/lib/errno.h>
-#include <kernel/guest/domain/event.h>
-#include <kernel/mm/frame.h>
+#include <kernel/core/console_input.h>
+#include <kernel/core/log.h>
 #include <kernel/guest/devices/guestconsole.h>
-#include <kernel/guest/devices/vuart.h>
-#include <kernel/guest/memory/pool.h>
-#include <kernel/lib/string.h>
+#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/assignable.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
+#include <kernel/guest/devices/vuart.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/domain/event.h>
+#include <kernel/guest/exit/hypercall.h>
+#include <kernel/guest/exit/stats.h>
+#include <kernel/guest/memory/pool.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
+#include <kernel/guest/memory/guestcopy.h>
 
-/* --- the console's input ------------------------------------------------------------------------------------------------------ */
+/* --- the console's input -------------------------------------------------- */
 
 static size_t input_room(void)
 {
@@ -50,10 +54,10 @@ void control_init(struct domain *d, enum identity_policy policy)
 {
 	domain_make_control(d);
 	d->vm.memory.machine_addresses = policy != IDENTITY_NONE;
-	console_listen(input_room, input);
+	console_input_start(input_room, input);
 }
 
-/* --- hypercalls ------------------------------------------------------------------------------------------------------------------ */
+/* --- hypercalls ----------------------------------------------------------- */
 
 static s64 domain_info_call(struct domain *caller, u64 id, gpaddr_t gpa, u64 size)
 {
@@ -93,7 +97,7 @@ static s64 device_info_call(struct domain *caller, u64 index, gpaddr_t gpa, u64 
 
 	if (!dev)
 		return 0;
-	why = assign_why_never(dev, caller->vm.memory.machine_addresses);
+	why = assignable_why_never(dev, caller->vm.memory.machine_addresses);
 	no_ats = iommu_why_no_ats(dev->id);
 	reset = pci_reset_method(dev);
 	info.device = (u32)dev->id.segment << 16 | dev->id.bdf;
@@ -153,7 +157,7 @@ static s64 attach_call(struct domain *caller __unused, u64 device, u64 id, u64 f
 		return ret;
 	if (read_once(&dev->state) != PCI_FREE)
 		ret = -EBUSY;
-	else if (assign_why_not(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0, buf, sizeof(buf)))
+	else if (assignable_why_not(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0, buf, sizeof(buf)))
 		ret = -EPERM;
 	else
 		ret = assign_start(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0);
@@ -301,6 +305,28 @@ static s64 balloon_call(struct domain *caller __unused, u64 id, u64 pages, u64 c
 	return ret;
 }
 
+#define LOG_BYTES_A_CALL 4096u
+
+static s64 log_read_call(struct domain *caller, gpaddr_t at, gpaddr_t gpa, u64 size)
+{
+	u64 max = MIN(size, (u64)LOG_BYTES_A_CALL), done = 0;
+	struct weir_log_position position;
+	char piece[256];
+	size_t n;
+
+	if (at & 7)
+		return -EINVAL;
+	if (guest_read(&caller->vm.memory, at, &position, sizeof(position)))
+		return -EFAULT;
+	do { /* at least once, for the end */
+		n = log_copy(&position.next, &position.end, piece, MIN(max - done, sizeof(piece)));
+		if (guest_write(&caller->vm.memory, gpa + done, piece, n))
+			return -EFAULT;
+		done += n;
+	} while (n && done < max);
+	return hypercall_answer(caller, at, sizeof(position), &position, sizeof(position), (s64)done);
+}
+
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 {
 	s64 (*call)(struct domain *caller, u64 a, u64 b, u64 c);
@@ -353,6 +379,9 @@ s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 		break;
 	case WEIR_HC_BALLOON:
 		call = balloon_call;
+		break;
+	case WEIR_HC_LOG_READ:
+		call = log_read_call;
 		break;
 	default:
 		return -ENOSYS;

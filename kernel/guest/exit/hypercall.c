@@ -1,17 +1,21 @@
 /* Hypercalls: decode and check everything, then perform. See kernel/abi/hypercall.h for what each
  * one promises. */
-
 #include <kernel/guest/exit/hypercall.h>
 
-#include <kernel/guest/exit/stats.h>
 #include <kernel/abi/hypercall.h>
-
-#include <kernel/guest/exit/control.h>
 #include <kernel/guest/domain/domain.h>
-#include <kernel/lib/errno.h>
 #include <kernel/guest/domain/event.h>
+#include <kernel/guest/exit/control.h>
+#include <kernel/guest/exit/stats.h>
+#include <kernel/guest/memory/devicemap.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
+#include <kernel/guest/memory/memrelease.h>
+#include <kernel/guest/memory/populate.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/lib/errno.h>
 
 /* Memory calls do a bounded part and say how much; one that must wait parks the vCPU and is
  * executed again. */
@@ -26,11 +30,11 @@ static s64 memory_call(struct vcpu *v, s64 (*fn)(struct memory *m, gfn_t gfn, u6
 	return ret;
 }
 
-s64 hypercall_answer(struct domain *d, gpaddr_t gpa, u64 size, const void *from, size_t known, s64 ret)
+s64 hypercall_answer(struct domain *d, gpaddr_t gpa, u64 size, const void *src, u64 known, s64 ret)
 {
 	if (gpa & 7 || size > PAGE_SIZE)
 		return -EINVAL;
-	return guest_write(&d->vm.memory, gpa, from, MIN(size, known)) ? -EFAULT : ret;
+	return guest_write(&d->vm.memory, gpa, src, MIN(size, known)) ? -EFAULT : ret;
 }
 
 static s64 stats_call(struct domain *d, gpaddr_t gpa, u64 size)

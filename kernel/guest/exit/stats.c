@@ -1,13 +1,12 @@
 /* A domain's counters, gathered. */
 #include <kernel/guest/exit/stats.h>
 
+#include <iommu/iommu.h>
 #include <kernel/abi/hypercall.h>
 #include <kernel/core/clock.h>
 #include <kernel/guest/domain/domain.h>
-#include <kernel/lib/string.h>
 #include <kernel/guest/vcpu/vcpu.h>
-
-#include <iommu/iommu.h>
+#include <kernel/lib/string.h>
 
 void domain_stats(struct domain *d, struct weir_stats *s)
 {

@@ -4,11 +4,13 @@
 #include <iommu/iommu.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/assignable.h>
 #include <kernel/guest/exit/control.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/devices/guestpower.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/populate.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/memory/pool.h>
@@ -17,6 +19,7 @@
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/lifecycle/start.h>
 #include <kernel/guest/lifecycle/teardown.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/devices/pci/vpci.h>
 
@@ -24,7 +27,7 @@ static bool assign_device(struct domain *d, struct pci_id id, u32 flags)
 {
 	struct pci_device *dev = pci_find(id);
 	char name[16], buf[160];
-	const char *why = assign_why_not(d, dev, flags, buf, sizeof(buf));
+	const char *why = assignable_why_not(d, dev, flags, buf, sizeof(buf));
 
 	if (!why && assign_start(d, dev, flags))
 		why = "there is no memory for it";
@@ -51,7 +54,7 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 	for (u32 i = 0; i < line->nr_devices; i++)
 		if (!assign_device(d, line->device[i], line->ats[i] ? IOMMU_ATS : 0))
 			return false;
-	return assign_settle(d) == line->nr_devices;
+	return vpci_settle(d) == line->nr_devices;
 }
 
 /* A vCPU whose domain has no say in it goes to the CPU that got none for longest. */

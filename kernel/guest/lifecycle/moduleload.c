@@ -3,6 +3,7 @@
 
 #include <kernel/core/log.h>
 #include <kernel/guest/domain/domain.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/loader/load.h>
 #include <kernel/guest/memory/memory.h>

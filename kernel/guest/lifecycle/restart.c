@@ -9,11 +9,12 @@
  */
 #include <kernel/guest/lifecycle/restart.h>
 
-#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/start.h>
 #include <kernel/lib/errno.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/populate.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/panic.h>
 
@@ -24,13 +25,13 @@ static int stage_step(struct domain *d, struct restart *r)
 {
 	switch (r->stage) {
 	case RESTART_DEVICES_GO:
-		return assign_suspend(d);
+		return vpci_suspend(d);
 	case RESTART_MEMORY:
 		return memory_renew_step(&d->vm.memory, &r->gfn);
 	case RESTART_LOAD:
 		return start_load_step(d, &r->loaded, &r->entry);
 	case RESTART_DEVICES_COME:
-		return assign_resume(d);
+		return vpci_resume(d);
 	case RESTART_RUN:
 		start_run(d, &r->entry);
 		return STEP_DONE;

@@ -4,12 +4,13 @@
  */
 #include <kernel/guest/lifecycle/start.h>
 
-#include <kernel/guest/devices/guestacpi.h>
+#include <kernel/guest/devices/guestfirmware.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/moduleload.h>
 #include <kernel/guest/lifecycle/modules.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 
 int start_load_step(struct domain *d, u64 *done, struct guest_entry *entry)
 {

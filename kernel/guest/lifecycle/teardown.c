@@ -7,6 +7,7 @@
  *
  * One that is started again has its vCPUs stopped in the same way; kernel/guest/lifecycle/restart.c goes on from there.
  */
+#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/lifecycle/teardown.h>
 
 #include <iommu/iommu.h>
@@ -15,12 +16,13 @@
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/guestconsole.h>
-#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/lifecycle/restart.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/mm/alloc.h>
@@ -108,7 +110,7 @@ static enum step reap_step(struct work *w)
 		if (read_once(&d->state) == DOMAIN_RESTARTING)
 			return restart_step(d);
 		d->reap_stage = REAP_DEVICES;
-		assign_take_all(d, reap_next, d);
+		vpci_end(d, reap_next, d);
 		return STEP_WAIT;
 	case REAP_DEVICES: /* reap_next() leaves this stage */
 		return STEP_WAIT;

@@ -4,30 +4,28 @@
  *	               level 4  level 3  level 2  level 1
  *	                          1 GiB    2 MiB    4 KiB  leaves
  *
- * An entry is empty (0), a table, a leaf, or a tombstone. All hardware ignores an entry whose bits 2:0 are zero, so the
- * tombstone's format is ours and the same for every back end:
+ * An entry is empty (0), a table, a leaf, or a tombstone. All hardware ignores an entry whose bits
+ * 2:0 are zero, so the tombstone's format is ours and the same for every back end:
  *
- *	62..52 batch number | 51..12 frame | 4 device | 3 tombstone | 2..0 zero
+ *	62..52 batch number | 51..12 frame | 3 tombstone | 2..0 zero
  *
- * Tables are not freed before the domain ends: a walker's cached pointer to one would need a flush of its own, and a
- * guest's tables are bounded by its memory size.
+ * Tables are not freed before the domain ends: a walker's cached pointer to one would need a flush
+ * of its own, and a guest's tables are bounded by its memory size.
  */
-
 #include <kernel/guest/memory/nested.h>
 
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
 #define LEVELS 4
 #define ENTRIES 512
 #define ADDRESS MASK(51, 12)
 
 #define TOMB_MARK BIT(3)
-#define TOMB_DEVICE BIT(4)
 #define TOMB_NUMBER MASK(62, 52)
 
 const struct nested_format *nested_format;
@@ -49,9 +47,8 @@ static unsigned int index_of(gfn_t gfn, unsigned int level)
 
 static bool in_range(gfn_t gfn, u64 nr)
 {
-	gfn_t limit = 1UL << level_order(LEVELS + 1);
-
-	return nr && gfn < limit && nr <= limit - gfn;
+	_Static_assert(NESTED_LAST + 1 == 1UL << 9 * LEVELS, "all that the root covers");
+	return nr && gfn <= NESTED_LAST && nr <= NESTED_LAST + 1 - gfn;
 }
 
 static bool is_tombstone(u64 e)
@@ -76,6 +73,14 @@ static mfn_t entry_mfn(u64 e, unsigned int level)
 	return ALIGN_DOWN((e & ADDRESS) >> PAGE_SHIFT, level_frames(level));
 }
 
+/* The same as a tombstone has it. */
+static u64 leaf_address(u64 e, unsigned int level)
+{
+	return entry_mfn(e, level) << PAGE_SHIFT;
+}
+
+/* --- tables --------------------------------------------------------------- */
+
 static u64 *new_table(struct nested *n)
 {
 	u64 *t = alloc_page();
@@ -83,7 +88,7 @@ static u64 *new_table(struct nested *n)
 	if (!t)
 		return NULL;
 	if (frame_set(virt_to_mfn(t), 0, FRAME_NESTED_TABLE, n->owner))
-		panic("frame table: a fresh page 0x%lx cannot become a nested table", virt_to_mfn(t));
+		panic("frame table: the fresh page 0x%lx cannot be a nested table", virt_to_mfn(t));
 	n->tables++;
 	return t;
 }
@@ -108,6 +113,36 @@ int nested_init(struct nested *n, u16 owner)
 	n->root = virt_to_phys(root);
 	return 0;
 }
+
+static void free_below(struct nested *n, u64 *table, unsigned int level)
+{
+	for (unsigned int i = 0; level > 1 && i < ENTRIES; i++) {
+		u64 e = table[i];
+
+		BUG_ON(e && !is_table(e, level));
+		if (e)
+			free_below(n, phys_to_virt(e & ADDRESS), level - 1);
+	}
+	drop_table(n, table);
+}
+
+void nested_free(struct nested *n)
+{
+	if (!n->root)
+		return;
+	free_below(n, phys_to_virt(n->root), LEVELS);
+	BUG_ON(n->tables);
+	n->root = 0;
+}
+
+void nested_add_tlb(struct nested *n, const struct nested_tlb *tlb)
+{
+	BUG_ON(n->nr_tlbs == DOMAIN_MAX_VCPUS);
+	n->tlb[n->nr_tlbs] = tlb;
+	store_release(&n->nr_tlbs, n->nr_tlbs + 1);
+}
+
+/* --- mapping -------------------------------------------------------------- */
 
 /* The entry for gfn at the lowest level >= stop that exists; with grow, missing tables are made on
  * the way down to `stop`. NULL: no memory. */
@@ -156,13 +191,19 @@ static unsigned int largest_level(gfn_t gfn, mfn_t mfn, u64 nr)
 {
 	unsigned int level = nested_format->has_1g ? 3 : 2;
 
-	while (level > 1 && (!IS_ALIGNED(gfn | mfn, level_frames(level)) || nr < level_frames(level)))
+	while (level > 1) {
+		u64 frames = level_frames(level);
+
+		if (IS_ALIGNED(gfn | mfn, frames) && nr >= frames)
+			break;
 		level--;
+	}
 	return level;
 }
 
 int nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 flags, u64 *done)
 {
+	assert_locked(&n->lock);
 	*done = 0;
 	if (!in_range(gfn, nr))
 		return -EINVAL;
@@ -190,95 +231,66 @@ int nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 flags, u64 *d
 	return 0;
 }
 
+/* --- walks ---------------------------------------------------------------- */
+
 /* Frames from gfn to the end of the entry that covers it at this level. */
 static u64 rest_of_entry(gfn_t gfn, unsigned int level)
 {
 	return level_frames(level) - (gfn & (level_frames(level) - 1));
 }
 
-u64 nested_unmap(struct nested *n, gfn_t gfn, u64 nr, u32 number, unsigned int budget, u64 *unmapped)
+/* The entry that the walk is at, of the lowest level that exists. NULL: the walk is finished, or
+ * its budget is used up. */
+static u64 *entry_at(struct nested_walk *w, unsigned int *level)
 {
-	u64 passed = 0;
+	if (w->gfn > MIN(w->last, NESTED_LAST) || !w->budget)
+		return NULL;
+	w->budget--;
+	return descend(w->nested, w->gfn, 1, false, level);
+}
 
-	*unmapped = 0;
-	if (!in_range(gfn, nr))
-		return 0;
+enum step nested_walk_state(const struct nested_walk *w)
+{
+	return w->gfn > w->last ? STEP_DONE : STEP_MORE;
+}
 
-	while (passed < nr && budget--) {
-		unsigned int level;
-		u64 *e = descend(n, gfn + passed, 1, false, &level);
-		u64 step = rest_of_entry(gfn + passed, level);
+/* Clear the leaves that map devices (NESTED_DEVICE), or those that map RAM (0); with `tombstone`,
+ * that and the frame stand in their place. Returns the frames that were mapped. */
+static u64 clear_leaves(struct nested_walk *w, u32 device, u64 tombstone)
+{
+	struct nested *n = w->nested;
+	u64 *e, cleared = 0;
+	unsigned int level;
 
-		if (is_leaf(*e, level) && !(nested_format->flags(*e) & NESTED_DEVICE)) {
-			if (step < level_frames(level) || nr - passed < step) {
+	assert_locked(&n->lock);
+	while ((e = entry_at(w, &level))) {
+		u64 rest = rest_of_entry(w->gfn, level), left = w->last - w->gfn + 1;
+
+		if (is_leaf(*e, level) && (nested_format->flags(*e) & NESTED_DEVICE) == device) {
+			if (rest < level_frames(level) || left < rest) {
 				if (!split(n, e, level))
 					break;
 				continue;
 			}
-			store_release(e, FIELD_PREP(TOMB_NUMBER, number) | TOMB_MARK |
-						 entry_mfn(*e, level) << PAGE_SHIFT);
+			store_release(e, tombstone ? tombstone | leaf_address(*e, level) : 0);
 			n->entries[level - 1]--;
-			*unmapped += level_frames(level);
+			cleared += level_frames(level);
 		}
-		passed += MIN(step, nr - passed);
+		w->gfn += MIN(rest, left);
 	}
-	if (*unmapped)
+	if (cleared)
 		n->generation++;
-	return passed;
+	return cleared;
 }
 
-u64 nested_unmap_device(struct nested *n, gfn_t gfn, u64 nr)
+u64 nested_unmap(struct nested_walk *w, u32 number)
 {
-	u64 passed = 0, unmapped = 0;
-
-	if (!in_range(gfn, nr))
-		return 0;
-
-	while (passed < nr) {
-		unsigned int level;
-		u64 *e = descend(n, gfn + passed, 1, false, &level);
-		u64 step = rest_of_entry(gfn + passed, level);
-
-		if (is_leaf(*e, level) && (nested_format->flags(*e) & NESTED_DEVICE)) {
-			if (step < level_frames(level) || nr - passed < step) {
-				if (!split(n, e, level))
-					break;
-				continue;
-			}
-			store_release(e, 0UL);
-			n->entries[level - 1]--;
-			unmapped += level_frames(level);
-		}
-		passed += MIN(step, nr - passed);
-	}
-	if (unmapped)
-		n->generation++;
-	return passed;
+	return clear_leaves(w, 0, TOMB_MARK | FIELD_PREP(TOMB_NUMBER, number));
 }
 
-void nested_add_tlb(struct nested *n, const struct nested_tlb *tlb)
+u64 nested_unmap_device(struct nested_walk *w)
 {
-	BUG_ON(n->nr_tlbs == DOMAIN_MAX_VCPUS);
-	n->tlb[n->nr_tlbs] = tlb;
-	store_release(&n->nr_tlbs, n->nr_tlbs + 1);
-}
-
-enum step nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsigned int budget,
-			 void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx)
-{
-	while (*gfn <= last && budget--) {
-		unsigned int level;
-		u64 *e = descend(n, *gfn, 1, false, &level);
-
-		if (is_tombstone(*e) && FIELD_GET(TOMB_NUMBER, *e) == number) {
-			mfn_t mfn = entry_mfn(*e, level);
-
-			*e = 0;
-			fn(ctx, mfn, level_order(level), NESTED_RAM);
-		}
-		*gfn += rest_of_entry(*gfn, level);
-	}
-	return *gfn > last ? STEP_DONE : STEP_MORE;
+	return clear_leaves(w, NESTED_DEVICE, 0);
 }
 
 struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn)
@@ -287,6 +299,7 @@ struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn)
 	unsigned int level;
 	u64 *e;
 
+	assert_locked(&n->lock);
 	if (!in_range(gfn, 1))
 		return leaf;
 	e = descend(n, gfn, 1, false, &level);
@@ -300,64 +313,48 @@ struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn)
 	return leaf;
 }
 
-/* Clear the first leaf at or above *gfn, with its frames in the result; false when there is none
- * any more. */
-static bool take_leaf(u64 *table, unsigned int level, gfn_t base, gfn_t *gfn, mfn_t *mfn,
-		      unsigned int *order, u32 *flags, struct nested *n, unsigned int *budget)
+bool nested_take_tombstone(struct nested_walk *w, u32 number, struct nested_leaf *taken)
 {
-	for (unsigned int i = *gfn > base ? index_of(*gfn, level) : 0; i < ENTRIES; i++) {
-		gfn_t at = base + i * level_frames(level);
-		u64 e = table[i];
+	unsigned int level;
+	u64 *e;
 
-		if (!*budget)
-			return false;
-		(*budget)--;
-		*gfn = MAX(*gfn, at);
-		BUG_ON(is_tombstone(e)); /* all batches of this domain are done by now */
-		if (is_leaf(e, level)) {
-			*mfn = entry_mfn(e, level);
-			*order = level_order(level);
-			*flags = nested_format->flags(e);
-			n->entries[level - 1]--;
-			table[i] = 0;
-			return true;
+	assert_locked(&w->nested->lock);
+	while ((e = entry_at(w, &level))) {
+		bool found = is_tombstone(*e) && FIELD_GET(TOMB_NUMBER, *e) == number;
+
+		if (found) {
+			*taken = (struct nested_leaf){ .mfn = entry_mfn(*e, level),
+						       .order = level_order(level),
+						       .tombstone = true };
+			*e = 0;
 		}
-		if (e && take_leaf(phys_to_virt(e & ADDRESS), level - 1, at, gfn, mfn, order, flags,
-				   n, budget))
+		w->gfn += rest_of_entry(w->gfn, level);
+		if (found)
 			return true;
 	}
 	return false;
 }
 
-enum step nested_empty(struct nested *n, gfn_t *gfn, unsigned int budget,
-		       void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx)
+bool nested_take_leaf(struct nested_walk *w, struct nested_leaf *taken)
 {
-	unsigned int order;
-	u32 flags;
-	mfn_t mfn;
+	unsigned int level;
+	u64 *e;
 
-	while (take_leaf(phys_to_virt(n->root), LEVELS, 0, gfn, &mfn, &order, &flags, n, &budget))
-		fn(ctx, mfn, order, flags);
-	return budget ? STEP_DONE : STEP_MORE;
-}
+	assert_locked(&w->nested->lock);
+	while ((e = entry_at(w, &level))) {
+		bool found = is_leaf(*e, level);
 
-static void free_below(struct nested *n, u64 *table, unsigned int level)
-{
-	for (unsigned int i = 0; level > 1 && i < ENTRIES; i++) {
-		u64 e = table[i];
-
-		BUG_ON(e && !is_table(e, level));
-		if (e)
-			free_below(n, phys_to_virt(e & ADDRESS), level - 1);
+		BUG_ON(is_tombstone(*e)); /* all batches of this domain are done by now */
+		if (found) {
+			*taken = (struct nested_leaf){ .mfn = entry_mfn(*e, level),
+						       .order = level_order(level),
+						       .flags = nested_format->flags(*e) };
+			w->nested->entries[level - 1]--;
+			*e = 0;
+		}
+		w->gfn += rest_of_entry(w->gfn, level);
+		if (found)
+			return true;
 	}
-	drop_table(n, table);
-}
-
-void nested_free(struct nested *n)
-{
-	if (!n->root)
-		return;
-	free_below(n, phys_to_virt(n->root), LEVELS);
-	BUG_ON(n->tables);
-	n->root = 0;
+	return false;
 }

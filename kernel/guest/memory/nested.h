@@ -7,9 +7,9 @@
  */
 #pragma once
 
+#include <kernel/core/spinlock.h>
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/step.h>
-#include <kernel/core/spinlock.h>
 
 #define NESTED_READ 1u
 #define NESTED_WRITE 2u
@@ -20,7 +20,8 @@
 /* A back end's entry format; all levels have 512 entries of 8 bytes. */
 struct nested_format {
 	u64 (*table)(paddr_t pa);
-	u64 (*leaf)(paddr_t pa, unsigned int level, u32 flags); /* level 1: 4 KiB, 2: 2 MiB, 3: 1 GiB */
+	/* Level 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. */
+	u64 (*leaf)(paddr_t pa, unsigned int level, u32 flags);
 	bool (*present)(u64 entry);
 	bool (*is_leaf)(u64 entry, unsigned int level);
 	u32 (*flags)(u64 entry);
@@ -30,13 +31,15 @@ extern const struct nested_format *nested_format; /* set by the back end at boot
 
 /* vCPUs that run on one set of nested tables. */
 #define DOMAIN_MAX_VCPUS 16
+/* The last frame that the tables can map. */
+#define NESTED_LAST ((1UL << 36) - 1)
 
 /* What the CPU of a vCPU may have cached of the tables; see kernel/guest/memory/shootdown.h. */
 struct nested_tlb {
 	u32 cpu; /* id of the real CPU */
-	/* True from just before the world switch until just after it. A shoot-down looks at it after
-	 * raising nested.generation; the entry path sets it, then compares the generation, with a full
-	 * barrier between. */
+	/* True from just before the world switch until just after it. A shoot-down looks at it
+	 * after raising nested.generation; the entry path sets it, then compares the generation,
+	 * with a full barrier between. */
 	bool in_guest;
 	u64 generation; /* nested.generation when the CPU last entered with a flush */
 };
@@ -45,13 +48,14 @@ struct nested {
 	struct spinlock lock; /* guards the tables */
 	paddr_t root; /* level 4 */
 	u16 owner;
-	u64 generation; /* raised by each unmap; a vCPU flushes its TLB on entry when its own differs */
+	u64 generation; /* raised by each unmap; a vCPU whose own differs enters with a flush */
 	u32 nr_tlbs; /* grows while the domain is built; tlb[] is written first */
 	const struct nested_tlb *tlb[DOMAIN_MAX_VCPUS];
 	u64 entries[3]; /* present leaves by size */
 	u64 tables;
 };
 
+/* Empty tables for the frames of this owner. -ENOMEM. */
 int __must_check nested_init(struct nested *n, u16 owner);
 /* Free all tables; every leaf must be gone. */
 void nested_free(struct nested *n);
@@ -59,36 +63,42 @@ void nested_free(struct nested *n);
 /* A vCPU is made that will run on these tables. Boot. */
 void nested_add_tlb(struct nested *n, const struct nested_tlb *tlb);
 
-/* The caller of these holds n->lock. */
+/* All functions below: nested.lock is held. */
 
-/* Map nr frames with the largest leaves. -EAGAIN: a tombstone is in the way; -EEXIST; -ENOMEM. What
- * was mapped before the error stays: *done says how many frames. */
+/* Map nr frames with the largest leaves. -EAGAIN: a tombstone is in the way; -EEXIST;
+ * -ENOMEM; -EINVAL: beyond the tables. What was mapped before the error stays: *done says how
+ * many frames. */
 int __must_check nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 flags, u64 *done);
-/* Turn the RAM leaves of [gfn, gfn + nr) into tombstones of batch `number`; device leaves stay.
- * Stops after `budget` entries, or where a superpage must be split and there is no memory for its
- * table; returns the frames passed, *unmapped counts those that were mapped. */
-u64 nested_unmap(struct nested *n, gfn_t gfn, u64 nr, u32 number, unsigned int budget, u64 *unmapped);
-/* Visit the tombstones of `number` from *gfn up to last: clear each and call fn with its frame(s).
- * At most `budget` entries are looked at; true when the range is finished, else *gfn is where to go
- * on. */
-enum step nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsigned int budget,
-			 void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx);
 
-/* Clear device leaves of [gfn, gfn + nr). They hold nothing that must be given back; the caller
- * makes the CPUs flush. Returns the frames passed: fewer than nr when a superpage must be split and
- * there is no memory. */
-u64 nested_unmap_device(struct nested *n, gfn_t gfn, u64 nr);
-/* For a domain that ends, when nothing can reach its memory: clear every leaf from *gfn on and call
- * fn with it. At most `budget` entries are looked at; true when none is left. */
-enum step nested_empty(struct nested *n, gfn_t *gfn, unsigned int budget,
-		       void (*fn)(void *ctx, mfn_t mfn, unsigned int order, u32 flags), void *ctx);
+/* A walk over [gfn, last] in bounded steps. */
+struct nested_walk {
+	struct nested *nested;
+	gfn_t gfn; /* where to go on; beyond `last`: the walk is finished */
+	gfn_t last;
+	u64 budget; /* entries that may still be looked at */
+};
+
+/* Turn the RAM leaves of the walk into tombstones of batch `number`; device leaves stay. Stops
+ * early where a superpage must be split and there is no memory for its table. Returns the frames
+ * that were mapped. */
+u64 nested_unmap(struct nested_walk *w, u32 number);
+/* Clear the device leaves of the walk instead: they hold nothing that must be given back. The
+ * caller makes the CPUs flush. */
+u64 nested_unmap_device(struct nested_walk *w);
 
 struct nested_leaf {
-	mfn_t mfn; /* of this gfn, not of the leaf's start */
+	mfn_t mfn;
 	unsigned int order;
 	u32 flags; /* 0: not mapped */
 	bool tombstone;
 };
-/* What stands at gfn; if nothing, order is the size of the hole that is known to be empty around
- * gfn. */
+/* What stands at gfn, mfn being that of this gfn, not of the leaf's start. If there is nothing,
+ * order is the size of the hole that is known to be empty around gfn. */
 struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn);
+/* Clear the walk's next tombstone of batch `number`: *taken is the block of frames that it names.
+ * False: none is left, or the budget is used up. */
+bool nested_take_tombstone(struct nested_walk *w, u32 number, struct nested_leaf *taken);
+/* The same for a leaf of any kind, in a domain that ends, when nothing can reach its memory. */
+bool nested_take_leaf(struct nested_walk *w, struct nested_leaf *taken);
+/* STEP_DONE: the walk is finished; STEP_MORE: it needs another budget. */
+enum step nested_walk_state(const struct nested_walk *w);

@@ -1,15 +1,16 @@
+/* The pool: RAM that is lent to the control domain's devices, carved out and lent again. */
 #include <kernel/guest/memory/pool.h>
 
 #include <drivers/pci.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/mm/bootmem.h>
-#include <kernel/guest/memory/memory.h>
-#include <kernel/lib/errno.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/work.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootmem.h>
+#include <kernel/mm/frame.h>
 
 /* Where I/O APICs are. */
 #define IO_APICS_FIRST 0xfec00UL
@@ -31,7 +32,7 @@ static struct {
 	struct work returner;
 } pool = { .lock = SPINLOCK_INIT(LOCK_POOL) };
 
-static enum step return_step(struct work *w);
+static enum step lend_again_step(struct work *w);
 
 u64 pool_frames(u64 *carved)
 {
@@ -44,13 +45,15 @@ u64 pool_frames(u64 *carved)
 	return nr;
 }
 
-/* --- lending ---------------------------------------------------------------------------------------------------------------- */
+/* --- lending -------------------------------------------------------------- */
 
-/* Take a block of at most `order` from the allocator into the pool's set, unless the reserve would suffer. Locked. */
-static bool take(unsigned int order, mfn_t *mfn)
+/* Take a block of this order from the allocator into the pool's set, unless the reserve would
+ * suffer. */
+static bool lend_block(unsigned int order, mfn_t *mfn)
 {
 	u64 free = alloc_free_frames();
 
+	assert_locked(&pool.lock);
 	if (free < POOL_RESERVE + (1UL << order))
 		return false;
 	*mfn = alloc_frames(order);
@@ -67,13 +70,14 @@ static bool take(unsigned int order, mfn_t *mfn)
 	return true;
 }
 
-static void give_up(const char *what, int error)
+static void log_unmapped(const char *what, int error)
 {
-	log_err("iommu: the control domain's %s cannot be mapped (error %d): its devices will not reach it",
+	log_err("iommu: cannot map the control domain's %s (error %d): "
+		"its devices will not reach it",
 		what, -error);
 }
 
-/* Its own memory, as the nested tables have it. */
+/* The control domain's own memory, as its nested tables have it. */
 static int add_own(struct memory *m, struct rangeset *set)
 {
 	gfn_t gfn = 0;
@@ -101,7 +105,7 @@ static void map_reserved(struct memory *m)
 	int ret;
 
 	rangeset_init(&set, "reserved memory for the control domain", ranges, ARRAY_SIZE(ranges));
-	rangeset_init(&holes, "what is no memory", hole, ARRAY_SIZE(hole));
+	rangeset_init(&holes, "memory that must not be mapped", hole, ARRAY_SIZE(hole));
 	ret = rangeset_add(&holes, IO_APICS_FIRST, IO_APICS_LAST);
 	rangeset_for_each(r, bootmem_ram())
 		if (!ret)
@@ -113,10 +117,11 @@ static void map_reserved(struct memory *m)
 	if (!ret)
 		ret = identity_map(m->iommu, &set, IOMMU_NOT_RAM);
 	if (ret)
-		give_up("reserved memory", ret);
+		log_unmapped("reserved memory", ret);
 	else
-		log_info("iommu: %lu reserved pages in %u range%s mapped for the control domain's devices",
-			 rangeset_count(&set), set.nr, set.nr == 1 ? " is" : "s are");
+		log_info("iommu: mapped %lu reserved pages (%u range%s) for the control "
+			 "domain's devices",
+			 rangeset_count(&set), set.nr, set.nr == 1 ? "" : "s");
 }
 
 void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(void))
@@ -128,15 +133,17 @@ void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(
 
 	rangeset_init(&pool.set, "memory lent to the control domain", pool.range, POOL_RANGES);
 	rangeset_init(&all, "the control domain's identity map", ranges, POOL_RANGES);
-	work_init(&pool.returner, return_step);
+	work_init(&pool.returner, lend_again_step);
 	if (policy == IDENTITY_NONE || iommu_why_absent())
 		return;
 	pool.owner = m;
 	pool.wake_all = wake_all;
 	pool.lends = policy >= IDENTITY_RELAXED;
+	spin_lock(&pool.lock);
 	for (unsigned int order = ALLOC_MAX_ORDER; pool.lends && order >= ORDER_2M; order--)
-		while (take(order, &mfn))
+		while (lend_block(order, &mfn))
 			;
+	spin_unlock(&pool.lock);
 	ret = add_own(m, &all);
 	rangeset_for_each(r, &pool.set)
 		if (!ret)
@@ -144,22 +151,23 @@ void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(
 	if (!ret)
 		ret = identity_map(m->iommu, &all, 0);
 	if (ret) {
-		give_up("memory", ret);
+		log_unmapped("memory", ret);
 		while (pool_end_step(m) == STEP_MORE)
 			;
 		return;
 	}
-	log_info("iommu: %lu MiB in %u range%s identity-mapped for the control domain's devices, %lu MiB of that lent",
-		 rangeset_count(&all) >> (20 - PAGE_SHIFT), all.nr, all.nr == 1 ? " is" : "s are",
+	log_info("iommu: identity-mapped %lu MiB (%u range%s) for the control domain's devices, "
+		 "including %lu MiB of borrowed free memory",
+		 rangeset_count(&all) >> (20 - PAGE_SHIFT), all.nr, all.nr == 1 ? "" : "s",
 		 rangeset_count(&pool.set) >> (20 - PAGE_SHIFT));
 	if (policy == IDENTITY_INCLUSIVE)
 		map_reserved(m);
 }
 
-/* --- carving out --------------------------------------------------------------------------------------------------------------- */
+/* --- carving out ---------------------------------------------------------- */
 
 /* A batch has been answered: one block a call goes to the allocator. */
-static enum step free_step(struct iommu_batch *b)
+static enum step free_carved_step(struct iommu_batch *b)
 {
 	struct iommu_batch_user *u = iommu_batch_user(b);
 
@@ -177,8 +185,8 @@ static enum step free_step(struct iommu_batch *b)
 	return STEP_DONE;
 }
 
-/* Carve out of the highest range, which keeps the low memory for those who need it. Locked. */
-static bool carve(u64 *nr)
+/* Carve out of the highest range, which keeps the low memory for those who need it. */
+static bool carve_highest(u64 *nr)
 {
 	const struct range *r = &pool.set.range[pool.set.nr - 1];
 	u64 len = r->last - r->first + 1, n = MIN(ALIGN_UP(*nr, BLOCK), len);
@@ -186,11 +194,12 @@ static bool carve(u64 *nr)
 	struct iommu_batch_user *u;
 	IOMMU_GATHER(g);
 
+	assert_locked(&pool.lock);
 	if (iommu_gather_begin(&g, pool.owner->iommu))
 		return false;
 	iommu_unmap(&g, first, n);
 	u = iommu_gather_user(&g);
-	u->step = free_step;
+	u->step = free_carved_step;
 	u->word[0] = first;
 	u->word[1] = first + n;
 	/* At the end of a range: this needs no room. */
@@ -207,7 +216,7 @@ bool pool_reclaim(u64 nr)
 	bool coming;
 
 	spin_lock(&pool.lock);
-	while (nr && !pool.closed && pool.set.nr && carve(&nr))
+	while (nr && !pool.closed && pool.set.nr && carve_highest(&nr))
 		;
 	coming = pool.carving;
 	spin_unlock(&pool.lock);
@@ -226,16 +235,17 @@ void pool_make_room(u64 nr)
 	}
 }
 
-/* --- the way back ------------------------------------------------------------------------------------------------------------ */
+/* --- the way back --------------------------------------------------------- */
 
-static enum step return_step(struct work *w __unused)
+static enum step lend_again_step(struct work *w __unused)
 {
 	unsigned int order = ORDER_2M;
 	bool taken, done = false;
 	mfn_t mfn;
 
 	spin_lock(&pool.lock);
-	taken = pool.owner && pool.lends && !pool.closed && !pool.carving && take(order, &mfn);
+	taken = pool.owner && pool.lends && !pool.closed && !pool.carving;
+	taken = taken && lend_block(order, &mfn);
 	if (taken) {
 		struct range range[1] = { { mfn, mfn + BLOCK - 1 } };
 		struct rangeset one = { "a block for the pool", range, 1, 1 };

@@ -1,9 +1,10 @@
+/* How CPUs answer a batch: posted by the CPU that unmaps, answered by the interrupt. */
 #include <kernel/guest/memory/shootdown.h>
 
 #include <iommu/iommu.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/irq.h>
 #include <kernel/guest/memory/nested.h>
+#include <kernel/lib/atomic.h>
 
 /* Batches that wait for each CPU, by their number (below 2^11). The bit is the request; batch_of[]
  * was written before it and stays, since the number is the batch's own until all have answered. */
@@ -34,6 +35,7 @@ void shootdown_post(struct nested *n, struct iommu_gather *g)
 	u32 number = iommu_gather_number(g);
 	u64 asked = 0;
 
+	assert_locked(&n->lock);
 	_Static_assert(MAX_CPUS <= 64, "one bit per CPU");
 	smp_mb();
 	for (u32 i = 0; i < n->nr_tlbs; i++) {

@@ -1,11 +1,13 @@
 /* The CPUID policy. A leaf that is not in the table reads as zero. What is in it is the
  * processor's own answer, with the bits that a guest may know of; what depends on the vCPU is
  * filled in after. */
-#include <kernel/guest/vcpu/policy.h>
+#include <kernel/guest/vcpu/cpuid.h>
 
 #include <kernel/core/clock.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vlapictimer.h>
 
 #define ALL 0xffffffffu
 
@@ -19,8 +21,8 @@ struct leaf_policy {
 static const struct leaf_policy leaves[] = {
 	{ 0x0, 0, ALL, ALL, ALL },
 	/* ECX: SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND; not
-	 * MONITOR, VMX, PCID. EDX: FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP PGE MCA CMOV PAT PSE36 CLFSH
-	 * MMX FXSR SSE SSE2; not MTRR. */
+	 * MONITOR, VMX, PCID. EDX: FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP PGE MCA CMOV PAT PSE36
+	 * CLFSH MMX FXSR SSE SSE2; not MTRR. */
 	{ 0x1, ALL, 0x0000ff00, 0x76d83203, 0x078bebfd },
 	/* EBX: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. ECX: UMIP. */
 	{ 0x7, 0, 0x219c03a9, 0x4, 0 },
@@ -120,7 +122,8 @@ static struct cpuid xsave(u32 subleaf)
 			r.ecx = avx.ebx + avx.eax;
 		}
 	} else if (subleaf == 1) {
-		r.eax = cpuid(0xd, 1).eax & 0x7; /* XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES */
+		/* XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES. */
+		r.eax = cpuid(0xd, 1).eax & 0x7;
 	} else if (subleaf < 63 && (allowed & BIT(subleaf))) {
 		r = cpuid(0xd, subleaf);
 	}
@@ -133,12 +136,14 @@ static struct cpuid hypervisor(u32 leaf)
 
 	switch (leaf) {
 	case WEIR_CPUID_BASE:
-		r = (struct cpuid){ LAST_HYPERVISOR, WEIR_CPUID_EBX, WEIR_CPUID_EBX, WEIR_CPUID_EBX };
+		r.eax = LAST_HYPERVISOR;
+		r.ebx = r.ecx = r.edx = WEIR_CPUID_EBX;
 		break;
 	case WEIR_CPUID_BASE + 1:
 		r.eax = WEIR_ABI_VERSION;
 		break;
-	case WEIR_CPUID_BASE + 0x10: /* the customary timing leaf: kHz of the TSC and of the APIC timer */
+	case WEIR_CPUID_BASE + 0x10:
+		/* The customary timing leaf: kHz of the TSC and of the APIC timer. */
 		r.eax = (u32)(clock_tsc_hz() / 1000);
 		r.ebx = VLAPIC_TIMER_HZ / 1000;
 		break;

@@ -8,5 +8,6 @@
  * xen/include/public/arch-x86/hvm/start_info.h). */
 struct guest_entry {
 	u32 eip, eax, ebx, esi;
-	bool x2apic; /* the local APICs are in x2APIC mode from the start, as firmware may leave them */
+	/* The local APICs are in x2APIC mode from the start, as firmware may leave them. */
+	bool x2apic;
 };

@@ -1,3 +1,4 @@
+/* The last exits of each CPU, kept for the panic message. */
 #include <kernel/guest/vcpu/exitring.h>
 
 #include <kernel/core/clock.h>

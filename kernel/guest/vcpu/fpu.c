@@ -1,19 +1,17 @@
+/* The FPU, SSE and AVX state of vCPUs (SDM vol. 1, chapter 13). */
 #include <kernel/guest/vcpu/fpu.h>
 
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/errno.h>
-#include <kernel/guest/vcpu/policy.h>
-#include <kernel/lib/string.h>
+#include <kernel/guest/quirks/emulator.h>
+#include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
 
-/* SDM vol. 1, 13.4: the legacy region's reset values, and where the header starts. */
+/* SDM vol. 1, 13.4: the legacy region's reset values. */
 #define FCW_RESET 0x037f
 #define MXCSR_RESET 0x1f80
 #define MXCSR_OFFSET 24
-#define ST_OFFSET 32
-#define ST_SIZE 128
-#define XSTATE_BV_OFFSET 512
-#define XSTATE_X87 BIT(0)
 
 #define CR4_OSXSAVE BIT(18)
 
@@ -52,19 +50,6 @@ void fpu_destroy(struct vcpu *v)
 	v->fpu = NULL;
 }
 
-/* A processor's XSAVE says of x87 in its initial state that it is not in use, and XRSTOR then has nothing to load (SDM vol. 1,
- * 13.6). QEMU's always says that it is, and, as it loads it on another CPU, writes to flags of CPU 0's (10.0: cpu_clear_ignne()):
- * one that enters or leaves a guest just then forgets which of the two it did. */
-static void note_initial_x87(struct vcpu *v)
-{
-	u64 *area = v->fpu, used = (area[0] ^ FCW_RESET) | area[1] | area[2];
-
-	for (u32 i = ST_OFFSET / 8; i < (ST_OFFSET + ST_SIZE) / 8; i++)
-		used |= area[i];
-	if (!used)
-		area[XSTATE_BV_OFFSET / 8] &= ~XSTATE_X87;
-}
-
 void fpu_switch(struct vcpu *from, struct vcpu *to)
 {
 	if (!has_xsave()) {
@@ -77,7 +62,8 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
 	set_xcr0(policy_xcr0());
 	if (from) {
 		__asm__ volatile("xsave64 (%0)" ::"r"(from->fpu), "a"(~0u), "d"(~0u) : "memory");
-		note_initial_x87(from);
+		if (emulated())
+			emulator_note_initial_x87(from->fpu);
 	}
 	/* A header of zeros loads the initial state, but MXCSR is always loaded from memory:
 	 * 13.8.1. */

@@ -1,6 +1,7 @@
 /* Exceptions that an emulated instruction raises. */
 #include <kernel/guest/vcpu/inject.h>
 
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
 #define VECTOR_UD 6

@@ -2,9 +2,11 @@
 #include <kernel/guest/vcpu/kvmclock.h>
 
 #include <kernel/core/clock.h>
-#include <kernel/lib/errno.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/lib/errno.h>
 
 #define FEATURE_NOP_IO_DELAY BIT(1)
 #define FEATURE_CLOCKSOURCE2 BIT(3)
@@ -51,8 +53,8 @@ static void set_rate(struct time_info *t)
 	t->tsc_to_system_mul = (u32)mul;
 }
 
-/* Time is counted from one moment on all vCPUs, the domain's start, so that rounding never makes one see less than
- * another has seen: that is what TSC_STABLE promises. */
+/* Time is counted from one moment on all vCPUs, the domain's start, so that rounding never makes
+ * one see less than another has seen: that is what TSC_STABLE promises. */
 void kvmclock_update(struct vcpu *v)
 {
 	gpaddr_t gpa = v->kvmclock & ~SYSTEM_TIME_ENABLE;

@@ -1,6 +1,6 @@
-/* KVM's paravirtual clock (Linux: Documentation/virt/kvm/x86/cpuid.rst, msr.rst), the interface by which stock kernels learn
- * the TSC's frequency and the time where there is no PIT, HPET or PM timer. CPUID leaves from KVM_CPUID_BASE on carry
- * KVM's signature and these features only. */
+/* KVM's paravirtual clock (Linux: Documentation/virt/kvm/x86/cpuid.rst, msr.rst), the interface by
+ * which stock kernels learn the TSC's frequency and the time where there is no PIT, HPET or PM
+ * timer. CPUID leaves from KVM_CPUID_BASE on carry KVM's signature and these features only. */
 #pragma once
 
 #include <kernel/core/cpu.h>

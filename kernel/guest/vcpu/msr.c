@@ -1,12 +1,13 @@
 /* The MSR policy. An MSR that is not in the table raises #GP and is counted. What the back end lets
  * the guest touch without an exit (the system-call and segment-base MSRs) never comes here. */
-#include <kernel/guest/vcpu/policy.h>
+#include <kernel/guest/vcpu/msr.h>
 
-#include <kernel/lib/errno.h>
-#include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/lib/errno.h>
 
 enum action {
 	DENY, /* #GP */
@@ -72,11 +73,11 @@ static const struct msr_policy *find(u32 msr)
 
 static int write_efer(struct vcpu *v, u64 value)
 {
-	u64 old = vcpu_backend->read_msr(v, MSR_EFER);
+	u64 old = vcpu_backend->read_msr(v, MSR_EFER), changed = value ^ old;
 	struct vcpu_mode m;
 
 	vcpu_backend->mode(v, &m);
-	if ((value & ~(EFER_WRITABLE | EFER_LMA)) || ((m.cr0 & CR0_PG) && ((value ^ old) & EFER_LME)))
+	if ((value & ~(EFER_WRITABLE | EFER_LMA)) || ((m.cr0 & CR0_PG) && (changed & EFER_LME)))
 		return -EINVAL;
 	vcpu_backend->write_msr(v, MSR_EFER, (value & EFER_WRITABLE) | (old & EFER_LMA));
 	return 0;

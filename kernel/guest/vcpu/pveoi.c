@@ -1,9 +1,11 @@
 /* See kernel/guest/vcpu/pveoi.h. */
 #include <kernel/guest/vcpu/pveoi.h>
 
-#include <kernel/lib/errno.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
+#include <kernel/lib/errno.h>
 
 #define PV_EOI_ENABLE BIT(0)
 #define PV_EOI_RESERVED BIT(1)

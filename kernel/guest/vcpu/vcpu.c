@@ -1,10 +1,11 @@
-/* vCPUs: made, loaded, ended. How they sleep and wake is in kernel/guest/vcpu/sched.c. */
+/* vCPUs: made, reset, loaded into a CPU, freed. How they sleep and wake is in
+ * kernel/guest/vcpu/vcpustate.c. */
 #include <kernel/guest/vcpu/vcpu.h>
 
-#include <kernel/mm/alloc.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/fpu.h>
 #include <kernel/lib/string.h>
-#include <kernel/guest/vcpu/vcpuload.h>
+#include <kernel/mm/alloc.h>
 
 #define MSR_TSC_AUX 0xc0000103
 
@@ -48,15 +49,21 @@ void vcpu_destroy(struct vcpu *v)
 	kfree(v);
 }
 
-/* The breakpoint addresses stay in the registers between exit and entry: while Weir runs, DR7 has them off. */
+/* The breakpoint addresses stay in the registers between exit and entry: while Weir runs, DR7 has
+ * them off. */
 static void switch_breakpoints(struct vcpu *from, const struct vcpu *to)
 {
-	if (from)
+	const u64 *in = to->dr;
+	u64 *out;
+
+	if (from) {
+		out = from->dr;
 		__asm__ volatile("mov %%db0, %0; mov %%db1, %1; mov %%db2, %2; mov %%db3, %3"
-				 : "=r"(from->dr[0]), "=r"(from->dr[1]), "=r"(from->dr[2]),
-				   "=r"(from->dr[3]));
-	__asm__ volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3" ::"r"(to->dr[0]),
-			 "r"(to->dr[1]), "r"(to->dr[2]), "r"(to->dr[3]));
+				 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]));
+	}
+	__asm__ volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3"
+			 :
+			 : "r"(in[0]), "r"(in[1]), "r"(in[2]), "r"(in[3]));
 }
 
 void vcpu_load(struct vcpu *v)

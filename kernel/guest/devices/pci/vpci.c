@@ -1,98 +1,18 @@
-/* A domain's PCI bus: mechanism 1 (PCI Local Bus 3.0, 3.2.2.3.2), a host bridge, and who sits
- * where. */
-#include <kernel/guest/devices/pci/vpcifn.h>
+/* The virtual PCI bus of a domain. See vpci.h. */
+#include <kernel/guest/devices/pci/vpci.h>
 
-#include <kernel/mm/alloc.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/work.h>
+#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/vfunction.h>
+#include <kernel/guest/devices/pci/vpciports.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/devices/virtio/vvirtio.h>
-
-#define CONFIG_ADDRESS 0xcf8
-#define CONFIG_ENABLE BIT(31)
-#define CONFIG_BUS MASK(23, 16)
-#define CONFIG_DEVICE MASK(15, 11)
-#define CONFIG_FUNCTION MASK(10, 8)
-#define CONFIG_REGISTER MASK(7, 2)
-
-/* The bridge at 00:00.0 exists for software that looks for one: no BARs, no capabilities. */
-static u32 bridge_read(u8 offset)
-{
-	switch (offset) {
-	case 0x00:
-		return 0x29c08086;
-	case 0x08:
-		return 0x06000000;
-	default:
-		return 0;
-	}
-}
-
-static u32 config_read(struct vpci *p)
-{
-	u32 dev = (u32)FIELD_GET(CONFIG_DEVICE, p->address);
-	u8 offset = (u8)(p->address & CONFIG_REGISTER);
-
-	if (!(p->address & CONFIG_ENABLE) || (p->address & (CONFIG_BUS | CONFIG_FUNCTION)))
-		return ~0u;
-	if (!dev)
-		return bridge_read(offset);
-	if (dev == VVIRTIO_SLOT && p->domain->balloon)
-		return vvirtio_config_read(p->domain->balloon, offset);
-	return p->slot[dev] ? vconfig_read(p->slot[dev], offset) : ~0u;
-}
-
-static void config_write(struct vpci *p, u32 value, u32 mask)
-{
-	u32 dev = (u32)FIELD_GET(CONFIG_DEVICE, p->address);
-	u8 offset = (u8)(p->address & CONFIG_REGISTER);
-
-	if (!(p->address & CONFIG_ENABLE) || (p->address & (CONFIG_BUS | CONFIG_FUNCTION)))
-		return;
-	if (dev == VVIRTIO_SLOT && p->domain->balloon)
-		vvirtio_config_write(p->domain->balloon, offset, value, mask);
-	else if (p->slot[dev])
-		vconfig_write(p->slot[dev], offset, value, mask);
-}
-
-/* Offsets 0..3 are CONFIG_ADDRESS, which is a dword or nothing; 4..7 are CONFIG_DATA, of any
- * width. */
-static int port_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
-{
-	struct vpci *p = ctx;
-
-	spin_lock(&p->lock);
-	if (offset == 0 && size == 4)
-		*value = p->address;
-	else if (offset >= 4 && (offset & 3) + size <= 4)
-		*value = (config_read(p) >> 8 * (offset & 3)) & (~0UL >> (64 - 8 * size));
-	spin_unlock(&p->lock);
-	return 0;
-}
-
-static int port_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
-{
-	struct vpci *p = ctx;
-	u32 shift = 8 * (offset & 3), mask = (u32)(~0UL >> (64 - 8 * size));
-
-	spin_lock(&p->lock);
-	if (offset == 0 && size == 4)
-		p->address = (u32)value & (u32)(CONFIG_ENABLE | 0xfffffc);
-	else if (offset >= 4 && (offset & 3) + size <= 4)
-		config_write(p, (u32)value << shift, mask << shift);
-	spin_unlock(&p->lock);
-	return 0;
-}
+#include <kernel/mm/alloc.h>
 
 int vpci_init(struct domain *d)
 {
 	struct vpci *p = kzalloc(sizeof(*p));
-	struct bus_range r = {
-		.first = CONFIG_ADDRESS,
-		.last = CONFIG_ADDRESS + 7,
-		.ctx = p,
-		.read = port_read,
-		.write = port_write,
-	};
 
 	if (!p)
 		return -ENOMEM;
@@ -100,5 +20,132 @@ int vpci_init(struct domain *d)
 	p->domain = d;
 	list_init(&p->functions);
 	d->pci = p;
-	return bus_add(&d->vm.io, &r);
+	return vpciports_add(p);
+}
+
+/* --- slots ---------------------------------------------------------------- */
+
+u32 vpci_choose_slot(const struct vpci *p, u32 wanted)
+{
+	u32 slot = wanted;
+
+	assert_locked(&p->lock);
+	if (slot && slot != VPCI_BALLOON_SLOT && !p->slot[slot])
+		return slot;
+	for (slot = 1; slot < VPCI_BALLOON_SLOT; slot++)
+		if (!p->slot[slot])
+			return slot;
+	return 0;
+}
+
+bool vpci_is_on_bus(const struct vfunction *f)
+{
+	assert_locked(&f->bus->lock);
+	return f->bus->slot[f->slot] == f;
+}
+
+/* --- users ---------------------------------------------------------------- */
+
+void vpci_add_user(struct vpci *p, struct vfunction *f)
+{
+	assert_locked(&assign_lock);
+	p->users++;
+	list_add_tail(&p->functions, &f->link);
+}
+
+void vpci_put(struct vpci *p)
+{
+	void (*ended)(void *arg);
+	void *arg;
+	bool last;
+
+	spin_lock(&assign_lock);
+	last = !--p->users && p->ending;
+	spin_unlock(&assign_lock);
+	if (!last)
+		return;
+	ended = p->ended;
+	arg = p->ended_arg;
+	p->domain->pci = NULL;
+	kfree(p);
+	ended(arg);
+}
+
+/* --- all functions of a domain -------------------------------------------- */
+
+u32 vpci_settle(struct domain *d)
+{
+	const struct vfunction *f;
+	u32 busy, attached;
+
+	for (;;) {
+		while (work_run())
+			;
+		busy = attached = 0;
+		spin_lock(&assign_lock);
+		list_for_each(f, &d->pci->functions, link) {
+			busy += f->stage != ASSIGN_ATTACHED;
+			attached += f->stage == ASSIGN_ATTACHED;
+		}
+		spin_unlock(&assign_lock);
+		if (!busy)
+			return attached;
+		irq_wait();
+	}
+}
+
+/* A function is on its way to or from the domain; one that waits for vpci_resume() is not. */
+static bool is_any_on_its_way(const struct vpci *p)
+{
+	const struct vfunction *f;
+	bool any = false;
+
+	spin_lock(&assign_lock);
+	list_for_each(f, &p->functions, link)
+		any |= f->stage != ASSIGN_ATTACHED && !(p->suspended && f->suspended);
+	spin_unlock(&assign_lock);
+	return any;
+}
+
+static void suspend_bus(struct vpci *p, bool suspended)
+{
+	spin_lock(&assign_lock);
+	p->suspended = suspended;
+	spin_unlock(&assign_lock);
+}
+
+enum step vpci_suspend(struct domain *d)
+{
+	suspend_bus(d->pci, true);
+	assign_take_all(d->pci);
+	return is_any_on_its_way(d->pci) ? STEP_WAIT : STEP_DONE;
+}
+
+enum step vpci_resume(struct domain *d)
+{
+	struct vpci *p = d->pci;
+
+	spin_lock(&p->lock);
+	p->address = 0;
+	spin_unlock(&p->lock);
+	suspend_bus(p, false);
+	return is_any_on_its_way(p) ? STEP_WAIT : STEP_DONE;
+}
+
+void vpci_end(struct domain *d, void (*ended)(void *arg), void *arg)
+{
+	struct vpci *p = d->pci;
+
+	if (!p) {
+		ended(arg);
+		return;
+	}
+	p->ended = ended;
+	p->ended_arg = arg;
+	spin_lock(&assign_lock);
+	p->users++; /* this function itself */
+	p->ending = true; /* functions on their way to the domain see it at their next step */
+	spin_unlock(&assign_lock);
+	assign_take_all(p);
+	vpci_put(p);
 }

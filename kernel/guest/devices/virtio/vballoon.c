@@ -1,27 +1,37 @@
-/* See kernel/guest/devices/virtio/vballoon.h. What the guest gives back goes the way of every page: nobody's until no CPU and no device can reach it. It
- * tells before it uses pages again, and waits for the answer: they are there then. Reporting free pages (VIRTIO_BALLOON_F_REPORTING)
- * is not offered, since it expects them to come back at a touch, which a device's DMA cannot wait for. */
+/* A guest's balloon. See vballoon.h.
+ *
+ * A page that the guest gives back is released like any other: it is free when no CPU and no device
+ * can reach it any more. The guest says so before it uses pages again (MUST_TELL_HOST), and waits
+ * until they are there. Reporting free pages (VIRTIO_BALLOON_F_REPORTING) is not offered: the guest
+ * would expect them to come back when they are touched, and a device's DMA cannot wait for that.
+ */
 #include <kernel/guest/devices/virtio/vballoon.h>
 
-#include <kernel/mm/alloc.h>
-#include <kernel/guest/domain/domain.h>
-#include <kernel/lib/errno.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/devices/virtio/vvirtio.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/memory/guestcopy.h>
+#include <kernel/guest/memory/populate.h>
+#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/pool.h>
-#include <kernel/guest/devices/virtio/vvirtio.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/step.h>
+#include <kernel/mm/alloc.h>
 
 #define VIRTIO_ID_BALLOON 5
 #define CLASS_OTHER 0x00ff00u
 #define VIRTIO_BALLOON_F_MUST_TELL_HOST BIT(0)
-#define INFLATE 0u /* the queues: pages that are given back, and that are wanted again */
+/* The queues: pages that are given back, and pages that are wanted again (5.5.2). */
+#define QUEUE_INFLATE 0u
 
 /* Pages that one step deals with. */
 #define STEP_PAGES 64u
 
 struct vballoon {
 	struct vvirtio dev;
-	/* The configuration (5.5.4) */
+	/* The configuration (5.5.4). It survives a reset by the driver: what was given back stays so,
+	 * and the next driver finds `actual` as its predecessor left it. */
 	u32 num_pages, actual;
 };
 
@@ -30,14 +40,14 @@ static struct vballoon *balloon_of(struct vvirtio *dev)
 	return container_of(dev, struct vballoon, dev);
 }
 
-static u8 config_read(struct vvirtio *dev, u32 offset)
+static u8 balloon_config_read(struct vvirtio *dev, u32 offset)
 {
 	const struct vballoon *b = balloon_of(dev);
 
 	return (u8)((offset < 4 ? b->num_pages : b->actual) >> 8 * (offset % 4));
 }
 
-static void config_write(struct vvirtio *dev, u32 offset, u8 value)
+static void balloon_config_write(struct vvirtio *dev, u32 offset, u8 value)
 {
 	struct vballoon *b = balloon_of(dev);
 	u32 shift = 8 * (offset % 4);
@@ -46,14 +56,8 @@ static void config_write(struct vvirtio *dev, u32 offset, u8 value)
 		b->actual = (b->actual & ~(0xffu << shift)) | (u32)value << shift;
 }
 
-static void reset(struct vvirtio *dev)
-{
-	/* What was given back stays so: a driver that comes again finds `actual` as its predecessor left it. */
-	(void)dev;
-}
-
-/* How many from the first on are neighbours, in rising or in falling order; *low: the lowest. */
-static u32 neighbours(const u32 *page, u32 nr, u32 *low)
+/* How many pages from the first on are neighbours, in rising or in falling order. *low: the lowest. */
+static u32 count_neighbours(const u32 *page, u32 nr, u32 *low)
 {
 	u32 n = 1, step = nr > 1 && page[1] + 1 == page[0] ? ~0u : 1;
 
@@ -63,42 +67,60 @@ static u32 neighbours(const u32 *page, u32 nr, u32 *low)
 	return n;
 }
 
-static s64 take(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr)
+/* Give back or take again the first of n pages, and more if they are neighbours. How many, or what
+ * memory_release() and memory_populate() say. */
+static s64 move_pages(struct domain *d, u32 queue, const u32 *page, u32 n)
 {
-	s64 (*move)(struct memory *m, gfn_t gfn, u64 nr) = queue == INFLATE ? memory_release :
-									      memory_populate;
-	static struct log_limit limit = LOG_LIMIT_INIT(3);
-	struct domain *d = dev->domain;
-	u32 page[STEP_PAGES], low, n = (u32)MIN(nr / sizeof(page[0]), (u64)STEP_PAGES);
-	s64 done;
+	s64 (*move)(struct memory *m, gfn_t gfn, u64 nr) = queue == QUEUE_INFLATE ? memory_release :
+										    memory_populate;
+	u32 low;
+	s64 moved;
 
-	if (!n)
-		return (s64)nr;
-	if (guest_read(&d->vm.memory, gpa, page, n * sizeof(page[0])))
-		return -EFAULT;
-	n = neighbours(page, n, &low);
-	done = move(&d->vm.memory, low, n);
-	/* In falling order the last ones come first: they are passed over when it is their turn. */
-	if (done > 0 && done < n && low != page[0])
-		done = move(&d->vm.memory, page[0], 1);
-	if (done == -ENOMEM && queue != INFLATE) {
-		if (log_allowed(&limit))
-			log_warn("domain %s: takes memory again that is not there: it waits", d->name);
-		return -ENOMEM;
-	}
-	/* No memory of the guest's, or none for a table: that page stays as it is. */
-	return done == -EAGAIN ? -EAGAIN : (s64)sizeof(page[0]) * MAX(done, 1);
+	n = count_neighbours(page, n, &low);
+	moved = move(&d->vm.memory, low, n);
+	/* In falling order the last pages came first. They are skipped when it is their turn. */
+	if (moved > 0 && moved < n && low != page[0])
+		moved = move(&d->vm.memory, page[0], 1);
+	return moved;
 }
 
-static const struct vvirtio_ops ops = {
+static int balloon_consume(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr, u64 *done)
+{
+	static struct log_limit limit = LOG_LIMIT_INIT(3);
+	struct domain *d = dev->domain;
+	u32 page[STEP_PAGES], n = (u32)MIN(nr / sizeof(page[0]), (u64)STEP_PAGES);
+	s64 moved;
+
+	assert_locked(&dev->lock);
+	if (!n) {
+		*done = nr; /* no whole page number */
+		return STEP_MORE;
+	}
+	if (guest_read(&d->vm.memory, gpa, page, n * sizeof(page[0])))
+		return -EFAULT;
+	moved = move_pages(d, queue, page, n);
+	if (moved == -EAGAIN)
+		return STEP_WAIT;
+	if (moved == -ENOMEM && queue != QUEUE_INFLATE) {
+		if (log_allowed(&limit))
+			log_warn("domain %s: its balloon wants pages back, but the machine has no free "
+				 "memory: its driver waits",
+				 d->name);
+		return STEP_MORE;
+	}
+	/* Not the guest's memory, or no memory for a table: that page stays as it is. */
+	*done = sizeof(page[0]) * (u64)MAX(moved, 1);
+	return STEP_MORE;
+}
+
+static const struct vvirtio_ops balloon_ops = {
 	.id = VIRTIO_ID_BALLOON,
 	.class = CLASS_OTHER,
 	.config_size = 8,
 	.features = VIRTIO_BALLOON_F_MUST_TELL_HOST,
-	.config_read = config_read,
-	.config_write = config_write,
-	.take = take,
-	.reset = reset,
+	.config_read = balloon_config_read,
+	.config_write = balloon_config_write,
+	.consume = balloon_consume,
 };
 
 int vballoon_init(struct domain *d)
@@ -107,7 +129,7 @@ int vballoon_init(struct domain *d)
 
 	if (!b)
 		return -ENOMEM;
-	vvirtio_init(&b->dev, d, &ops);
+	vvirtio_init(&b->dev, d, &balloon_ops);
 	d->balloon = &b->dev;
 	return 0;
 }
@@ -141,7 +163,7 @@ int vballoon_ask(struct domain *d, u64 pages)
 	if (!vvirtio_is_driven(dev)) {
 		ret = -ENODEV;
 	} else if (pages < b->actual && alloc_free_frames() < b->actual - pages + POOL_RESERVE) {
-		/* What is lent comes, but not at once. */
+		/* Memory that is lent comes back, but not at once. */
 		(void)pool_reclaim(b->actual - pages);
 		ret = -ENOMEM;
 	} else {

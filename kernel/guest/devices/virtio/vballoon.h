@@ -1,4 +1,5 @@
-/* A guest's balloon (virtio 1.2, 5.5): memory that the guest gives back because the control domain asks for it, and takes again. */
+/* A guest's balloon (virtio 1.2, 5.5): memory that the guest gives back when the control domain asks
+ * for it, and takes again. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -6,14 +7,16 @@
 struct domain;
 struct vvirtio;
 
-/* Put a balloon on d's bus. Boot, before it runs. -ENOMEM */
+/* Put a balloon on d's bus. Boot, before d runs. -ENOMEM. */
 int __must_check vballoon_init(struct domain *d);
-/* When nobody uses the domain any more. */
+/* Nobody uses the domain any more. */
 void vballoon_free(struct domain *d);
-/* Empty, as after power-on: the domain starts again with all its memory. No vCPU of it runs. */
+/* Empty, as after power-on: the domain restarts with all its memory. None of its vCPUs runs. */
 void vballoon_power_on(struct domain *d);
-/* Ask for `pages` to be given back in all. -ENODEV: it has no balloon, or no driver for it; -EINVAL: more than it has; -ENOMEM: what
- * it would take again is not there. */
-int vballoon_ask(struct domain *d, u64 pages);
-/* Pages asked for, and given back as far as the driver says. False: there is no balloon. */
+/* Ask d to have given back this many pages in all. -ENODEV: it has no balloon, or no driver for it;
+ * -EINVAL: that is more than it has; -ENOMEM: the pages that it would take again are not free. No
+ * lock is held. */
+int __must_check vballoon_ask(struct domain *d, u64 pages);
+/* Pages asked for, and pages given back according to the driver. False: there is no balloon. Any
+ * context. */
 bool vballoon_pages(const struct domain *d, u64 *asked, u64 *given);

@@ -1,43 +1,53 @@
-/* A virtio device that Weir makes, on a guest's virtual PCI bus (virtio 1.2, 4.1): its config space, its registers, its split
- * queues and its MSI-X. What it is for, its operations say. Everything that the guest says is checked: addresses by each
- * access, indices against the queue's size; what is wrong sets DEVICE_NEEDS_RESET, and nothing more happens until the reset. */
+/* A virtio device that Weir emulates, on a guest's virtual PCI bus (virtio 1.2, 4.1). Its operations
+ * say what it is for.
+ *
+ * Everything that the guest says is checked: addresses by each access, indices against the queue's
+ * size. If something is wrong, DEVICE_NEEDS_RESET is set, and the device does nothing until its
+ * driver resets it.
+ *
+ *	vvirtiopci.c     its config space, and where its BAR is
+ *	vvirtioregs.c    its registers, which are in that BAR
+ *	vvirtioqueue.c   its split queues
+ *	vvirtioirq.c     its interrupts
+ */
 #pragma once
 
-#include <kernel/lib/compiler.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/guest/devices/pci/msixregs.h>
+#include <kernel/lib/compiler.h>
 
 struct domain;
-struct vcpu;
 struct vvirtio;
 
-#define VVIRTIO_SLOT 31u /* on the bus; no other function gets there */
 #define VVIRTIO_QUEUES 2u
 #define VVIRTIO_QUEUE_SIZE 128u
 #define VVIRTIO_VECTORS (VVIRTIO_QUEUES + 1)
 
+/* All are called with the device's lock held. */
 struct vvirtio_ops {
 	u16 id; /* virtio device id */
 	u32 class; /* PCI class code, without the revision */
 	u32 config_size; /* bytes of the device's configuration, at most 256 */
 	u64 features;
-	/* What the driver sees at, or has written to, a byte of the configuration. Locked. */
+	/* What the driver sees at a byte of the configuration, or has written there. */
 	u8 (*config_read)(struct vvirtio *dev, u32 offset);
 	void (*config_write)(struct vvirtio *dev, u32 offset, u8 value);
-	/* `nr` bytes at gpa are the next ones of a buffer that the driver has put into this queue. How many of them are dealt
-	 * with (not 0); -EAGAIN: call again after the domain's wake; -ENOMEM: call again. Bounded. Locked. */
-	s64 (*take)(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr);
-	/* The driver has reset the device. Locked. */
-	void (*reset)(struct vvirtio *dev);
+	/* `nr` bytes at gpa are the next ones of a buffer that the driver has put into this queue;
+	 * nr is not 0. A bounded step:
+	 * STEP_MORE: *done of them are dealt with; if that is 0, call again;
+	 * STEP_WAIT: none is; call again when the domain is woken;
+	 * or a negative error: the driver is wrong. */
+	int (*consume)(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr, u64 *done);
 };
 
 struct vvirtio_queue {
 	u16 size, vector;
 	bool enabled;
-	u64 desc, driver, device;
-	u16 taken, used; /* of the available and of the used ring, counted on */
-	/* The chain that is under way */
+	u64 desc, driver, device; /* guest-physical addresses of its three parts */
+	u16 taken, used; /* how far in the available and in the used ring; they wrap at 2^16 */
+	/* The chain that is being processed */
 	bool busy;
-	u16 head, at, left; /* left: descriptors that it may still have */
+	u16 head, at, left; /* left: how many descriptors it may still have */
 	u64 offset; /* in descriptor `at` */
 };
 
@@ -51,11 +61,10 @@ struct vvirtio {
 	u32 bar;
 	bool mapped;
 	u32 mapped_at;
-	bool msix_enabled, msix_masked;
+	struct msix_control msix;
 	struct {
-		u64 address;
-		u32 data;
-		bool masked, pending;
+		struct msix_entry entry;
+		bool pending;
 	} vector[VVIRTIO_VECTORS];
 
 	u32 device_feature_select, driver_feature_select;
@@ -67,12 +76,13 @@ struct vvirtio {
 
 /* Zeroed memory becomes a device of d's bus. */
 void vvirtio_init(struct vvirtio *dev, struct domain *d, const struct vvirtio_ops *ops);
-/* As after power-on: for a domain that starts again. No vCPU runs. */
+/* As after power-on: for a domain that restarts. No vCPU runs. */
 void vvirtio_power_on(struct vvirtio *dev);
-/* A dword of its config space; mask says which bits are written. Bus locked. */
-u32 vvirtio_config_read(struct vvirtio *dev, u8 offset);
-void vvirtio_config_write(struct vvirtio *dev, u8 offset, u32 value, u32 mask);
-/* A driver has set it up. Locked. */
+/* The driver resets the device (2.4). The device is locked. */
+void vvirtio_reset(struct vvirtio *dev);
+/* A driver has set it up, and it works. The device is locked. */
 bool vvirtio_is_driven(const struct vvirtio *dev);
-/* The configuration is not what it was: tell the driver. Locked. */
+/* The configuration has changed: tell the driver. The device is locked. */
 void vvirtio_config_changed(struct vvirtio *dev);
+/* The driver is wrong: do nothing until it resets the device (2.1.2). The device is locked. */
+void vvirtio_needs_reset(struct vvirtio *dev);

@@ -1,5 +1,7 @@
 /* How the exit ring names SVM's exit codes (APM volume 2, appendix C). */
-#include <kernel/guest/vcpu/svm/svm.h>
+#include <kernel/guest/vcpu/svm/exitname.h>
+
+#include <kernel/guest/vcpu/svm/vmcb.h>
 
 const char *svm_exit_name(u32 code)
 {

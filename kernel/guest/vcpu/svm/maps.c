@@ -1,10 +1,11 @@
 /* What SVM's two permission maps let pass. All I/O exits. Of the MSRs only those pass that VMSAVE
  * and VMLOAD swap with the guest anyway; kernel/guest/vcpu/msr.c decides on the others. */
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/errno.h>
+#include <kernel/guest/vcpu/svm/maps.h>
+
 #include <kernel/core/paging.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
-#include <kernel/guest/vcpu/svm/svm.h>
+#include <kernel/mm/alloc.h>
 
 #define IOPM_ORDER 2 /* 12 KiB, rounded up to four pages */
 #define MSRPM_ORDER 1 /* 8 KiB: section 15.11 */

@@ -1,6 +1,8 @@
 /* AMD's nested page table entries: the long-mode format, read as user accesses (APM 2, 15.25.5). */
+#include <kernel/guest/vcpu/svm/npt.h>
+
 #include <kernel/core/cpu.h>
-#include <kernel/guest/vcpu/svm/svm.h>
+#include <kernel/guest/memory/nested.h>
 
 #define PTE_P BIT(0)
 #define PTE_RW BIT(1)

@@ -1,25 +1,41 @@
-/* What the files of the SVM back end share. */
+/* AMD SVM: what the files of this back end share. APM volume 2, chapter 15. */
 #pragma once
 
-#include <kernel/guest/memory/nested.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/svm/vmcb.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
+/* What a CPU has of its own: struct cpu's arch. */
+struct svm_cpu {
+	struct vmcb *host; /* the host's side of VMLOAD and VMSAVE */
+	paddr_t save_area;
+	u64 asid_generation;
+	u32 next_asid, nr_asids;
+};
+
+/* What a vCPU has: struct vcpu's arch. */
 struct svm_vcpu {
 	struct vmcb *vmcb;
-	u64 asid_generation; /* of its CPU's ASIDs; another value: it needs a new one, and so has nothing in the TLB */
-	u64 event; /* to be injected at the next entry: an exception, or what an exit interrupted; EVENTINJ's format */
+	/* Of its CPU's ASIDs. If it differs, the vCPU needs a new ASID, and so has nothing in the
+	 * TLB. */
+	u64 asid_generation;
+	/* To be injected at the next entry, in EVENTINJ's format: an exception, or what an exit
+	 * interrupted. */
+	u64 event;
 	int offered; /* the vector in V_IRQ; -1: none */
 	bool nmi_masked; /* between an NMI's injection and the guest's IRET */
 };
 
-void npt_init(void);
-/* The MSR permission map (15.11) and the I/O permission map (15.10.1), shared by all guests. */
-int svm_maps_init(void);
-paddr_t svm_msrpm(void);
-paddr_t svm_iopm(void);
+static inline struct vmcb *svm_vmcb(const struct vcpu *v)
+{
+	return ((const struct svm_vcpu *)v->arch)->vmcb;
+}
 
-const char *svm_exit_name(u32 code);
+extern const struct vcpu_backend svm_backend;
 
-/* run.asm */
-void svm_world_switch(u64 *reg, paddr_t guest_vmcb, paddr_t host_vmcb);
+/* What this machine's SVM can do besides; set at boot. */
+struct svm_features {
+	bool next_rip; /* an exit says where the next instruction is */
+	bool decode_assists; /* ... and what the instruction's operands are (15.8) */
+};
+extern struct svm_features svm_features;

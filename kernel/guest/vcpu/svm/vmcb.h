@@ -48,8 +48,7 @@ enum vmcb_intercept_2 {
 /* Offset 060h. */
 #define VINTR_V_TPR MASK(7, 0)
 #define VINTR_V_IRQ BIT(8)
-#define VINTR_PRIO_MAX (0xfUL << 16)
-#define VINTR_IGN_TPR BIT(20)
+#define VINTR_V_INTR_PRIO MASK(19, 16)
 #define VINTR_MASKING BIT(24)
 
 /* Offsets 088h and 0a8h: section 15.20. */
@@ -108,7 +107,11 @@ enum vmexit {
 #define IOIO_REP BIT(3)
 #define IOIO_SIZE MASK(6, 4) /* one-hot: the size in bytes */
 #define IOIO_ADDRESS MASK(9, 7) /* one-hot: 16, 32, 64 bits */
+#define IOIO_SEGMENT MASK(12, 10) /* with decode assists: as enum guest_segment */
 #define IOIO_PORT MASK(31, 16)
+
+/* EXITINFO1 of a write to a control register, with decode assists, section 15.8.1. */
+#define CR_WRITE_REGISTER MASK(3, 0) /* as enum guest_register */
 
 /* EXITINFO1 of NPF, section 15.25.6. */
 #define NPF_PRESENT BIT(0)

@@ -1,25 +1,51 @@
-/* SVM exit codes, taken apart for the common handlers in kernel/guest/exit/exit.c. */
-#include <kernel/guest/exit/exit.h>
+/* SVM's exit codes, taken apart for the common handlers. */
+#include <kernel/guest/exit/svmexit.h>
 
-#include <kernel/guest/domain/domain.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/exit/exit.h>
+#include <kernel/guest/exit/exitio.h>
+#include <kernel/guest/quirks/noassists.h>
+#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 
 #define VECTOR_DB 1
 #define VECTOR_AC 17
 
+static enum guest_segment string_segment(struct vcpu *v, const struct vmcb *c)
+{
+	if (c->exitinfo1 & IOIO_IN)
+		return SEG_ES;
+	if (svm_features.decode_assists)
+		return (enum guest_segment)FIELD_GET(IOIO_SEGMENT, c->exitinfo1);
+	return noassists_outs_segment(v);
+}
+
 static void handle_io(struct vcpu *v, const struct vmcb *c)
 {
-	u16 port = (u16)FIELD_GET(IOIO_PORT, c->exitinfo1);
-	unsigned int size = (unsigned int)FIELD_GET(IOIO_SIZE, c->exitinfo1);
-	bool in = c->exitinfo1 & IOIO_IN;
+	struct string_io io = {
+		.port = (u16)FIELD_GET(IOIO_PORT, c->exitinfo1),
+		.size = (u8)FIELD_GET(IOIO_SIZE, c->exitinfo1),
+		.address_size = (u8)(2 * FIELD_GET(IOIO_ADDRESS, c->exitinfo1)),
+		.in = c->exitinfo1 & IOIO_IN,
+		.rep = c->exitinfo1 & IOIO_REP,
+		.next_rip = c->exitinfo2,
+	};
 
-	if (c->exitinfo1 & IOIO_STR)
-		exit_string_io(v, port, size, in, c->exitinfo1 & IOIO_REP,
-			       2 * (unsigned int)FIELD_GET(IOIO_ADDRESS, c->exitinfo1), c->exitinfo2);
-	else
-		exit_io(v, port, size, in, c->exitinfo2);
+	if (!(c->exitinfo1 & IOIO_STR)) {
+		exit_io(v, io.port, io.size, io.in, io.next_rip);
+		return;
+	}
+	io.segment = string_segment(v, c);
+	exit_string_io(v, &io);
+}
+
+static int cr8_source(struct vcpu *v, const struct vmcb *c)
+{
+	if (svm_features.decode_assists)
+		return (int)FIELD_GET(CR_WRITE_REGISTER, c->exitinfo1);
+	return noassists_cr8_source(v);
 }
 
 static void handle_nested_fault(struct vcpu *v, const struct vmcb *c)
@@ -58,7 +84,7 @@ void svm_handle_exit(struct vcpu *v)
 		exit_cpuid(v);
 		return;
 	case VMEXIT_CR8_WRITE:
-		exit_write_cr8(v);
+		exit_write_cr8(v, cr8_source(v, c));
 		return;
 	case VMEXIT_MSR:
 		if (c->exitinfo1)

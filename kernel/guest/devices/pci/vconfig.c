@@ -1,19 +1,28 @@
-/* The filter in front of a function's config space (PCI Local Bus 3.0, chapter 6). Every dword has a deliberate answer:
+/* The filter in front of a function's config space (PCI Local Bus 3.0, chapter 6). Every dword has a
+ * deliberate answer:
  *
- *	00 ids, 08 class, 2c subsystem      the device's own
- *	04 command                          memory decoding, bus mastering: kept; the rest reads as 0
- *	0c header type                      0, one function
- *	10..24 BARs                         kernel/guest/devices/pci/vpcibar.c; I/O BARs are hidden
- *	34 capabilities                     power management, MSI, PCI Express, MSI-X; vendor-specific ones for reading only
- *	                                    (virtio says there where in the BARs its registers are): all others are hidden
- *	3c interrupt line, pin              a scratch register; no pin, since legacy interrupts are not passed on
+ *	00 ids, 08 class, 2c subsystem   the device's own
+ *	04 command                       memory decoding and bus mastering: kept; the rest reads as 0
+ *	0c header type                   0, one function
+ *	10..24 BARs                      vbar.c; I/O BARs are hidden
+ *	34 capabilities                  power management, MSI, PCI Express, MSI-X; vendor-specific
+ *	                                 ones for reading only (virtio says there where in the BARs
+ *	                                 its registers are); all others are hidden
+ *	3c interrupt line, pin           a scratch register; no pin, since legacy interrupts are not
+ *	                                 passed on
  *
- * A guest's write reaches the device in three cases only: bus mastering, and the enable and mask bits of MSI and MSI-X. The
- * power state is remembered, not set; a reset of the function is not offered.
+ * A guest's write reaches the device in three cases only: bus mastering, and the enable and mask
+ * bits of MSI and MSI-X. The power state is remembered, not set. A reset of the function is not
+ * offered.
  */
-#include <kernel/guest/devices/pci/vpcifn.h>
+#include <kernel/guest/devices/pci/vconfig.h>
 
 #include <drivers/pcidma.h>
+#include <kernel/guest/devices/pci/vbar.h>
+#include <kernel/guest/devices/pci/vfunction.h>
+#include <kernel/guest/devices/pci/vmsi.h>
+#include <kernel/guest/devices/pci/vmsix.h>
+#include <kernel/guest/devices/pci/vpci.h>
 
 #define COMMAND_GUEST                                                                              \
 	((u16)(PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE))
@@ -25,13 +34,8 @@
 #define PCIE_DEVCAP_FLR BIT(28)
 #define PM_CSR_STATE 0x3u
 
-static u32 real32(const struct vfunction *f, u8 offset)
-{
-	return pci_config_read32(f->dev->id.segment, f->dev->id.bdf, offset);
-}
-
-/* Where the shown capability after `at` is (0: the first); 0 at the end. In rising order, which
- * ends for sure. */
+/* The offset of the first shown capability behind `at`, or 0. Offsets rise along this list, so it has
+ * an end whatever the device's own list looks like. */
 static u8 next_capability(const struct vfunction *f, u8 at)
 {
 	const u8 shown[] = { f->dev->pm, f->dev->msi, f->dev->pcie, f->nr_vectors ? f->dev->msix : 0 };
@@ -46,7 +50,7 @@ static u8 next_capability(const struct vfunction *f, u8 at)
 	return next;
 }
 
-/* The shown capability that the offset lies in, or 0. */
+/* The shown capability that the offset is in, or 0. */
 static u8 capability_at(const struct vfunction *f, u8 offset)
 {
 	u8 found = 0;
@@ -58,7 +62,7 @@ static u8 capability_at(const struct vfunction *f, u8 offset)
 
 static u32 pm_read(struct vfunction *f, u8 offset)
 {
-	u32 value = real32(f, f->dev->pm + offset);
+	u32 value = device_config_read32(f, f->dev->pm + offset);
 
 	if (offset == 4)
 		return (value & ~(PM_CSR_STATE | 0xff00u)) | f->pm_state;
@@ -67,7 +71,7 @@ static u32 pm_read(struct vfunction *f, u8 offset)
 
 static u32 pcie_read(struct vfunction *f, u8 offset)
 {
-	u32 value = real32(f, f->dev->pcie + offset);
+	u32 value = device_config_read32(f, f->dev->pcie + offset);
 
 	return offset == PCIE_DEVCAP ? value & ~(u32)PCIE_DEVCAP_FLR : value;
 }
@@ -80,15 +84,15 @@ static bool is_vendor_cap(const struct vfunction *f, u8 cap)
 	return false;
 }
 
-/* Nothing is defined of it but that its third byte is its length (appendix H). */
+/* Only its third byte is defined: its length (appendix H). */
 static u32 vendor_read(struct vfunction *f, u8 cap, u8 offset)
 {
-	u32 header = real32(f, cap);
+	u32 header = device_config_read32(f, cap);
 
-	return offset < (header >> 16 & 0xff) ? real32(f, (u8)(cap + offset)) : 0;
+	return offset < (header >> 16 & 0xff) ? device_config_read32(f, (u8)(cap + offset)) : 0;
 }
 
-static u32 capability_read(struct vfunction *f, u8 cap, u8 offset)
+static u32 read_capability(struct vfunction *f, u8 cap, u8 offset)
 {
 	const struct pci_device *d = f->dev;
 	u32 value = 0;
@@ -112,13 +116,15 @@ u32 vconfig_read(struct vfunction *f, u8 offset)
 {
 	u8 cap;
 
+	assert_locked(&f->bus->lock);
 	switch (offset) {
 	case 0x00:
-		/* A virtual function's own register has none (PCI Express Base 5.0, 9.3.4.1.1). */
+		/* In a virtual function this register reads as all ones (PCI Express Base 5.0,
+		 * 9.3.4.1.1). */
 		return f->dev->vendor | (u32)f->dev->device << 16;
 	case 0x08:
 	case 0x2c:
-		return real32(f, offset);
+		return device_config_read32(f, offset);
 	case 0x04:
 		return f->command | (u32)PCI_STATUS_CAPABILITIES << 16;
 	case 0x34:
@@ -129,10 +135,11 @@ u32 vconfig_read(struct vfunction *f, u8 offset)
 	if (offset >= PCI_BAR0 && offset < PCI_BAR0 + 4 * PCI_BARS)
 		return vbar_read(f, (u32)(offset - PCI_BAR0) / 4);
 	cap = offset >= 0x40 ? capability_at(f, offset) : 0;
-	return cap ? capability_read(f, cap, (u8)(offset - cap)) : 0;
+	return cap ? read_capability(f, cap, (u8)(offset - cap)) : 0;
 }
 
-/* One that is quarantined stays so. It may be quarantined just now: whoever is later looks. */
+/* The guest cannot switch bus mastering on again in quarantine. The device may be quarantined at this
+ * moment, by another CPU that switches bus mastering off: the later one of the two looks. */
 static void set_bus_master(const struct vfunction *f, bool on)
 {
 	pci_set_bus_master(f->dev, on);
@@ -140,12 +147,13 @@ static void set_bus_master(const struct vfunction *f, bool on)
 		pci_set_bus_master(f->dev, false);
 }
 
-static void command_write(struct vfunction *f, u32 value, u32 mask)
+static void write_command(struct vfunction *f, u32 value, u32 mask)
 {
 	u16 old = f->command;
 
 	f->command = (u16)((old & ~mask) | (value & mask)) & COMMAND_GUEST;
-	/* The domain's tables are in place since it was assigned: its DMA is its own business. */
+	/* The IOMMU has translated for the device since it was attached, so its DMA is its guest's own
+	 * business. */
 	if ((old ^ f->command) & PCI_COMMAND_BUS_MASTER)
 		set_bus_master(f, f->command & PCI_COMMAND_BUS_MASTER);
 	if ((old ^ f->command) & PCI_COMMAND_MEMORY)
@@ -157,8 +165,9 @@ void vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 	const struct pci_device *d = f->dev;
 	u8 cap;
 
+	assert_locked(&f->bus->lock);
 	if (offset == PCI_COMMAND) {
-		command_write(f, value, mask & 0xffff);
+		write_command(f, value, mask & 0xffff);
 	} else if (offset >= PCI_BAR0 && offset < PCI_BAR0 + 4 * PCI_BARS) {
 		vbar_write(f, (u32)(offset - PCI_BAR0) / 4, value, mask);
 	} else if (offset == 0x3c) {

@@ -1,0 +1,116 @@
+/* Storms of interrupts. See irqstorm.h. */
+#include <kernel/guest/devices/pci/irqstorm.h>
+
+#include <kernel/core/log.h>
+#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/vfunction.h>
+#include <kernel/guest/devices/pci/vmsi.h>
+#include <kernel/guest/devices/pci/vmsix.h>
+#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/domain/event.h>
+#include <kernel/lib/atomic.h>
+
+#define WINDOW_NS (1000000000UL / IRQ_WINDOWS_PER_SECOND)
+/* A storm that goes on is logged once. */
+#define NEW_STORM_NS 10000000000UL
+
+static u32 irq_limit;
+
+void irqstorm_set_limit(u32 per_second)
+{
+	irq_limit = per_second;
+}
+
+/* CPUs that begin a window at the same time lose some counts, but no window. */
+static bool is_over_limit(struct irqstorm *s)
+{
+	u64 now = clock_ns();
+	u32 limit = irq_limit / IRQ_WINDOWS_PER_SECOND;
+
+	if ((s64)(now - read_once(&s->window_start)) >= (s64)WINDOW_NS) {
+		write_once(&s->window_start, now);
+		write_once(&s->window_count, 0u);
+	}
+	return atomic_add(&s->window_count, 1) > limit && limit;
+}
+
+/* Bring what the device may send in line with storm.paused. */
+static void apply_pause(struct vfunction *f)
+{
+	assert_locked(&f->bus->lock);
+	if (f->nr_vectors)
+		vmsix_update_control(f);
+	if (f->msi_enabled)
+		vmsi_update_device(f);
+}
+
+static void pause_function(struct vfunction *f)
+{
+	struct irqstorm *s = &f->storm;
+	bool begins = false, is_new = false;
+	char name[16];
+
+	/* In interrupt context this CPU holds no lock. */
+	spin_lock(&f->bus->lock);
+	if (!s->paused && vpci_is_on_bus(f)) {
+		u64 now = clock_ns();
+
+		begins = s->paused = true;
+		is_new = !s->paused_at || now - s->paused_at > NEW_STORM_NS;
+		s->paused_at = now;
+		apply_pause(f);
+		timer_set(&s->timer, read_once(&s->window_start) + WINDOW_NS);
+	}
+	spin_unlock(&f->bus->lock);
+	if (!begins)
+		return;
+	(void)atomic_add(&f->domain->interrupt_pauses, 1);
+	domain_event(f->domain, WEIR_EVENT_STORM);
+	if (is_new)
+		log_warn("domain %s: device %s raises more than %u interrupts a second (irq-limit=): "
+			 "the excess is delayed",
+			 f->domain->name, pci_name(f->dev->id, name), irq_limit);
+}
+
+/* The window is over. MSI-X messages waited in the device as pending bits. MSI without mask bits has
+ * lost them, so one is delivered; if there were none, that does no harm. Interrupt context. */
+static void end_pause(struct timer *t)
+{
+	struct vfunction *f = container_of(t, struct vfunction, storm.timer);
+	struct vpci *p = f->bus;
+	bool is_held;
+
+	spin_lock(&p->lock);
+	f->storm.paused = false;
+	is_held = f->storm.is_held;
+	if (vpci_is_on_bus(f)) {
+		apply_pause(f);
+		if (f->msi_enabled)
+			(void)virq_deliver(&f->msi);
+	}
+	spin_unlock(&p->lock);
+	if (is_held)
+		assign_release(f);
+}
+
+void irqstorm_init(struct vfunction *f)
+{
+	timer_init(&f->storm.timer, end_pause);
+}
+
+void irqstorm_count(struct vfunction *f)
+{
+	if (is_over_limit(&f->storm))
+		pause_function(f);
+}
+
+void irqstorm_remove(struct vfunction *f)
+{
+	spin_lock(&f->bus->lock);
+	if (f->storm.paused) {
+		f->storm.is_held = true;
+		assign_hold(f);
+	}
+	spin_unlock(&f->bus->lock);
+}

@@ -1,0 +1,32 @@
+/* The registers of MSI-X as a guest sees them (PCI Local Bus 3.0, 6.8.2): those of an assigned
+ * function (vmsix.c) and of an emulated device (../virtio/vvirtioirq.c) alike. They remember what the
+ * guest wrote; what follows from it is the caller's business. */
+#pragma once
+
+#include <kernel/lib/compiler.h>
+
+#define MSIX_CONTROL_MASKED BIT(30)
+#define MSIX_CONTROL_ENABLE BIT(31)
+#define MSIX_CONTROL_SIZE MASK(26, 16)
+#define MSIX_ENTRY_SIZE 16u
+#define MSIX_ENTRY_MASKED 1u
+
+/* The capability's message control. */
+struct msix_control {
+	bool enabled, masked;
+};
+
+/* An entry of the table. */
+struct msix_entry {
+	u64 address;
+	u32 data;
+	bool masked;
+};
+
+/* The first dword of the capability, without the link to the next one. */
+u32 msix_control_read(const struct msix_control *c, u32 nr_entries);
+/* mask: the bits that are written. */
+void msix_control_write(struct msix_control *c, u32 value, u32 mask);
+/* A dword of an entry; offset is in bytes and below MSIX_ENTRY_SIZE. */
+u32 msix_entry_read(const struct msix_entry *e, u32 offset);
+void msix_entry_write(struct msix_entry *e, u32 offset, u32 value);

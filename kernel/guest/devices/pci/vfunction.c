@@ -1,0 +1,56 @@
+/* The life of a function's record. See vfunction.h. */
+#include <kernel/guest/devices/pci/vfunction.h>
+
+#include <kernel/guest/devices/pci/vmsi.h>
+#include <kernel/guest/devices/pci/vmsix.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/mm/alloc.h>
+
+struct vfunction *vfunction_create(struct domain *d, struct pci_device *dev, u32 flags)
+{
+	struct vfunction *f = kzalloc(sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->domain = d;
+	f->bus = d->pci;
+	f->dev = dev;
+	f->flags = flags;
+	list_init(&f->link);
+	return f;
+}
+
+void vfunction_free(struct vfunction *f)
+{
+	vmsix_free(f);
+	kfree(f);
+}
+
+int vfunction_read_capabilities(struct vfunction *f)
+{
+	f->msi.function = f;
+	irqstorm_init(f);
+	vmsi_disable(f);
+	return vmsix_init(f);
+}
+
+void vfunction_remove_interrupts(struct vfunction *f)
+{
+	irqstorm_remove(f);
+	vmsi_disable(f);
+	vmsix_disable(f);
+	virq_remove(&f->msi);
+	for (u32 i = 0; i < f->nr_vectors; i++)
+		virq_remove(&f->vector[i]);
+}
+
+void vfunction_forget_guest(struct vfunction *f)
+{
+	vmsix_free(f);
+	f->command = f->pm_state = 0;
+	f->interrupt_line = 0;
+	f->msi_enabled = false;
+	f->msi = (struct virq){ 0 };
+	f->msix = (struct msix_control){ 0 };
+	f->storm.paused = f->storm.is_held = false;
+}

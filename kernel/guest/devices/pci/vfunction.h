@@ -1,0 +1,88 @@
+/* A PCI function in a guest's hands: its record, which the files of this directory share, from the
+ * moment that a domain is to have it until it is free again. */
+#pragma once
+
+#include <drivers/pci.h>
+#include <kernel/core/clock.h>
+#include <kernel/core/work.h>
+#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/guest/devices/pci/irqstorm.h>
+#include <kernel/guest/devices/pci/msixregs.h>
+#include <kernel/guest/devices/pci/virq.h>
+#include <kernel/lib/compiler.h>
+#include <kernel/lib/list.h>
+
+struct domain;
+struct vpci;
+
+/* A BAR as the guest sees it. */
+struct vbar {
+	u64 address; /* in guest-physical memory, as the guest wrote it */
+	bool mapped; /* there, for the CPUs */
+	u64 mapped_at;
+};
+
+/* While it is on the bus, the bus's lock guards what has no lock named. */
+struct vfunction {
+	struct domain *domain;
+	struct pci_device *dev;
+	struct vpci *bus;
+
+	/* Config space (vconfig.c) and BARs (vbar.c, vtrap.c) */
+	u16 command; /* as the guest sees it */
+	u8 interrupt_line; /* scratch */
+	u16 pm_state;
+	struct vbar bar[PCI_BARS];
+	u64 window_offset[PCI_BARS]; /* where in the BAR dev->window begins */
+
+	/* Interrupts: vmsi.c, vmsix.c, irqstorm.c */
+	bool msi_enabled;
+	struct virq msi;
+	struct msix_control msix;
+	u32 nr_vectors; /* of MSI-X; 0: it has none */
+	struct virq *vector;
+	u32 msix_bar, msix_offset, pba_bar, pba_offset;
+	struct irqstorm storm;
+
+	/* On its way to the domain and back: assign.c */
+	enum assign_stage stage; /* changes under assign_lock */
+	struct list link; /* vpci.functions; assign_lock */
+	u32 flags; /* IOMMU_ATS */
+	u32 slot; /* while it is on the bus, and where it was before a restart */
+	gfn_t next_gfn; /* how far the domain's memory is mapped for devices */
+	u64 generation; /* of the nested tables, without its registers */
+	bool suspended; /* it waits while its domain restarts; assign_lock */
+	bool comes_back; /* it was detached for a restart only; assign_lock */
+	u32 holds; /* atomic; see assign_hold() */
+	struct timer timer;
+	struct work work;
+};
+
+/* A record for dev, which d is to have; NULL: no memory. */
+struct vfunction *vfunction_create(struct domain *d, struct pci_device *dev, u32 flags);
+void vfunction_free(struct vfunction *f);
+/* Read the device's capabilities, and switch its interrupts off. -ENOMEM; -EINVAL: its MSI-X
+ * capability is invalid. */
+int __must_check vfunction_read_capabilities(struct vfunction *f);
+/* Block all its interrupts. Each one that was in use holds the function (assign_hold()) until it
+ * cannot come any more. It is off the bus, which is not locked. */
+void vfunction_remove_interrupts(struct vfunction *f);
+/* Forget all that the guest made of it: it is attached anew. Nothing holds it. */
+void vfunction_forget_guest(struct vfunction *f);
+
+/* --- the device's own config space ---------------------------------------- */
+
+static inline u32 device_config_read32(const struct vfunction *f, u32 offset)
+{
+	return pci_config_read32(f->dev->id.segment, f->dev->id.bdf, (u16)offset);
+}
+
+static inline void device_config_write16(const struct vfunction *f, u32 offset, u32 value)
+{
+	pci_config_write16(f->dev->id.segment, f->dev->id.bdf, (u16)offset, (u16)value);
+}
+
+static inline void device_config_write32(const struct vfunction *f, u32 offset, u32 value)
+{
+	pci_config_write32(f->dev->id.segment, f->dev->id.bdf, (u16)offset, value);
+}

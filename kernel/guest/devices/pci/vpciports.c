@@ -1,0 +1,98 @@
+/* Configuration mechanism 1 of a guest. See vpciports.h. */
+#include <kernel/guest/devices/pci/vpciports.h>
+
+#include <kernel/guest/devices/pci/vconfig.h>
+#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/virtio/vvirtiopci.h>
+#include <kernel/guest/domain/domain.h>
+
+#define CONFIG_ADDRESS 0xcf8
+#define CONFIG_ENABLE BIT(31)
+#define CONFIG_BUS MASK(23, 16)
+#define CONFIG_DEVICE MASK(15, 11)
+#define CONFIG_FUNCTION MASK(10, 8)
+#define CONFIG_REGISTER MASK(7, 2)
+
+/* The bridge at 00:00.0 exists for software that looks for one: no BARs, no capabilities. */
+static u32 read_host_bridge(u8 offset)
+{
+	switch (offset) {
+	case 0x00:
+		return 0x29c08086;
+	case 0x08:
+		return 0x06000000;
+	default:
+		return 0;
+	}
+}
+
+static u32 read_data(struct vpci *p)
+{
+	u32 dev = (u32)FIELD_GET(CONFIG_DEVICE, p->address);
+	u8 offset = (u8)(p->address & CONFIG_REGISTER);
+
+	assert_locked(&p->lock);
+	if (!(p->address & CONFIG_ENABLE) || (p->address & (CONFIG_BUS | CONFIG_FUNCTION)))
+		return ~0u;
+	if (!dev)
+		return read_host_bridge(offset);
+	if (dev == VPCI_BALLOON_SLOT && p->domain->balloon)
+		return vvirtiopci_read(p->domain->balloon, offset);
+	return p->slot[dev] ? vconfig_read(p->slot[dev], offset) : ~0u;
+}
+
+static void write_data(struct vpci *p, u32 value, u32 mask)
+{
+	u32 dev = (u32)FIELD_GET(CONFIG_DEVICE, p->address);
+	u8 offset = (u8)(p->address & CONFIG_REGISTER);
+
+	assert_locked(&p->lock);
+	if (!(p->address & CONFIG_ENABLE) || (p->address & (CONFIG_BUS | CONFIG_FUNCTION)))
+		return;
+	if (dev == VPCI_BALLOON_SLOT && p->domain->balloon)
+		vvirtiopci_write(p->domain->balloon, offset, value, mask);
+	else if (p->slot[dev])
+		vconfig_write(p->slot[dev], offset, value, mask);
+}
+
+/* Offsets 0 to 3 are CONFIG_ADDRESS, which answers dwords only; 4 to 7 are CONFIG_DATA, of any
+ * width. */
+static int read_config_port(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
+{
+	struct vpci *p = ctx;
+
+	spin_lock(&p->lock);
+	if (offset == 0 && size == 4)
+		*value = p->address;
+	else if (offset >= 4 && (offset & 3) + size <= 4)
+		*value = (read_data(p) >> 8 * (offset & 3)) & (~0UL >> (64 - 8 * size));
+	spin_unlock(&p->lock);
+	return 0;
+}
+
+static int write_config_port(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
+{
+	struct vpci *p = ctx;
+	u32 shift = 8 * (offset & 3), mask = (u32)(~0UL >> (64 - 8 * size));
+
+	spin_lock(&p->lock);
+	if (offset == 0 && size == 4)
+		p->address = (u32)value & (u32)(CONFIG_ENABLE | 0xfffffc);
+	else if (offset >= 4 && (offset & 3) + size <= 4)
+		write_data(p, (u32)value << shift, mask << shift);
+	spin_unlock(&p->lock);
+	return 0;
+}
+
+int vpciports_add(struct vpci *p)
+{
+	const struct bus_range r = {
+		.first = CONFIG_ADDRESS,
+		.last = CONFIG_ADDRESS + 7,
+		.ctx = p,
+		.read = read_config_port,
+		.write = write_config_port,
+	};
+
+	return bus_add(&p->domain->vm.io, &r);
+}

@@ -1,0 +1,21 @@
+/* The registers of an emulated virtio device (virtio 1.2, 4.1.4). */
+#pragma once
+
+#include <kernel/lib/compiler.h>
+#include <kernel/lib/types.h>
+
+struct vvirtio;
+
+/* BAR 0 is one page; offsets in it: */
+#define VVIRTIO_BAR_SIZE PAGE_SIZE
+#define VVIRTIO_COMMON 0u
+#define VVIRTIO_ISR 0x100u
+#define VVIRTIO_DEVICE 0x200u /* the device's configuration */
+#define VVIRTIO_NOTIFY 0x300u
+#define VVIRTIO_MSIX_TABLE 0x400u
+#define VVIRTIO_MSIX_PENDING 0x800u
+#define VVIRTIO_NOTIFY_MULTIPLIER 4u
+
+/* Map them where the BAR says, if memory decoding is on and the address is in the device window.
+ * Nothing else of the domain's is moved away for them. The device is locked. */
+void vvirtioregs_map(struct vvirtio *dev);

@@ -1,0 +1,17 @@
+/* Exits by IN, OUT, INS and OUTS. */
+#pragma once
+
+#include <kernel/guest/vcpu/backend.h>
+
+/* IN or OUT of `size` bytes; next_rip is behind it. */
+void exit_io(struct vcpu *v, u16 port, unsigned int size, bool in, u64 next_rip);
+
+struct string_io {
+	u16 port;
+	u8 size, address_size; /* bytes */
+	bool in, rep;
+	enum guest_segment segment; /* of OUTS; INS has ES */
+	u64 next_rip;
+};
+/* INS or OUTS. One element is done per exit: it is executed again until RCX is 0. */
+void exit_string_io(struct vcpu *v, const struct string_io *io);

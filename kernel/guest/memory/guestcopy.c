@@ -1,0 +1,87 @@
+/* Copies between Weir and a guest's memory. */
+#include <kernel/guest/memory/guestcopy.h>
+
+#include <kernel/core/paging.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
+
+/* One page at a time, under the lock: a release on another vCPU cannot take the frame away
+ * meanwhile. */
+static int for_each_page(struct memory *m, gpaddr_t gpa, u64 len,
+			 void (*fn)(void *page, void *ctx, size_t n), void *buf)
+{
+	while (len) {
+		size_t offset = gpa & ~PAGE_MASK, n = MIN(len, PAGE_SIZE - offset);
+		struct nested_leaf at;
+		bool ram;
+
+		spin_lock(&m->nested.lock);
+		at = nested_lookup(&m->nested, gpa >> PAGE_SHIFT);
+		ram = at.flags && !(at.flags & NESTED_DEVICE);
+		if (ram)
+			fn((char *)mfn_to_virt(at.mfn) + offset, buf, n);
+		spin_unlock(&m->nested.lock);
+		if (!ram)
+			return -EFAULT;
+		gpa += n;
+		len -= n;
+		if (buf)
+			buf = (char *)buf + n;
+	}
+	return 0;
+}
+
+static void copy_from_page(void *page, void *buf, size_t n)
+{
+	memcpy(buf, page, n);
+}
+
+static void copy_to_page(void *page, void *buf, size_t n)
+{
+	memcpy(page, buf, n);
+}
+
+static void clear_page(void *page, void *ctx __unused, size_t n)
+{
+	memset(page, 0, n);
+}
+
+int guest_read(struct memory *m, gpaddr_t gpa, void *buf, size_t len)
+{
+	return for_each_page(m, gpa, len, copy_from_page, buf);
+}
+
+int guest_write(struct memory *m, gpaddr_t gpa, const void *buf, size_t len)
+{
+	return for_each_page(m, gpa, len, copy_to_page, (void *)buf);
+}
+
+int guest_zero(struct memory *m, gpaddr_t gpa, u64 len)
+{
+	return for_each_page(m, gpa, len, clear_page, NULL);
+}
+
+struct cmpxchg {
+	u64 expected, desired;
+	bool done;
+};
+
+static void exchange_word(void *word, void *arg, size_t n)
+{
+	struct cmpxchg *x = arg;
+	u32 expected = (u32)x->expected;
+
+	if (n == 4)
+		x->done = atomic_cmpxchg((u32 *)word, &expected, (u32)x->desired);
+	else
+		x->done = atomic_cmpxchg((u64 *)word, &x->expected, x->desired);
+}
+
+int guest_cmpxchg(struct memory *m, gpaddr_t gpa, unsigned int size, u64 expected, u64 desired)
+{
+	struct cmpxchg x = { expected, desired, false };
+	int ret = for_each_page(m, gpa, size, exchange_word, &x);
+
+	return ret ? ret : x.done ? 0 : -EBUSY;
+}

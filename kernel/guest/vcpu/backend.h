@@ -1,0 +1,53 @@
+/* What the hardware's virtualisation must do for the common code: AMD SVM (svm/), later Intel
+ * VMX. */
+#pragma once
+
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/lib/compiler.h>
+
+struct guest_entry;
+
+/* What the memory and instruction emulation must know of the processor's mode. */
+struct vcpu_mode {
+	u64 cr0, cr3, cr4, efer;
+	u64 cs_base;
+	bool cs_long, cs_32; /* CS.L, CS.D */
+	unsigned int cpl;
+};
+
+/* As the instruction encoding numbers them (SDM vol. 2, table 2-11). */
+enum guest_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
+
+struct vcpu_backend {
+	const char *name;
+	bool (*supported)(void); /* logs why not */
+	int (*cpu_init)(void); /* on each CPU */
+	int (*create)(struct vcpu *v);
+	void (*destroy)(struct vcpu *v);
+	/* The state after power-on, of one that is new or dead. */
+	void (*reset)(struct vcpu *v);
+	/* Load a 32-bit flat protected-mode state (multiboot, PVH), or a real-mode one (SIPI
+	 * vector). */
+	void (*set_entry)(struct vcpu *v, const struct guest_entry *entry);
+	void (*set_sipi)(struct vcpu *v, u8 vector);
+	/* The vCPU is about to run on this CPU, where another one ran before. */
+	void (*load)(struct vcpu *v);
+	/* Enter the guest once, until an exit. */
+	void (*enter)(struct vcpu *v);
+
+	/* For the common exit handling; its own CPU, between exit and entry. */
+	void (*mode)(const struct vcpu *v, struct vcpu_mode *mode);
+	u64 (*segment_base)(const struct vcpu *v, enum guest_segment s);
+	/* Go on at rip; ends an interrupt shadow. */
+	void (*set_rip)(struct vcpu *v, u64 rip);
+	/* Raise an exception at the next entry; error < 0: it has no error code. */
+	void (*inject)(struct vcpu *v, u8 vector, s64 error);
+	void (*set_cr2)(struct vcpu *v, u64 cr2);
+	/* EFER, PAT, TSC: the MSRs whose values the back end keeps. */
+	u64 (*read_msr)(const struct vcpu *v, u32 msr);
+	void (*write_msr)(struct vcpu *v, u32 msr, u64 value);
+};
+extern const struct vcpu_backend *vcpu_backend; /* NULL: this machine cannot run guests */
+/* Choose and initialise the back end on this CPU; logs the reason if there is none. Each CPU, at
+ * boot. */
+int vcpu_backend_init(void);

@@ -1,0 +1,10 @@
+/* The MSR permission map (15.11) and the I/O permission map (15.10.1), shared by all guests. */
+#pragma once
+
+#include <kernel/lib/compiler.h>
+#include <kernel/lib/types.h>
+
+/* Make the maps, unless they are there; boot, each CPU. -ENOMEM. */
+int __must_check svm_maps_init(void);
+paddr_t svm_msrpm(void);
+paddr_t svm_iopm(void);

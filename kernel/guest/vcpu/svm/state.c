@@ -1,0 +1,224 @@
+/* The state of a vCPU in its VMCB: made, reset, read and changed between exit and entry. */
+#include <kernel/guest/vcpu/svm/state.h>
+
+#include <kernel/core/cpu.h>
+#include <kernel/core/panic.h>
+#include <kernel/guest/vcpu/entry.h>
+#include <kernel/guest/vcpu/svm/maps.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+
+#define MSR_EFER 0xc0000080
+#define MSR_PAT 0x277
+#define MSR_TSC 0x10
+#define EFER_SVME BIT(12)
+#define CR0_PE BIT(0)
+#define CR0_ET BIT(4)
+#define RFLAGS_RESERVED BIT(1)
+#define RFLAGS_TF BIT(8)
+#define PAT_RESET 0x0007040600070406UL
+#define DR6_RESET 0xffff0ff0UL
+#define DR6_BS BIT(14)
+#define DR7_RESET 0x400UL
+
+static void set_segment(struct vmcb_segment *s, u16 selector, u16 attrib, u32 limit, u64 base)
+{
+	*s = (struct vmcb_segment){ selector, attrib, limit, base };
+}
+
+static void set_data_segments(struct vmcb *c, u16 selector, u16 attrib, u32 limit)
+{
+	set_segment(&c->ds, selector, attrib, limit, 0);
+	set_segment(&c->es, selector, attrib, limit, 0);
+	set_segment(&c->ss, selector, attrib, limit, 0);
+	set_segment(&c->fs, selector, attrib, limit, 0);
+	set_segment(&c->gs, selector, attrib, limit, 0);
+}
+
+/* The state after INIT (table 14-1), but with caches on. */
+static void reset_state(struct vcpu *v)
+{
+	struct svm_vcpu *s = v->arch;
+	struct vmcb *c = s->vmcb;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(v->reg); i++)
+		v->reg[i] = 0;
+	v->rflags = RFLAGS_RESERVED;
+	c->cr0 = CR0_ET;
+	c->cr2 = c->cr3 = c->cr4 = 0;
+	c->efer = EFER_SVME;
+	c->dr6 = DR6_RESET;
+	c->dr7 = DR7_RESET;
+	c->g_pat = PAT_RESET;
+	c->cpl = 0;
+	c->interrupt_shadow = 0;
+	set_segment(&c->gdtr, 0, 0, 0xffff, 0);
+	set_segment(&c->idtr, 0, 0, 0xffff, 0);
+	set_segment(&c->ldtr, 0, 0x82, 0xffff, 0);
+	set_segment(&c->tr, 0, 0x8b, 0xffff, 0);
+	s->event = 0;
+	s->nmi_masked = false;
+	s->asid_generation = 0;
+}
+
+void svm_set_entry(struct vcpu *v, const struct guest_entry *entry)
+{
+	struct vmcb *c = svm_vmcb(v);
+
+	reset_state(v);
+	c->cr0 = CR0_PE | CR0_ET;
+	set_segment(&c->cs, 0x08, 0xc9b, 0xffffffff, 0);
+	set_data_segments(c, 0x10, 0xc93, 0xffffffff);
+	v->rip = entry->eip;
+	v->reg[RAX] = entry->eax;
+	v->reg[RBX] = entry->ebx;
+	v->reg[RSI] = entry->esi;
+}
+
+void svm_set_sipi(struct vcpu *v, u8 vector)
+{
+	struct vmcb *c = svm_vmcb(v);
+
+	reset_state(v);
+	set_segment(&c->cs, (u16)(vector << 8), 0x9b, 0xffff, (u64)vector << 12);
+	set_data_segments(c, 0, 0x93, 0xffff);
+	v->rip = 0;
+}
+
+int svm_create(struct vcpu *v)
+{
+	struct svm_vcpu *s = kzalloc(sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	v->arch = s;
+	s->vmcb = alloc_page();
+	return s->vmcb ? 0 : -ENOMEM;
+}
+
+void svm_reset(struct vcpu *v)
+{
+	struct vmcb *c = svm_vmcb(v);
+
+	memset(c, 0, PAGE_SIZE);
+	/* #DB and #AC are taken here since their delivery can loop for ever inside one instruction
+	 * (CVE-2015-8104, CVE-2015-5307); a machine check is the machine's. */
+	c->exceptions = 1u << 1 | 1u << 17 | 1u << 18;
+	c->intercept_1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
+			 INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
+			 INTERCEPT_INVLPGA | INTERCEPT_IOIO_PROT | INTERCEPT_MSR_PROT |
+			 INTERCEPT_FERR_FREEZE | INTERCEPT_SHUTDOWN;
+	c->intercept_2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE |
+			 INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD |
+			 INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_MWAIT_ARMED |
+			 INTERCEPT_XSETBV | INTERCEPT_RDPRU;
+	c->iopm_base_pa = svm_iopm();
+	c->msrpm_base_pa = svm_msrpm();
+	c->vintr = VINTR_MASKING;
+	c->np_enable = 1;
+	c->n_cr3 = v->vm->memory.nested.root;
+	reset_state(v);
+}
+
+void svm_destroy(struct vcpu *v)
+{
+	struct svm_vcpu *s = v->arch;
+
+	if (s && s->vmcb)
+		free_page(s->vmcb);
+	kfree(s);
+	v->arch = NULL;
+}
+
+void svm_load(struct vcpu *v)
+{
+	/* The ASID may have been another CPU's in an earlier life of this structure. */
+	((struct svm_vcpu *)v->arch)->asid_generation = 0;
+}
+
+void svm_mode(const struct vcpu *v, struct vcpu_mode *m)
+{
+	const struct vmcb *c = svm_vmcb(v);
+
+	*m = (struct vcpu_mode){
+		.cr0 = c->cr0,
+		.cr3 = c->cr3,
+		.cr4 = c->cr4,
+		.efer = c->efer,
+		.cs_base = c->cs.base,
+		.cs_long = c->cs.attrib & BIT(9),
+		.cs_32 = c->cs.attrib & BIT(10),
+		.cpl = c->cpl,
+	};
+}
+
+u64 svm_segment_base(const struct vcpu *v, enum guest_segment seg)
+{
+	const struct vmcb *c = svm_vmcb(v);
+	const struct vmcb_segment *const s[] = { &c->es, &c->cs, &c->ss, &c->ds, &c->fs, &c->gs };
+
+	return s[seg]->base;
+}
+
+void svm_inject(struct vcpu *v, u8 vector, s64 error)
+{
+	struct svm_vcpu *s = v->arch;
+
+	s->event = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_EXCEPTION) | vector;
+	if (error >= 0)
+		s->event |= EVENT_ERROR_VALID | FIELD_PREP(EVENT_ERROR_CODE, (u64)error);
+}
+
+void svm_set_rip(struct vcpu *v, u64 rip)
+{
+	struct vmcb *c = svm_vmcb(v);
+
+	v->rip = rip;
+	c->interrupt_shadow = 0;
+	/* An instruction that was carried out here is single-stepped like any other. */
+	if (v->rflags & RFLAGS_TF) {
+		c->dr6 |= DR6_BS;
+		svm_inject(v, 1, -1);
+	}
+}
+
+void svm_set_cr2(struct vcpu *v, u64 cr2)
+{
+	svm_vmcb(v)->cr2 = cr2;
+}
+
+u64 svm_read_msr(const struct vcpu *v, u32 msr)
+{
+	const struct vmcb *c = svm_vmcb(v);
+
+	switch (msr) {
+	case MSR_EFER:
+		return c->efer & ~EFER_SVME;
+	case MSR_PAT:
+		return c->g_pat;
+	case MSR_TSC:
+		return rdtsc() + c->tsc_offset;
+	}
+	BUG();
+}
+
+void svm_write_msr(struct vcpu *v, u32 msr, u64 value)
+{
+	struct svm_vcpu *s = v->arch;
+
+	switch (msr) {
+	case MSR_EFER:
+		s->vmcb->efer = value | EFER_SVME;
+		/* NX and LMA change what the guest's own tables mean. */
+		s->asid_generation = 0;
+		return;
+	case MSR_PAT:
+		s->vmcb->g_pat = value;
+		return;
+	case MSR_TSC:
+		s->vmcb->tsc_offset = value - rdtsc();
+		return;
+	}
+	BUG();
+}

@@ -1,0 +1,19 @@
+/* The state of a vCPU in its VMCB; see struct vcpu_backend for what each function does. */
+#pragma once
+
+#include <kernel/guest/vcpu/svm/svm.h>
+
+int __must_check svm_create(struct vcpu *v);
+void svm_destroy(struct vcpu *v);
+void svm_reset(struct vcpu *v);
+void svm_set_entry(struct vcpu *v, const struct guest_entry *entry);
+void svm_set_sipi(struct vcpu *v, u8 vector);
+void svm_load(struct vcpu *v);
+
+void svm_mode(const struct vcpu *v, struct vcpu_mode *m);
+u64 svm_segment_base(const struct vcpu *v, enum guest_segment seg);
+void svm_set_rip(struct vcpu *v, u64 rip);
+void svm_inject(struct vcpu *v, u8 vector, s64 error);
+void svm_set_cr2(struct vcpu *v, u64 cr2);
+u64 svm_read_msr(const struct vcpu *v, u32 msr);
+void svm_write_msr(struct vcpu *v, u32 msr, u64 value);

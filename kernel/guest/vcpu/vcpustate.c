@@ -1,0 +1,174 @@
+/* The states of a vCPU, and who moves it from one to another.
+ *
+ *	            vcpu_halt()              vcpu_interrupt()
+ *	RUNNABLE  ------------->  HALTED   ------------------>  RUNNABLE
+ *	RUNNABLE  ------------->  PARKED   ------------------>  RUNNABLE
+ *	            vcpu_park()              vcpu_wake()
+ *	OFFLINE   <- INIT, SIPI -> RUNNABLE
+ *	any        vcpu_kill() ->  DEAD    vcpu_power_on() ->  OFFLINE
+ *
+ * A vCPU's state changes under its CPU's lock. A sleep cannot miss its wake-up:
+ * vcpu_prepare_park() clears wake_pending before the condition is looked at, vcpu_wake() sets it
+ * under the lock, vcpu_park() looks at it under the lock; and vcpu_halt() looks for pending
+ * interrupts under the lock, which vcpu_interrupt() takes after having made one pending.
+ */
+#include <kernel/guest/vcpu/vcpustate.h>
+
+#include <kernel/core/panic.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/sched.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
+#include <kernel/lib/atomic.h>
+
+void vcpu_start(struct vcpu *v, const struct guest_entry *entry)
+{
+	sched_lock(v);
+	if (v->state == VCPU_OFFLINE) {
+		vcpu_backend->set_entry(v, entry);
+		sched_make_runnable(v);
+	}
+	sched_unlock(v);
+	sched_nudge(v);
+}
+
+void vcpu_power_on(struct vcpu *v)
+{
+	sched_lock(v);
+	if (v->state == VCPU_DEAD || v->state == VCPU_OFFLINE) {
+		vcpu_reset(v);
+		v->wake_pending = v->kill_pending = v->init_pending = v->sipi_pending = false;
+		v->state = VCPU_OFFLINE;
+	} else {
+		/* Its domain ends while it is still being built. */
+		BUG_ON(!v->kill_pending);
+	}
+	sched_unlock(v);
+}
+
+void vcpu_sipi(struct vcpu *v, u8 vector)
+{
+	bool start;
+
+	sched_lock(v);
+	start = v->state == VCPU_OFFLINE && !v->kill_pending;
+	if (start) {
+		vcpu_backend->set_sipi(v, vector);
+		sched_make_runnable(v);
+	} else if (v->init_pending) {
+		v->sipi_pending = true;
+		v->sipi_vector = vector;
+	}
+	sched_unlock(v);
+	if (start)
+		sched_nudge(v);
+}
+
+void vcpu_init_signal(struct vcpu *v)
+{
+	sched_lock(v);
+	if (v->state != VCPU_OFFLINE && v->state != VCPU_DEAD) {
+		v->init_pending = true;
+		v->sipi_pending = false;
+		sched_make_runnable(v);
+	}
+	sched_unlock(v);
+	sched_nudge(v);
+}
+
+void vcpu_interrupt(struct vcpu *v)
+{
+	bool look;
+
+	sched_lock(v);
+	look = v->state == VCPU_HALTED;
+	if (look)
+		sched_make_runnable(v);
+	/* What is pending was published before; the entry path sets in_guest before it looks. */
+	smp_mb();
+	look |= read_once(&v->tlb.in_guest);
+	sched_unlock(v);
+	if (look)
+		sched_nudge(v);
+}
+
+void vcpu_wake(struct vcpu *v)
+{
+	bool woken;
+
+	sched_lock(v);
+	woken = v->state == VCPU_PARKED;
+	v->wake_pending = true;
+	if (woken)
+		sched_make_runnable(v);
+	sched_unlock(v);
+	if (woken)
+		sched_nudge(v);
+}
+
+void vcpu_prepare_park(struct vcpu *v)
+{
+	sched_lock(v);
+	v->wake_pending = false;
+	sched_unlock(v);
+}
+
+void vcpu_park(struct vcpu *v)
+{
+	sched_lock(v);
+	if (v->state == VCPU_RUNNABLE && !v->wake_pending)
+		v->state = VCPU_PARKED;
+	sched_unlock(v);
+}
+
+void vcpu_halt(struct vcpu *v)
+{
+	sched_lock(v);
+	if (v->state == VCPU_RUNNABLE && vlapic_pending(v) < 0 && !v->nmi_pending)
+		v->state = VCPU_HALTED;
+	sched_unlock(v);
+}
+
+void vcpu_kill(struct vcpu *v)
+{
+	sched_lock(v);
+	v->kill_pending = true;
+	/* Its own CPU ends it, which may be in the middle of running it. */
+	if (v->state != VCPU_DEAD)
+		sched_make_runnable(v);
+	sched_unlock(v);
+	sched_nudge(v);
+}
+
+bool vcpu_is_stopped(struct vcpu *v)
+{
+	bool dead;
+
+	sched_lock(v);
+	dead = v->state == VCPU_DEAD;
+	sched_unlock(v);
+	return dead;
+}
+
+static void act_on_kill_or_init(struct vcpu *v)
+{
+	vlapic_reset(v);
+	write_once(&v->nmi_pending, false); /* it would hit the vCPU in real mode */
+	v->init_pending = false;
+	if (v->kill_pending) {
+		vcpu_unload(v);
+		v->state = VCPU_DEAD;
+	} else if (v->sipi_pending) {
+		v->sipi_pending = false;
+		vcpu_backend->set_sipi(v, v->sipi_vector);
+		v->state = VCPU_RUNNABLE;
+	} else {
+		v->state = VCPU_OFFLINE;
+	}
+}
+
+bool vcpu_act_on_requests(struct vcpu *v)
+{
+	if (v->kill_pending || v->init_pending)
+		act_on_kill_or_init(v);
+	return v->state == VCPU_RUNNABLE;
+}

@@ -1,0 +1,105 @@
+/* Interprocessor interrupts between the vCPUs of a domain (SDM vol. 3, 11.6.1 and 11.12.9). */
+#include <kernel/guest/vcpu/vlapicipi.h>
+
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
+
+#define ESR_RECEIVE_ILLEGAL 0x40u
+#define ESR_SEND_ILLEGAL 0x20u
+
+#define ICR_VECTOR MASK(7, 0)
+#define ICR_MODE MASK(10, 8)
+#define ICR_LOGICAL BIT(11)
+#define ICR_LEVEL_ASSERT BIT(14)
+#define ICR_TRIGGER_LEVEL BIT(15)
+#define ICR_SHORTHAND MASK(19, 18)
+#define ICR_DESTINATION MASK(63, 32)
+#define ICR_WRITABLE (ICR_DESTINATION | 0xccfffUL)
+enum icr_mode { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_NMI = 4, MODE_INIT = 5, MODE_SIPI = 6 };
+enum icr_shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
+#define BROADCAST 0xffffffffu
+
+u32 vlapic_logical_id(u32 id)
+{
+	return (id >> 4) << 16 | 1u << (id & 0xf);
+}
+
+static bool is_target(const struct vcpu *v, const struct vcpu *sender, u64 icr)
+{
+	u32 destination = (u32)FIELD_GET(ICR_DESTINATION, icr), logical = vlapic_logical_id(v->id);
+
+	switch ((enum icr_shorthand)FIELD_GET(ICR_SHORTHAND, icr)) {
+	case TO_SELF:
+		return v == sender;
+	case TO_ALL:
+		return true;
+	case TO_OTHERS:
+		return v != sender;
+	case TO_DESTINATION:
+		break;
+	}
+	if (destination == BROADCAST)
+		return true;
+	if (!(icr & ICR_LOGICAL))
+		return destination == v->id;
+	return destination >> 16 == logical >> 16 && (destination & logical & 0xffff);
+}
+
+static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
+{
+	u8 vector = (u8)FIELD_GET(ICR_VECTOR, icr);
+
+	switch (FIELD_GET(ICR_MODE, icr)) {
+	case MODE_FIXED:
+	case MODE_LOWEST:
+		if (vector < 16)
+			sender->lapic.esr_pending |= ESR_SEND_ILLEGAL;
+		else
+			vlapic_deliver(v, vector);
+		break;
+	case MODE_NMI:
+		write_once(&v->nmi_pending, true);
+		vcpu_interrupt(v);
+		break;
+	case MODE_INIT:
+		/* The de-assert that old software sends does nothing: 11.6.1. */
+		if (!(icr & ICR_TRIGGER_LEVEL) || (icr & ICR_LEVEL_ASSERT))
+			vcpu_init_signal(v);
+		break;
+	case MODE_SIPI:
+		vcpu_sipi(v, vector);
+		break;
+	}
+}
+
+int vlapic_write_icr(struct vcpu *v, u64 icr)
+{
+	const struct vm *vm = v->vm;
+	bool lowest = FIELD_GET(ICR_MODE, icr) == MODE_LOWEST;
+
+	if (icr & ~ICR_WRITABLE)
+		return -EINVAL;
+	v->lapic.icr = icr;
+	for (u32 i = 0; i < vm->nr_vcpus; i++) {
+		if (!is_target(vm->vcpu[i], v, icr))
+			continue;
+		send_to(v, vm->vcpu[i], icr);
+		if (lowest)
+			break;
+	}
+	return 0;
+}
+
+int vlapic_write_self_ipi(struct vcpu *v, u64 value)
+{
+	if (value > 0xff)
+		return -EINVAL;
+	if (value < 16)
+		v->lapic.esr_pending |= ESR_RECEIVE_ILLEGAL;
+	else
+		vlapic_deliver(v, (u8)value);
+	return 0;
+}

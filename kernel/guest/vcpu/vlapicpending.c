@@ -1,0 +1,102 @@
+/* The vectors of a virtual local APIC: pending (IRR), offered to the guest, in service (ISR). */
+#include <kernel/guest/vcpu/vlapicpending.h>
+
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/lib/atomic.h>
+
+static int highest_vector(const u32 *bits)
+{
+	for (int i = 7; i >= 0; i--) {
+		u32 w = read_once(&bits[i]);
+
+		if (w)
+			return 32 * i + 31 - __builtin_clz(w);
+	}
+	return -1;
+}
+
+static void set_vector(u32 *bits, u8 vector)
+{
+	(void)atomic_or(&bits[vector / 32], 1u << vector % 32);
+}
+
+static void clear_vector(u32 *bits, u8 vector)
+{
+	(void)atomic_and(&bits[vector / 32], ~(1u << vector % 32));
+}
+
+u32 vlapic_ppr(const struct vlapic *a)
+{
+	int in_service = highest_vector(a->isr);
+	u32 isrv = in_service < 0 ? 0 : (u32)in_service;
+
+	return (a->tpr & 0xf0) >= (isrv & 0xf0) ? a->tpr : isrv & 0xf0;
+}
+
+void vlapic_deliver(struct vcpu *v, u8 vector)
+{
+	if (vector < 16)
+		return;
+	set_vector(v->lapic.irr, vector);
+	vcpu_interrupt(v);
+}
+
+int vlapic_pending(struct vcpu *v)
+{
+	int vector = highest_vector(v->lapic.irr);
+
+	if (vector < 0 || !vlapic_enabled(&v->lapic))
+		return -1;
+	return ((u32)vector & 0xf0) > (vlapic_ppr(&v->lapic) & 0xf0) ? vector : -1;
+}
+
+u8 vlapic_cr8(const struct vcpu *v)
+{
+	return (u8)(v->lapic.tpr >> 4);
+}
+
+void vlapic_set_cr8(struct vcpu *v, u8 cr8)
+{
+	if (cr8 != vlapic_cr8(v))
+		v->lapic.tpr = (u32)cr8 << 4;
+}
+
+bool vlapic_held_by_tpr(const struct vcpu *v)
+{
+	int vector = highest_vector(v->lapic.irr), in_service = highest_vector(v->lapic.isr);
+
+	return vector >= 0 && vlapic_enabled(&v->lapic) &&
+	       (vector & 0xf0) > (in_service < 0 ? 0 : in_service & 0xf0) &&
+	       (u32)(vector & 0xf0) <= (v->lapic.tpr & 0xf0);
+}
+
+int vlapic_offer(struct vcpu *v)
+{
+	int vector = vlapic_pending(v);
+
+	if (vector >= 0)
+		clear_vector(v->lapic.irr, (u8)vector);
+	return vector;
+}
+
+void vlapic_settle(struct vcpu *v, u8 vector, bool taken)
+{
+	set_vector(taken ? v->lapic.isr : v->lapic.irr, vector);
+	v->interrupts_taken += taken;
+}
+
+void vlapic_end_of_interrupt(struct vcpu *v)
+{
+	struct vlapic *a = &v->lapic;
+	int vector = highest_vector(a->isr);
+
+	if (vector >= 0)
+		clear_vector(a->isr, (u8)vector);
+}
+
+bool vlapic_next_eoi_is_quiet(const struct vcpu *v, int offered)
+{
+	return highest_vector(v->lapic.irr) < 0 &&
+	       (highest_vector(v->lapic.isr) >= 0) != (offered >= 0);
+}

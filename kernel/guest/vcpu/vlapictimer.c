@@ -1,0 +1,88 @@
+/* The timer of a virtual local APIC, SDM vol. 3, 11.5.4. */
+#include <kernel/guest/vcpu/vlapictimer.h>
+
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
+
+/* A periodic timer faster than this would leave the guest no time for anything else. */
+#define MIN_PERIOD_NS 20000UL
+
+#define TIMER_MODE MASK(18, 17)
+
+enum vlapic_timer_mode vlapic_timer_mode(const struct vlapic *a)
+{
+	return (enum vlapic_timer_mode)FIELD_GET(TIMER_MODE, a->lvt_timer);
+}
+
+/* Nanoseconds a count: the divide register's bits 3, 1 and 0 select 2, 4 .. 128, 1. */
+static u64 ns_per_count(const struct vlapic *a)
+{
+	u32 code = (a->timer_divide & 3) | (a->timer_divide & 8) >> 1;
+
+	_Static_assert(VLAPIC_TIMER_HZ == 1000000000UL, "one nanosecond a tick");
+	return 1UL << ((code + 1) & 7);
+}
+
+static u64 period_ns(const struct vlapic *a)
+{
+	return MAX(a->timer_initial * ns_per_count(a),
+		   vlapic_timer_mode(a) == VLAPIC_PERIODIC ? MIN_PERIOD_NS : 1UL);
+}
+
+void vlapic_timer_start(struct vlapic *a)
+{
+	if (!a->timer_initial || vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE) {
+		timer_cancel(&a->timer);
+		return;
+	}
+	a->timer_start_ns = clock_ns();
+	timer_set(&a->timer, a->timer_start_ns + period_ns(a));
+}
+
+void vlapic_timer_set_deadline(struct vcpu *v, u64 deadline)
+{
+	struct vlapic *a = &v->lapic;
+	u64 now = vcpu_backend->read_msr(v, 0x10), left;
+
+	a->tsc_deadline = deadline;
+	if (!deadline) {
+		timer_cancel(&a->timer);
+		return;
+	}
+	left = deadline > now ? deadline - now : 0;
+	timer_set(&a->timer, clock_ns() + clock_tsc_to_ns(left));
+}
+
+u32 vlapic_timer_count(const struct vlapic *a)
+{
+	u64 elapsed = clock_ns() - a->timer_start_ns, counts = elapsed / ns_per_count(a);
+
+	if (!a->timer_initial || vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE)
+		return 0;
+	if (vlapic_timer_mode(a) == VLAPIC_PERIODIC)
+		counts %= a->timer_initial;
+	return counts >= a->timer_initial ? 0 : a->timer_initial - (u32)counts;
+}
+
+static void timer_fired(struct timer *t)
+{
+	struct vlapic *a = container_of(t, struct vlapic, timer);
+	struct vcpu *v = container_of(a, struct vcpu, lapic);
+
+	if (vlapic_timer_mode(a) == VLAPIC_PERIODIC && a->timer_initial) {
+		u64 period = period_ns(a), now = clock_ns();
+
+		/* What was missed while the vCPU did not run is missed. */
+		a->timer_start_ns += period * ((now - a->timer_start_ns) / period);
+		timer_set(t, a->timer_start_ns + period);
+	}
+	a->tsc_deadline = 0;
+	if (!(a->lvt_timer & VLAPIC_LVT_MASKED))
+		vlapic_deliver(v, a->lvt_timer & VLAPIC_LVT_VECTOR);
+}
+
+void vlapic_timer_init(struct vlapic *a)
+{
+	timer_init(&a->timer, timer_fired);
+}
