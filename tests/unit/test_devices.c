@@ -269,6 +269,33 @@ static void time_outs_in_a_full_queue(void **state)
 	finish(false);
 }
 
+static void hear_and_flush(u16 owner, struct pci_id dev, enum iommu_event event)
+{
+	hear(owner, dev, event);
+	vtd_execute(0, ~0u);
+	vtd_interrupts();
+}
+
+/* Its last flush completes while its time-out is still being handled, as on another CPU: what waits
+ * for its TLB is released after both. */
+static void flushed_before_its_time_out_is_handled(void **state)
+{
+	(void)state;
+	start_ats(&plain, false);
+	iommu_set_event_hook(hear_and_flush);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
+	silent = true;
+	unmap(1, 1);
+	vtd_settle();
+	assert_int_equal(quarantined, 1);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 0);
+	assert_int_equal(stat_of(in_flight), 0);
+	unmap(2, 1);
+	vtd_settle();
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 2), 0);
+	finish(false);
+}
+
 /* It is detached while its time runs out. */
 static void a_time_out_while_it_is_detached(void **state)
 {
@@ -524,6 +551,7 @@ int main(void)
 		cmocka_unit_test(a_slow_device_is_asked_once_at_a_time),
 		cmocka_unit_test(a_device_that_times_out),
 		cmocka_unit_test(time_outs_in_a_full_queue),
+		cmocka_unit_test(flushed_before_its_time_out_is_handled),
 		cmocka_unit_test(a_time_out_while_it_is_detached),
 		cmocka_unit_test(detached_with_flushes_under_way),
 		cmocka_unit_test(the_unit_refuses_a_device_tlb_descriptor),
