@@ -108,7 +108,7 @@ def test_a_device_is_given_once(boot):
     weir = boot([NET, NET.replace("net0", "net1")], nics=[Nic()], cmdline="exit=ready")
     assert weir.wait_exit() == READY
     weir.count(r"error: ", 1)
-    weir.count(r"error: domain net1: pci=.*00:03.0: it belongs to domain net0 already", 1)
+    weir.count(r"error: domain net1: pci=.*00:03.0: it already belongs to domain net0", 1)
     weir.count(r"domain net0: .*starts", 1)
 
 

@@ -89,10 +89,10 @@ def test_forged_interrupt_messages(boot, machine):
     assert not machine.register(VTD + 0x18) >> 32 & 1 << 23  # GSTS.CFIS: compatibility format is blocked
     finished(weir, "e")
     for entry in (0xC8, 0xFF):
-        weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: "
+        weir.wait_for(rf"iommu: fault: .* interrupt entry 0x{entry:x}: "
                       "an interrupt names an entry that is not present")
     for entry in (0x100, 0x7FFF, 0x8000):
-        weir.wait_for(rf"iommu: fault: .* interrupt of entry 0x{entry:x}: an interrupt names an entry beyond the table")
+        weir.wait_for(rf"iommu: fault: .* interrupt entry 0x{entry:x}: an interrupt names an entry beyond the table")
     # The others still work: the shell, and the NIC whose vectors were forged.
     assert Guest(weir, nic, "by").settled()["io_faults"] == 0
     weir.wait_for(r"domain e: its \d+ pages are free again")
