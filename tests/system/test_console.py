@@ -67,6 +67,7 @@ def test_two_guests_have_a_console_each(boot, smp):
     consoles.open("b")
     assert consoles.ask("diaper", "? ") == ["? ", "repaid"]
     weir.type("later\r")
+    time.sleep(0.5)  # the guest reads it, and answers after 1.5 s
     consoles.leave("b")
     # The console is closed: the output goes to the log again.
     weir.wait_for(r"^\[.*\] b\| this is later$")
