@@ -14,6 +14,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/work.h>
+#include <kernel/x86/tsc.h>
 
 #define OWNER 9
 #define RW (IOMMU_READ | IOMMU_WRITE)

@@ -4,25 +4,17 @@
 
 #include <drivers/acpi.h>
 #include <drivers/pcibar.h>
-#include <kernel/core/cpu.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/rangeset.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/string.h>
-
-#define CONFIG_ADDRESS 0xcf8
-#define CONFIG_DATA 0xcfc
-#define CONFIG_ENABLE 0x80000000u
+#include <kernel/x86/pci_ports.h>
 
 #define MAX_ECAM 4
 #define BUS_WINDOW (1UL << 20)
 
-#define HEADER_MULTI_FUNCTION 0x80
-#define HEADER_BRIDGE 1
-#define CLASS_BRIDGE 0x06
-
-/* Guards CONFIG_ADDRESS with CONFIG_DATA, and the making of windows; leaf but for the mapping of
+/* Guards PCI_CONFIG_ADDRESS with PCI_CONFIG_DATA, and the making of windows; leaf but for the mapping of
  * memory. */
 static struct spinlock config_lock;
 static struct acpi_ecam ecam[MAX_ECAM];
@@ -56,15 +48,12 @@ static volatile void *ecam_register(u16 segment, u16 bdf, u16 offset)
 	return NULL;
 }
 
-static bool select(u16 segment, u16 bdf, u16 offset)
+static bool reached_by_ports(u16 segment, u16 offset)
 {
-	if (segment || offset > 255)
-		return false;
-	outl(CONFIG_ADDRESS, CONFIG_ENABLE | (u32)bdf << 8 | (offset & 0xfc));
-	return true;
+	return !segment && offset <= 255;
 }
 
-#define CONFIG_ACCESS(bits, in, out)                                                               \
+#define CONFIG_ACCESS(bits)                                                                        \
 	u##bits pci_config_read##bits(u16 segment, u16 bdf, u16 offset)                            \
 	{                                                                                          \
 		volatile u##bits *r = ecam_register(segment, bdf, offset);                         \
@@ -73,8 +62,8 @@ static bool select(u16 segment, u16 bdf, u16 offset)
 		if (r)                                                                             \
 			return *r;                                                                 \
 		spin_lock(&config_lock);                                                           \
-		if (select(segment, bdf, offset))                                                  \
-			value = in((u16)(CONFIG_DATA + (offset & (4 - bits / 8))));                \
+		if (reached_by_ports(segment, offset))                                             \
+			value = pci_ports_read##bits(bdf, (u8)offset);                             \
 		spin_unlock(&config_lock);                                                         \
 		return value;                                                                      \
 	}                                                                                          \
@@ -88,14 +77,14 @@ static bool select(u16 segment, u16 bdf, u16 offset)
 			return;                                                                    \
 		}                                                                                  \
 		spin_lock(&config_lock);                                                           \
-		if (select(segment, bdf, offset))                                                  \
-			out((u16)(CONFIG_DATA + (offset & (4 - bits / 8))), value);                \
+		if (reached_by_ports(segment, offset))                                             \
+			pci_ports_write##bits(bdf, (u8)offset, value);                             \
 		spin_unlock(&config_lock);                                                         \
 	}
 
-CONFIG_ACCESS(8, inb, outb)
-CONFIG_ACCESS(16, inw, outw)
-CONFIG_ACCESS(32, inl, outl)
+CONFIG_ACCESS(8)
+CONFIG_ACCESS(16)
+CONFIG_ACCESS(32)
 
 bool pci_exists(u16 segment, u16 bdf)
 {
@@ -320,7 +309,7 @@ static struct pci_device *add_function(struct pci_id id, bool shared_id)
 	d->vendor = read16(d, PCI_VENDOR_ID);
 	d->device = read16(d, PCI_DEVICE_ID);
 	read_function(d);
-	if (d->header == 0 && d->class >> 8 != CLASS_BRIDGE) {
+	if (d->header == 0 && d->class >> 8 != PCI_CLASS_BRIDGE) {
 		pci_set_bus_master(d, false);
 		pci_size_bars(d);
 	}
@@ -353,7 +342,7 @@ struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 dev
 const struct pci_device *pci_bridge_above(const struct pci_device *d)
 {
 	for (u32 i = 0; i < nr_devices; i++)
-		if (devices[i].header == HEADER_BRIDGE && devices[i].id.segment == d->id.segment &&
+		if (devices[i].header == PCI_HEADER_BRIDGE && devices[i].id.segment == d->id.segment &&
 		    pci_config_read8(d->id.segment, devices[i].id.bdf, PCI_SECONDARY_BUS) ==
 			    d->id.bdf >> 8)
 			return &devices[i];
@@ -385,10 +374,10 @@ static void walk_bus(u16 segment, u8 bus, bool shared_id, u64 seen[4])
 			if (!pci_exists(segment, id.bdf))
 				continue;
 			header = pci_config_read8(segment, id.bdf, PCI_HEADER_TYPE);
-			if (fn == 0 && (header & HEADER_MULTI_FUNCTION))
+			if (fn == 0 && (header & PCI_HEADER_MULTI_FUNCTION))
 				functions = 8;
 			d = add_function(id, shared_id);
-			if ((header & 0x7f) == HEADER_BRIDGE)
+			if ((header & 0x7f) == PCI_HEADER_BRIDGE)
 				walk_bus(segment, pci_config_read8(segment, id.bdf, PCI_SECONDARY_BUS),
 					 shared_id || !d || !passes_ids(d), seen);
 		}

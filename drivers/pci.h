@@ -4,6 +4,7 @@
 
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/pci_id.h>
+#include <kernel/lib/pci_regs.h>
 
 /* --- configuration space ------------------------------------------------------------------------------------------------ */
 
@@ -16,34 +17,6 @@ void pci_config_write8(u16 segment, u16 bdf, u16 offset, u8 value);
 void pci_config_write16(u16 segment, u16 bdf, u16 offset, u16 value);
 void pci_config_write32(u16 segment, u16 bdf, u16 offset, u32 value);
 bool pci_exists(u16 segment, u16 bdf);
-
-#define PCI_VENDOR_ID 0x00
-#define PCI_DEVICE_ID 0x02
-#define PCI_COMMAND 0x04
-#define PCI_COMMAND_IO BIT(0)
-#define PCI_COMMAND_MEMORY BIT(1)
-#define PCI_COMMAND_BUS_MASTER BIT(2)
-#define PCI_COMMAND_INTX_DISABLE BIT(10)
-#define PCI_STATUS 0x06
-#define PCI_STATUS_CAPABILITIES BIT(4)
-#define PCI_REVISION 0x08
-#define PCI_CLASS 0x0a /* base class in the upper byte */
-#define PCI_HEADER_TYPE 0x0e
-#define PCI_BAR0 0x10
-#define PCI_SECONDARY_BUS 0x19
-#define PCI_SUBORDINATE_BUS 0x1a
-#define PCI_ROM 0x30
-#define PCI_CAPABILITIES 0x34
-
-#define PCI_CAP_PM 0x01
-#define PCI_CAP_MSI 0x05
-#define PCI_CAP_VENDOR 0x09
-#define PCI_CAP_PCIE 0x10
-#define PCI_CAP_MSIX 0x11
-#define PCI_CAP_AF 0x13
-#define PCI_EXT_CAP_ARI 0x000e
-#define PCI_EXT_CAP_ATS 0x000f
-#define PCI_EXT_CAP_SRIOV 0x0010
 
 /* --- functions ----------------------------------------------------------------------------------------------------------- */
 

@@ -5,9 +5,6 @@
 
 #define PLATFORM_FIRST 0xfec00000UL
 #define PLATFORM_LAST 0xffffffffUL
-#define BAR_IO 0x1u
-#define BAR_TYPE_64 0x4u
-#define BAR_PREFETCHABLE 0x8u
 
 /* Write all ones, see which bits stick, put the old value back (3.2.1 of the PCI specification,
  * 6.2.5.1). */
@@ -27,13 +24,13 @@ void pci_size_bar(struct pci_id id, u16 reg, bool has_next, struct pci_bar *b)
 	u64 mask = probe(id, reg);
 
 	*b = (struct pci_bar){ 0 };
-	if (low & BAR_IO) {
+	if (low & PCI_BAR_IO) {
 		b->io = true;
 		b->base = low & ~3u;
 		mask = (mask & ~3u) | 0xffffffffffff0000UL;
 	} else {
-		b->is64 = (low & 6) == BAR_TYPE_64 && has_next;
-		b->prefetchable = low & BAR_PREFETCHABLE;
+		b->is64 = (low & 6) == PCI_BAR_TYPE_64 && has_next;
+		b->prefetchable = low & PCI_BAR_PREFETCHABLE;
 		b->base = low & ~0xfu;
 		mask = (mask & ~0xfu) | 0xffffffff00000000UL;
 		if (b->is64) {

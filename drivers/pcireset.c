@@ -6,16 +6,10 @@
  */
 #include <drivers/pci.h>
 
-#define PCIE_DEVCAP 4
-#define PCIE_DEVCAP_FLR BIT(28)
-#define PCIE_DEVCTL 8
-#define PCIE_DEVCTL_FLR BIT(15)
 #define AF_CAP 3
 #define AF_CAP_FLR BIT(1)
 #define AF_CTRL 4
 #define AF_CTRL_FLR BIT(0)
-#define PM_CSR 4
-#define PM_CSR_STATE 0x3
 #define PM_CSR_NO_SOFT_RESET BIT(3)
 #define BRIDGE_CONTROL 0x3e
 #define BRIDGE_CONTROL_RESET BIT(6)
@@ -64,14 +58,14 @@ static enum reset find_reset(const struct pci_device *d)
 	/* Its virtual functions would go with it, and others may have them. */
 	if (d->nr_virtual)
 		return RESET_NONE;
-	if (d->pcie &&
-	    (pci_config_read32(d->id.segment, d->id.bdf, d->pcie + PCIE_DEVCAP) & PCIE_DEVCAP_FLR))
+	if (d->pcie && (pci_config_read32(d->id.segment, d->id.bdf, d->pcie + PCI_EXP_DEVCAP) &
+			PCI_EXP_DEVCAP_FLR))
 		return RESET_FLR;
 	if (d->af && (pci_config_read8(d->id.segment, d->id.bdf, d->af + AF_CAP) & AF_CAP_FLR))
 		return RESET_AF;
 	if (port_of(d))
 		return RESET_LINK;
-	if (d->pm && !(read16(d, d->pm + PM_CSR) & PM_CSR_NO_SOFT_RESET))
+	if (d->pm && !(read16(d, d->pm + PCI_PM_CSR) & PM_CSR_NO_SOFT_RESET))
 		return RESET_PM;
 	return RESET_NONE;
 }
@@ -95,10 +89,10 @@ static void set_link_reset(const struct pci_device *port, bool on)
 bool pci_reset_start(struct pci_device *d)
 {
 	/* Among it the largest packets that the way to it can take. */
-	d->device_control = d->pcie ? read16(d, d->pcie + PCIE_DEVCTL) : 0;
+	d->device_control = d->pcie ? read16(d, d->pcie + PCI_EXP_DEVCTL) : 0;
 	switch (find_reset(d)) {
 	case RESET_FLR:
-		write16(d, d->pcie + PCIE_DEVCTL, d->device_control | PCIE_DEVCTL_FLR);
+		write16(d, d->pcie + PCI_EXP_DEVCTL, d->device_control | PCI_EXP_DEVCTL_FLR);
 		return true;
 	case RESET_AF:
 		pci_config_write8(d->id.segment, d->id.bdf, d->af + AF_CTRL, AF_CTRL_FLR);
@@ -108,7 +102,7 @@ bool pci_reset_start(struct pci_device *d)
 		set_link_reset(port_of(d), true);
 		return true;
 	case RESET_PM:
-		write16(d, d->pm + PM_CSR, read16(d, d->pm + PM_CSR) | PM_CSR_STATE);
+		write16(d, d->pm + PCI_PM_CSR, read16(d, d->pm + PCI_PM_CSR) | PCI_PM_CSR_STATE);
 		return true;
 	default:
 		return false;
@@ -123,10 +117,10 @@ bool pci_reset_finish(struct pci_device *d)
 		return false;
 	}
 	if (d->pm)
-		write16(d, d->pm + PM_CSR, read16(d, d->pm + PM_CSR) & ~PM_CSR_STATE);
+		write16(d, d->pm + PCI_PM_CSR, read16(d, d->pm + PCI_PM_CSR) & ~PCI_PM_CSR_STATE);
 	write16(d, PCI_COMMAND, 0);
 	if (d->pcie)
-		write16(d, d->pcie + PCIE_DEVCTL, d->device_control);
+		write16(d, d->pcie + PCI_EXP_DEVCTL, d->device_control);
 	for (u32 i = 0; i < PCI_BARS; i++) {
 		/* A virtual function's are its physical one's. */
 		if (!d->bar[i].size || d->physical)

@@ -1,5 +1,6 @@
-#include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
+#include <kernel/x86/io.h>
+#include <kernel/x86/cpuid.h>
 
 #define DEBUG_EXIT_PORT 0x501
 
@@ -7,7 +8,7 @@ void debug_exit(enum debug_exit value)
 {
 	/* On real hardware nobody knows what lies at this port; and an absent one reads all
 	 * ones. */
-	bool emulated = cpuid(1, 0).ecx & BIT(31);
+	bool emulated = cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR;
 
 	if (emulated && inb(DEBUG_EXIT_PORT) != 0xff)
 		outb(DEBUG_EXIT_PORT, (u8)value);

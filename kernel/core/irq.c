@@ -5,6 +5,8 @@
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/x86/apic.h>
+#include <kernel/x86/interrupts.h>
 
 /* Guards the handing out of vectors; the handlers' slots are read without it. Leaf. */
 static struct spinlock irq_lock = SPINLOCK_INIT;
@@ -90,22 +92,20 @@ void irq_stop_others(void)
 
 void irq_window(void)
 {
-	/* STI lets the next instruction pass first: the NOP is where they come in. */
-	__asm__ volatile("sti; nop; cli" ::: "memory");
+	interrupts_window();
 }
 
 void irq_wait(void)
 {
 	lapic_ask_again();
-	/* For the same reason no interrupt can slip in between STI and HLT, and be slept over. */
-	__asm__ volatile("sti; hlt; cli" ::: "memory");
+	halt_until_interrupt();
 }
 
 void irq_msi_message(u32 cpu, int vector, u64 *address, u32 *data)
 {
 	u32 id = cpus[cpu]->apic_id;
 
-	*address = 0xfee00000UL | (id & 0xff) << 12;
+	*address = MSI_ADDRESS | FIELD_PREP(MSI_ADDRESS_DESTINATION, id & 0xff);
 	/* The remapping units take the rest of an x2APIC id in the upper half: VT-d, Fault Event
 	 * Upper Address Register. */
 	*address |= (u64)(id & 0xffffff00) << 32;

@@ -1,7 +1,7 @@
 /* What the exception entry hands to kernel/core/panic.c. */
 #pragma once
 
-#include <kernel/core/idt.h>
+#include <kernel/x86/trap.h>
 
 /* An exception that nobody expected: print it all and stop. */
 void panic_trap(const struct trap_frame *f) __noreturn;

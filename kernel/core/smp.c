@@ -10,6 +10,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>
+#include <kernel/x86/tsc.h>
 
 #define STACK_PAGES 8
 /* Real hardware answers within a millisecond; an emulated one may have to wait for its share of a

@@ -8,6 +8,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/x86/tsc.h>
 
 struct timer_queue {
 	struct spinlock lock; /* guards the list and the timers on it. Leaf; timers' functions run without it. */

@@ -2,7 +2,7 @@
 /* docs/guests.md tells what a guest finds: that is compared with the tables that decide it, in both directions. */
 #include "test.h"
 
-#include <kernel/core/cpu.h>
+#include <kernel/x86/cpuid.h>
 
 /* The processor of the test's choice, for what follows. */
 static u32 own_bits;

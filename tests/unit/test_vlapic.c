@@ -7,10 +7,8 @@
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/x86/apic.h>
 
-#define X2APIC_TPR 0x808
-#define X2APIC_EOI 0x80b
-#define X2APIC_SVR 0x80f
 #define FLAG_ADDRESS 0x1004
 
 static struct vcpu vcpu;
@@ -156,7 +154,7 @@ static void end(void)
 	leave();
 	isr[vector] = false;
 	loud_eois++;
-	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC_EOI, 0), 0);
+	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC(APIC_EOI), 0), 0);
 	enter();
 }
 
@@ -175,7 +173,7 @@ static void set_tpr(void)
 {
 	leave();
 	tpr = rand() % 2 ? 0 : (u32)rand() % 256;
-	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC_TPR, tpr), 0);
+	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC(APIC_TPR), tpr), 0);
 	enter();
 }
 
@@ -215,7 +213,7 @@ static void begin(void)
 	no_memory = false;
 	vlapic_init(&vcpu);
 	vlapic_start_in_x2apic_mode(&vcpu);
-	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC_SVR, 0x1ff), 0);
+	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC(APIC_SVR), 0x1ff), 0);
 	assert_int_equal(pveoi_write_msr(&vcpu, FLAG_ADDRESS | 1), 0);
 	enter();
 }

@@ -28,6 +28,7 @@
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/x86/tsc.h>
 
 #define STOP_POLL_NS 1000000
 

@@ -5,32 +5,23 @@
 #include <kernel/guest/emulate/guestwalk.h>
 #include <kernel/guest/emulate/mmio.h>
 #include <kernel/guest/vcpu/policy.h>
-
-#define VECTOR_UD 6
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-
-#define EFER_LMA BIT(10)
-#define RFLAGS_DF BIT(10)
-
-#define XCR0_X87 BIT(0)
-#define XCR0_SSE BIT(1)
-#define XCR0_AVX BIT(2)
+#include <kernel/x86/control.h>
+#include <kernel/x86/exceptions.h>
 
 void inject_ud(struct vcpu *v)
 {
-	vcpu_backend->inject(v, VECTOR_UD, -1);
+	vcpu_backend->inject(v, EXC_UD, -1);
 }
 
 void inject_gp(struct vcpu *v)
 {
-	vcpu_backend->inject(v, VECTOR_GP, 0);
+	vcpu_backend->inject(v, EXC_GP, 0);
 }
 
 void inject_pf(struct vcpu *v, u64 address, u32 error)
 {
 	vcpu_backend->set_cr2(v, address);
-	vcpu_backend->inject(v, VECTOR_PF, error);
+	vcpu_backend->inject(v, EXC_PF, error);
 }
 
 static bool long_code(struct vcpu *v)
@@ -159,7 +150,7 @@ void exit_xsetbv(struct vcpu *v)
 		return;
 	}
 	v->xcr0 = value;
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
+	write_xcr0(value);
 	skip_instruction(v, 3);
 }
 

@@ -5,6 +5,7 @@
 #include <kernel/guest/vcpu/policy.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/x86/control.h>
 
 /* SDM vol. 1, 13.4: the legacy region's reset values, and where the header starts. */
 #define FCW_RESET 0x037f
@@ -13,21 +14,10 @@
 #define ST_OFFSET 32
 #define ST_SIZE 128
 #define XSTATE_BV_OFFSET 512
-#define XSTATE_X87 BIT(0)
-
-#define CR4_OSXSAVE BIT(18)
 
 static bool has_xsave(void)
 {
-	u64 cr4;
-
-	__asm__("mov %%cr4, %0" : "=r"(cr4));
-	return cr4 & CR4_OSXSAVE;
-}
-
-static void set_xcr0(u64 value)
-{
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
+	return read_cr4() & CR4_OSXSAVE;
 }
 
 int fpu_create(struct vcpu *v)
@@ -42,7 +32,7 @@ void fpu_reset(struct vcpu *v)
 	memset(v->fpu, 0, PAGE_SIZE);
 	*(u16 *)v->fpu = FCW_RESET;
 	*(u32 *)((char *)v->fpu + MXCSR_OFFSET) = MXCSR_RESET;
-	v->xcr0 = 1;
+	v->xcr0 = XCR0_X87;
 }
 
 void fpu_destroy(struct vcpu *v)
@@ -62,7 +52,7 @@ static void note_initial_x87(struct vcpu *v)
 	for (u32 i = ST_OFFSET / 8; i < (ST_OFFSET + ST_SIZE) / 8; i++)
 		used |= area[i];
 	if (!used)
-		area[XSTATE_BV_OFFSET / 8] &= ~XSTATE_X87;
+		area[XSTATE_BV_OFFSET / 8] &= ~XCR0_X87;
 }
 
 void fpu_switch(struct vcpu *from, struct vcpu *to)
@@ -74,7 +64,7 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
 		return;
 	}
 	/* All that a guest may enable, whatever it has enabled now. */
-	set_xcr0(policy_xcr0());
+	write_xcr0(policy_xcr0());
 	if (from) {
 		__asm__ volatile("xsave64 (%0)" ::"r"(from->fpu), "a"(~0u), "d"(~0u) : "memory");
 		note_initial_x87(from);
@@ -82,5 +72,5 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
 	/* A header of zeros loads the initial state, but MXCSR is always loaded from memory:
 	 * 13.8.1. */
 	__asm__ volatile("xrstor64 (%0)" ::"r"(to->fpu), "a"(~0u), "d"(~0u) : "memory");
-	set_xcr0(to->xcr0);
+	write_xcr0(to->xcr0);
 }

@@ -6,6 +6,8 @@
 #include <kernel/lib/errno.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/x86/msr.h>
+#include <kernel/x86/tsc.h>
 
 #define FEATURE_NOP_IO_DELAY BIT(1)
 #define FEATURE_CLOCKSOURCE2 BIT(3)
@@ -14,7 +16,6 @@
 
 #define SYSTEM_TIME_ENABLE BIT(0)
 #define TSC_STABLE BIT(0)
-#define MSR_TSC 0x10
 #define NS_PER_S 1000000000UL
 
 struct time_info {

@@ -3,7 +3,7 @@
  * KVM's signature and these features only. */
 #pragma once
 
-#include <kernel/core/cpu.h>
+#include <kernel/x86/cpuid.h>
 
 struct vcpu;
 

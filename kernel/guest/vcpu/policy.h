@@ -2,7 +2,7 @@
  * deliberate answers. */
 #pragma once
 
-#include <kernel/core/cpu.h>
+#include <kernel/x86/cpuid.h>
 
 struct vcpu;
 

@@ -6,8 +6,9 @@
 #include <kernel/guest/vcpu/fpu.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/vcpu/vcpuload.h>
-
-#define MSR_TSC_AUX 0xc0000103
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/debug.h>
+#include <kernel/x86/msr.h>
 
 struct vcpu *vcpu_create(struct domain *d, u32 id, u32 cpu, u8 priority)
 {
@@ -50,12 +51,16 @@ void vcpu_destroy(struct vcpu *v)
 /* The breakpoint addresses stay in the registers between exit and entry: while Weir runs, DR7 has them off. */
 static void switch_breakpoints(struct vcpu *from, const struct vcpu *to)
 {
-	if (from)
-		__asm__ volatile("mov %%db0, %0; mov %%db1, %1; mov %%db2, %2; mov %%db3, %3"
-				 : "=r"(from->dr[0]), "=r"(from->dr[1]), "=r"(from->dr[2]),
-				   "=r"(from->dr[3]));
-	__asm__ volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3" ::"r"(to->dr[0]),
-			 "r"(to->dr[1]), "r"(to->dr[2]), "r"(to->dr[3]));
+	if (from) {
+		from->dr[0] = read_dr(0);
+		from->dr[1] = read_dr(1);
+		from->dr[2] = read_dr(2);
+		from->dr[3] = read_dr(3);
+	}
+	write_dr(0, to->dr[0]);
+	write_dr(1, to->dr[1]);
+	write_dr(2, to->dr[2]);
+	write_dr(3, to->dr[3]);
 }
 
 void vcpu_load(struct vcpu *v)
@@ -66,7 +71,7 @@ void vcpu_load(struct vcpu *v)
 		return;
 	fpu_switch(cpu->current, v);
 	switch_breakpoints(cpu->current, v);
-	if (cpuid(0x80000001, 0).edx & BIT(27)) /* RDTSCP */
+	if (cpuid(0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP)
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vcpu_backend->load(v);
 	cpu->current = v;

@@ -4,68 +4,15 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/vcpu/vcpu.h>
-
-#define MSR_APIC_BASE 0x1b
-#define MSR_TSC_DEADLINE 0x6e0
-#define MSR_X2APIC 0x800
-
-enum x2apic_register {
-	APIC_ID = 0x02,
-	APIC_VERSION = 0x03,
-	APIC_TPR = 0x08,
-	APIC_PPR = 0x0a,
-	APIC_EOI = 0x0b,
-	APIC_LDR = 0x0d,
-	APIC_SVR = 0x0f,
-	APIC_ISR = 0x10,
-	APIC_TMR = 0x18,
-	APIC_IRR = 0x20,
-	APIC_ESR = 0x28,
-	APIC_LVT_CMCI = 0x2f,
-	APIC_ICR = 0x30,
-	APIC_LVT_TIMER = 0x32,
-	APIC_LVT_THERMAL = 0x33,
-	APIC_LVT_PERF = 0x34,
-	APIC_LVT_LINT0 = 0x35,
-	APIC_LVT_LINT1 = 0x36,
-	APIC_LVT_ERROR = 0x37,
-	APIC_TIMER_INITIAL = 0x38,
-	APIC_TIMER_CURRENT = 0x39,
-	APIC_TIMER_DIVIDE = 0x3e,
-	APIC_SELF_IPI = 0x3f,
-};
-
-#define BASE_ADDRESS 0xfee00000UL
-#define BASE_BSP BIT(8)
-#define BASE_EXTD BIT(10)
-#define BASE_EN BIT(11)
+#include <kernel/x86/apic.h>
 
 #define VERSION 0x00060015u /* integrated, LVT entries 0 to 6 */
-#define SVR_ENABLE 0x100u
 #define SVR_MASK 0x1ffu
-#define ESR_RECEIVE_ILLEGAL 0x40u
-#define ESR_SEND_ILLEGAL 0x20u
 
-#define LVT_VECTOR 0xffu
-#define LVT_MASKED 0x10000u
 #define LVT_TIMER_BITS 0x700ffu
 #define LVT_LINT_BITS 0x1a7ffu
 #define LVT_OTHER_BITS 0x107ffu
-#define TIMER_MODE MASK(18, 17)
-#define TIMER_ONE_SHOT 0
-#define TIMER_PERIODIC 1
-#define TIMER_DEADLINE 2
-
-#define ICR_VECTOR MASK(7, 0)
-#define ICR_MODE MASK(10, 8)
-#define ICR_LOGICAL BIT(11)
-#define ICR_LEVEL_ASSERT BIT(14)
-#define ICR_TRIGGER_LEVEL BIT(15)
-#define ICR_SHORTHAND MASK(19, 18)
-#define ICR_DESTINATION MASK(63, 32)
 #define ICR_WRITABLE (ICR_DESTINATION | 0xccfffUL)
-enum icr_mode { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_NMI = 4, MODE_INIT = 5, MODE_SIPI = 6 };
-enum icr_shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 #define BROADCAST 0xffffffffu
 
 /* A periodic timer faster than this would leave the guest no time for anything else. */
@@ -96,7 +43,7 @@ static void clear_bit(u32 *bits, u8 vector)
 
 static bool enabled(const struct vlapic *a)
 {
-	return (a->apic_base & BASE_EN) && (a->svr & SVR_ENABLE);
+	return (a->apic_base & APIC_BASE_ENABLE) && (a->svr & SVR_ENABLE);
 }
 
 /* SDM vol. 3, 11.8.3.1: the processor priority. */
@@ -130,12 +77,12 @@ void vlapic_init(struct vcpu *v)
 
 	timer_init(&a->timer, timer_fired);
 	reset_registers(a);
-	a->apic_base = BASE_ADDRESS | BASE_EN | (v->id ? 0 : BASE_BSP);
+	a->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_ENABLE | (v->id ? 0 : APIC_BASE_BSP);
 }
 
 void vlapic_start_in_x2apic_mode(struct vcpu *v)
 {
-	v->lapic.apic_base |= BASE_EXTD;
+	v->lapic.apic_base |= APIC_BASE_EXTD;
 }
 
 void vlapic_reset(struct vcpu *v)
@@ -214,7 +161,7 @@ bool vlapic_next_eoi_is_quiet(const struct vcpu *v, int offered)
 
 static u32 timer_mode(const struct vlapic *a)
 {
-	return (u32)FIELD_GET(TIMER_MODE, a->lvt_timer);
+	return (u32)FIELD_GET(LVT_TIMER_MODE, a->lvt_timer);
 }
 
 /* Nanoseconds a count: the divide register's bits 3, 1 and 0 select 2, 4 .. 128, 1. */
@@ -234,7 +181,7 @@ static u64 period_ns(const struct vlapic *a)
 
 static void start_timer(struct vlapic *a)
 {
-	if (!a->timer_initial || timer_mode(a) == TIMER_DEADLINE) {
+	if (!a->timer_initial || timer_mode(a) == TIMER_TSC_DEADLINE) {
 		timer_cancel(&a->timer);
 		return;
 	}
@@ -260,7 +207,7 @@ static u32 current_count(const struct vlapic *a)
 {
 	u64 elapsed = clock_ns() - a->timer_start_ns, counts = elapsed / ns_per_count(a);
 
-	if (!a->timer_initial || timer_mode(a) == TIMER_DEADLINE)
+	if (!a->timer_initial || timer_mode(a) == TIMER_TSC_DEADLINE)
 		return 0;
 	if (timer_mode(a) == TIMER_PERIODIC)
 		counts %= a->timer_initial;
@@ -318,23 +265,23 @@ static void send(struct vcpu *sender, struct vcpu *v, u64 icr)
 	u8 vector = (u8)FIELD_GET(ICR_VECTOR, icr);
 
 	switch (FIELD_GET(ICR_MODE, icr)) {
-	case MODE_FIXED:
-	case MODE_LOWEST:
+	case DELIVERY_FIXED:
+	case DELIVERY_LOWEST:
 		if (vector < 16)
 			sender->lapic.esr_pending |= ESR_SEND_ILLEGAL;
 		else
 			vlapic_deliver(v, vector);
 		break;
-	case MODE_NMI:
+	case DELIVERY_NMI:
 		write_once(&v->nmi_pending, true);
 		vcpu_interrupt(v);
 		break;
-	case MODE_INIT:
+	case DELIVERY_INIT:
 		/* The de-assert that old software sends does nothing: 11.6.1. */
-		if (!(icr & ICR_TRIGGER_LEVEL) || (icr & ICR_LEVEL_ASSERT))
+		if (!(icr & ICR_TRIGGER_LEVEL) || (icr & ICR_ASSERT))
 			vcpu_init_signal(v);
 		break;
-	case MODE_SIPI:
+	case DELIVERY_STARTUP:
 		vcpu_sipi(v, vector);
 		break;
 	}
@@ -343,7 +290,7 @@ static void send(struct vcpu *sender, struct vcpu *v, u64 icr)
 static void write_icr(struct vcpu *v, u64 icr)
 {
 	struct domain *d = v->domain;
-	bool lowest = FIELD_GET(ICR_MODE, icr) == MODE_LOWEST;
+	bool lowest = FIELD_GET(ICR_MODE, icr) == DELIVERY_LOWEST;
 
 	v->lapic.icr = icr;
 	for (u32 i = 0; i < d->nr_vcpus; i++) {
@@ -360,16 +307,17 @@ static void write_icr(struct vcpu *v, u64 icr)
 static int write_apic_base(struct vcpu *v, u64 value)
 {
 	struct vlapic *a = &v->lapic;
-	u64 modes = BASE_EN | BASE_EXTD;
+	u64 modes = APIC_BASE_ENABLE | APIC_BASE_EXTD;
 
 	/* 11.12.5: x2APIC without enable is no mode, and back to xAPIC goes by way of disabled. */
-	if ((value & ~(modes | BASE_BSP)) != BASE_ADDRESS || (value & modes) == BASE_EXTD ||
-	    ((a->apic_base & modes) == modes && (value & modes) == BASE_EN) ||
-	    (!(a->apic_base & BASE_EN) && (value & modes) == modes))
+	if ((value & ~(modes | APIC_BASE_BSP)) != APIC_DEFAULT_ADDRESS ||
+	    (value & modes) == APIC_BASE_EXTD ||
+	    ((a->apic_base & modes) == modes && (value & modes) == APIC_BASE_ENABLE) ||
+	    (!(a->apic_base & APIC_BASE_ENABLE) && (value & modes) == modes))
 		return -EINVAL;
-	if ((a->apic_base & BASE_EN) && !(value & BASE_EN))
+	if ((a->apic_base & APIC_BASE_ENABLE) && !(value & APIC_BASE_ENABLE))
 		vlapic_reset(v);
-	a->apic_base = (value & modes) | BASE_ADDRESS | (a->apic_base & BASE_BSP);
+	a->apic_base = (value & modes) | APIC_DEFAULT_ADDRESS | (a->apic_base & APIC_BASE_BSP);
 	return 0;
 }
 
@@ -423,10 +371,10 @@ int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value)
 		return 0;
 	}
 	if (msr == MSR_TSC_DEADLINE) {
-		*value = timer_mode(a) == TIMER_DEADLINE ? a->tsc_deadline : 0;
+		*value = timer_mode(a) == TIMER_TSC_DEADLINE ? a->tsc_deadline : 0;
 		return 0;
 	}
-	if (!(a->apic_base & BASE_EXTD))
+	if (!(a->apic_base & APIC_BASE_EXTD))
 		return -EINVAL;
 
 	entry = lvt(a, reg, &writable);
@@ -496,7 +444,7 @@ static int write_lvt(struct vlapic *a, u32 reg, u32 *entry, u32 writable, u64 va
 	if (reg == APIC_LVT_TIMER && timer_mode(a) != old_mode) {
 		/* 11.5.4.1: a change to or from deadline mode disarms. */
 		a->tsc_deadline = 0;
-		if (timer_mode(a) == TIMER_DEADLINE || old_mode == TIMER_DEADLINE) {
+		if (timer_mode(a) == TIMER_TSC_DEADLINE || old_mode == TIMER_TSC_DEADLINE) {
 			a->timer_initial = 0;
 			timer_cancel(&a->timer);
 		}
@@ -527,11 +475,11 @@ int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 	if (msr == MSR_APIC_BASE)
 		return write_apic_base(v, value);
 	if (msr == MSR_TSC_DEADLINE) {
-		if (timer_mode(a) == TIMER_DEADLINE)
+		if (timer_mode(a) == TIMER_TSC_DEADLINE)
 			start_deadline(v, value);
 		return 0;
 	}
-	if (!(a->apic_base & BASE_EXTD) || (reg != APIC_ICR && value >> 32))
+	if (!(a->apic_base & APIC_BASE_EXTD) || (reg != APIC_ICR && value >> 32))
 		return -EINVAL;
 
 	entry = lvt(a, reg, &writable);
@@ -565,7 +513,7 @@ int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 		write_icr(v, value);
 		return 0;
 	case APIC_TIMER_INITIAL:
-		if (timer_mode(a) == TIMER_DEADLINE)
+		if (timer_mode(a) == TIMER_TSC_DEADLINE)
 			return 0;
 		a->timer_initial = (u32)value;
 		start_timer(a);

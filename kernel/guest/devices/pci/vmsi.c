@@ -24,27 +24,18 @@
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/x86/apic.h>
 
 /* 6.8.1: the MSI capability; what a guest sees is the 64-bit layout without mask bits, one
  * vector. */
-#define MSI_CONTROL_ENABLE BIT(16)
-#define MSI_CONTROL_64 BIT(23)
-#define MSI_CONTROL_MASKS BIT(24)
+#define MSI_CONTROL_ENABLE (PCI_MSI_ENABLE << 16)
+#define MSI_CONTROL_64 (PCI_MSI_64 << 16)
+#define MSI_CONTROL_MASKS (PCI_MSI_MASKS << 16)
 
 /* 6.8.2: the MSI-X capability and its table. */
-#define MSIX_CONTROL_MASKED BIT(30)
-#define MSIX_CONTROL_ENABLE BIT(31)
-#define MSIX_CONTROL_SIZE MASK(26, 16)
-#define MSIX_BIR 0x7u
-#define MSIX_ENTRY_MASKED 1u
-
-/* SDM vol. 3, 11.11: the messages that mean an interrupt. */
-#define MESSAGE_ADDRESS 0xfee00000u
-#define MESSAGE_DESTINATION MASK(19, 12)
-#define MESSAGE_LOGICAL BIT(2)
-#define MESSAGE_VECTOR MASK(7, 0)
-#define MESSAGE_MODE MASK(10, 8)
-#define MODE_LOWEST 1
+#define MSIX_CONTROL_MASKED (PCI_MSIX_MASK << 16)
+#define MSIX_CONTROL_ENABLE (PCI_MSIX_ENABLE << 16)
+#define MSIX_CONTROL_SIZE (PCI_MSIX_SIZE << 16)
 
 #define WINDOW_NS (1000000000UL / IRQ_WINDOWS_PER_SECOND)
 /* A storm that goes on is told once in the log. */
@@ -74,14 +65,14 @@ static void cap_write32(const struct vfunction *f, u32 offset, u32 value)
 /* 0 if the message is not an interrupt that a vCPU could take. */
 static u32 decode(const struct domain *d, u64 address, u32 data)
 {
-	u32 destination = (u32)FIELD_GET(MESSAGE_DESTINATION, address);
-	u32 mode = (u32)FIELD_GET(MESSAGE_MODE, data), vector = data & MESSAGE_VECTOR;
+	u32 destination = (u32)FIELD_GET(MSI_ADDRESS_DESTINATION, address);
+	u32 mode = (u32)FIELD_GET(MSI_DATA_MODE, data), vector = data & MSI_DATA_VECTOR;
 
-	if (address >> 20 != MESSAGE_ADDRESS >> 20 || mode > MODE_LOWEST || vector < 16)
+	if (address >> 20 != MSI_ADDRESS >> 20 || mode > DELIVERY_LOWEST || vector < 16)
 		return 0;
 	/* In logical mode the low bits are a set: the first of it takes the interrupt (cluster 0 of
 	 * x2APIC). */
-	if (address & MESSAGE_LOGICAL)
+	if (address & MSI_ADDRESS_LOGICAL)
 		destination = destination ? (u32)__builtin_ctz(destination) : MAX_CPUS;
 	if (destination >= d->nr_vcpus)
 		return 0;
@@ -179,7 +170,7 @@ static void msi_update(struct vfunction *f)
 	u64 address;
 	u32 data;
 
-	control &= ~(u32)(MSI_CONTROL_ENABLE >> 16) & ~0x70u; /* one vector */
+	control &= ~(u32)PCI_MSI_ENABLE & ~(u32)PCI_MSI_COUNT; /* one vector */
 	if (!update(&f->msi, f->msi_enabled) || f->paused) {
 		cap_write16(f, cap + 2, control);
 		return;
@@ -187,17 +178,17 @@ static void msi_update(struct vfunction *f)
 	iommu_irte_message(&f->msi.irte, &address, &data);
 	cap_write16(f, cap + 2, control);
 	cap_write32(f, cap + 4, (u32)address);
-	if (control & (u32)(MSI_CONTROL_64 >> 16)) {
+	if (control & (u32)PCI_MSI_64) {
 		cap_write32(f, cap + 8, (u32)(address >> 32));
 		cap_write16(f, cap + 12, data);
-		if (control & (u32)(MSI_CONTROL_MASKS >> 16))
+		if (control & (u32)PCI_MSI_MASKS)
 			cap_write32(f, cap + 16, 0);
 	} else {
 		cap_write16(f, cap + 8, data);
-		if (control & (u32)(MSI_CONTROL_MASKS >> 16))
+		if (control & (u32)PCI_MSI_MASKS)
 			cap_write32(f, cap + 12, 0);
 	}
-	cap_write16(f, cap + 2, control | (u32)(MSI_CONTROL_ENABLE >> 16));
+	cap_write16(f, cap + 2, control | (u32)PCI_MSI_ENABLE);
 }
 
 u32 vmsi_read(struct vfunction *f, u8 offset)
@@ -257,7 +248,7 @@ static void entry_update(struct vmsi_vector *m)
 	u64 address;
 	u32 data;
 
-	e[3] = MSIX_ENTRY_MASKED;
+	e[3] = PCI_MSIX_ENTRY_MASKED;
 	if (!send)
 		return;
 	iommu_irte_message(&m->irte, &address, &data);
@@ -316,7 +307,7 @@ u32 vmsix_table_read(struct vfunction *f, u32 offset)
 	case 8:
 		return m->data;
 	default:
-		return m->masked ? MSIX_ENTRY_MASKED : 0;
+		return m->masked ? PCI_MSIX_ENTRY_MASKED : 0;
 	}
 }
 
@@ -335,7 +326,7 @@ void vmsix_table_write(struct vfunction *f, u32 offset, u32 value)
 		m->data = value;
 		break;
 	default:
-		m->masked = value & MSIX_ENTRY_MASKED;
+		m->masked = value & PCI_MSIX_ENTRY_MASKED;
 	}
 	entry_update(m);
 }
@@ -410,10 +401,10 @@ static int msix_init(struct vfunction *f)
 	u32 nr = (u32)FIELD_GET(MSIX_CONTROL_SIZE, control) + 1;
 	u64 table_size = 16 * nr, pba_size = ALIGN_UP(nr, 64u) / 8;
 
-	f->msix_bar = table & MSIX_BIR;
-	f->msix_offset = table & ~MSIX_BIR;
-	f->pba_bar = pba & MSIX_BIR;
-	f->pba_offset = pba & ~MSIX_BIR;
+	f->msix_bar = table & PCI_MSIX_BIR;
+	f->msix_offset = table & ~PCI_MSIX_BIR;
+	f->pba_bar = pba & PCI_MSIX_BIR;
+	f->pba_offset = pba & ~PCI_MSIX_BIR;
 	if (f->msix_bar >= PCI_BARS || f->pba_bar >= PCI_BARS || d->bar[f->msix_bar].io ||
 	    d->bar[f->pba_bar].io || f->msix_offset + table_size > d->bar[f->msix_bar].size ||
 	    f->pba_offset + pba_size > d->bar[f->pba_bar].size)

@@ -6,13 +6,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/devices/virtio/vvirtio.h>
-
-#define CONFIG_ADDRESS 0xcf8
-#define CONFIG_ENABLE BIT(31)
-#define CONFIG_BUS MASK(23, 16)
-#define CONFIG_DEVICE MASK(15, 11)
-#define CONFIG_FUNCTION MASK(10, 8)
-#define CONFIG_REGISTER MASK(7, 2)
+#include <kernel/x86/pci_ports.h>
 
 /* The bridge at 00:00.0 exists for software that looks for one: no BARs, no capabilities. */
 static u32 bridge_read(u8 offset)
@@ -29,10 +23,10 @@ static u32 bridge_read(u8 offset)
 
 static u32 config_read(struct vpci *p)
 {
-	u32 dev = (u32)FIELD_GET(CONFIG_DEVICE, p->address);
-	u8 offset = (u8)(p->address & CONFIG_REGISTER);
+	u32 dev = (u32)FIELD_GET(PCI_CONFIG_DEVICE, p->address);
+	u8 offset = (u8)(p->address & PCI_CONFIG_REGISTER);
 
-	if (!(p->address & CONFIG_ENABLE) || (p->address & (CONFIG_BUS | CONFIG_FUNCTION)))
+	if (!(p->address & PCI_CONFIG_ENABLE) || (p->address & (PCI_CONFIG_BUS | PCI_CONFIG_FUNCTION)))
 		return ~0u;
 	if (!dev)
 		return bridge_read(offset);
@@ -43,10 +37,10 @@ static u32 config_read(struct vpci *p)
 
 static void config_write(struct vpci *p, u32 value, u32 mask)
 {
-	u32 dev = (u32)FIELD_GET(CONFIG_DEVICE, p->address);
-	u8 offset = (u8)(p->address & CONFIG_REGISTER);
+	u32 dev = (u32)FIELD_GET(PCI_CONFIG_DEVICE, p->address);
+	u8 offset = (u8)(p->address & PCI_CONFIG_REGISTER);
 
-	if (!(p->address & CONFIG_ENABLE) || (p->address & (CONFIG_BUS | CONFIG_FUNCTION)))
+	if (!(p->address & PCI_CONFIG_ENABLE) || (p->address & (PCI_CONFIG_BUS | PCI_CONFIG_FUNCTION)))
 		return;
 	if (dev == VVIRTIO_SLOT && p->domain->balloon)
 		vvirtio_config_write(p->domain->balloon, offset, value, mask);
@@ -54,7 +48,7 @@ static void config_write(struct vpci *p, u32 value, u32 mask)
 		vconfig_write(p->slot[dev], offset, value, mask);
 }
 
-/* Offsets 0..3 are CONFIG_ADDRESS, which is a dword or nothing; 4..7 are CONFIG_DATA, of any
+/* Offsets 0..3 are PCI_CONFIG_ADDRESS, which is a dword or nothing; 4..7 are PCI_CONFIG_DATA, of any
  * width. */
 static int port_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
@@ -76,7 +70,7 @@ static int port_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 
 	spin_lock(&p->lock);
 	if (offset == 0 && size == 4)
-		p->address = (u32)value & (u32)(CONFIG_ENABLE | 0xfffffc);
+		p->address = (u32)value & (u32)(PCI_CONFIG_ENABLE | 0xfffffc);
 	else if (offset >= 4 && (offset & 3) + size <= 4)
 		config_write(p, (u32)value << shift, mask << shift);
 	spin_unlock(&p->lock);
@@ -87,8 +81,8 @@ int vpci_init(struct domain *d)
 {
 	struct vpci *p = kzalloc(sizeof(*p));
 	struct bus_range r = {
-		.first = CONFIG_ADDRESS,
-		.last = CONFIG_ADDRESS + 7,
+		.first = PCI_CONFIG_ADDRESS,
+		.last = PCI_CONFIG_ADDRESS + 7,
 		.ctx = p,
 		.read = port_read,
 		.write = port_write,

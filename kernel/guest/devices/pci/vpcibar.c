@@ -14,9 +14,6 @@
 #define WINDOW_START GUEST_PCI_WINDOW_START
 #define WINDOW_END GUEST_PCI_WINDOW_END
 
-#define BAR_TYPE_64 0x4u
-#define BAR_PREFETCHABLE 0x8u
-
 static bool is_memory(const struct pci_bar *b)
 {
 	return b->size && !b->io;
@@ -337,8 +334,8 @@ u32 vbar_read(const struct vfunction *f, u32 i)
 		return (u32)(f->bar[i - 1].address >> 32);
 	if (!is_memory(b))
 		return 0;
-	return (u32)f->bar[i].address | (b->is64 ? BAR_TYPE_64 : 0) |
-	       (b->prefetchable ? BAR_PREFETCHABLE : 0);
+	return (u32)f->bar[i].address | (b->is64 ? PCI_BAR_TYPE_64 : 0) |
+	       (b->prefetchable ? PCI_BAR_PREFETCHABLE : 0);
 }
 
 /* The bits below the size do not stick, so that writing all ones tells the size. */

@@ -19,9 +19,6 @@
 #define PM_LENGTH 8
 #define PCIE_LENGTH 0x3c
 #define MSIX_LENGTH 12
-#define PCIE_DEVCAP 4
-#define PCIE_DEVCAP_FLR BIT(28)
-#define PM_CSR_STATE 0x3u
 
 static u32 real32(const struct vfunction *f, u8 offset)
 {
@@ -59,7 +56,7 @@ static u32 pm_read(struct vfunction *f, u8 offset)
 	u32 value = real32(f, f->dev->pm + offset);
 
 	if (offset == 4)
-		return (value & ~(PM_CSR_STATE | 0xff00u)) | f->pm_state;
+		return (value & ~(PCI_PM_CSR_STATE | 0xff00u)) | f->pm_state;
 	return value;
 }
 
@@ -67,7 +64,7 @@ static u32 pcie_read(struct vfunction *f, u8 offset)
 {
 	u32 value = real32(f, f->dev->pcie + offset);
 
-	return offset == PCIE_DEVCAP ? value & ~(u32)PCIE_DEVCAP_FLR : value;
+	return offset == PCI_EXP_DEVCAP ? value & ~(u32)PCI_EXP_DEVCAP_FLR : value;
 }
 
 static bool is_vendor_cap(const struct vfunction *f, u8 cap)
@@ -169,6 +166,6 @@ void vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 		else if (cap && cap == d->msix && f->nr_vectors)
 			vmsix_write(f, offset, value, mask);
 		else if (cap && cap == d->pm && offset == 4)
-			f->pm_state = (u16)((f->pm_state & ~mask) | (value & mask)) & PM_CSR_STATE;
+			f->pm_state = (u16)((f->pm_state & ~mask) | (value & mask)) & PCI_PM_CSR_STATE;
 	}
 }

@@ -13,28 +13,13 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/lib/string.h>
-
-#define MSR_EFER 0xc0000080
-#define MSR_PAT 0x277
-#define MSR_TSC 0x10
-#define MSR_VM_CR 0xc0010114
-#define MSR_VM_HSAVE_PA 0xc0010117
-
-#define EFER_SVME BIT(12)
-#define VM_CR_SVMDIS BIT(4)
+#include <kernel/x86/control.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/debug.h>
+#include <kernel/x86/msr.h>
+#include <kernel/x86/tsc.h>
 
 #define CPUID_SVM 0x8000000a
-#define SVM_NPT BIT(0)
-#define SVM_NRIPS BIT(3)
-
-#define CR0_PE BIT(0)
-#define CR0_ET BIT(4)
-#define RFLAGS_RESERVED BIT(1)
-#define RFLAGS_TF BIT(8)
-#define PAT_RESET 0x0007040600070406UL
-#define DR6_RESET 0xffff0ff0UL
-#define DR6_BS BIT(14)
-#define DR7_RESET 0x400UL
 
 /* What a CPU has of its own. */
 struct svm_cpu {
@@ -50,18 +35,18 @@ static bool svm_supported(void)
 {
 	struct cpuid features;
 
-	if (cpuid(0x80000000, 0).eax < CPUID_SVM || !(cpuid(0x80000001, 0).ecx & BIT(2)))
+	if (cpuid(0x80000000, 0).eax < CPUID_SVM || !(cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_SVM))
 		return false;
-	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS) {
+	if (rdmsr(MSR_VM_CR) & MSR_VM_CR_SVMDIS) {
 		log_err("SVM is switched off by the firmware: enable virtualisation in its setup");
 		return false;
 	}
 	features = cpuid(CPUID_SVM, 0);
-	if (!(features.edx & SVM_NPT)) {
+	if (!(features.edx & CPUID8000000A_EDX_NP)) {
 		log_err("this CPU has SVM without nested paging: guests cannot run");
 		return false;
 	}
-	has_nrips = features.edx & SVM_NRIPS;
+	has_nrips = features.edx & CPUID8000000A_EDX_NRIPS;
 	return true;
 }
 
