@@ -7,7 +7,7 @@
 #include <userland/drivers/offload.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
-#include <userland/runtime/cpu.h>
+#include <userland/runtime/mmio.h>
 
 #define RX_RING 256u
 #define TX_RING 1024u
@@ -103,7 +103,7 @@ static void any_interrupt(void *arg)
 
 static void interrupts_choose(struct e1000e *e)
 {
-	volatile u32 *table;
+	volatile struct pci_msix_entry *table;
 	const char *wanted = option("interrupts");
 	u32 vectors = pci_msix_table(&e->pci, &table);
 
@@ -119,7 +119,7 @@ static void interrupts_choose(struct e1000e *e)
 
 static int interrupts_init(struct e1000e *e)
 {
-	volatile u32 *table;
+	volatile struct pci_msix_entry *table;
 
 	if (e->other_vector) {
 		if (pci_msix_table(&e->pci, &table) <= VECTOR_OTHER)
@@ -514,13 +514,14 @@ static bool setup(struct e1000e *e, const struct pci_device *pci)
 		return false;
 	}
 	/* It may still have the rings of another owner, at addresses that mean something else here: no DMA before the reset. */
-	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_NO_INTX);
+	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	e->regs = (volatile void *)bar;
 	if (!reset(e)) {
 		print("%s: does not come out of its reset; left alone\n", e->net.name);
 		return false;
 	}
-	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
+	pci_write16(pci, PCI_COMMAND,
+		    PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE);
 	if (!read_mac(e)) {
 		print("%s: has no usable Ethernet address in its NVM; left alone\n", e->net.name);
 		return false;
@@ -546,7 +547,7 @@ static bool present(const struct netdev *dev)
 	const struct e1000e *e = container_of(dev, struct e1000e, net);
 
 	return pci_read16(&e->pci, 0) == E1000E_VENDOR &&
-	       (pci_read16(&e->pci, PCI_COMMAND) & PCI_COMMAND_MASTER);
+	       (pci_read16(&e->pci, PCI_COMMAND) & PCI_COMMAND_BUS_MASTER);
 }
 
 static bool find_same(const struct pci_device *pci, void *ctx)

@@ -8,7 +8,7 @@
 #include <kernel/lib/string.h>
 #include <stdio.h>
 #include <string.h>
-#include <userland/runtime/cpu.h>
+#include <userland/runtime/mmio.h>
 
 #define RESET_STEP_US 10
 #define RESET_TRIES 1000
@@ -258,7 +258,7 @@ static void switch_frames(void)
 	reg_write(IGB_TCTL, TCTL_EN | TCTL_PSP | TCTL_CT(15) | TCTL_COLD(63));
 }
 
-static void start_interrupts(volatile u32 *table)
+static void start_interrupts(volatile struct pci_msix_entry *table)
 {
 	if (!pf.vector)
 		pf.vector = interrupt_allocate(interrupt, NULL);
@@ -276,13 +276,13 @@ static const char *start(void)
 {
 	static const u32 begin_again = (u32)MESSAGE_NACK | PF_CONTROL;
 	u64 bar = pci_bar(&pf.pci, 0);
-	volatile u32 *table;
+	volatile struct pci_msix_entry *table;
 
 	if (!bar)
 		return "BAR 0 has no address";
 	if (!pci_msix_table(&pf.pci, &table))
 		return "it has no MSI-X";
-	pci_write16(&pf.pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_NO_INTX);
+	pci_write16(&pf.pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	pf.regs = (volatile void *)bar;
 	if (!(reg_read(IGB_STATUS) & STATUS_IOV))
 		return "its virtual functions are off: say sriov= on Weir's command line";
@@ -293,7 +293,7 @@ static const char *start(void)
 		return "it has no usable Ethernet address in its NVM";
 	/* For its interrupts, and for the virtual functions' frames. */
 	pci_write16(&pf.pci, PCI_COMMAND,
-		    PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
+		    PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE);
 	start_interrupts(table);
 	switch_frames();
 	start_link();
@@ -308,7 +308,7 @@ static bool find_idle(const struct pci_device *pci, void *ctx)
 {
 	(void)ctx;
 	if (pci->vendor != IGB_VENDOR || pci->id != IGB_82576 ||
-	    (pci_read16(pci, PCI_COMMAND) & PCI_COMMAND_MASTER))
+	    (pci_read16(pci, PCI_COMMAND) & PCI_COMMAND_BUS_MASTER))
 		return false;
 	pf.pci = *pci;
 	return true;

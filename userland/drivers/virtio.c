@@ -6,7 +6,7 @@
 #include <userland/drivers/virtio_pci.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
-#include <userland/runtime/cpu.h>
+#include <userland/runtime/mmio.h>
 
 #define RX_BUFFERS                                                                                 \
 	(VIRTQUEUE_MAX + 1024u) /* the queue stays full while the stack holds up to 1024 */
@@ -83,7 +83,7 @@ static void interrupts_off_for_queues(struct virtio_net *v)
 
 static bool interrupts_init(struct virtio_net *v)
 {
-	volatile u32 *table;
+	volatile struct pci_msix_entry *table;
 
 	if (pci_msix_table(&v->device.pci, &table) <= VECTOR_CONFIG)
 		return false;
@@ -386,7 +386,7 @@ static bool present(const struct netdev *dev)
 	const struct virtio_net *v = container_of(dev, struct virtio_net, net);
 
 	return pci_read16(&v->device.pci, 0) == VIRTIO_VENDOR &&
-	       (pci_read16(&v->device.pci, PCI_COMMAND) & PCI_COMMAND_MASTER);
+	       (pci_read16(&v->device.pci, PCI_COMMAND) & PCI_COMMAND_BUS_MASTER);
 }
 
 static bool find_same(const struct pci_device *pci, void *ctx)

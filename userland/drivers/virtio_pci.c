@@ -49,7 +49,8 @@ const char *virtio_pci_open(struct virtio_pci *v, const struct pci_device *pci, 
 	if (!v->common || !v->config || !v->notify)
 		return "lacks registers of virtio 1";
 	v->notify_multiplier = pci_read32(pci, (u8)(cap + VIRTIO_CAP_NOTIFY_MULTIPLIER));
-	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
+	pci_write16(pci, PCI_COMMAND,
+		    PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE);
 	return reset(v) ? NULL : "does not come out of its reset";
 }
 

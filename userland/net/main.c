@@ -1,7 +1,7 @@
 /* The network guest: a web server, echo and a throughput server over lwIP; without a NIC, a
  * heartbeat. Options on its command line: ip= gw= mask= interrupts=msi test=spin exit=SECONDS. */
+#include <kernel/x86/interrupts.h>
 #include "../lwip/netif.h"
-#include "../runtime/cpu.h"
 #include "../runtime/runtime.h"
 #include "echo.h"
 #include "http.h"

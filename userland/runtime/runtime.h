@@ -69,11 +69,6 @@ u64 events_take(void);
 #define VECTOR_TIMER 0x30
 #define VECTOR_SPURIOUS 0xff
 
-struct trap_frame {
-	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
-	u64 vector, error, rip, cs, rflags, rsp, ss;
-};
-
 typedef void (*interrupt_handler)(void *ctx);
 /* A free vector for a device's interrupt; the handler runs with interrupts off, the end of
  * interrupt follows it. */
