@@ -11,13 +11,13 @@
 #define MAX_TARGETS 60
 #define WITHDRAWN 0x2400000UL /* a page of the guest's */
 
-static u8 page[2][SIZE] __attribute__((aligned(4096)));
+static u8 page[2][SIZE] __aligned(PAGE_SIZE);
 
 static volatile struct {
 	u64 magic[2];
 	u64 nr; /* written last, by the test outside */
 	u64 address[MAX_TARGETS];
-} mailbox __attribute__((aligned(4096)));
+} mailbox __aligned(PAGE_SIZE);
 
 /* Not in the ELF file, where the test would find them too. */
 static void open_mailbox(void)

@@ -12,7 +12,7 @@
 /* At most twice as many fall into a second that Weir counts, and it cuts off above 1000. */
 #define PER_SECOND 450
 
-static struct weir_stats stats __attribute__((aligned(4096)));
+static struct weir_stats stats __aligned(PAGE_SIZE);
 
 static void read_stats(void)
 {
@@ -29,16 +29,16 @@ void test_faults(void)
 		print("faults: no network device, skipped\n");
 		return;
 	}
-	nic = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
-	config_write(slot, 4, 6); /* memory decoding, bus mastering */
+	nic = config_bar(slot, 0);
+	config_write(slot, PCI_COMMAND, COMMAND_ON);
 	spin_us(5000000);
 	print("faults: begin\n");
 	nic_transmit(nic, NOWHERE, DESCRIPTORS);
-	end = rdtsc() + 150000UL * tsc_khz;
+	end = rdtsc_ordered() + 150000UL * tsc_khz;
 	do {
-		u64 second = rdtsc() + 1000UL * tsc_khz, before = stats.io_faults;
+		u64 second = rdtsc_ordered() + 1000UL * tsc_khz, before = stats.io_faults;
 
-		while (rdtsc() < second) {
+		while (rdtsc_ordered() < second) {
 			for (u32 i = 0; i < 8 && stats.io_faults < before + PER_SECOND; i++) {
 				tail = (tail + 1) % DESCRIPTORS;
 				*(volatile u32 *)(nic + TDT) = tail;
@@ -46,7 +46,7 @@ void test_faults(void)
 			}
 			read_stats();
 		}
-	} while (stats.io_faults < FAULTS && !stats.devices_cut_off && rdtsc() < end);
+	} while (stats.io_faults < FAULTS && !stats.devices_cut_off && rdtsc_ordered() < end);
 	print("faults: end\n");
 	*(volatile u32 *)(nic + TCTL) = 0;
 	CHECK("faults: ten thousand", stats.io_faults >= FAULTS);

@@ -4,7 +4,7 @@
 
 #include <kernel/abi/hypercall.h>
 
-static u8 page[2][EDU_BYTES] __attribute__((aligned(4096)));
+static u8 page[2][EDU_BYTES] __aligned(PAGE_SIZE);
 
 static u64 for_device(const void *p)
 {

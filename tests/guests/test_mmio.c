@@ -111,8 +111,8 @@ static void test_strings(void)
 	nr = 8;
 	TRY("rep stosl", "+D"(to), "+c"(nr) : "a"(5) : "memory");
 	CHECK("mmio: REP STOSL into a page fault",
-	      caught.vector == 14 && caught.cr2 == 0x100000000UL && caught.error == 2 && nr == 6 &&
-		      to == (void *)0x100000000UL);
+	      caught.vector == EXC_PF && caught.cr2 == 0x100000000UL && caught.error == PF_WRITE &&
+		      nr == 6 && to == (void *)0x100000000UL);
 }
 
 static void test_ports(void)

@@ -6,13 +6,13 @@
 #include <tests/guests/edu.h>
 
 #define DEVICE_VECTOR 0x65
-#define TO_VCPU_0 0xfee00000u
+#define TO_VCPU_0 MSI_ADDRESS
 #define REMAPPABLE 0x10u
 #define HANDLE(h) ((h) << 5)
 #define HANDLE_15 0x4u
 #define SUBHANDLE 0x8u /* added to the handle: the data's low half */
 
-static u8 page[EDU_BYTES] __attribute__((aligned(4096)));
+static u8 page[EDU_BYTES] __aligned(PAGE_SIZE);
 
 static u64 others_taken(void)
 {
@@ -122,7 +122,7 @@ void test_msi(void)
 		print("msi: no edu device, skipped\n");
 		return;
 	}
-	__asm__ volatile("sti");
+	interrupts_on();
 	own_interrupt_works("msi: its own interrupt");
 	others = others_taken();
 	print("msi: handles\n");
@@ -135,5 +135,5 @@ void test_msi(void)
 	CHECK_EQ("msi: nobody else's interrupt came", others_taken(), others);
 	own_interrupt_works("msi: its own interrupt, after all that");
 	edu_msi_off();
-	__asm__ volatile("cli");
+	interrupts_off();
 }

@@ -5,7 +5,7 @@
 #define LONGEST 15u
 
 /* One buffer a vCPU, and one for all of them: there an instruction may change between its execution and its emulation. */
-static u8 buffers[MAX_CPUS + 1][SIZE] __attribute__((aligned(4096)));
+static u8 buffers[MAX_CPUS + 1][SIZE] __aligned(PAGE_SIZE);
 
 void run_with(const u64 reg[16], const u64 frame[5]);
 

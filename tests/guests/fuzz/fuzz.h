@@ -5,6 +5,8 @@
 
 #include <tests/guests/guest.h>
 
+#include <kernel/x86/segment.h>
+
 #define MAX_CPUS 16u
 
 /* Nothing of the guest's own lies from here up to the end of its memory. */
@@ -13,12 +15,6 @@
 #define TRAMPOLINE 0x8000UL
 
 #define STACK 8192u
-
-struct tss {
-	u32 reserved_0;
-	u64 rsp[3], reserved_1, ist[7], reserved_2;
-	u16 reserved_3, io_map;
-} __attribute__((packed));
 
 struct cpu {
 	u8 exception_stack[STACK], nmi_stack[STACK], stack[2 * STACK];
@@ -30,7 +26,7 @@ struct cpu {
 	u64 steps_at_nmi;
 	u32 id;
 	bool dirty; /* a step changes control registers, EFER or the APIC: to be put right behind it */
-} __attribute__((aligned(4096)));
+} __aligned(PAGE_SIZE);
 
 extern struct cpu cpus[MAX_CPUS];
 
