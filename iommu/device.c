@@ -495,7 +495,7 @@ static bool quarantine(struct device *a, const char *why)
 		return false;
 	spin_lock(&d->lock);
 	isolate(a);
-	d->counters.devices_cut_off += first;
+	d->counters.devices_quarantined += first;
 	spin_unlock(&d->lock);
 	if (first)
 		log_err("iommu: device %02x:%02x.%u of %s: %s: it is cut off until it is detached",

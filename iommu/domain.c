@@ -215,7 +215,7 @@ void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 	s->iotlb_invalidations = c->iotlb_invalidations;
 	s->context_invalidations = c->context_invalidations;
 	s->device_tlb_invalidations = c->device_tlb_invalidations;
-	s->devices_cut_off = c->devices_cut_off;
+	s->devices_quarantined = c->devices_quarantined;
 	s->invalidations_posted = c->invalidations_posted;
 	s->invalidations_completed = c->invalidations_completed;
 	memcpy(s->latency, c->latency, sizeof(s->latency));

@@ -28,7 +28,7 @@ enum weir_device_state {
 	WEIR_DEVICE_ATTACHING,
 	WEIR_DEVICE_ATTACHED,
 	WEIR_DEVICE_DETACHING,
-	WEIR_DEVICE_QUARANTINED, /* attached, but cut off from memory for what it did */
+	WEIR_DEVICE_QUARANTINED, /* attached, but blocked because it misbehaved */
 };
 
 struct weir_device_info {

@@ -102,7 +102,7 @@ enum weir_hypercall {
 
 enum weir_event {
 	WEIR_EVENT_INPUT = 1, /* something was typed on the domain's console */
-	WEIR_EVENT_CUT_OFF = 2, /* a device of the domain lost its access to memory for what it did */
+	WEIR_EVENT_QUARANTINED = 2, /* a device of the domain misbehaved: it cannot reach memory any more */
 	WEIR_EVENT_DEVICES = 4, /* a device came to the domain's PCI bus or left it */
 	WEIR_EVENT_STORM = 8, /* a device raised more interrupts than irq-limit= allows, and was paused */
 	WEIR_EVENT_CONSOLE = 16, /* the selected domain has written something (the control domain's) */
@@ -179,7 +179,7 @@ struct weir_stats {
 	uint64_t interrupts_delivered; /* device interrupts that reached a vCPU */
 	uint64_t absent_accesses; /* ports, MSRs, addresses where nothing is */
 
-	uint64_t devices_cut_off; /* of this domain, for faults or time-outs */
+	uint64_t devices_quarantined; /* for faults or time-outs */
 	uint64_t io_faults_by[WEIR_NR_FAULT_KINDS]; /* io_faults by reason */
 	uint64_t interrupt_pauses; /* how often a device of this domain was paused for too many interrupts */
 	uint64_t msr_exits[WEIR_NR_MSR_EXITS]; /* exits[WEIR_EXIT_MSR] by what was accessed */

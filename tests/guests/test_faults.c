@@ -1,4 +1,4 @@
-/* A NIC that its guest makes read where nothing is, just not often enough to be cut off (see test_flood.c): ten thousand faults, each
+/* A NIC that its guest makes read where nothing is, just not often enough to be quarantined (see test_flood.c): ten thousand faults, each
  * of which interrupts whoever runs. Told one by one, they would fill the log, and whoever writes it by polling would
  * have no time for its guests. tests/system/test_hostile.py watches who runs there. */
 #include <tests/guests/nic.h>
@@ -9,7 +9,7 @@
 #define DESCRIPTORS 256u
 #define NOWHERE 0x40000000u
 #define FAULTS 10000u
-/* At most twice as many fall into a second that Weir counts, and it cuts off above 1000. */
+/* At most twice as many fall into a second that Weir counts, and it quarantines the device above 1000. */
 #define PER_SECOND 450
 
 static struct weir_stats stats __aligned(PAGE_SIZE);
@@ -46,10 +46,10 @@ void test_faults(void)
 			}
 			read_stats();
 		}
-	} while (stats.io_faults < FAULTS && !stats.devices_cut_off && rdtsc_ordered() < end);
+	} while (stats.io_faults < FAULTS && !stats.devices_quarantined && rdtsc_ordered() < end);
 	print("faults: end\n");
 	*(volatile u32 *)(nic + TCTL) = 0;
 	CHECK("faults: ten thousand", stats.io_faults >= FAULTS);
 	print("faults: %lu\n", stats.io_faults);
-	CHECK_EQ("faults: too slow for a flood", stats.devices_cut_off, 0);
+	CHECK_EQ("faults: too slow for a flood", stats.devices_quarantined, 0);
 }

@@ -1,4 +1,4 @@
-/* A network device that its guest makes read where nothing is, as fast as it can: Weir cuts it off, and says so by an event. Then
+/* A network device that its guest makes read where nothing is, as fast as it can: Weir quarantines it and sends an event. Then
  * the control domain takes the device away and gives it back. Without the device the group is skipped. */
 #include <tests/guests/guest.h>
 #include <tests/guests/nic.h>
@@ -68,7 +68,7 @@ void test_flood(void)
 		*(volatile u32 *)(nic + TDT) = tail;
 	}
 	events = (u64)hypercall(WEIR_HC_EVENTS, 0, 0, 0);
-	CHECK_EQ("flood: cut off", events, WEIR_EVENT_CUT_OFF);
+	CHECK_EQ("flood: quarantined", events, WEIR_EVENT_QUARANTINED);
 
 	before = faults();
 	print("flood: goes on\n");

@@ -277,7 +277,7 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
     assert ats.late_writes(frames, release) == 0
     assert release.result()["zeroed"]
     after = ats.guest.settled()
-    assert after["pages_owned"] == owned and after["devices_cut_off"] == 0, after
+    assert after["pages_owned"] == owned and after["devices_quarantined"] == 0, after
     assert after["batches_completed"] == after["batches_posted"], after
     device.check()
     ats.weir.count(r"error: ", 0)
@@ -302,7 +302,7 @@ def test_a_device_that_asks_for_more(boot, tmp_path, device):
         release.result()
         released = wait_held(device, list(released))
     ats.device.check()
-    assert ats.guest.settled()["devices_cut_off"] == 0
+    assert ats.guest.settled()["devices_quarantined"] == 0
 
 
 def wait_held(device, wanted):
@@ -367,5 +367,5 @@ def test_asking_too_much_is_cut_off(boot, tmp_path, device):
     assert ats.weir.command("detach 01:00.0")[-1] == "01:00.0: detached from net0, free"
     ats.weir.command("attach 01:00.0 net0 ats")
     assert ats.guest.json("/release?mb=1")["zeroed"]
-    assert ats.guest.settled()["devices_cut_off"] == 1
+    assert ats.guest.settled()["devices_quarantined"] == 1
     device.check()

@@ -152,13 +152,13 @@ def test_config_space_games(boot, machine):
         load.wait_for_more(weir)
     assert {d: real_header(machine, d) for d in before} == before
     stats = Guest(weir, nic, "by").settled()
-    assert stats["io_faults"] == 0 and stats["devices_cut_off"] == 0
+    assert stats["io_faults"] == 0 and stats["devices_quarantined"] == 0
     weir.wait_for(r"domain e: its \d+ pages are free again")
     assert table(weir, "devices")["00:04.0"][4:6] == ["-", "free"]
 
 
 def test_ten_thousand_faults(boot):
-    """A guest's device faults hundreds of times a second, but slowly enough not to be cut off. Each fault interrupts the CPU where
+    """A guest's device faults hundreds of times a second, but slowly enough not to be quarantined. Each fault interrupts the CPU where
     a bystander works (half of it is his, before as meanwhile); each told in six lines, they would fill the log many times over,
     and the serial line besides."""
     weir = boot(["/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin",
@@ -213,22 +213,22 @@ def test_nobodys_device_floods(boot, machine):
         assert faults() > before + 2
 
 
-def test_cut_off(boot):
-    """A guest's device faults without end, faster than any reader of faults reads. It is cut off and its guest told; when the guest
+def test_quarantined(boot):
+    """A guest's device faults without end, faster than any reader of faults reads. It is quarantined and its guest told; when the guest
     switches it on again, nothing of it is heard any more, and the bystander on the CPU that took the faults has its half of it as ever."""
     nic = Nic()
     weir = boot([CONTROL, "/boot/cpu.elf kernel name=f mem=64M pci=00:03.0 cpu=0 -- flood",
                  "/boot/net.elf kernel name=by mem=64M cpu=0 -- test=spin"], files=FILES, nics=[nic], smp=1, counted=4)
     weir.wait_for(r"iommu: device 00:03.0 of f: it floods Weir with faults")
-    weir.wait_for(r"f\| PASS flood: cut off")
+    weir.wait_for(r"f\| PASS flood: quarantined")
     weir.wait_for(r"f\| flood: gives up")
     quiet = spins(weir, "by", "f. group flood", "f. flood: begins")
     under = spins(weir, "by", "f. flood: goes on", "f. flood: gives up")
     assert under > quiet / 2, (quiet, under)
     row = table(weir, "devices")["00:03.0"]
     assert row[4:7] == ["f", "cut", "off"], row
-    assert "it is cut off" in weir.command("iommu show 00:03.0 0")[0]
-    assert weir.command("iommu stats f")[-1].endswith("devices cut off 1")
+    assert "it is quarantined" in weir.command("iommu show 00:03.0 0")[0]
+    assert weir.command("iommu stats f")[-1].endswith("devices quarantined 1")
     assert weir.command("detach 00:03.0") == ["00:03.0: detached from f, free"]
     weir.wait_for(r"f\| PASS flood: no registers")
     assert weir.command("attach 00:03.0 f") == ["00:03.0: attached to f"]

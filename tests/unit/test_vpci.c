@@ -492,20 +492,20 @@ static void taken_and_given_back(void **state)
 	assert_int_equal(cfg_read(3, CAP_MSIX_AT + 2, 2) >> 15, 0);
 }
 
-/* Its device was cut off, and its bus mastering with it: the guest does not switch that on again, to go on flooding Weir. */
-static void cut_off_for_good(void **state)
+/* Its device was quarantined, and its bus mastering switched off: the guest does not switch that on again, to go on flooding Weir. */
+static void quarantined_for_good(void **state)
 {
 	(void)state;
 	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
 	assert_true(config[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER);
-	cut_off = true;
+	quarantined = true;
 	pci_set_bus_master(&device, false);
 	for (int i = 0; i < 3; i++) {
 		cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 		cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
 		assert_false(config[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER);
 	}
-	cut_off = false;
+	quarantined = false;
 }
 
 static void attaching_fails(void **state)
@@ -677,7 +677,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(reset_in_two_halves, setup, teardown),
 		cmocka_unit_test_setup_teardown(taken_and_given_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(cut_off_for_good, setup, teardown),
+		cmocka_unit_test_setup_teardown(quarantined_for_good, setup, teardown),
 		cmocka_unit_test_setup_teardown(attaching_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(domain_ends_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(started_again, setup, teardown),

@@ -303,14 +303,14 @@ void irq_free(u32 cpu, int vector)
 	irqs--;
 }
 
-static bool cut_off;
+static bool quarantined;
 
 enum iommu_device_state iommu_device_state(struct pci_id dev)
 {
 	(void)dev;
-	return !attached ? IOMMU_DEVICE_FREE :
-	       cut_off	 ? IOMMU_DEVICE_QUARANTINED :
-			   IOMMU_DEVICE_ATTACHED;
+	return !attached   ? IOMMU_DEVICE_FREE :
+	       quarantined ? IOMMU_DEVICE_QUARANTINED :
+			     IOMMU_DEVICE_ATTACHED;
 }
 
 static bool over_a_unit;

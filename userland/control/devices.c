@@ -27,7 +27,8 @@ static const char *class_name(u16 class)
 
 static const char *state_name(u8 state)
 {
-	static const char *const name[] = { "free", "attaching", "attached", "detaching", "cut off" };
+	static const char *const name[] = { "free", "attaching", "attached", "detaching",
+					    "quarantined" };
 
 	return state < ARRAY_SIZE(name) ? name[state] : "?";
 }
@@ -55,14 +56,14 @@ void devices_command(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	print("%-12s %-9s %-15s %-16s %-9s %s\n", "device", "id", "class", "domain", "state", "reset");
+	print("%-12s %-9s %-15s %-16s %-11s %s\n", "device", "id", "class", "domain", "state", "reset");
 	for (u64 i = 0; get_device(i, &d); i++)
-		print("%-12s %04x:%04x %04x %-10s %-16s %-9s %s\n", device_name(d.device, name),
+		print("%-12s %04x:%04x %04x %-10s %-16s %-11s %s\n", device_name(d.device, name),
 		      d.vendor, d.id, d.class, class_name(d.class), domain_name(d.owner),
 		      d.why_not[0] ? "Weir's" : state_name(d.state),
 		      d.why_not[0] ? d.why_not :
 		      d.reset[0]   ? d.reset :
-				     "none: its next owner finds it as this one leaves it");
+				     "none: keeps its state for the next owner");
 }
 
 /* Exactly `digits` hexadecimal digits, and `end` behind them. */
@@ -135,16 +136,24 @@ static bool wait_for(u64 device, struct weir_device_info *d)
 	}
 }
 
+static const char *why_not_permitted(const struct weir_device_info *d,
+				     const struct weir_domain_info *to, bool ats)
+{
+	if (d->why_not[0])
+		return d->why_not;
+	if (ats && d->why_no_ats[0])
+		return d->why_no_ats;
+	if (to->control)
+		return "the firmware has reserved memory for it: with control-iommu=none no domain may have it";
+	return "only the control domain may have it: the firmware has reserved memory for it, or its virtual functions are on";
+}
+
 static void say_why_not_attached(s64 error, const char *text, const struct weir_device_info *d,
 				 const struct weir_domain_info *to, bool ats)
 {
 	switch (error) {
 	case -EPERM:
-		print("\"%s\": %s\n", text,
-		      d->why_not[0]	      ? d->why_not :
-		      ats && d->why_no_ats[0] ? d->why_no_ats :
-		      to->control ? "control-iommu=none leaves the control domain without devices" :
-				    "only the control domain may have it: the firmware has reserved memory for it, or its virtual functions are on");
+		print("\"%s\": %s\n", text, why_not_permitted(d, to, ats));
 		break;
 	case -EBUSY:
 		print("\"%s\": it is %s%s%s; detach it first\n", text, state_name(d->state),

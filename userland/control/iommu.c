@@ -58,7 +58,7 @@ void iommu_show_command(int argc, char **argv)
 	}
 	if (w.result == WEIR_WALK_NOBODYS) {
 		print("  nothing that %s does passes its remapping unit: it is %s\n", argv[0],
-		      d.state == WEIR_DEVICE_QUARANTINED ? "cut off" : "no domain's");
+		      d.state == WEIR_DEVICE_QUARANTINED ? "quarantined" : "no domain's");
 		return;
 	}
 	for (u32 i = 0; i < w.nr_entries; i++)
@@ -125,5 +125,5 @@ void iommu_stats_command(int argc, char **argv)
 	      s.device_tlb_invalidations, s.context_invalidations);
 	if (s.batches_completed)
 		print_latency(s.latency);
-	print("  faults %lu, devices cut off %lu\n", s.io_faults, s.devices_cut_off);
+	print("  faults %lu, devices quarantined %lu\n", s.io_faults, s.devices_quarantined);
 }

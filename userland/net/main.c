@@ -81,8 +81,8 @@ static void handle_events(struct netdev *dev)
 {
 	u64 events = events_take();
 
-	if (events & WEIR_EVENT_CUT_OFF)
-		print("net: %s was cut off from memory by Weir\n", dev->name);
+	if (events & WEIR_EVENT_QUARANTINED)
+		print("net: Weir has quarantined %s: it cannot reach memory any more\n", dev->name);
 	if ((events & WEIR_EVENT_DEVICES) && netdev_changed(dev)) {
 		if (dev->gone)
 			print("net: %s is gone; waiting for it to come back\n", dev->name);

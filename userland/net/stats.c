@@ -94,7 +94,7 @@ static void add_weir(struct text *t, const struct weir_stats *s)
 	for (u32 i = 0; i < WEIR_NR_FAULT_KINDS; i++)
 		add(t, "%s\"%s\":%lu", i ? "," : "", fault[i], s->io_faults_by[i]);
 	add(t, "},");
-	ADD(devices_cut_off);
+	ADD(devices_quarantined);
 	ADD(interrupt_pauses);
 	ADD(pages_owned);
 	ADD(pages_limit);

@@ -42,7 +42,7 @@ static void device_event(u16 owner, struct pci_id dev __unused, enum iommu_event
 
 	if (!d)
 		return;
-	domain_event(d, WEIR_EVENT_CUT_OFF);
+	domain_event(d, WEIR_EVENT_QUARANTINED);
 	domain_put(d);
 }
 

@@ -12,5 +12,5 @@ void domain_event(struct domain *d, u32 events);
 int domain_set_event_vector(struct domain *d, u64 vector);
 /* The bits that were set, and clear them. */
 u32 domain_take_events(struct domain *d);
-/* From now on a domain is told when a device of it is cut off. Boot. */
+/* From now on a domain is told when one of its devices is quarantined. Boot. */
 void event_init(void);

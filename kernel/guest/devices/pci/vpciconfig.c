@@ -127,7 +127,7 @@ u32 vconfig_read(struct vfunction *f, u8 offset)
 	return cap ? capability_read(f, cap, (u8)(offset - cap)) : 0;
 }
 
-/* One that is cut off stays so. It may be cut off just now: whoever is later looks. */
+/* A quarantined device stays so. It may be quarantined just now: whoever is later looks. */
 static void set_bus_master(const struct vfunction *f, bool on)
 {
 	pci_set_bus_master(f->dev, on);
