@@ -162,6 +162,9 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 
+# What every unit test and fuzz target is linked with.
+HOST_SRCS := tests/unit/host.c kernel/core/lockorder.c
+
 # COVERAGE=1 counts what is run: see tools/coverage.
 COVERAGE_FLAGS := $(if $(COVERAGE),--coverage -O0)
 
@@ -172,10 +175,10 @@ $(BUILD)/unit/%.o: %.c Makefile
 
 # $(1): a test's name, $(2): its sources, $(3): its libraries.
 define UNIT_RULE
-$(BUILD)/tests/$(1): $$(patsubst %.c,$(BUILD)/unit/%.o,tests/unit/$(1).c tests/unit/host.c $(2))
+$(BUILD)/tests/$(1): $$(patsubst %.c,$(BUILD)/unit/%.o,tests/unit/$(1).c $(HOST_SRCS) $(2))
 	@mkdir -p $$(@D)
 	$$(Q)$$(HOSTCC) $$(UNIT_CFLAGS) $$(COVERAGE_FLAGS) $$^ -o $$@ $(3) -lcmocka -lpthread
--include $$(patsubst %.c,$(BUILD)/unit/%.d,tests/unit/$(1).c tests/unit/host.c $(2))
+-include $$(patsubst %.c,$(BUILD)/unit/%.d,tests/unit/$(1).c $(HOST_SRCS) $(2))
 endef
 in_comment = $(shell sed -n 's|.*$(2): *\([^*]*\).*|\1|p' tests/unit/$(1).c)
 $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t),$(call in_comment,$(t),sources),$(call in_comment,$(t),libs))))
@@ -184,7 +187,7 @@ $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call UNIT_RULE,$(t),$(call in
 
 MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. $(if $(COVERAGE),--coverage -O0)
 UNDER_TEST := $(wildcard iommu/*.c) kernel/mm/frame.c
-MODEL_ALL := $(UNDER_TEST) kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
+MODEL_ALL := $(UNDER_TEST) kernel/core/lockorder.c kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/rangeset.c $(MODEL_SRCS) $(addprefix tests/model/,record.c judge.c \
 	interleave.c hardware.c actions.c irtes.c program.c configs.c)
 MODEL_OBJS := $(patsubst %.c,$(BUILD)/model/%.o,$(MODEL_ALL) tests/model/model.c)
 $(UNDER_TEST:%.c=$(BUILD)/model/%.o): MODEL_CFLAGS += -fsanitize=thread -Wno-tsan
@@ -200,7 +203,7 @@ $(BUILD)/tests/model: $(MODEL_OBJS)
 -include $(MODEL_OBJS:.o=.d)
 
 # The same files with real threads, and the real ThreadSanitizer.
-THREADS_OBJS := $(patsubst %.c,$(BUILD)/threads/%.o,$(IOMMU_SRCS) tests/model/threads.c)
+THREADS_OBJS := $(patsubst %.c,$(BUILD)/threads/%.o,$(IOMMU_SRCS) kernel/core/lockorder.c tests/model/threads.c)
 $(BUILD)/threads/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,TSAN,$<)
@@ -232,7 +235,7 @@ FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(UNIT_CFLAGS)) -fsanitize=fuzzer,addre
 
 # $(1): a target's name, $(2): its sources, $(3): its libraries, $(4): its options for the compiler.
 define FUZZ_RULE
-$(BUILD)/fuzz/fuzz_$(1): tests/fuzz/fuzz_$(1).c tests/unit/host.c $(2) Makefile
+$(BUILD)/fuzz/fuzz_$(1): tests/fuzz/fuzz_$(1).c $(HOST_SRCS) $(2) Makefile
 	@mkdir -p $$(@D)
 	$$(call say,FUZZ,$(1))
 	$$(Q)$$(FUZZ_CC) $$(FUZZ_CFLAGS) -MM -MP -MT $$@ $$(filter %.c,$$^) >$$@.d

@@ -19,6 +19,7 @@
 #include <kernel/core/debugexit.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
+#include <kernel/guest/exit/exit.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <boot/options.h>
@@ -99,7 +100,7 @@ static void ap_main(void)
 {
 	if (vcpu_backend)
 		(void)vcpu_backend_init(); /* the builder looks which CPUs can run guests */
-	sched_enter();
+	sched_enter(svm_handle_exit);
 }
 
 static void init_iommu(void)
@@ -148,5 +149,5 @@ void boot_main(u32 magic, u32 info)
 	debug_exit_when(DEBUG_EXIT_READY);
 	if (!domain_count())
 		debug_exit_when(DEBUG_EXIT_IDLE);
-	sched_enter();
+	sched_enter(svm_handle_exit);
 }

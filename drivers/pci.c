@@ -16,7 +16,7 @@
 
 /* Guards PCI_CONFIG_ADDRESS with PCI_CONFIG_DATA, and the making of windows; leaf but for the mapping of
  * memory. */
-static struct spinlock config_lock;
+static struct spinlock config_lock = SPINLOCK_INIT(LOCK_CONFIG);
 static struct acpi_ecam ecam[MAX_ECAM];
 static u32 nr_ecam;
 static volatile void *bus_window[MAX_ECAM][256];

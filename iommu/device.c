@@ -69,7 +69,7 @@ struct device {
 };
 
 /* Guards the table; before a domain's lock, which guards what a commit sees of a device. */
-static struct spinlock devices_lock;
+static struct spinlock devices_lock = SPINLOCK_INIT(LOCK_DEVICES);
 static struct device devices[MAX_DEVICES];
 
 static void (*event_hook)(u16 owner, struct pci_id dev, enum iommu_event event);

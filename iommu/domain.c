@@ -14,7 +14,7 @@
 #include <kernel/lib/string.h>
 
 /* Guards the table; before a domain's lock. */
-static struct spinlock registry_lock;
+static struct spinlock registry_lock = SPINLOCK_INIT(LOCK_REGISTRY);
 static struct iommu_domain *domains[MAX_IOMMU_DOMAINS];
 
 static enum step destroy_step(struct work *w);
@@ -83,6 +83,7 @@ int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
 
 	if (!d)
 		return -ENOMEM;
+	spin_init(&d->lock, LOCK_IOMMU_DOMAIN);
 	d->owner = owner;
 	d->name = name;
 	d->wake = wake;

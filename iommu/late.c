@@ -81,6 +81,8 @@ static void answer_due(struct timer *t)
 void late_start(u32 posts_ms, u32 answers_ms)
 {
 	for (u32 i = 0; i < iommu_nr_units; i++) {
+		spin_init(&late[i].posts.lock, LOCK_LATE_LINE);
+		spin_init(&late[i].answers.lock, LOCK_LATE_LINE);
 		timer_init(&late[i].posts.timer, post_due);
 		timer_init(&late[i].answers.timer, answer_due);
 		late[i].seen = load_acquire(iommu_units[i].queue.status);

@@ -114,6 +114,9 @@ static bool find(struct iommu_unit *u, u32 index)
 	const char *why;
 
 	u->index = index;
+	spin_init(&u->context_lock, LOCK_CONTEXT);
+	spin_init(&u->irte_lock, LOCK_IRTE);
+	spin_init(&u->queue.lock, LOCK_QUEUE);
 	u->segment = d->segment;
 	u->regs = mmio_map(d->base, registers_of(d));
 	if (!u->regs) {

@@ -22,7 +22,7 @@
 #define QUICK_POLLS 100
 
 /* Guards all below; leaf, after the log's. */
-static struct spinlock console_lock = SPINLOCK_INIT;
+static struct spinlock console_lock = SPINLOCK_INIT(LOCK_CONSOLE);
 static u16 console_port;
 static char line[LINE_SIZE]; /* the control domain's, as far as it is written */
 static size_t line_len, line_cursor;
@@ -61,6 +61,7 @@ static void send(const char *text, size_t len)
 
 static void redraw(void)
 {
+	assert_locked(&console_lock);
 	send(line, line_len);
 	for (size_t i = line_cursor; i < line_len; i++)
 		send("\b", 1);
@@ -98,6 +99,7 @@ static bool in_sequence(u8 c)
  * programs to make up for. */
 static void track(u8 c)
 {
+	assert_locked(&console_lock);
 	if (in_sequence(c))
 		return;
 	switch (c) {

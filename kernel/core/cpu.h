@@ -20,10 +20,8 @@ struct cpu {
 	u32 apic_id;
 	bool online;
 	bool work_pending; /* see kernel/core/work.h */
-	bool need_resched; /* the scheduler should look again */
 	struct vcpu *current; /* the vCPU whose state is loaded, or NULL */
 	void *arch; /* the SVM or VMX back end's own */
-	void *sched; /* the scheduler's own */
 	struct exit_ring *exits; /* see kernel/guest/vcpu/exitring.h */
 	struct irq_slot irq[256];
 };

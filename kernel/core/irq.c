@@ -9,7 +9,7 @@
 #include <kernel/x86/interrupts.h>
 
 /* Guards the handing out of vectors; the handlers' slots are read without it. Leaf. */
-static struct spinlock irq_lock = SPINLOCK_INIT;
+static struct spinlock irq_lock = SPINLOCK_INIT(LOCK_IRQ);
 static struct irq_slot fixed[256];
 
 static void set_slot(struct irq_slot *s, void (*handler)(void *arg), void *arg)

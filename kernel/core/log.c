@@ -11,7 +11,7 @@
 #define RING_SIZE (64u << 10)
 
 /* Guards the ring and keeps lines in order; before the console's. */
-static struct spinlock log_lock = SPINLOCK_INIT;
+static struct spinlock log_lock = SPINLOCK_INIT(LOCK_LOG);
 static char ring[RING_SIZE];
 static u64 ring_written; /* bytes ever; the newest RING_SIZE of them are in the ring */
 

@@ -34,7 +34,7 @@ extern const u8 _text_start[], _text_end[], _rodata_start[], _rodata_end[], _dat
 	_image_end[];
 
 /* Guards the tables and the two cursors; alloc_lock is taken inside. */
-static struct spinlock paging_lock = SPINLOCK_INIT;
+static struct spinlock paging_lock = SPINLOCK_INIT(LOCK_PAGING);
 static u64 pml4[512] __aligned(PAGE_SIZE);
 static bool allocator_up;
 static const u8 *boot_stack_guard; /* a page in the image */

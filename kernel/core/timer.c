@@ -27,11 +27,12 @@ void timer_init(struct timer *t, void (*fn)(struct timer *t))
 	t->cpu = 0;
 }
 
-/* Set the hardware of this CPU to the first deadline. Queue locked. */
+/* Set the hardware of this CPU to the first deadline. */
 static void program(struct timer_queue *q)
 {
 	struct timer *first = list_first(&q->timers, struct timer, link);
 
+	assert_locked(&q->lock);
 	if (list_empty(&q->timers)) {
 		if (lapic_has_tsc_deadline())
 			lapic_timer_deadline(0);
@@ -116,8 +117,10 @@ bool timer_init_system(void)
 	u64 start, ticks, hz;
 	u32 count;
 
-	for (u32 i = 0; i < MAX_CPUS; i++)
+	for (u32 i = 0; i < MAX_CPUS; i++) {
+		spin_init(&queues[i].lock, LOCK_TIMER);
 		list_init(&queues[i].timers);
+	}
 	irq_set_fixed(VECTOR_TIMER, timer_interrupt, NULL);
 	if (lapic_has_tsc_deadline()) {
 		log_info("clock: timers by TSC deadline");

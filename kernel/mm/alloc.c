@@ -26,7 +26,7 @@ struct free_list {
 enum zone_id { ZONE_NORMAL, ZONE_LOW, NR_ZONES };
 
 /* Guards the lists, the counts and the order that each free block's record holds. Innermost. */
-static struct spinlock alloc_lock = SPINLOCK_INIT;
+static struct spinlock alloc_lock = SPINLOCK_INIT(LOCK_ALLOC);
 static struct free_list lists[NR_ZONES][ALLOC_MAX_ORDER + 1] = {
 	[0 ... NR_ZONES - 1] = { [0 ... ALLOC_MAX_ORDER] = { .head = NO_FRAME } },
 };
@@ -68,7 +68,7 @@ static inline bool alloc_should_fail(unsigned int order __unused)
 }
 #endif
 
-/* No block lies in both zones: insert() does not join across the limit, and alloc_add() cuts
+/* No block lies in both zones: insert_block() does not join across the limit, and alloc_add() cuts
  * there. */
 static enum zone_id zone_of(mfn_t mfn)
 {
@@ -80,6 +80,7 @@ static void list_push(mfn_t mfn, unsigned int order)
 	struct free_list *l = &lists[zone_of(mfn)][order];
 	struct frame_links *links = frame_links(mfn);
 
+	assert_locked(&alloc_lock);
 	links->prev = NO_FRAME;
 	links->next = l->head;
 	if (l->head != NO_FRAME)
@@ -95,6 +96,7 @@ static void list_unlink(mfn_t mfn, unsigned int order)
 	struct free_list *l = &lists[zone_of(mfn)][order];
 	struct frame_links *links = frame_links(mfn);
 
+	assert_locked(&alloc_lock);
 	if (links->prev == NO_FRAME)
 		l->head = links->next;
 	else
@@ -108,8 +110,9 @@ static void list_unlink(mfn_t mfn, unsigned int order)
 
 /* Put a block of FRAME_FREE frames into its list, joined with its buddies as far as they are
  * free. */
-static void insert(mfn_t mfn, unsigned int order)
+static void insert_block(mfn_t mfn, unsigned int order)
 {
+	assert_locked(&alloc_lock);
 	for (; order < ALLOC_MAX_ORDER; order++) {
 		mfn_t buddy = mfn ^ BIT(order);
 
@@ -124,8 +127,9 @@ static void insert(mfn_t mfn, unsigned int order)
 }
 
 /* Cut the first 1 << order frames off a block that is in no list any more; the rest goes back. */
-static void trim(mfn_t mfn, unsigned int have, unsigned int order)
+static void trim_block(mfn_t mfn, unsigned int have, unsigned int order)
 {
+	assert_locked(&alloc_lock);
 	while (have > order) {
 		have--;
 		list_push(mfn + BIT(have), have);
@@ -133,8 +137,9 @@ static void trim(mfn_t mfn, unsigned int have, unsigned int order)
 }
 
 /* The smallest block of this zone that holds 1 << order frames below `limit`. */
-static mfn_t take(enum zone_id zone, unsigned int order, mfn_t limit)
+static mfn_t take_block(enum zone_id zone, unsigned int order, mfn_t limit)
 {
+	assert_locked(&alloc_lock);
 	for (unsigned int have = order; have <= ALLOC_MAX_ORDER; have++) {
 		mfn_t mfn = lists[zone][have].head;
 
@@ -143,7 +148,7 @@ static mfn_t take(enum zone_id zone, unsigned int order, mfn_t limit)
 		if (mfn == NO_FRAME)
 			continue;
 		list_unlink(mfn, have);
-		trim(mfn, have, order);
+		trim_block(mfn, have, order);
 		return mfn;
 	}
 	return INVALID_MFN;
@@ -158,9 +163,9 @@ static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
 	if (order > ALLOC_MAX_ORDER || alloc_should_fail(order))
 		return INVALID_MFN;
 	spin_lock(&alloc_lock);
-	mfn = take(first, order, limit);
+	mfn = take_block(first, order, limit);
 	if (mfn == INVALID_MFN)
-		mfn = take(second, order, limit);
+		mfn = take_block(second, order, limit);
 	spin_unlock(&alloc_lock);
 	if (mfn == INVALID_MFN)
 		return mfn;
@@ -181,7 +186,7 @@ mfn_t alloc_frames_below(unsigned int order, mfn_t limit)
 	return alloc_from(limit <= LOW_LIMIT ? ZONE_LOW : ZONE_NORMAL, order, limit);
 }
 
-static void give(mfn_t mfn, unsigned int order)
+static void give_block(mfn_t mfn, unsigned int order)
 {
 	int err = frame_set(mfn, order, FRAME_FREE, OWNER_NONE);
 
@@ -195,7 +200,7 @@ static void give(mfn_t mfn, unsigned int order)
 		      (unsigned long long)frame_dev_refs(mfn + i), err);
 	}
 	spin_lock(&alloc_lock);
-	insert(mfn, order);
+	insert_block(mfn, order);
 	spin_unlock(&alloc_lock);
 }
 
@@ -208,7 +213,7 @@ void free_frames(mfn_t mfn, unsigned int order)
 		      (unsigned long)mfn, order);
 	if (zone_of(mfn) != zone_of(mfn + BIT(order) - 1))
 		panic("alloc: frame %lx (order %u) freed across 1 MiB", (unsigned long)mfn, order);
-	give(mfn, order);
+	give_block(mfn, order);
 }
 
 /* Frame 0 would be a null pointer to many, and holds the firmware's vectors. A frame that is free
@@ -228,7 +233,7 @@ static void add_run(mfn_t mfn, mfn_t end)
 
 		while (mfn + BIT(order) > stop)
 			order--;
-		give(mfn, order);
+		give_block(mfn, order);
 		mfn += BIT(order);
 	}
 }

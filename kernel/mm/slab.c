@@ -23,7 +23,7 @@ struct free_object {
 _Static_assert(sizeof(struct free_object) <= 1 << MIN_SHIFT, "fits the smallest object");
 
 /* Guards the caches and the records of their pages. Taken before alloc_lock. */
-static struct spinlock slab_lock = SPINLOCK_INIT;
+static struct spinlock slab_lock = SPINLOCK_INIT(LOCK_SLAB);
 /* By shift: the pages with room, each as its first free object. */
 static struct free_object *partial[MAX_SHIFT + 1];
 
@@ -43,6 +43,7 @@ static struct free_object *object_at(void *page, unsigned int shift, unsigned in
 
 static void partial_push(struct free_object *o, unsigned int shift)
 {
+	assert_locked(&slab_lock);
 	o->prev_page = NULL;
 	o->next_page = partial[shift];
 	if (partial[shift])
@@ -52,6 +53,7 @@ static void partial_push(struct free_object *o, unsigned int shift)
 
 static void partial_unlink(struct free_object *o, unsigned int shift)
 {
+	assert_locked(&slab_lock);
 	if (o->prev_page)
 		o->prev_page->next_page = o->next_page;
 	else
@@ -67,6 +69,7 @@ static bool add_page(unsigned int shift)
 	unsigned int nr = PAGE_SIZE >> shift;
 	void *page;
 
+	assert_locked(&slab_lock);
 	if (mfn == INVALID_MFN)
 		return false;
 	page = mfn_to_virt(mfn);
@@ -84,6 +87,7 @@ static void *take_object(unsigned int shift)
 	void *page = (void *)ALIGN_DOWN((uintptr_t)o, PAGE_SIZE);
 	struct frame_slab *slab = frame_slab(virt_to_mfn(page));
 
+	assert_locked(&slab_lock);
 	partial_unlink(o, shift);
 	slab->first_free = o->next;
 	slab->used++;

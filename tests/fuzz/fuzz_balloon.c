@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		u16 where = (u16)take(&program, 2);
 
 		operation(what, size_code, where, take(&program, 8));
-		assert_true(dom.mmio.nr <= 1);
+		assert_true(dom.vm.mmio.nr <= 1);
 	}
 	set_up(128);
 	assert_int_equal(bar_read(BAR + 0x14, 1), 15);

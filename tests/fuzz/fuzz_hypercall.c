@@ -11,6 +11,8 @@
  */
 #include <tests/fuzz/fuzz.h>
 
+#include <kernel/guest/exit/hypercall.h>
+
 #include <drivers/pci.h>
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
@@ -87,13 +89,28 @@ void domain_put(struct domain *d)
 	d->users--;
 }
 
-u16 domain_info(u16 id, struct weir_domain_info *info)
+struct domain *domain_get_from(u16 id)
 {
 	id = MAX(id, (u16)1);
 	if (id > DOMAINS)
-		return 0;
-	*info = (struct weir_domain_info){ .id = id };
-	return id;
+		return NULL;
+	dom[id - 1].users++;
+	return &dom[id - 1];
+}
+
+void domain_describe(const struct domain *d, struct weir_domain_info *info)
+{
+	*info = (struct weir_domain_info){ .id = d->id };
+}
+
+void domain_make_control(struct domain *d)
+{
+	d->privileged = true;
+}
+
+struct domain *domain_get_control(void)
+{
+	return domain_get(2);
 }
 
 void domain_shutdown(struct domain *d, const char *why, u64 status)
@@ -212,6 +229,13 @@ int assign_take(struct pci_device *dev)
 	return 0;
 }
 
+bool vballoon_pages(const struct domain *d, u64 *asked, u64 *given)
+{
+	(void)d;
+	*asked = *given = 0;
+	return false;
+}
+
 int vballoon_ask(struct domain *d, u64 pages)
 {
 	assert_int_equal(d->state, DOMAIN_RUNNING);
@@ -226,16 +250,16 @@ int vballoon_ask(struct domain *d, u64 pages)
 static struct iommu_batch *waiting[MAX_WAITING];
 static unsigned int nr_waiting;
 
-void shootdown_post(struct domain *d, struct iommu_gather *g)
+void shootdown_post(struct nested *n, struct iommu_gather *g)
 {
-	(void)d;
+	(void)n;
 	assert_true(nr_waiting < MAX_WAITING);
 	waiting[nr_waiting++] = iommu_gather_expect(g);
 }
 
-void shootdown_kick(struct domain *d)
+void shootdown_kick(struct nested *n)
 {
-	(void)d;
+	(void)n;
 }
 
 static void cpu_answers(unsigned int which)
@@ -261,7 +285,7 @@ static void settle(void)
 
 static bool holds(struct domain *d, gfn_t gfn)
 {
-	return nested_lookup(&d->nested, gfn).flags;
+	return nested_lookup(&d->vm.memory.nested, gfn).flags;
 }
 
 static bool writable(struct domain *d, gpaddr_t gpa, u64 len)
@@ -289,7 +313,7 @@ static void check_memory(struct domain *d)
 	u64 frames = 0, entry[5];
 
 	for (gfn_t gfn = 0; gfn < FRAMES + 16; gfn++) {
-		struct nested_leaf at = nested_lookup(&d->nested, gfn);
+		struct nested_leaf at = nested_lookup(&d->vm.memory.nested, gfn);
 		struct frame_info f;
 		unsigned int n;
 		mfn_t mfn;
@@ -301,7 +325,7 @@ static void check_memory(struct domain *d)
 			assert_int_equal(f.type, FRAME_RAM);
 			assert_int_equal(f.owner, d->id);
 		}
-		if (!d->has_devices)
+		if (!d->vm.memory.has_devices)
 			continue;
 		n = iommu_walk_owner(d->id, gfn, entry, &mfn);
 		assert_true(n > 0);
@@ -310,8 +334,8 @@ static void check_memory(struct domain *d)
 		if (at.flags)
 			assert_int_equal(mfn, at.mfn);
 	}
-	assert_int_equal(frames, d->pages_owned);
-	assert_true(d->pages_owned <= d->pages_limit);
+	assert_int_equal(frames, d->vm.memory.pages_owned);
+	assert_true(d->vm.memory.pages_owned <= d->vm.memory.pages_limit);
 	vtd_check();
 }
 
@@ -337,20 +361,19 @@ static void start_domains(void)
 		struct domain *d = &dom[i];
 
 		d->id = i + 1;
-		d->nr_vcpus = 1;
-		d->vcpu[0] = &vcpu[i];
-		vcpu[i].domain = d;
+		d->vm.nr_vcpus = 1;
+		d->vm.vcpu[0] = &vcpu[i];
+		vcpu[i].vm = &d->vm;
 		d->state = DOMAIN_RUNNING;
-		assert_int_equal(nested_init(&d->nested, d->id), 0);
-		assert_int_equal(iommu_domain_create(&d->iommu, d->id, "d", wake, NULL), 0);
-		assert_int_equal(memory_build(d, FRAMES << PAGE_SHIFT), 0);
+		assert_int_equal(memory_init(&d->vm.memory, d->id, "d", wake, NULL), 0);
+		assert_int_equal(memory_build(&d->vm.memory, FRAMES << PAGE_SHIFT), 0);
 	}
 	control_init(&dom[1], IDENTITY_STRICT);
 	for (u32 i = 0; i < VTD_DEVICES; i++)
 		devices[i] = (struct pci_device){ .id = vtd_devices[i] };
-	while (memory_map_for_devices(&dom[0], &gfn))
+	while (memory_map_for_devices(&dom[0].vm.memory, &gfn))
 		settle();
-	assert_int_equal(iommu_attach(dom[0].iommu, VTD_DEVICE_0, 0), 0);
+	assert_int_equal(iommu_attach(dom[0].vm.memory.iommu, VTD_DEVICE_0, 0), 0);
 	devices[0].state = PCI_ATTACHED;
 	devices[0].owner = 1;
 	settle();
@@ -369,13 +392,13 @@ static void end_domains(void)
 		gfn_t gfn = 0;
 
 		assert_int_equal(d->users, 0);
-		iommu_domain_destroy(d->iommu, mark, &gone);
+		iommu_domain_destroy(d->vm.memory.iommu, mark, &gone);
 		settle();
 		assert_true(gone);
-		while (memory_empty_step(d, &gfn))
+		while (memory_empty_step(&d->vm.memory, &gfn))
 			;
-		assert_int_equal(d->pages_owned, 0);
-		nested_free(&d->nested);
+		assert_int_equal(d->vm.memory.pages_owned, 0);
+		nested_free(&d->vm.memory.nested);
 	}
 }
 
@@ -442,7 +465,7 @@ static bool can_write(const struct vcpu *v)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
 		if (v->reg[RAX] == answers[i].number)
-			return writable(v->domain, v->reg[answers[i].address],
+			return writable(vcpu_domain(v), v->reg[answers[i].address],
 					MIN(v->reg[answers[i].size], answers[i].known));
 	return true;
 }
@@ -457,7 +480,7 @@ static bool is_memory_call(const struct vcpu *v)
 
 static void check_memory_call(const struct vcpu *before, s64 ret)
 {
-	struct domain *d = before->domain;
+	struct domain *d = vcpu_domain(before);
 	bool release = before->reg[RAX] == WEIR_HC_MEM_RELEASE;
 	u64 first = before->reg[RDI], nr = ret > 0 ? (u64)ret : 0;
 
@@ -471,7 +494,7 @@ static void check_memory_call(const struct vcpu *before, s64 ret)
 			    (ret == -EPERM && d->privileged && release));
 	}
 	for (gfn_t gfn = 0; gfn < FRAMES; gfn++) {
-		struct nested_leaf at = nested_lookup(&d->nested, gfn);
+		struct nested_leaf at = nested_lookup(&d->vm.memory.nested, gfn);
 		bool asked = gfn - first < nr;
 
 		assert_int_equal(at.flags != 0, asked ? !release : held[gfn]);
@@ -493,7 +516,7 @@ static void ask(struct input *in, unsigned int who)
 		WEIR_HC_CONSOLE_READ,	WEIR_HC_CONSOLE_WRITE, WEIR_HC_BALLOON,
 	};
 	struct vcpu *v = &vcpu[who];
-	u64 which = take(in, 1), other_pages = dom[!who].pages_owned;
+	u64 which = take(in, 1), other_pages = dom[!who].vm.memory.pages_owned;
 	enum domain_state other_state = dom[!who].state;
 	struct vcpu before;
 	bool could_write;
@@ -509,7 +532,7 @@ static void ask(struct input *in, unsigned int who)
 	before = *v;
 	could_write = can_write(v);
 	for (gfn_t gfn = 0; is_memory_call(v) && gfn < FRAMES; gfn++)
-		held[gfn] = holds(v->domain, gfn);
+		held[gfn] = holds(vcpu_domain(v), gfn);
 	parked = prepared = privileged_done = false;
 
 	err = hypercall(v);
@@ -523,8 +546,8 @@ static void ask(struct input *in, unsigned int who)
 	if (cpl)
 		assert_true(ret == -EPERM && !privileged_done);
 	assert_true(ret >= -1000 || ret == (s64)0x8000000000000000);
-	assert_int_equal(dom[!who].pages_owned, other_pages);
-	if (!v->domain->privileged) {
+	assert_int_equal(dom[!who].vm.memory.pages_owned, other_pages);
+	if (!vcpu_domain(v)->privileged) {
 		assert_int_equal(dom[!who].state, other_state);
 		/* Taking memory may ask the pool for it. */
 		assert_true(!privileged_done || before.reg[RAX] == WEIR_HC_MEM_POPULATE);
@@ -561,8 +584,8 @@ static void operation(struct input *in)
 		break;
 	case 13: /* the guest writes what the next owner must not see */
 		word = ~take(in, 4);
-		(void)!guest_write(&dom[who], (take(in, 2) % FRAMES << PAGE_SHIFT) + 8 * who, &word,
-				   sizeof(word));
+		(void)!guest_write(&dom[who].vm.memory, (take(in, 2) % FRAMES << PAGE_SHIFT) + 8 * who,
+				   &word, sizeof(word));
 		break;
 	case 14:
 		settle();

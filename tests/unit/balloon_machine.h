@@ -57,27 +57,27 @@ static int copy(u64 gpa, void *buf, size_t len, bool write)
 	return 0;
 }
 
-int guest_read(struct domain *d, gpaddr_t gpa, void *buf, size_t len)
+int guest_read(struct memory *m, gpaddr_t gpa, void *buf, size_t len)
 {
-	assert_ptr_equal(d, &dom);
+	assert_ptr_equal(m, &dom.vm.memory);
 	return copy(gpa, buf, len, false);
 }
 
-int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
+int guest_write(struct memory *m, gpaddr_t gpa, const void *buf, size_t len)
 {
-	assert_ptr_equal(d, &dom);
+	assert_ptr_equal(m, &dom.vm.memory);
 	return copy(gpa, (void *)(uintptr_t)buf, len, true);
 }
 
-int guest_cmpxchg(struct domain *d, gpaddr_t gpa, unsigned int size, u64 expected, u64 desired)
+int guest_cmpxchg(struct memory *m, gpaddr_t gpa, unsigned int size, u64 expected, u64 desired)
 {
 	u32 now;
 
 	assert_int_equal(size, 4);
 	assert_int_equal(gpa & 3, 0);
-	if (guest_read(d, gpa, &now, 4))
+	if (guest_read(m, gpa, &now, 4))
 		return -EFAULT;
-	return now == expected ? guest_write(d, gpa, &desired, 4) : -EBUSY;
+	return now == expected ? guest_write(m, gpa, &desired, 4) : -EBUSY;
 }
 
 static s64 move(gfn_t gfn, u64 nr, bool to)
@@ -95,22 +95,22 @@ static s64 move(gfn_t gfn, u64 nr, bool to)
 		if (to && !machine_free)
 			return done ? (s64)done : -ENOMEM;
 		machine_free += to ? -1UL : 1;
-		dom.pages_owned += to ? 1 : -1UL;
+		dom.vm.memory.pages_owned += to ? 1 : -1UL;
 		has[gfn + done] = to;
 		memset(ram[gfn + done], 0, PAGE_SIZE);
 	}
 	return (s64)done;
 }
 
-s64 memory_release(struct domain *d, gfn_t gfn, u64 nr)
+s64 memory_release(struct memory *m, gfn_t gfn, u64 nr)
 {
-	assert_ptr_equal(d, &dom);
+	assert_ptr_equal(m, &dom.vm.memory);
 	return move(gfn, nr, false);
 }
 
-s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr)
+s64 memory_populate(struct memory *m, gfn_t gfn, u64 nr)
 {
-	assert_ptr_equal(d, &dom);
+	assert_ptr_equal(m, &dom.vm.memory);
 	return move(gfn, nr, true);
 }
 
@@ -158,9 +158,10 @@ void kfree(void *p)
 static void machine_start(void)
 {
 	memset(&dom, 0, sizeof(dom));
+	bus_init(&dom.vm.mmio);
 	memset(ram, 0, sizeof(ram));
 	memset(has, true, sizeof(has));
-	dom.pages_owned = dom.pages_limit = FRAMES;
+	dom.vm.memory.pages_owned = dom.vm.memory.pages_limit = FRAMES;
 	machine_free = parked = messages = 0;
 	move_says = 0;
 	assert_int_equal(vballoon_init(&dom), 0);
@@ -172,7 +173,7 @@ static void machine_stop(void)
 
 	for (u32 i = 0; i < FRAMES; i++)
 		owned += has[i];
-	assert_int_equal(dom.pages_owned, owned);
+	assert_int_equal(dom.vm.memory.pages_owned, owned);
 	assert_int_equal(machine_free, FRAMES - owned);
 	vballoon_free(&dom);
 }
@@ -191,7 +192,7 @@ static u64 bar_read(u64 address, unsigned int size)
 {
 	u64 value = ~0UL;
 
-	assert_int_equal(bus_read(&dom.mmio, &vcpu, address, size, &value), 0);
+	assert_int_equal(bus_read(&dom.vm.mmio, &vcpu, address, size, &value), 0);
 	return value;
 }
 
@@ -200,7 +201,7 @@ static u32 bar_write(u64 address, unsigned int size, u64 value, u32 most)
 {
 	u32 n = 1;
 
-	while (bus_write(&dom.mmio, &vcpu, address, size, value) == -EAGAIN && n < most)
+	while (bus_write(&dom.vm.mmio, &vcpu, address, size, value) == -EAGAIN && n < most)
 		n++;
 	return n;
 }

@@ -115,15 +115,15 @@ static void what_a_driver_finds(void **state)
 	config_write(0x10, ~0u);
 	assert_int_equal(config_read(0x10), 0xfffff000);
 	config_write(0x04, 2);
-	assert_int_equal(dom.mmio.nr, 0);
+	assert_int_equal(dom.vm.mmio.nr, 0);
 	config_write(0x10, 0xe0000000);
 	assert_int_equal(bar_read(0xe0000000 + offsetof(struct virtio_common, num_queues), 2), 2);
 	config_write(0x10, (u32)GUEST_PCI_WINDOW_END);
-	assert_int_equal(dom.mmio.nr, 0);
+	assert_int_equal(dom.vm.mmio.nr, 0);
 	config_write(0x10, BAR);
-	assert_int_equal(dom.mmio.nr, 1);
+	assert_int_equal(dom.vm.mmio.nr, 1);
 	config_write(0x04, 0);
-	assert_int_equal(dom.mmio.nr, 0);
+	assert_int_equal(dom.vm.mmio.nr, 0);
 	machine_stop();
 }
 
@@ -166,7 +166,7 @@ static void gives_and_takes(void **state)
 	assert_in_range(bar_write(NOTIFY(0), 2, 0, 100), 4, 20);
 	for (u32 i = 0; i < ARRAY_SIZE(mixed); i++)
 		assert_false(has[mixed[i]]);
-	assert_int_equal(dom.pages_owned, FRAMES - 8);
+	assert_int_equal(dom.vm.memory.pages_owned, FRAMES - 8);
 	assert_int_equal(get(USED(0) + 2, 2), 1);
 	assert_int_equal(get(USED(0) + 4, 4), 1);
 	assert_int_equal(messages, 2);
@@ -313,7 +313,7 @@ static void power_on_forgets(void **state)
 	assert_int_equal(vballoon_ask(&dom, 9), 0);
 	bar_write(DEVICE + 4, 4, 9, 1);
 	vballoon_power_on(&dom);
-	assert_int_equal(dom.mmio.nr, 0);
+	assert_int_equal(dom.vm.mmio.nr, 0);
 	assert_true(vballoon_pages(&dom, &asked, &given));
 	assert_int_equal(asked + given, 0);
 	assert_int_equal(config_read(0x10), BAR);

@@ -59,9 +59,9 @@ int pveoi_write_msr(struct vcpu *v, u64 value)
 	return -EINVAL;
 }
 
-int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
+int guest_write(struct memory *m, gpaddr_t gpa, const void *buf, size_t len)
 {
-	(void)d, (void)gpa, (void)buf, (void)len;
+	(void)m, (void)gpa, (void)buf, (void)len;
 	return -EFAULT;
 }
 
@@ -158,13 +158,13 @@ struct said {
 
 static struct cpuid ask(u32 leaf, u32 subleaf, u32 bits, u32 id, u32 nr, u64 hz)
 {
-	static struct domain d;
+	static struct vm vm;
 	static struct vcpu v;
 
 	own_bits = bits;
 	tsc_hz = hz;
-	d.nr_vcpus = nr;
-	v = (struct vcpu){ .domain = &d, .id = id };
+	vm.nr_vcpus = nr;
+	v = (struct vcpu){ .vm = &vm, .id = id };
 	return policy_cpuid(&v, leaf, subleaf);
 }
 

@@ -26,14 +26,14 @@
 
 #define FRAMES 4096UL
 
-void shootdown_post(struct domain *d, struct iommu_gather *g)
+void shootdown_post(struct nested *n, struct iommu_gather *g)
 {
-	(void)d, (void)g;
+	(void)n, (void)g;
 }
 
-void shootdown_kick(struct domain *d)
+void shootdown_kick(struct nested *n)
 {
-	(void)d;
+	(void)n;
 }
 
 void pool_make_room(u64 nr)
@@ -47,7 +47,7 @@ bool pool_reclaim(u64 nr)
 	return false;
 }
 
-static struct domain d;
+static struct memory d;
 static u64 before;
 
 static void wake(void *arg)
@@ -65,10 +65,8 @@ static void start_on(const struct vtd_config *config)
 	assert_true(vtd_start(config));
 	nested_format = &test_format;
 	memset(&d, 0, sizeof(d));
-	d.id = 1;
 	before = alloc_free_frames();
-	assert_int_equal(nested_init(&d.nested, d.id), 0);
-	assert_int_equal(iommu_domain_create(&d.iommu, d.id, "d", wake, NULL), 0);
+	assert_int_equal(memory_init(&d, 1, "d", wake, NULL), 0);
 	assert_int_equal(memory_build(&d, FRAMES << PAGE_SHIFT), 0);
 	vtd_settle();
 }
@@ -91,7 +89,7 @@ static void check(void)
 		mfn_t mfn, seen;
 		u32 perm;
 
-		n = iommu_walk_owner(d.id, gfn, entry, &mfn);
+		n = iommu_walk_owner(d.owner, gfn, entry, &mfn);
 		assert_true(n > 0);
 		assert_int_equal(iommu_entry_kind(entry[n - 1], &perm) == IOMMU_ENTRY_PRESENT,
 				 at.flags != 0);

@@ -1,4 +1,4 @@
-/* sources: kernel/guest/lifecycle/modules.c kernel/guest/loader/linux.c kernel/guest/loader/pvh.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/modline.c kernel/lib/pci_id.c kernel/lib/rangeset.c */
+/* sources: kernel/guest/lifecycle/modules.c kernel/guest/lifecycle/load.c kernel/guest/loader/linux.c kernel/guest/loader/pvh.c kernel/guest/loader/multiboot1.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c kernel/guest/loader/guest.c kernel/guest/loader/modline.c kernel/lib/pci_id.c kernel/lib/rangeset.c */
 /* The files of domains: loaded in parts they come to the same as at once, and their memory is given back once. */
 #include "test.h"
 
@@ -8,7 +8,9 @@
 #include <kernel/lib/errno.h>
 #include <kernel/guest/loader/guest.h>
 #include <kernel/guest/memory/memory.h>
+#include <kernel/guest/lifecycle/load.h>
 #include <kernel/guest/lifecycle/modules.h>
+#include <kernel/guest/loader/guest.h>
 #include <kernel/core/paging.h>
 
 #define RAM (32UL << 20)
@@ -30,18 +32,18 @@ paddr_t virt_to_phys(const void *va)
 	return (paddr_t)va;
 }
 
-int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
+int guest_write(struct memory *m, gpaddr_t gpa, const void *buf, size_t len)
 {
-	(void)d;
+	(void)m;
 	assert_true(gpa < RAM && len <= RAM - gpa);
 	memcpy(guest + gpa, buf, len);
 	moved += len;
 	return 0;
 }
 
-int guest_zero(struct domain *d, gpaddr_t gpa, u64 len)
+int guest_zero(struct memory *m, gpaddr_t gpa, u64 len)
 {
-	(void)d;
+	(void)m;
 	assert_true(gpa < RAM && len <= RAM - gpa);
 	memset(guest + gpa, 0, len);
 	moved += len;
@@ -116,6 +118,38 @@ static int setup(void **state)
 	return 0;
 }
 
+static int write_whole(void *ctx, gpaddr_t gpa, const void *src, size_t len)
+{
+	return guest_write(ctx, gpa, src, len);
+}
+
+static int zero_whole(void *ctx, gpaddr_t gpa, u64 len)
+{
+	return guest_zero(ctx, gpa, len);
+}
+
+/* Domain a's files, by the loader and in one go. */
+static void load_whole(struct guest_entry *entry)
+{
+	const struct guest_memory memory = { &a.vm.memory, write_whole, zero_whole };
+	const struct guest_module ramdisk[] = {
+		{ file[1], module_size(module_at(1)), module_at(1)->line.command_line },
+		{ file[2], 0, "" },
+	};
+	const struct guest_image image = {
+		.kernel = file[0],
+		.kernel_len = KERNEL_SIZE,
+		.module = ramdisk,
+		.nr_modules = 2,
+		.command_line = module_at(0)->line.command_line,
+		.ram = module_at(0)->line.memory,
+	};
+	struct loader_error error;
+	const char *protocol;
+
+	assert_int_equal(guest_load(&image, &memory, entry, &protocol, &error), 0);
+}
+
 static void in_parts(void **state)
 {
 	struct guest_entry whole, parts;
@@ -127,14 +161,14 @@ static void in_parts(void **state)
 	memset(ram, 0xcc, sizeof(ram));
 	guest = ram[0];
 	moved = 0;
-	assert_true(modules_load(&a, &whole));
+	load_whole(&whole);
 	total = moved;
 	assert_true(total > KERNEL_SIZE + BSS + (3 << 20));
 
 	guest = ram[1];
 	do {
 		moved = 0;
-		ret = modules_load_step(&a, &done, &parts);
+		ret = load_step(&a, &done, &parts);
 		assert_in_range(ret, 0, 1);
 		largest = MAX(largest, moved);
 		total -= moved;
@@ -146,7 +180,7 @@ static void in_parts(void **state)
 	assert_int_equal(total, 0);
 	assert_in_range(largest, 1 << 20, 2 << 20);
 	assert_in_range(steps, 6, 8);
-	assert_int_equal(modules_load_step(&a, &done, &parts), 0);
+	assert_int_equal(load_step(&a, &done, &parts), 0);
 }
 
 static void check_freed(u32 i, u64 size, u8 times)

@@ -11,6 +11,7 @@
 
 #define FLAG_ADDRESS 0x1004
 
+static struct vm vm;
 static struct vcpu vcpu;
 
 /* --- what the APIC calls ---------------------------------------------------------------------------------------------------------- */
@@ -18,17 +19,17 @@ static struct vcpu vcpu;
 static u8 flag; /* the guest's memory */
 static bool no_memory;
 
-int guest_read(struct domain *d, gpaddr_t gpa, void *buf, size_t len)
+int guest_read(struct memory *m, gpaddr_t gpa, void *buf, size_t len)
 {
-	(void)d;
+	(void)m;
 	assert_true(gpa == FLAG_ADDRESS && len == 1);
 	*(u8 *)buf = flag;
 	return no_memory ? -EFAULT : 0;
 }
 
-int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
+int guest_write(struct memory *m, gpaddr_t gpa, const void *buf, size_t len)
 {
-	(void)d;
+	(void)m;
 	assert_true(gpa == FLAG_ADDRESS && len == 1);
 	if (no_memory)
 		return -EFAULT;
@@ -211,6 +212,7 @@ static void begin(void)
 	tpr = quiet_eois = loud_eois = 0;
 	flag = 0;
 	no_memory = false;
+	vcpu.vm = &vm;
 	vlapic_init(&vcpu);
 	vlapic_start_in_x2apic_mode(&vcpu);
 	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC(APIC_SVR), 0x1ff), 0);

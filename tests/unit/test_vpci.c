@@ -79,7 +79,7 @@ static void bars_are_sized_and_moved(void **state)
 	/* Over RAM, or over the APIC's page: not mapped anywhere. */
 	cfg_write(3, 0x1c, 4, 0x00100000);
 	cfg_write(3, 0x10, 4, 0xfee00000);
-	assert_int_equal(dom.mmio.nr, 0);
+	assert_int_equal(dom.vm.mmio.nr, 0);
 	check_device();
 }
 
@@ -290,11 +290,11 @@ static void bars_on_top_of_each_other(void **state)
 	cfg_write(3, 0x1c, 4, 0xe9000000);
 	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	assert_int_equal(direct_pages, 0x1f + 3);
-	assert_int_equal(dom.mmio.nr, 2);
+	assert_int_equal(dom.vm.mmio.nr, 2);
 	cfg_write(3, 0x1c, 4, inside);
 	for (int i = 0; i < 3; i++) { /* each write tries to map it again */
 		assert_int_equal(direct_pages, 0x1f);
-		assert_int_equal(dom.mmio.nr, 1);
+		assert_int_equal(dom.vm.mmio.nr, 1);
 		assert_int_equal(mem_read(inside, 4), 0xffffffff);
 		mem_write(inside, 4, 0x12345678);
 		cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
@@ -308,7 +308,7 @@ static void bars_on_top_of_each_other(void **state)
 	/* Both traps at one address. */
 	cfg_write(3, 0x1c, 4, at + 0x10000);
 	assert_int_equal(mem_read(at + 0x10000, 4), 0);
-	assert_true(dom.mmio.nr >= 1);
+	assert_true(dom.vm.mmio.nr >= 1);
 	check_device();
 }
 
@@ -592,7 +592,7 @@ static void started_again(void **state)
 		assert_int_equal(device.state, PCI_ATTACHING);
 		assert_int_equal(device.owner, dom.id);
 		assert_false(attached);
-		assert_int_equal(irqs + irtes + direct_pages + dom.mmio.nr, 0);
+		assert_int_equal(irqs + irtes + direct_pages + dom.vm.mmio.nr, 0);
 		assert_int_equal(assign_take(&device), -EBUSY);
 		assert_int_equal(assign_start(&dom, &device, 0), -EBUSY);
 		fire();

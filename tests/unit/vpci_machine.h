@@ -219,17 +219,17 @@ void domain_event(struct domain *d, u32 bits)
 
 static bool cpus_flushed;
 
-bool shootdown_done(struct domain *d, u64 generation)
+bool shootdown_done(struct nested *n, u64 generation)
 {
-	(void)d, (void)generation;
+	(void)n, (void)generation;
 	return cpus_flushed;
 }
 
 static int map_steps, map_result;
 
-int memory_map_for_devices(struct domain *d, gfn_t *gfn)
+int memory_map_for_devices(struct memory *m, gfn_t *gfn)
 {
-	assert_ptr_equal(d, &dom);
+	assert_ptr_equal(m, &dom.vm.memory);
 	assert_false(attached);
 	*gfn += 512;
 	if (map_steps)
@@ -259,9 +259,9 @@ void kfree(void *p)
 #define WINDOW_FRAMES (0xfec00UL - WINDOW_FIRST)
 static mfn_t direct[WINDOW_FRAMES]; /* what the guest's frames of the window are; 0: nothing */
 
-int memory_map_device(struct domain *d, gfn_t gfn, mfn_t mfn, u64 nr)
+int memory_map_device(struct memory *m, gfn_t gfn, mfn_t mfn, u64 nr)
 {
-	(void)d;
+	(void)m;
 	/* Only the device's own pages, never one with the MSI-X table or its pending bits, and only
 	 * inside the guest's window. */
 	assert_true((mfn >= BAR0_BASE >> 12 && mfn + nr <= (BAR0_BASE + 0x20000) >> 12) ||
@@ -279,9 +279,9 @@ int memory_map_device(struct domain *d, gfn_t gfn, mfn_t mfn, u64 nr)
 	return 0;
 }
 
-void memory_unmap_device(struct domain *d, gfn_t gfn, u64 nr)
+void memory_unmap_device(struct memory *m, gfn_t gfn, u64 nr)
 {
-	(void)d;
+	(void)m;
 	assert_true(gfn >= WINDOW_FIRST && gfn + nr <= WINDOW_FIRST + WINDOW_FRAMES);
 	for (u64 i = gfn - WINDOW_FIRST; i < gfn - WINDOW_FIRST + nr; i++) {
 		direct_pages -= !!direct[i];
@@ -339,10 +339,15 @@ const char *iommu_why_no_ats(struct pci_id dev)
 	return "it has no ATS capability";
 }
 
-u16 domain_info(u16 id, struct weir_domain_info *info)
+struct domain *domain_get_from(u16 id)
 {
-	strcpy(info->name, dom.name);
-	return id;
+	(void)id;
+	return &dom;
+}
+
+void domain_put(struct domain *d)
+{
+	(void)d;
 }
 
 static int attach_result;
@@ -447,12 +452,14 @@ static inline int setup(void **state)
 	device.bar[3] = (struct pci_bar){ .base = BAR3_BASE, .size = BAR3_SIZE };
 
 	memset(&dom, 0, sizeof(dom));
+	bus_init(&dom.vm.io);
+	bus_init(&dom.vm.mmio);
 	dom.id = 7;
 	strcpy(dom.name, "net0");
-	dom.nr_vcpus = 2;
+	dom.vm.nr_vcpus = 2;
 	for (u32 i = 0; i < 2; i++) {
 		vcpus[i].id = i;
-		dom.vcpu[i] = &vcpus[i];
+		dom.vm.vcpu[i] = &vcpus[i];
 	}
 	irqs = irtes = 0;
 	direct_pages = 0;
@@ -481,7 +488,7 @@ static inline void check_free(void)
 	assert_int_equal(irqs, 0);
 	assert_int_equal(irtes, 0);
 	assert_int_equal(direct_pages, 0);
-	assert_int_equal(dom.mmio.nr, 0);
+	assert_int_equal(dom.vm.mmio.nr, 0);
 }
 
 static inline int teardown(void **state)
@@ -508,13 +515,13 @@ static inline u64 in(u16 port, unsigned int size)
 {
 	u64 value;
 
-	assert_int_equal(bus_read(&dom.io, &vcpus[0], port, size, &value), 0);
+	assert_int_equal(bus_read(&dom.vm.io, &vcpus[0], port, size, &value), 0);
 	return value;
 }
 
 static inline void out(u16 port, unsigned int size, u64 value)
 {
-	assert_int_equal(bus_write(&dom.io, &vcpus[0], port, size, value), 0);
+	assert_int_equal(bus_write(&dom.vm.io, &vcpus[0], port, size, value), 0);
 }
 
 static inline void select_register(u32 slot, u32 offset)
@@ -538,13 +545,13 @@ static inline u64 mem_read(u64 gpa, unsigned int size)
 {
 	u64 value;
 
-	assert_int_equal(bus_read(&dom.mmio, &vcpus[0], gpa, size, &value), 0);
+	assert_int_equal(bus_read(&dom.vm.mmio, &vcpus[0], gpa, size, &value), 0);
 	return value;
 }
 
 static inline void mem_write(u64 gpa, unsigned int size, u64 value)
 {
-	assert_int_equal(bus_write(&dom.mmio, &vcpus[0], gpa, size, value), 0);
+	assert_int_equal(bus_write(&dom.vm.mmio, &vcpus[0], gpa, size, value), 0);
 }
 
 /* What must hold whatever a guest does. */

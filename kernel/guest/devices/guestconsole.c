@@ -1,7 +1,7 @@
 #include <kernel/guest/devices/guestconsole.h>
 
 #include <kernel/abi/hypercall.h>
-#include <kernel/guest/exit/control.h>
+#include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/domain/event.h>
@@ -17,7 +17,7 @@ static struct {
 	u16 id; /* the selected guest; 0: none */
 	u32 written, read;
 	u8 ring[RING_SIZE];
-} output;
+} output = { .lock = SPINLOCK_INIT(LOCK_GUESTCONSOLE) };
 
 bool guestconsole_has_room(u16 id)
 {
@@ -49,7 +49,7 @@ bool guestconsole_put(u16 id, u8 c, bool *tell)
 
 void guestconsole_tell(void)
 {
-	control_event(WEIR_EVENT_CONSOLE);
+	domain_event_to_control(WEIR_EVENT_CONSOLE);
 }
 
 static void select(u16 id)
@@ -78,7 +78,7 @@ s64 guestconsole_select(struct domain *caller, u64 id)
 	}
 	select((u16)id);
 	if (d) {
-		vuart_selected(&d->uart);
+		vuart_selected(d->uart);
 		domain_put(d);
 	}
 	return 0;
@@ -104,7 +104,7 @@ s64 guestconsole_read(struct domain *caller, gpaddr_t gpa, u64 size)
 
 	size = MIN(size, (u64)RING_SIZE);
 	while ((n = take(buf, (u32)MIN(size - done, (u64)PIECE)))) {
-		if (guest_write(caller, gpa + done, buf, n)) {
+		if (guest_write(&caller->vm.memory, gpa + done, buf, n)) {
 			done = (u64)-EFAULT;
 			break;
 		}
@@ -126,13 +126,13 @@ s64 guestconsole_write(struct domain *caller, gpaddr_t gpa, u64 size)
 	if (!d)
 		return -ENOENT;
 	n = MIN(size, (u64)PIECE);
-	n = MIN(n, vuart_room(&d->uart));
-	if (guest_read(caller, gpa, buf, n)) {
+	n = MIN(n, vuart_room(d->uart));
+	if (guest_read(&caller->vm.memory, gpa, buf, n)) {
 		domain_put(d);
 		return -EFAULT;
 	}
 	for (u64 i = 0; i < n; i++)
-		vuart_receive(&d->uart, buf[i]);
+		vuart_receive(d->uart, buf[i]);
 	if (n)
 		domain_event(d, WEIR_EVENT_INPUT);
 	domain_put(d);

@@ -60,9 +60,9 @@ int guestpower_init(struct domain *d)
 	const struct bus_range keyboard = {
 		.first = KEYBOARD_COMMAND, .last = KEYBOARD_COMMAND, .ctx = d, .write = keyboard_write
 	};
-	int ret = bus_add(&d->io, &power);
+	int ret = bus_add(&d->vm.io, &power);
 
-	return ret ? ret : bus_add(&d->io, &keyboard);
+	return ret ? ret : bus_add(&d->vm.io, &keyboard);
 }
 
 /* mov dx, GUEST_RESET; mov al, GUEST_RESET_VALUE; out dx, al; hlt */
@@ -74,10 +74,10 @@ int guestfirmware_write(struct domain *d, u32 nr_vcpus)
 {
 	u8 tables[GUEST_ACPI_MAX];
 	size_t size = guestacpi_make(tables, nr_vcpus);
-	int ret = guest_write(d, GUEST_RSDP, tables, size);
+	int ret = guest_write(&d->vm.memory, GUEST_RSDP, tables, size);
 
 	if (!ret)
-		ret = guest_write(d, GUEST_RESET_VECTOR, reset_code, sizeof(reset_code));
+		ret = guest_write(&d->vm.memory, GUEST_RESET_VECTOR, reset_code, sizeof(reset_code));
 	if (ret)
 		log_err("domain %s: its firmware tables cannot be written: error %d", d->name, ret);
 	return ret;

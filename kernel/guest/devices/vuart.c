@@ -10,6 +10,8 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/devices/guestconsole.h>
 #include <kernel/core/log.h>
+#include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
 
 #define COM1_FIRST 0x3f8
 #define COM1_LAST 0x3ff
@@ -223,8 +225,9 @@ static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 	return 0;
 }
 
-int vuart_init(struct vuart *u, struct domain *d)
+int vuart_create(struct domain *d)
 {
+	struct vuart *u = kzalloc(sizeof(*u));
 	struct bus_range r = {
 		.first = COM1_FIRST,
 		.last = COM1_LAST,
@@ -233,8 +236,18 @@ int vuart_init(struct vuart *u, struct domain *d)
 		.write = vuart_write,
 	};
 
+	if (!u)
+		return -ENOMEM;
+	spin_init(&u->lock, LOCK_VUART);
 	u->domain = d;
-	return bus_add(&d->io, &r);
+	d->uart = u;
+	return bus_add(&d->vm.io, &r);
+}
+
+void vuart_destroy(struct domain *d)
+{
+	kfree(d->uart);
+	d->uart = NULL;
 }
 
 void vuart_selected(struct vuart *u)

@@ -23,8 +23,9 @@ struct vuart {
 	u8 fifo[64];
 };
 
-/* Register ports 0x3f8..0x3ff on the domain's bus. */
-int __must_check vuart_init(struct vuart *u, struct domain *d);
+/* Make d's UART, on ports 0x3f8..0x3ff of its bus. -ENOMEM, -ENOSPC. Boot. */
+int __must_check vuart_create(struct domain *d);
+void vuart_destroy(struct domain *d);
 /* Characters that the receive FIFO has room for; any context. */
 size_t vuart_room(struct vuart *u);
 /* One arrives. Without room it is lost. */

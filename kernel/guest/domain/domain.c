@@ -1,44 +1,30 @@
-/* Domains: their table, their end.
+/* The record of domains: their table, who holds them, and their states.
  *
- * A dying domain is torn down step by step, each step started by the completion of the one before:
+ *	BUILDING --domain_start()--> RUNNING --domain_reboot()--> RESTARTING --domain_start()--> RUNNING
+ *	any --domain_crash(), domain_shutdown(), domain_discard()--> DYING
  *
- *	vCPUs killed -> (all stopped) -> devices detached -> (no cached translation left) -> I/O tables released ->
- *	(batches done) -> frames freed -> nested tables freed -> the name and id are free again
- *
- * One that is started again has its vCPUs stopped in the same way; kernel/guest/lifecycle/restart.c goes on from there.
+ * DYING and RESTARTING stop the vCPUs and queue the domain's work item, which goes on from there
+ * (kernel/guest/lifecycle).
  */
-
 #include <kernel/guest/domain/domain.h>
 
-#include <iommu/iommu.h>
 #include <kernel/abi/control.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/guest/devices/pci/assign.h>
 #include <kernel/core/clock.h>
-#include <kernel/core/debugexit.h>
-#include <kernel/lib/errno.h>
-#include <kernel/guest/domain/event.h>
-#include <kernel/guest/devices/guestconsole.h>
-#include <kernel/guest/loader/guest.h>
 #include <kernel/core/log.h>
-#include <kernel/guest/memory/memory.h>
-#include <kernel/guest/lifecycle/modules.h>
-#include <kernel/core/panic.h>
-#include <kernel/guest/memory/pool.h>
+#include <kernel/guest/domain/event.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
-#include <kernel/guest/devices/virtio/vballoon.h>
-#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/mm/alloc.h>
 #include <kernel/x86/tsc.h>
 
-#define STOP_POLL_NS 1000000
-
-/* Guards the table and nr_domains; leaf. */
-static struct spinlock domains_lock;
+/* Guards the table. */
+static struct spinlock domains_lock = SPINLOCK_INIT(LOCK_DOMAINS);
 static struct domain *domains[MAX_DOMAINS + 1]; /* by id; 0 is no domain's */
-static u32 nr_domains;
+static u32 nr_domains; /* atomic */
+static u16 control_id;
 
-static enum step reap_step(struct work *w);
-static void reap_again(struct timer *t);
+/* --- the table of domains ------------------------------------------------ */
 
 struct domain *domain_get(u16 id)
 {
@@ -57,31 +43,45 @@ struct domain *domain_get(u16 id)
 	return d;
 }
 
+struct domain *domain_get_from(u16 id)
+{
+	struct domain *d = NULL;
+
+	spin_lock(&domains_lock);
+	while (!d && id <= MAX_DOMAINS)
+		d = domains[id++];
+	if (d)
+		(void)atomic_add(&d->users, 1);
+	spin_unlock(&domains_lock);
+	return d;
+}
+
 void domain_put(struct domain *d)
 {
 	(void)atomic_sub(&d->users, 1);
 }
 
-u16 domain_info(u16 id, struct weir_domain_info *info)
+void domain_describe(const struct domain *d, struct weir_domain_info *info)
 {
-	const struct domain *d = NULL;
-
 	memset(info, 0, sizeof(*info));
-	spin_lock(&domains_lock);
-	while (!d && id <= MAX_DOMAINS)
-		d = domains[id++];
-	if (d) {
-		info->id = d->id;
-		info->state = read_once(&d->state);
-		info->control = d->privileged;
-		info->nr_vcpus = read_once(&d->nr_vcpus);
-		info->pages_owned = read_once(&d->pages_owned);
-		info->pages_limit = read_once(&d->pages_limit);
-		info->has_balloon = vballoon_pages(d, &info->balloon_asked, &info->balloon_given);
-		copy_string(info->name, d->name, sizeof(info->name));
-	}
-	spin_unlock(&domains_lock);
-	return d ? id - 1 : 0;
+	info->id = d->id;
+	info->state = read_once(&d->state);
+	info->control = d->privileged;
+	info->nr_vcpus = read_once(&d->vm.nr_vcpus);
+	info->pages_owned = read_once(&d->vm.memory.pages_owned);
+	info->pages_limit = read_once(&d->vm.memory.pages_limit);
+	copy_string(info->name, d->name, sizeof(info->name));
+}
+
+void domain_make_control(struct domain *d)
+{
+	d->privileged = true;
+	control_id = d->id;
+}
+
+struct domain *domain_get_control(void)
+{
+	return domain_get(control_id);
 }
 
 static bool name_taken(const char *name)
@@ -105,13 +105,6 @@ static void wake(void *d)
 	domain_wake(d);
 }
 
-static void free_domain(struct domain *d)
-{
-	nested_free(&d->nested);
-	vballoon_free(d);
-	kfree(d);
-}
-
 int domain_create(const char *name, struct domain **out)
 {
 	struct domain *d;
@@ -128,35 +121,49 @@ int domain_create(const char *name, struct domain **out)
 	d = kzalloc(sizeof(*d));
 	if (!d)
 		return -ENOMEM;
+	spin_init(&d->lock, LOCK_DOMAIN);
+	bus_init(&d->vm.io);
+	bus_init(&d->vm.mmio);
 	d->id = id;
 	copy_string(d->name, name, sizeof(d->name));
 	d->state = DOMAIN_BUILDING;
-	d->start_ns = clock_ns();
-	work_init(&d->reaper, reap_step);
-	timer_init(&d->reap_timer, reap_again);
-
-	ret = nested_init(&d->nested, id);
-	if (!ret)
-		ret = vuart_init(&d->uart, d);
-	if (!ret)
-		ret = iommu_domain_create(&d->iommu, id, d->name, wake, d);
+	d->vm.start_ns = clock_ns();
+	ret = memory_init(&d->vm.memory, id, d->name, wake, d);
 	if (ret) {
-		free_domain(d);
+		memory_free(&d->vm.memory);
+		kfree(d);
 		return ret;
 	}
-
-	spin_lock(&domains_lock);
-	store_release(&domains[id], d);
-	nr_domains++;
-	spin_unlock(&domains_lock);
+	(void)atomic_add(&nr_domains, 1);
 	*out = d;
 	return 0;
 }
 
+void domain_register(struct domain *d)
+{
+	spin_lock(&domains_lock);
+	store_release(&domains[d->id], d);
+	spin_unlock(&domains_lock);
+}
+
+void domain_unregister(struct domain *d)
+{
+	spin_lock(&domains_lock);
+	domains[d->id] = NULL;
+	spin_unlock(&domains_lock);
+}
+
+bool domain_free(struct domain *d)
+{
+	memory_free(&d->vm.memory);
+	kfree(d);
+	return !atomic_sub(&nr_domains, 1);
+}
+
 void domain_wake(struct domain *d)
 {
-	for (u32 i = 0; i < d->nr_vcpus; i++)
-		vcpu_wake(d->vcpu[i]);
+	for (u32 i = 0; i < d->vm.nr_vcpus; i++)
+		vcpu_wake(d->vm.vcpu[i]);
 }
 
 void domain_wake_all(void)
@@ -171,6 +178,21 @@ void domain_wake_all(void)
 	}
 }
 
+/* --- states -------------------------------------------------------------- */
+
+static void kill_vcpus(struct domain *d)
+{
+	for (u32 i = 0; i < d->vm.nr_vcpus; i++)
+		vcpu_kill(d->vm.vcpu[i]);
+}
+
+/* Stop all its vCPUs; the work item does what its state asks for. */
+static void domain_stop(struct domain *d)
+{
+	kill_vcpus(d);
+	work_queue(&d->reaper);
+}
+
 static bool begin_end(struct domain *d)
 {
 	bool first;
@@ -181,21 +203,6 @@ static bool begin_end(struct domain *d)
 		d->state = DOMAIN_DYING;
 	spin_unlock(&d->lock);
 	return first;
-}
-
-static void kill_vcpus(struct domain *d)
-{
-	for (u32 i = 0; i < d->nr_vcpus; i++)
-		vcpu_kill(d->vcpu[i]);
-}
-
-void domain_stop(struct domain *d)
-{
-	kill_vcpus(d);
-	vuart_flush(&d->uart);
-	if (d->privileged)
-		guestconsole_release();
-	work_queue(&d->reaper);
 }
 
 void domain_crash(struct domain *d, const char *fmt, ...)
@@ -230,10 +237,10 @@ void domain_start(struct domain *d, const struct guest_entry *entry)
 {
 	bool dying;
 
-	d->start_ns = clock_ns();
-	d->start_tsc = rdtsc();
-	for (u32 i = 0; entry->x2apic && i < d->nr_vcpus; i++)
-		vlapic_start_in_x2apic_mode(d->vcpu[i]);
+	d->vm.start_ns = clock_ns();
+	d->vm.start_tsc = rdtsc();
+	for (u32 i = 0; entry->x2apic && i < d->vm.nr_vcpus; i++)
+		vlapic_start_in_x2apic_mode(d->vm.vcpu[i]);
 	(void)domain_take_events(d); /* the devices that it starts with */
 	spin_lock(&d->lock);
 	dying = d->state == DOMAIN_DYING;
@@ -241,108 +248,60 @@ void domain_start(struct domain *d, const struct guest_entry *entry)
 		d->state = DOMAIN_RUNNING;
 	spin_unlock(&d->lock);
 	if (!dying)
-		vcpu_start(d->vcpu[0], entry);
+		vcpu_start(d->vm.vcpu[0], entry);
 	else
 		/* When it began to die they were dead, and are so no more: domain_stop() was too early. */
 		kill_vcpus(d);
 }
 
-static void reap_next(void *arg)
+static bool too_often(struct restart *r)
 {
-	struct domain *d = arg;
+	u64 now = clock_ns(), *oldest = &r->at_ns[r->nr % RESTARTS_MAX];
 
-	d->reap_stage++;
-	work_queue(&d->reaper);
+	if (r->nr >= RESTARTS_MAX && now - *oldest < RESTARTS_WINDOW_S * 1000000000UL)
+		return true;
+	*oldest = now;
+	r->nr++;
+	return false;
 }
 
-/* Nothing of it is left. */
-static void vanish(struct domain *d)
+void domain_reboot(struct domain *d, const char *why, u64 status)
 {
-	bool last;
+	bool first;
 
-	free_domain(d);
-	spin_lock(&domains_lock);
-	last = !--nr_domains;
-	spin_unlock(&domains_lock);
-	if (last) {
-		log_info("weir: the last domain has ended, %lu pages are free", alloc_free_frames());
-		debug_exit_when(DEBUG_EXIT_IDLE);
+	if (d->restart.policy == RESTART_NEVER) {
+		domain_shutdown(d, why, status);
+		return;
 	}
-}
-
-static void reap_again(struct timer *t)
-{
-	struct domain *d = container_of(t, struct domain, reap_timer);
-
-	if (d->reap_stage != REAP_DONE)
-		work_queue(&d->reaper);
-	else if (read_once(&d->users)) /* a late domain_get(), about to find it dying */
-		timer_set(t, clock_ns() + STOP_POLL_NS);
-	else
-		vanish(d);
-}
-
-/* Nobody runs in it, and nobody else looks at it. */
-static bool all_stopped(const struct domain *d)
-{
-	if (read_once(&d->users))
-		return false;
-	for (u32 i = 0; i < d->nr_vcpus; i++)
-		if (!vcpu_is_stopped(d->vcpu[i]))
-			return false;
-	return true;
-}
-
-static void finish(struct domain *d)
-{
-	for (u32 i = 0; i < d->nr_vcpus; i++)
-		vcpu_destroy(d->vcpu[i]);
-	BUG_ON(d->pages_owned);
-	log_info("domain %s: its %lu pages are free again", d->name, d->pages_limit);
-
-	spin_lock(&domains_lock);
-	domains[d->id] = NULL;
-	spin_unlock(&domains_lock);
-	pool_return();
-	work_forget(&d->reaper);
-	/* Not here: the work item that is running is part of it. */
-	d->reap_stage = REAP_DONE;
-	timer_set(&d->reap_timer, clock_ns());
-}
-
-/* True: this work item is done for now; the next stage queues it again. */
-static enum step reap_step(struct work *w)
-{
-	struct domain *d = container_of(w, struct domain, reaper);
-
-	switch (d->reap_stage) {
-	case REAP_VCPUS:
-		if (read_once(&d->state) == DOMAIN_RUNNING) /* it was started again */
-			return STEP_WAIT;
-		if (!all_stopped(d)) {
-			timer_set(&d->reap_timer, clock_ns() + STOP_POLL_NS);
-			return STEP_WAIT;
-		}
-		if (read_once(&d->state) == DOMAIN_RESTARTING)
-			return restart_step(d);
-		d->reap_stage = REAP_DEVICES;
-		assign_take_all(d, reap_next, d);
-		return STEP_WAIT;
-	case REAP_DEVICES: /* reap_next() leaves this stage */
-		return STEP_WAIT;
-	case REAP_IO_TABLES:
-		d->reap_stage = REAP_WAIT_IO_TABLES;
-		pool_close(d);
-		iommu_domain_destroy(d->iommu, reap_next, d);
-		return STEP_WAIT;
-	case REAP_WAIT_IO_TABLES:
-	case REAP_DONE:
-		return STEP_WAIT;
-	case REAP_MEMORY:
-		if (memory_empty_step(d, &d->reap_gfn) || modules_free_step(d) || pool_end_step(d))
-			return STEP_MORE;
-		finish(d);
-		return STEP_DONE;
+	spin_lock(&d->lock);
+	first = d->state == DOMAIN_RUNNING;
+	if (first)
+		d->state = DOMAIN_RESTARTING;
+	spin_unlock(&d->lock);
+	if (!first)
+		return;
+	if (too_often(&d->restart)) {
+		log_err("domain %s: was started again %u times in %u seconds: it is not once more",
+			d->name, RESTARTS_MAX, RESTARTS_WINDOW_S);
+		domain_shutdown(d, why, status);
+		return;
 	}
-	BUG();
+	log_info("domain %s: %s, status %lu: it is started again", d->name, why, status);
+	d->restart.stage = RESTART_DEVICES_GO;
+	d->restart.gfn = d->restart.loaded = 0;
+	/* Who reads the vector from now on raises no event in the next life; who did is waited for, as a user of d. */
+	(void)domain_set_event_vector(d, 0);
+	domain_stop(d);
+}
+
+void domain_fault(struct domain *d, u32 vcpu, const char *what, u64 rip)
+{
+	char why[80];
+
+	if (d->restart.policy != RESTART_FAULT) {
+		domain_crash(d, "vCPU %u: %s at RIP 0x%lx", vcpu, what, rip);
+		return;
+	}
+	snprintf(why, sizeof(why), "vCPU %u: %s at RIP 0x%lx", vcpu, what, rip);
+	domain_reboot(d, why, 0);
 }

@@ -1,31 +1,28 @@
-/* A domain: a guest with its memory, its vCPUs, its devices. */
+/* The record of a domain: a guest with its memory, its vCPUs and its devices. How it is built, started again and torn
+ * down is in kernel/guest/lifecycle. */
 #pragma once
 
 #include <kernel/abi/hypercall.h>
-#include <kernel/guest/emulate/bus.h>
 #include <kernel/core/clock.h>
-#include <kernel/lib/compiler.h>
-#include <kernel/lib/list.h>
-#include <kernel/guest/memory/nested.h>
-#include <kernel/guest/lifecycle/restart.h>
-#include <kernel/guest/devices/vuart.h>
+#include <kernel/core/spinlock.h>
 #include <kernel/core/work.h>
+#include <kernel/guest/vcpu/entry.h>
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vm.h>
+#include <kernel/lib/compiler.h>
 
 #define DOMAIN_NAME_MAX 32
-#define DOMAIN_MAX_VCPUS 16
 #define MAX_DOMAINS 64
 
-struct guest_entry;
-struct iommu_domain;
 struct module;
-struct vcpu;
 struct vpci;
+struct vuart;
+struct vvirtio;
 struct weir_domain_info;
-struct weir_stats;
 
 enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING, DOMAIN_RESTARTING };
 
-/* How far the tear-down of a dying domain has come; see kernel/guest/domain/domain.c. */
+/* How far the tear-down of a dying domain has come; see kernel/guest/lifecycle/teardown.c. */
 enum reap_stage {
 	REAP_VCPUS,
 	REAP_DEVICES,
@@ -33,6 +30,36 @@ enum reap_stage {
 	REAP_WAIT_IO_TABLES,
 	REAP_MEMORY,
 	REAP_DONE
+};
+
+/* What restart= says: when the guest reboots, and when a vCPU cannot go on. */
+enum restart_policy {
+	RESTART_NEVER, /* both end it */
+	RESTART_REBOOT, /* a reboot starts it again */
+	RESTART_FAULT, /* so does a triple fault, as on a PC */
+};
+
+/* So many restarts within this time, and one more ends the domain. */
+#define RESTARTS_MAX 5u
+#define RESTARTS_WINDOW_S 60u
+
+/* See kernel/guest/lifecycle/restart.c. */
+enum restart_stage {
+	RESTART_DEVICES_GO,
+	RESTART_MEMORY,
+	RESTART_LOAD,
+	RESTART_DEVICES_COME,
+	RESTART_RUN
+};
+
+struct restart {
+	enum restart_policy policy;
+	enum restart_stage stage;
+	gfn_t gfn; /* so far its memory is renewed */
+	u64 loaded; /* bytes of its files */
+	struct guest_entry entry; /* once they are loaded */
+	u32 nr; /* restarts */
+	u64 at_ns[RESTARTS_MAX]; /* of the last ones */
 };
 
 struct domain {
@@ -43,43 +70,54 @@ struct domain {
 	u32 users; /* of domain_get(), atomic: it is not torn down before they are gone */
 	u32 event_vector, events; /* kernel/guest/domain/event.h; atomic */
 	u64 interrupt_pauses; /* atomic */
-
-	struct nested nested;
-	struct iommu_domain *iommu;
-	bool has_devices; /* what is mapped for its CPUs is mapped in the I/O tables too ... */
-	bool devices_see_all; /* ... and what was there before is by now; both under nested.lock */
 	bool privileged; /* the control domain: it may ask more (kernel/guest/exit/control.h) */
-	bool machine_addresses; /* what its devices' addresses are (kernel/guest/memory/pool.h); control-iommu=none: those of the guest */
-	u64 pages_owned, pages_limit; /* under nested.lock */
 
-	struct bus io, mmio;
-	struct vuart uart;
+	struct vm vm;
+	struct vuart *uart;
 	struct vvirtio *balloon; /* NULL: none */
 	struct vpci *pci; /* NULL until the virtual PCI bus was built */
-
-	u32 nr_vcpus;
-	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
-	u64 start_ns, start_tsc;
 	const struct module *kernel; /* what it was built from */
-	struct restart restart;
 
+	struct restart restart;
 	struct work reaper; /* tears it down once it is dying, or starts it again */
 	struct timer reap_timer;
 	enum reap_stage reap_stage;
 	gfn_t reap_gfn;
 };
 
+static inline struct domain *vcpu_domain(const struct vcpu *v)
+{
+	return container_of(v->vm, struct domain, vm);
+}
+
+/* --- the table of domains ------------------------------------------------ */
+
+/* A record with a free id and empty memory. Nobody else sees it before domain_register(). -ENOSPC: MAX_DOMAINS, -EEXIST:
+ * the name is taken, -ENOMEM. Boot. */
+int __must_check domain_create(const char *name, struct domain **out);
+void domain_register(struct domain *d);
+/* Its id and its name are free again; those who hold it may still look at it. */
+void domain_unregister(struct domain *d);
+/* The record goes; its memory is empty, and nobody holds it. True if it was the last one. */
+bool domain_free(struct domain *d);
+/* Domains that exist, dying ones included. */
+u32 domain_count(void);
+
 /* The domain with this id, or NULL: there is none, or it is dying. It stays as it is until domain_put(), which must come
  * soon: the tear-down polls for it. Any context. */
 struct domain *domain_get(u16 id);
+/* The first domain with this id or a higher one, dying ones included, to look at its record; NULL: there is none. */
+struct domain *domain_get_from(u16 id);
 void domain_put(struct domain *d);
-/* Copy what is known of the first domain with this id or a higher one, dying ones included; its id, or 0 if there is none. Any
- * context. */
-u16 domain_info(u16 id, struct weir_domain_info *info);
-/* Domains that exist, dying ones included. */
-u32 domain_count(void);
-/* -ENOSPC: MAX_DOMAINS, -EEXIST: the name is taken, -ENOMEM. */
-int __must_check domain_create(const char *name, struct domain **out);
+/* What a list shows of it. */
+void domain_describe(const struct domain *d, struct weir_domain_info *info);
+/* From now on d is the control domain. Boot, once. */
+void domain_make_control(struct domain *d);
+/* domain_get() of the control domain. */
+struct domain *domain_get_control(void);
+
+/* --- states -------------------------------------------------------------- */
+
 /* Let its first vCPU run, unless the domain is dying. */
 void domain_start(struct domain *d, const struct guest_entry *entry);
 /* Give up one that could not be built; the reason was logged. */
@@ -90,11 +128,13 @@ void domain_discard(struct domain *d);
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
 /* The same because the guest wants it, or the control domain. */
 void domain_shutdown(struct domain *d, const char *why, u64 status);
-/* Stop all its vCPUs, and queue what comes after: its state says what. */
-void domain_stop(struct domain *d);
-/* All domains: wake their parked vCPUs. No lock held. */
-void domain_wake_all(void);
+/* The guest wants it: start it again, or end it, if its line says restart=never or it does that too often. `why` and `status`
+ * are for the log. Any context, any number of times. */
+void domain_reboot(struct domain *d, const char *why, u64 status);
+/* A vCPU cannot go on (`what` happened to it): the same if its line says restart=fault, else domain_crash(). */
+void domain_fault(struct domain *d, u32 vcpu, const char *what, u64 rip);
+
 /* Wake all parked vCPUs: something that they may wait for is gone. Any context. */
 void domain_wake(struct domain *d);
-/* Its counters now (kernel/guest/exit/stats.c). The domain is the caller's, or held. */
-void domain_stats(struct domain *d, struct weir_stats *s);
+/* All domains' parked vCPUs. No lock held. */
+void domain_wake_all(void);

@@ -11,7 +11,7 @@ static void raise(struct domain *d)
 
 	/* Before the first vCPU is made nobody can have chosen a vector. */
 	if (vector)
-		vlapic_deliver(d->vcpu[0], (u8)vector);
+		vlapic_deliver(d->vm.vcpu[0], (u8)vector);
 }
 
 void domain_event(struct domain *d, u32 events)
@@ -19,6 +19,16 @@ void domain_event(struct domain *d, u32 events)
 	/* Set first: whoever chooses a vector meanwhile finds the bits. */
 	(void)atomic_or(&d->events, events);
 	raise(d);
+}
+
+void domain_event_to_control(u32 events)
+{
+	struct domain *d = domain_get_control();
+
+	if (!d)
+		return;
+	domain_event(d, events);
+	domain_put(d);
 }
 
 int domain_set_event_vector(struct domain *d, u64 vector)

@@ -6,6 +6,12 @@
 #include <kernel/lib/errno.h>
 #include <kernel/core/log.h>
 
+void bus_init(struct bus *b)
+{
+	b->nr = 0;
+	spin_init(&b->lock, LOCK_BUS);
+}
+
 int bus_add(struct bus *b, const struct bus_range *r)
 {
 	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests move BARs */

@@ -29,6 +29,8 @@ struct bus {
 	u64 absent; /* accesses that nothing answered */
 };
 
+/* An empty bus. */
+void bus_init(struct bus *b);
 /* -ENOSPC when the table is full (said in the log with the domain's name), -EEXIST on overlap. */
 int __must_check bus_add(struct bus *b, const struct bus_range *r);
 /* Remove the range that starts at first; nothing happens if there is none. */

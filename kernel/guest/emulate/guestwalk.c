@@ -1,8 +1,7 @@
 #include <kernel/guest/emulate/guestwalk.h>
 
-#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/vcpu/inject.h>
 #include <kernel/lib/errno.h>
-#include <kernel/guest/exit/exit.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/exceptions.h>
@@ -95,7 +94,7 @@ static bool set_accessed_dirty(struct vcpu *v, const struct format *f,
 		if (level == last && (access & WALK_WRITE))
 			want |= PTE_D;
 		if (want != entry &&
-		    guest_cmpxchg(v->domain, entries[level].gpa, f->entry_size, entry, want))
+		    guest_cmpxchg(&v->vm->memory, entries[level].gpa, f->entry_size, entry, want))
 			return false;
 	}
 	return true;
@@ -127,7 +126,7 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 		entries[level].gpa = table + index * f.entry_size;
 		/* Where no RAM is, a table reads as all ones: a present entry with reserved
 		 * bits. */
-		if (guest_read(v->domain, entries[level].gpa, &entry, f.entry_size)) {
+		if (guest_read(&v->vm->memory, entries[level].gpa, &entry, f.entry_size)) {
 			*error |= PF_PRESENT | PF_RESERVED;
 			return WALK_FAULT;
 		}
@@ -214,8 +213,8 @@ static int copy_linear(struct vcpu *v, u64 linear, void *buf, size_t len, bool w
 
 		if (ret)
 			return ret;
-		ret = write ? guest_write(v->domain, *gpa, buf, n) :
-			      guest_read(v->domain, *gpa, buf, n);
+		ret = write ? guest_write(&v->vm->memory, *gpa, buf, n) :
+			      guest_read(&v->vm->memory, *gpa, buf, n);
 		if (ret)
 			return -ENODEV;
 		linear += n;
@@ -251,7 +250,7 @@ unsigned int guest_fetch(struct vcpu *v, u8 bytes[15])
 
 		if (!canonical(&m, linear) ||
 		    guest_walk(v, linear, WALK_FETCH | (m.cpl == 3 ? WALK_USER : 0), &gpa, &error) ||
-		    guest_read(v->domain, gpa, bytes + nr, n))
+		    guest_read(&v->vm->memory, gpa, bytes + nr, n))
 			break;
 		nr += n;
 	}

@@ -2,7 +2,7 @@
 
 #include <kernel/guest/emulate/alu.h>
 #include <kernel/guest/emulate/decode.h>
-#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/emulate/guestwalk.h>
 #include <kernel/guest/memory/memory.h>
@@ -76,13 +76,13 @@ static int locate(struct vcpu *v, u64 linear, unsigned int size, bool write, str
 /* One part: RAM if there is any, else the memory bus; odd sizes byte by byte. */
 static int access_part(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u64 *value)
 {
-	struct bus *bus = &v->domain->mmio;
+	struct bus *bus = &v->vm->mmio;
 	unsigned int step = size & (size - 1) ? 1 : size;
 	u64 out = 0;
 	int ret;
 
-	if (write ? !guest_write(v->domain, gpa, value, size) :
-		    !guest_read(v->domain, gpa, value, size))
+	if (write ? !guest_write(&v->vm->memory, gpa, value, size) :
+		    !guest_read(&v->vm->memory, gpa, value, size))
 		return 0;
 	for (unsigned int i = 0; i < size; i += step) {
 		u64 piece = *value >> 8 * i & mask(step);
@@ -267,7 +267,7 @@ static bool is_stale(struct vcpu *v, const struct place *p, gpaddr_t gpa)
 
 	for (unsigned int i = 0; i < p->nr; i++)
 		seen |= p->part[i].gpa >> PAGE_SHIFT == gpa >> PAGE_SHIFT;
-	return !seen || !guest_read(v->domain, gpa, &byte, 1);
+	return !seen || !guest_read(&v->vm->memory, gpa, &byte, 1);
 }
 
 static int describe(const u8 *bytes, unsigned int nr, char *why, size_t size)

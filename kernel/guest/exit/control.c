@@ -1,6 +1,8 @@
 /* The privileged hypercalls: what is asked is checked here, and done elsewhere. Nothing waits: attaching, detaching and the end
  * of a domain are only started, and how far they are is seen in the lists. */
 #include <kernel/guest/exit/control.h>
+#include <kernel/guest/exit/hypercall.h>
+#include <kernel/guest/exit/stats.h>
 
 #include <drivers/pci.h>
 #include <iommu/iommu.h>
@@ -15,18 +17,17 @@
 #include <kernel/guest/domain/event.h>
 #include <kernel/mm/frame.h>
 #include <kernel/guest/devices/guestconsole.h>
+#include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
-
-static u16 control_id;
 
 /* --- the console's input ------------------------------------------------------------------------------------------------------ */
 
 static size_t input_room(void)
 {
-	struct domain *d = domain_get(control_id);
-	size_t room = d ? vuart_room(&d->uart) : 0;
+	struct domain *d = domain_get_control();
+	size_t room = d ? vuart_room(d->uart) : 0;
 
 	if (d)
 		domain_put(d);
@@ -35,30 +36,19 @@ static size_t input_room(void)
 
 static void input(u8 c)
 {
-	struct domain *d = domain_get(control_id);
+	struct domain *d = domain_get_control();
 
 	if (!d)
 		return;
-	vuart_receive(&d->uart, c);
+	vuart_receive(d->uart, c);
 	domain_event(d, WEIR_EVENT_INPUT);
-	domain_put(d);
-}
-
-void control_event(u32 events)
-{
-	struct domain *d = domain_get(control_id);
-
-	if (!d)
-		return;
-	domain_event(d, events);
 	domain_put(d);
 }
 
 void control_init(struct domain *d, enum identity_policy policy)
 {
-	d->privileged = true;
-	d->machine_addresses = policy != IDENTITY_NONE;
-	control_id = d->id;
+	domain_make_control(d);
+	d->vm.memory.machine_addresses = policy != IDENTITY_NONE;
 	console_listen(input_room, input);
 }
 
@@ -66,10 +56,15 @@ void control_init(struct domain *d, enum identity_policy policy)
 
 static s64 domain_info_call(struct domain *caller, u64 id, gpaddr_t gpa, u64 size)
 {
+	struct domain *d = id <= MAX_DOMAINS ? domain_get_from((u16)id) : NULL;
 	struct weir_domain_info info;
-	u16 found = id <= MAX_DOMAINS ? domain_info((u16)id, &info) : 0;
 
-	return found ? hypercall_answer(caller, gpa, size, &info, sizeof(info), found) : 0;
+	if (!d)
+		return 0;
+	domain_describe(d, &info);
+	info.has_balloon = vballoon_pages(d, &info.balloon_asked, &info.balloon_given);
+	domain_put(d);
+	return hypercall_answer(caller, gpa, size, &info, sizeof(info), info.id);
 }
 
 static u8 device_state(const struct pci_device *dev)
@@ -97,7 +92,7 @@ static s64 device_info_call(struct domain *caller, u64 index, gpaddr_t gpa, u64 
 
 	if (!dev)
 		return 0;
-	why = assign_why_never(dev, caller->machine_addresses);
+	why = assign_why_never(dev, caller->vm.memory.machine_addresses);
 	no_ats = iommu_why_no_ats(dev->id);
 	reset = pci_reset_method(dev);
 	info.device = (u32)dev->id.segment << 16 | dev->id.bdf;
@@ -234,7 +229,7 @@ static s64 unit_stats_call(struct domain *caller, u64 unit, gpaddr_t gpa, u64 si
 
 	if (unit > ~0u || !iommu_unit_stats((u32)unit, &s))
 		return 0;
-	if (!caller->privileged && !iommu_domain_uses(caller->iommu, (u32)unit))
+	if (!caller->privileged && !iommu_domain_uses(caller->vm.memory.iommu, (u32)unit))
 		return -EPERM;
 	return hypercall_answer(caller, gpa, size, &s, sizeof(s), 1);
 }

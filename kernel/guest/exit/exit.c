@@ -1,4 +1,6 @@
 #include <kernel/guest/exit/exit.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/exit/hypercall.h>
 
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
@@ -6,23 +8,6 @@
 #include <kernel/guest/emulate/mmio.h>
 #include <kernel/guest/vcpu/policy.h>
 #include <kernel/x86/control.h>
-#include <kernel/x86/exceptions.h>
-
-void inject_ud(struct vcpu *v)
-{
-	vcpu_backend->inject(v, EXC_UD, -1);
-}
-
-void inject_gp(struct vcpu *v)
-{
-	vcpu_backend->inject(v, EXC_GP, 0);
-}
-
-void inject_pf(struct vcpu *v, u64 address, u32 error)
-{
-	vcpu_backend->set_cr2(v, address);
-	vcpu_backend->inject(v, EXC_PF, error);
-}
 
 static bool long_code(struct vcpu *v)
 {
@@ -189,9 +174,9 @@ void exit_io(struct vcpu *v, u16 port, unsigned int size, bool in, u64 next_rip)
 
 	v->exits[WEIR_EXIT_IO]++;
 	if (in)
-		ret = bus_read(&v->domain->io, v, port, size, &value);
+		ret = bus_read(&v->vm->io, v, port, size, &value);
 	else
-		ret = bus_write(&v->domain->io, v, port, size, value);
+		ret = bus_write(&v->vm->io, v, port, size, value);
 	if (ret)
 		return;
 	if (in)
@@ -245,17 +230,17 @@ void exit_string_io(struct vcpu *v, u16 port, unsigned int size, bool in, bool r
 		if (!in) {
 			ret = guest_read_linear(v, linear, &value, size, &gpa);
 			if (!ret)
-				ret = bus_write(&v->domain->io, v, port, size, value);
+				ret = bus_write(&v->vm->io, v, port, size, value);
 		} else {
-			ret = bus_read(&v->domain->io, v, port, size, &value);
+			ret = bus_read(&v->vm->io, v, port, size, &value);
 			if (!ret)
 				ret = guest_write_linear(v, linear, &value, size, &gpa);
 		}
 		if (ret == -EFAULT || ret == -EAGAIN)
 			return;
 		if (ret) {
-			domain_crash(v->domain, "string I/O with memory at 0x%lx, where no RAM is",
-				     gpa);
+			domain_crash(vcpu_domain(v),
+				     "string I/O with memory at 0x%lx, where no RAM is", gpa);
 			return;
 		}
 		add_to_register(v, index, address_size, v->rflags & RFLAGS_DF ? -(u64)size : size);
@@ -273,12 +258,12 @@ void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 	/* Its own instructions or page tables where no memory is: there is nothing to emulate. */
 	if (f->fetch || f->table_walk) {
 		v->exits[WEIR_EXIT_NESTED_FAULT]++;
-		domain_crash(v->domain, "vCPU %u: %s at 0x%lx, where it has no memory (RIP 0x%lx)",
+		domain_crash(vcpu_domain(v), "vCPU %u: %s at 0x%lx, where it has no memory (RIP 0x%lx)",
 			     v->id, f->fetch ? "instruction fetch" : "page table", f->gpa, v->rip);
 		return;
 	}
 	v->exits[WEIR_EXIT_MMIO]++;
 	if (mmio_emulate(v, f->gpa, why, sizeof(why)) == -EINVAL)
-		domain_crash(v->domain, "vCPU %u: %s of 0x%lx at RIP 0x%lx: %s", v->id,
+		domain_crash(vcpu_domain(v), "vCPU %u: %s of 0x%lx at RIP 0x%lx: %s", v->id,
 			     f->write ? "write" : "read", f->gpa, v->rip, why);
 }

@@ -2,6 +2,7 @@
  * do, advances over it, or raises the exception it would raise. The exit counters are kept here. */
 #pragma once
 
+#include <kernel/guest/vcpu/inject.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
 void exit_cpuid(struct vcpu *v);
@@ -28,10 +29,8 @@ struct nested_fault {
 };
 void exit_nested_fault(struct vcpu *v, const struct nested_fault *f);
 
-/* Raise #UD, #GP(0) or a page fault. */
-void inject_ud(struct vcpu *v);
-void inject_gp(struct vcpu *v);
-void inject_pf(struct vcpu *v, u64 address, u32 error);
+/* Handle the exit that v's VMCB describes: what sched_enter() wants on an AMD machine. */
+void svm_handle_exit(struct vcpu *v);
 
 /* Go on behind the instruction, whose opcode (without prefixes) is this long. */
 void skip_instruction(struct vcpu *v, unsigned int opcode_length);

@@ -1,6 +1,9 @@
 /* Hypercalls: decode and check everything, then perform. See kernel/abi/hypercall.h for what each
  * one promises. */
 
+#include <kernel/guest/exit/hypercall.h>
+
+#include <kernel/guest/exit/stats.h>
 #include <kernel/abi/hypercall.h>
 
 #include <kernel/guest/exit/control.h>
@@ -12,12 +15,12 @@
 
 /* Memory calls do a bounded part and say how much; one that must wait parks the vCPU and is
  * executed again. */
-static s64 memory_call(struct vcpu *v, s64 (*fn)(struct domain *d, gfn_t gfn, u64 nr))
+static s64 memory_call(struct vcpu *v, s64 (*fn)(struct memory *m, gfn_t gfn, u64 nr))
 {
 	s64 ret;
 
 	vcpu_prepare_park(v);
-	ret = fn(v->domain, v->reg[RDI], v->reg[RSI]);
+	ret = fn(&v->vm->memory, v->reg[RDI], v->reg[RSI]);
 	if (ret == -EAGAIN)
 		vcpu_park(v);
 	return ret;
@@ -27,7 +30,7 @@ s64 hypercall_answer(struct domain *d, gpaddr_t gpa, u64 size, const void *from,
 {
 	if (gpa & 7 || size > PAGE_SIZE)
 		return -EINVAL;
-	return guest_write(d, gpa, from, MIN(size, known)) ? -EFAULT : ret;
+	return guest_write(&d->vm.memory, gpa, from, MIN(size, known)) ? -EFAULT : ret;
 }
 
 static s64 stats_call(struct domain *d, gpaddr_t gpa, u64 size)
@@ -53,7 +56,7 @@ static s64 shutdown_call(struct domain *d, u64 how, u64 status)
 
 int hypercall(struct vcpu *v)
 {
-	struct domain *d = v->domain;
+	struct domain *d = vcpu_domain(v);
 	struct vcpu_mode mode;
 	s64 ret;
 
@@ -86,7 +89,7 @@ int hypercall(struct vcpu *v)
 		ret = domain_take_events(d);
 		break;
 	case WEIR_HC_DEVICE_FRAME:
-		ret = memory_device_frame(d, v->reg[RDI]);
+		ret = memory_device_frame(&d->vm.memory, v->reg[RDI]);
 		break;
 	default:
 		ret = control_call(d, v->reg[RAX], v->reg[RDI], v->reg[RSI], v->reg[RDX]);

@@ -1,4 +1,6 @@
 /* A domain's counters, gathered. */
+#include <kernel/guest/exit/stats.h>
+
 #include <kernel/abi/hypercall.h>
 #include <kernel/core/clock.h>
 #include <kernel/guest/domain/domain.h>
@@ -12,21 +14,21 @@ void domain_stats(struct domain *d, struct weir_stats *s)
 	memset(s, 0, sizeof(*s));
 	s->abi_version = WEIR_ABI_VERSION;
 	copy_string(s->domain_name, d->name, sizeof(s->domain_name));
-	s->uptime_ns = clock_ns() - d->start_ns;
-	iommu_domain_stats(d->iommu, s);
+	s->uptime_ns = clock_ns() - d->vm.start_ns;
+	iommu_domain_stats(d->vm.memory.iommu, s);
 
-	spin_lock(&d->nested.lock);
-	s->pages_owned = d->pages_owned;
-	s->pages_limit = d->pages_limit;
+	spin_lock(&d->vm.memory.nested.lock);
+	s->pages_owned = d->vm.memory.pages_owned;
+	s->pages_limit = d->vm.memory.pages_limit;
 	for (unsigned int i = 0; i < 3; i++)
-		s->nested_entries[i] = d->nested.entries[i];
-	spin_unlock(&d->nested.lock);
+		s->nested_entries[i] = d->vm.memory.nested.entries[i];
+	spin_unlock(&d->vm.memory.nested.lock);
 
-	s->nr_vcpus = d->nr_vcpus;
+	s->nr_vcpus = d->vm.nr_vcpus;
 	s->interrupt_pauses = read_once(&d->interrupt_pauses);
-	s->absent_accesses = read_once(&d->io.absent) + read_once(&d->mmio.absent);
-	for (u32 i = 0; i < d->nr_vcpus; i++) {
-		const struct vcpu *v = d->vcpu[i];
+	s->absent_accesses = read_once(&d->vm.io.absent) + read_once(&d->vm.mmio.absent);
+	for (u32 i = 0; i < d->vm.nr_vcpus; i++) {
+		const struct vcpu *v = d->vm.vcpu[i];
 
 		for (unsigned int r = 0; r < WEIR_NR_EXIT_REASONS; r++)
 			s->exits[r] += read_once(&v->exits[r]);

@@ -110,51 +110,13 @@ void svm_handle_exit(struct vcpu *v)
 		inject_ud(v);
 		return;
 	case VMEXIT_SHUTDOWN:
-		domain_fault(v->domain, v->id, "triple fault", v->rip);
+		domain_fault(vcpu_domain(v), v->id, "triple fault", v->rip);
 		return;
 	case VMEXIT_EXCP_MC:
-		domain_crash(v->domain, "vCPU %u: machine check at RIP 0x%lx", v->id, v->rip);
+		domain_crash(vcpu_domain(v), "vCPU %u: machine check at RIP 0x%lx", v->id, v->rip);
 		return;
 	default:
-		domain_crash(v->domain, "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx",
+		domain_crash(vcpu_domain(v), "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx",
 			     v->id, c->exitcode, c->exitinfo1, c->exitinfo2, v->rip);
-	}
-}
-
-const char *svm_exit_name(u32 code)
-{
-	switch (code) {
-	case VMEXIT_EXCP_DB:
-		return "#DB";
-	case VMEXIT_EXCP_AC:
-		return "#AC";
-	case VMEXIT_EXCP_MC:
-		return "#MC";
-	case VMEXIT_INTR:
-		return "INTR";
-	case VMEXIT_NMI:
-		return "NMI";
-	case VMEXIT_CPUID:
-		return "CPUID";
-	case VMEXIT_IRET:
-		return "IRET";
-	case VMEXIT_HLT:
-		return "HLT";
-	case VMEXIT_IOIO:
-		return "IOIO";
-	case VMEXIT_MSR:
-		return "MSR";
-	case VMEXIT_SHUTDOWN:
-		return "SHUTDOWN";
-	case VMEXIT_VMMCALL:
-		return "VMMCALL";
-	case VMEXIT_XSETBV:
-		return "XSETBV";
-	case VMEXIT_NPF:
-		return "NPF";
-	case (u32)VMEXIT_INVALID:
-		return "INVALID";
-	default:
-		return "?";
 	}
 }

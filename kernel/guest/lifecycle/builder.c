@@ -1,3 +1,4 @@
+/* From GRUB's module lines to running domains. */
 #include <kernel/guest/lifecycle/builder.h>
 
 #include <iommu/iommu.h>
@@ -7,13 +8,15 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/devices/guestacpi.h>
-#include <kernel/guest/loader/guest.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
+#include <kernel/guest/devices/vuart.h>
+#include <kernel/guest/lifecycle/start.h>
+#include <kernel/guest/lifecycle/teardown.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/devices/pci/vpci.h>
 
@@ -36,7 +39,7 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 		log_err("domain %s: no memory for its PCI bus", d->name);
 		return false;
 	}
-	if (line->balloon && d->machine_addresses) {
+	if (line->balloon && d->vm.memory.machine_addresses) {
 		log_err("domain %s: balloon: the control domain cannot give memory back, unless control-iommu=none",
 			d->name);
 		return false;
@@ -66,13 +69,10 @@ static u32 choose_cpu(const struct module_line *line, u32 vcpu)
 static bool make_vcpus(struct domain *d, const struct module_line *line)
 {
 	for (u32 i = 0; i < line->vcpus; i++) {
-		struct vcpu *v = vcpu_create(d, i, choose_cpu(line, i), line->priority);
-
-		if (!v) {
+		if (!vcpu_create(&d->vm, choose_cpu(line, i), line->priority)) {
 			log_err("domain %s: no memory for vCPU %u", d->name, i);
 			return false;
 		}
-		d->vcpu[d->nr_vcpus++] = v;
 	}
 	return true;
 }
@@ -99,35 +99,69 @@ static bool can_build(const struct module_line *line)
 	return true;
 }
 
+/* Load it in one go: nothing else runs at boot that would have to wait. */
+static bool load(struct domain *d, struct guest_entry *entry)
+{
+	u64 done = 0;
+	int ret;
+
+	do
+		ret = start_load_step(d, &done, entry);
+	while (ret == STEP_MORE);
+	return !ret;
+}
+
+/* A record with what every domain has; NULL, with the reason in the log. */
+static struct domain *create(u32 index)
+{
+	const struct module *kernel = module_at(index);
+	struct domain *d;
+	int ret = domain_create(kernel->line.domain, &d);
+
+	if (ret) {
+		log_err("module %u: name=%s: %s", index, kernel->line.domain,
+			ret == -EEXIST ? "another domain has this name: choose a different one" :
+			ret == -ENOSPC ? "the table of domains (MAX_DOMAINS) is full" :
+					 "no memory");
+		return NULL;
+	}
+	d->kernel = kernel;
+	d->restart.policy = kernel->line.restart;
+	teardown_init(d);
+	ret = vuart_create(d);
+	if (!ret)
+		ret = guestpower_init(d);
+	if (ret) {
+		log_err("domain %s: its UART and its power ports cannot be made (error %d)",
+			d->name, -ret);
+		domain_discard(d);
+	}
+	/* In any case: what was made of it comes back through the tear-down. */
+	domain_register(d);
+	return ret ? NULL : d;
+}
+
 static void build(u32 index, enum identity_policy policy)
 {
 	const struct module_line *line = &module_at(index)->line;
 	struct guest_entry entry;
 	struct domain *d;
-	int ret;
 
 	if (!can_build(line))
 		return;
-	ret = domain_create(line->domain, &d);
-	if (ret) {
-		log_err("module %u: name=%s: %s", index, line->domain,
-			ret == -EEXIST ? "another domain has this name: choose a different one" :
-			ret == -ENOSPC ? "the table of domains (MAX_DOMAINS) is full" :
-					 "no memory");
+	d = create(index);
+	if (!d)
 		return;
-	}
-	d->kernel = module_at(index);
 	if (line->control)
 		control_init(d, policy);
-	d->has_devices = line->nr_devices && !d->machine_addresses;
-	if (memory_build(d, line->memory) || !modules_load(d, &entry) ||
-	    guestfirmware_write(d, line->vcpus) || guestpower_init(d)) {
+	d->vm.memory.has_devices = line->nr_devices && !d->vm.memory.machine_addresses;
+	if (memory_build(&d->vm.memory, line->memory) || !load(d, &entry)) {
 		domain_discard(d);
 		return;
 	}
 	/* Before its devices come, and before other domains take their memory. */
-	if (d->machine_addresses)
-		pool_start(d, policy);
+	if (d->vm.memory.machine_addresses)
+		pool_start(&d->vm.memory, policy, domain_wake_all);
 	if (!assign_devices(d, line) || !make_vcpus(d, line)) {
 		domain_discard(d);
 		return;
@@ -135,10 +169,10 @@ static void build(u32 index, enum identity_policy policy)
 	if (line->restart != RESTART_NEVER)
 		modules_keep(d);
 	log_info("domain %s: %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, %u device%s, starts",
-		 d->name, line->memory >> 20, d->nested.entries[2], d->nested.entries[1],
-		 d->nested.entries[0], d->nr_vcpus, d->nr_vcpus == 1 ? "" : "s", line->nr_devices,
-		 line->nr_devices == 1 ? "" : "s");
-	domain_start(d, &entry);
+		 d->name, line->memory >> 20, d->vm.memory.nested.entries[2],
+		 d->vm.memory.nested.entries[1], d->vm.memory.nested.entries[0], d->vm.nr_vcpus,
+		 d->vm.nr_vcpus == 1 ? "" : "s", line->nr_devices, line->nr_devices == 1 ? "" : "s");
+	start_run(d, &entry);
 }
 
 static bool is_kernel(u32 i)

@@ -8,7 +8,6 @@
 struct boot_info;
 struct boot_module;
 struct domain;
-struct guest_entry;
 
 struct module {
 	const struct boot_module *boot;
@@ -21,12 +20,13 @@ struct module {
 
 /* Parse all lines, and say what is wrong with them; how many modules there are. Boot. */
 u32 modules_init(const struct boot_info *info);
+u32 modules_count(void);
 struct module *module_at(u32 i);
-/* Load d->kernel and the ramdisks of d, whose memory is zero. What is wrong is said in one line of the log. Boot. */
-bool __must_check modules_load(struct domain *d, struct guest_entry *entry);
-/* The same in bounded parts: *done (first 0) is how far it is. A step (STEP_DONE: *entry is valid), or the error, which was
- * said. */
-int __must_check modules_load_step(struct domain *d, u64 *done, struct guest_entry *entry);
+const void *module_data(const struct module *m);
+/* In bytes. */
+u64 module_size(const struct module *m);
+/* Its line names d. */
+bool module_is_of(const struct module *m, const struct domain *d, enum module_kind kind);
 /* d may be started again: keep its files. Boot. */
 void modules_keep(const struct domain *d);
 /* Give back the memory of all other files, and say which ramdisks were for nobody. Boot, after the last domain was built. */

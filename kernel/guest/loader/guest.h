@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <kernel/guest/vcpu/entry.h>
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/rangeset.h>
 
@@ -32,14 +33,6 @@ struct guest_memory {
 	void *ctx;
 	int (*write)(void *ctx, gpaddr_t gpa, const void *src, size_t len);
 	int (*zero)(void *ctx, gpaddr_t gpa, u64 len);
-};
-
-/* Registers of the first vCPU, which starts in 32-bit protected mode with flat segments, paging
- * off, and interrupts off (Multiboot specification 0.6.96, 3.2; PVH:
- * xen/include/public/arch-x86/hvm/start_info.h). */
-struct guest_entry {
-	u32 eip, eax, ebx, esi;
-	bool x2apic; /* the local APICs are in x2APIC mode from the start, as firmware may leave them */
 };
 
 /* One line: what is wrong and what to do about it. */

@@ -18,9 +18,6 @@
 
 enum module_kind { MODULE_KERNEL, MODULE_RAMDISK };
 
-/* What a domain is started again for: what it asks for itself; a triple fault too, as a PC does. */
-enum restart_policy { RESTART_NEVER, RESTART_REBOOT, RESTART_FAULT };
-
 struct module_line {
 	enum module_kind kind;
 	char domain[DOMAIN_NAME_MAX]; /* name= or ramdisk= */

@@ -5,7 +5,6 @@
 
 #include <iommu/iommu.h>
 #include <kernel/mm/alloc.h>
-#include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/frame.h>
 #include <kernel/core/log.h>
@@ -24,10 +23,24 @@
 #define LOW_RAM_END ((3UL << 30) >> PAGE_SHIFT)
 #define HIGH_RAM_START ((4UL << 30) >> PAGE_SHIFT)
 
-static bool is_ram_range(const struct domain *d, gfn_t gfn, u64 nr)
+int memory_init(struct memory *m, u16 owner, const char *name, void (*wake)(void *arg), void *arg)
 {
-	u64 low = MIN(d->pages_limit, LOW_RAM_END);
-	u64 high = d->pages_limit - low;
+	int ret = nested_init(&m->nested, owner);
+
+	m->owner = owner;
+	m->name = name;
+	return ret ? ret : iommu_domain_create(&m->iommu, owner, name, wake, arg);
+}
+
+void memory_free(struct memory *m)
+{
+	nested_free(&m->nested);
+}
+
+static bool is_ram_range(const struct memory *m, gfn_t gfn, u64 nr)
+{
+	u64 low = MIN(m->pages_limit, LOW_RAM_END);
+	u64 high = m->pages_limit - low;
 
 	if (!nr)
 		return false;
@@ -39,16 +52,16 @@ static bool is_ram_range(const struct domain *d, gfn_t gfn, u64 nr)
 
 static void give_back(void *ctx, mfn_t mfn, unsigned int order, u32 flags)
 {
-	struct domain *d = ctx;
+	struct memory *m = ctx;
 
 	if (flags & NESTED_DEVICE)
 		return;
-	d->pages_owned -= 1UL << order;
+	m->pages_owned -= 1UL << order;
 	free_frames(mfn, order);
 }
 
 /* Frames of the domain's own, zeroed, of the wanted order or a smaller one. */
-static mfn_t take_frames(struct domain *d, unsigned int *order)
+static mfn_t take_frames(struct memory *m, unsigned int *order)
 {
 	mfn_t mfn;
 
@@ -58,7 +71,7 @@ static mfn_t take_frames(struct domain *d, unsigned int *order)
 		(*order)--;
 	}
 	memset(mfn_to_virt(mfn), 0, PAGE_SIZE << *order);
-	if (frame_set(mfn, *order, FRAME_RAM, d->id))
+	if (frame_set(mfn, *order, FRAME_RAM, m->owner))
 		panic("frame table: fresh frames 0x%lx+%lu are in use", mfn, 1UL << *order);
 	return mfn;
 }
@@ -66,21 +79,21 @@ static mfn_t take_frames(struct domain *d, unsigned int *order)
 /* Map frames that were just taken, for CPUs and devices. On error those that got into the nested
  * tables stay there (*done says how many: the caller takes them out through a batch), and the
  * others are free again. */
-static int map_frames(struct domain *d, struct iommu_gather *g, gfn_t gfn, mfn_t mfn,
+static int map_frames(struct memory *m, struct iommu_gather *g, gfn_t gfn, mfn_t mfn,
 		      unsigned int order, u64 *done)
 {
 	u64 nr = 1UL << order;
-	int ret = nested_map(&d->nested, gfn, mfn, nr, NESTED_RAM, done);
+	int ret = nested_map(&m->nested, gfn, mfn, nr, NESTED_RAM, done);
 
-	d->pages_owned += *done;
+	m->pages_owned += *done;
 	for (u64 i = *done; i < nr; i++)
 		free_frames(mfn + i, 0);
-	if (!ret && d->has_devices)
+	if (!ret && m->has_devices)
 		ret = iommu_map(g, gfn, mfn, nr, IOMMU_READ | IOMMU_WRITE);
 	return ret;
 }
 
-static int build_range(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64 nr)
+static int build_range(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr)
 {
 	while (nr) {
 		unsigned int order = 63 - __builtin_clzl(nr);
@@ -91,10 +104,10 @@ static int build_range(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64 
 		order = MIN(order, (unsigned int)ALLOC_MAX_ORDER);
 		if (gfn)
 			order = MIN(order, (unsigned int)__builtin_ctzl(gfn));
-		mfn = take_frames(d, &order);
+		mfn = take_frames(m, &order);
 		if (mfn == INVALID_MFN)
 			return -ENOMEM;
-		ret = map_frames(d, g, gfn, mfn, order, &done);
+		ret = map_frames(m, g, gfn, mfn, order, &done);
 		if (ret)
 			return ret;
 		gfn += 1UL << order;
@@ -103,44 +116,44 @@ static int build_range(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64 
 	return 0;
 }
 
-int memory_build(struct domain *d, u64 bytes)
+int memory_build(struct memory *m, u64 bytes)
 {
 	u64 nr = bytes >> PAGE_SHIFT, low = MIN(nr, LOW_RAM_END), available;
 	IOMMU_GATHER(g);
 	int ret;
 
-	d->pages_limit = nr;
+	m->pages_limit = nr;
 	pool_make_room(nr);
 	available = alloc_free_frames();
 	if (nr > available) {
-		log_err("domain %s: mem=%luM cannot be had, %luM are free: ask for less", d->name,
+		log_err("domain %s: mem=%luM cannot be had, %luM are free: ask for less", m->name,
 			bytes >> 20, available >> (20 - PAGE_SHIFT));
 		return -ENOMEM;
 	}
-	ret = iommu_gather_begin(&g, d->iommu);
+	ret = iommu_gather_begin(&g, m->iommu);
 	if (!ret) {
-		spin_lock(&d->nested.lock);
-		ret = build_range(d, &g, 0, low);
+		spin_lock(&m->nested.lock);
+		ret = build_range(m, &g, 0, low);
 		if (!ret)
-			ret = build_range(d, &g, HIGH_RAM_START, nr - low);
-		spin_unlock(&d->nested.lock);
+			ret = build_range(m, &g, HIGH_RAM_START, nr - low);
+		spin_unlock(&m->nested.lock);
 		iommu_gather_commit(&g, 0);
 	}
-	d->devices_see_all = d->has_devices && !ret;
+	m->devices_see_all = m->has_devices && !ret;
 	if (ret)
 		log_err("domain %s: its memory cannot be mapped (error %d): ask for less than mem=%luM",
-			d->name, -ret, bytes >> 20);
+			m->name, -ret, bytes >> 20);
 	return ret;
 }
 
 /* The leaves of [*gfn, end), until `budget` entries of either kind of table are passed: a large leaf of the CPUs may be many entries
  * of a unit that has only small ones, and goes there by one table a turn. */
-static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gfn_t end, u64 *budget)
+static int share_leaves(struct memory *m, struct iommu_gather *g, gfn_t *gfn, gfn_t end, u64 *budget)
 {
 	unsigned int leaf_order = iommu_leaf_order();
 
 	while (*gfn < end && *budget) {
-		struct nested_leaf at = nested_lookup(&d->nested, *gfn);
+		struct nested_leaf at = nested_lookup(&m->nested, *gfn);
 		u64 rest = (1UL << at.order) - (*gfn & ((1UL << at.order) - 1));
 		u64 nr = MIN(rest, (u64)STEP_ENTRIES << leaf_order),
 		    entries = MAX(nr >> leaf_order, 1UL);
@@ -158,102 +171,102 @@ static int share_leaves(struct domain *d, struct iommu_gather *g, gfn_t *gfn, gf
 	return 0;
 }
 
-int memory_map_for_devices(struct domain *d, gfn_t *gfn)
+int memory_map_for_devices(struct memory *m, gfn_t *gfn)
 {
-	gfn_t low = MIN(d->pages_limit, LOW_RAM_END), end = low;
+	gfn_t low = MIN(m->pages_limit, LOW_RAM_END), end = low;
 	u64 budget = STEP_ENTRIES;
 	IOMMU_GATHER(g);
 	int ret;
 
 	/* The control domain's devices may have a map of their own. */
-	if (d->machine_addresses || read_once(&d->devices_see_all))
+	if (m->machine_addresses || read_once(&m->devices_see_all))
 		return STEP_DONE;
-	ret = iommu_gather_begin(&g, d->iommu);
+	ret = iommu_gather_begin(&g, m->iommu);
 	if (ret)
 		return ret == -EAGAIN ? STEP_WAIT : ret;
-	if (d->pages_limit > low)
-		end = HIGH_RAM_START + d->pages_limit - low;
+	if (m->pages_limit > low)
+		end = HIGH_RAM_START + m->pages_limit - low;
 
-	spin_lock(&d->nested.lock);
+	spin_lock(&m->nested.lock);
 	/* From here on both tables change together. */
-	d->has_devices = true;
+	m->has_devices = true;
 	if (*gfn < low)
-		ret = share_leaves(d, &g, gfn, low, &budget);
+		ret = share_leaves(m, &g, gfn, low, &budget);
 	if (!ret && *gfn >= low) {
 		*gfn = MAX(*gfn, end > low ? HIGH_RAM_START : low);
-		ret = share_leaves(d, &g, gfn, end, &budget);
+		ret = share_leaves(m, &g, gfn, end, &budget);
 	}
 	if (!ret && *gfn < end)
 		ret = STEP_MORE;
 	if (!ret)
-		d->devices_see_all = true;
-	spin_unlock(&d->nested.lock);
+		m->devices_see_all = true;
+	spin_unlock(&m->nested.lock);
 	iommu_gather_commit(&g, 0);
 	return ret == -EAGAIN ? STEP_WAIT : ret;
 }
 
-s64 memory_device_frame(struct domain *d, gfn_t gfn)
+s64 memory_device_frame(struct memory *m, gfn_t gfn)
 {
 	struct nested_leaf at;
 
-	spin_lock(&d->nested.lock);
-	at = nested_lookup(&d->nested, gfn);
-	spin_unlock(&d->nested.lock);
+	spin_lock(&m->nested.lock);
+	at = nested_lookup(&m->nested, gfn);
+	spin_unlock(&m->nested.lock);
 	if (!at.flags || (at.flags & NESTED_DEVICE))
 		return -ENOENT;
-	return (s64)(d->machine_addresses ? at.mfn : gfn);
+	return (s64)(m->machine_addresses ? at.mfn : gfn);
 }
 
 static enum step release_step(struct iommu_batch *b)
 {
 	struct iommu_batch_user *u = iommu_batch_user(b);
-	struct domain *d = u->owner;
+	struct memory *m = u->owner;
 	enum step ret;
 
-	spin_lock(&d->nested.lock);
-	ret = nested_release(&d->nested, &u->word[0], u->word[1], iommu_batch_number(b),
-			     STEP_ENTRIES, give_back, d);
-	spin_unlock(&d->nested.lock);
+	spin_lock(&m->nested.lock);
+	ret = nested_release(&m->nested, &u->word[0], u->word[1], iommu_batch_number(b),
+			     STEP_ENTRIES, give_back, m);
+	spin_unlock(&m->nested.lock);
 	return ret;
 }
 
 /* Take the RAM of [gfn, gfn + nr) out of all tables, to be freed by the gather's batch; nested.lock
  * is held. Returns the frames passed, *unmapped those that held memory. */
-static u64 unmap_frames(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64 nr, u64 *unmapped)
+static u64 unmap_frames(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr, u64 *unmapped)
 {
-	u64 passed = nested_unmap(&d->nested, gfn, nr, iommu_gather_number(g), STEP_ENTRIES, unmapped);
+	u64 passed = nested_unmap(&m->nested, gfn, nr, iommu_gather_number(g), STEP_ENTRIES, unmapped);
 	struct iommu_batch_user *u = iommu_gather_user(g);
 
 	if (!*unmapped)
 		return passed;
-	if (d->has_devices)
+	if (m->has_devices)
 		iommu_unmap(g, gfn, passed);
 	u->step = release_step;
-	u->owner = d;
+	u->owner = m;
 	u->word[0] = gfn;
 	u->word[1] = gfn + passed - 1;
-	shootdown_post(d, g);
+	shootdown_post(&m->nested, g);
 	return passed;
 }
 
-s64 memory_release(struct domain *d, gfn_t gfn, u64 nr)
+s64 memory_release(struct memory *m, gfn_t gfn, u64 nr)
 {
 	IOMMU_GATHER(g);
 	u64 passed, unmapped;
 	int ret;
 
-	if (!is_ram_range(d, gfn, nr))
+	if (!is_ram_range(m, gfn, nr))
 		return -EINVAL;
 	/* Its memory is mapped for its devices by machine addresses, which this does not look for. */
-	if (d->machine_addresses)
+	if (m->machine_addresses)
 		return -EPERM;
-	ret = iommu_gather_begin(&g, d->iommu);
+	ret = iommu_gather_begin(&g, m->iommu);
 	if (ret)
 		return ret;
 
-	spin_lock(&d->nested.lock);
-	passed = unmap_frames(d, &g, gfn, nr, &unmapped);
-	spin_unlock(&d->nested.lock);
+	spin_lock(&m->nested.lock);
+	passed = unmap_frames(m, &g, gfn, nr, &unmapped);
+	spin_unlock(&m->nested.lock);
 
 	iommu_gather_commit(&g, unmapped);
 	return passed ? (s64)passed : -ENOMEM;
@@ -261,7 +274,7 @@ s64 memory_release(struct domain *d, gfn_t gfn, u64 nr)
 
 /* Fill the hole at gfn with at most nr frames; how many, or the error. *held: frames that the
  * gather's batch must free. */
-static s64 populate_hole(struct domain *d, struct iommu_gather *g, gfn_t gfn, u64 nr, u64 *held)
+static s64 populate_hole(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr, u64 *held)
 {
 	unsigned int order = MIN(63 - __builtin_clzl(nr), ORDER_2M);
 	struct nested_leaf at;
@@ -274,39 +287,39 @@ static s64 populate_hole(struct domain *d, struct iommu_gather *g, gfn_t gfn, u6
 	/* Weir's own reserve stays as long as the pool has something. */
 	if (alloc_free_frames() < POOL_RESERVE + (1UL << order) && pool_reclaim(1UL << order))
 		return -EAGAIN;
-	mfn = take_frames(d, &order);
+	mfn = take_frames(m, &order);
 	if (mfn == INVALID_MFN)
 		return -ENOMEM;
 
-	spin_lock(&d->nested.lock);
-	at = nested_lookup(&d->nested, gfn);
+	spin_lock(&m->nested.lock);
+	at = nested_lookup(&m->nested, gfn);
 	ret = 0;
 	if (at.tombstone)
 		ret = -EAGAIN;
 	else if (at.flags)
 		ret = -EEXIST; /* another vCPU filled it meanwhile */
-	else if (d->pages_owned + (1UL << order) > d->pages_limit)
+	else if (m->pages_owned + (1UL << order) > m->pages_limit)
 		ret = -ENOMEM;
 	if (ret) {
 		free_frames(mfn, order);
 	} else {
-		ret = map_frames(d, g, gfn, mfn, order, &done);
+		ret = map_frames(m, g, gfn, mfn, order, &done);
 		if (ret && done)
-			unmap_frames(d, g, gfn, done, held);
+			unmap_frames(m, g, gfn, done, held);
 	}
-	spin_unlock(&d->nested.lock);
+	spin_unlock(&m->nested.lock);
 	return ret ? ret : (s64)(1UL << order);
 }
 
-s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr)
+s64 memory_populate(struct memory *m, gfn_t gfn, u64 nr)
 {
 	u64 done = 0, cleared = 0, held = 0;
 	IOMMU_GATHER(g);
 	s64 ret = 0;
 
-	if (!is_ram_range(d, gfn, nr))
+	if (!is_ram_range(m, gfn, nr))
 		return -EINVAL;
-	ret = iommu_gather_begin(&g, d->iommu);
+	ret = iommu_gather_begin(&g, m->iommu);
 	if (ret)
 		return ret;
 
@@ -315,9 +328,9 @@ s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr)
 		struct nested_leaf at;
 		u64 span;
 
-		spin_lock(&d->nested.lock);
-		at = nested_lookup(&d->nested, gfn + done);
-		spin_unlock(&d->nested.lock);
+		spin_lock(&m->nested.lock);
+		at = nested_lookup(&m->nested, gfn + done);
+		spin_unlock(&m->nested.lock);
 
 		span = (1UL << at.order) - ((gfn + done) & ((1UL << at.order) - 1));
 		span = MIN(span, nr - done);
@@ -329,7 +342,7 @@ s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr)
 			ret = -EAGAIN;
 			break;
 		}
-		ret = populate_hole(d, &g, gfn + done, span, &held);
+		ret = populate_hole(m, &g, gfn + done, span, &held);
 		if (ret == -EEXIST)
 			continue;
 		if (ret < 0)
@@ -341,34 +354,34 @@ s64 memory_populate(struct domain *d, gfn_t gfn, u64 nr)
 	return done ? (s64)done : ret;
 }
 
-int memory_map_device(struct domain *d, gfn_t gfn, mfn_t mfn, u64 nr)
+int memory_map_device(struct memory *m, gfn_t gfn, mfn_t mfn, u64 nr)
 {
 	u64 done;
 	int ret;
 
-	spin_lock(&d->nested.lock);
-	ret = nested_map(&d->nested, gfn, mfn, nr, NESTED_READ | NESTED_WRITE | NESTED_DEVICE, &done);
+	spin_lock(&m->nested.lock);
+	ret = nested_map(&m->nested, gfn, mfn, nr, NESTED_READ | NESTED_WRITE | NESTED_DEVICE, &done);
 	if (ret && done)
-		nested_unmap_device(&d->nested, gfn, done);
-	spin_unlock(&d->nested.lock);
+		nested_unmap_device(&m->nested, gfn, done);
+	spin_unlock(&m->nested.lock);
 	return ret;
 }
 
-void memory_unmap_device(struct domain *d, gfn_t gfn, u64 nr)
+void memory_unmap_device(struct memory *m, gfn_t gfn, u64 nr)
 {
-	spin_lock(&d->nested.lock);
-	if (nested_unmap_device(&d->nested, gfn, nr) < nr)
-		log_warn("domain %s: no memory to unmap its device registers at 0x%lx", d->name,
+	spin_lock(&m->nested.lock);
+	if (nested_unmap_device(&m->nested, gfn, nr) < nr)
+		log_warn("domain %s: no memory to unmap its device registers at 0x%lx", m->name,
 			 gfn << PAGE_SHIFT);
-	spin_unlock(&d->nested.lock);
+	spin_unlock(&m->nested.lock);
 	/* The registers stay the domain's own, so nobody has to wait for its CPUs to notice. */
-	shootdown_kick(d);
+	shootdown_kick(&m->nested);
 }
 
 /* Move *gfn into RAM if it is in the hole; how much RAM comes from there on, 0 at its end. */
-static u64 ram_from(const struct domain *d, gfn_t *gfn)
+static u64 ram_from(const struct memory *m, gfn_t *gfn)
 {
-	u64 low = MIN(d->pages_limit, LOW_RAM_END), high = d->pages_limit - low;
+	u64 low = MIN(m->pages_limit, LOW_RAM_END), high = m->pages_limit - low;
 
 	if (*gfn < low)
 		return low - *gfn;
@@ -376,35 +389,35 @@ static u64 ram_from(const struct domain *d, gfn_t *gfn)
 	return high - MIN(*gfn - HIGH_RAM_START, high);
 }
 
-int memory_renew_step(struct domain *d, gfn_t *gfn)
+int memory_renew_step(struct memory *m, gfn_t *gfn)
 {
-	u64 nr = ram_from(d, gfn), to_block = (1UL << ORDER_2M) - (*gfn & ((1UL << ORDER_2M) - 1));
+	u64 nr = ram_from(m, gfn), to_block = (1UL << ORDER_2M) - (*gfn & ((1UL << ORDER_2M) - 1));
 	s64 there;
 	int ret;
 
 	if (!nr)
 		return STEP_DONE;
-	there = memory_populate(d, *gfn, MIN(nr, to_block));
+	there = memory_populate(m, *gfn, MIN(nr, to_block));
 	if (there < 0)
 		return there == -EAGAIN ? STEP_WAIT : (int)there;
-	ret = guest_zero(d, *gfn << PAGE_SHIFT, (u64)there << PAGE_SHIFT);
+	ret = guest_zero(m, *gfn << PAGE_SHIFT, (u64)there << PAGE_SHIFT);
 	*gfn += (u64)there;
 	return ret ? ret : STEP_MORE;
 }
 
-enum step memory_empty_step(struct domain *d, gfn_t *gfn)
+enum step memory_empty_step(struct memory *m, gfn_t *gfn)
 {
 	enum step ret;
 
-	spin_lock(&d->nested.lock);
-	ret = nested_empty(&d->nested, gfn, STEP_ENTRIES, give_back, d);
-	spin_unlock(&d->nested.lock);
+	spin_lock(&m->nested.lock);
+	ret = nested_empty(&m->nested, gfn, STEP_ENTRIES, give_back, m);
+	spin_unlock(&m->nested.lock);
 	return ret;
 }
 
 /* One page at a time, under the lock: a release on another vCPU cannot take the frame away
  * meanwhile. */
-static int copy(struct domain *d, gpaddr_t gpa, u64 len,
+static int copy(struct memory *m, gpaddr_t gpa, u64 len,
 		void (*fn)(void *page, void *ctx, size_t n), void *buf)
 {
 	while (len) {
@@ -412,12 +425,12 @@ static int copy(struct domain *d, gpaddr_t gpa, u64 len,
 		struct nested_leaf at;
 		bool ram;
 
-		spin_lock(&d->nested.lock);
-		at = nested_lookup(&d->nested, gpa >> PAGE_SHIFT);
+		spin_lock(&m->nested.lock);
+		at = nested_lookup(&m->nested, gpa >> PAGE_SHIFT);
 		ram = at.flags && !(at.flags & NESTED_DEVICE);
 		if (ram)
 			fn((char *)mfn_to_virt(at.mfn) + offset, buf, n);
-		spin_unlock(&d->nested.lock);
+		spin_unlock(&m->nested.lock);
 		if (!ram)
 			return -EFAULT;
 		gpa += n;
@@ -443,14 +456,14 @@ static void clear(void *page, void *ctx __unused, size_t n)
 	memset(page, 0, n);
 }
 
-int guest_read(struct domain *d, gpaddr_t gpa, void *buf, size_t len)
+int guest_read(struct memory *m, gpaddr_t gpa, void *buf, size_t len)
 {
-	return copy(d, gpa, len, copy_from, buf);
+	return copy(m, gpa, len, copy_from, buf);
 }
 
-int guest_write(struct domain *d, gpaddr_t gpa, const void *buf, size_t len)
+int guest_write(struct memory *m, gpaddr_t gpa, const void *buf, size_t len)
 {
-	return copy(d, gpa, len, copy_to, (void *)buf);
+	return copy(m, gpa, len, copy_to, (void *)buf);
 }
 
 struct cmpxchg {
@@ -469,15 +482,15 @@ static void exchange(void *word, void *arg, size_t n)
 		x->done = atomic_cmpxchg((u64 *)word, &x->expected, x->desired);
 }
 
-int guest_cmpxchg(struct domain *d, gpaddr_t gpa, unsigned int size, u64 expected, u64 desired)
+int guest_cmpxchg(struct memory *m, gpaddr_t gpa, unsigned int size, u64 expected, u64 desired)
 {
 	struct cmpxchg x = { expected, desired, false };
-	int ret = copy(d, gpa, size, exchange, &x);
+	int ret = copy(m, gpa, size, exchange, &x);
 
 	return ret ? ret : x.done ? 0 : -EBUSY;
 }
 
-int guest_zero(struct domain *d, gpaddr_t gpa, u64 len)
+int guest_zero(struct memory *m, gpaddr_t gpa, u64 len)
 {
-	return copy(d, gpa, len, clear, NULL);
+	return copy(m, gpa, len, clear, NULL);
 }

@@ -99,6 +99,7 @@ int nested_init(struct nested *n, u16 owner)
 	u64 *root;
 
 	memset(n, 0, sizeof(*n));
+	spin_init(&n->lock, LOCK_NESTED);
 	n->owner = owner;
 	n->generation = 1;
 	root = new_table(n);
@@ -253,6 +254,13 @@ u64 nested_unmap_device(struct nested *n, gfn_t gfn, u64 nr)
 	if (unmapped)
 		n->generation++;
 	return passed;
+}
+
+void nested_add_tlb(struct nested *n, const struct nested_tlb *tlb)
+{
+	BUG_ON(n->nr_tlbs == DOMAIN_MAX_VCPUS);
+	n->tlb[n->nr_tlbs] = tlb;
+	store_release(&n->nr_tlbs, n->nr_tlbs + 1);
 }
 
 enum step nested_release(struct nested *n, gfn_t *gfn, gfn_t last, u32 number, unsigned int budget,

@@ -28,11 +28,26 @@ struct nested_format {
 };
 extern const struct nested_format *nested_format; /* set by the back end at boot */
 
+/* vCPUs that run on one set of nested tables. */
+#define DOMAIN_MAX_VCPUS 16
+
+/* What the CPU of a vCPU may have cached of the tables; see kernel/guest/memory/shootdown.h. */
+struct nested_tlb {
+	u32 cpu; /* id of the real CPU */
+	/* True from just before the world switch until just after it. A shoot-down looks at it after
+	 * raising nested.generation; the entry path sets it, then compares the generation, with a full
+	 * barrier between. */
+	bool in_guest;
+	u64 generation; /* nested.generation when the CPU last entered with a flush */
+};
+
 struct nested {
-	struct spinlock lock; /* guards the tables; order: after domain.lock, before the IOMMU's and the allocator's */
+	struct spinlock lock; /* guards the tables */
 	paddr_t root; /* level 4 */
 	u16 owner;
 	u64 generation; /* raised by each unmap; a vCPU flushes its TLB on entry when its own differs */
+	u32 nr_tlbs; /* grows while the domain is built; tlb[] is written first */
+	const struct nested_tlb *tlb[DOMAIN_MAX_VCPUS];
 	u64 entries[3]; /* present leaves by size */
 	u64 tables;
 };
@@ -40,6 +55,9 @@ struct nested {
 int __must_check nested_init(struct nested *n, u16 owner);
 /* Free all tables; every leaf must be gone. */
 void nested_free(struct nested *n);
+
+/* A vCPU is made that will run on these tables. Boot. */
+void nested_add_tlb(struct nested *n, const struct nested_tlb *tlb);
 
 /* The caller of these holds n->lock. */
 

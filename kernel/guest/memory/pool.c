@@ -3,7 +3,7 @@
 #include <drivers/pci.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/bootmem.h>
-#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/memory/memory.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/frame.h>
 #include <kernel/core/irq.h>
@@ -20,7 +20,8 @@
 
 static struct {
 	struct spinlock lock;
-	struct domain *owner; /* NULL: there is no pool */
+	struct memory *owner; /* NULL: there is no pool */
+	void (*wake_all)(void);
 	bool lends; /* more than the owner's own memory */
 	bool closed; /* the owner ends */
 	struct rangeset set; /* frames lent */
@@ -28,7 +29,7 @@ static struct {
 	u32 carving; /* batches on their way */
 	u64 carved; /* their frames */
 	struct work returner;
-} pool;
+} pool = { .lock = SPINLOCK_INIT(LOCK_POOL) };
 
 static enum step return_step(struct work *w);
 
@@ -61,7 +62,7 @@ static bool take(unsigned int order, mfn_t *mfn)
 		free_frames(*mfn, order);
 		return false;
 	}
-	if (frame_set(*mfn, order, FRAME_RAM, pool.owner->id))
+	if (frame_set(*mfn, order, FRAME_RAM, pool.owner->owner))
 		panic("frame table: a free block 0x%lx is in use", *mfn);
 	return true;
 }
@@ -73,15 +74,15 @@ static void give_up(const char *what, int error)
 }
 
 /* Its own memory, as the nested tables have it. */
-static int add_own(struct domain *d, struct rangeset *set)
+static int add_own(struct memory *m, struct rangeset *set)
 {
 	gfn_t gfn = 0;
-	u64 left = d->pages_owned;
+	u64 left = m->pages_owned;
 	int ret = 0;
 
-	spin_lock(&d->nested.lock);
+	spin_lock(&m->nested.lock);
 	while (left && !ret) {
-		struct nested_leaf at = nested_lookup(&d->nested, gfn);
+		struct nested_leaf at = nested_lookup(&m->nested, gfn);
 
 		if (at.flags && !(at.flags & NESTED_DEVICE)) {
 			ret = rangeset_add(set, at.mfn, at.mfn + (1UL << at.order) - 1);
@@ -89,11 +90,11 @@ static int add_own(struct domain *d, struct rangeset *set)
 		}
 		gfn = ALIGN_DOWN(gfn, 1UL << at.order) + (1UL << at.order);
 	}
-	spin_unlock(&d->nested.lock);
+	spin_unlock(&m->nested.lock);
 	return ret;
 }
 
-static void map_reserved(struct domain *d)
+static void map_reserved(struct memory *m)
 {
 	static struct range ranges[64], hole[64];
 	struct rangeset set, holes;
@@ -110,7 +111,7 @@ static void map_reserved(struct domain *d)
 	if (!ret)
 		ret = identity_reserved(bootmem_reserved(), &holes, &set);
 	if (!ret)
-		ret = identity_map(d->iommu, &set, IOMMU_NOT_RAM);
+		ret = identity_map(m->iommu, &set, IOMMU_NOT_RAM);
 	if (ret)
 		give_up("reserved memory", ret);
 	else
@@ -118,7 +119,7 @@ static void map_reserved(struct domain *d)
 			 rangeset_count(&set), set.nr, set.nr == 1 ? " is" : "s are");
 }
 
-void pool_start(struct domain *d, enum identity_policy policy)
+void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(void))
 {
 	static struct range ranges[POOL_RANGES];
 	struct rangeset all;
@@ -130,20 +131,21 @@ void pool_start(struct domain *d, enum identity_policy policy)
 	work_init(&pool.returner, return_step);
 	if (policy == IDENTITY_NONE || iommu_why_absent())
 		return;
-	pool.owner = d;
+	pool.owner = m;
+	pool.wake_all = wake_all;
 	pool.lends = policy >= IDENTITY_RELAXED;
 	for (unsigned int order = ALLOC_MAX_ORDER; pool.lends && order >= ORDER_2M; order--)
 		while (take(order, &mfn))
 			;
-	ret = add_own(d, &all);
+	ret = add_own(m, &all);
 	rangeset_for_each(r, &pool.set)
 		if (!ret)
 			ret = rangeset_add(&all, r->first, r->last);
 	if (!ret)
-		ret = identity_map(d->iommu, &all, 0);
+		ret = identity_map(m->iommu, &all, 0);
 	if (ret) {
 		give_up("memory", ret);
-		while (pool_end_step(d) == STEP_MORE)
+		while (pool_end_step(m) == STEP_MORE)
 			;
 		return;
 	}
@@ -151,7 +153,7 @@ void pool_start(struct domain *d, enum identity_policy policy)
 		 rangeset_count(&all) >> (20 - PAGE_SHIFT), all.nr, all.nr == 1 ? " is" : "s are",
 		 rangeset_count(&pool.set) >> (20 - PAGE_SHIFT));
 	if (policy == IDENTITY_INCLUSIVE)
-		map_reserved(d);
+		map_reserved(m);
 }
 
 /* --- carving out --------------------------------------------------------------------------------------------------------------- */
@@ -171,7 +173,7 @@ static enum step free_step(struct iommu_batch *b)
 	spin_lock(&pool.lock);
 	pool.carving--;
 	spin_unlock(&pool.lock);
-	domain_wake_all();
+	pool.wake_all();
 	return STEP_DONE;
 }
 
@@ -255,19 +257,19 @@ void pool_return(void)
 		work_queue(&pool.returner);
 }
 
-void pool_close(struct domain *d)
+void pool_close(struct memory *m)
 {
 	spin_lock(&pool.lock);
-	pool.closed = pool.closed || pool.owner == d;
+	pool.closed = pool.closed || pool.owner == m;
 	spin_unlock(&pool.lock);
 }
 
-enum step pool_end_step(struct domain *d)
+enum step pool_end_step(struct memory *m)
 {
 	const struct range *r;
 	mfn_t mfn;
 
-	if (pool.owner != d)
+	if (pool.owner != m)
 		return STEP_DONE;
 	spin_lock(&pool.lock);
 	if (!pool.set.nr) {

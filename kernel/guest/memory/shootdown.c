@@ -2,9 +2,8 @@
 
 #include <iommu/iommu.h>
 #include <kernel/lib/atomic.h>
-#include <kernel/guest/domain/domain.h>
 #include <kernel/core/irq.h>
-#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/memory/nested.h>
 
 /* Batches that wait for each CPU, by their number (below 2^11). The bit is the request; batch_of[]
  * was written before it and stays, since the number is the batch's own until all have answered. */
@@ -25,24 +24,24 @@ static void handle_shootdown(void *arg __unused)
 	}
 }
 
-static bool must_answer(const struct vcpu *v)
+static bool must_answer(const struct nested_tlb *t)
 {
-	return v && v->cpu != this_cpu()->id && read_once(&v->in_guest);
+	return t->cpu != this_cpu()->id && read_once(&t->in_guest);
 }
 
-void shootdown_post(struct domain *d, struct iommu_gather *g)
+void shootdown_post(struct nested *n, struct iommu_gather *g)
 {
 	u32 number = iommu_gather_number(g);
 	u64 asked = 0;
 
 	_Static_assert(MAX_CPUS <= 64, "one bit per CPU");
 	smp_mb();
-	for (u32 i = 0; i < d->nr_vcpus; i++) {
+	for (u32 i = 0; i < n->nr_tlbs; i++) {
 		u32 cpu;
 
-		if (!must_answer(d->vcpu[i]))
+		if (!must_answer(n->tlb[i]))
 			continue;
-		cpu = d->vcpu[i]->cpu;
+		cpu = n->tlb[i]->cpu;
 		if (asked & BIT(cpu))
 			continue;
 		asked |= BIT(cpu);
@@ -52,21 +51,21 @@ void shootdown_post(struct domain *d, struct iommu_gather *g)
 	}
 }
 
-void shootdown_kick(struct domain *d)
+void shootdown_kick(struct nested *n)
 {
 	smp_mb();
-	for (u32 i = 0; i < d->nr_vcpus; i++)
-		if (must_answer(d->vcpu[i]))
-			irq_send(d->vcpu[i]->cpu, VECTOR_KICK);
+	for (u32 i = 0; i < n->nr_tlbs; i++)
+		if (must_answer(n->tlb[i]))
+			irq_send(n->tlb[i]->cpu, VECTOR_KICK);
 }
 
-bool shootdown_done(struct domain *d, u64 generation)
+bool shootdown_done(struct nested *n, u64 generation)
 {
 	smp_mb();
-	for (u32 i = 0; i < d->nr_vcpus; i++) {
-		const struct vcpu *v = d->vcpu[i];
+	for (u32 i = 0; i < n->nr_tlbs; i++) {
+		const struct nested_tlb *t = n->tlb[i];
 
-		if (read_once(&v->in_guest) && read_once(&v->nested_generation) < generation)
+		if (read_once(&t->in_guest) && read_once(&t->generation) < generation)
 			return false;
 	}
 	return true;

@@ -2,9 +2,9 @@
  *
  *	unmapping CPU                          CPU in guest mode
  *	entry -> tombstone
- *	nested.generation++                    v->in_guest = true
+ *	nested.generation++                    tlb.in_guest = true
  *	full barrier                           full barrier
- *	v->in_guest?  expect + IPI             v->nested_generation != generation?  flush
+ *	tlb.in_guest?  expect + IPI            tlb.generation != nested.generation?  flush
  *
  * Of two racing CPUs at least one sees the other: either the vCPU enters with a flush, or it is seen in guest mode and
  * its exit, which the IPI forces, is the answer. It enters again only with a flush. A CPU that runs no vCPU of the domain
@@ -14,16 +14,16 @@
 
 #include <kernel/lib/compiler.h>
 
-struct domain;
+struct nested;
 struct iommu_gather;
 
-/* The nested tables of d have lost entries under this gather (nested.lock held, generation raised):
+/* The tables have lost entries under this gather (n->lock held, generation raised):
  * expect an answer from each CPU that may still have them cached, and interrupt it. */
-void shootdown_post(struct domain *d, struct iommu_gather *g);
+void shootdown_post(struct nested *n, struct iommu_gather *g);
 /* Make the CPUs flush, with nobody waiting for it. */
-void shootdown_kick(struct domain *d);
+void shootdown_kick(struct nested *n);
 /* After shootdown_kick(), which may have to be awaited after all: no CPU has anything cached that is older than this generation
- * of d's nested tables. */
-bool shootdown_done(struct domain *d, u64 generation);
+ * of the tables. */
+bool shootdown_done(struct nested *n, u64 generation);
 /* Set the interrupt up; boot. */
 void shootdown_init(void);

@@ -4,7 +4,6 @@
 #include <kernel/guest/vcpu/policy.h>
 
 #include <kernel/core/clock.h>
-#include <kernel/guest/domain/domain.h>
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/x86/control.h>
@@ -73,11 +72,11 @@ static void features(struct vcpu *v, struct cpuid *r)
 	struct vcpu_mode m;
 
 	vcpu_backend->mode(v, &m);
-	r->ebx |= v->id << 24 | v->domain->nr_vcpus << 16;
+	r->ebx |= v->id << 24 | v->vm->nr_vcpus << 16;
 	r->ecx |= (u32)(CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE | CPUID1_ECX_HYPERVISOR);
 	if ((r->ecx & CPUID1_ECX_XSAVE) && (m.cr4 & CR4_OSXSAVE))
 		r->ecx |= CPUID1_ECX_OSXSAVE;
-	if (v->domain->nr_vcpus > 1)
+	if (v->vm->nr_vcpus > 1)
 		r->edx |= CPUID1_EDX_HTT;
 }
 
@@ -85,7 +84,7 @@ static void features(struct vcpu *v, struct cpuid *r)
 static struct cpuid topology(struct vcpu *v, u32 subleaf)
 {
 	struct cpuid r = { 0, 0, subleaf & 0xff, v->id };
-	u32 nr = v->domain->nr_vcpus;
+	u32 nr = v->vm->nr_vcpus;
 
 	if (subleaf == 0) {
 		r.ebx = 1;
@@ -169,7 +168,7 @@ struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf)
 		r.eax = LAST_EXTENDED;
 		break;
 	case 0x80000008:
-		r.ecx = v->domain->nr_vcpus - 1;
+		r.ecx = v->vm->nr_vcpus - 1;
 		break;
 	}
 	return r;

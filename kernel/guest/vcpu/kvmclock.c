@@ -2,7 +2,6 @@
 #include <kernel/guest/vcpu/kvmclock.h>
 
 #include <kernel/core/clock.h>
-#include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -61,7 +60,7 @@ void kvmclock_update(struct vcpu *v)
 	u64 offset = vcpu_backend->read_msr(v, MSR_TSC) - rdtsc();
 	struct time_info t = {
 		.version = v->kvmclock_version | 1,
-		.tsc_timestamp = v->domain->start_tsc + offset,
+		.tsc_timestamp = v->vm->start_tsc + offset,
 		.flags = TSC_STABLE,
 	};
 
@@ -70,9 +69,9 @@ void kvmclock_update(struct vcpu *v)
 	set_rate(&t);
 	v->kvmclock_version += 2;
 	/* A guest without memory there has no clock. */
-	if (guest_write(v->domain, gpa, &t, sizeof(t)))
+	if (guest_write(&v->vm->memory, gpa, &t, sizeof(t)))
 		return;
-	(void)!guest_write(v->domain, gpa, &v->kvmclock_version, sizeof(v->kvmclock_version));
+	(void)!guest_write(&v->vm->memory, gpa, &v->kvmclock_version, sizeof(v->kvmclock_version));
 }
 
 u64 kvmclock_read_msr(const struct vcpu *v, u32 msr)
@@ -83,7 +82,7 @@ u64 kvmclock_read_msr(const struct vcpu *v, u32 msr)
 int kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value)
 {
 	/* Of the moment that the system time is counted from. */
-	u64 start = clock_wall_ns(v->domain->start_ns);
+	u64 start = clock_wall_ns(v->vm->start_ns);
 	const struct wall_clock wall = { 2, (u32)(start / NS_PER_S), (u32)(start % NS_PER_S) };
 
 	if (msr == MSR_KVM_SYSTEM_TIME_NEW) {
@@ -91,5 +90,5 @@ int kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value)
 		kvmclock_update(v);
 		return 0;
 	}
-	return guest_write(v->domain, value, &wall, sizeof(wall)) ? -EINVAL : 0;
+	return guest_write(&v->vm->memory, value, &wall, sizeof(wall)) ? -EINVAL : 0;
 }

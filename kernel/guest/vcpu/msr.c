@@ -2,7 +2,6 @@
  * the guest touch without an exit (the system-call and segment-base MSRs) never comes here. */
 #include <kernel/guest/vcpu/policy.h>
 
-#include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/core/log.h>
@@ -118,7 +117,7 @@ static int refuse(struct vcpu *v, u32 msr)
 
 	v->absent_msrs++;
 	if (!find(msr) && log_shows(LOG_DEBUG) && log_allowed(&limit))
-		log_debug("domain %s: vCPU %u: MSR 0x%x is in no table: #GP", v->domain->name,
+		log_debug("domain %s: vCPU %u: MSR 0x%x is in no table: #GP", v->vm->memory.name,
 			  v->id, msr);
 	return -EINVAL;
 }

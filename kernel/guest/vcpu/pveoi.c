@@ -1,7 +1,6 @@
 /* See kernel/guest/vcpu/pveoi.h. */
 #include <kernel/guest/vcpu/pveoi.h>
 
-#include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -14,7 +13,7 @@
 
 static bool set_flag(struct vcpu *v, u8 flag)
 {
-	return !guest_write(v->domain, v->lapic.pv_eoi & ~PV_EOI_ENABLE, &flag, sizeof(flag));
+	return !guest_write(&v->vm->memory, v->lapic.pv_eoi & ~PV_EOI_ENABLE, &flag, sizeof(flag));
 }
 
 int pveoi_write_msr(struct vcpu *v, u64 value)
@@ -50,7 +49,7 @@ void pveoi_after_exit(struct vcpu *v)
 
 	if (!a->pv_eoi_set)
 		return;
-	if (guest_read(v->domain, a->pv_eoi & ~PV_EOI_ENABLE, &flag, sizeof(flag))) {
+	if (guest_read(&v->vm->memory, a->pv_eoi & ~PV_EOI_ENABLE, &flag, sizeof(flag))) {
 		a->pv_eoi_set = false;
 	} else if (!(flag & PV_EOI_FLAG)) {
 		a->pv_eoi_set = false;

@@ -4,7 +4,7 @@
  *	RUNNABLE  ------------->  HALTED   ------------------>  RUNNABLE
  *	RUNNABLE  ------------->  PARKED   ------------------>  RUNNABLE
  *	            vcpu_park()              vcpu_wake()
- *	OFFLINE   <- INIT, SIPI -> RUNNABLE               any -> DEAD  vcpu_kill(),  DEAD -> OFFLINE  vcpu_revive()
+ *	OFFLINE   <- INIT, SIPI -> RUNNABLE               any -> DEAD  vcpu_kill(),  DEAD -> OFFLINE  vcpu_power_on()
  *
  * A vCPU's state changes under its CPU's lock. A sleep can not miss its wake-up: vcpu_prepare_park() clears wake_pending
  * before the condition is looked at, vcpu_wake() sets it under the lock, vcpu_park() looks at it under the lock; and
@@ -13,9 +13,8 @@
 #include <kernel/guest/vcpu/vcpu.h>
 
 #include <kernel/core/clock.h>
-#include <kernel/guest/domain/domain.h>
 #include <kernel/core/irq.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/vcpu/entry.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/vcpu/vcpuload.h>
 #include <kernel/core/work.h>
@@ -32,7 +31,7 @@ static struct sched scheds[MAX_CPUS];
 
 static struct sched *lock_of(struct vcpu *v)
 {
-	struct sched *s = &scheds[v->cpu];
+	struct sched *s = &scheds[v->tlb.cpu];
 
 	spin_lock(&s->lock);
 	return s;
@@ -59,8 +58,8 @@ static void dequeue(struct vcpu *v)
 /* Make v's CPU look at its queue, or at v's pending interrupts. */
 static void nudge(struct vcpu *v)
 {
-	if (v->cpu != this_cpu()->id)
-		irq_send(v->cpu, VECTOR_KICK);
+	if (v->tlb.cpu != this_cpu()->id)
+		irq_send(v->tlb.cpu, VECTOR_KICK);
 }
 
 static void make_runnable(struct sched *s, struct vcpu *v)
@@ -81,14 +80,18 @@ void vcpu_start(struct vcpu *v, const struct guest_entry *entry)
 	nudge(v);
 }
 
-void vcpu_revive(struct vcpu *v)
+void vcpu_power_on(struct vcpu *v)
 {
 	struct sched *s = lock_of(v);
 
-	BUG_ON(v->state != VCPU_DEAD);
-	vcpu_reset(v);
-	v->wake_pending = v->kill_pending = v->init_pending = v->sipi_pending = false;
-	v->state = VCPU_OFFLINE;
+	if (v->state == VCPU_DEAD || v->state == VCPU_OFFLINE) {
+		vcpu_reset(v);
+		v->wake_pending = v->kill_pending = v->init_pending = v->sipi_pending = false;
+		v->state = VCPU_OFFLINE;
+	} else {
+		/* Its domain ends while it is still being built. */
+		BUG_ON(!v->kill_pending);
+	}
 	spin_unlock(&s->lock);
 }
 
@@ -130,7 +133,7 @@ void vcpu_interrupt(struct vcpu *v)
 	if (look)
 		make_runnable(s, v);
 	smp_mb(); /* what is pending was published before; the entry path sets in_guest before it looks */
-	look |= read_once(&v->in_guest);
+	look |= read_once(&v->tlb.in_guest);
 	spin_unlock(&s->lock);
 	if (look)
 		nudge(v);
@@ -264,12 +267,13 @@ static bool keep_running(struct sched *s, struct vcpu *v)
 	return go_on;
 }
 
-static void run(struct sched *s, struct vcpu *v)
+static void run(struct sched *s, struct vcpu *v, void (*handle_exit)(struct vcpu *v))
 {
 	v->quantum_end_ns = clock_ns() + QUANTUM_NS;
 	vcpu_load(v);
 	while (keep_running(s, v)) {
-		vcpu_backend->run(v);
+		vcpu_backend->enter(v);
+		handle_exit(v);
 		if (read_once(&this_cpu()->work_pending)) {
 			work_run();
 			irq_window();
@@ -288,13 +292,14 @@ static void kicked(void *arg __unused)
 void sched_init(void)
 {
 	for (u32 i = 0; i < MAX_CPUS; i++) {
+		spin_init(&scheds[i].lock, LOCK_SCHED);
 		list_init(&scheds[i].ready);
 		timer_init(&scheds[i].quantum, quantum_over);
 	}
 	irq_set_fixed(VECTOR_KICK, kicked, NULL);
 }
 
-void sched_enter(void)
+void sched_enter(void (*handle_exit)(struct vcpu *v))
 {
 	struct sched *s = &scheds[this_cpu()->id];
 
@@ -309,7 +314,7 @@ void sched_enter(void)
 		v = pick(s);
 		spin_unlock(&s->lock);
 		if (v)
-			run(s, v);
+			run(s, v, handle_exit);
 		else
 			/* A wake-up from another CPU comes with an interrupt, which is pending by
 			 * now: it ends the halt. */

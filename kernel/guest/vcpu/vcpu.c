@@ -2,7 +2,6 @@
 #include <kernel/guest/vcpu/vcpu.h>
 
 #include <kernel/mm/alloc.h>
-#include <kernel/guest/domain/domain.h>
 #include <kernel/guest/vcpu/fpu.h>
 #include <kernel/lib/string.h>
 #include <kernel/guest/vcpu/vcpuload.h>
@@ -10,15 +9,15 @@
 #include <kernel/x86/debug.h>
 #include <kernel/x86/msr.h>
 
-struct vcpu *vcpu_create(struct domain *d, u32 id, u32 cpu, u8 priority)
+struct vcpu *vcpu_create(struct vm *vm, u32 cpu, u8 priority)
 {
 	struct vcpu *v = kzalloc(sizeof(*v));
 
 	if (!v)
 		return NULL;
-	v->domain = d;
-	v->id = id;
-	v->cpu = cpu;
+	v->vm = vm;
+	v->id = vm->nr_vcpus;
+	v->tlb.cpu = cpu;
 	v->priority = priority;
 	v->state = VCPU_OFFLINE;
 	list_init(&v->run_link);
@@ -27,6 +26,8 @@ struct vcpu *vcpu_create(struct domain *d, u32 id, u32 cpu, u8 priority)
 		return NULL;
 	}
 	vcpu_reset(v);
+	vm->vcpu[vm->nr_vcpus++] = v;
+	nested_add_tlb(&vm->memory.nested, &v->tlb);
 	return v;
 }
 

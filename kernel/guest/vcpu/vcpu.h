@@ -11,8 +11,8 @@
 #include <kernel/core/cpu.h>
 #include <kernel/lib/list.h>
 #include <kernel/guest/vcpu/vlapic.h>
+#include <kernel/guest/vcpu/vm.h>
 
-struct domain;
 struct guest_entry;
 
 enum vcpu_state {
@@ -56,9 +56,8 @@ struct vcpu_mode {
 enum guest_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 
 struct vcpu {
-	struct domain *domain;
+	struct vm *vm; /* the machine that it is part of */
 	u32 id; /* in its domain; also its virtual APIC id */
-	u32 cpu; /* id of the real CPU */
 	u8 priority; /* the higher goes first */
 
 	/* Guarded by its CPU's scheduler lock. */
@@ -70,12 +69,8 @@ struct vcpu {
 	bool queued; /* on the run queue */
 	struct list run_link;
 
-	/* True from just before the world switch until just after it. A shoot-down looks at it
-	 * after raising nested.generation; the entry path sets it, then compares the generation,
-	 * with a full barrier between. */
-	bool in_guest;
+	struct nested_tlb tlb; /* which real CPU it belongs to, and what that may have cached */
 	bool nmi_pending;
-	u64 nested_generation;
 
 	/* The guest's registers between exit and entry. */
 	u64 reg[16];
@@ -113,8 +108,8 @@ struct vcpu_backend {
 	void (*set_sipi)(struct vcpu *v, u8 vector);
 	/* The vCPU is about to run on this CPU, where another one ran before. */
 	void (*load)(struct vcpu *v);
-	/* Enter the guest once and handle the exit. */
-	void (*run)(struct vcpu *v);
+	/* Enter the guest once, until an exit. */
+	void (*enter)(struct vcpu *v);
 
 	/* For the common exit handling; its own CPU, between exit and entry. */
 	void (*mode)(const struct vcpu *v, struct vcpu_mode *mode);
@@ -133,11 +128,12 @@ extern const struct vcpu_backend *vcpu_backend; /* NULL: this machine cannot run
  * boot. */
 int vcpu_backend_init(void);
 
-/* NULL: no memory. `cpu` is the real CPU's id. The vCPU starts offline. */
-struct vcpu *vcpu_create(struct domain *d, u32 id, u32 cpu, u8 priority) __must_check;
+/* The next vCPU of a machine; its id is vm->nr_vcpus before the call, `cpu` is the real CPU's id. It starts offline. NULL: no
+ * memory. Boot. */
+struct vcpu *vcpu_create(struct vm *vm, u32 cpu, u8 priority) __must_check;
 void vcpu_destroy(struct vcpu *v);
-/* A dead vCPU is offline again, and as new. Nobody raises interrupts for it meanwhile. */
-void vcpu_revive(struct vcpu *v);
+/* One that is new or dead is as after power-on, and offline. Nobody raises interrupts for it meanwhile. */
+void vcpu_power_on(struct vcpu *v);
 /* Make an offline vCPU runnable at this entry point. */
 void vcpu_start(struct vcpu *v, const struct guest_entry *entry);
 
@@ -165,11 +161,6 @@ bool vcpu_is_stopped(struct vcpu *v);
 
 /* Before any vCPU is made; boot. */
 void sched_init(void);
-/* Never returns: runs work, vCPUs by priority and round robin, halts when there is nothing. */
-void sched_enter(void) __noreturn;
-
-/* --- called by exit handling ---------------------------------------------------------------------------------------- */
-
-/* kernel/guest/exit/hypercall.c: decode and perform the hypercall in v's registers. 0: done, result is in RAX;
- * -EAGAIN: parked, to be restarted. */
-int hypercall(struct vcpu *v);
+/* Never returns: runs work, vCPUs by priority and round robin, halts when there is nothing. Each exit
+ * of a vCPU is handled by handle_exit(). */
+void sched_enter(void (*handle_exit)(struct vcpu *v)) __noreturn;

@@ -1,7 +1,6 @@
 /* The virtual local APIC. Registers by their x2APIC MSR numbers (SDM vol. 3, table 11-6). */
 #include <kernel/guest/vcpu/vlapic.h>
 
-#include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/x86/apic.h>
@@ -289,14 +288,14 @@ static void send(struct vcpu *sender, struct vcpu *v, u64 icr)
 
 static void write_icr(struct vcpu *v, u64 icr)
 {
-	struct domain *d = v->domain;
+	const struct vm *vm = v->vm;
 	bool lowest = FIELD_GET(ICR_MODE, icr) == DELIVERY_LOWEST;
 
 	v->lapic.icr = icr;
-	for (u32 i = 0; i < d->nr_vcpus; i++) {
-		if (!is_target(d->vcpu[i], v, icr))
+	for (u32 i = 0; i < vm->nr_vcpus; i++) {
+		if (!is_target(vm->vcpu[i], v, icr))
 			continue;
-		send(v, d->vcpu[i], icr);
+		send(v, vm->vcpu[i], icr);
 		if (lowest)
 			break;
 	}

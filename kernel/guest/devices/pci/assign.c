@@ -38,7 +38,7 @@
 #define RETRY_NS 1000000UL
 
 /* Guards owner and state of all functions, and of a bus: functions, holds, ending, suspended. Leaf. */
-static struct spinlock assign_lock;
+static struct spinlock assign_lock = SPINLOCK_INIT(LOCK_ASSIGN);
 
 static enum step step(struct work *w);
 
@@ -78,18 +78,20 @@ const char *assign_why_never(const struct pci_device *dev, bool trusted)
 const char *assign_why_not(const struct domain *d, const struct pci_device *dev, u32 flags,
 			   char *buf, size_t size)
 {
-	const char *why = assign_why_never(dev, d->machine_addresses);
-	struct weir_domain_info owner;
+	const char *why = assign_why_never(dev, d->vm.memory.machine_addresses);
+	struct domain *owner;
 
 	if (why)
 		return why;
 	if (dev->nr_virtual && !d->privileged)
 		return "its virtual functions are on (sriov=), and whoever has it can reach the memory of those who have them: only the control domain may";
 	if (dev->owner) {
-		(void)domain_info(dev->owner, &owner);
+		owner = domain_get_from(dev->owner);
 		snprintf(buf, size,
 			 "it belongs to domain %s already: take it out of one of the two lines",
-			 owner.name);
+			 owner ? owner->name : "(ended)");
+		if (owner)
+			domain_put(owner);
 		return buf;
 	}
 	if ((flags & IOMMU_ATS) && iommu_why_no_ats(dev->id)) {
@@ -284,7 +286,7 @@ static enum step attach_step(struct vfunction *f)
 		f->stage = ASSIGN_MAP;
 		break;
 	case ASSIGN_MAP:
-		ret = memory_map_for_devices(f->domain, &f->next_gfn);
+		ret = memory_map_for_devices(&f->domain->vm.memory, &f->next_gfn);
 		if (ret == STEP_MORE)
 			return STEP_MORE;
 		if (ret == STEP_WAIT)
@@ -296,7 +298,7 @@ static enum step attach_step(struct vfunction *f)
 			ret = -EAGAIN;
 			break;
 		}
-		ret = iommu_attach(f->domain->iommu, f->dev->id, f->flags);
+		ret = iommu_attach(f->domain->vm.memory.iommu, f->dev->id, f->flags);
 		if (ret)
 			break;
 		ret = appear(f);
@@ -382,7 +384,7 @@ static void take_back(struct vfunction *f)
 	vbar_unmap_all(f);
 	spin_unlock(&p->lock);
 	domain_event(f->domain, WEIR_EVENT_DEVICES);
-	f->generation = read_once(&f->domain->nested.generation);
+	f->generation = read_once(&f->domain->vm.memory.nested.generation);
 
 	assign_leaving_one(f);
 	vmsi_remove(f);
@@ -418,7 +420,7 @@ static enum step detach_step(struct vfunction *f)
 		return STEP_WAIT;
 	}
 	/* The next owner must not share it with a CPU that still has its registers mapped. */
-	if (!shootdown_done(f->domain, f->generation)) {
+	if (!shootdown_done(&f->domain->vm.memory.nested, f->generation)) {
 		step_after(f, RETRY_NS);
 		return STEP_WAIT;
 	}

@@ -74,7 +74,7 @@ static u32 decode(const struct domain *d, u64 address, u32 data)
 	 * x2APIC). */
 	if (address & MSI_ADDRESS_LOGICAL)
 		destination = destination ? (u32)__builtin_ctz(destination) : MAX_CPUS;
-	if (destination >= d->nr_vcpus)
+	if (destination >= d->vm.nr_vcpus)
 		return 0;
 	return (u32)(ROUTE_VALID | FIELD_PREP(ROUTE_VCPU, destination) | vector);
 }
@@ -85,7 +85,7 @@ static bool deliver_route(const struct domain *d, u32 route)
 
 	if (!(route & ROUTE_VALID))
 		return false;
-	v = d->vcpu[FIELD_GET(ROUTE_VCPU, route)];
+	v = d->vm.vcpu[FIELD_GET(ROUTE_VCPU, route)];
 	v->interrupts_delivered++;
 	vlapic_deliver(v, (u8)(route & ROUTE_VECTOR));
 	return true;
@@ -156,7 +156,7 @@ static bool update(struct vmsi_vector *m, bool enabled)
 	struct domain *d = m->fn->domain;
 	u32 route = enabled && !m->masked ? decode(d, m->address, m->data) : 0;
 
-	if (route && !allocate(m, d->vcpu[FIELD_GET(ROUTE_VCPU, route)]->cpu))
+	if (route && !allocate(m, d->vm.vcpu[FIELD_GET(ROUTE_VCPU, route)]->tlb.cpu))
 		route = 0;
 	write_once(&m->route, route);
 	return route;

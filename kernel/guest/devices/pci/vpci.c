@@ -90,8 +90,9 @@ int vpci_init(struct domain *d)
 
 	if (!p)
 		return -ENOMEM;
+	spin_init(&p->lock, LOCK_VPCI);
 	p->domain = d;
 	list_init(&p->functions);
 	d->pci = p;
-	return bus_add(&d->io, &r);
+	return bus_add(&d->vm.io, &r);
 }

@@ -219,14 +219,14 @@ static bool map_direct(struct vfunction *f, u32 i, u64 from, u64 to)
 	u64 host = f->dev->bar[i].base, guest = f->bar[i].mapped_at;
 
 	return from >= to ||
-	       !memory_map_device(f->domain, (guest + from) >> PAGE_SHIFT,
+	       !memory_map_device(&f->domain->vm.memory, (guest + from) >> PAGE_SHIFT,
 				  (host + from) >> PAGE_SHIFT, (to - from) >> PAGE_SHIFT);
 }
 
 static void unmap_direct(struct vfunction *f, u32 i, u64 from, u64 to)
 {
 	if (from < to)
-		memory_unmap_device(f->domain, (f->bar[i].mapped_at + from) >> PAGE_SHIFT,
+		memory_unmap_device(&f->domain->vm.memory, (f->bar[i].mapped_at + from) >> PAGE_SHIFT,
 				    (to - from) >> PAGE_SHIFT);
 }
 
@@ -245,7 +245,7 @@ static bool add_trap(struct vfunction *f, u32 i, u64 first, u64 last)
 	if (!f->dev->window[i])
 		f->dev->window[i] = mmio_map(f->dev->bar[i].base + first, last - first + 1);
 	f->window_offset[i] = first;
-	return f->dev->window[i] && !bus_add(&f->domain->mmio, &r);
+	return f->dev->window[i] && !bus_add(&f->domain->vm.mmio, &r);
 }
 
 static void unmap_bar(struct vfunction *f, u32 i)
@@ -255,7 +255,7 @@ static void unmap_bar(struct vfunction *f, u32 i)
 	if (!f->bar[i].mapped)
 		return;
 	if (trapped_pages(f, i, &first, &last)) {
-		bus_remove(&f->domain->mmio, f->bar[i].mapped_at + first);
+		bus_remove(&f->domain->vm.mmio, f->bar[i].mapped_at + first);
 		unmap_direct(f, i, 0, first);
 		unmap_direct(f, i, last + 1, size);
 	} else {
@@ -278,7 +278,7 @@ static bool map_parts(struct vfunction *f, u32 i)
 			return true;
 		unmap_direct(f, i, 0, first);
 	}
-	bus_remove(&f->domain->mmio, f->bar[i].mapped_at + first);
+	bus_remove(&f->domain->vm.mmio, f->bar[i].mapped_at + first);
 	return false;
 }
 

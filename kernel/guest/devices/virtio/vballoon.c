@@ -65,7 +65,7 @@ static u32 neighbours(const u32 *page, u32 nr, u32 *low)
 
 static s64 take(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr)
 {
-	s64 (*move)(struct domain *d, gfn_t gfn, u64 nr) = queue == INFLATE ? memory_release :
+	s64 (*move)(struct memory *m, gfn_t gfn, u64 nr) = queue == INFLATE ? memory_release :
 									      memory_populate;
 	static struct log_limit limit = LOG_LIMIT_INIT(3);
 	struct domain *d = dev->domain;
@@ -74,13 +74,13 @@ static s64 take(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr)
 
 	if (!n)
 		return (s64)nr;
-	if (guest_read(d, gpa, page, n * sizeof(page[0])))
+	if (guest_read(&d->vm.memory, gpa, page, n * sizeof(page[0])))
 		return -EFAULT;
 	n = neighbours(page, n, &low);
-	done = move(d, low, n);
+	done = move(&d->vm.memory, low, n);
 	/* In falling order the last ones come first: they are passed over when it is their turn. */
 	if (done > 0 && done < n && low != page[0])
-		done = move(d, page[0], 1);
+		done = move(&d->vm.memory, page[0], 1);
 	if (done == -ENOMEM && queue != INFLATE) {
 		if (log_allowed(&limit))
 			log_warn("domain %s: takes memory again that is not there: it waits", d->name);
@@ -132,7 +132,7 @@ int vballoon_ask(struct domain *d, u64 pages)
 	struct vballoon *b;
 	int ret = 0;
 
-	if (pages >= d->pages_limit)
+	if (pages >= d->vm.memory.pages_limit)
 		return -EINVAL;
 	if (!dev)
 		return -ENODEV;

@@ -116,14 +116,14 @@ struct descriptor {
 static int next_chain(struct vvirtio *dev, struct vvirtio_queue *q)
 {
 	u16 available;
-	int ret = guest_read(dev->domain, q->driver + 2, &available, sizeof(available));
+	int ret = guest_read(&dev->domain->vm.memory, q->driver + 2, &available, sizeof(available));
 
 	if (ret || available == q->taken)
 		return ret;
 	if ((u16)(available - q->taken) > q->size)
 		return -EINVAL;
-	ret = guest_read(dev->domain, q->driver + 4 + 2 * (q->taken % q->size), &q->head,
-			 sizeof(q->head));
+	ret = guest_read(&dev->domain->vm.memory, q->driver + 4 + 2 * (q->taken % q->size),
+			 &q->head, sizeof(q->head));
 	if (ret)
 		return ret;
 	q->at = q->head;
@@ -141,17 +141,17 @@ static int finish_chain(struct vvirtio *dev, struct vvirtio_queue *q)
 		u32 id, length;
 	} element = { q->head, 0 };
 	u16 flags;
-	int ret = guest_write(dev->domain, q->device + 4 + 8 * (q->used % q->size), &element,
-			      sizeof(element));
+	int ret = guest_write(&dev->domain->vm.memory, q->device + 4 + 8 * (q->used % q->size),
+			      &element, sizeof(element));
 
 	/* Flags and index are one dword; the index must not be seen half written. */
 	if (!ret)
-		ret = guest_cmpxchg(dev->domain, q->device, 4, (u32)q->used << 16,
+		ret = guest_cmpxchg(&dev->domain->vm.memory, q->device, 4, (u32)q->used << 16,
 				    (u32)(u16)(q->used + 1) << 16);
 	q->used++;
 	q->busy = false;
 	if (!ret)
-		ret = guest_read(dev->domain, q->driver, &flags, sizeof(flags));
+		ret = guest_read(&dev->domain->vm.memory, q->driver, &flags, sizeof(flags));
 	if (!ret && !(flags & AVAIL_NO_INTERRUPT))
 		interrupt(dev, q->vector);
 	return ret;
@@ -172,7 +172,7 @@ static int queue_step(struct vvirtio *dev, u32 number)
 		return next_chain(dev, q);
 	if (q->at >= q->size || !q->left)
 		return -EINVAL;
-	ret = guest_read(dev->domain, q->desc + sizeof(d) * q->at, &d, sizeof(d));
+	ret = guest_read(&dev->domain->vm.memory, q->desc + sizeof(d) * q->at, &d, sizeof(d));
 	if (ret)
 		return ret;
 	if (!(d.flags & DESC_WRITE) && q->offset < d.length) {
@@ -490,12 +490,12 @@ static void decode(struct vvirtio *dev)
 	const struct bus_range r = { dev->bar, dev->bar + BAR_SIZE - 1, dev, bar_read, bar_write };
 
 	if (dev->mapped && (!wanted || dev->mapped_at != dev->bar)) {
-		bus_remove(&dev->domain->mmio, dev->mapped_at);
+		bus_remove(&dev->domain->vm.mmio, dev->mapped_at);
 		dev->mapped = false;
 	}
 	if (!dev->mapped && wanted) {
 		dev->mapped_at = dev->bar;
-		dev->mapped = !bus_add(&dev->domain->mmio, &r);
+		dev->mapped = !bus_add(&dev->domain->vm.mmio, &r);
 	}
 }
 
@@ -543,6 +543,7 @@ void vvirtio_power_on(struct vvirtio *dev)
 
 void vvirtio_init(struct vvirtio *dev, struct domain *d, const struct vvirtio_ops *ops)
 {
+	spin_init(&dev->lock, LOCK_VVIRTIO);
 	dev->domain = d;
 	dev->ops = ops;
 	vvirtio_power_on(dev);

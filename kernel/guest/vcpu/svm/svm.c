@@ -4,10 +4,9 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/core/cpu.h>
-#include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/guest/vcpu/exitring.h>
-#include <kernel/guest/loader/guest.h>
+#include <kernel/guest/vcpu/entry.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
@@ -175,7 +174,7 @@ static void svm_reset(struct vcpu *v)
 	c->msrpm_base_pa = svm_msrpm();
 	c->vintr = VINTR_MASKING;
 	c->np_enable = 1;
-	c->n_cr3 = v->domain->nested.root;
+	c->n_cr3 = v->vm->memory.nested.root;
 	reset_state(v);
 }
 
@@ -272,7 +271,7 @@ static void keep_interrupted_event(struct svm_vcpu *s)
 	s->event = event;
 }
 
-static void svm_run(struct vcpu *v)
+static void svm_enter(struct vcpu *v)
 {
 	struct svm_cpu *cpu = this_cpu()->arch;
 	struct svm_vcpu *s = v->arch;
@@ -282,11 +281,11 @@ static void svm_run(struct vcpu *v)
 	/* See kernel/guest/memory/shootdown.h: seen in guest mode, or entering with a flush. An interrupt that
 	 * becomes pending after inject() looked finds in_guest set, and its IPI ends the entry at
 	 * once. */
-	write_once(&v->in_guest, true);
+	write_once(&v->tlb.in_guest, true);
 	smp_mb();
-	generation = read_once(&v->domain->nested.generation);
-	if (v->nested_generation != generation) {
-		v->nested_generation = generation;
+	generation = read_once(&v->vm->memory.nested.generation);
+	if (v->tlb.generation != generation) {
+		v->tlb.generation = generation;
 		s->asid_generation = 0;
 	}
 	assign_asid(s);
@@ -302,7 +301,7 @@ static void svm_run(struct vcpu *v)
 
 	svm_world_switch(v->reg, virt_to_phys(c), virt_to_phys(cpu->host));
 
-	store_release(&v->in_guest, false);
+	store_release(&v->tlb.in_guest, false);
 	v->reg[RAX] = c->rax;
 	v->reg[RSP] = c->rsp;
 	v->rip = c->rip;
@@ -311,9 +310,8 @@ static void svm_run(struct vcpu *v)
 	vlapic_set_cr8(v, c->vintr & 0xf);
 	settle_offer(v);
 	keep_interrupted_event(s);
-	exit_ring_record(v->domain->id, (u16)v->id, (u32)c->exitcode, v->rip, c->exitinfo1,
+	exit_ring_record(v->vm->memory.owner, (u16)v->id, (u32)c->exitcode, v->rip, c->exitinfo1,
 			 c->exitinfo2);
-	svm_handle_exit(v);
 }
 
 static void svm_mode(const struct vcpu *v, struct vcpu_mode *m)
@@ -412,7 +410,7 @@ static const struct vcpu_backend svm_backend = {
 	.set_entry = svm_set_entry,
 	.set_sipi = svm_set_sipi,
 	.load = svm_load,
-	.run = svm_run,
+	.enter = svm_enter,
 	.mode = svm_mode,
 	.segment_base = svm_segment_base,
 	.set_rip = svm_set_rip,

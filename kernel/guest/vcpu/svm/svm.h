@@ -19,8 +19,6 @@ int svm_maps_init(void);
 paddr_t svm_msrpm(void);
 paddr_t svm_iopm(void);
 
-/* Handle the exit that the VMCB describes. */
-void svm_handle_exit(struct vcpu *v);
 const char *svm_exit_name(u32 code);
 
 /* run.asm */

@@ -1,0 +1,17 @@
+/* The virtual machine of a domain: what its vCPUs share. */
+#pragma once
+
+#include <kernel/guest/emulate/bus.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/lib/compiler.h>
+
+struct vcpu;
+
+struct vm {
+	struct memory memory;
+	struct bus io, mmio;
+	u32 nr_vcpus;
+	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
+	/* When it started: the guest's time 0, in clock_ns() and in TSC ticks. */
+	u64 start_ns, start_tsc;
+};
