@@ -1,3 +1,4 @@
+/* QEMU's edu device (docs/specs/edu.rst): DMA and an interrupt. */
 #include <tests/guests/edu.h>
 #include <tests/guests/pci.h>
 

@@ -57,7 +57,8 @@ extern volatile u32 order_at;
 extern volatile u32 taken_while_off;
 /* Rounds that handlers spin before EOI. */
 extern volatile u32 linger;
-/* KVM's paravirtual EOI: handlers clear the flag instead of writing EOI where it is set, and count that. */
+/* KVM's paravirtual EOI: handlers clear the flag instead of writing EOI where it is set, and count
+ * that. */
 extern volatile u8 eoi_flag;
 extern volatile u32 eois_by_flag;
 /* Handlers do not write EOI for this vector; 0: all do. */
@@ -93,7 +94,8 @@ static inline s64 hypercall(u64 number, u64 a, u64 b, u64 c)
 void spin_us(u64 us);
 
 void apic_on(void);
-/* Start all other CPUs, which do this first (NULL: nothing), with interrupts off; false if not all come. */
+/* Start all other CPUs, which do this first (NULL: nothing), with interrupts off; false if not all
+ * come. */
 bool smp_start(void (*work)(void));
 
 void test_cpuid(void);

@@ -45,7 +45,8 @@ static void restart_fault(void)
 	test_restart(RESTART_BY_FAULT);
 }
 
-/* The command line names the groups to run; none: all but those that take long or do not come to an end. */
+/* The command line names the groups to run; none: all but those that take long or do not come to an
+ * end. */
 static const struct {
 	const char *name;
 	void (*run)(void);

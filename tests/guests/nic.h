@@ -19,7 +19,8 @@
 #define TDH 0x3810
 #define TDT 0x3818
 
-/* Have transmit queue 0 raise entry 0 of the MSI-X table at `table`, which goes to this address with this data. MSI-X is on. */
+/* Have transmit queue 0 raise entry 0 of the MSI-X table at `table`, which goes to this address
+ * with this data. MSI-X is on. */
 static inline void nic_msix(volatile u8 *nic, volatile struct pci_msix_entry *entry, u64 address,
 			    u32 data)
 {

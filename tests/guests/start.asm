@@ -1,5 +1,5 @@
-; Start-up of the test guests: Multiboot 1, 32-bit entry, then long mode with 4 GiB mapped one to one; the same way for
-; further CPUs from the real mode that SIPI gives them. Trap entries.
+; Start-up of the test guests: Multiboot 1, a 32-bit entry, then long mode with 4 GiB mapped one to
+; one. Further CPUs come the same way from the real mode that SIPI gives them. Trap entries.
 
 global start, trampoline, trampoline_end, level_4
 extern main, ap_main

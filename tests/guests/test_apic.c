@@ -1,3 +1,4 @@
+/* The local APIC: delivery, priority, timer, paravirtual EOI, commands. */
 #include <tests/guests/guest.h>
 
 #define V1 0x51

@@ -1,8 +1,9 @@
-/* A guest plays with its NIC's configuration space, BARs and MSI-X table, in every width at every offset, while its other vCPU
- * hammers on where the registers were, are and will be. What it writes must stay an opinion of its own: a BAR that really moved
- * would lie over another device, a function-level reset or D3 would happen behind Weir's back, a message of its own in the real
- * table would be anybody's interrupt. tests/system/test_hostile.py looks at the real registers meanwhile. Without the device the
- * group is skipped. */
+/* A guest plays with its NIC's configuration space, BARs and MSI-X table, in every width at every
+ * offset, while its other vCPU hammers on where the registers were, are and will be. What it writes
+ * must stay an opinion of its own: a BAR that really moved would lie over another device, a
+ * function-level reset or D3 would happen behind Weir's back, a message of its own in the real
+ * table would be anybody's interrupt. tests/system/test_hostile.py looks at the real registers
+ * meanwhile. Without the device the group is skipped. */
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
 
@@ -96,7 +97,8 @@ static void touch(u32 at)
 static void hammer(void)
 {
 	while (!stop) {
-		/* The MSI-X table; reads only from the registers, which are the NIC's own business. */
+		/* The MSI-X table; reads only from the registers, which are the NIC's own business.
+		 */
 		touch((target[1] & ~0xfu) + any() % 0x60);
 		if (target[0] >= WINDOW && target[0] < WINDOW_END - 0x20000)
 			(void)*(volatile u32 *)(u64)((target[0] & ~0xfu) + STATUS);
@@ -183,8 +185,8 @@ static bool interrupt_works(void)
 	return taken[VECTOR] > before;
 }
 
-/* The ring's address is what a reset would clear. (QEMU's NIC knows no function-level reset: that the bit does not arrive is seen
- * from outside.) */
+/* The ring's address is what a reset would clear. (QEMU's NIC knows no function-level reset: that
+ * the bit does not arrive is seen from outside.) */
 static void reset_is_not_offered(void)
 {
 	u32 pcie = config_capability(slot, PCI_CAP_PCIE), pm = config_capability(slot, PCI_CAP_PM);

@@ -1,5 +1,5 @@
-/* A guest with a dialogue on COM1: it answers a line with the same line backwards, or does what one of some words says. It sleeps until
- * an event tells it that something was typed. */
+/* A guest with a dialogue on COM1: it answers a line with the same line backwards, or does what one
+ * of some words says. It sleeps until an event tells it that something was typed. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>

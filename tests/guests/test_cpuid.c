@@ -1,3 +1,4 @@
+/* CPUID: what is offered, what is not, and XCR0. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>

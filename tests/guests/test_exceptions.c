@@ -1,3 +1,4 @@
+/* Exceptions of the guest's own, and instructions that it may not execute. */
 #include <tests/guests/guest.h>
 
 void test_exceptions(void)
@@ -32,7 +33,8 @@ void test_exceptions(void)
 	CHECK_EQ("exceptions: #DB, DR6 says single step", caught.dr6 & DR6_BS, DR6_BS);
 	write_dr(6, DR6_RESET);
 	caught.vector = NONE;
-	__asm__ volatile("mov $0x40000000, %%eax; pushf; orl $0x100, (%%rsp); popf; cpuid; 1: lea 1b(%%rip), %%rax; mov %%rax, %0"
+	__asm__ volatile("mov $0x40000000, %%eax; pushf; orl $0x100, (%%rsp); popf; cpuid; 1: lea "
+			 "1b(%%rip), %%rax; mov %%rax, %0"
 			 : "=m"(flags)::"rax", "rbx", "rcx", "rdx", "memory", "cc");
 	CHECK_EQ("exceptions: #DB after an instruction that exits", caught.vector, EXC_DB);
 	CHECK_EQ("exceptions: #DB after it, RIP", caught.rip, flags);

@@ -1,5 +1,6 @@
-/* A network device that its guest makes read where nothing is, as fast as it can: Weir quarantines it and sends an event. Then
- * the control domain takes the device away and gives it back. Without the device the group is skipped. */
+/* A network device that its guest makes read where nothing is, as fast as it can: Weir quarantines
+ * it and sends an event. Then the control domain takes the device away and gives it back. Without
+ * the device the group is skipped. */
 #include <tests/guests/guest.h>
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>

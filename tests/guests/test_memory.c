@@ -1,3 +1,4 @@
+/* Memory given back to Weir and taken again, by hypercalls. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>

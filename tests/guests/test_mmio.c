@@ -42,8 +42,8 @@ static void test_moves(void)
 	__asm__ volatile("movl -2(%1), %k0" : "=r"(r) : "r"(p + 0x1000) : "memory");
 	CHECK_EQ("mmio: across a page", r, 0xffffffffUL);
 
-	__asm__ volatile("movb $1, (%0); movw $1, (%0); movl $1, (%0); movq $1, (%0); movl %k1, (%0); movnti %k1, (%0)" ::"r"(
-				 p),
+	__asm__ volatile("movb $1, (%0); movw $1, (%0); movl $1, (%0); movq $1, (%0); movl %k1, "
+			 "(%0); movnti %k1, (%0)" ::"r"(p),
 			 "r"(5UL)
 			 : "memory");
 	__asm__ volatile("movl (%1), %k0" : "=r"(r) : "r"(p) : "memory");

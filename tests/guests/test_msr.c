@@ -1,3 +1,4 @@
+/* MSRs: those that exist, those that do not, and what EFER and PAT refuse. */
 #include <tests/guests/guest.h>
 
 static void round_trip(const char *name, u32 msr, u64 value)

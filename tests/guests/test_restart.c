@@ -1,5 +1,6 @@
-/* A guest that is started again finds everything as at its first start; then it leaves all it can in disorder, and reboots in the
- * way that its command line names. It goes on until Weir has had enough. */
+/* A guest that is started again finds everything as at its first start; then it leaves all it can
+ * in disorder, and reboots in the way that its command line names. It goes on until Weir has had
+ * enough. */
 #include <tests/guests/edu.h>
 #include <tests/guests/pci.h>
 
@@ -112,7 +113,7 @@ static void reboot(void)
 		lidt(NULL, 1);
 		__asm__ volatile("int3");
 	}
-	print("FAIL restart: it goes on\n");
+	print("FAIL restart: the guest is still running\n");
 }
 
 /* With a transfer under way that must not arrive. */

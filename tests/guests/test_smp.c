@@ -1,3 +1,4 @@
+/* Several vCPUs: started, interrupted, stopped, started again. */
 #include <tests/guests/guest.h>
 
 #define V1 0x91
@@ -100,8 +101,8 @@ void test_smp(void)
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_STARTUP | TRAMPOLINE >> 12);
 	CHECK("smp: SIPI starts it again", wait_for(&started, 2, 2000));
 
-	/* With no pause between them, to a CPU that runs or waits for its turn: neither is lost, and the NMI that came before
-	 * does not hit it in real mode. */
+	/* With no pause between them, to a CPU that runs or waits for its turn: neither is lost,
+	 * and the NMI that came before does not hit it in real mode. */
 	started = 0;
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_NMI);
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_INIT | ICR_ASSERT);

@@ -1,5 +1,6 @@
-/* A bystander: as long as it lives it counts its timer's interrupts and the longest time between two of them, and looks
- * whether what is its own stays as it was: memory, FPU, debug registers, MSRs. One line a second. */
+/* A bystander: as long as it lives it counts its timer's interrupts and the longest time between
+ * two of them, and looks whether what is its own stays as it was: memory, FPU, debug registers,
+ * MSRs. One line a second. */
 #include <tests/guests/guest.h>
 
 #define VECTOR 0x55

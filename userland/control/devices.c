@@ -1,3 +1,4 @@
+/* The commands devices, attach and detach. */
 #include "shell.h"
 
 #include <kernel/lib/errno.h>
@@ -118,7 +119,7 @@ bool find_device(const char *text, struct weir_device_info *info)
 	return false;
 }
 
-/* --- giving and taking ---------------------------------------------------------------------------------------------------------- */
+/* --- giving and taking ---------------------------------------------------- */
 
 /* Watch the device until it is neither coming nor going any more; false: Ctrl-C. */
 static bool wait_for(u64 device, struct weir_device_info *d)
@@ -129,7 +130,7 @@ static bool wait_for(u64 device, struct weir_device_info *d)
 		if (d->state != WEIR_DEVICE_ATTACHING && d->state != WEIR_DEVICE_DETACHING)
 			return true;
 		if (shell_interrupted()) {
-			print("^C: it goes on %s; devices shows it\n", state_name(d->state));
+			print("^C: still %s; see devices\n", state_name(d->state));
 			return false;
 		}
 		shell_sleep(POLL_NS);
@@ -144,8 +145,10 @@ static const char *why_not_permitted(const struct weir_device_info *d,
 	if (ats && d->why_no_ats[0])
 		return d->why_no_ats;
 	if (to->control)
-		return "the firmware has reserved memory for it: with control-iommu=none no domain may have it";
-	return "only the control domain may have it: the firmware has reserved memory for it, or its virtual functions are on";
+		return "the firmware has reserved memory for it: with control-iommu=none no domain "
+		       "may have it";
+	return "only the control domain may have it: the firmware has reserved memory for it, or "
+	       "its virtual functions are on";
 }
 
 static void say_why_not_attached(s64 error, const char *text, const struct weir_device_info *d,

@@ -18,7 +18,7 @@
 #define RESET_TRIES 800
 #define RESET_STEP_US 100
 
-/* --- interrupts -------------------------------------------------------------- */
+/* --- interrupts ----------------------------------------------------------- */
 
 static void queues_interrupt(void *arg)
 {
@@ -102,7 +102,7 @@ static void link_update(struct e1000e *e)
 		e->net.link_changed(&e->net);
 }
 
-/* --- the device -------------------------------------------------------------- */
+/* --- the device ----------------------------------------------------------- */
 
 static u32 poll(struct netdev *dev, u32 budget)
 {
@@ -177,7 +177,7 @@ static bool reset(struct e1000e *e)
 	reg_write(e, TCTL, TCTL_PSP);
 	reg_write(e, CTRL, reg_read(e, CTRL) | CTRL_GIO_MASTER_DISABLE);
 	if (!wait_clear(e, STATUS, STATUS_GIO_MASTER_ENABLE))
-		print("%s: DMA does not come to rest; resetting all the same\n", e->net.name);
+		print("%s: DMA does not stop; resetting anyway\n", e->net.name);
 	reg_write(e, CTRL, reg_read(e, CTRL) | CTRL_RST);
 	delay_us(1000);
 	if (!wait_clear(e, CTRL, CTRL_RST))
@@ -216,7 +216,8 @@ static bool setup(struct e1000e *e, const struct pci_device *pci)
 		print("%s: BAR 0 has no address; left alone\n", e->net.name);
 		return false;
 	}
-	/* It may still have the rings of another owner, at addresses that mean something else here: no DMA before the reset. */
+	/* It may still have the rings of another owner, at addresses that mean something else here:
+	 * no DMA before the reset. */
 	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	e->regs = (volatile void *)bar;
 	if (!reset(e)) {

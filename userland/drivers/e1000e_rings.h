@@ -50,7 +50,7 @@ static inline void reg_write(struct e1000e *e, u32 reg, u64 value)
 	mmio_write32((volatile u8 *)e->regs + reg, (u32)value);
 }
 
-/* --- receive ------------------------------------------------------------------ */
+/* --- receive -------------------------------------------------------------- */
 
 /* Ring and buffers; once. */
 void e1000e_rx_allocate(struct e1000e *e);
@@ -66,7 +66,7 @@ void e1000e_rx_one(struct e1000e *e);
 /* netdev_ops.recycle. */
 void e1000e_rx_recycle(struct netdev *dev, struct netbuf *buffer);
 
-/* --- transmit ----------------------------------------------------------------- */
+/* --- transmit ------------------------------------------------------------- */
 
 /* The ring; once. */
 void e1000e_tx_allocate(struct e1000e *e);

@@ -1,6 +1,7 @@
-/* The mailbox: a virtual function writes a message into its 16 words and raises REQ; the physical one takes the buffer (PFU), copies
- * it, acknowledges, writes the answer and raises STS. What stands there is a guest's: it is copied before it is looked at, and can
- * change nothing but what this guest's own frames do.
+/* The mailbox: a virtual function writes a message into its 16 words and raises REQ; the physical
+ * one takes the buffer (PFU), copies it, acknowledges, writes the answer and raises STS. What
+ * stands there is a guest's: it is copied before it is looked at, and can change nothing but what
+ * this guest's own frames do.
  */
 #include <userland/drivers/igb_pf.h>
 
@@ -41,7 +42,8 @@ static void reg_write(u32 reg, u64 value)
 	mmio_write32((volatile u8 *)pf.regs + reg, (u32)value);
 }
 
-/* --- what a virtual function may send and receive --------------------------------------------------------------------------------- */
+/* --- what a virtual function may send and receive
+ * --------------------------------------------------------------------------------- */
 
 static void show_mac(u32 n)
 {
@@ -80,7 +82,7 @@ static void begin(u32 n)
 	reg_write(IGB_VFRE, reg_read(IGB_VFRE) | BIT(n));
 }
 
-/* --- messages --------------------------------------------------------------------------------------------------------------------------- */
+/* --- messages ------------------------------------------------------------- */
 
 static bool set_mac(u32 n, const u8 mac[6])
 {
@@ -190,7 +192,7 @@ static void interrupt(void *ctx)
 			take_message(n);
 }
 
-/* --- start -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- start ---------------------------------------------------------------- */
 
 static bool wait_clear(u32 reg, u64 bits)
 {
@@ -221,7 +223,8 @@ static bool reset(void)
 	return true;
 }
 
-/* The link's speed is negotiated by the PHY alone; virtual functions see the result in their own STATUS. */
+/* The link's speed is negotiated by the PHY alone; virtual functions see the result in their own
+ * STATUS. */
 static void start_link(void)
 {
 	reg_write(IGB_MDIC, MDIC_WRITE | MDIC_PHY(1) | MDIC_REGISTER(PHY_CONTROL) |
@@ -240,8 +243,9 @@ static bool read_mac(void)
 	return (high & RAH_AV) && !(pf.mac[0] & 1) && (low || (high & 0xffff));
 }
 
-/* Frames go to those whose address they carry, also from one virtual function to another, and to nobody else. None may send under
- * another's address, and one that has no buffers does not hold the others up. */
+/* Frames go to those whose address they carry, also from one virtual function to another, and to
+ * nobody else. None may send under another's address, and one that has no buffers does not hold the
+ * others up. */
 static void switch_frames(void)
 {
 	u64 check = DTXSWC_LOOPBACK;
@@ -298,7 +302,8 @@ static const char *start(void)
 	switch_frames();
 	start_link();
 	reg_write(IGB_CTRL_EXT, reg_read(IGB_CTRL_EXT) | CTRL_EXT_DRV_LOAD | CTRL_EXT_PFRSTD);
-	/* Drivers that were at work before the reset begin again when they find this in their mailbox. */
+	/* Drivers that were at work before the reset begin again when they find this in their
+	 * mailbox. */
 	for (u32 n = 0; n < pf.nr; n++)
 		answer(n, &begin_again, 1);
 	return NULL;

@@ -1,5 +1,6 @@
-/* Driver for virtio-net. One receive and one transmit queue, each buffer a frame of its own. Interrupts are for waking up only,
- * as in the 82574's driver: the first one of a burst turns them off, and the poll that finds nothing more turns them on again. */
+/* Driver for virtio-net. One receive and one transmit queue, each buffer a frame of its own.
+ * Interrupts are for waking up only, as in the 82574's driver: the first one of a burst turns them
+ * off, and the poll that finds nothing more turns them on again. */
 #include <userland/drivers/virtio.h>
 
 #include <userland/drivers/offload.h>
@@ -57,7 +58,7 @@ static volatile struct virtio_net_config *config(const struct virtio_net *v)
 	return v->device.config;
 }
 
-/* --- Interrupts ------------------------------------------------------------------------------------------------------- */
+/* --- interrupts ----------------------------------------------------------- */
 
 static void queues_interrupt(void *arg)
 {
@@ -115,7 +116,7 @@ static void link_update(struct virtio_net *v)
 		v->net.link_changed(&v->net);
 }
 
-/* --- Receive ---------------------------------------------------------------------------------------------------------- */
+/* --- receive -------------------------------------------------------------- */
 
 static void publish(struct queue *q, u16 index)
 {
@@ -158,8 +159,8 @@ static void recycle(struct netdev *dev, struct netbuf *buffer)
 		rx_refill(v);
 }
 
-/* The device vouches for TCP's and UDP's checksum only, or has left it to whoever forwards the frame (5.1.6.4.1); IPv4's
- * header is summed up here. */
+/* The device vouches for TCP's and UDP's checksum only, or has left it to whoever forwards the
+ * frame (5.1.6.4.1); IPv4's header is summed up here. */
 static bool rx_checksum_good(const struct virtio_net *v, const struct netbuf *b)
 {
 	const struct virtio_net_header *header = (const void *)rx_memory(b);
@@ -201,7 +202,7 @@ static void rx_allocate(struct virtio_net *v)
 	}
 }
 
-/* --- Transmit --------------------------------------------------------------------------------------------------------- */
+/* --- transmit ------------------------------------------------------------- */
 
 static void tx_put(struct virtio_net *v, struct tx_slot *slot)
 {
@@ -277,7 +278,7 @@ static void tx_allocate(struct virtio_net *v)
 		tx_put(v, &slots[i]);
 }
 
-/* --- The device ------------------------------------------------------------------------------------------------------- */
+/* --- the device ----------------------------------------------------------- */
 
 static u32 poll(struct netdev *dev, u32 budget)
 {

@@ -1,3 +1,4 @@
+/* virtio over PCI: registers, features, queues (VIRTIO 1.2, 4.1). */
 #include <userland/drivers/virtio_pci.h>
 
 #include <kernel/lib/compiler.h>
@@ -5,8 +6,8 @@
 #define RESET_TRIES 1000
 #define RESET_STEP_US 100
 
-/* Where the registers of this kind are; the first capability with them counts (4.1.4.1). NULL: nowhere, or there are too few bytes
- * of them. *cap: the capability. */
+/* Where the registers of this kind are; the first capability with them counts (4.1.4.1). NULL:
+ * nowhere, or there are too few bytes of them. *cap: the capability. */
 static volatile u8 *find_registers(const struct pci_device *pci, u32 kind, u32 bytes, u8 *cap)
 {
 	u8 at = pci_find_capability(pci, PCI_CAP_VENDOR);

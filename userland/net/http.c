@@ -104,8 +104,8 @@ err_t http_pump(struct connection *c)
 		c->input = NULL;
 	}
 	tcp_output(c->pcb);
-	/* The end that came with the last data is told, and counted, right after them: before that it looks to lwIP like data that
-	 * nobody has read. */
+	/* The end that came with the last data is told, and counted, right after them: before that
+	 * it looks to lwIP like data that nobody has read. */
 	if (c->state == DRAIN && !c->peer_ended && c->pcb->rcv_wnd != TCP_WND_MAX(c->pcb))
 		return ERR_OK;
 	if (c->state == DRAIN || (c->peer_ended && (c->state == READ_HEAD || c->state == READ_BODY)))
@@ -113,7 +113,7 @@ err_t http_pump(struct connection *c)
 	return ERR_OK;
 }
 
-/* --- lwIP's callbacks ---------------------------------------------------------- */
+/* --- lwIP's callbacks ----------------------------------------------------- */
 
 static err_t on_receive(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
@@ -183,7 +183,7 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 		tcp_nagle_disable(pcb);
 		return ERR_OK;
 	}
-	print("http: all %u connections are taken, one was refused\n", MAX_CONNECTIONS);
+	print("http: all %u connections are in use; refused one\n", MAX_CONNECTIONS);
 	tcp_abort(pcb);
 	return ERR_ABRT;
 }
@@ -196,7 +196,7 @@ void http_start(struct netdev *dev)
 	crc32_init();
 	connections = heap_take(MAX_CONNECTIONS * sizeof(*connections), 64);
 	if (!pcb || tcp_bind(pcb, IP_ANY_TYPE, HTTP_PORT) != ERR_OK)
-		fatal("http: port %u can not be had", HTTP_PORT);
+		fatal("http: cannot listen on port %u", HTTP_PORT);
 	pcb = tcp_listen(pcb);
 	if (!pcb)
 		fatal("http: no memory to listen");

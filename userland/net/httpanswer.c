@@ -38,7 +38,8 @@ static const char *reason(int status)
 static void answer_head(struct connection *c, int status, const char *type, u64 length)
 {
 	c->text_length = (size_t)snprintf(c->text, TEXT_SIZE,
-					  "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %lu\r\n"
+					  "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: "
+					  "%lu\r\n"
 					  "Cache-Control: no-store\r\nConnection: %s\r\n\r\n",
 					  status, reason(status), type, length,
 					  c->keep_alive ? "keep-alive" : "close");
@@ -88,7 +89,8 @@ static void release_done(struct release_job *job)
 	int n;
 
 	n = snprintf(json, sizeof(json),
-		     "{\"released_pages\":%lu,\"populated_pages\":%lu,\"zeroed\":%s,\"nonzero_pages\":%lu,"
+		     "{\"released_pages\":%lu,\"populated_pages\":%lu,\"zeroed\":%s,\"nonzero_"
+		     "pages\":%lu,"
 		     "\"pages_held_max\":%lu,\"release_ns\":%lu,\"populate_ns\":%lu,\"ns\":%lu,"
 		     "\"release_calls\":%lu,\"populate_calls\":%lu,\"error\":%ld}\n",
 		     r->released_pages, r->populated_pages, zeroed ? "true" : "false",
@@ -119,7 +121,8 @@ static void start_release(struct connection *c, const char *query)
 
 	if (!hypervisor_is_weir()) {
 		http_answer_error(c, 501,
-				  "there is no hypervisor here that could take memory: this guest runs natively");
+				  "there is no hypervisor here that could take memory: this guest "
+				  "runs natively");
 		return;
 	}
 	if (!mb || mb > release_max_pages() >> 8 || hold > HOLD_MAX_MS) {
@@ -142,7 +145,8 @@ static void reboot(struct connection *c)
 	if (hypervisor_is_weir())
 		shutdown(HOW_REBOOT, 0);
 	http_answer_error(c, 501,
-			  "there is no hypervisor here that starts this guest again: it runs natively");
+			  "there is no hypervisor here that starts this guest again: it runs "
+			  "natively");
 }
 
 static void start_blob(struct connection *c, const char *query)

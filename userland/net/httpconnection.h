@@ -1,5 +1,6 @@
 /* A connection of the HTTP server, and what its files do with it: httprequest.c reads a request,
- * httpanswer.c makes the answer, http.c sends it. All of it in lwIP's callbacks and the main loop. */
+ * httpanswer.c makes the answer, http.c sends it. All of it in lwIP's callbacks and the main loop.
+ */
 #pragma once
 
 #include "blob.h"
@@ -37,7 +38,7 @@ struct connection {
 	char text[TEXT_SIZE];
 };
 
-/* --- http.c ------------------------------------------------------------------ */
+/* --- http.c --------------------------------------------------------------- */
 
 /* The NIC whose counters are shown. */
 extern struct netdev *http_device;
@@ -45,12 +46,12 @@ extern struct netdev *http_device;
  * callback has to return; ERR_ABRT: the connection is gone. */
 err_t http_pump(struct connection *c);
 
-/* --- httprequest.c ------------------------------------------------------------ */
+/* --- httprequest.c -------------------------------------------------------- */
 
 /* Feed what was received to the request that is being read; stop when one is being answered. */
 void http_read_input(struct connection *c);
 
-/* --- httpanswer.c ------------------------------------------------------------- */
+/* --- httpanswer.c --------------------------------------------------------- */
 
 /* Answer a request for `target` (which is cut at its query), or go on to its body. */
 void http_answer(struct connection *c, const char *method, char *target);

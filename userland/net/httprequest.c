@@ -71,7 +71,7 @@ static void handle_head(struct connection *c)
 		if (rest == value || rest - value > 18) {
 			c->body_left = 0;
 			c->keep_alive = false;
-			http_answer_error(c, 400, "Content-Length is no number");
+			http_answer_error(c, 400, "Content-Length is not a number");
 			return;
 		}
 	}

@@ -21,7 +21,7 @@ static u64 exit_after; /* seconds; 0: never */
 static void exit_if_due(void)
 {
 	if (exit_after && clock_ns() >= exit_after * SECOND) {
-		print("net: %lu seconds are over, shutting down\n", exit_after);
+		print("net: shutting down after %lu seconds\n", exit_after);
 		shutdown(HOW_POWER_OFF, 0);
 	}
 }

@@ -39,7 +39,7 @@ void clock_init(void)
 	if (!khz)
 		khz = measure_khz();
 	if (!khz)
-		fatal("no clock: neither CPUID leaf %x nor a PIT tells how fast the TSC is",
+		fatal("no clock: neither CPUID leaf %x nor a PIT gives the TSC rate",
 		      WEIR_CPUID_TIMING);
 	mult = (1000000UL << 32) / khz;
 	start = rdtsc();

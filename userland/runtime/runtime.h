@@ -58,8 +58,8 @@ s64 hypercall(u64 number, u64 a, u64 b, u64 c);
 #define HOW_CRASHED 2
 void shutdown(u64 how, u64 status) __noreturn;
 
-/* Events from Weir (enum weir_event; events.c). After events_init() an event ends a halt; it is natively without effect. Who is
- * about to halt looks at event_pending with interrupts off. */
+/* Events from Weir (enum weir_event; events.c). After events_init() an event ends a halt; it is
+ * natively without effect. Who is about to halt looks at event_pending with interrupts off. */
 void events_init(void);
 extern volatile bool event_pending;
 /* The events since the last call. */

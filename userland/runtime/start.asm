@@ -1,5 +1,7 @@
-; The first instructions: a 32-bit entry that PVH (EBX = hvm_start_info) and Multiboot (EAX = 0x2BADB002, EBX = its
-; information) share, page tables that map the first 4 GiB one to one, long mode, main.
+; The first instructions: a 32-bit entry that PVH (EBX = hvm_start_info) and Multiboot (EAX =
+; 0x2BADB002, EBX = its information) share, page tables that map the first 4 GiB one to one, long
+; mode, main.
+
 %include "kernel/x86/constants.inc"
 
 %define STACK_SIZE 0x10000
@@ -29,7 +31,7 @@ start32:
 	mov [start_magic], eax
 	mov [start_information], ebx
 
-	; 2048 entries of 2 MiB in four consecutive tables; the last GiB is device registers: uncached
+	; 2048 entries of 2 MiB in four consecutive tables; the last GiB, device registers, is uncached
 	mov edi, page_directories
 	mov eax, PTE_P | PTE_W | PTE_PS
 	xor ecx, ecx

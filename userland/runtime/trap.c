@@ -26,7 +26,7 @@ void trap_init(void)
 u8 interrupt_allocate(interrupt_handler handler, void *ctx)
 {
 	if (next_vector > VECTOR_LAST_DEVICE)
-		fatal("all interrupt vectors are taken");
+		fatal("all interrupt vectors are in use");
 	handlers[next_vector].ctx = ctx;
 	handlers[next_vector].handler = handler;
 	return next_vector++;
@@ -35,7 +35,8 @@ u8 interrupt_allocate(interrupt_handler handler, void *ctx)
 void trap(struct trap_frame *f)
 {
 	if (f->vector < NR_EXCEPTIONS)
-		fatal("exception %lu (%s), error %lx, at rip %lx, rsp %lx, cr2 %lx, rax %lx, rdi %lx",
+		fatal("exception %lu (%s), error %lx, at rip %lx, rsp %lx, cr2 %lx, rax %lx, rdi "
+		      "%lx",
 		      f->vector, exception_name(f->vector), f->error, f->rip, f->rsp, read_cr2(),
 		      f->rax, f->rdi);
 	if (f->vector == VECTOR_SPURIOUS)

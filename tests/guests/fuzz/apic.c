@@ -43,7 +43,8 @@ void startup(u32 id, u64 page)
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(id) | ICR_STARTUP | page);
 }
 
-/* Another vCPU is stopped in the middle of what it does and started again, now and then where nothing of sense is. */
+/* Another vCPU is stopped in the middle of what it does and started again, now and then where
+ * nothing of sense is. */
 void step_other_cpu(struct cpu *c)
 {
 	u32 id = (u32)random_below(c, nr_cpus);

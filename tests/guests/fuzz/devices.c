@@ -24,7 +24,8 @@ static void string_port(struct cpu *c, u16 port)
 						 (u64)buffer + random_below(c, 0x1000);
 	u64 count = random_below(c, 70);
 
-	/* The next lines change these registers in ways that a compiler need not know of: the step ends here. */
+	/* The next lines change these registers in ways that a compiler need not know of: the step
+	 * ends here. */
 	if (one_in(c, 2))
 		__asm__ volatile("rep insb" : "+D"(address), "+c"(count) : "d"(port) : "memory");
 	else
@@ -90,8 +91,8 @@ void step_mmio(struct cpu *c)
 	code_run(c, &code, reg, selectors[random_below(c, ARRAY_SIZE(selectors))]);
 }
 
-/* QEMU's edu device (docs/specs/edu.rst), if this guest has one: a page to or from somewhere, while the memory under it comes and
- * goes. */
+/* QEMU's edu device (docs/specs/edu.rst), if this guest has one: a page to or from somewhere, while
+ * the memory under it comes and goes. */
 void step_dma(struct cpu *c)
 {
 	static volatile u8 *edu;

@@ -1,4 +1,5 @@
-/* Exceptions of every kind, the instructions of the CPU's own virtualisation, bytes without sense. */
+/* Exceptions of every kind, the instructions of the CPU's own virtualisation, bytes without sense.
+ */
 #include <tests/guests/fuzz/fuzz.h>
 
 void step_exception(struct cpu *c)
@@ -139,7 +140,8 @@ void step_privileged(struct cpu *c)
 	}
 }
 
-/* What its instructions find in memory is this guest, too; they end at the first exception, or by an NMI. */
+/* What its instructions find in memory is this guest, too; they end at the first exception, or by
+ * an NMI. */
 void step_garbage(struct cpu *c)
 {
 	static const u16 selectors[] = { SELECTOR_CODE_64, SELECTOR_CODE_32, SELECTOR_CODE_16,

@@ -1,5 +1,6 @@
-/* The steps, in a random order, on all vCPUs. Command line, words: seed=N, steps=N (0: for ever), rare=N (one in about N steps of
- * a kind may do what can end the domain), only=NAME,NAME (these kinds of steps), trace (each step's name before it is taken). */
+/* The steps, in a random order, on all vCPUs. Command line, words: seed=N, steps=N (0: for ever),
+ * rare=N (one in about N steps of a kind may do what can end the domain), only=NAME,NAME (these
+ * kinds of steps), trace (each step's name before it is taken). */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/abi/hypercall.h>
@@ -74,7 +75,8 @@ u64 random_edge(struct cpu *c)
 
 u64 random_address(struct cpu *c)
 {
-	/* The PCI window, I/O APIC, local APIC, HPET, remapping unit, ECAM, VGA, the end of RAM, above 4 GiB. */
+	/* The PCI window, I/O APIC, local APIC, HPET, remapping unit, ECAM, VGA, the end of RAM,
+	 * above 4 GiB. */
 	static const u64 bases[] = { 0xe0000000,  0xe0020000, 0xfebf0000,  0xfec00000,
 				     MSI_ADDRESS, 0xfed00000, 0xfed90000,  0xb0000000,
 				     0xa0000,	  0xfffff000, 0x100000000, 0xffffff000 };
@@ -89,7 +91,7 @@ u64 random_address(struct cpu *c)
 	}
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------------------------ */
+/* --- the loop ------------------------------------------------------------- */
 
 static void do_step(struct cpu *c)
 {
@@ -175,7 +177,7 @@ void ap_main(void)
 	go();
 }
 
-/* --- the command line ---------------------------------------------------------------------------------------------------------- */
+/* --- the command line ----------------------------------------------------- */
 
 /* What follows `key` in a word of the line, or NULL. */
 static const char *word(const char *line, const char *key)

@@ -1,5 +1,5 @@
-/* Page tables that nobody should use: entries of all kinds, tables that hold themselves, reserved bits. All vCPUs share
- * them, so that they change while an access through them is emulated. */
+/* Page tables that nobody should use: entries of all kinds, tables that hold themselves, reserved
+ * bits. All vCPUs share them, so that they change while an access through them is emulated. */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/x86/pagetable.h>
@@ -26,7 +26,8 @@ static u64 entry(struct cpu *c)
 	return e;
 }
 
-/* The tables that start.asm has made, but through here. This guest's own 2 MiB pages, the lowest four, stay. */
+/* The tables that start.asm has made, but through here. This guest's own 2 MiB pages, the lowest
+ * four, stay. */
 static void renew(void)
 {
 	const u64 *level_3 = (const u64 *)(level_4[0] & ~0xfffUL),
@@ -63,7 +64,8 @@ static void touch(struct cpu *c)
 		invlpg(address);
 		break;
 	case 3:
-		/* What is executed there may be anything; seldom, since it may be nothing that ends. */
+		/* What is executed there may be anything; seldom, since it may be nothing that
+		 * ends. */
 		if (one_in(c, rare))
 			((void (*)(void))address)();
 		break;

@@ -1,5 +1,6 @@
-/* Exceptions end a step and nothing else. Each vCPU has its own stack for them (IST, SDM vol. 3, 6.14.5), by whose address the
- * handler knows the vCPU: nothing that a step can change is needed for that, but tables that map this guest. */
+/* Exceptions end a step and nothing else. Each vCPU has its own stack for them (IST, SDM vol.
+ * 3, 6.14.5), by whose address the handler knows the vCPU: nothing that a step can change is needed
+ * for that, but tables that map this guest. */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/x86/trap.h>
@@ -19,7 +20,8 @@ static void load_tables(struct cpu *c)
 	lidt(idt, sizeof(idt));
 }
 
-/* What a step may have changed, back to where start.asm had it. CR3 first: the rest is reached by it. */
+/* What a step may have changed, back to where start.asm had it. CR3 first: the rest is reached by
+ * it. */
 static void mend(struct cpu *c)
 {
 	write_cr3((u64)level_4);
@@ -55,7 +57,8 @@ void trap(struct trap_frame *f)
 		wrmsr(X2APIC(APIC_EOI), 0);
 		return;
 	}
-	/* Another vCPU sends this when it sees no steps; between two steps there is nothing to end. */
+	/* Another vCPU sends this when it sees no steps; between two steps there is nothing to end.
+	 */
 	if (f->vector == EXC_NMI && (c->steps != c->steps_at_nmi || !c->kept_rsp)) {
 		c->steps_at_nmi = c->steps;
 		return;
