@@ -16,6 +16,7 @@
 #include <kernel/guest/lifecycle/builder.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
+#include <kernel/x86/tsc.h>
 
 #define OWNER 9
 #define RW (IOMMU_READ | IOMMU_WRITE)

@@ -28,7 +28,7 @@ boot_entry:
 	pushfd
 	pop eax
 	mov ecx, eax
-	xor eax, 1 << 21
+	xor eax, RFLAGS_ID
 	push eax
 	popfd
 	pushfd
@@ -42,9 +42,9 @@ boot_entry:
 	jb no_long_mode
 	mov eax, 0x80000001
 	cpuid
-	test edx, 1 << 29
+	test edx, CPUID80000001_EDX_LM
 	jz no_long_mode
-	test edx, 1 << 20
+	test edx, CPUID80000001_EDX_NX
 	jz no_nx
 
 	; Four page directories of 2 MiB pages.
@@ -154,8 +154,8 @@ boot_entry64:
 section .boot.data progbits alloc noexec nowrite align=8
 boot_gdt:
 	dq 0
-	dq 0x00af9b000000ffff	; 64-bit code
-	dq 0x00cf93000000ffff	; data
+	dq GDT_CODE64
+	dq GDT_DATA
 boot_gdt_pointer:
 	dw $ - boot_gdt - 1
 	dd boot_gdt

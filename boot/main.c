@@ -33,6 +33,8 @@
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/bootmem.h>
+#include <kernel/x86/apic.h>
+#include <kernel/x86/interrupts.h>
 
 /* A copy, because GRUB's information lies in memory that is reused. */
 static struct boot_info boot_info;
@@ -44,22 +46,16 @@ static struct acpi_madt madt;
 extern const u8 boot_stack_guard[];
 void boot_main(u32 magic, u32 info) __noreturn;
 
-static void __noreturn halt(void)
-{
-	for (;;)
-		__asm__ volatile("cli; hlt");
-}
-
 static void read_boot_information(u32 magic, u32 info)
 {
 	if (magic != MULTIBOOT2_BOOTLOADER_MAGIC) {
 		log_err("Weir must be started by Multiboot2 (GRUB's command multiboot2); "
 			"EAX is 0x%x",
 			magic);
-		halt();
+		halt_forever();
 	}
 	if (multiboot2_parse(phys_to_virt(info), BOOT_INFORMATION_MAX, &boot_info))
-		halt();
+		halt_forever();
 	options_parse(boot_info.cmdline);
 	console_set(options.console);
 	log_set_level(options.loglevel);
@@ -85,9 +81,9 @@ static void init_interrupts(void)
 	pic_disable();
 	for (u32 i = 0; i < madt.nr_ioapics; i++)
 		ioapic_mask_all(madt.ioapic[i].id, madt.ioapic[i].address);
-	if (lapic_init(madt.lapic_address ? madt.lapic_address : LAPIC_DEFAULT_ADDRESS,
+	if (lapic_init(madt.lapic_address ? madt.lapic_address : APIC_DEFAULT_ADDRESS,
 		       options.x2apic_off))
-		halt();
+		halt_forever();
 	cpus[0]->apic_id = lapic_id();
 	log_info("interrupts: %s, %u I/O APICs masked", lapic_is_x2apic() ? "x2APIC" : "xAPIC",
 		 madt.nr_ioapics);
@@ -95,12 +91,12 @@ static void init_interrupts(void)
 	if (!clock_calibrate(pm_timer, pm_timer_bits)) {
 		log_err("no timer to calibrate the TSC against: "
 			"neither the ACPI timer nor the PIT runs");
-		halt();
+		halt_forever();
 	}
 	clock_read_date();
 	if (!timer_init_system()) {
 		log_err("the local APIC's timer does not run");
-		halt();
+		halt_forever();
 	}
 }
 
@@ -133,13 +129,13 @@ void boot_main(u32 magic, u32 info)
 	cpu_init_boot();
 	read_boot_information(magic, info);
 	if (!cpu_check())
-		halt();
+		halt_forever();
 
 	if (!bootmem_init(&boot_info))
-		halt();
+		halt_forever();
 	paging_init(bootmem_ram(), boot_stack_guard);
 	if (!bootmem_start_allocator())
-		halt();
+		halt_forever();
 	init_interrupts();
 	emulator_detect();
 	sched_init();

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <drivers/pciconfig.h>
-#include <drivers/pciregs.h>
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/pci_id.h>
+#include <kernel/lib/pci_regs.h>
 
 #define PCI_MAX_DEVICES 128
 #define PCI_VENDOR_CAPS 8

@@ -18,7 +18,8 @@ static inline void hw_write_back_line(const void *p)
 }
 #else
 #include <kernel/core/clock.h>
-#include <kernel/core/cpu.h>
+#include <kernel/x86/cache.h>
+#include <kernel/x86/tsc.h>
 
 static inline u32 hw_read32(volatile void *base, u32 reg)
 {
@@ -50,17 +51,18 @@ static inline void hw_write_back(const void *p, size_t n)
 	for (; end - line > 15 * 64; line += 16 * 64) {
 #pragma GCC unroll 16
 		for (unsigned int i = 0; i < 16; i++)
-			__asm__ volatile("clflush %0" ::"m"(line[i * 64]) : "memory");
+			clflush(&line[i * 64]);
 	}
 	for (; line < end; line += 64)
-		__asm__ volatile("clflush %0" ::"m"(*line) : "memory");
-	__asm__ volatile("mfence" ::: "memory");
+		clflush(line);
+	mfence();
 }
 
 /* The one line that p lies in. */
 static inline void hw_write_back_line(const void *p)
 {
-	__asm__ volatile("clflush %0\n\tmfence" ::"m"(*(const char *)p) : "memory");
+	clflush(p);
+	mfence();
 }
 
 /* A clock for the trace, and what it says in nanoseconds since boot. */

@@ -16,6 +16,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
+#include <kernel/x86/apic.h>
 
 #define IRTA_SIZE (__builtin_ctz(IRTE_PER_UNIT) - 1)
 _Static_assert(IRTE_PER_UNIT * sizeof(struct irte) == PAGE_SIZE, "one page");

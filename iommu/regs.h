@@ -237,7 +237,6 @@ _Static_assert(sizeof(struct irte) == 16, "9.10");
 #define IRTE_HI_SVT_SID	(1UL << 18)	/* Source Validation Type: all of SID (SQ = 0) */
 
 /* 5.1.5.2 The address of an MSI in remappable format */
-#define MSI_ADDRESS		0xfee00000UL
 #define MSI_HANDLE_LO		MASK(19, 5)	/* interrupt_index, bits 14:0 */
 #define MSI_FORMAT_REMAPPABLE	BIT(4)		/* Interrupt Format */
 #define MSI_SHV			BIT(3)		/* Subhandle Valid */

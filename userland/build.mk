@@ -40,7 +40,7 @@ $(GUEST)/userland/net/page.asm.o: userland/net/page.html
 $(GUEST)/%.asm.o: %.asm $(BUILD)/guest-flags
 	@mkdir -p $(@D)
 	$(call say,NASM,$<)
-	$(Q)$(NASM) -f elf64 -g -F dwarf $< -o $@
+	$(Q)$(NASM) -f elf64 -g -F dwarf -I. -MD $(@:.o=.d) -MP -MT $@ $< -o $@
 
 $(GUEST)/hello/%.o: userland/hello/%.c $(BUILD)/guest-flags
 	@mkdir -p $(@D)
@@ -50,7 +50,7 @@ $(GUEST)/hello/%.o: userland/hello/%.c $(BUILD)/guest-flags
 $(GUEST)/hello/%.asm.o: userland/hello/%.asm $(BUILD)/guest-flags
 	@mkdir -p $(@D)
 	$(call say,NASM,$<)
-	$(Q)$(NASM) -f elf32 $< -o $@
+	$(Q)$(NASM) -f elf32 -I. -MD $(@:.o=.d) -MP -MT $@ $< -o $@
 
 $(BUILD)/userland/hello.elf: $(HELLO_OBJS) userland/hello/hello.ld
 	@mkdir -p $(@D)

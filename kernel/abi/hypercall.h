@@ -15,6 +15,8 @@
 #define WEIR_ABI_VERSION 2
 #define WEIR_CPUID_BASE 0x40000000u
 #define WEIR_CPUID_EBX 0x72696557u /* "Weir" */
+/* The customary timing leaf: EAX kHz of the TSC, EBX kHz of the APIC timer. */
+#define WEIR_CPUID_TIMING (WEIR_CPUID_BASE + 0x10)
 
 enum weir_hypercall {
 	/* -> ABI version */

@@ -9,6 +9,8 @@
 #include <kernel/core/pmtimer.h>
 #include <kernel/core/rtc.h>
 #include <kernel/lib/atomic.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/tsc.h>
 
 #define NS_PER_S 1000000000UL
 
@@ -62,7 +64,9 @@ bool clock_calibrate(u16 pm_timer_port, unsigned int pm_timer_bits)
 	tsc_mult = clock_mult(tsc_hz);
 	log_info("clock: TSC runs at %lu.%03lu MHz, measured by %s%s", tsc_hz / 1000000,
 		 tsc_hz / 1000 % 1000, by,
-		 cpuid(0x80000007, 0).edx & BIT(8) ? "" : "; not reported as invariant");
+		 cpuid(0x80000007, 0).edx & CPUID80000007_EDX_TSC_INVARIANT ?
+			 "" :
+			 "; not reported as invariant");
 	return true;
 }
 

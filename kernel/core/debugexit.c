@@ -1,6 +1,8 @@
 /* See kernel/core/debugexit.h. */
-#include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
+
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/io.h>
 
 #define DEBUG_EXIT_PORT 0x501
 
@@ -8,7 +10,7 @@ void debug_exit(enum debug_exit value)
 {
 	/* On real hardware anything may be at this port, so only a hypervisor's guest writes
 	 * there. An absent device reads as all ones. */
-	bool emulated = cpuid(1, 0).ecx & BIT(31);
+	bool emulated = cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR;
 
 	if (emulated && inb(DEBUG_EXIT_PORT) != 0xff)
 		outb(DEBUG_EXIT_PORT, (u8)value);

@@ -8,6 +8,8 @@
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/errno.h>
+#include <kernel/x86/apic.h>
+#include <kernel/x86/interrupts.h>
 
 /* Guards the allocation of vectors. The slots are read without it. */
 static struct spinlock irq_lock = SPINLOCK_INIT(LOCK_IRQ);
@@ -92,22 +94,19 @@ void irq_stop_others(void)
 
 void irq_window(void)
 {
-	/* STI takes effect after the next instruction: interrupts are taken behind the NOP. */
-	__asm__ volatile("sti; nop; cli" ::: "memory");
+	interrupts_window();
 }
 
 void irq_wait(void)
 {
-	/* For the same reason no interrupt can be taken between STI and HLT, which would then sleep
-	 * although it has come. */
-	__asm__ volatile("sti; hlt; cli" ::: "memory");
+	halt_until_interrupt();
 }
 
 void irq_msi_message(u32 cpu, int vector, u64 *address, u32 *data)
 {
 	u32 id = cpus[cpu]->apic_id;
 
-	*address = 0xfee00000UL | (id & 0xff) << 12;
+	*address = MSI_ADDRESS | FIELD_PREP(MSI_ADDRESS_DESTINATION, id & 0xff);
 	/* The remapping units take the rest of an x2APIC id in the upper half: VT-d, Fault Event
 	 * Upper Address Register. */
 	*address |= (u64)(id & 0xffffff00) << 32;

@@ -6,45 +6,10 @@
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
-
-/* Offsets in the page; the MSR is 0x800 + offset / 16. SDM vol. 3, table 11-1 and 11-6. */
-enum lapic_register {
-	LAPIC_ID = 0x020,
-	LAPIC_TPR = 0x080,
-	LAPIC_EOI = 0x0b0,
-	LAPIC_SVR = 0x0f0,
-	LAPIC_ISR = 0x100, /* 8 registers */
-	LAPIC_IRR = 0x200, /* 8 registers */
-	LAPIC_ESR = 0x280,
-	LAPIC_LVT_CMCI = 0x2f0,
-	LAPIC_ICR = 0x300,
-	LAPIC_ICR_HIGH = 0x310,
-	LAPIC_LVT_TIMER = 0x320,
-	LAPIC_LVT_LINT0 = 0x350,
-	LAPIC_LVT_LINT1 = 0x360,
-	LAPIC_LVT_ERROR = 0x370,
-	LAPIC_TIMER_INITIAL = 0x380,
-	LAPIC_TIMER_CURRENT = 0x390,
-	LAPIC_TIMER_DIVIDE = 0x3e0,
-};
-
-#define MSR_APIC_BASE 0x1b
-#define APIC_BASE_EXTD BIT(10)
-#define APIC_BASE_ENABLE BIT(11)
-#define MSR_X2APIC 0x800
-#define MSR_TSC_DEADLINE 0x6e0
-
-#define SVR_ENABLE BIT(8)
-#define LVT_MASKED BIT(16)
-#define LVT_TSC_DEADLINE BIT(18)
-#define DIVIDE_BY_1 0xb
-
-#define ICR_NMI 0x400
-#define ICR_INIT 0x500
-#define ICR_STARTUP 0x600
-#define ICR_PENDING BIT(12)
-#define ICR_ASSERT BIT(14)
-#define ICR_ALL_BUT_SELF (3 << 18)
+#include <kernel/x86/apic.h>
+#include <kernel/x86/cache.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/msr.h>
 
 /* Delivery of an xAPIC interrupt message takes microseconds. */
 #define ICR_POLLS 100000
@@ -52,32 +17,33 @@ enum lapic_register {
 static bool x2apic, tsc_deadline;
 static volatile u8 *registers;
 
-static u32 lapic_read(enum lapic_register reg)
+static u32 lapic_read(enum apic_register reg)
 {
 	if (x2apic)
-		return (u32)rdmsr(MSR_X2APIC + reg / 16);
-	return *(volatile u32 *)(registers + reg);
+		return (u32)rdmsr(X2APIC(reg));
+	return *(volatile u32 *)(registers + 16 * reg);
 }
 
-static void lapic_write(enum lapic_register reg, u32 value)
+static void lapic_write(enum apic_register reg, u32 value)
 {
 	if (x2apic)
-		wrmsr(MSR_X2APIC + reg / 16, value);
+		wrmsr(X2APIC(reg), value);
 	else
-		*(volatile u32 *)(registers + reg) = value;
+		*(volatile u32 *)(registers + 16 * reg) = value;
 }
 
 int lapic_init(paddr_t address, bool avoid_x2apic)
 {
 	struct cpuid features = cpuid(1, 0);
 
-	if (!(features.edx & BIT(9))) {
+	if (!(features.edx & CPUID1_EDX_APIC)) {
 		log_err("this CPU has no local APIC; Weir needs one");
 		return -ENODEV;
 	}
 	/* If the firmware has enabled x2APIC mode, leaving it would need a reset of the APIC. */
-	x2apic = features.ecx & BIT(21) && (!avoid_x2apic || rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD);
-	tsc_deadline = features.ecx & BIT(24);
+	x2apic = features.ecx & CPUID1_ECX_X2APIC &&
+		 (!avoid_x2apic || rdmsr(MSR_APIC_BASE) & APIC_BASE_EXTD);
+	tsc_deadline = features.ecx & CPUID1_ECX_TSC_DEADLINE;
 	if (!x2apic) {
 		registers = mmio_map(address, PAGE_SIZE);
 		if (!registers)
@@ -95,16 +61,16 @@ void lapic_enable(void)
 	wrmsr(MSR_APIC_BASE, base);
 	if (x2apic)
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
-	lapic_write(LAPIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
-	lapic_write(LAPIC_TPR, 0);
-	lapic_write(LAPIC_LVT_LINT0, LVT_MASKED);
-	lapic_write(LAPIC_LVT_LINT1, LVT_MASKED);
-	lapic_write(LAPIC_LVT_ERROR, LVT_MASKED);
-	lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_1);
-	lapic_write(LAPIC_LVT_TIMER, VECTOR_TIMER | (tsc_deadline ? LVT_TSC_DEADLINE : 0));
+	lapic_write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
+	lapic_write(APIC_TPR, 0);
+	lapic_write(APIC_LVT_LINT0, LVT_MASKED);
+	lapic_write(APIC_LVT_LINT1, LVT_MASKED);
+	lapic_write(APIC_LVT_ERROR, LVT_MASKED);
+	lapic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+	lapic_write(APIC_LVT_TIMER, VECTOR_TIMER | (tsc_deadline ? LVT_TSC_DEADLINE : 0));
 	/* The mode must be in place before the first write of the deadline; SDM vol. 3,
 	 * 11.5.4.1. */
-	__asm__ volatile("mfence" ::: "memory");
+	mfence();
 }
 
 bool lapic_is_x2apic(void)
@@ -114,7 +80,7 @@ bool lapic_is_x2apic(void)
 
 u32 lapic_id(void)
 {
-	u32 id = lapic_read(LAPIC_ID);
+	u32 id = lapic_read(APIC_ID);
 
 	return x2apic ? id : id >> 24;
 }
@@ -126,26 +92,27 @@ u32 lapic_max_id(void)
 
 void lapic_eoi(void)
 {
-	lapic_write(LAPIC_EOI, 0);
+	lapic_write(APIC_EOI, 0);
 }
 
 bool lapic_in_service(u8 vector)
 {
-	return lapic_read((enum lapic_register)(LAPIC_ISR + vector / 32 * 16)) >> vector % 32 & 1;
+	return lapic_read((enum apic_register)(APIC_ISR + vector / 32)) >> vector % 32 & 1;
 }
 
-static void send(u32 apic_id, u32 low)
+static void send(u32 apic_id, u64 low)
 {
 	/* A write of the x2APIC's ICR does not order earlier stores; SDM vol. 3, 11.12.3. */
-	__asm__ volatile("mfence; lfence" ::: "memory");
+	mfence();
+	lfence();
 	if (x2apic) {
-		wrmsr(MSR_X2APIC + LAPIC_ICR / 16, (u64)apic_id << 32 | low);
+		wrmsr(X2APIC(APIC_ICR), ICR_TO(apic_id) | low);
 		return;
 	}
-	for (u32 n = 0; n < ICR_POLLS && lapic_read(LAPIC_ICR) & ICR_PENDING; n++)
+	for (u32 n = 0; n < ICR_POLLS && lapic_read(APIC_ICR) & ICR_PENDING; n++)
 		cpu_relax();
-	lapic_write(LAPIC_ICR_HIGH, apic_id << 24);
-	lapic_write(LAPIC_ICR, low);
+	lapic_write(APIC_ICR_HIGH, apic_id << 24);
+	lapic_write(APIC_ICR, (u32)low);
 }
 
 void lapic_send(u32 apic_id, u8 vector)
@@ -156,7 +123,7 @@ void lapic_send(u32 apic_id, u8 vector)
 int lapic_pending_vector(void)
 {
 	for (u32 first = 224; first >= VECTOR_FIRST_DEVICE / 32 * 32; first -= 32) {
-		u32 pending = lapic_read((enum lapic_register)(LAPIC_IRR + first / 32 * 16));
+		u32 pending = lapic_read((enum apic_register)(APIC_IRR + first / 32));
 
 		if (pending)
 			return (int)first + 31 - __builtin_clz(pending);
@@ -186,12 +153,12 @@ bool lapic_has_tsc_deadline(void)
 
 void lapic_timer_start(u32 count)
 {
-	lapic_write(LAPIC_TIMER_INITIAL, count);
+	lapic_write(APIC_TIMER_INITIAL, count);
 }
 
 u32 lapic_timer_count(void)
 {
-	return lapic_read(LAPIC_TIMER_CURRENT);
+	return lapic_read(APIC_TIMER_CURRENT);
 }
 
 void lapic_timer_deadline(u64 tsc)

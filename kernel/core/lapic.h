@@ -4,8 +4,6 @@
 
 #include <kernel/lib/compiler.h>
 
-#define LAPIC_DEFAULT_ADDRESS 0xfee00000UL
-
 /* Choose the mode and enable the bootstrap processor's; address as in the MADT. avoid_x2apic: stay
  * in xAPIC mode unless the firmware has left it already. -ENODEV without a local APIC. */
 int __must_check lapic_init(paddr_t address, bool avoid_x2apic);

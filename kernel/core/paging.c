@@ -17,19 +17,12 @@
 #include <kernel/mm/bootmem.h>
 #include <kernel/mm/memmap.h>
 #include <kernel/core/cpu.h>
+#include <kernel/x86/control.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/pagetable.h>
 
-#define PTE_PRESENT BIT(0)
-#define PTE_WRITE BIT(1)
-#define PTE_PWT BIT(3)
-#define PTE_PCD BIT(4)
-#define PTE_LARGE BIT(7)
-#define PTE_NX BIT(63)
-#define PTE_ADDRESS MASK(51, 12)
-
-/* PAT entry 3, which the reset value makes UC; SDM vol. 3, 12.12. */
-#define PTE_UNCACHED (PTE_PCD | PTE_PWT)
-#define RAM_FLAGS (PTE_WRITE | PTE_NX)
-#define MMIO_FLAGS (PTE_WRITE | PTE_NX | PTE_UNCACHED)
+#define RAM_FLAGS (PTE_W | PTE_NX)
+#define MMIO_FLAGS (PTE_W | PTE_NX | PTE_UNCACHED)
 
 #define LEVEL_SHIFT(level) (PAGE_SHIFT + 9 * (level)) /* 0: page table */
 #define TOP_LEVEL 3
@@ -78,16 +71,16 @@ static u64 *entry_at(u64 va, u32 *level)
 	for (u32 l = TOP_LEVEL;; l--) {
 		u64 *e = &table[va >> LEVEL_SHIFT(l) & 511];
 
-		if (l == *level || (*e & PTE_PRESENT && *e & PTE_LARGE)) {
+		if (l == *level || (*e & PTE_P && *e & PTE_PS)) {
 			*level = l;
 			return e;
 		}
-		if (!(*e & PTE_PRESENT)) {
+		if (!(*e & PTE_P)) {
 			void *new = allocator_up ? alloc_page() : bootmem_pages(1);
 
 			if (!new)
 				return NULL;
-			store_release(e, virt_to_phys(new) | PTE_PRESENT | PTE_WRITE);
+			store_release(e, virt_to_phys(new) | PTE_P | PTE_W);
 		}
 		table = table_of(*e);
 	}
@@ -108,14 +101,14 @@ static int map_pages(u64 va, paddr_t pa, u64 size, u64 flags, u32 max_level)
 		if (!e)
 			return -ENOMEM;
 		/* An earlier, smaller range has made a table here: continue below it. */
-		while (level && *e & PTE_PRESENT && !(*e & PTE_LARGE)) {
+		while (level && *e & PTE_P && !(*e & PTE_PS)) {
 			level--;
 			e = entry_at(va, &level);
 			if (!e)
 				return -ENOMEM;
 		}
-		if (!(*e & PTE_PRESENT))
-			store_release(e, pa | flags | PTE_PRESENT | (level ? PTE_LARGE : 0));
+		if (!(*e & PTE_P))
+			store_release(e, pa | flags | PTE_P | (level ? PTE_PS : 0));
 		/* An existing mapping may be larger than what is left, or begin before va. */
 		u64 step = (1UL << LEVEL_SHIFT(level)) - (va & ((1UL << LEVEL_SHIFT(level)) - 1));
 
@@ -136,7 +129,7 @@ static void map_image(const u8 *start, const u8 *end, u64 flags)
 void paging_init(const struct rangeset *ram, const u8 *stack_guard)
 {
 	boot_stack_guard = stack_guard;
-	have_1g = cpuid(0x80000001, 0).edx & BIT(26);
+	have_1g = cpuid(0x80000001, 0).edx & CPUID80000001_EDX_PAGE1GB;
 
 	rangeset_for_each(r, ram) {
 		u64 start = r->first << PAGE_SHIFT, size = (r->last - r->first + 1) << PAGE_SHIFT;
@@ -146,14 +139,14 @@ void paging_init(const struct rangeset *ram, const u8 *stack_guard)
 	}
 	map_image(_text_start, _text_end, 0);
 	map_image(_rodata_start, _rodata_end, PTE_NX);
-	map_image(_data_start, boot_stack_guard, PTE_NX | PTE_WRITE);
-	map_image(boot_stack_guard + PAGE_SIZE, _image_end, PTE_NX | PTE_WRITE);
+	map_image(_data_start, boot_stack_guard, PTE_NX | PTE_W);
+	map_image(boot_stack_guard + PAGE_SIZE, _image_end, PTE_NX | PTE_W);
 	paging_flush();
 }
 
 void paging_flush(void)
 {
-	__asm__ volatile("mov %0, %%cr3" ::"r"(paging_root()) : "memory");
+	write_cr3(paging_root());
 }
 
 void paging_use_allocator(void)
@@ -171,7 +164,7 @@ int paging_map_identity(paddr_t page)
 	int r;
 
 	spin_lock(&paging_lock);
-	r = map_pages(page, page, PAGE_SIZE, PTE_WRITE, 0);
+	r = map_pages(page, page, PAGE_SIZE, PTE_W, 0);
 	spin_unlock(&paging_lock);
 	return r;
 }
@@ -217,8 +210,8 @@ void phys_read(paddr_t pa, void *buf, size_t len)
 			e = entry_at(MMIO_BASE, &level);
 			spin_unlock(&paging_lock);
 			BUG_ON(!e);
-			*e = (pa & PTE_ADDRESS) | PTE_NX | PTE_UNCACHED | PTE_PRESENT;
-			__asm__ volatile("invlpg (%0)" ::"r"(MMIO_BASE) : "memory");
+			*e = (pa & PTE_ADDRESS) | PTE_NX | PTE_UNCACHED | PTE_P;
+			invlpg(MMIO_BASE);
 			from = (const u8 *)MMIO_BASE + offset;
 		}
 		memcpy(out, from, n);
@@ -263,20 +256,19 @@ bool paging_is_stack_guard(const void *p)
 
 bool paging_mapped(const void *va)
 {
-	u64 v = (u64)va, root;
+	u64 v = (u64)va;
 	const u64 *table;
 
 	/* Not canonical: an access would fault in another way. */
 	if ((s64)(v << 16) >> 16 != (s64)v)
 		return false;
-	__asm__ volatile("mov %%cr3, %0" : "=r"(root));
-	table = phys_to_virt(root & PTE_ADDRESS);
+	table = phys_to_virt(read_cr3() & PTE_ADDRESS);
 	for (u32 l = TOP_LEVEL;; l--) {
 		u64 e = read_once(&table[v >> LEVEL_SHIFT(l) & 511]);
 
-		if (!(e & PTE_PRESENT))
+		if (!(e & PTE_P))
 			return false;
-		if (!l || (l < TOP_LEVEL && e & PTE_LARGE))
+		if (!l || (l < TOP_LEVEL && e & PTE_PS))
 			return true;
 		table = table_of(e);
 	}

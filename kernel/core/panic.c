@@ -11,6 +11,10 @@
 #include <kernel/lib/string.h>
 #include <kernel/core/symbols.h>
 #include <stdarg.h>
+#include <kernel/x86/control.h>
+#include <kernel/x86/exceptions.h>
+#include <kernel/x86/interrupts.h>
+#include <kernel/x86/trap.h>
 
 #define BACKTRACE_DEPTH 32
 
@@ -21,21 +25,6 @@ static void (*on_panic)(void);
 void panic_set_hook(void (*print)(void))
 {
 	on_panic = print;
-}
-
-static const char *const exception_name[32] = {
-	[0] = "divide error",	  [1] = "debug exception",	[3] = "breakpoint",
-	[4] = "overflow",	  [5] = "bound range exceeded", [6] = "invalid opcode",
-	[7] = "no coprocessor",	  [8] = "double fault",		[10] = "invalid TSS",
-	[11] = "segment missing", [12] = "stack fault",		[13] = "general protection fault",
-	[14] = "page fault",	  [16] = "x87 error",		[17] = "alignment check",
-	[18] = "machine check",	  [19] = "SIMD error",		[21] = "control protection",
-};
-
-static void __noreturn stop(void)
-{
-	for (;;)
-		__asm__ volatile("cli; hlt");
 }
 
 static void print_address(const char *what, u64 address, const char *name, u64 offset)
@@ -89,7 +78,7 @@ static void enter_panic(void)
 		/* A fault while printing: print no more, because that would fault again. */
 		if (expected == me)
 			debug_exit(DEBUG_EXIT_PANIC);
-		stop();
+		halt_forever();
 	}
 	irq_stop_others();
 	console_panic();
@@ -101,7 +90,7 @@ static void __noreturn finish(void)
 		on_panic();
 	log_err("Weir has stopped. This is a fault in Weir itself: please report the lines above.");
 	debug_exit(DEBUG_EXIT_PANIC);
-	stop();
+	halt_forever();
 }
 
 void panic(const char *fmt, ...)
@@ -109,7 +98,7 @@ void panic(const char *fmt, ...)
 	char text[256];
 	va_list ap;
 
-	__asm__ volatile("cli");
+	interrupts_off();
 	enter_panic();
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
@@ -119,43 +108,21 @@ void panic(const char *fmt, ...)
 	finish();
 }
 
-static u64 read_cr(int n)
-{
-	u64 v;
-
-	switch (n) {
-	case 0:
-		__asm__ volatile("mov %%cr0, %0" : "=r"(v));
-		return v;
-	case 2:
-		__asm__ volatile("mov %%cr2, %0" : "=r"(v));
-		return v;
-	case 3:
-		__asm__ volatile("mov %%cr3, %0" : "=r"(v));
-		return v;
-	default:
-		__asm__ volatile("mov %%cr4, %0" : "=r"(v));
-		return v;
-	}
-}
-
 void panic_trap(const struct trap_frame *f)
 {
-	const char *name;
-	u64 cr2 = read_cr(2);
+	u64 cr2 = read_cr2();
 
 	enter_panic();
-	name = exception_name[f->vector] ? exception_name[f->vector] : "exception";
-	log_err("panic on CPU %u: %s (vector %lu, error code 0x%lx)", this_cpu()->id, name,
-		f->vector, f->error);
-	if (f->vector == EXC_PAGE_FAULT)
+	log_err("panic on CPU %u: %s (vector %lu, error code 0x%lx)", this_cpu()->id,
+		exception_name(f->vector), f->vector, f->error);
+	if (f->vector == EXC_PF)
 		log_err("  %s of address %016lx, %s",
-			f->error & BIT(4) ? "execution" :
-			f->error & BIT(1) ? "write" :
-					    "read",
-			cr2, f->error & BIT(0) ? "not permitted" : "not mapped");
+			f->error & PF_FETCH ? "execution" :
+			f->error & PF_WRITE ? "write" :
+					      "read",
+			cr2, f->error & PF_PRESENT ? "not permitted" : "not mapped");
 	if (paging_is_stack_guard((const void *)cr2) ||
-	    (f->vector == EXC_DOUBLE_FAULT && paging_is_stack_guard((void *)(f->rsp - 8))))
+	    (f->vector == EXC_DF && paging_is_stack_guard((void *)(f->rsp - 8))))
 		log_err("  the stack of this CPU has overflowed");
 	print_rip(f->rip);
 	log_err("  rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
@@ -163,9 +130,9 @@ void panic_trap(const struct trap_frame *f)
 	log_err("  r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx", f->r8, f->r9, f->r10, f->r11);
 	log_err("  r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx", f->r12, f->r13, f->r14, f->r15);
 	log_err("  rflags %lx  cs %lx  cr0 %lx  cr2 %lx  cr3 %lx  cr4 %lx", f->rflags, f->cs,
-		read_cr(0), cr2, read_cr(3), read_cr(4));
+		read_cr0(), cr2, read_cr3(), read_cr4());
 	/* A call to a bad address has made no stack frame: only its return address is there. */
-	if (f->vector == EXC_PAGE_FAULT && f->error & BIT(4) && paging_mapped((void *)f->rsp))
+	if (f->vector == EXC_PF && f->error & PF_FETCH && paging_mapped((void *)f->rsp))
 		print_caller(*(const u64 *)f->rsp);
 	backtrace((const u64 *)f->rbp);
 	finish();
@@ -176,6 +143,6 @@ void panic_nmi(void)
 	u32 by = load_acquire(&panicking);
 
 	if (by && by != this_cpu()->id + 1)
-		stop();
+		halt_forever();
 	atomic_add(&stray_nmis, 1);
 }

@@ -1,7 +1,7 @@
 /* The exception entry's interface to kernel/core/panic.c. */
 #pragma once
 
-#include <kernel/core/idt.h>
+#include <kernel/x86/trap.h>
 
 /* An unexpected exception: print it and stop. */
 void panic_trap(const struct trap_frame *f) __noreturn;

@@ -1,7 +1,8 @@
 /* Intel 8254 data sheet; port 0x61: bit 0 gate of channel 2, bit 1 speaker, bit 5 its output. */
 #include <kernel/core/pit.h>
 #include <kernel/lib/atomic.h>
-#include <kernel/core/cpu.h>
+#include <kernel/x86/io.h>
+#include <kernel/x86/tsc.h>
 
 #define PIT_HZ 1193182u
 #define PIT_CHANNEL2 0x42

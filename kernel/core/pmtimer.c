@@ -1,6 +1,7 @@
 #include <kernel/core/pmtimer.h>
 #include <kernel/lib/atomic.h>
-#include <kernel/core/cpu.h>
+#include <kernel/x86/io.h>
+#include <kernel/x86/tsc.h>
 
 #define PM_TIMER_HZ 3579545u
 #define TICKS (PM_TIMER_HZ / 100)

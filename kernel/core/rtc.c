@@ -1,8 +1,8 @@
 /* See kernel/core/rtc.h. */
 #include <kernel/core/rtc.h>
 
-#include <kernel/core/cpu.h>
 #include <kernel/lib/string.h>
+#include <kernel/x86/io.h>
 
 #define RTC_INDEX 0x70
 #define RTC_DATA 0x71

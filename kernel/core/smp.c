@@ -10,6 +10,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>
+#include <kernel/x86/tsc.h>
 
 #define STACK_PAGES 8
 /* Real hardware answers within a millisecond. An emulated CPU may have to wait for time on a busy

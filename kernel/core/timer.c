@@ -9,6 +9,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/x86/tsc.h>
 
 struct timer_queue {
 	struct spinlock lock; /* guards the list and its timers; their functions run without it */

@@ -59,8 +59,8 @@ ap_long_mode:
 	align 8
 ap_gdt:
 	dq 0
-	dq 0x00af9b000000ffff
-	dq 0x00cf93000000ffff
+	dq GDT_CODE64
+	dq GDT_DATA
 ap_gdt_pointer:
 	dw $ - ap_gdt - 1
 	dd 0

@@ -1,7 +1,7 @@
 /* Registers and bits: PC16550D data sheet, table II. */
 #include <kernel/core/uart.h>
 #include <kernel/lib/atomic.h>
-#include <kernel/core/cpu.h>
+#include <kernel/x86/io.h>
 
 enum uart_register {
 	UART_DATA = 0, /* divisor, low, while DLAB */

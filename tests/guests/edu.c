@@ -1,3 +1,4 @@
+/* QEMU's edu device (docs/specs/edu.rst): DMA and an interrupt. */
 #include <tests/guests/edu.h>
 #include <tests/guests/pci.h>
 
@@ -18,8 +19,8 @@ u32 edu_find(void)
 {
 	slot = config_find(EDU_ID);
 	if (slot) {
-		registers = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
-		config_write(slot, 4, 6); /* memory decoding, bus mastering */
+		registers = config_bar(slot, 0);
+		config_write(slot, PCI_COMMAND, COMMAND_ON);
 	}
 	return slot;
 }
@@ -62,7 +63,7 @@ bool edu_write_meanwhile(u64 address, u32 bytes, void (*meanwhile)(void))
 
 void edu_bus_master(bool on)
 {
-	config_write(slot, 4, on ? 6 : 2);
+	config_write(slot, PCI_COMMAND, on ? COMMAND_ON : (u32)PCI_COMMAND_MEMORY);
 }
 
 void edu_set(u8 *page, const void *data, u32 bytes)
@@ -74,17 +75,17 @@ void edu_set(u8 *page, const void *data, u32 bytes)
 
 void edu_msi(u64 address, u32 data)
 {
-	u32 at = config_capability(slot, 5);
+	u32 at = config_capability(slot, PCI_CAP_MSI);
 
-	config_write(slot, at + 4, (u32)address);
-	config_write(slot, at + 8, (u32)(address >> 32));
-	config_write(slot, at + 12, data);
-	config_write(slot, at, 1u << 16);
+	config_write(slot, at + PCI_MSI_ADDRESS, (u32)address);
+	config_write(slot, at + PCI_MSI_ADDRESS_HIGH, (u32)(address >> 32));
+	config_write(slot, at + PCI_MSI_DATA_64, data);
+	config_write(slot, at, (u32)PCI_MSI_ENABLE << 16);
 }
 
 void edu_msi_off(void)
 {
-	config_write(slot, config_capability(slot, 5), 0);
+	config_write(slot, config_capability(slot, PCI_CAP_MSI), 0);
 }
 
 void edu_raise(void)

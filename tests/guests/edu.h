@@ -1,5 +1,5 @@
-/* QEMU's edu device (docs/specs/edu.rst): a DMA engine that reads and writes where it is told, and an interrupt at the write of a
- * register. */
+/* QEMU's edu device (docs/specs/edu.rst): a DMA engine that reads and writes where it is told, and
+ * an interrupt at the write of a register. */
 #pragma once
 
 #include <tests/guests/guest.h>

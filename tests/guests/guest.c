@@ -1,3 +1,4 @@
+/* What the test guests share: the console, checks, a delay, the local APIC. */
 #include <tests/guests/guest.h>
 
 #include <stdarg.h>
@@ -66,15 +67,15 @@ void check(bool ok, const char *name, u64 seen, u64 expected)
 
 void spin_us(u64 us)
 {
-	u64 end = rdtsc() + us * (tsc_khz ? tsc_khz : 2000000) / 1000;
+	u64 end = rdtsc_ordered() + us * (tsc_khz ? tsc_khz : 2000000) / 1000;
 
-	while (rdtsc() < end)
-		__builtin_ia32_pause();
+	while (rdtsc_ordered() < end)
+		cpu_relax();
 }
 
 void apic_on(void)
 {
-	wrmsr(0x1b, rdmsr(0x1b) | 0xc00);
-	wrmsr(X2APIC(APIC_SVR), 0x1ff);
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_EXTD | APIC_BASE_ENABLE);
+	wrmsr(X2APIC(APIC_SVR), SVR_ENABLE | 0xff);
 	wrmsr(X2APIC(APIC_TPR), 0);
 }

@@ -45,7 +45,8 @@ static void restart_fault(void)
 	test_restart(RESTART_BY_FAULT);
 }
 
-/* The command line names the groups to run; none: all but those that take long or do not come to an end. */
+/* The command line names the groups to run; none: all but those that take long or do not come to an
+ * end. */
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -86,8 +87,8 @@ void main(u32 magic, u32 info)
 	bool any = false;
 
 	under_weir = r.ebx == WEIR_CPUID_EBX;
-	if (under_weir && r.eax >= WEIR_CPUID_BASE + 0x10)
-		tsc_khz = cpuid(WEIR_CPUID_BASE + 0x10, 0).eax;
+	if (under_weir && r.eax >= WEIR_CPUID_TIMING)
+		tsc_khz = cpuid(WEIR_CPUID_TIMING, 0).eax;
 	traps_init();
 	apic_on();
 	for (unsigned int i = 0; i < ARRAY_SIZE(groups); i++)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tests/guests/guest.h>
+#include <tests/guests/pci.h>
 
 #define NIC_ID 0x10d38086u
 #define STATUS 0x08
@@ -18,14 +19,16 @@
 #define TDH 0x3810
 #define TDT 0x3818
 
-/* Have transmit queue 0 raise entry 0 of the MSI-X table at `table`, which goes to this address with this data. MSI-X is on. */
-static inline void nic_msix(volatile u8 *nic, volatile u32 *table, u64 address, u32 data)
+/* Have transmit queue 0 raise entry 0 of the MSI-X table at `table`, which goes to this address
+ * with this data. MSI-X is on. */
+static inline void nic_msix(volatile u8 *nic, volatile struct pci_msix_entry *entry, u64 address,
+			    u32 data)
 {
-	table[3] = 1;
-	table[0] = (u32)address;
-	table[1] = (u32)(address >> 32);
-	table[2] = data;
-	table[3] = 0;
+	entry->control = PCI_MSIX_ENTRY_MASKED;
+	entry->address = (u32)address;
+	entry->address_high = (u32)(address >> 32);
+	entry->data = data;
+	entry->control = 0;
 	*(volatile u32 *)(nic + IVAR) = 8u << 8; /* valid, entry 0 */
 	*(volatile u32 *)(nic + EIAC) = CAUSE_TXQ0;
 }

@@ -1,54 +1,44 @@
-/* Configuration space of bus 0, by ports. */
+/* Configuration space of bus 0. */
 #pragma once
 
-#include <tests/guests/guest.h>
-
-static inline void out32(u16 port, u32 value)
-{
-	__asm__ volatile("outl %0, %1" ::"a"(value), "Nd"(port));
-}
-
-static inline u32 in32(u16 port)
-{
-	u32 value;
-
-	__asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
-
-static inline void out16(u16 port, u16 value)
-{
-	__asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port));
-}
+#include <kernel/lib/pci_id.h>
+#include <kernel/lib/pci_regs.h>
+#include <kernel/x86/pci_ports.h>
 
 static inline u32 config_read(u32 slot, u32 reg)
 {
-	out32(0xcf8, 0x80000000 | slot << 11 | reg);
-	return in32(0xcfc);
+	return pci_ports_read32(PCI_BDF(0, slot, 0), (u8)reg);
 }
 
 static inline void config_write(u32 slot, u32 reg, u32 value)
 {
-	out32(0xcf8, 0x80000000 | slot << 11 | reg);
-	out32(0xcfc, value);
+	pci_ports_write32(PCI_BDF(0, slot, 0), (u8)reg, value);
 }
 
 /* The slot of the function with this vendor and device, 0 if there is none. */
 static inline u32 config_find(u32 id)
 {
 	for (u32 slot = 1; slot < 32; slot++)
-		if (config_read(slot, 0) == id)
+		if (config_read(slot, PCI_VENDOR_ID) == id)
 			return slot;
 	return 0;
 }
 
-/* Where its capability with this number is, 0 if it has none; -1: the list has no end. */
+#define COMMAND_ON ((u32)(PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER))
+
+/* Where its registers are. */
+static inline volatile u8 *config_bar(u32 slot, u32 bar)
+{
+	return (volatile u8 *)(u64)(config_read(slot, PCI_BAR(bar)) & ~PCI_BAR_MEMORY_FLAGS);
+}
+
+/* The offset of its capability with this id, 0 if it has none; -1: the list has no end. */
 static inline u32 config_capability(u32 slot, u32 id)
 {
-	u32 at = config_read(slot, 0x34) & 0xff, n = 0;
+	u32 at = config_read(slot, PCI_CAPABILITIES) & 0xff, n = 0;
 
 	for (; at && (config_read(slot, at) & 0xff) != id; at = config_read(slot, at) >> 8 & 0xff)
-		if (++n > 48)
+		if (++n > PCI_MAX_CAPABILITIES)
 			return ~0u;
 	return at;
 }

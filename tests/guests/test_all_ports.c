@@ -5,7 +5,7 @@
 
 #define BLOCK 64u
 
-static struct weir_stats stats __attribute__((aligned(4096)));
+static struct weir_stats stats __aligned(PAGE_SIZE);
 
 static u64 absent(void)
 {
@@ -18,11 +18,8 @@ static u64 silent(u32 first, u32 nr)
 {
 	u64 before = absent();
 
-	for (u32 port = first; port < first + nr; port++) {
-		u8 value;
-
-		__asm__ volatile("inb %1, %0" : "=a"(value) : "d"((u16)port));
-	}
+	for (u32 port = first; port < first + nr; port++)
+		(void)inb((u16)port);
 	return absent() - before;
 }
 

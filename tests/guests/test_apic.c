@@ -1,24 +1,12 @@
+/* The local APIC: delivery, priority, timer, paravirtual EOI, commands. */
 #include <tests/guests/guest.h>
+
+#include <kernel/abi/kvm.h>
 
 #define V1 0x51
 #define V2 0x62
 #define TIMER 0x73
-#define PERIODIC (1u << 17)
-#define DEADLINE (2u << 17)
-#define MASKED (1u << 16)
-
-static u64 cr8(void)
-{
-	u64 v;
-
-	__asm__ volatile("mov %%cr8, %0" : "=r"(v));
-	return v;
-}
-
-static void set_cr8(u64 v)
-{
-	__asm__ volatile("mov %0, %%cr8" ::"r"(v) : "memory");
-}
+#define BASE_XAPIC (APIC_DEFAULT_ADDRESS | APIC_BASE_BSP | APIC_BASE_ENABLE)
 
 static void self_ipi(u8 vector)
 {
@@ -30,15 +18,10 @@ static void irqs_on(void)
 	__asm__ volatile("sti; nop; nop" ::: "memory");
 }
 
-static void irqs_off(void)
-{
-	__asm__ volatile("cli" ::: "memory");
-}
-
 static void wait_hlt(u8 vector, u32 nr)
 {
 	while (taken[vector] < nr) {
-		__asm__ volatile("sti; hlt; cli" ::: "memory");
+		halt_until_interrupt();
 	}
 }
 
@@ -53,7 +36,7 @@ static void test_delivery(void)
 	irqs_on();
 	CHECK_EQ("apic: self-IPI", taken[V1], 1);
 	self_ipi(V1);
-	irqs_off();
+	interrupts_off();
 	CHECK_EQ("apic: self-IPI while IF = 1", taken[V1], 2);
 	CHECK_EQ("apic: nothing in service after EOI", rdmsr(X2APIC(APIC_ISR + V1 / 32)), 0);
 
@@ -62,7 +45,7 @@ static void test_delivery(void)
 	self_ipi(V2);
 	order_at = 0;
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK("apic: higher priority first", order_at == 2 && order[0] == V2 && order[1] == V1);
 
 	/* One in service keeps its own class and those below away. */
@@ -74,174 +57,174 @@ static void test_delivery(void)
 	taken[V1 - 1] = taken[V2] = 0;
 	self_ipi(V1 - 1);
 	self_ipi(V2);
-	irqs_off();
+	interrupts_off();
 	CHECK_EQ("apic: a lower one waits for EOI", taken[V1 - 1], 0);
 	CHECK_EQ("apic: a higher one does not", taken[V2], 1);
 	keep_in_service = 0;
 	wrmsr(X2APIC(APIC_EOI), 0);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK_EQ("apic: after EOI it comes", taken[V1 - 1], 1);
 
-	CHECK_EQ("apic: EOI of anything but 0 is #GP", try_wrmsr(X2APIC(APIC_EOI), 1), 13);
-	CHECK_EQ("apic: reading EOI is #GP", try_rdmsr(X2APIC(APIC_EOI), &value), 13);
-	CHECK_EQ("apic: writing ISR is #GP", try_wrmsr(X2APIC(APIC_ISR), 0), 13);
-	CHECK_EQ("apic: a register that is not there is #GP", try_rdmsr(X2APIC(0x0e), &value), 13);
+	CHECK_EQ("apic: EOI of anything but 0 is #GP", try_wrmsr(X2APIC(APIC_EOI), 1), EXC_GP);
+	CHECK_EQ("apic: reading EOI is #GP", try_rdmsr(X2APIC(APIC_EOI), &value), EXC_GP);
+	CHECK_EQ("apic: writing ISR is #GP", try_wrmsr(X2APIC(APIC_ISR), 0), EXC_GP);
+	CHECK_EQ("apic: a register that is not there is #GP", try_rdmsr(X2APIC(0x0e), &value), EXC_GP);
 }
 
 static void test_priority(void)
 {
 	taken[V1] = 0;
 	wrmsr(X2APIC(APIC_TPR), 0x60);
-	CHECK_EQ("apic: CR8 shows TPR", cr8(), 6);
+	CHECK_EQ("apic: CR8 shows TPR", read_cr8(), 6);
 	self_ipi(V1);
 	irqs_on();
 	CHECK_EQ("apic: held by TPR", taken[V1], 0);
 	wrmsr(X2APIC(APIC_TPR), 0);
 	CHECK_EQ("apic: let go by TPR", taken[V1], 1);
 
-	set_cr8(6);
+	write_cr8(6);
 	CHECK_EQ("apic: TPR shows CR8", rdmsr(X2APIC(APIC_TPR)), 0x60);
 	self_ipi(V1);
 	CHECK_EQ("apic: held by CR8", taken[V1], 1);
-	set_cr8(5);
+	write_cr8(5);
 	CHECK_EQ("apic: held by CR8 of its own class", taken[V1], 1);
-	set_cr8(4);
+	write_cr8(4);
 	__asm__ volatile("nop");
 	CHECK_EQ("apic: let go by CR8", taken[V1], 2);
-	set_cr8(0);
+	write_cr8(0);
 
 	/* One held by TPR must not keep a higher one away. */
-	set_cr8(5);
+	write_cr8(5);
 	self_ipi(V1);
 	taken[V2] = 0;
 	self_ipi(V2);
 	CHECK_EQ("apic: CR8 lets a higher one pass", taken[V2], 1);
-	set_cr8(0);
-	irqs_off();
+	write_cr8(0);
+	interrupts_off();
 
 	/* Written while RFLAGS.IF keeps an interrupt away: Weir waits for its window then. */
 	self_ipi(V1);
-	set_cr8(1);
-	set_cr8(0xf);
+	write_cr8(1);
+	write_cr8(0xf);
 	irqs_on();
 	CHECK_EQ("apic: held by a CR8 written with interrupts off", taken[V1], 3);
-	irqs_off();
-	set_cr8(0);
+	interrupts_off();
+	write_cr8(0);
 	irqs_on();
 	CHECK_EQ("apic: let go by the next", taken[V1], 4);
-	irqs_off();
+	interrupts_off();
 }
 
 static void test_timer(void)
 {
 	u64 start, elapsed, first, second, ticks = 1000000;
 
-	irqs_off();
+	interrupts_off();
 	taken[TIMER] = 0;
-	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb); /* by 1 */
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_1);
 	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER);
 	/* Longer than a busy host may keep the CPU for itself. */
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 4000 * ticks);
 	first = rdmsr(X2APIC(APIC_TIMER_CURRENT));
 	second = rdmsr(X2APIC(APIC_TIMER_CURRENT));
 	CHECK("apic: the timer counts down", first <= 4000 * ticks && second < first);
-	start = rdtsc();
+	start = rdtsc_ordered();
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 5 * ticks);
 	wait_hlt(TIMER, 1);
-	elapsed = rdtsc() - start;
+	elapsed = rdtsc_ordered() - start;
 	CHECK("apic: one-shot timer wakes from HLT", taken[TIMER] == 1);
 	if (under_weir)
 		CHECK("apic: not before 5 ms have passed", elapsed >= 5 * tsc_khz * 99 / 100);
 	CHECK_EQ("apic: then it stands at 0", rdmsr(X2APIC(APIC_TIMER_CURRENT)), 0);
 	spin_us(10000);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK_EQ("apic: one-shot fires once", taken[TIMER], 1);
 
 	taken[TIMER] = 0;
-	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | PERIODIC);
-	start = rdtsc();
-	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0x0); /* by 2 */
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | LVT_PERIODIC);
+	start = rdtsc_ordered();
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_2);
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 * ticks); /* 2 ms */
 	wait_hlt(TIMER, 5);
-	elapsed = rdtsc() - start;
+	elapsed = rdtsc_ordered() - start;
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 0);
 	CHECK("apic: periodic timer", taken[TIMER] >= 5);
 	if (under_weir)
 		CHECK("apic: five periods of 2 ms", elapsed >= 9 * tsc_khz);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	taken[TIMER] = 0;
 	spin_us(5000);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK_EQ("apic: an initial count of 0 stops it", taken[TIMER], 0);
 
-	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | MASKED);
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | LVT_MASKED);
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1000);
 	spin_us(2000);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK_EQ("apic: masked", taken[TIMER], 0);
 
-	if (cpuid(1, 0).ecx & 1u << 24) {
-		wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | DEADLINE);
+	if (cpuid(1, 0).ecx & CPUID1_ECX_TSC_DEADLINE) {
+		wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | LVT_TSC_DEADLINE);
 		wrmsr(X2APIC(APIC_TIMER_INITIAL), 1000);
 		CHECK_EQ("apic: no count in deadline mode", rdmsr(X2APIC(APIC_TIMER_CURRENT)), 0);
-		start = rdtsc();
-		wrmsr(0x6e0, start + 4000 * tsc_khz);
-		CHECK_EQ("apic: the deadline can be read", rdmsr(0x6e0), start + 4000 * tsc_khz);
-		start = rdtsc();
-		wrmsr(0x6e0, start + 3 * tsc_khz);
+		start = rdtsc_ordered();
+		wrmsr(MSR_TSC_DEADLINE, start + 4000 * tsc_khz);
+		CHECK_EQ("apic: the deadline can be read", rdmsr(MSR_TSC_DEADLINE),
+			 start + 4000 * tsc_khz);
+		start = rdtsc_ordered();
+		wrmsr(MSR_TSC_DEADLINE, start + 3 * tsc_khz);
 		wait_hlt(TIMER, 1);
-		elapsed = rdtsc() - start;
+		elapsed = rdtsc_ordered() - start;
 		CHECK("apic: TSC deadline, not early", elapsed >= 3 * tsc_khz * 99 / 100);
-		CHECK_EQ("apic: the deadline is 0 then", rdmsr(0x6e0), 0);
-		wrmsr(0x6e0, 1);
+		CHECK_EQ("apic: the deadline is 0 then", rdmsr(MSR_TSC_DEADLINE), 0);
+		wrmsr(MSR_TSC_DEADLINE, 1);
 		wait_hlt(TIMER, 2);
 		CHECK_EQ("apic: a deadline that has passed fires at once", taken[TIMER], 2);
 	}
-	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | MASKED);
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | LVT_MASKED);
 
 	/* A guest that never exits by itself must be interrupted none the less. */
 	taken[TIMER] = 0;
 	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER);
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 * ticks);
 	irqs_on();
-	for (u64 end = rdtsc() + 1000 * (tsc_khz ? tsc_khz : 2000000); !taken[TIMER] && rdtsc() < end;)
-		__builtin_ia32_pause();
-	irqs_off();
+	for (u64 end = rdtsc_ordered() + 1000 * (tsc_khz ? tsc_khz : 2000000);
+	     !taken[TIMER] && rdtsc_ordered() < end;)
+		cpu_relax();
+	interrupts_off();
 	CHECK_EQ("apic: the timer interrupts a spinning guest", taken[TIMER], 1);
 }
 
 /* An interrupt comes once, and none while a handler has them off. */
 static void test_once(void)
 {
-	u64 start = rdtsc(), periods;
+	u64 start = rdtsc_ordered(), periods;
 
 	taken[TIMER] = taken_while_off = 0;
 	linger = 500;
-	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb);
-	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | PERIODIC);
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_1);
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | LVT_PERIODIC);
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 100000); /* 100 us */
 	irqs_on();
 	spin_us(300000);
-	irqs_off();
+	interrupts_off();
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 0);
 	linger = 0;
-	periods = (rdtsc() - start) * 10 / (tsc_khz ? tsc_khz : 2000000);
+	periods = (rdtsc_ordered() - start) * 10 / (tsc_khz ? tsc_khz : 2000000);
 	CHECK("apic: many interrupts", taken[TIMER] > 100);
 	CHECK("apic: not more than there were periods", taken[TIMER] <= periods + 2);
 	CHECK_EQ("apic: none while IF = 0", taken_while_off, 0);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 }
 
 #define KVM_CPUID_FEATURES 0x40000101u
 #define KVM_FEATURE_PV_EOI (1u << 6)
-#define MSR_KVM_PV_EOI_EN 0x4b564d04
-
 static bool in_service(u8 vector)
 {
 	return rdmsr(X2APIC(APIC_ISR + vector / 32)) & 1u << vector % 32;
@@ -254,14 +237,14 @@ static void test_pv_eoi(void)
 	if (!under_weir)
 		return;
 	CHECK("pv eoi: is offered", cpuid(KVM_CPUID_FEATURES, 0).eax & KVM_FEATURE_PV_EOI);
-	CHECK_EQ("pv eoi: a reserved bit is #GP", try_wrmsr(MSR_KVM_PV_EOI_EN, memory | 3), 13);
+	CHECK_EQ("pv eoi: a reserved bit is #GP", try_wrmsr(MSR_KVM_PV_EOI_EN, memory | 3), EXC_GP);
 	wrmsr(MSR_KVM_PV_EOI_EN, memory | 1);
 	CHECK_EQ("pv eoi: the MSR can be read", rdmsr(MSR_KVM_PV_EOI_EN), memory | 1);
 
 	eois_by_flag = 0;
 	self_ipi(V1);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK_EQ("pv eoi: one interrupt needs no EOI", eois_by_flag, 1);
 	CHECK("pv eoi: it is not in service any more", !in_service(V1));
 	CHECK_EQ("pv eoi: the flag is clear", eoi_flag, 0);
@@ -271,7 +254,7 @@ static void test_pv_eoi(void)
 	self_ipi(V1);
 	self_ipi(V2);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK("pv eoi: two come by priority", order_at == 2 && order[0] == V2 && order[1] == V1);
 	CHECK_EQ("pv eoi: the last of them needs no EOI", eois_by_flag, 1);
 
@@ -286,7 +269,7 @@ static void test_pv_eoi(void)
 	CHECK("pv eoi: the first is still in service", in_service(V2) && !taken[V1]);
 	keep_in_service = 0;
 	wrmsr(X2APIC(APIC_EOI), 0);
-	irqs_off();
+	interrupts_off();
 	CHECK("pv eoi: the other one comes by its EOI", taken[V1] == 1 && !in_service(V1));
 
 	/* A higher one comes into the handler of a lower one, whose EOI is the later. */
@@ -295,7 +278,7 @@ static void test_pv_eoi(void)
 	irqs_on();
 	eois_by_flag = taken[V2] = 0;
 	self_ipi(V2);
-	irqs_off();
+	interrupts_off();
 	CHECK("pv eoi: nested", taken[V2] == 1 && !eois_by_flag && in_service(V1) && !in_service(V2));
 	CHECK_EQ("pv eoi: the flag is the outer one's again", eoi_flag, 1);
 	keep_in_service = 0;
@@ -308,14 +291,14 @@ static void test_pv_eoi(void)
 	eoi_flag = 0;
 	taken[V1] = eois_by_flag = 0;
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK("pv eoi: it is taken, and ended", taken[V1] == 1 && !in_service(V1));
 
 	self_ipi(V1);
 	wrmsr(MSR_KVM_PV_EOI_EN, 0);
 	CHECK_EQ("pv eoi: switched off, the flag is clear", eoi_flag, 0);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK("pv eoi: and EOI is written", !in_service(V1));
 
 	/* In memory that is not there. */
@@ -323,7 +306,7 @@ static void test_pv_eoi(void)
 	taken[V1] = 0;
 	self_ipi(V1);
 	irqs_on();
-	irqs_off();
+	interrupts_off();
 	CHECK("pv eoi: without memory EOI is written", taken[V1] == 1 && !in_service(V1));
 	CHECK_EQ("pv eoi: off again", try_wrmsr(MSR_KVM_PV_EOI_EN, 0), NONE);
 	CHECK_EQ("pv eoi: reads as 0", rdmsr(MSR_KVM_PV_EOI_EN), 0);
@@ -331,31 +314,33 @@ static void test_pv_eoi(void)
 
 static void test_commands(void)
 {
-	taken[V1] = taken[2] = 0;
+	taken[V1] = taken[EXC_NMI] = 0;
 	irqs_on();
-	wrmsr(X2APIC(APIC_ICR), V1 | 1u << 18); /* self */
+	wrmsr(X2APIC(APIC_ICR), ICR_SELF | V1);
 	CHECK_EQ("apic: ICR, self", taken[V1], 1);
 	wrmsr(X2APIC(APIC_ICR), V1); /* physical, to id 0 */
 	CHECK_EQ("apic: ICR, physical", taken[V1], 2);
-	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 1u << 11 | V1); /* logical: cluster 0, bit 0 */
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_LOGICAL | V1); /* cluster 0, bit 0 */
 	CHECK_EQ("apic: ICR, logical", taken[V1], 3);
-	wrmsr(X2APIC(APIC_ICR), 0x55UL << 32 | V1);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(0x55) | V1);
 	CHECK_EQ("apic: ICR, to nobody", taken[V1], 3);
-	wrmsr(X2APIC(APIC_ICR), 3u << 18 | V1); /* all but self */
+	wrmsr(X2APIC(APIC_ICR), ICR_ALL_BUT_SELF | V1);
 	CHECK_EQ("apic: ICR, all but self", taken[V1], 3);
-	irqs_off();
-	wrmsr(X2APIC(APIC_ICR), 4u << 8); /* NMI to id 0 */
+	interrupts_off();
+	wrmsr(X2APIC(APIC_ICR), ICR_NMI); /* NMI to id 0 */
 	__asm__ volatile("nop");
-	CHECK_EQ("apic: NMI, with IF = 0", taken[2], 1);
-	wrmsr(X2APIC(APIC_ICR), 4u << 8);
+	CHECK_EQ("apic: NMI, with IF = 0", taken[EXC_NMI], 1);
+	wrmsr(X2APIC(APIC_ICR), ICR_NMI);
 	__asm__ volatile("nop");
-	CHECK_EQ("apic: the next NMI comes too", taken[2], 2);
+	CHECK_EQ("apic: the next NMI comes too", taken[EXC_NMI], 2);
 
 	wrmsr(X2APIC(APIC_ESR), 0);
 	wrmsr(X2APIC(APIC_ICR), 3);
 	wrmsr(X2APIC(APIC_ESR), 0);
-	CHECK("apic: an illegal vector is in the ESR", rdmsr(X2APIC(APIC_ESR)) & 0x60);
-	CHECK_EQ("apic: a reserved bit of ICR is #GP", try_wrmsr(X2APIC(APIC_ICR), 1u << 20 | V1), 13);
+	CHECK("apic: an illegal vector is in the ESR",
+	      rdmsr(X2APIC(APIC_ESR)) & (ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL));
+	CHECK_EQ("apic: a reserved bit of ICR is #GP", try_wrmsr(X2APIC(APIC_ICR), 1u << 20 | V1),
+		 EXC_GP);
 }
 
 void test_apic(void)
@@ -363,8 +348,8 @@ void test_apic(void)
 	CHECK_EQ("apic: id", rdmsr(X2APIC(APIC_ID)), 0);
 	CHECK_EQ("apic: version", rdmsr(X2APIC(APIC_VERSION)) & 0xf0, 0x10);
 	CHECK_EQ("apic: logical id", rdmsr(X2APIC(APIC_LDR)), 1);
-	CHECK_EQ("apic: base, x2APIC and bootstrap", rdmsr(0x1b), 0xfee00d00);
-	CHECK_EQ("apic: back to xAPIC is #GP", try_wrmsr(0x1b, 0xfee00900), 13);
+	CHECK_EQ("apic: base, x2APIC and bootstrap", rdmsr(MSR_APIC_BASE), BASE_XAPIC | APIC_BASE_EXTD);
+	CHECK_EQ("apic: back to xAPIC is #GP", try_wrmsr(MSR_APIC_BASE, BASE_XAPIC), EXC_GP);
 	test_delivery();
 	test_priority();
 	test_timer();

@@ -1,8 +1,9 @@
-/* A guest plays with its NIC's configuration space, BARs and MSI-X table, in every width at every offset, while its other vCPU
- * hammers on where the registers were, are and will be. What it writes must stay an opinion of its own: a BAR that really moved
- * would lie over another device, a function-level reset or D3 would happen behind Weir's back, a message of its own in the real
- * table would be anybody's interrupt. tests/system/test_hostile.py looks at the real registers meanwhile. Without the device the
- * group is skipped. */
+/* A guest plays with its NIC's configuration space, BARs and MSI-X table, in every width at every
+ * offset, while its other vCPU hammers on where the registers were, are and will be. What it writes
+ * must stay an opinion of its own: a BAR that really moved would lie over another device, a
+ * function-level reset or D3 would happen behind Weir's back, a message of its own in the real
+ * table would be anybody's interrupt. tests/system/test_hostile.py looks at the real registers
+ * meanwhile. Without the device the group is skipped. */
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
 
@@ -15,19 +16,10 @@
 
 #define WINDOW 0xe0000000u
 #define WINDOW_END 0xfec00000u
-#define COMMAND 0x04
-#define BAR0 0x10
-#define BAR3 0x1c /* has the MSI-X table */
-#define CAP_PM 1u
-#define CAP_MSI 5u
-#define CAP_PCIE 0x10u
-#define CAP_MSIX 0x11u
-#define MSIX_ENABLE (1u << 31)
-#define PCIE_FLR (1u << 15)
-#define PM_D3 3u
+#define MSIX_ENABLE ((u32)PCI_MSIX_ENABLE << 16)
 
 static u32 slot;
-static u32 bar0, bar3; /* as they were at first */
+static u32 bar0, bar3; /* as they were at first; BAR 3 has the MSI-X table */
 static volatile u32 target[2]; /* where the other vCPU hammers */
 static volatile bool stop;
 static u64 random_state = 0x9e3779b97f4a7c15UL;
@@ -47,13 +39,13 @@ static volatile u32 *reg(u32 offset)
 
 static void write_config(u32 of, u32 at, u32 width, u32 value)
 {
-	out32(0xcf8, 0x80000000 | of << 11 | (at & 0xfc));
+	outl(PCI_CONFIG_ADDRESS, (u32)PCI_CONFIG_ENABLE | of << 11 | (at & 0xfc));
 	if (width == 1)
-		outb((u16)(0xcfc + at % 4), (u8)value);
+		outb((u16)(PCI_CONFIG_DATA + at % 4), (u8)value);
 	else if (width == 2)
-		out16((u16)(0xcfc + at % 4), (u16)value);
+		outw((u16)(PCI_CONFIG_DATA + at % 4), (u16)value);
 	else
-		out32((u16)(0xcfc + at % 4), value);
+		outl((u16)(PCI_CONFIG_DATA + at % 4), value);
 }
 
 static u32 interesting(void)
@@ -64,11 +56,11 @@ static u32 interesting(void)
 	case 1:
 		return ~0u;
 	case 2:
-		return 0xfee00000 | (any() & 0xff0fc);
+		return MSI_ADDRESS | (any() & 0xff0fc);
 	case 3:
 		return WINDOW + (any() % (WINDOW_END - WINDOW) & ~0xfffu);
 	case 4: /* RAM, ECAM, the remapping unit, the local APICs */
-		return (const u32[]){ 0x100000, 0xb0018000, 0xfed90000, 0xfee00000 }[any() % 4];
+		return (const u32[]){ 0x100000, 0xb0018000, 0xfed90000, MSI_ADDRESS }[any() % 4];
 	default:
 		return any();
 	}
@@ -105,7 +97,8 @@ static void touch(u32 at)
 static void hammer(void)
 {
 	while (!stop) {
-		/* The MSI-X table; reads only from the registers, which are the NIC's own business. */
+		/* The MSI-X table; reads only from the registers, which are the NIC's own business.
+		 */
 		touch((target[1] & ~0xfu) + any() % 0x60);
 		if (target[0] >= WINDOW && target[0] < WINDOW_END - 0x20000)
 			(void)*(volatile u32 *)(u64)((target[0] & ~0xfu) + STATUS);
@@ -119,24 +112,24 @@ static void play(u32 rounds)
 
 		switch (any() % 8) {
 		case 0:
-			write_config(slot, COMMAND, 2, any());
+			write_config(slot, PCI_COMMAND, 2, any());
 			break;
 		case 1:
-			write_config(slot, BAR0, 4, target[0] = interesting());
+			write_config(slot, PCI_BAR(0), 4, target[0] = interesting());
 			break;
 		case 2:
-			write_config(slot, BAR3, 4, target[1] = interesting());
+			write_config(slot, PCI_BAR(3), 4, target[1] = interesting());
 			break;
 		case 3: /* on top of each other */
-			write_config(slot, BAR3, 4,
-				     target[1] = config_read(slot, BAR0) + (any() % 4 << 14));
+			write_config(slot, PCI_BAR(3), 4,
+				     target[1] = config_read(slot, PCI_BAR(0)) + (any() % 4 << 14));
 			break;
 		case 4: /* others' functions, or nobody's */
 			write_config(any() % 32 == slot ? 0 : any() % 8, at, width, interesting());
 			break;
 		case 5: /* straddles the end of the register */
-			out32(0xcf8, 0x80000000 | slot << 11 | at);
-			out32(0xcfd + any() % 3, interesting());
+			outl(PCI_CONFIG_ADDRESS, (u32)PCI_CONFIG_ENABLE | slot << 11 | at);
+			outl(0xcfd + any() % 3, interesting());
 			break;
 		default:
 			write_config(slot, at, width, interesting());
@@ -146,19 +139,19 @@ static void play(u32 rounds)
 
 static void as_at_first(void)
 {
-	config_write(slot, COMMAND, 0);
-	config_write(slot, BAR0, bar0);
-	config_write(slot, BAR3, bar3);
-	config_write(slot, config_capability(slot, CAP_MSI), 0);
-	config_write(slot, config_capability(slot, CAP_MSIX), 0);
-	config_write(slot, config_capability(slot, CAP_PM) + 4, 0);
-	config_write(slot, COMMAND, 6);
+	config_write(slot, PCI_COMMAND, 0);
+	config_write(slot, PCI_BAR(0), bar0);
+	config_write(slot, PCI_BAR(3), bar3);
+	config_write(slot, config_capability(slot, PCI_CAP_MSI), 0);
+	config_write(slot, config_capability(slot, PCI_CAP_MSIX), 0);
+	config_write(slot, config_capability(slot, PCI_CAP_PM) + PCI_PM_CTRL, 0);
+	config_write(slot, PCI_COMMAND, COMMAND_ON);
 }
 
 /* Send a packet; false if the NIC does not write the descriptor back. */
 static bool send_works(void)
 {
-	static u64 ring[DESCRIPTORS][2] __attribute__((aligned(4096)));
+	static u64 ring[DESCRIPTORS][2] __aligned(PAGE_SIZE);
 	static u8 packet[64];
 
 	ring[0][0] = (u64)packet;
@@ -175,34 +168,35 @@ static bool send_works(void)
 
 static bool interrupt_works(void)
 {
-	volatile u32 *entry = (volatile u32 *)(u64)bar3;
-	u32 before = taken[VECTOR], msix = config_capability(slot, CAP_MSIX);
+	volatile struct pci_msix_entry *table = (volatile struct pci_msix_entry *)(u64)bar3;
+	u32 before = taken[VECTOR], msix = config_capability(slot, PCI_CAP_MSIX);
 
 	for (u32 i = 0; i < 5; i++)
-		entry[4 * i + 3] = 1;
+		table[i].control = PCI_MSIX_ENTRY_MASKED;
 	config_write(slot, msix, MSIX_ENABLE);
-	__asm__ volatile("sti");
-	nic_msix((volatile u8 *)(u64)bar0, entry, 0xfee00000, VECTOR);
+	interrupts_on();
+	nic_msix((volatile u8 *)(u64)bar0, table, MSI_ADDRESS, VECTOR);
 	nic_raise((volatile u8 *)(u64)bar0);
 	for (u32 ms = 0; ms < 1000 && taken[VECTOR] == before; ms++)
 		spin_us(1000);
-	__asm__ volatile("cli");
+	interrupts_off();
 	*reg(IVAR) = 0;
 	config_write(slot, msix, 0);
 	return taken[VECTOR] > before;
 }
 
-/* The ring's address is what a reset would clear. (QEMU's NIC knows no function-level reset: that the bit does not arrive is seen
- * from outside.) */
+/* The ring's address is what a reset would clear. (QEMU's NIC knows no function-level reset: that
+ * the bit does not arrive is seen from outside.) */
 static void reset_is_not_offered(void)
 {
-	u32 pcie = config_capability(slot, CAP_PCIE), pm = config_capability(slot, CAP_PM);
+	u32 pcie = config_capability(slot, PCI_CAP_PCIE), pm = config_capability(slot, PCI_CAP_PM);
 
 	*reg(TDBAL) = 0x123450;
-	config_write(slot, pcie + 8, PCIE_FLR);
-	config_write(slot, pm + 4, PM_D3);
-	CHECK_EQ("config: the power state is remembered", config_read(slot, pm + 4) & 3, PM_D3);
-	config_write(slot, pm + 4, 0);
+	config_write(slot, pcie + PCI_EXP_DEVCTL, (u32)PCI_EXP_DEVCTL_FLR);
+	config_write(slot, pm + PCI_PM_CTRL, PCI_PM_CTRL_STATE_D3HOT);
+	CHECK_EQ("config: the power state is remembered",
+		 config_read(slot, pm + PCI_PM_CTRL) & PCI_PM_CTRL_STATE, PCI_PM_CTRL_STATE_D3HOT);
+	config_write(slot, pm + PCI_PM_CTRL, 0);
 	spin_us(200000);
 	CHECK_EQ("config: neither a reset nor D3 took place", *reg(TDBAL), 0x123450);
 }
@@ -213,19 +207,19 @@ static void others_are_not_there(void)
 
 	for (u32 at = 0; at < 32; at++)
 		if (at != slot)
-			there += config_read(at, 0) != 0xffffffff;
+			there += config_read(at, PCI_VENDOR_ID) != 0xffffffff;
 	CHECK_EQ("config: nothing but the host bridge beside it", there, 1);
 }
 
 static void sizes(void)
 {
-	config_write(slot, BAR0, ~0u);
-	config_write(slot, BAR3, ~0u);
-	CHECK_EQ("config: BAR 0 is sized with decoding on", config_read(slot, BAR0), 0xfffe0000);
-	CHECK_EQ("config: BAR 3 too", config_read(slot, BAR3), 0xffffc000);
+	config_write(slot, PCI_BAR(0), ~0u);
+	config_write(slot, PCI_BAR(3), ~0u);
+	CHECK_EQ("config: BAR 0 is sized with decoding on", config_read(slot, PCI_BAR(0)), 0xfffe0000);
+	CHECK_EQ("config: BAR 3 too", config_read(slot, PCI_BAR(3)), 0xffffc000);
 	CHECK_EQ("config: nothing is mapped meanwhile", *reg(STATUS), 0xffffffff);
-	config_write(slot, BAR0, bar0);
-	config_write(slot, BAR3, bar3);
+	config_write(slot, PCI_BAR(0), bar0);
+	config_write(slot, PCI_BAR(3), bar3);
 	CHECK("config: and there again", *reg(STATUS) != 0xffffffff);
 }
 
@@ -238,8 +232,8 @@ void test_config(void)
 		print("config: no network device, skipped\n");
 		return;
 	}
-	bar0 = config_read(slot, BAR0);
-	bar3 = config_read(slot, BAR3);
+	bar0 = config_read(slot, PCI_BAR(0));
+	bar3 = config_read(slot, PCI_BAR(3));
 	as_at_first();
 	CHECK("config: the NIC sends", send_works());
 	CHECK("config: and interrupts", interrupt_works());

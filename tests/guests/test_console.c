@@ -1,5 +1,5 @@
-/* A guest with a dialogue on COM1: it answers a line with the same line backwards, or does what one of some words says. It sleeps until
- * an event tells it that something was typed. */
+/* A guest with a dialogue on COM1: it answers a line with the same line backwards, or does what one
+ * of some words says. It sleeps until an event tells it that something was typed. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
@@ -9,19 +9,11 @@
 #define LSR_THRE 0x20u
 #define VECTOR 0x9a
 
-static u8 in8(u16 port)
-{
-	u8 value;
-
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
-
 /* As a driver has to, unlike print(). */
 static void put(char c)
 {
-	while (!(in8(COM1 + 5) & LSR_THRE))
-		__builtin_ia32_pause();
+	while (!(inb(COM1 + 5) & LSR_THRE))
+		cpu_relax();
 	outb(COM1, (u8)c);
 }
 
@@ -34,10 +26,10 @@ static void say(const char *text)
 static char get(void)
 {
 	for (;;) {
-		__asm__ volatile("cli");
-		if (in8(COM1 + 5) & LSR_DR)
-			return (char)in8(COM1);
-		__asm__ volatile("sti; hlt; cli");
+		interrupts_off();
+		if (inb(COM1 + 5) & LSR_DR)
+			return (char)inb(COM1);
+		halt_until_interrupt();
 		(void)hypercall(WEIR_HC_EVENTS, 0, 0, 0);
 	}
 }

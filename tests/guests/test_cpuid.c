@@ -1,8 +1,9 @@
+/* CPUID: what is offered, what is not, and XCR0. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
 
-#define CR4_OSXSAVE (1UL << 18)
+#define NEEDED (CPUID80000001_EDX_LM | CPUID80000001_EDX_NX | CPUID80000001_EDX_SYSCALL)
 
 void test_cpuid(void)
 {
@@ -14,50 +15,51 @@ void test_cpuid(void)
 	r = cpuid(1, 0);
 	nr = r.ebx >> 16 & 0xff;
 	if (under_weir) {
-		CHECK("cpuid: hypervisor bit", r.ecx >> 31);
+		CHECK("cpuid: hypervisor bit", r.ecx & CPUID1_ECX_HYPERVISOR);
 		x = cpuid(WEIR_CPUID_BASE, 0);
 		CHECK("cpuid: Weir's signature",
 		      x.ebx == WEIR_CPUID_EBX && x.ecx == WEIR_CPUID_EBX && x.edx == WEIR_CPUID_EBX);
 		CHECK_EQ("cpuid: ABI version", cpuid(WEIR_CPUID_BASE + 1, 0).eax, WEIR_ABI_VERSION);
 		CHECK("cpuid: TSC rate", tsc_khz > 100000);
-		CHECK_EQ("cpuid: APIC timer rate", cpuid(WEIR_CPUID_BASE + 0x10, 0).ebx, 1000000);
-		CHECK("cpuid: no MONITOR", !(r.ecx & 1u << 3));
-		CHECK("cpuid: no SVM", !(cpuid(0x80000001, 0).ecx & 1u << 2));
-		CHECK("cpuid: TSC deadline timer", r.ecx & 1u << 24);
+		CHECK_EQ("cpuid: APIC timer rate", cpuid(WEIR_CPUID_TIMING, 0).ebx, 1000000);
+		CHECK("cpuid: no MONITOR", !(r.ecx & CPUID1_ECX_MONITOR));
+		CHECK("cpuid: no SVM", !(cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_SVM));
+		CHECK("cpuid: TSC deadline timer", r.ecx & CPUID1_ECX_TSC_DEADLINE);
 		CHECK_EQ("cpuid: nothing in the SVM leaf", cpuid(0x8000000a, 0).edx, 0);
 		CHECK_EQ("cpuid: nothing behind the last hypervisor leaf",
 			 cpuid(WEIR_CPUID_BASE + 0x11, 0).eax, 0);
 	}
-	CHECK("cpuid: no VMX", !(r.ecx & 1u << 5));
-	CHECK("cpuid: x2APIC", r.ecx & 1u << 21);
+	CHECK("cpuid: no VMX", !(r.ecx & CPUID1_ECX_VMX));
+	CHECK("cpuid: x2APIC", r.ecx & CPUID1_ECX_X2APIC);
 	CHECK_EQ("cpuid: initial APIC id", r.ebx >> 24, 0);
-	CHECK("cpuid: long mode, NX, SYSCALL", (cpuid(0x80000001, 0).edx & 0x20100800) == 0x20100800);
+	CHECK("cpuid: long mode, NX, SYSCALL", (cpuid(0x80000001, 0).edx & NEEDED) == NEEDED);
 
 	x = cpuid(0xb, 0);
-	CHECK_EQ("cpuid: topology, thread level", x.ecx >> 8 & 0xff, 1);
+	CHECK_EQ("cpuid: topology, thread level", FIELD_GET(CPUIDB_ECX_LEVEL, x.ecx),
+		 CPUIDB_LEVEL_THREAD);
 	CHECK_EQ("cpuid: topology, x2APIC id", x.edx, 0);
 	x = cpuid(0xb, 1);
-	CHECK_EQ("cpuid: topology, core level", x.ecx >> 8 & 0xff, 2);
+	CHECK_EQ("cpuid: topology, core level", FIELD_GET(CPUIDB_ECX_LEVEL, x.ecx), CPUIDB_LEVEL_CORE);
 	if (under_weir)
 		CHECK_EQ("cpuid: topology agrees with leaf 1", x.ebx, nr);
-	CHECK_EQ("cpuid: topology ends", cpuid(0xb, 2).ecx >> 8 & 0xff, 0);
+	CHECK_EQ("cpuid: topology ends", FIELD_GET(CPUIDB_ECX_LEVEL, cpuid(0xb, 2).ecx), 0);
 
-	if (!(r.ecx & 1u << 26))
+	if (!(r.ecx & CPUID1_ECX_XSAVE))
 		return;
-	__asm__("mov %%cr4, %0" : "=r"(cr4));
-	CHECK("cpuid: OSXSAVE follows CR4, off", !(cpuid(1, 0).ecx & 1u << 27));
-	__asm__ volatile("mov %0, %%cr4" ::"r"(cr4 | CR4_OSXSAVE));
-	CHECK("cpuid: OSXSAVE follows CR4, on", cpuid(1, 0).ecx & 1u << 27);
+	cr4 = read_cr4();
+	CHECK("cpuid: OSXSAVE follows CR4, off", !(cpuid(1, 0).ecx & CPUID1_ECX_OSXSAVE));
+	write_cr4(cr4 | CR4_OSXSAVE);
+	CHECK("cpuid: OSXSAVE follows CR4, on", cpuid(1, 0).ecx & CPUID1_ECX_OSXSAVE);
 	x = cpuid(0xd, 0);
-	__asm__ volatile("xsetbv" ::"c"(0), "a"(x.eax & 7), "d"(0));
+	write_xcr0(x.eax & (XCR0_X87 | XCR0_SSE | XCR0_AVX));
 	x = cpuid(0xd, 0);
 	CHECK_EQ("cpuid: XSAVE area for all of XCR0", x.ebx, x.ecx);
-	__asm__ volatile("xsetbv" ::"c"(0), "a"(1), "d"(0));
+	write_xcr0(XCR0_X87);
 	CHECK_EQ("cpuid: XSAVE area for x87 only", cpuid(0xd, 0).ebx, 576);
 	TRY("xsetbv", "+m"(x) : "c"(0), "a"(0), "d"(0));
-	CHECK_EQ("cpuid: XCR0 without x87 is #GP", caught.vector, 13);
-	TRY("xsetbv", "+m"(x) : "c"(0), "a"(5), "d"(0));
-	CHECK_EQ("cpuid: XCR0 with AVX but no SSE is #GP", caught.vector, 13);
-	TRY("xsetbv", "+m"(x) : "c"(1), "a"(1), "d"(0));
-	CHECK_EQ("cpuid: XCR1 is #GP", caught.vector, 13);
+	CHECK_EQ("cpuid: XCR0 without x87 is #GP", caught.vector, EXC_GP);
+	TRY("xsetbv", "+m"(x) : "c"(0), "a"(XCR0_X87 | XCR0_AVX), "d"(0));
+	CHECK_EQ("cpuid: XCR0 with AVX but no SSE is #GP", caught.vector, EXC_GP);
+	TRY("xsetbv", "+m"(x) : "c"(1), "a"(XCR0_X87), "d"(0));
+	CHECK_EQ("cpuid: XCR1 is #GP", caught.vector, EXC_GP);
 }

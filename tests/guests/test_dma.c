@@ -1,8 +1,10 @@
-/* A programmable DMA engine (QEMU's edu device) in a guest's hands: it reaches all of the guest's own memory, and nothing else.
+/* A programmable DMA engine (QEMU's edu device) in a guest's hands: it reaches all of the guest's
+ * own memory, and nothing else.
  *
- * What is forbidden, only the test outside knows: Weir's tables and other guests' memory are at machine addresses that no guest can
- * find out. So the guest leaves a mailbox in its memory, and tests/system/test_dma.py writes into it where to reach. Without the
- * device the group is skipped, without the test outside that part. */
+ * What is forbidden, only the test outside knows: Weir's tables and other guests' memory are at
+ * machine addresses that no guest can find out. So the guest leaves a mailbox in its memory, and
+ * tests/system/test_dma.py writes into it where to reach. Without the device the group is skipped,
+ * without the test outside that part. */
 #include <tests/guests/edu.h>
 
 #include <kernel/abi/hypercall.h>
@@ -11,13 +13,13 @@
 #define MAX_TARGETS 60
 #define WITHDRAWN 0x2400000UL /* a page of the guest's */
 
-static u8 page[2][SIZE] __attribute__((aligned(4096)));
+static u8 page[2][SIZE] __aligned(PAGE_SIZE);
 
 static volatile struct {
 	u64 magic[2];
 	u64 nr; /* written last, by the test outside */
 	u64 address[MAX_TARGETS];
-} mailbox __attribute__((aligned(4096)));
+} mailbox __aligned(PAGE_SIZE);
 
 /* Not in the ELF file, where the test would find them too. */
 static void open_mailbox(void)
@@ -58,8 +60,8 @@ static void own_memory_works(const char *name, u8 seed)
 			    !differences(page[1], seed));
 }
 
-/* Writes there must not arrive, and reads from there must not bring anything in: the device's buffer stays what it was, or
- * gets all the same bytes from a bus on which nobody answers. */
+/* Writes there must not arrive, and reads from there must not bring anything in: the device's
+ * buffer stays what it was, or gets all the same bytes from a bus on which nobody answers. */
 static void reach_for(u64 address)
 {
 	u8 *seen = page[0];
@@ -83,7 +85,8 @@ static void forbidden_addresses(void)
 	print("dma: reached for %lu addresses\n", mailbox.nr);
 }
 
-/* A transfer that begins in the guest's memory and ends outside: its last page is still the guest's, what is behind is not. */
+/* A transfer that begins in the guest's memory and ends outside: its last page is still the
+ * guest's, what is behind is not. */
 static void across_the_end(void)
 {
 	struct weir_stats *stats = (struct weir_stats *)page[0];
@@ -101,7 +104,8 @@ static void across_the_end(void)
 	CHECK_EQ("dma: the part inside arrives", missing, 0);
 }
 
-/* A page that was given back is not the guest's any more: a write to it must not be found in what comes in its place. */
+/* A page that was given back is not the guest's any more: a write to it must not be found in what
+ * comes in its place. */
 static void page_given_back(void)
 {
 	u64 gfn = 0x02000000 >> 12, dirty = 0;

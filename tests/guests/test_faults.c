@@ -1,6 +1,7 @@
-/* A NIC that its guest makes read where nothing is, just not often enough to be quarantined (see test_flood.c): ten thousand faults, each
- * of which interrupts whoever runs. Told one by one, they would fill the log, and whoever writes it by polling would
- * have no time for its guests. tests/system/test_hostile.py watches who runs there. */
+/* A NIC that its guest makes read where nothing is, just not often enough to be quarantined (see
+ * test_flood.c): ten thousand faults, each of which interrupts whoever runs. Told one by one, they
+ * would fill the log, and whoever writes it by polling would have no time for its guests.
+ * tests/system/test_hostile.py watches who runs there. */
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
 
@@ -9,10 +10,11 @@
 #define DESCRIPTORS 256u
 #define NOWHERE 0x40000000u
 #define FAULTS 10000u
-/* At most twice as many fall into a second that Weir counts, and it cuts off above 1000. */
+/* At most twice as many fall into a second that Weir counts, and it quarantines the device above
+ * 1000. */
 #define PER_SECOND 450
 
-static struct weir_stats stats __attribute__((aligned(4096)));
+static struct weir_stats stats __aligned(PAGE_SIZE);
 
 static void read_stats(void)
 {
@@ -29,16 +31,16 @@ void test_faults(void)
 		print("faults: no network device, skipped\n");
 		return;
 	}
-	nic = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
-	config_write(slot, 4, 6); /* memory decoding, bus mastering */
+	nic = config_bar(slot, 0);
+	config_write(slot, PCI_COMMAND, COMMAND_ON);
 	spin_us(5000000);
 	print("faults: begin\n");
 	nic_transmit(nic, NOWHERE, DESCRIPTORS);
-	end = rdtsc() + 150000UL * tsc_khz;
+	end = rdtsc_ordered() + 150000UL * tsc_khz;
 	do {
-		u64 second = rdtsc() + 1000UL * tsc_khz, before = stats.io_faults;
+		u64 second = rdtsc_ordered() + 1000UL * tsc_khz, before = stats.io_faults;
 
-		while (rdtsc() < second) {
+		while (rdtsc_ordered() < second) {
 			for (u32 i = 0; i < 8 && stats.io_faults < before + PER_SECOND; i++) {
 				tail = (tail + 1) % DESCRIPTORS;
 				*(volatile u32 *)(nic + TDT) = tail;
@@ -46,7 +48,7 @@ void test_faults(void)
 			}
 			read_stats();
 		}
-	} while (stats.io_faults < FAULTS && !stats.devices_quarantined && rdtsc() < end);
+	} while (stats.io_faults < FAULTS && !stats.devices_quarantined && rdtsc_ordered() < end);
 	print("faults: end\n");
 	*(volatile u32 *)(nic + TCTL) = 0;
 	CHECK("faults: ten thousand", stats.io_faults >= FAULTS);

@@ -1,5 +1,6 @@
-/* A network device that its guest makes read where nothing is, as fast as it can: Weir cuts it off, and says so by an event. Then
- * the control domain takes the device away and gives it back. Without the device the group is skipped. */
+/* A network device that its guest makes read where nothing is, as fast as it can: Weir quarantines
+ * it and sends an event. Then the control domain takes the device away and gives it back. Without
+ * the device the group is skipped. */
 #include <tests/guests/guest.h>
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
@@ -21,7 +22,7 @@ static bool find(void)
 
 static u64 faults(void)
 {
-	static struct weir_stats stats __attribute__((aligned(4096)));
+	static struct weir_stats stats __aligned(PAGE_SIZE);
 
 	(void)hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
 	return stats.io_faults;
@@ -37,11 +38,11 @@ static void sleep_until(u64 event)
 		events |= (u64)hypercall(WEIR_HC_EVENTS, 0, 0, 0);
 		if (events & event)
 			break;
-		__asm__ volatile("cli");
+		interrupts_off();
 		if (taken[VECTOR] == before)
-			__asm__ volatile("sti; hlt");
+			interrupts_on_and_halt();
 		else
-			__asm__ volatile("sti");
+			interrupts_on();
 	}
 }
 
@@ -55,10 +56,10 @@ void test_flood(void)
 		print("flood: no network device, skipped\n");
 		return;
 	}
-	nic = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
-	config_write(slot, 4, 6); /* memory decoding, bus mastering */
+	nic = config_bar(slot, 0);
+	config_write(slot, PCI_COMMAND, COMMAND_ON);
 	CHECK_EQ("flood: vector", hypercall(WEIR_HC_EVENT_VECTOR, VECTOR, 0, 0), 0);
-	__asm__ volatile("sti");
+	interrupts_on();
 
 	nic_transmit(nic, NOWHERE, DESCRIPTORS);
 	spin_us(4000000);
@@ -72,9 +73,9 @@ void test_flood(void)
 
 	before = faults();
 	print("flood: goes on\n");
-	end = rdtsc() + 4000UL * tsc_khz;
-	while (rdtsc() < end) {
-		config_write(slot, 4, 6);
+	end = rdtsc_ordered() + 4000UL * tsc_khz;
+	while (rdtsc_ordered() < end) {
+		config_write(slot, PCI_COMMAND, COMMAND_ON);
 		tail = (tail + 1) % DESCRIPTORS;
 		*(volatile u32 *)(nic + TDT) = tail;
 		spin_us(20);
@@ -84,12 +85,12 @@ void test_flood(void)
 	CHECK("flood: not heard any more", faults() <= before + 1);
 
 	sleep_until(WEIR_EVENT_DEVICES);
-	CHECK_EQ("flood: taken away", config_read(slot, 0), 0xffffffff);
+	CHECK_EQ("flood: taken away", config_read(slot, PCI_VENDOR_ID), 0xffffffff);
 	/* Where its registers were there is nothing now. */
 	CHECK_EQ("flood: no registers", *(volatile u32 *)(nic + TCTL), 0xffffffff);
 	sleep_until(WEIR_EVENT_DEVICES);
 	CHECK("flood: given back", find());
-	CHECK_EQ("flood: as it was at first", config_read(slot, 4) & 0xffff, 0);
+	CHECK_EQ("flood: as it was at first", config_read(slot, PCI_COMMAND) & 0xffff, 0);
 	(void)hypercall(WEIR_HC_EVENT_VECTOR, 0, 0, 0);
-	__asm__ volatile("cli");
+	interrupts_off();
 }

@@ -1,10 +1,10 @@
-/* The control domain's device: it reaches the domain's memory by the addresses that Weir names for its pages, and by no others.
- * tests/system/test_control_iommu.py says what control-iommu= is. */
+/* The control domain's device: it reaches the domain's memory by the addresses that Weir names for
+ * its pages, and by no others. tests/system/test_control_iommu.py says what control-iommu= is. */
 #include <tests/guests/edu.h>
 
 #include <kernel/abi/hypercall.h>
 
-static u8 page[2][EDU_BYTES] __attribute__((aligned(4096)));
+static u8 page[2][EDU_BYTES] __aligned(PAGE_SIZE);
 
 static u64 for_device(const void *p)
 {

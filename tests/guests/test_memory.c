@@ -1,10 +1,11 @@
+/* Memory given back to Weir and taken again, by hypercalls. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
 
 #define FRAME 0xa00UL /* at 10 MiB: nothing of this guest's lies there */
 
-static struct weir_stats stats __attribute__((aligned(4096)));
+static struct weir_stats stats __aligned(PAGE_SIZE);
 
 static s64 all(u64 call, u64 gfn, u64 nr)
 {

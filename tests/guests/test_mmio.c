@@ -42,8 +42,8 @@ static void test_moves(void)
 	__asm__ volatile("movl -2(%1), %k0" : "=r"(r) : "r"(p + 0x1000) : "memory");
 	CHECK_EQ("mmio: across a page", r, 0xffffffffUL);
 
-	__asm__ volatile("movb $1, (%0); movw $1, (%0); movl $1, (%0); movq $1, (%0); movl %k1, (%0); movnti %k1, (%0)" ::"r"(
-				 p),
+	__asm__ volatile("movb $1, (%0); movw $1, (%0); movl $1, (%0); movq $1, (%0); movl %k1, "
+			 "(%0); movnti %k1, (%0)" ::"r"(p),
 			 "r"(5UL)
 			 : "memory");
 	__asm__ volatile("movl (%1), %k0" : "=r"(r) : "r"(p) : "memory");
@@ -111,8 +111,8 @@ static void test_strings(void)
 	nr = 8;
 	TRY("rep stosl", "+D"(to), "+c"(nr) : "a"(5) : "memory");
 	CHECK("mmio: REP STOSL into a page fault",
-	      caught.vector == 14 && caught.cr2 == 0x100000000UL && caught.error == 2 && nr == 6 &&
-		      to == (void *)0x100000000UL);
+	      caught.vector == EXC_PF && caught.cr2 == 0x100000000UL && caught.error == PF_WRITE &&
+		      nr == 6 && to == (void *)0x100000000UL);
 }
 
 static void test_ports(void)

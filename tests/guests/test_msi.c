@@ -1,18 +1,20 @@
-/* Interrupt messages of the guest's own making (VT-d 5.1). A message is a write to 0xfeexxxxx, so a device with programmable DMA
- * can send any: in remappable format with the handles of others, or in the old format with any vector for any CPU. Believed,
- * they would be interrupts of other guests' devices, or Weir's own. Then all that can be written into the device's MSI registers:
- * NMI, SMI, INIT, vectors of exceptions, addresses that are no interrupt's. With edu's DMA engine; see
- * tests/system/test_hostile.py. */
+/* Interrupt messages of the guest's own making (VT-d 5.1). A message is a write to 0xfeexxxxx, so a
+ * device with programmable DMA can send any: in remappable format with the handles of others, or in
+ * the old format with any vector for any CPU. Believed, they would be interrupts of other guests'
+ * devices, or Weir's own. Then all that can be written into the device's MSI registers: NMI, SMI,
+ * INIT, vectors of exceptions, addresses that are no interrupt's. With edu's DMA engine; see
+ * tests/system/test_hostile.py.
+ */
 #include <tests/guests/edu.h>
 
 #define DEVICE_VECTOR 0x65
-#define TO_VCPU_0 0xfee00000u
+#define TO_VCPU_0 MSI_ADDRESS
 #define REMAPPABLE 0x10u
 #define HANDLE(h) ((h) << 5)
 #define HANDLE_15 0x4u
 #define SUBHANDLE 0x8u /* added to the handle: the data's low half */
 
-static u8 page[EDU_BYTES] __attribute__((aligned(4096)));
+static u8 page[EDU_BYTES] __aligned(PAGE_SIZE);
 
 static u64 others_taken(void)
 {
@@ -41,7 +43,8 @@ static void send(u64 address, u32 data)
 	CHECK("msi: a message of its own making ends", edu_write(address, sizeof(data)));
 }
 
-/* The table has 256 entries. The guest's own is among the first; it may send that as often as it likes. */
+/* The table has 256 entries. The guest's own is among the first; it may send that as often as it
+ * likes. */
 static void handles_of_others(void)
 {
 	static const struct {
@@ -69,9 +72,10 @@ static void handles_of_others(void)
 		send(TO_VCPU_0 | REMAPPABLE | forged[i].address, forged[i].data);
 }
 
-/* The unit blocks them (GCMD.CFI = 0); QEMU's lets them through. Then they are interrupts without a cause, for which no handler
- * of Weir's may fall: queue, faults, timer, other CPUs' requests, devices. Vectors below 0x20 would be exceptions: no software
- * can tell them from real ones, so they are left out. */
+/* The unit blocks them (GCMD.CFI = 0); QEMU's lets them through. Then they are interrupts without a
+ * cause, for which no handler of Weir's may fall: queue, faults, timer, other CPUs' requests,
+ * devices. Vectors below 0x20 would be exceptions: no software can tell them from real ones, so
+ * they are left out. */
 static void old_format(void)
 {
 	static const u8 vectors[] = { 0x20, 0x30, 0x31, 0x32, 0x33, 0x40, 0xdf,
@@ -122,7 +126,7 @@ void test_msi(void)
 		print("msi: no edu device, skipped\n");
 		return;
 	}
-	__asm__ volatile("sti");
+	interrupts_on();
 	own_interrupt_works("msi: its own interrupt");
 	others = others_taken();
 	print("msi: handles\n");
@@ -135,5 +139,5 @@ void test_msi(void)
 	CHECK_EQ("msi: nobody else's interrupt came", others_taken(), others);
 	own_interrupt_works("msi: its own interrupt, after all that");
 	edu_msi_off();
-	__asm__ volatile("cli");
+	interrupts_off();
 }

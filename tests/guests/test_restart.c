@@ -1,13 +1,13 @@
-/* A guest that is started again finds everything as at its first start; then it leaves all it can in disorder, and reboots in the
- * way that its command line names. It goes on until Weir has had enough. */
+/* A guest that is started again finds everything as at its first start; then it leaves all it can
+ * in disorder, and reboots in the way that its command line names. It goes on until Weir has had
+ * enough. */
 #include <tests/guests/edu.h>
 #include <tests/guests/pci.h>
 
 #include <kernel/abi/hypercall.h>
+#include <kernel/abi/kvm.h>
+#include <kernel/x86/segment.h>
 
-#define MSR_TSC_AUX 0xc0000103
-#define MSR_LSTAR 0xc0000082
-#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
 #define VECTOR 0x99
 
 /* Of 64 MiB, what lies behind the kernel. */
@@ -18,15 +18,7 @@
 #define DMA_TARGET 0x1800000UL
 
 static u32 lives = 1; /* in the file */
-static u8 clock_page[4096] __attribute__((aligned(4096)));
-
-static u64 dr0(void)
-{
-	u64 value;
-
-	__asm__ volatile("mov %%db0, %0" : "=r"(value));
-	return value;
-}
+static u8 clock_page[4096] __aligned(PAGE_SIZE);
 
 static void look_at_memory(void)
 {
@@ -45,7 +37,7 @@ static void look_at_cpu(void)
 	CHECK_EQ("restart: TSC_AUX can be read", try_rdmsr(MSR_TSC_AUX, &aux), NONE);
 	CHECK_EQ("restart: TSC_AUX", aux, 0);
 	CHECK_EQ("restart: LSTAR", rdmsr(MSR_LSTAR), 0);
-	CHECK_EQ("restart: DR0", dr0(), 0);
+	CHECK_EQ("restart: DR0", read_dr(0), 0);
 	CHECK_EQ("restart: no clock is wanted", rdmsr(MSR_KVM_SYSTEM_TIME_NEW), 0);
 	CHECK_EQ("restart: the timer is off", rdmsr(X2APIC(APIC_TIMER_INITIAL)), 0);
 	for (u32 i = 0; i < 8; i++)
@@ -55,7 +47,7 @@ static void look_at_cpu(void)
 
 static void look_at_device(u32 slot)
 {
-	CHECK_EQ("restart: the device decodes nothing", config_read(slot, 4) & 0xffff, 0);
+	CHECK_EQ("restart: the device decodes nothing", config_read(slot, PCI_COMMAND) & 0xffff, 0);
 	CHECK("restart: it can be found", edu_find());
 	CHECK("restart: it writes to memory", edu_write(DMA_TARGET, 64));
 }
@@ -79,11 +71,11 @@ static void leave_disorder(void)
 	wrmsr(MSR_TSC_AUX, 77);
 	wrmsr(MSR_LSTAR, 0x12345000);
 	wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (u64)clock_page | 1);
-	__asm__ volatile("mov %0, %%db0" ::"r"(0x1000UL));
+	write_dr(0, 0x1000);
 	CHECK_EQ("restart: an event's vector", hypercall(WEIR_HC_EVENT_VECTOR, VECTOR, 0, 0), 0);
 	wrmsr(X2APIC(APIC_SELF_IPI), VECTOR);
-	wrmsr(X2APIC(APIC_LVT_TIMER), 1u << 17 | VECTOR);
-	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb);
+	wrmsr(X2APIC(APIC_LVT_TIMER), LVT_PERIODIC | VECTOR);
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_1);
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 100000);
 }
 
@@ -96,19 +88,14 @@ static void jump_to_reset_vector(void)
 
 	for (u32 i = 0; i < sizeof(far_jump); i++)
 		((volatile u8 *)0x8000UL)[i] = far_jump[i];
-	wrmsr(X2APIC(APIC_ICR), 3u << 18 | 5u << 8 | 1u << 14);
-	wrmsr(X2APIC(APIC_ICR), 3u << 18 | 6u << 8 | 8);
+	wrmsr(X2APIC(APIC_ICR), ICR_ALL_BUT_SELF | ICR_INIT | ICR_ASSERT);
+	wrmsr(X2APIC(APIC_ICR), ICR_ALL_BUT_SELF | ICR_STARTUP | 8);
 	spin_us(1000000);
 }
 
 /* None returns before the vCPU stops. */
 static void reboot(void)
 {
-	static const struct {
-		u16 limit;
-		u64 base;
-	} __attribute__((packed)) no_idt;
-
 	switch (way) {
 	case RESTART_BY_ACPI:
 		outb(0x602, 1);
@@ -123,19 +110,20 @@ static void reboot(void)
 		jump_to_reset_vector();
 		break;
 	case RESTART_BY_FAULT:
-		__asm__ volatile("lidt %0; int3" ::"m"(no_idt));
+		lidt(NULL, 1);
+		__asm__ volatile("int3");
 	}
-	print("FAIL restart: it goes on\n");
+	print("FAIL restart: the guest is still running\n");
 }
 
 /* With a transfer under way that must not arrive. */
 static void leave_device_busy(void)
 {
-	static u8 page[4096] __attribute__((aligned(4096)));
+	static u8 page[4096] __aligned(PAGE_SIZE);
 	u32 ones = ~0u;
 
 	edu_set(page, &ones, sizeof(ones));
-	edu_msi(0xfee00000, VECTOR);
+	edu_msi(MSI_ADDRESS, VECTOR);
 	edu_write_meanwhile(DMA_TARGET, sizeof(ones), reboot);
 }
 

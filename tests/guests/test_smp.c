@@ -1,3 +1,4 @@
+/* Several vCPUs: started, interrupted, stopped, started again. */
 #include <tests/guests/guest.h>
 
 #define V1 0x91
@@ -20,28 +21,28 @@ void ap_main(void)
 	__atomic_fetch_or(&started, 1u << id, __ATOMIC_SEQ_CST);
 	if (ap_work)
 		ap_work();
-	__asm__ volatile("sti");
+	interrupts_on();
 	for (;;) {
 		beats[id]++;
 		if (stop)
 			__asm__ volatile("hlt");
 		else
-			__builtin_ia32_pause();
+			cpu_relax();
 	}
 }
 
 static bool wait_for(volatile u32 *word, u32 value, u64 ms)
 {
-	u64 end = rdtsc() + ms * (tsc_khz ? tsc_khz : 2000000);
+	u64 end = rdtsc_ordered() + ms * (tsc_khz ? tsc_khz : 2000000);
 
-	while (*word != value && rdtsc() < end)
-		__builtin_ia32_pause();
+	while (*word != value && rdtsc_ordered() < end)
+		cpu_relax();
 	return *word == value;
 }
 
 static void send_all_others(u32 command)
 {
-	wrmsr(X2APIC(APIC_ICR), 3u << 18 | command);
+	wrmsr(X2APIC(APIC_ICR), ICR_ALL_BUT_SELF | command);
 }
 
 static u32 nr_cpus(void)
@@ -56,8 +57,8 @@ bool smp_start(void (*work)(void))
 	ap_work = work;
 	started = 0;
 	/* With no pause between them: INIT must not swallow the SIPI that follows. */
-	send_all_others(5u << 8 | 1u << 14);
-	send_all_others(6u << 8 | TRAMPOLINE >> 12);
+	send_all_others(ICR_INIT | ICR_ASSERT);
+	send_all_others(ICR_STARTUP | TRAMPOLINE >> 12);
 	return wait_for(&started, (1u << nr_cpus()) - 2, 2000);
 }
 
@@ -74,9 +75,9 @@ void test_smp(void)
 	taken[V1] = 0;
 	send_all_others(V1);
 	CHECK("smp: IPI to all others", wait_for(&taken[V1], nr - 1, 1000));
-	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | V1);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | V1);
 	CHECK("smp: IPI, physical", wait_for(&taken[V1], nr, 1000));
-	wrmsr(X2APIC(APIC_ICR), 2UL << 32 | 1u << 11 | V1);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(2) | ICR_LOGICAL | V1);
 	CHECK("smp: IPI, logical", wait_for(&taken[V1], nr + 1, 1000));
 
 	stop = 1;
@@ -84,28 +85,28 @@ void test_smp(void)
 	taken[V1] = 0;
 	send_all_others(V1);
 	CHECK("smp: IPI wakes from HLT", wait_for(&taken[V1], nr - 1, 1000));
-	taken[2] = 0;
-	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 4u << 8);
-	CHECK("smp: NMI wakes from HLT", wait_for(&taken[2], 1, 1000));
+	taken[EXC_NMI] = 0;
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_NMI);
+	CHECK("smp: NMI wakes from HLT", wait_for(&taken[EXC_NMI], 1, 1000));
 	stop = 0;
 	send_all_others(V1);
 	spin_us(20000);
 
-	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 5u << 8 | 1u << 14);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_INIT | ICR_ASSERT);
 	spin_us(50000);
 	seen = beats[1];
 	spin_us(50000);
 	CHECK_EQ("smp: INIT stops a CPU", beats[1], seen);
 	started = 0;
-	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 6u << 8 | TRAMPOLINE >> 12);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_STARTUP | TRAMPOLINE >> 12);
 	CHECK("smp: SIPI starts it again", wait_for(&started, 2, 2000));
 
-	/* With no pause between them, to a CPU that runs or waits for its turn: neither is lost, and the NMI that came before
-	 * does not hit it in real mode. */
+	/* With no pause between them, to a CPU that runs or waits for its turn: neither is lost,
+	 * and the NMI that came before does not hit it in real mode. */
 	started = 0;
-	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 4u << 8);
-	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 5u << 8 | 1u << 14);
-	wrmsr(X2APIC(APIC_ICR), 1UL << 32 | 6u << 8 | TRAMPOLINE >> 12);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_NMI);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_INIT | ICR_ASSERT);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_STARTUP | TRAMPOLINE >> 12);
 	CHECK("smp: NMI, INIT, SIPI start it anew", wait_for(&started, 2, 2000));
-	send_all_others(5u << 8 | 1u << 14);
+	send_all_others(ICR_INIT | ICR_ASSERT);
 }

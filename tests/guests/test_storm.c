@@ -1,6 +1,8 @@
-/* A device that its guest makes interrupt without end, on a CPU where the guest itself does not run: each interrupt costs whoever
- * runs there an exit. Without a limit that CPU does little else (tests/system/test_hostile.py watches who runs there). With two
- * vCPUs, of which the second, on the other CPU, is the one that the interrupts are for. With edu's MSI, or with the MSI-X of a NIC. */
+/* A device that its guest makes interrupt without end, on a CPU where the guest itself does not
+ * run: each interrupt costs whoever runs there an exit. Without a limit that CPU does little else
+ * (tests/system/test_hostile.py watches who runs there). With two vCPUs, of which the second, on
+ * the other CPU, is the one that the interrupts are for. With edu's MSI, or with the MSI-X of a
+ * NIC. */
 #include <tests/guests/edu.h>
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
@@ -9,14 +11,14 @@
 
 #define EVENT_VECTOR 0x63
 #define DEVICE_VECTOR 0x64
-#define TO_VCPU_1 0xfee01000u
-#define TO_VCPU_0 0xfee00000u
+#define TO_VCPU_1 (MSI_ADDRESS | 1u << 12)
+#define TO_VCPU_0 MSI_ADDRESS
 #define SECONDS 5
 
-static struct weir_stats stats __attribute__((aligned(4096)));
+static struct weir_stats stats __aligned(PAGE_SIZE);
 
 static volatile u8 *nic; /* NULL: edu */
-static volatile u32 *table;
+static volatile struct pci_msix_entry *table;
 static u32 slot;
 
 static bool find(void)
@@ -26,10 +28,10 @@ static bool find(void)
 	slot = config_find(NIC_ID);
 	if (!slot)
 		return false;
-	nic = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
-	table = (volatile u32 *)(u64)(config_read(slot, 0x1c) & ~0xfu);
-	config_write(slot, 4, 6);
-	config_write(slot, config_capability(slot, 0x11), 1u << 31);
+	nic = config_bar(slot, 0);
+	table = (volatile struct pci_msix_entry *)config_bar(slot, 3);
+	config_write(slot, PCI_COMMAND, COMMAND_ON);
+	config_write(slot, config_capability(slot, PCI_CAP_MSIX), (u32)PCI_MSIX_ENABLE << 16);
 	return true;
 }
 
@@ -52,7 +54,7 @@ static void raise(void)
 static void silence(void)
 {
 	if (nic)
-		config_write(slot, config_capability(slot, 0x11), 0);
+		config_write(slot, config_capability(slot, PCI_CAP_MSIX), 0);
 	else
 		edu_msi_off();
 }
@@ -71,15 +73,16 @@ void test_storm(void)
 		return;
 	}
 	CHECK_EQ("storm: vector", hypercall(WEIR_HC_EVENT_VECTOR, EVENT_VECTOR, 0, 0), 0);
-	__asm__ volatile("sti");
+	interrupts_on();
 	route(TO_VCPU_1);
 
 	read_stats();
 	delivered = stats.interrupts_delivered;
 	began = stats.uptime_ns;
 	print("storm: begins\n");
-	end = rdtsc() + SECONDS * 1000UL * tsc_khz;
-	while (rdtsc() < end || (!taken[EVENT_VECTOR] && rdtsc() < end + 20000UL * tsc_khz)) {
+	end = rdtsc_ordered() + SECONDS * 1000UL * tsc_khz;
+	while (rdtsc_ordered() < end ||
+	       (!taken[EVENT_VECTOR] && rdtsc_ordered() < end + 20000UL * tsc_khz)) {
 		for (u32 i = 0; i < 100; i++)
 			raise();
 		raised += 100;
@@ -93,7 +96,8 @@ void test_storm(void)
 	CHECK("storm: told by an event",
 	      taken[EVENT_VECTOR] && hypercall(WEIR_HC_EVENTS, 0, 0, 0) & WEIR_EVENT_STORM);
 
-	/* Single ones arrive as ever. Pauses may add some, in place of those that MSI cannot keep, but none is lost. */
+	/* Single ones arrive as ever. Pauses may add some, in place of those that MSI cannot keep,
+	 * but none is lost. */
 	route(TO_VCPU_0);
 	for (u32 i = 0; i < 100; i++) {
 		u32 before = taken[DEVICE_VECTOR];
@@ -106,5 +110,5 @@ void test_storm(void)
 	CHECK_EQ("storm: no single interrupt is lost after it", lost, 0);
 	silence();
 	(void)hypercall(WEIR_HC_EVENT_VECTOR, 0, 0, 0);
-	__asm__ volatile("cli");
+	interrupts_off();
 }

@@ -1,5 +1,6 @@
-/* A bystander: as long as it lives it counts its timer's interrupts and the longest time between two of them, and looks
- * whether what is its own stays as it was: memory, FPU, debug registers, MSRs. One line a second. */
+/* A bystander: as long as it lives it counts its timer's interrupts and the longest time between
+ * two of them, and looks whether what is its own stays as it was: memory, FPU, debug registers,
+ * MSRs. One line a second. */
 #include <tests/guests/guest.h>
 
 #define VECTOR 0x55
@@ -8,11 +9,6 @@
 
 #define MEMORY ((volatile u64 *)0x800000)
 #define WORDS (4u << 20 >> 3)
-
-#define MSR_STAR 0xc0000081
-#define MSR_LSTAR 0xc0000082
-#define MSR_KERNEL_GS_BASE 0xc0000102
-#define MSR_TSC_AUX 0xc0000103
 
 static const u32 msrs[] = { MSR_STAR, MSR_LSTAR, MSR_KERNEL_GS_BASE, MSR_TSC_AUX };
 
@@ -26,18 +22,18 @@ static void set_registers(void)
 	u64 a = word(1), b = word(2);
 
 	__asm__ volatile("movq %0, %%xmm3; movq %1, %%xmm15" ::"r"(a), "r"(b));
-	__asm__ volatile("mov %0, %%dr0; mov %1, %%dr3" ::"r"(a), "r"(b));
+	write_dr(0, a);
+	write_dr(3, b);
 	for (u32 i = 0; i < ARRAY_SIZE(msrs); i++)
 		wrmsr(msrs[i], 0x1000 + i);
 }
 
 static u32 wrong_registers(void)
 {
-	u64 xmm[2], dr[2];
+	u64 xmm[2], dr[2] = { read_dr(0), read_dr(3) };
 	u32 wrong = 0;
 
 	__asm__ volatile("movq %%xmm3, %0; movq %%xmm15, %1" : "=r"(xmm[0]), "=r"(xmm[1]));
-	__asm__ volatile("mov %%dr0, %0; mov %%dr3, %1" : "=r"(dr[0]), "=r"(dr[1]));
 	for (u32 i = 0; i < 2; i++)
 		wrong += (xmm[i] != word(i + 1)) + (dr[i] != word(i + 1));
 	for (u32 i = 0; i < ARRAY_SIZE(msrs); i++)
@@ -65,17 +61,17 @@ void test_ticks(void)
 		MEMORY[i] = word(i);
 	set_registers();
 	taken[VECTOR] = 0;
-	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb); /* by 1 */
-	wrmsr(X2APIC(APIC_LVT_TIMER), 0x20000 | VECTOR); /* periodic */
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_1);
+	wrmsr(X2APIC(APIC_LVT_TIMER), LVT_PERIODIC | VECTOR);
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), PERIOD_US * 1000); /* 1 GHz */
-	last = rdtsc();
+	last = rdtsc_ordered();
 	for (;;) {
 		u64 now, gap;
 
-		__asm__ volatile("sti; hlt; cli" ::: "memory");
+		halt_until_interrupt();
 		if (taken[VECTOR] == seen)
 			continue;
-		now = rdtsc();
+		now = rdtsc_ordered();
 		gap = (now - last) * 1000 / tsc_khz;
 		longest = gap > longest ? gap : longest;
 		last = now;

@@ -2,6 +2,8 @@
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
+#include <kernel/x86/segment.h>
+#include <kernel/x86/trap.h>
 
 volatile struct caught caught;
 volatile u32 taken[256];
@@ -10,15 +12,12 @@ volatile u32 order_at;
 volatile u32 keep_in_service;
 volatile u32 taken_while_off;
 volatile u32 linger;
-volatile u8 eoi_flag __attribute__((aligned(4)));
+volatile u8 eoi_flag __aligned(4);
 volatile u32 eois_by_flag;
 
-struct gate {
-	u16 offset_low, selector, flags, offset_middle;
-	u32 offset_high, reserved;
-};
-static struct gate idt[256] __attribute__((aligned(16)));
-extern const u8 trap_entries[];
+#define CODE_SELECTOR 0x08
+
+static struct idt_gate idt[NR_VECTORS] __aligned(16);
 
 static void end_of_interrupt(void)
 {
@@ -30,55 +29,44 @@ static void end_of_interrupt(void)
 	}
 }
 
-void trap(struct trap_frame *f);
 void trap(struct trap_frame *f)
 {
-	if (f->vector < 32 && f->vector != 2) {
+	if (f->vector < NR_EXCEPTIONS && f->vector != EXC_NMI) {
 		caught.vector = f->vector;
 		caught.error = f->error;
 		caught.rip = f->rip;
-		__asm__("mov %%cr2, %0" : "=r"(caught.cr2));
-		__asm__("mov %%db6, %0" : "=r"(caught.dr6));
-		f->rflags &= ~0x100UL; /* one single step is enough */
+		caught.cr2 = read_cr2();
+		caught.dr6 = read_dr(6);
+		f->rflags &= ~RFLAGS_TF; /* one single step is enough */
 		if (caught.resume) {
 			f->rip = caught.resume;
 			return;
 		}
-		if (f->vector == 3 || f->vector == 4 || f->vector == 1)
+		if (f->vector == EXC_BP || f->vector == EXC_OF || f->vector == EXC_DB)
 			return;
 		print("FAIL unexpected exception %lu, error 0x%lx, RIP 0x%lx, CR2 0x%lx\n",
 		      f->vector, f->error, f->rip, caught.cr2);
 		hypercall(WEIR_HC_SHUTDOWN, 2, 1, 0);
-		for (;;)
-			__asm__ volatile("cli; hlt");
+		halt_forever();
 	}
 	__atomic_fetch_add(&taken[f->vector], 1, __ATOMIC_SEQ_CST);
-	if (f->vector >= 32 && !(f->rflags & 0x200))
+	if (f->vector >= NR_EXCEPTIONS && !(f->rflags & RFLAGS_IF))
 		__atomic_fetch_add(&taken_while_off, 1, __ATOMIC_SEQ_CST);
 	for (u32 i = linger; i; i--)
 		__asm__ volatile("");
 	order[order_at++ % ARRAY_SIZE(order)] = (u8)f->vector;
-	if (f->vector != 2 && f->vector != 0x80 && f->vector != keep_in_service)
+	if (f->vector != EXC_NMI && f->vector != 0x80 && f->vector != keep_in_service)
 		end_of_interrupt();
 }
 
 void traps_load(void)
 {
-	const struct {
-		u16 limit;
-		u64 base;
-	} __attribute__((packed)) pointer = { sizeof(idt) - 1, (u64)idt };
-
-	__asm__ volatile("lidt %0" ::"m"(pointer));
+	lidt(idt, sizeof(idt));
 }
 
 void traps_init(void)
 {
-	for (unsigned int v = 0; v < 256; v++) {
-		u64 entry = (u64)trap_entries + 16 * v;
-
-		idt[v] = (struct gate){ (u16)entry,	    8, 0x8e00, (u16)(entry >> 16),
-					(u32)(entry >> 32), 0 };
-	}
+	for (u32 v = 0; v < NR_VECTORS; v++)
+		idt[v] = interrupt_gate(trap_stubs[v], CODE_SELECTOR, GATE_INTERRUPT, 0);
 	traps_load();
 }

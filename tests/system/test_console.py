@@ -19,7 +19,7 @@ class Consoles:
 
     def open(self, name):
         self.weir.type(f"console {name}\r")
-        self.weir.wait_for(rf"^The console of {name}; Ctrl-\] comes back\.$")
+        self.weir.wait_for(rf"^The console of {name}; Ctrl-\] returns\.$")
 
     def leave(self, name):
         since = len(self.weir.lines)
@@ -74,7 +74,7 @@ def test_two_guests_have_a_console_each(boot, smp):
     weir.count(r"\| (desserts|repaid)", 0)
     consoles.open("a")
     weir.type("quit\r")
-    weir.wait_for(r"^There is no more a$")
+    weir.wait_for(r"^The domain has ended: a$")
     assert weir.command("console a") == ['"a": there is no such domain; domains lists them']
     assert weir.command("console control") == ['"control": this is the control domain itself: its console is here']
 
@@ -156,4 +156,4 @@ def test_two_linux_guests_have_a_login_each(boot, tmp_path):
             weir.type("\r")
         consoles.prompt("# ")
         weir.type("poweroff -f\r")
-        weir.wait_for(rf"^There is no more {n}$", 60)
+        weir.wait_for(rf"^The domain has ended: {n}$", 60)

@@ -196,7 +196,7 @@ def test_destroyed_under_load(boot):
         load.wait_for_more(weir)
         # While it is being attached, and while it is being detached.
         weir.command("detach 00:03.0")
-        assert "it goes on attaching" in weir.typed("attach 00:03.0 net1\r\x03")[-1]
+        assert "still attaching" in weir.typed("attach 00:03.0 net1\r\x03")[-1]
         assert weir.command("destroy net1") == ["net1: gone, its 49152 KiB are free"]
     assert table(weir, "devices")["00:03.0"][4:6] == ["-", "free"]
     assert [words[1] for words in table(weir, "domains").values()] == ["control"]

@@ -7,7 +7,7 @@
 #include "test.h"
 
 #include <kernel/guest/memory/guestcopy.h>
-#include <kernel/core/cpu.h>
+#include <kernel/x86/cpuid.h>
 
 /* All CPUID registers of the processor that the policies below see. */
 static u32 own_bits;

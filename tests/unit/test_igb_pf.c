@@ -13,7 +13,7 @@
 
 static const u8 own_mac[6] = { 0x00, 0x1b, 0x21, 0x0a, 0x0b, 0x0c };
 static u8 regs[0x20000] __aligned(4096);
-static u32 msix[4];
+static struct pci_msix_entry msix[1];
 static u16 command;
 static bool has_virtual;
 static interrupt_handler handler;
@@ -66,17 +66,17 @@ u64 pci_bar(const struct pci_device *d, unsigned int bar)
 	return bar ? 0 : (u64)regs;
 }
 
-u32 pci_msix_table(const struct pci_device *d, volatile u32 **table)
+u32 pci_msix_table(const struct pci_device *d, volatile struct pci_msix_entry **table)
 {
 	(void)d;
 	*table = msix;
 	return 1;
 }
 
-void pci_msix_set(volatile u32 *table, u32 entry, u8 vector)
+void pci_msix_set(volatile struct pci_msix_entry *table, u32 entry, u8 vector)
 {
 	assert_int_equal(entry, 0);
-	*table = vector;
+	table[entry].data = vector;
 }
 
 void pci_msix_enable(const struct pci_device *d)
@@ -181,8 +181,9 @@ static void starts(void **state)
 	(void)state;
 	check();
 	assert_non_null(strstr(printed, "serves 3 virtual functions"));
-	assert_int_equal(command, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
-	assert_int_equal(msix[0], 0x41);
+	assert_int_equal(command,
+			 PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE);
+	assert_int_equal(msix[0].data, 0x41);
 	assert_int_equal(reg(IGB_IMS), INT_VMMB);
 	assert_true(reg(IGB_CTRL_EXT) & CTRL_EXT_PFRSTD);
 	for (u32 n = 0; n < NR; n++)
@@ -207,7 +208,7 @@ static void without_virtual_functions(void **state)
 	printed[0] = 0;
 	igb_pf_probe();
 	assert_non_null(strstr(printed, "say sriov="));
-	assert_int_equal(command & PCI_COMMAND_MASTER, 0);
+	assert_int_equal(command & PCI_COMMAND_BUS_MASTER, 0);
 	assert_int_equal(reg(IGB_VFRE), 0);
 }
 

@@ -20,7 +20,7 @@ static struct {
 	struct virtio_common common;
 	struct virtio_net_config config;
 	u32 notify[2];
-	u32 msix[2][4];
+	struct pci_msix_entry msix[2];
 } bar;
 static u32 vectors;
 static const struct pci_device function = { .bus = 1, .vendor = VIRTIO_VENDOR, .id = VIRTIO_NET };
@@ -79,16 +79,16 @@ bool pci_for_each(bool (*fn)(const struct pci_device *d, void *ctx), void *ctx)
 	return space[0] != 0xff && fn(&function, ctx);
 }
 
-u32 pci_msix_table(const struct pci_device *d, volatile u32 **table)
+u32 pci_msix_table(const struct pci_device *d, volatile struct pci_msix_entry **table)
 {
 	(void)d;
-	*table = &bar.msix[0][0];
+	*table = bar.msix;
 	return vectors;
 }
 
-void pci_msix_set(volatile u32 *table, u32 entry, u8 vector)
+void pci_msix_set(volatile struct pci_msix_entry *table, u32 entry, u8 vector)
 {
-	table[4 * entry] = vector;
+	table[entry].data = vector;
 }
 
 void pci_msix_enable(const struct pci_device *d)
@@ -293,12 +293,12 @@ static void what_is_negotiated(void **state)
 	assert_int_equal(bar.common.queue_enable, 1);
 	assert_int_equal(bar.common.queue_msix_vector, 0);
 	assert_int_equal(bar.common.config_msix_vector, 1);
-	assert_int_equal(bar.msix[0][0], 0x40);
-	assert_int_equal(bar.msix[1][0], 0x41);
+	assert_int_equal(bar.msix[0].data, 0x40);
+	assert_int_equal(bar.msix[1].data, 0x41);
 	assert_memory_equal(dev->mac, bar.config.mac, 6);
 	assert_int_equal(dev->offloads, NET_TX_CSUM_L4 | NET_RX_CSUM);
 	assert_true(dev->link_up);
-	assert_true(pci_read16(&function, PCI_COMMAND) & PCI_COMMAND_MASTER);
+	assert_true(pci_read16(&function, PCI_COMMAND) & PCI_COMMAND_BUS_MASTER);
 	assert_int_equal(offered(QUEUE_RECEIVE), VIRTQUEUE_MAX);
 	assert_string_equal(said, "");
 }

@@ -11,10 +11,8 @@
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/x86/apic.h>
 
-#define X2APIC_TPR 0x808
-#define X2APIC_EOI 0x80b
-#define X2APIC_SVR 0x80f
 #define FLAG_ADDRESS 0x1004
 
 static struct vm vm;
@@ -161,7 +159,7 @@ static void end(void)
 	leave();
 	isr[vector] = false;
 	loud_eois++;
-	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC_EOI, 0), 0);
+	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC(APIC_EOI), 0), 0);
 	enter();
 }
 
@@ -180,7 +178,7 @@ static void set_tpr(void)
 {
 	leave();
 	tpr = rand() % 2 ? 0 : (u32)rand() % 256;
-	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC_TPR, tpr), 0);
+	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC(APIC_TPR), tpr), 0);
 	enter();
 }
 
@@ -221,7 +219,7 @@ static void begin(void)
 	vcpu.vm = &vm;
 	vlapic_init(&vcpu);
 	vlapic_start_in_x2apic_mode(&vcpu);
-	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC_SVR, 0x1ff), 0);
+	assert_int_equal(vlapic_write_msr(&vcpu, X2APIC(APIC_SVR), 0x1ff), 0);
 	assert_int_equal(pveoi_write_msr(&vcpu, FLAG_ADDRESS | 1), 0);
 	enter();
 }

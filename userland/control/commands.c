@@ -11,7 +11,7 @@ static void help_command(int argc, char **argv);
 static const struct command commands[] = {
 	{ "help", "", 0, 0, "this list", help_command },
 	{ "domains", "", 0, 0, "the domains: id, name, state, vCPUs, memory, devices", domains_command },
-	{ "console", "DOMAIN", 1, 1, "its console, until Ctrl-] is typed", console_command },
+	{ "console", "DOMAIN", 1, 1, "connect to its console; Ctrl-] returns", console_command },
 	{ "devices", "", 0, 0, "the PCI functions: who has them, and what can be done with them",
 	  devices_command },
 	{ "attach", "DEVICE DOMAIN [ats]", 2, 3,
@@ -50,7 +50,7 @@ static void help_command(int argc, char **argv)
 		print("  %-28s %s\n", head, commands[i].help);
 	}
 	print("DOMAIN is a name or an id, DEVICE is bus:device.function as devices shows it.\n"
-	      "Ctrl-U empties the line, Ctrl-C gives it up.\n");
+	      "Ctrl-U clears the line, Ctrl-C cancels it.\n");
 }
 
 static int split(char *line, char *word[MAX_WORDS])
@@ -85,9 +85,9 @@ static int match(const struct command *c, int n, char *word[MAX_WORDS])
 static void run(const struct command *c, int argc, char **argv)
 {
 	if (argc < c->min_arguments)
-		print("%s: something is missing; write: %s %s\n", c->name, c->name, c->arguments);
+		print("%s: an argument is missing; usage: %s %s\n", c->name, c->name, c->arguments);
 	else if (argc > c->max_arguments)
-		print("\"%s\": one word too many; write: %s %s\n", argv[c->max_arguments], c->name,
+		print("\"%s\": one word too many; usage: %s %s\n", argv[c->max_arguments], c->name,
 		      c->arguments);
 	else
 		c->run(argc, argv);

@@ -1,4 +1,5 @@
-/* Another domain's console on this one's: what it writes is shown, what is typed is its, up to the key that comes back. */
+/* Another domain's console on this one's: what it writes is shown, what is typed is its, up to the
+ * key that comes back. */
 #include "shell.h"
 
 #include <string.h>
@@ -18,8 +19,9 @@ static struct {
 	u32 nr;
 } waiting;
 
-/* What a guest may do to the administrator's terminal: move its cursor, erase, set colours. That is control sequences (ECMA-48) with one
- * of these final bytes. Titles, reports and what else a terminal can be told are for nobody who is not trusted with it. */
+/* What a guest may do to the administrator's terminal: move its cursor, erase, set colours. That is
+ * control sequences (ECMA-48) with one of these final bytes. Titles, reports and what else a
+ * terminal can be told are for nobody who is not trusted with it. */
 static bool may_end_sequence(u8 c)
 {
 	return strchr("ABCDEFGHJKLMPSTXZ`abdefghlmrs@", c) && c;
@@ -112,10 +114,10 @@ void console_command(int argc, char **argv)
 		print("\"%s\": this domain has just ended\n", argv[0]);
 		return;
 	}
-	print("The console of %s; Ctrl-] comes back.\n", d.name);
+	print("The console of %s; Ctrl-] returns.\n", d.name);
 	waiting.nr = 0;
 	while ((there = show_output()) && pass_input())
 		shell_sleep(waiting.nr ? INPUT_RETRY_NS : LOOK_NS);
 	(void)hypercall(WEIR_HC_CONSOLE_SELECT, 0, 0, 0);
-	print("\033[0m\n%s%s\n", there ? "Back from " : "There is no more ", d.name);
+	print("\033[0m\n%s%s\n", there ? "Back from " : "The domain has ended: ", d.name);
 }

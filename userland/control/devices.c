@@ -1,3 +1,4 @@
+/* The commands devices, attach and detach. */
 #include "shell.h"
 
 #include <kernel/lib/errno.h>
@@ -63,7 +64,7 @@ void devices_command(int argc, char **argv)
 		      d.why_not[0] ? "Weir's" : state_name(d.state),
 		      d.why_not[0] ? d.why_not :
 		      d.reset[0]   ? d.reset :
-				     "none: its next owner finds it as this one leaves it");
+				     "none: keeps its state for the next owner");
 }
 
 /* Exactly `digits` hexadecimal digits, and `end` behind them. */
@@ -118,7 +119,7 @@ bool find_device(const char *text, struct weir_device_info *info)
 	return false;
 }
 
-/* --- giving and taking ---------------------------------------------------------------------------------------------------------- */
+/* --- giving and taking ---------------------------------------------------- */
 
 /* Watch the device until it is neither coming nor going any more; false: Ctrl-C. */
 static bool wait_for(u64 device, struct weir_device_info *d)
@@ -129,11 +130,25 @@ static bool wait_for(u64 device, struct weir_device_info *d)
 		if (d->state != WEIR_DEVICE_ATTACHING && d->state != WEIR_DEVICE_DETACHING)
 			return true;
 		if (shell_interrupted()) {
-			print("^C: it goes on %s; devices shows it\n", state_name(d->state));
+			print("^C: still %s; see devices\n", state_name(d->state));
 			return false;
 		}
 		shell_sleep(POLL_NS);
 	}
+}
+
+static const char *why_not_permitted(const struct weir_device_info *d,
+				     const struct weir_domain_info *to, bool ats)
+{
+	if (d->why_not[0])
+		return d->why_not;
+	if (ats && d->why_no_ats[0])
+		return d->why_no_ats;
+	if (to->control)
+		return "the firmware has reserved memory for it: with control-iommu=none no domain "
+		       "may have it";
+	return "only the control domain may have it: the firmware has reserved memory for it, or "
+	       "its virtual functions are on";
 }
 
 static void say_why_not_attached(s64 error, const char *text, const struct weir_device_info *d,
@@ -141,11 +156,7 @@ static void say_why_not_attached(s64 error, const char *text, const struct weir_
 {
 	switch (error) {
 	case -EPERM:
-		print("\"%s\": %s\n", text,
-		      d->why_not[0]	      ? d->why_not :
-		      ats && d->why_no_ats[0] ? d->why_no_ats :
-		      to->control ? "control-iommu=none leaves the control domain without devices" :
-				    "only the control domain may have it: the firmware has reserved memory for it, or its virtual functions are on");
+		print("\"%s\": %s\n", text, why_not_permitted(d, to, ats));
 		break;
 	case -EBUSY:
 		print("\"%s\": it is %s%s%s; detach it first\n", text, state_name(d->state),

@@ -1,3 +1,4 @@
+/* The commands domains, destroy and exits. */
 #include "shell.h"
 
 #include <kernel/lib/errno.h>
@@ -57,7 +58,7 @@ bool find_domain(const char *name, struct weir_domain_info *info)
 			continue;
 		if (info->state != WEIR_DOMAIN_DYING)
 			return true;
-		print("\"%s\": this domain is just ending\n", name);
+		print("\"%s\": this domain is ending\n", name);
 		return false;
 	}
 	print("\"%s\": there is no such domain; domains lists them\n", name);
@@ -91,7 +92,7 @@ void destroy_command(int argc, char **argv)
 	}
 	while (exists(d.id)) {
 		if (shell_interrupted()) {
-			print("^C: it goes on ending; domains shows it\n");
+			print("^C: still ending; see domains\n");
 			return;
 		}
 		shell_sleep(POLL_NS);

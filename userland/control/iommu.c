@@ -33,7 +33,8 @@ static void print_page(const struct weir_walk *w)
 					     "write only",
 	      leaf_size(level), w->page);
 	if (w->page_type[0])
-		print("  page: type %s%s, owner %s, dev_tlb references: %u its own, %u of the blocks around it\n",
+		print("  page: type %s%s, owner %s, dev_tlb references: %u its own, %u of the "
+		      "blocks around it\n",
 		      w->page_type, w->references || w->block_references ? " (now dev_tlb)" : "",
 		      w->page_owner <= 64 ? domain_name(w->page_owner) : "-", w->references,
 		      w->block_references);
@@ -80,13 +81,14 @@ void iommu_unit_command(int argc, char **argv)
 	if (!parse_number(argv[0], &unit))
 		return;
 	if (hypercall(WEIR_HC_UNIT_STATS, unit, (u64)&s, sizeof(s)) <= 0) {
-		print("\"%s\": there is no such unit; they are counted from 0\n", argv[0]);
+		print("\"%s\": there is no such unit; the first is 0\n", argv[0]);
 		return;
 	}
 	print("  registers at 0x%lx, CAP %016lx, ECAP %016lx, %s\n", s.base, s.cap, s.ecap,
 	      s.works ? "works" : "does not work: its devices cannot be given");
 	print("  devices attached %lu, interrupt entries %lu\n", s.devices, s.interrupt_entries);
-	print("  queue: %lu requests posted, %lu completed, %lu waiting for room; %lu completion interrupts\n",
+	print("  queue: %lu requests posted, %lu completed, %lu waiting for room; %lu completion "
+	      "interrupts\n",
 	      s.requests_posted, s.requests_completed, s.requests_waiting, s.completion_interrupts);
 	print("  queue errors %lu, faults %lu\n", s.queue_errors, s.faults);
 }
@@ -117,10 +119,12 @@ void iommu_stats_command(int argc, char **argv)
 	      s.io_entries[0], s.io_entries[1], s.io_entries[2], s.io_tables, s.io_references);
 	print("  splits %lu, collapses %lu, tables freed %lu\n", s.io_splits, s.io_collapses,
 	      s.io_tables_freed);
-	print("  pages held for release: %lu, at most %lu; batches: %lu posted, %lu completed, %lu under way\n",
+	print("  pages held for release: %lu, at most %lu; batches: %lu posted, %lu completed, %lu "
+	      "under way\n",
 	      s.pages_held, s.pages_held_max, s.batches_posted, s.batches_completed,
 	      s.batches_in_flight);
-	print("  invalidations: %lu posted, %lu completed (IOTLB %lu, device TLB %lu, context %lu)\n",
+	print("  invalidations: %lu posted, %lu completed (IOTLB %lu, device TLB %lu, context "
+	      "%lu)\n",
 	      s.invalidations_posted, s.invalidations_completed, s.iotlb_invalidations,
 	      s.device_tlb_invalidations, s.context_invalidations);
 	if (s.batches_completed)

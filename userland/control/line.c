@@ -7,7 +7,8 @@
 #define ESCAPE 27
 #define DELETE 127
 
-/* ECMA-48: what the cursor keys and their like send is ESC [ ... and one final byte; it is dropped. */
+/* ECMA-48: what the cursor keys and their like send is ESC [ ... and one final byte; it is dropped.
+ */
 static bool in_sequence(u8 c)
 {
 	static enum { NONE, INTRODUCER, BODY } state;

@@ -1,8 +1,7 @@
-/* The control domain: a shell on Weir's console. It is a guest like any other; all it can do more is to ask the privileged
- * hypercalls. */
+/* The control domain: a shell on Weir's console. It is a guest like any other; all it can do more
+ * is to ask the privileged hypercalls. */
+#include <kernel/x86/interrupts.h>
 #include "shell.h"
-
-#include "../runtime/cpu.h"
 
 #include <userland/drivers/igb_pf.h>
 
@@ -54,10 +53,12 @@ void program_main(void)
 	s64 ret;
 
 	if (!hypervisor_is_weir())
-		fatal("the control domain has nothing to control: this machine does not run under Weir");
+		fatal("the control domain has nothing to control: this machine does not run under "
+		      "Weir");
 	ret = hypercall(WEIR_HC_DOMAIN_INFO, 0, (u64)&info, sizeof(info));
 	if (ret < 0)
-		fatal("this domain may not control others (error %ld): put the word control on its module line",
+		fatal("this domain may not control others (error %ld): put the word control on its "
+		      "module line",
 		      -ret);
 	events_init();
 	print("Weir's control domain; type help.\n");

@@ -1,4 +1,5 @@
-/* The machine's memory: lent to this domain's devices by its identity map, carved out again, free. */
+/* The machine's memory: lent to this domain's devices by its identity map, carved out again, free.
+ */
 #include "shell.h"
 
 #include <kernel/lib/errno.h>
@@ -19,7 +20,8 @@ void memory_command(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	read_info(&info);
-	print("  free %lu MiB (%lu of them Weir's reserve), lent to this domain's devices %lu MiB, on the way back %lu MiB\n",
+	print("  free %lu MiB (%lu of them Weir's reserve), lent to this domain's devices %lu MiB, "
+	      "on the way back %lu MiB\n",
 	      info.free >> MIB_SHIFT, info.reserve >> MIB_SHIFT, info.lent >> MIB_SHIFT,
 	      info.carved >> MIB_SHIFT);
 }
@@ -97,10 +99,12 @@ void balloon_command(int argc, char **argv)
 		if (ret == -EINVAL)
 			print("%s has no %lu MiB to give\n", d.name, mib);
 		else if (ret == -ENOMEM)
-			print("the memory that %s would get again is not free, see \"memory\"; try again\n",
+			print("the memory that %s would get again is not free, see \"memory\"; try "
+			      "again\n",
 			      d.name);
 		else if (ret)
-			print("%s has no balloon, or no driver for it: see \"balloon\" in docs/guests.md\n",
+			print("%s has no balloon, or no driver for it: see \"balloon\" in "
+			      "docs/guests.md\n",
 			      d.name);
 		if (ret)
 			return;

@@ -1,6 +1,7 @@
-/* The mailbox: a virtual function writes a message into its 16 words and raises REQ; the physical one takes the buffer (PFU), copies
- * it, acknowledges, writes the answer and raises STS. What stands there is a guest's: it is copied before it is looked at, and can
- * change nothing but what this guest's own frames do.
+/* The mailbox: a virtual function writes a message into its 16 words and raises REQ; the physical
+ * one takes the buffer (PFU), copies it, acknowledges, writes the answer and raises STS. What
+ * stands there is a guest's: it is copied before it is looked at, and can change nothing but what
+ * this guest's own frames do.
  */
 #include <userland/drivers/igb_pf.h>
 
@@ -8,7 +9,7 @@
 #include <kernel/lib/string.h>
 #include <stdio.h>
 #include <string.h>
-#include <userland/runtime/cpu.h>
+#include <userland/runtime/mmio.h>
 
 #define RESET_STEP_US 10
 #define RESET_TRIES 1000
@@ -41,7 +42,8 @@ static void reg_write(u32 reg, u64 value)
 	mmio_write32((volatile u8 *)pf.regs + reg, (u32)value);
 }
 
-/* --- what a virtual function may send and receive --------------------------------------------------------------------------------- */
+/* --- what a virtual function may send and receive
+ * --------------------------------------------------------------------------------- */
 
 static void show_mac(u32 n)
 {
@@ -80,7 +82,7 @@ static void begin(u32 n)
 	reg_write(IGB_VFRE, reg_read(IGB_VFRE) | BIT(n));
 }
 
-/* --- messages --------------------------------------------------------------------------------------------------------------------------- */
+/* --- messages ------------------------------------------------------------- */
 
 static bool set_mac(u32 n, const u8 mac[6])
 {
@@ -190,7 +192,7 @@ static void interrupt(void *ctx)
 			take_message(n);
 }
 
-/* --- start -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- start ---------------------------------------------------------------- */
 
 static bool wait_clear(u32 reg, u64 bits)
 {
@@ -221,7 +223,8 @@ static bool reset(void)
 	return true;
 }
 
-/* The link's speed is negotiated by the PHY alone; virtual functions see the result in their own STATUS. */
+/* The link's speed is negotiated by the PHY alone; virtual functions see the result in their own
+ * STATUS. */
 static void start_link(void)
 {
 	reg_write(IGB_MDIC, MDIC_WRITE | MDIC_PHY(1) | MDIC_REGISTER(PHY_CONTROL) |
@@ -240,8 +243,9 @@ static bool read_mac(void)
 	return (high & RAH_AV) && !(pf.mac[0] & 1) && (low || (high & 0xffff));
 }
 
-/* Frames go to those whose address they carry, also from one virtual function to another, and to nobody else. None may send under
- * another's address, and one that has no buffers does not hold the others up. */
+/* Frames go to those whose address they carry, also from one virtual function to another, and to
+ * nobody else. None may send under another's address, and one that has no buffers does not hold the
+ * others up. */
 static void switch_frames(void)
 {
 	u64 check = DTXSWC_LOOPBACK;
@@ -258,7 +262,7 @@ static void switch_frames(void)
 	reg_write(IGB_TCTL, TCTL_EN | TCTL_PSP | TCTL_CT(15) | TCTL_COLD(63));
 }
 
-static void start_interrupts(volatile u32 *table)
+static void start_interrupts(volatile struct pci_msix_entry *table)
 {
 	if (!pf.vector)
 		pf.vector = interrupt_allocate(interrupt, NULL);
@@ -276,13 +280,13 @@ static const char *start(void)
 {
 	static const u32 begin_again = (u32)MESSAGE_NACK | PF_CONTROL;
 	u64 bar = pci_bar(&pf.pci, 0);
-	volatile u32 *table;
+	volatile struct pci_msix_entry *table;
 
 	if (!bar)
 		return "BAR 0 has no address";
 	if (!pci_msix_table(&pf.pci, &table))
 		return "it has no MSI-X";
-	pci_write16(&pf.pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_NO_INTX);
+	pci_write16(&pf.pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	pf.regs = (volatile void *)bar;
 	if (!(reg_read(IGB_STATUS) & STATUS_IOV))
 		return "its virtual functions are off: say sriov= on Weir's command line";
@@ -293,12 +297,13 @@ static const char *start(void)
 		return "it has no usable Ethernet address in its NVM";
 	/* For its interrupts, and for the virtual functions' frames. */
 	pci_write16(&pf.pci, PCI_COMMAND,
-		    PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
+		    PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE);
 	start_interrupts(table);
 	switch_frames();
 	start_link();
 	reg_write(IGB_CTRL_EXT, reg_read(IGB_CTRL_EXT) | CTRL_EXT_DRV_LOAD | CTRL_EXT_PFRSTD);
-	/* Drivers that were at work before the reset begin again when they find this in their mailbox. */
+	/* Drivers that were at work before the reset begin again when they find this in their
+	 * mailbox. */
 	for (u32 n = 0; n < pf.nr; n++)
 		answer(n, &begin_again, 1);
 	return NULL;
@@ -308,7 +313,7 @@ static bool find_idle(const struct pci_device *pci, void *ctx)
 {
 	(void)ctx;
 	if (pci->vendor != IGB_VENDOR || pci->id != IGB_82576 ||
-	    (pci_read16(pci, PCI_COMMAND) & PCI_COMMAND_MASTER))
+	    (pci_read16(pci, PCI_COMMAND) & PCI_COMMAND_BUS_MASTER))
 		return false;
 	pf.pci = *pci;
 	return true;

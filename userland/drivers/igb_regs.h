@@ -1,5 +1,6 @@
-/* Registers of the physical function of an 82576 that concern its virtual ones ("Intel 82576 GbE Controller Datasheet", revision 2.87,
- * chapter 8), and the messages that Intel's drivers of the two exchange. */
+/* Registers of the physical function of an 82576 that concern its virtual ones ("Intel 82576 GbE
+ * Controller Datasheet", revision 2.87, chapter 8), and the messages that Intel's drivers of the
+ * two exchange. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

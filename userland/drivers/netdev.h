@@ -20,7 +20,8 @@ struct netbuf {
 	struct netdev *dev;
 	u8 *data; /* the frame, from the destination address on, without FCS */
 	u16 length;
-	bool checksum_good; /* the device has checked the TCP or UDP checksum, and the IPv4 header's */
+	bool checksum_good; /* the device has checked the TCP or UDP checksum, and the IPv4 header's
+			     */
 	u64 owner[NETBUF_OWNER_BYTES / 8]; /* the stack's own, e.g. its buffer descriptor; kept by the driver */
 };
 
@@ -95,9 +96,10 @@ static inline int netdev_transmit(struct netdev *dev, const struct net_segment *
 	return dev->ops->transmit(dev, segment, segments, offload, token);
 }
 
-/* Handle at most `budget` received frames and everything that was sent. Returns the frames received.
- * If there were none, interrupts have been turned on again, and the main loop may sleep while
- * `pending` is false; otherwise they stay off: call it again. So under load nothing interrupts. */
+/* Handle at most `budget` received frames and everything that was sent. Returns the frames
+ * received. If there were none, interrupts have been turned on again, and the main loop may sleep
+ * while `pending` is false; otherwise they stay off: call it again. So under load nothing
+ * interrupts. */
 static inline u32 netdev_poll(struct netdev *dev, u32 budget)
 {
 	return dev->ops->poll(dev, budget);
@@ -114,7 +116,8 @@ static inline void netdev_read_counters(struct netdev *dev)
 	dev->ops->read_counters(dev);
 }
 
-/* Devices came or went. True if this one was affected: it is gone (dev->gone; until it is back its other functions must not be
- * called but netdev_recycle(), and its link is down), or it is back, and runs as after netdev_start(). What was to be sent is lost;
+/* Devices came or went. True if this one was affected: it is gone (dev->gone; until it is back its
+ * other functions must not be called but netdev_recycle(), and its link is down), or it is back,
+ * and runs as after netdev_start(). What was to be sent is lost;
  * ->sent was called for it. */
 bool netdev_changed(struct netdev *dev);

@@ -1,3 +1,4 @@
+/* Finds the headers of a frame, for checksums by the device. */
 #include <userland/drivers/offload.h>
 
 #define ETHERTYPE_IPV4 0x0800

@@ -1,12 +1,13 @@
-/* Driver for virtio-net. One receive and one transmit queue, each buffer a frame of its own. Interrupts are for waking up only,
- * as in the 82574's driver: the first one of a burst turns them off, and the poll that finds nothing more turns them on again. */
+/* Driver for virtio-net. One receive and one transmit queue, each buffer a frame of its own.
+ * Interrupts are for waking up only, as in the 82574's driver: the first one of a burst turns them
+ * off, and the poll that finds nothing more turns them on again. */
 #include <userland/drivers/virtio.h>
 
 #include <userland/drivers/offload.h>
 #include <userland/drivers/virtio_pci.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
-#include <userland/runtime/cpu.h>
+#include <userland/runtime/mmio.h>
 
 #define RX_BUFFERS                                                                                 \
 	(VIRTQUEUE_MAX + 1024u) /* the queue stays full while the stack holds up to 1024 */
@@ -57,7 +58,7 @@ static volatile struct virtio_net_config *config(const struct virtio_net *v)
 	return v->device.config;
 }
 
-/* --- Interrupts ------------------------------------------------------------------------------------------------------- */
+/* --- interrupts ----------------------------------------------------------- */
 
 static void queues_interrupt(void *arg)
 {
@@ -83,7 +84,7 @@ static void interrupts_off_for_queues(struct virtio_net *v)
 
 static bool interrupts_init(struct virtio_net *v)
 {
-	volatile u32 *table;
+	volatile struct pci_msix_entry *table;
 
 	if (pci_msix_table(&v->device.pci, &table) <= VECTOR_CONFIG)
 		return false;
@@ -115,7 +116,7 @@ static void link_update(struct virtio_net *v)
 		v->net.link_changed(&v->net);
 }
 
-/* --- Receive ---------------------------------------------------------------------------------------------------------- */
+/* --- receive -------------------------------------------------------------- */
 
 static void publish(struct queue *q, u16 index)
 {
@@ -158,8 +159,8 @@ static void recycle(struct netdev *dev, struct netbuf *buffer)
 		rx_refill(v);
 }
 
-/* The device vouches for TCP's and UDP's checksum only, or has left it to whoever forwards the frame (5.1.6.4.1); IPv4's
- * header is summed up here. */
+/* The device vouches for TCP's and UDP's checksum only, or has left it to whoever forwards the
+ * frame (5.1.6.4.1); IPv4's header is summed up here. */
 static bool rx_checksum_good(const struct virtio_net *v, const struct netbuf *b)
 {
 	const struct virtio_net_header *header = (const void *)rx_memory(b);
@@ -201,7 +202,7 @@ static void rx_allocate(struct virtio_net *v)
 	}
 }
 
-/* --- Transmit --------------------------------------------------------------------------------------------------------- */
+/* --- transmit ------------------------------------------------------------- */
 
 static void tx_put(struct virtio_net *v, struct tx_slot *slot)
 {
@@ -277,7 +278,7 @@ static void tx_allocate(struct virtio_net *v)
 		tx_put(v, &slots[i]);
 }
 
-/* --- The device ------------------------------------------------------------------------------------------------------- */
+/* --- the device ----------------------------------------------------------- */
 
 static u32 poll(struct netdev *dev, u32 budget)
 {
@@ -386,7 +387,7 @@ static bool present(const struct netdev *dev)
 	const struct virtio_net *v = container_of(dev, struct virtio_net, net);
 
 	return pci_read16(&v->device.pci, 0) == VIRTIO_VENDOR &&
-	       (pci_read16(&v->device.pci, PCI_COMMAND) & PCI_COMMAND_MASTER);
+	       (pci_read16(&v->device.pci, PCI_COMMAND) & PCI_COMMAND_BUS_MASTER);
 }
 
 static bool find_same(const struct pci_device *pci, void *ctx)

@@ -1,3 +1,4 @@
+/* virtio over PCI: registers, features, queues (VIRTIO 1.2, 4.1). */
 #include <userland/drivers/virtio_pci.h>
 
 #include <kernel/lib/compiler.h>
@@ -5,8 +6,8 @@
 #define RESET_TRIES 1000
 #define RESET_STEP_US 100
 
-/* Where the registers of this kind are; the first capability with them counts (4.1.4.1). NULL: nowhere, or there are too few bytes
- * of them. *cap: the capability. */
+/* Where the registers of this kind are; the first capability with them counts (4.1.4.1). NULL:
+ * nowhere, or there are too few bytes of them. *cap: the capability. */
 static volatile u8 *find_registers(const struct pci_device *pci, u32 kind, u32 bytes, u8 *cap)
 {
 	u8 at = pci_find_capability(pci, PCI_CAP_VENDOR);
@@ -49,7 +50,8 @@ const char *virtio_pci_open(struct virtio_pci *v, const struct pci_device *pci, 
 	if (!v->common || !v->config || !v->notify)
 		return "lacks registers of virtio 1";
 	v->notify_multiplier = pci_read32(pci, (u8)(cap + VIRTIO_CAP_NOTIFY_MULTIPLIER));
-	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_NO_INTX);
+	pci_write16(pci, PCI_COMMAND,
+		    PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE);
 	return reset(v) ? NULL : "does not come out of its reset";
 }
 

@@ -1,8 +1,10 @@
+/* A split virtqueue (VIRTIO 1.2, 2.7). */
 #include <userland/drivers/virtqueue.h>
 
 #include <kernel/lib/string.h>
 
-/* The device is another CPU as far as memory is concerned. Names of kernel/lib/atomic.h are not used: this runs in a guest. */
+/* The device is another CPU as far as memory is concerned. Names of kernel/lib/atomic.h are not
+ * used: this runs in a guest. */
 static u16 load(const u16 *p)
 {
 	return __atomic_load_n(p, __ATOMIC_ACQUIRE);

@@ -1,5 +1,7 @@
 /* The smallest guest: says what its loader gave it, and powers off. */
 #include <kernel/abi/hypercall.h>
+#include <kernel/x86/io.h>
+#include <kernel/x86/vmcall.h>
 
 #define COM1 0x3f8
 #define COM1_LSR (COM1 + 5)
@@ -12,23 +14,20 @@
 #define SHOWN 16
 
 struct information { /* Multiboot 3.3 */
-	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr;
+	u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr;
 };
 
 struct module {
-	uint32_t start, end, string, reserved;
+	u32 start, end, string, reserved;
 };
 
-void hello_main(uint32_t magic, const struct information *info);
+void hello_main(u32 magic, const struct information *info);
 
 static void put(char c)
 {
-	uint8_t status;
-
-	do
-		__asm__ volatile("inb %w1, %b0" : "=a"(status) : "Nd"((uint16_t)COM1_LSR));
-	while (!(status & LSR_THRE));
-	__asm__ volatile("outb %b0, %w1" ::"a"(c), "Nd"((uint16_t)COM1));
+	while (!(inb(COM1_LSR) & LSR_THRE))
+		;
+	outb(COM1, (u8)c);
 }
 
 static void print(const char *s)
@@ -40,7 +39,7 @@ static void print(const char *s)
 	}
 }
 
-static void print_number(uint32_t n, uint32_t base, int width)
+static void print_number(u32 n, u32 base, int width)
 {
 	char text[12];
 	int i = 0;
@@ -55,7 +54,7 @@ static void print_number(uint32_t n, uint32_t base, int width)
 
 static void show_module(const struct module *m)
 {
-	const uint8_t *p = (const uint8_t *)m->start;
+	const u8 *p = (const u8 *)m->start;
 
 	print("hello: module \"");
 	if (m->string)
@@ -63,43 +62,26 @@ static void show_module(const struct module *m)
 	print("\", ");
 	print_number(m->end - m->start, 10, 1);
 	print(" bytes:");
-	for (uint32_t i = 0; i < SHOWN && i < m->end - m->start; i++) {
+	for (u32 i = 0; i < SHOWN && i < m->end - m->start; i++) {
 		put(' ');
 		print_number(p[i], 16, 2);
 	}
 	print("\n");
 }
 
-static void cpuid(uint32_t leaf, uint32_t r[4])
-{
-	__asm__ volatile("cpuid"
-			 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
-			 : "a"(leaf), "c"(0));
-}
-
 static void power_off(void)
 {
-	uint32_t r[4];
-
-	cpuid(WEIR_CPUID_BASE, r);
-	if (r[1] == WEIR_CPUID_EBX) {
-		cpuid(0, r);
-		if (r[1] == 0x68747541) /* "Auth"enticAMD */
-			__asm__ volatile("vmmcall"
-					 : "+a"((uint32_t){ WEIR_HC_SHUTDOWN })
-					 : "D"(0), "S"(0)
-					 : "memory");
+	if (cpuid(WEIR_CPUID_BASE, 0).ebx == WEIR_CPUID_EBX) {
+		if (cpu_is_amd())
+			vmmcall(WEIR_HC_SHUTDOWN, 0, 0, 0);
 		else
-			__asm__ volatile("vmcall"
-					 : "+a"((uint32_t){ WEIR_HC_SHUTDOWN })
-					 : "D"(0), "S"(0)
-					 : "memory");
+			vmcall(WEIR_HC_SHUTDOWN, 0, 0, 0);
 		print("hello: the hypercall has come back\n");
 	}
-	__asm__ volatile("outw %w0, %w1" ::"a"(SLP_EN), "Nd"((uint16_t)Q35_PM1A_CNT));
+	outw(Q35_PM1A_CNT, SLP_EN);
 }
 
-void hello_main(uint32_t magic, const struct information *info)
+void hello_main(u32 magic, const struct information *info)
 {
 	print("hello: a guest of 32 bits, started by ");
 	print(magic == MULTIBOOT_MAGIC ? "Multiboot\n" : "something that is not Multiboot\n");

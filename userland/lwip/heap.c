@@ -1,5 +1,6 @@
-/* lwIP's heap: free lists of a few block sizes, cut from a region of fixed size, never joined again. A request is served
- * from its own list, from the rest of the region, or by a larger block, in this order. */
+/* lwIP's heap: free lists of a few block sizes, cut from a region of fixed size, never joined
+ * again. A request is served from its own list, from the rest of the region, or by a larger block,
+ * in this order. */
 #include "heap.h"
 
 #include "../runtime/runtime.h"

@@ -12,8 +12,8 @@ void lwip_heap_free(void *block);
 #define LWIP_SOCKET 0
 
 #define MEM_ALIGNMENT 16
-/* heap.c's, for lwIP's own searches its list of blocks, which takes long when there are thousands. Under the
- * names of lwIP 2.2 (which has acd.h) or of 2.1. */
+/* heap.c's, for lwIP's own searches its list of blocks, which takes long when there are thousands.
+ * Under the names of lwIP 2.2 (which has acd.h) or of 2.1. */
 #if __has_include(<lwip/acd.h>)
 #define MEM_CUSTOM_ALLOCATOR 1
 #define MEM_CUSTOM_MALLOC lwip_heap_malloc

@@ -1,12 +1,11 @@
 /* lwIP's demands on the platform: time, chance, messages. */
-#include "../runtime/cpu.h"
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/tsc.h>
 #include "../runtime/runtime.h"
 
 #include <lwip/sys.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-#define CPUID1_ECX_RDRAND BIT(30)
 
 u32_t sys_now(void)
 {

@@ -1,3 +1,4 @@
+/* CRC-32 as in Ethernet and gzip. */
 #include "crc32.h"
 
 #include <string.h>

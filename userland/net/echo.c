@@ -1,3 +1,4 @@
+/* The echo server. */
 #include "echo.h"
 
 #include "../runtime/runtime.h"
@@ -27,7 +28,8 @@ static void release(struct echo *e)
 	*e = (struct echo){ 0 };
 }
 
-/* Send what fits; open the peer's window by exactly what was taken. ERR_ABRT if the connection is gone. */
+/* Send what fits; open the peer's window by exactly what was taken. ERR_ABRT if the connection is
+ * gone. */
 static err_t pump(struct echo *e)
 {
 	struct tcp_pcb *pcb = e->pcb;
@@ -156,7 +158,7 @@ void echo_start(void)
 
 	if (!tcp || !udp || tcp_bind(tcp, IP_ANY_TYPE, ECHO_PORT) != ERR_OK ||
 	    udp_bind(udp, IP_ANY_TYPE, ECHO_PORT) != ERR_OK)
-		fatal("echo: port %u can not be had", ECHO_PORT);
+		fatal("echo: cannot listen on port %u", ECHO_PORT);
 	tcp = tcp_listen(tcp);
 	if (!tcp)
 		fatal("echo: no memory to listen");

@@ -1,7 +1,7 @@
 /* The network guest: a web server, echo and a throughput server over lwIP; without a NIC, a
  * heartbeat. Options on its command line: ip= gw= mask= interrupts=msi test=spin exit=SECONDS. */
+#include <kernel/x86/interrupts.h>
 #include "../lwip/netif.h"
-#include "../runtime/cpu.h"
 #include "../runtime/runtime.h"
 #include "echo.h"
 #include "http.h"
@@ -21,7 +21,7 @@ static u64 exit_after; /* seconds; 0: never */
 static void exit_if_due(void)
 {
 	if (exit_after && clock_ns() >= exit_after * SECOND) {
-		print("net: %lu seconds are over, shutting down\n", exit_after);
+		print("net: shutting down after %lu seconds\n", exit_after);
 		shutdown(HOW_POWER_OFF, 0);
 	}
 }
@@ -82,7 +82,7 @@ static void handle_events(struct netdev *dev)
 	u64 events = events_take();
 
 	if (events & WEIR_EVENT_QUARANTINED)
-		print("net: %s was quarantined by Weir\n", dev->name);
+		print("net: Weir has quarantined %s: it cannot reach memory any more\n", dev->name);
 	if ((events & WEIR_EVENT_DEVICES) && netdev_changed(dev)) {
 		if (dev->gone)
 			print("net: %s is gone; waiting for it to come back\n", dev->name);

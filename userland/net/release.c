@@ -1,3 +1,4 @@
+/* Memory of the spare region given back to Weir and taken again, step by step. */
 #include "release.h"
 
 #include "../runtime/runtime.h"

@@ -1,3 +1,4 @@
+/* Counters of the network guest as JSON. */
 #include "stats.h"
 
 #include "../lwip/heap.h"
@@ -124,9 +125,13 @@ static void add_units(struct text *t)
 			continue;
 		if (found < 0)
 			break; /* a Weir that does not know the call */
-		add(t, "%s{\"unit\":%lu,\"devices\":%lu,\"requests_posted\":%lu,\"requests_completed\":%lu,",
+		add(t,
+		    "%s{\"unit\":%lu,\"devices\":%lu,\"requests_posted\":%lu,\"requests_"
+		    "completed\":%lu,",
 		    separator, i, u.devices, u.requests_posted, u.requests_completed);
-		add(t, "\"requests_waiting\":%lu,\"completion_interrupts\":%lu,\"queue_errors\":%lu,\"faults\":%lu,\"interrupt_entries\":%lu}",
+		add(t,
+		    "\"requests_waiting\":%lu,\"completion_interrupts\":%lu,\"queue_errors\":%lu,"
+		    "\"faults\":%lu,\"interrupt_entries\":%lu}",
 		    u.requests_waiting, u.completion_interrupts, u.queue_errors, u.faults,
 		    u.interrupt_entries);
 		separator = ",";
@@ -173,7 +178,9 @@ size_t stats_json(char *buf, size_t size, struct netdev *dev)
 	struct text t = { buf, size, 0 };
 	const struct weir_stats *s = stats_weir();
 
-	add(&t, "{\"uptime_ns\":%lu,\"idle_ns\":%lu,\"memory_bytes\":%lu,\"spare_bytes\":%lu,\"tsc_khz\":%lu,",
+	add(&t,
+	    "{\"uptime_ns\":%lu,\"idle_ns\":%lu,\"memory_bytes\":%lu,\"spare_bytes\":%lu,\"tsc_"
+	    "khz\":%lu,",
 	    clock_ns(), idle_ns, memory_total(), spare_region().size, clock_tsc_khz());
 	add(&t, "\"release_jobs\":%lu,\"hypervisor\":", release_jobs_done());
 	if (s)

@@ -62,7 +62,7 @@ static void add(struct memory_region *list, u32 *nr, u64 base, u64 size, const c
 	if (!size)
 		return;
 	if (*nr == BOOT_MAX_REGIONS)
-		fatal("the loader tells of more than %u %s pieces of memory", BOOT_MAX_REGIONS, what);
+		fatal("the loader reports more than %u %s memory regions", BOOT_MAX_REGIONS, what);
 	list[(*nr)++] = (struct memory_region){ base, size };
 }
 

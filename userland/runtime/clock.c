@@ -1,9 +1,10 @@
 /* The clock: the TSC, whose rate Weir tells in a CPUID leaf; else it is measured against the
  * PIT. */
-#include "cpu.h"
+#include <kernel/lib/atomic.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/io.h>
+#include <kernel/x86/tsc.h>
 #include "runtime.h"
-
-#define CPUID_TIMING (WEIR_CPUID_BASE + 0x10) /* EAX: kHz of the TSC */
 
 #define PIT_HZ 1193182u
 #define PIT_CHANNEL2 0x42
@@ -33,13 +34,13 @@ static u64 measure_khz(void)
 
 void clock_init(void)
 {
-	if (hypervisor_name()[0] && cpuid(WEIR_CPUID_BASE, 0).eax >= CPUID_TIMING)
-		khz = cpuid(CPUID_TIMING, 0).eax;
+	if (hypervisor_name()[0] && cpuid(WEIR_CPUID_BASE, 0).eax >= WEIR_CPUID_TIMING)
+		khz = cpuid(WEIR_CPUID_TIMING, 0).eax;
 	if (!khz)
 		khz = measure_khz();
 	if (!khz)
-		fatal("no clock: neither CPUID leaf %x nor a PIT tells how fast the TSC is",
-		      CPUID_TIMING);
+		fatal("no clock: neither CPUID leaf %x nor a PIT gives the TSC rate",
+		      WEIR_CPUID_TIMING);
 	mult = (1000000UL << 32) / khz;
 	start = rdtsc();
 }
@@ -59,5 +60,5 @@ void delay_us(u32 us)
 	u64 until = clock_ns() + us * 1000UL;
 
 	while (clock_ns() < until)
-		cpu_pause();
+		cpu_relax();
 }

@@ -1,8 +1,9 @@
 /* The console: COM1, polled. */
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
+#include <kernel/x86/io.h>
 #include <stdarg.h>
 
-#include "cpu.h"
 #include "runtime.h"
 
 #define COM1 0x3f8
@@ -39,7 +40,7 @@ static void put(char c)
 {
 	/* bounded, so that a machine without the port does not hang */
 	for (unsigned int i = 0; !room && i < 100000 && !(inb(COM1 + UART_LSR) & LSR_THRE); i++)
-		cpu_pause();
+		cpu_relax();
 	if (!room)
 		room = burst;
 	room--;

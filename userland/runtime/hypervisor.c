@@ -1,20 +1,20 @@
 /* Is a hypervisor there, and Weir's calls (kernel/abi/hypercall.h). */
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/interrupts.h>
+#include <kernel/x86/io.h>
+#include <kernel/x86/vmcall.h>
 #include <string.h>
 
-#include "cpu.h"
 #include "runtime.h"
-
-#define CPUID1_ECX_HYPERVISOR BIT(31)
 
 static char name[13];
 static bool weir, amd;
 
 void hypervisor_init(void)
 {
-	struct cpuid vendor = cpuid(0, 0), r;
+	struct cpuid r;
 
-	/* AuthenticAMD, HygonGenuine */
-	amd = vendor.ebx == 0x68747541 || vendor.ebx == 0x6f677948;
+	amd = cpu_is_amd();
 	if (!(cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR))
 		return;
 	r = cpuid(WEIR_CPUID_BASE, 0);
@@ -36,13 +36,7 @@ const char *hypervisor_name(void)
 
 s64 hypercall(u64 number, u64 a, u64 b, u64 c)
 {
-	u64 ret = number;
-
-	if (amd)
-		__asm__ volatile("vmmcall" : "+a"(ret) : "D"(a), "S"(b), "d"(c) : "memory");
-	else
-		__asm__ volatile("vmcall" : "+a"(ret) : "D"(a), "S"(b), "d"(c) : "memory");
-	return (s64)ret;
+	return amd ? vmmcall(number, a, b, c) : vmcall(number, a, b, c);
 }
 
 /* PM1a_CNT of the ICH9 as QEMU's firmware places it: SLP_EN, and S5 is type 0. */
@@ -56,6 +50,5 @@ void shutdown(u64 how, u64 status)
 		hypercall(WEIR_HC_SHUTDOWN, how, status, 0);
 	else if (how == HOW_POWER_OFF)
 		outw(Q35_PM1A_CNT, SLP_EN);
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	halt_forever();
 }

@@ -1,11 +1,10 @@
 /* The start in C: brings up the runtime, calls the program. */
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/interrupts.h>
+#include <kernel/x86/pagetable.h>
 #include <string.h>
 
-#include "cpu.h"
 #include "runtime.h"
-
-#define CPUID_PAGE_1G BIT(26) /* leaf 80000001H, EDX */
-#define PTE_PRESENT_WRITE_LARGE 0x83UL
 
 extern u64 pdpt[512];
 void runtime_main(void);
@@ -14,10 +13,11 @@ void runtime_main(void);
  * is not used. */
 static void map_high(void)
 {
-	if (cpuid(0x80000000, 0).eax < 0x80000001 || !(cpuid(0x80000001, 0).edx & CPUID_PAGE_1G))
+	if (cpuid(0x80000000, 0).eax < 0x80000001 ||
+	    !(cpuid(0x80000001, 0).edx & CPUID80000001_EDX_PAGE1GB))
 		return;
 	for (u64 i = 4; i < 512; i++)
-		pdpt[i] = i << 30 | PTE_PRESENT_WRITE_LARGE | BIT(3) | BIT(4);
+		pdpt[i] = i << 30 | PTE_P | PTE_W | PTE_PS | PTE_UNCACHED;
 }
 
 void greet(void)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "boot.h"
-#include "cpu.h"
 
 #define LOW_END 0x100000UL /* below: start structures of the loader */
 #define SPARE_ALIGN 0x200000UL

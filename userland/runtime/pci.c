@@ -1,73 +1,42 @@
 /* PCI configuration mechanism #1 (PCI 3.0, 3.2.2.3.2), MSI (6.8.1) and MSI-X (6.8.2). */
 #include "pci.h"
 
-#include "cpu.h"
+#include <kernel/lib/pci_id.h>
+#include <kernel/x86/apic.h>
+#include <kernel/x86/pci_ports.h>
 
-#define CONFIG_ADDRESS 0xcf8
-#define CONFIG_DATA 0xcfc
-#define CONFIG_ENABLE BIT(31)
-
-#define REG_ID 0x00
-#define REG_STATUS 0x06
-#define REG_CLASS 0x08
-#define REG_HEADER 0x0e
-#define REG_BAR 0x10
-#define REG_BUSES 0x18 /* primary, secondary */
-#define REG_CAPABILITIES 0x34
-#define STATUS_CAPABILITIES BIT(4)
-#define HEADER_MANY BIT(7)
-#define CLASS_PCI_BRIDGE 0x0604
-
-#define MSI_CONTROL 2
-#define MSI_CONTROL_ENABLE BIT(0)
-#define MSI_CONTROL_COUNT MASK(6, 4)
-#define MSI_CONTROL_64 BIT(7)
-#define MSIX_CONTROL 2
-#define MSIX_CONTROL_SIZE MASK(10, 0)
-#define MSIX_CONTROL_MASK BIT(14)
-#define MSIX_CONTROL_ENABLE BIT(15)
-#define MSIX_TABLE 4
-#define MSIX_ENTRY_WORDS 4
-
-#define MSI_ADDRESS 0xfee00000u
-
-static void select(const struct pci_device *d, u8 reg)
+static u16 bdf_of(const struct pci_device *d)
 {
-	outl(CONFIG_ADDRESS, (u32)CONFIG_ENABLE | (u32)d->bus << 16 | (u32)d->device << 11 |
-				     (u32)d->function << 8 | (reg & 0xfc));
+	return PCI_BDF(d->bus, d->device, d->function);
 }
 
 u32 pci_read32(const struct pci_device *d, u8 reg)
 {
-	select(d, reg);
-	return inl(CONFIG_DATA);
+	return pci_ports_read32(bdf_of(d), reg);
 }
 
 void pci_write32(const struct pci_device *d, u8 reg, u32 value)
 {
-	select(d, reg);
-	outl(CONFIG_DATA, value);
+	pci_ports_write32(bdf_of(d), reg, value);
 }
 
 u16 pci_read16(const struct pci_device *d, u8 reg)
 {
-	select(d, reg);
-	return inw(CONFIG_DATA + (reg & 2));
+	return pci_ports_read16(bdf_of(d), reg);
 }
 
 void pci_write16(const struct pci_device *d, u8 reg, u16 value)
 {
-	select(d, reg);
-	outw(CONFIG_DATA + (reg & 2), value);
+	pci_ports_write16(bdf_of(d), reg, value);
 }
 
 static bool probe(struct pci_device *d)
 {
-	u32 id = pci_read32(d, REG_ID);
+	u32 id = pci_read32(d, PCI_VENDOR_ID);
 
 	d->vendor = (u16)id;
 	d->id = (u16)(id >> 16);
-	d->class = pci_read32(d, REG_CLASS) >> 8;
+	d->class = pci_read32(d, PCI_REVISION) >> 8;
 	return d->vendor != 0xffff;
 }
 
@@ -84,13 +53,13 @@ static bool scan_bus(u8 bus, bool (*fn)(const struct pci_device *d, void *ctx), 
 
 			if (!probe(&d))
 				continue;
-			if (!function && (pci_read16(&d, REG_HEADER) & HEADER_MANY))
+			if (!function && (pci_read16(&d, PCI_HEADER_TYPE) & PCI_HEADER_MULTI_FUNCTION))
 				functions = 8;
 			if (fn(&d, ctx))
 				return true;
-			if (d.class >> 8 != CLASS_PCI_BRIDGE)
+			if (d.class >> 8 != PCI_CLASS_PCI_BRIDGE)
 				continue;
-			behind = (u8)(pci_read16(&d, REG_BUSES) >> 8);
+			behind = pci_ports_read8(bdf_of(&d), PCI_SECONDARY_BUS);
 			if (behind > bus && scan_bus(behind, fn, ctx))
 				return true;
 		}
@@ -106,7 +75,7 @@ bool pci_for_each(bool (*fn)(const struct pci_device *d, void *ctx), void *ctx)
 /* The first capability with this id from `at` on; `at` is 0 behind the last. */
 static u8 find_from(const struct pci_device *d, u8 at, u8 id)
 {
-	for (unsigned int i = 0; at >= 0x40 && i < PCI_MAX_CAPABILITIES; i++) {
+	for (unsigned int i = 0; at >= PCI_HEADER_END && i < PCI_MAX_CAPABILITIES; i++) {
 		u16 header = pci_read16(d, at);
 
 		if ((header & 0xff) == id)
@@ -118,9 +87,9 @@ static u8 find_from(const struct pci_device *d, u8 at, u8 id)
 
 u8 pci_find_capability(const struct pci_device *d, u8 id)
 {
-	if (!(pci_read16(d, REG_STATUS) & STATUS_CAPABILITIES))
+	if (!(pci_read16(d, PCI_STATUS) & PCI_STATUS_CAPABILITIES))
 		return 0;
-	return find_from(d, pci_read16(d, REG_CAPABILITIES) & 0xfc, id);
+	return find_from(d, pci_read16(d, PCI_CAPABILITIES) & 0xfc, id);
 }
 
 u8 pci_next_capability(const struct pci_device *d, u8 at, u8 id)
@@ -130,18 +99,18 @@ u8 pci_next_capability(const struct pci_device *d, u8 at, u8 id)
 
 u64 pci_bar(const struct pci_device *d, unsigned int bar)
 {
-	u8 reg = (u8)(REG_BAR + bar * 4);
+	u8 reg = (u8)PCI_BAR(bar);
 	u32 low = pci_read32(d, reg);
-	u64 address = low & ~0xfu;
+	u64 address = low & ~PCI_BAR_MEMORY_FLAGS;
 
-	if (low & 1)
+	if (low & PCI_BAR_IO)
 		return 0;
-	if ((low & 6) == 4 && bar < 5)
+	if ((low & PCI_BAR_TYPE) == PCI_BAR_TYPE_64 && bar < 5)
 		address |= (u64)pci_read32(d, (u8)(reg + 4)) << 32;
 	return address;
 }
 
-u32 pci_msix_table(const struct pci_device *d, volatile u32 **table)
+u32 pci_msix_table(const struct pci_device *d, volatile struct pci_msix_entry **table)
 {
 	u8 cap = pci_find_capability(d, PCI_CAP_MSIX);
 	u32 where;
@@ -149,30 +118,36 @@ u32 pci_msix_table(const struct pci_device *d, volatile u32 **table)
 
 	if (!cap)
 		return 0;
-	where = pci_read32(d, (u8)(cap + MSIX_TABLE));
-	bar = pci_bar(d, where & 7);
+	where = pci_read32(d, (u8)(cap + PCI_MSIX_TABLE));
+	bar = pci_bar(d, where & PCI_MSIX_BIR);
 	if (!bar)
 		return 0;
-	*table = (volatile u32 *)(bar + (where & ~7u));
-	return (pci_read16(d, (u8)(cap + MSIX_CONTROL)) & MSIX_CONTROL_SIZE) + 1;
+	*table = (volatile struct pci_msix_entry *)(bar + (where & ~PCI_MSIX_BIR));
+	return (pci_read16(d, (u8)(cap + PCI_MSIX_CONTROL)) & PCI_MSIX_SIZE) + 1;
 }
 
-void pci_msix_set(volatile u32 *table, u32 entry, u8 vector)
+/* Messages go to this CPU. */
+static u32 own_msi_address(void)
 {
-	volatile u32 *e = table + entry * MSIX_ENTRY_WORDS;
+	return MSI_ADDRESS | (u32)FIELD_PREP(MSI_ADDRESS_DESTINATION, x2apic_id());
+}
 
-	mmio_write32(&e[3], 1); /* masked while it changes */
-	mmio_write32(&e[0], MSI_ADDRESS | (x2apic_id() & 0xff) << 12);
-	mmio_write32(&e[1], 0);
-	mmio_write32(&e[2], vector);
-	mmio_write32(&e[3], 0);
+void pci_msix_set(volatile struct pci_msix_entry *table, u32 entry, u8 vector)
+{
+	volatile struct pci_msix_entry *e = &table[entry];
+
+	e->control = PCI_MSIX_ENTRY_MASKED; /* while it changes */
+	e->address = own_msi_address();
+	e->address_high = 0;
+	e->data = vector;
+	e->control = 0;
 }
 
 void pci_msix_enable(const struct pci_device *d)
 {
-	u8 reg = (u8)(pci_find_capability(d, PCI_CAP_MSIX) + MSIX_CONTROL);
+	u8 reg = (u8)(pci_find_capability(d, PCI_CAP_MSIX) + PCI_MSIX_CONTROL);
 
-	pci_write16(d, reg, (u16)((pci_read16(d, reg) & ~MSIX_CONTROL_MASK) | MSIX_CONTROL_ENABLE));
+	pci_write16(d, reg, (u16)((pci_read16(d, reg) & ~PCI_MSIX_MASK) | PCI_MSIX_ENABLE));
 }
 
 bool pci_msi_enable(const struct pci_device *d, u8 vector)
@@ -182,15 +157,14 @@ bool pci_msi_enable(const struct pci_device *d, u8 vector)
 
 	if (!cap)
 		return false;
-	control = pci_read16(d, (u8)(cap + MSI_CONTROL));
-	pci_write32(d, (u8)(cap + 4), MSI_ADDRESS | (x2apic_id() & 0xff) << 12);
-	if (control & MSI_CONTROL_64) {
-		pci_write32(d, (u8)(cap + 8), 0);
-		pci_write16(d, (u8)(cap + 12), vector);
+	control = pci_read16(d, (u8)(cap + PCI_MSI_CONTROL));
+	pci_write32(d, (u8)(cap + PCI_MSI_ADDRESS), own_msi_address());
+	if (control & PCI_MSI_64) {
+		pci_write32(d, (u8)(cap + PCI_MSI_ADDRESS_HIGH), 0);
+		pci_write16(d, (u8)(cap + PCI_MSI_DATA_64), vector);
 	} else {
-		pci_write16(d, (u8)(cap + 8), vector);
+		pci_write16(d, (u8)(cap + PCI_MSI_DATA_32), vector);
 	}
-	pci_write16(d, (u8)(cap + MSI_CONTROL),
-		    (u16)((control & ~MSI_CONTROL_COUNT) | MSI_CONTROL_ENABLE));
+	pci_write16(d, (u8)(cap + PCI_MSI_CONTROL), (u16)((control & ~PCI_MSI_COUNT) | PCI_MSI_ENABLE));
 	return true;
 }

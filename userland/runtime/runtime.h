@@ -58,8 +58,8 @@ s64 hypercall(u64 number, u64 a, u64 b, u64 c);
 #define HOW_CRASHED 2
 void shutdown(u64 how, u64 status) __noreturn;
 
-/* Events from Weir (enum weir_event; events.c). After events_init() an event ends a halt; it is natively without effect. Who is
- * about to halt looks at event_pending with interrupts off. */
+/* Events from Weir (enum weir_event; events.c). After events_init() an event ends a halt; it is
+ * natively without effect. Who is about to halt looks at event_pending with interrupts off. */
 void events_init(void);
 extern volatile bool event_pending;
 /* The events since the last call. */
@@ -68,11 +68,6 @@ u64 events_take(void);
 /* Interrupts (trap.c, x2apic.c) */
 #define VECTOR_TIMER 0x30
 #define VECTOR_SPURIOUS 0xff
-
-struct trap_frame {
-	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
-	u64 vector, error, rip, cs, rflags, rsp, ss;
-};
 
 typedef void (*interrupt_handler)(void *ctx);
 /* A free vector for a device's interrupt; the handler runs with interrupts off, the end of

@@ -1,21 +1,10 @@
-; The first instructions: a 32-bit entry that PVH (EBX = hvm_start_info) and Multiboot (EAX = 0x2BADB002, EBX = its
-; information) share, page tables that map the first 4 GiB one to one, long mode, main.
+; The first instructions: a 32-bit entry that PVH (EBX = hvm_start_info) and Multiboot (EAX =
+; 0x2BADB002, EBX = its information) share, page tables that map the first 4 GiB one to one, long
+; mode, main.
+
+%include "kernel/x86/constants.inc"
+
 %define STACK_SIZE 0x10000
-
-%define PTE_PRESENT 0x001
-%define PTE_WRITE 0x002
-%define PTE_PWT 0x008
-%define PTE_PCD 0x010
-%define PTE_LARGE 0x080
-
-%define CR0_PE (1 << 0)
-%define CR0_MP (1 << 1)
-%define CR0_NE (1 << 5)
-%define CR0_WP (1 << 16)
-%define CR0_PG (1 << 31)
-%define CR4_PAE (1 << 5)
-%define EFER 0xc0000080
-%define EFER_LME (1 << 8)
 
 extern image_start, data_end, bss_end, runtime_main
 global start32, start_magic, start_information, pml4, pdpt
@@ -42,9 +31,9 @@ start32:
 	mov [start_magic], eax
 	mov [start_information], ebx
 
-	; 2048 entries of 2 MiB in four consecutive tables; the last GiB is device registers: uncached
+	; 2048 entries of 2 MiB in four consecutive tables; the last GiB, device registers, is uncached
 	mov edi, page_directories
-	mov eax, PTE_PRESENT | PTE_WRITE | PTE_LARGE
+	mov eax, PTE_P | PTE_W | PTE_PS
 	xor ecx, ecx
 .fill:
 	mov [edi + ecx * 8], eax
@@ -58,22 +47,22 @@ start32:
 	cmp ecx, 4 * 512
 	jne .fill
 
-	mov eax, page_directories + (PTE_PRESENT | PTE_WRITE)
+	mov eax, page_directories + (PTE_P | PTE_W)
 	xor ecx, ecx
 .link:
 	mov [pdpt + ecx * 8], eax
-	add eax, 0x1000
+	add eax, PAGE_SIZE
 	inc ecx
 	cmp ecx, 4
 	jne .link
-	mov dword [pml4], pdpt + (PTE_PRESENT | PTE_WRITE)
+	mov dword [pml4], pdpt + (PTE_P | PTE_W)
 
 	mov eax, cr4
 	or eax, CR4_PAE
 	mov cr4, eax
 	mov eax, pml4
 	mov cr3, eax
-	mov ecx, EFER
+	mov ecx, MSR_EFER
 	rdmsr
 	or eax, EFER_LME
 	wrmsr
@@ -103,8 +92,8 @@ start64:
 section .rodata progbits alloc noexec align=8
 gdt:
 	dq 0
-	dq 0x00af9b000000ffff ; 0x08: 64-bit code
-	dq 0x00cf93000000ffff ; 0x10: data
+	dq GDT_CODE64 ; 0x08
+	dq GDT_DATA ; 0x10
 gdt_pointer:
 	dw gdt_pointer - gdt - 1
 	dq gdt
@@ -114,8 +103,8 @@ start_magic: dd 0
 start_information: dd 0
 
 section .bss nobits alloc write align=4096
-pml4: resb 0x1000
-pdpt: resb 0x1000
-page_directories: resb 4 * 0x1000
+pml4: resb PAGE_SIZE
+pdpt: resb PAGE_SIZE
+page_directories: resb 4 * PAGE_SIZE
 stack: resb STACK_SIZE
 stack_top:

@@ -5,6 +5,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/lib/string.h>
+#include <kernel/x86/apic.h>
 
 /* Tables grow in a buffer, and AML objects in them. */
 struct writer {
@@ -319,7 +320,7 @@ static void put_madt(struct writer *w, u32 nr_vcpus)
 {
 	u32 table = begin_table(w, "APIC", 5);
 
-	put32(w, 0xfee00000);
+	put32(w, (u32)APIC_DEFAULT_ADDRESS);
 	put32(w, 0); /* no PICs */
 	for (u32 i = 0; i < nr_vcpus; i++) {
 		put8(w, 0);

@@ -18,6 +18,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
+#include <kernel/x86/tsc.h>
 
 /* Guards the table. */
 static struct spinlock domains_lock = SPINLOCK_INIT(LOCK_DOMAINS);

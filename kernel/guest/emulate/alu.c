@@ -1,12 +1,7 @@
 /* What the arithmetic instructions do to operands and flags (SDM vol. 1, appendix A). */
 #include <kernel/guest/emulate/alu.h>
 
-#define CF BIT(0)
-#define PF BIT(2)
-#define AF BIT(4)
-#define ZF BIT(6)
-#define SF BIT(7)
-#define OF BIT(11)
+#include <kernel/x86/control.h>
 
 u64 alu(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
 {
@@ -16,7 +11,7 @@ u64 alu(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
 	switch (op) {
 	case INSN_ADC:
 	case INSN_SBB:
-		carry_in = *rflags & CF;
+		carry_in = *rflags & RFLAGS_CF;
 		break;
 	case INSN_INC:
 	case INSN_DEC:
@@ -37,7 +32,7 @@ u64 alu(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
 		/* Bit n of `carries`: the carry out of bit n. */
 		r = a + b + carry_in;
 		carries = (a & b) | ((a | b) & ~r);
-		flags |= (a ^ r) & (b ^ r) & sign ? OF : 0;
+		flags |= (a ^ r) & (b ^ r) & sign ? RFLAGS_OF : 0;
 		break;
 	case INSN_SUB:
 	case INSN_SBB:
@@ -46,7 +41,7 @@ u64 alu(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
 	case INSN_NEG:
 		r = a - b - carry_in;
 		carries = (~a & b) | ((~a | b) & r);
-		flags |= (a ^ b) & (a ^ r) & sign ? OF : 0;
+		flags |= (a ^ b) & (a ^ r) & sign ? RFLAGS_OF : 0;
 		break;
 	case INSN_AND:
 	case INSN_TEST:
@@ -66,13 +61,14 @@ u64 alu(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
 	}
 
 	r &= mask;
-	flags |= carries & sign ? CF : 0;
-	flags |= carries & 8 ? AF : 0;
-	flags |= r ? 0 : ZF;
-	flags |= r & sign ? SF : 0;
-	flags |= __builtin_parityl(r & 0xff) ? 0 : PF;
+	flags |= carries & sign ? RFLAGS_CF : 0;
+	flags |= carries & 8 ? RFLAGS_AF : 0;
+	flags |= r ? 0 : RFLAGS_ZF;
+	flags |= r & sign ? RFLAGS_SF : 0;
+	flags |= __builtin_parityl(r & 0xff) ? 0 : RFLAGS_PF;
 	if (op == INSN_INC || op == INSN_DEC)
-		flags = (flags & ~CF) | (*rflags & CF);
-	*rflags = (*rflags & ~(CF | PF | AF | ZF | SF | OF)) | flags;
+		flags = (flags & ~RFLAGS_CF) | (*rflags & RFLAGS_CF);
+	*rflags = (*rflags & ~(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)) |
+		  flags;
 	return r;
 }

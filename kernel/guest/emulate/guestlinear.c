@@ -6,9 +6,7 @@
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/inject.h>
 #include <kernel/lib/errno.h>
-
-#define CR4_LA57 BIT(12)
-#define EFER_LMA BIT(10)
+#include <kernel/x86/control.h>
 
 static bool canonical(const struct vcpu_mode *m, u64 linear)
 {

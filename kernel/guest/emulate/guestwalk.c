@@ -5,34 +5,9 @@
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/lib/errno.h>
-
-#define CR0_WP BIT(16)
-#define CR0_PG BIT(31)
-#define CR4_PSE BIT(4)
-#define CR4_PAE BIT(5)
-#define CR4_LA57 BIT(12)
-#define CR4_SMEP BIT(20)
-#define CR4_SMAP BIT(21)
-#define EFER_LMA BIT(10)
-#define EFER_NXE BIT(11)
-#define RFLAGS_AC BIT(18)
-
-/* SDM vol. 3, tables 4-14 to 4-20; the same bits at all levels that have them. */
-#define PTE_P BIT(0)
-#define PTE_W BIT(1)
-#define PTE_U BIT(2)
-#define PTE_A BIT(5)
-#define PTE_D BIT(6)
-#define PTE_PS BIT(7)
-#define PTE_NX BIT(63)
-#define PTE_ADDRESS MASK(51, 12)
-
-/* SDM vol. 3, 4.7. */
-#define PF_PRESENT BIT(0)
-#define PF_WRITE BIT(1)
-#define PF_USER BIT(2)
-#define PF_RESERVED BIT(3)
-#define PF_FETCH BIT(4)
+#include <kernel/x86/control.h>
+#include <kernel/x86/exceptions.h>
+#include <kernel/x86/pagetable.h>
 
 struct format {
 	unsigned int levels, index_bits, entry_size;

@@ -11,9 +11,7 @@
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
-
-#define EFER_LMA BIT(10)
-#define RFLAGS_DF BIT(10)
+#include <kernel/x86/control.h>
 
 /* Elements of a repeated string instruction that one exit carries out; the rest goes on with the
  * next. */

@@ -11,10 +11,8 @@
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/lib/errno.h>
-
-#define XCR0_X87 BIT(0)
-#define XCR0_SSE BIT(1)
-#define XCR0_AVX BIT(2)
+#include <kernel/x86/control.h>
+#include <kernel/x86/cpuid.h>
 
 void skip_instruction(struct vcpu *v, unsigned int opcode_length)
 {
@@ -98,7 +96,7 @@ void exit_xsetbv(struct vcpu *v)
 		return;
 	}
 	v->xcr0 = value;
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
+	write_xcr0(value);
 	skip_instruction(v, 3);
 }
 

@@ -4,9 +4,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/emulate/guestlinear.h>
 #include <kernel/lib/errno.h>
-
-#define EFER_LMA BIT(10)
-#define RFLAGS_DF BIT(10)
+#include <kernel/x86/control.h>
 
 static bool long_code(struct vcpu *v)
 {

@@ -9,9 +9,7 @@
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/svm/svm.h>
-
-#define VECTOR_DB 1
-#define VECTOR_AC 17
+#include <kernel/x86/exceptions.h>
 
 static enum guest_segment string_segment(struct vcpu *v, const struct vmcb *c)
 {
@@ -117,11 +115,11 @@ void svm_handle_exit(struct vcpu *v)
 		return;
 	case VMEXIT_EXCP_DB:
 		v->exits[WEIR_EXIT_OTHER]++;
-		vcpu_backend->inject(v, VECTOR_DB, -1);
+		vcpu_backend->inject(v, EXC_DB, -1);
 		return;
 	case VMEXIT_EXCP_AC:
 		v->exits[WEIR_EXIT_OTHER]++;
-		vcpu_backend->inject(v, VECTOR_AC, 0);
+		vcpu_backend->inject(v, EXC_AC, 0);
 		return;
 	case VMEXIT_INVLPGA:
 	case VMEXIT_VMRUN:

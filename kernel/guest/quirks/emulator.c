@@ -4,8 +4,7 @@
 #include <kernel/core/cpu.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/lapic.h>
-
-#define CPUID1_ECX_HYPERVISOR BIT(31)
+#include <kernel/x86/cpuid.h>
 
 /* SDM vol. 1, 13.4: the legacy region's x87 part, and the header. */
 #define FCW_RESET 0x037f

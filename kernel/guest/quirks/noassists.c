@@ -3,8 +3,7 @@
 
 #include <kernel/guest/emulate/guestlinear.h>
 #include <kernel/lib/errno.h>
-
-#define EFER_LMA BIT(10)
+#include <kernel/x86/control.h>
 
 static bool in_long_mode(struct vcpu *v)
 {

@@ -8,10 +8,12 @@
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vlapictimer.h>
+#include <kernel/x86/control.h>
+#include <kernel/x86/cpuid.h>
 
 #define ALL 0xffffffffu
 
-#define XCR0_ALLOWED 7u /* x87, SSE, AVX */
+#define XCR0_ALLOWED (XCR0_X87 | XCR0_SSE | XCR0_AVX)
 
 struct leaf_policy {
 	u32 leaf;
@@ -36,21 +38,13 @@ static const struct leaf_policy leaves[] = {
 	{ 0x80000004, ALL, ALL, ALL, ALL },
 	{ 0x80000005, ALL, ALL, ALL, ALL },
 	{ 0x80000006, ALL, ALL, ALL, ALL },
-	{ 0x80000007, 0, 0, 0, 0x100 }, /* the TSC does not change its pace */
+	{ 0x80000007, 0, 0, 0, CPUID80000007_EDX_TSC_INVARIANT },
 	{ 0x80000008, 0xffff, 0, 0, 0 },
 };
 
 #define LAST_STANDARD 0xd
 #define LAST_EXTENDED 0x80000008u
-#define LAST_HYPERVISOR (WEIR_CPUID_BASE + 0x10)
-
-#define CPUID1_ECX_X2APIC BIT(21)
-#define CPUID1_ECX_TSC_DEADLINE BIT(24)
-#define CPUID1_ECX_XSAVE BIT(26)
-#define CPUID1_ECX_OSXSAVE BIT(27)
-#define CPUID1_ECX_HYPERVISOR BIT(31)
-#define CPUID1_EDX_HTT BIT(28)
-#define CR4_OSXSAVE BIT(18)
+#define LAST_HYPERVISOR WEIR_CPUID_TIMING
 
 u64 policy_xcr0(void)
 {
@@ -81,7 +75,7 @@ static void features(struct vcpu *v, struct cpuid *r)
 
 	vcpu_backend->mode(v, &m);
 	r->ebx |= v->id << 24 | v->vm->nr_vcpus << 16;
-	r->ecx |= CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE | (u32)CPUID1_ECX_HYPERVISOR;
+	r->ecx |= (u32)(CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE | CPUID1_ECX_HYPERVISOR);
 	if ((r->ecx & CPUID1_ECX_XSAVE) && (m.cr4 & CR4_OSXSAVE))
 		r->ecx |= CPUID1_ECX_OSXSAVE;
 	if (v->vm->nr_vcpus > 1)
@@ -96,11 +90,11 @@ static struct cpuid topology(struct vcpu *v, u32 subleaf)
 
 	if (subleaf == 0) {
 		r.ebx = 1;
-		r.ecx |= 1u << 8;
+		r.ecx |= FIELD_PREP(CPUIDB_ECX_LEVEL, CPUIDB_LEVEL_THREAD);
 	} else if (subleaf == 1) {
 		r.eax = nr > 1 ? 32 - (u32)__builtin_clz(nr - 1) : 0;
 		r.ebx = nr;
-		r.ecx |= 2u << 8;
+		r.ecx |= FIELD_PREP(CPUIDB_ECX_LEVEL, CPUIDB_LEVEL_CORE);
 	}
 	return r;
 }
@@ -116,7 +110,7 @@ static struct cpuid xsave(u32 subleaf)
 		r.eax = (u32)allowed;
 		r.edx = 0;
 		r.ecx = 512 + 64;
-		if (allowed & 4) {
+		if (allowed & XCR0_AVX) {
 			struct cpuid avx = cpuid(0xd, 2);
 
 			r.ecx = avx.ebx + avx.eax;
@@ -142,8 +136,7 @@ static struct cpuid hypervisor(u32 leaf)
 	case WEIR_CPUID_BASE + 1:
 		r.eax = WEIR_ABI_VERSION;
 		break;
-	case WEIR_CPUID_BASE + 0x10:
-		/* The customary timing leaf: kHz of the TSC and of the APIC timer. */
+	case WEIR_CPUID_TIMING:
 		r.eax = (u32)(clock_tsc_hz() / 1000);
 		r.ebx = VLAPIC_TIMER_HZ / 1000;
 		break;

@@ -6,6 +6,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
+#include <kernel/x86/tsc.h>
 
 const char *(*exit_reason_name)(u32 reason);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <kernel/core/cpu.h>
+#include <kernel/x86/tsc.h>
 
 #define EXIT_RING_SIZE 64
 

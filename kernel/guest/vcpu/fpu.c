@@ -7,25 +7,16 @@
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
+#include <kernel/x86/control.h>
 
 /* SDM vol. 1, 13.4: the legacy region's reset values. */
 #define FCW_RESET 0x037f
 #define MXCSR_RESET 0x1f80
 #define MXCSR_OFFSET 24
 
-#define CR4_OSXSAVE BIT(18)
-
 static bool has_xsave(void)
 {
-	u64 cr4;
-
-	__asm__("mov %%cr4, %0" : "=r"(cr4));
-	return cr4 & CR4_OSXSAVE;
-}
-
-static void set_xcr0(u64 value)
-{
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
+	return read_cr4() & CR4_OSXSAVE;
 }
 
 int fpu_create(struct vcpu *v)
@@ -40,7 +31,7 @@ void fpu_reset(struct vcpu *v)
 	memset(v->fpu, 0, PAGE_SIZE);
 	*(u16 *)v->fpu = FCW_RESET;
 	*(u32 *)((char *)v->fpu + MXCSR_OFFSET) = MXCSR_RESET;
-	v->xcr0 = 1;
+	v->xcr0 = XCR0_X87;
 }
 
 void fpu_destroy(struct vcpu *v)
@@ -59,7 +50,7 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
 		return;
 	}
 	/* All that a guest may enable, whatever it has enabled now. */
-	set_xcr0(policy_xcr0());
+	write_xcr0(policy_xcr0());
 	if (from) {
 		__asm__ volatile("xsave64 (%0)" ::"r"(from->fpu), "a"(~0u), "d"(~0u) : "memory");
 		if (emulated())
@@ -68,5 +59,5 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
 	/* A header of zeros loads the initial state, but MXCSR is always loaded from memory:
 	 * 13.8.1. */
 	__asm__ volatile("xrstor64 (%0)" ::"r"(to->fpu), "a"(~0u), "d"(~0u) : "memory");
-	set_xcr0(to->xcr0);
+	write_xcr0(to->xcr0);
 }

@@ -1,12 +1,16 @@
 /* See kernel/guest/vcpu/kvmclock.h. */
 #include <kernel/guest/vcpu/kvmclock.h>
 
+#include <kernel/abi/kvm.h>
 #include <kernel/core/clock.h>
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/msr.h>
+#include <kernel/x86/tsc.h>
 
 #define FEATURE_NOP_IO_DELAY BIT(1)
 #define FEATURE_CLOCKSOURCE2 BIT(3)
@@ -15,7 +19,6 @@
 
 #define SYSTEM_TIME_ENABLE BIT(0)
 #define TSC_STABLE BIT(0)
-#define MSR_TSC 0x10
 #define NS_PER_S 1000000000UL
 
 struct time_info {

@@ -3,7 +3,7 @@
  * timer. CPUID leaves from KVM_CPUID_BASE on carry KVM's signature and these features only. */
 #pragma once
 
-#include <kernel/core/cpu.h>
+#include <kernel/x86/cpuid.h>
 
 struct vcpu;
 
@@ -11,8 +11,7 @@ struct vcpu;
 #define KVM_CPUID_LAST (KVM_CPUID_BASE + 1)
 struct cpuid kvmclock_cpuid(u32 leaf);
 
-#define MSR_KVM_WALL_CLOCK_NEW 0x4b564d00
-#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
+/* MSR_KVM_SYSTEM_TIME_NEW or MSR_KVM_WALL_CLOCK_NEW. */
 u64 kvmclock_read_msr(const struct vcpu *v, u32 msr);
 /* The guest says where in its memory the time is to be put. -EINVAL: #GP. */
 int __must_check kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value);

@@ -2,12 +2,15 @@
  * the guest touch without an exit (the system-call and segment-base MSRs) never comes here. */
 #include <kernel/guest/vcpu/msr.h>
 
+#include <kernel/abi/kvm.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
+#include <kernel/x86/control.h>
+#include <kernel/x86/msr.h>
 
 enum action {
 	DENY, /* #GP */
@@ -24,44 +27,33 @@ struct msr_policy {
 	u64 value;
 };
 
-#define MSR_TSC 0x10
-#define MSR_PAT 0x277
-#define MSR_EFER 0xc0000080
-#define MSR_TSC_AUX 0xc0000103
-
 static const struct msr_policy msrs[] = {
 	{ MSR_TSC, MSR_TSC, OWN, 0 },
-	{ 0x17, 0x17, FIXED, 0 }, /* IA32_PLATFORM_ID */
-	{ 0x1b, 0x1b, APIC, 0 },
-	{ 0x3a, 0x3a, DENY, 0 }, /* IA32_FEATURE_CONTROL: no VMX */
-	{ 0x8b, 0x8b, FIXED, 0 }, /* microcode revision */
-	{ 0xfe, 0xfe, DENY, 0 }, /* MTRRCAP: CPUID offers none */
-	{ 0x179, 0x17a, FIXED, 0 }, /* MCG_CAP, MCG_STATUS: no banks */
-	{ 0x1a0, 0x1a0, FIXED, 1 }, /* MISC_ENABLE: fast strings */
-	{ 0x1d9, 0x1d9, FIXED, 0 }, /* DEBUGCTL */
+	{ MSR_PLATFORM_ID, MSR_PLATFORM_ID, FIXED, 0 },
+	{ MSR_APIC_BASE, MSR_APIC_BASE, APIC, 0 },
+	{ MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, DENY, 0 }, /* no VMX */
+	{ MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, FIXED, 0 },
+	{ MSR_MTRRCAP, MSR_MTRRCAP, DENY, 0 }, /* CPUID offers no MTRRs */
+	{ MSR_MCG_CAP, MSR_MCG_STATUS, FIXED, 0 }, /* no banks */
+	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, FIXED, MSR_MISC_ENABLE_FAST_STRINGS },
+	{ MSR_DEBUGCTL, MSR_DEBUGCTL, FIXED, 0 },
 	{ MSR_PAT, MSR_PAT, OWN, 0 },
-	{ 0x6e0, 0x6e0, APIC, 0 },
-	{ 0x800, 0x8ff, APIC, 0 },
+	{ MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, APIC, 0 },
+	{ MSR_X2APIC, MSR_X2APIC_LAST, APIC, 0 },
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, KVM, 0 },
 	{ MSR_KVM_PV_EOI_EN, MSR_KVM_PV_EOI_EN, PV_EOI, 0 },
 	{ MSR_EFER, MSR_EFER, OWN, 0 },
 	{ MSR_TSC_AUX, MSR_TSC_AUX, OWN, 0 },
-	{ 0xc0010000, 0xc0010007, DENY, 0 }, /* performance counters: software probes for them */
-	{ 0xc0010010, 0xc0010010, FIXED, 0 }, /* SYSCFG */
-	{ 0xc0010015, 0xc0010015, FIXED, BIT(24) }, /* HWCR: the TSC counts at the P0 frequency */
-	{ 0xc001001f, 0xc001001f, FIXED, 0 }, /* NB_CFG */
-	{ 0xc0010055, 0xc0010055, FIXED, 0 }, /* interrupt pending message */
-	{ 0xc0010114, 0xc0010114, FIXED, BIT(4) | BIT(3) }, /* VM_CR: SVM off, and locked so */
-	{ 0xc0011020, 0xc001102f, FIXED, 0 }, /* chicken bits */
+	{ MSR_PERF_EVTSEL0, MSR_PERF_CTR3, DENY, 0 }, /* software probes for them */
+	{ MSR_SYSCFG, MSR_SYSCFG, FIXED, 0 },
+	{ MSR_HWCR, MSR_HWCR, FIXED, MSR_HWCR_TSC_FREQ_SEL },
+	{ MSR_NB_CFG, MSR_NB_CFG, FIXED, 0 },
+	{ MSR_INT_PENDING, MSR_INT_PENDING, FIXED, 0 },
+	{ MSR_VM_CR, MSR_VM_CR, FIXED, MSR_VM_CR_SVMDIS | MSR_VM_CR_LOCK },
+	{ MSR_ERRATA_FIRST, MSR_ERRATA_LAST, FIXED, 0 },
 };
 
-#define EFER_SCE BIT(0)
-#define EFER_LME BIT(8)
-#define EFER_LMA BIT(10)
-#define EFER_NXE BIT(11)
-#define EFER_FFXSR BIT(14)
 #define EFER_WRITABLE (EFER_SCE | EFER_LME | EFER_NXE | EFER_FFXSR)
-#define CR0_PG BIT(31)
 
 static const struct msr_policy *find(u32 msr)
 {

@@ -9,7 +9,6 @@
 
 struct vcpu;
 
-#define MSR_KVM_PV_EOI_EN 0x4b564d04
 /* -EINVAL: #GP. */
 int __must_check pveoi_write_msr(struct vcpu *v, u64 value);
 

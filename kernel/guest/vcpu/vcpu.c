@@ -6,8 +6,9 @@
 #include <kernel/guest/vcpu/fpu.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
-
-#define MSR_TSC_AUX 0xc0000103
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/debug.h>
+#include <kernel/x86/msr.h>
 
 struct vcpu *vcpu_create(struct vm *vm, u32 cpu, u8 priority)
 {
@@ -53,17 +54,16 @@ void vcpu_destroy(struct vcpu *v)
  * them off. */
 static void switch_breakpoints(struct vcpu *from, const struct vcpu *to)
 {
-	const u64 *in = to->dr;
-	u64 *out;
-
 	if (from) {
-		out = from->dr;
-		__asm__ volatile("mov %%db0, %0; mov %%db1, %1; mov %%db2, %2; mov %%db3, %3"
-				 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]));
+		from->dr[0] = read_dr(0);
+		from->dr[1] = read_dr(1);
+		from->dr[2] = read_dr(2);
+		from->dr[3] = read_dr(3);
 	}
-	__asm__ volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3"
-			 :
-			 : "r"(in[0]), "r"(in[1]), "r"(in[2]), "r"(in[3]));
+	write_dr(0, to->dr[0]);
+	write_dr(1, to->dr[1]);
+	write_dr(2, to->dr[2]);
+	write_dr(3, to->dr[3]);
 }
 
 void vcpu_load(struct vcpu *v)
@@ -74,7 +74,7 @@ void vcpu_load(struct vcpu *v)
 		return;
 	fpu_switch(cpu->current, v);
 	switch_breakpoints(cpu->current, v);
-	if (cpuid(0x80000001, 0).edx & BIT(27)) /* RDTSCP */
+	if (cpuid(0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP)
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vcpu_backend->load(v);
 	cpu->current = v;

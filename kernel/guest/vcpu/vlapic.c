@@ -6,44 +6,10 @@
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vlapictimer.h>
 #include <kernel/lib/errno.h>
-
-#define MSR_APIC_BASE 0x1b
-#define MSR_TSC_DEADLINE 0x6e0
-#define MSR_X2APIC 0x800
-
-enum x2apic_register {
-	APIC_ID = 0x02,
-	APIC_VERSION = 0x03,
-	APIC_TPR = 0x08,
-	APIC_PPR = 0x0a,
-	APIC_EOI = 0x0b,
-	APIC_LDR = 0x0d,
-	APIC_SVR = 0x0f,
-	APIC_ISR = 0x10,
-	APIC_TMR = 0x18,
-	APIC_IRR = 0x20,
-	APIC_ESR = 0x28,
-	APIC_LVT_CMCI = 0x2f,
-	APIC_ICR = 0x30,
-	APIC_LVT_TIMER = 0x32,
-	APIC_LVT_THERMAL = 0x33,
-	APIC_LVT_PERF = 0x34,
-	APIC_LVT_LINT0 = 0x35,
-	APIC_LVT_LINT1 = 0x36,
-	APIC_LVT_ERROR = 0x37,
-	APIC_TIMER_INITIAL = 0x38,
-	APIC_TIMER_CURRENT = 0x39,
-	APIC_TIMER_DIVIDE = 0x3e,
-	APIC_SELF_IPI = 0x3f,
-};
-
-#define BASE_ADDRESS 0xfee00000UL
-#define BASE_BSP BIT(8)
-#define BASE_EXTD BIT(10)
-#define BASE_EN BIT(11)
+#include <kernel/x86/apic.h>
+#include <kernel/x86/msr.h>
 
 #define VERSION 0x00060015u /* integrated, LVT entries 0 to 6 */
-#define SVR_ENABLE 0x100u
 #define SVR_MASK 0x1ffu
 
 #define LVT_TIMER_BITS 0x700ffu
@@ -52,7 +18,7 @@ enum x2apic_register {
 
 bool vlapic_enabled(const struct vlapic *a)
 {
-	return (a->apic_base & BASE_EN) && (a->svr & SVR_ENABLE);
+	return (a->apic_base & APIC_BASE_ENABLE) && (a->svr & SVR_ENABLE);
 }
 
 static void reset_registers(struct vlapic *a)
@@ -78,12 +44,12 @@ void vlapic_init(struct vcpu *v)
 
 	vlapic_timer_init(a);
 	reset_registers(a);
-	a->apic_base = BASE_ADDRESS | BASE_EN | (v->id ? 0 : BASE_BSP);
+	a->apic_base = APIC_DEFAULT_ADDRESS | APIC_BASE_ENABLE | (v->id ? 0 : APIC_BASE_BSP);
 }
 
 void vlapic_start_in_x2apic_mode(struct vcpu *v)
 {
-	v->lapic.apic_base |= BASE_EXTD;
+	v->lapic.apic_base |= APIC_BASE_EXTD;
 }
 
 void vlapic_reset(struct vcpu *v)
@@ -95,16 +61,17 @@ void vlapic_reset(struct vcpu *v)
 static int write_apic_base(struct vcpu *v, u64 value)
 {
 	struct vlapic *a = &v->lapic;
-	u64 modes = BASE_EN | BASE_EXTD;
+	u64 modes = APIC_BASE_ENABLE | APIC_BASE_EXTD;
 
 	/* 11.12.5: x2APIC without enable is no mode, and back to xAPIC goes by way of disabled. */
-	if ((value & ~(modes | BASE_BSP)) != BASE_ADDRESS || (value & modes) == BASE_EXTD ||
-	    ((a->apic_base & modes) == modes && (value & modes) == BASE_EN) ||
-	    (!(a->apic_base & BASE_EN) && (value & modes) == modes))
+	if ((value & ~(modes | APIC_BASE_BSP)) != APIC_DEFAULT_ADDRESS ||
+	    (value & modes) == APIC_BASE_EXTD ||
+	    ((a->apic_base & modes) == modes && (value & modes) == APIC_BASE_ENABLE) ||
+	    (!(a->apic_base & APIC_BASE_ENABLE) && (value & modes) == modes))
 		return -EINVAL;
-	if ((a->apic_base & BASE_EN) && !(value & BASE_EN))
+	if ((a->apic_base & APIC_BASE_ENABLE) && !(value & APIC_BASE_ENABLE))
 		vlapic_reset(v);
-	a->apic_base = (value & modes) | BASE_ADDRESS | (a->apic_base & BASE_BSP);
+	a->apic_base = (value & modes) | APIC_DEFAULT_ADDRESS | (a->apic_base & APIC_BASE_BSP);
 	return 0;
 }
 
@@ -161,7 +128,7 @@ int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value)
 		*value = vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE ? a->tsc_deadline : 0;
 		return 0;
 	}
-	if (!(a->apic_base & BASE_EXTD))
+	if (!(a->apic_base & APIC_BASE_EXTD))
 		return -EINVAL;
 
 	entry = lvt(a, reg, &writable);
@@ -267,7 +234,7 @@ int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 			vlapic_timer_set_deadline(v, value);
 		return 0;
 	}
-	if (!(a->apic_base & BASE_EXTD) || (reg != APIC_ICR && value >> 32))
+	if (!(a->apic_base & APIC_BASE_EXTD) || (reg != APIC_ICR && value >> 32))
 		return -EINVAL;
 
 	entry = lvt(a, reg, &writable);

@@ -6,20 +6,9 @@
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
+#include <kernel/x86/apic.h>
 
-#define ESR_RECEIVE_ILLEGAL 0x40u
-#define ESR_SEND_ILLEGAL 0x20u
-
-#define ICR_VECTOR MASK(7, 0)
-#define ICR_MODE MASK(10, 8)
-#define ICR_LOGICAL BIT(11)
-#define ICR_LEVEL_ASSERT BIT(14)
-#define ICR_TRIGGER_LEVEL BIT(15)
-#define ICR_SHORTHAND MASK(19, 18)
-#define ICR_DESTINATION MASK(63, 32)
 #define ICR_WRITABLE (ICR_DESTINATION | 0xccfffUL)
-enum icr_mode { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_NMI = 4, MODE_INIT = 5, MODE_SIPI = 6 };
-enum icr_shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 #define BROADCAST 0xffffffffu
 
 u32 vlapic_logical_id(u32 id)
@@ -53,23 +42,23 @@ static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
 	u8 vector = (u8)FIELD_GET(ICR_VECTOR, icr);
 
 	switch (FIELD_GET(ICR_MODE, icr)) {
-	case MODE_FIXED:
-	case MODE_LOWEST:
+	case DELIVERY_FIXED:
+	case DELIVERY_LOWEST:
 		if (vector < 16)
 			sender->lapic.esr_pending |= ESR_SEND_ILLEGAL;
 		else
 			vlapic_deliver(v, vector);
 		break;
-	case MODE_NMI:
+	case DELIVERY_NMI:
 		write_once(&v->nmi_pending, true);
 		vcpu_interrupt(v);
 		break;
-	case MODE_INIT:
+	case DELIVERY_INIT:
 		/* The de-assert that old software sends does nothing: 11.6.1. */
-		if (!(icr & ICR_TRIGGER_LEVEL) || (icr & ICR_LEVEL_ASSERT))
+		if (!(icr & ICR_TRIGGER_LEVEL) || (icr & ICR_ASSERT))
 			vcpu_init_signal(v);
 		break;
-	case MODE_SIPI:
+	case DELIVERY_STARTUP:
 		vcpu_sipi(v, vector);
 		break;
 	}
@@ -78,7 +67,7 @@ static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
 int vlapic_write_icr(struct vcpu *v, u64 icr)
 {
 	const struct vm *vm = v->vm;
-	bool lowest = FIELD_GET(ICR_MODE, icr) == MODE_LOWEST;
+	bool lowest = FIELD_GET(ICR_MODE, icr) == DELIVERY_LOWEST;
 
 	if (icr & ~ICR_WRITABLE)
 		return -EINVAL;

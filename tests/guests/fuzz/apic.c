@@ -3,21 +3,11 @@
 
 #include <kernel/abi/hypercall.h>
 
-static const u8 registers[] = { APIC_TPR,
-				APIC_EOI,
-				APIC_LDR,
-				APIC_SVR,
-				APIC_ESR,
-				0x2f,
-				APIC_LVT_TIMER,
-				0x33,
-				0x34,
-				0x35,
-				0x36,
-				0x37,
-				APIC_TIMER_INITIAL,
-				APIC_TIMER_DIVIDE,
-				APIC_SELF_IPI };
+static const u8 registers[] = {
+	APIC_TPR,	APIC_EOI,	APIC_LDR,	    APIC_SVR,	       APIC_ESR,
+	APIC_LVT_CMCI,	APIC_LVT_TIMER, APIC_LVT_THERMAL,   APIC_LVT_PERF,     APIC_LVT_LINT0,
+	APIC_LVT_LINT1, APIC_LVT_ERROR, APIC_TIMER_INITIAL, APIC_TIMER_DIVIDE, APIC_SELF_IPI,
+};
 
 void step_interrupts(struct cpu *c)
 {
@@ -25,7 +15,7 @@ void step_interrupts(struct cpu *c)
 
 	c->dirty = true;
 	if (one_in(c, 2))
-		__asm__ volatile("sti" ::: "memory");
+		interrupts_on();
 	for (u64 i = random_below(c, 8); i; i--) {
 		u8 reg = registers[random_below(c, sizeof(registers))];
 
@@ -37,23 +27,24 @@ void step_interrupts(struct cpu *c)
 	}
 	/* A storm: the shortest period there is. */
 	if (one_in(c, 8)) {
-		wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb);
-		wrmsr(X2APIC(APIC_LVT_TIMER), 0x20000 | (random64(c) & 0xff));
+		wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_1);
+		wrmsr(X2APIC(APIC_LVT_TIMER), LVT_PERIODIC | (random64(c) & 0xff));
 		wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 + random_below(c, 16));
 		spin_us(1000);
 	}
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 0);
-	__asm__ volatile("sti; nop; cli" ::: "memory");
+	interrupts_window();
 }
 
 void startup(u32 id, u64 page)
 {
 	cpus[id].kept_rsp = 0;
-	wrmsr(X2APIC(APIC_ICR), (u64)id << 32 | 5u << 8 | 1u << 14);
-	wrmsr(X2APIC(APIC_ICR), (u64)id << 32 | 6u << 8 | page);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(id) | ICR_INIT | ICR_ASSERT);
+	wrmsr(X2APIC(APIC_ICR), ICR_TO(id) | ICR_STARTUP | page);
 }
 
-/* Another vCPU is stopped in the middle of what it does and started again, now and then where nothing of sense is. */
+/* Another vCPU is stopped in the middle of what it does and started again, now and then where
+ * nothing of sense is. */
 void step_other_cpu(struct cpu *c)
 {
 	u32 id = (u32)random_below(c, nr_cpus);
@@ -64,7 +55,7 @@ void step_other_cpu(struct cpu *c)
 	if (one_in(c, rare)) {
 		startup(id, random_below(c, 256));
 		spin_us(random_below(c, 300));
-		wrmsr(X2APIC(APIC_ICR), (u64)id << 32 | command | random_below(c, 256));
+		wrmsr(X2APIC(APIC_ICR), ICR_TO(id) | command | random_below(c, 256));
 	}
 	startup(id, TRAMPOLINE >> 12);
 }
@@ -72,19 +63,14 @@ void step_other_cpu(struct cpu *c)
 void step_sleep(struct cpu *c)
 {
 	c->dirty = true;
-	wrmsr(X2APIC(APIC_TIMER_DIVIDE), 0xb);
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_1);
 	wrmsr(X2APIC(APIC_LVT_TIMER), 0x40);
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 + random_below(c, 2000000));
-	__asm__ volatile("sti; hlt; cli" ::: "memory");
+	halt_until_interrupt();
 }
 
 void step_end(struct cpu *c)
 {
-	static const struct {
-		u16 limit;
-		u64 base;
-	} __attribute__((packed)) none = { 0, 0 };
-
 	if (!one_in(c, 64 * (u64)rare))
 		return;
 	switch (random_below(c, 4)) {
@@ -93,14 +79,15 @@ void step_end(struct cpu *c)
 		break;
 	case 1:
 		/* No handler: a triple fault. */
-		__asm__ volatile("lidt %0; ud2" ::"m"(none));
+		lidt(NULL, 1);
+		__asm__ volatile("ud2");
 		break;
 	case 2:
 		((void (*)(void))random_address(c))();
 		break;
 	default:
 		/* No page table, and no memory where it ought to be. */
-		__asm__ volatile("mov %0, %%cr3; int3" ::"r"(random_address(c) & 0xfffffff000UL)
-				 : "memory");
+		write_cr3(random_address(c) & 0xfffffff000UL);
+		__asm__ volatile("int3");
 	}
 }

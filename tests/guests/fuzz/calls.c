@@ -1,4 +1,5 @@
-/* Hypercalls: all numbers, arguments that nearly make sense; and memory given back and taken, by all vCPUs at once. */
+/* Hypercalls: all numbers, arguments that nearly make sense; and memory given back and taken, by
+ * all vCPUs at once. */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/abi/hypercall.h>
@@ -35,7 +36,8 @@ void step_memory(struct cpu *c)
 	*(volatile u64 *)(gfn << 12) = random64(c);
 }
 
-/* Every second page goes, so that each 2 MiB page becomes a table and each release a batch of its own. */
+/* Every second page goes, so that each 2 MiB page becomes a table and each release a batch of its
+ * own. */
 void step_shatter(struct cpu *c)
 {
 	u64 frames = (memory_size - SPARE) >> 12,

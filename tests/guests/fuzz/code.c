@@ -4,8 +4,9 @@
 #define SIZE 128u
 #define LONGEST 15u
 
-/* One buffer a vCPU, and one for all of them: there an instruction may change between its execution and its emulation. */
-static u8 buffers[MAX_CPUS + 1][SIZE] __attribute__((aligned(4096)));
+/* One buffer a vCPU, and one for all of them: there an instruction may change between its execution
+ * and its emulation. */
+static u8 buffers[MAX_CPUS + 1][SIZE] __aligned(PAGE_SIZE);
 
 void run_with(const u64 reg[16], const u64 frame[5]);
 
@@ -56,7 +57,8 @@ static void prefixes(struct cpu *c, struct code *code)
 		code_byte(code, 0x40 | random_below(c, 16));
 }
 
-/* ModRM with a memory operand near a register, at no more than a page's distance most of the time. */
+/* ModRM with a memory operand near a register, at no more than a page's distance most of the time.
+ */
 static void operand(struct cpu *c, struct code *code, u64 reg)
 {
 	u64 mod = random_below(c, 3), rm = random_below(c, 8);
@@ -96,7 +98,8 @@ static u64 group_reg(struct cpu *c, u8 opcode)
 
 void code_memory_instruction(struct cpu *c, struct code *code, bool strange)
 {
-	/* What is emulated: moves, arithmetic, exchanges, strings; and the opcodes of 0f: MOVZX, MOVSX. */
+	/* What is emulated: moves, arithmetic, exchanges, strings; and the opcodes of 0f: MOVZX,
+	 * MOVSX. */
 	static const u8 known[] = { 0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0b, 0x11, 0x13,
 				    0x19, 0x21, 0x23, 0x29, 0x31, 0x33, 0x39, 0x3b, 0x84,
 				    0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x80, 0x81,

@@ -24,7 +24,8 @@ static void string_port(struct cpu *c, u16 port)
 						 (u64)buffer + random_below(c, 0x1000);
 	u64 count = random_below(c, 70);
 
-	/* The next lines change these registers in ways that a compiler need not know of: the step ends here. */
+	/* The next lines change these registers in ways that a compiler need not know of: the step
+	 * ends here. */
 	if (one_in(c, 2))
 		__asm__ volatile("rep insb" : "+D"(address), "+c"(count) : "d"(port) : "memory");
 	else
@@ -38,22 +39,22 @@ void step_port(struct cpu *c)
 
 	switch (random_below(c, 7)) {
 	case 0:
-		__asm__ volatile("inb %1, %b0" : "+a"(value) : "d"(port));
+		(void)inb(port);
 		break;
 	case 1:
-		__asm__ volatile("inw %1, %w0" : "+a"(value) : "d"(port));
+		(void)inw(port);
 		break;
 	case 2:
-		(void)in32(port);
+		(void)inl(port);
 		break;
 	case 3:
 		outb(port, (u8)value);
 		break;
 	case 4:
-		__asm__ volatile("outw %w0, %1" ::"a"(value), "d"(port));
+		outw(port, (u16)value);
 		break;
 	case 5:
-		out32(port, value);
+		outl(port, value);
 		break;
 	default:
 		string_port(c, port);
@@ -66,10 +67,12 @@ void step_pci(struct cpu *c)
 
 	if (one_in(c, 8))
 		reg |= (u32)random_edge(c);
+	/* Not by config_read(): the register may have any bit set. */
+	outl(PCI_CONFIG_ADDRESS, (u32)PCI_CONFIG_ENABLE | slot << 11 | reg);
 	if (one_in(c, 2))
-		(void)config_read(slot, reg);
+		(void)inl(PCI_CONFIG_DATA);
 	else
-		config_write(slot, reg, one_in(c, 2) ? (u32)random_address(c) : (u32)random_edge(c));
+		outl(PCI_CONFIG_DATA, one_in(c, 2) ? (u32)random_address(c) : (u32)random_edge(c));
 }
 
 void step_mmio(struct cpu *c)
@@ -88,8 +91,8 @@ void step_mmio(struct cpu *c)
 	code_run(c, &code, reg, selectors[random_below(c, ARRAY_SIZE(selectors))]);
 }
 
-/* QEMU's edu device (docs/specs/edu.rst), if this guest has one: a page to or from somewhere, while the memory under it comes and
- * goes. */
+/* QEMU's edu device (docs/specs/edu.rst), if this guest has one: a page to or from somewhere, while
+ * the memory under it comes and goes. */
 void step_dma(struct cpu *c)
 {
 	static volatile u8 *edu;
@@ -97,10 +100,10 @@ void step_dma(struct cpu *c)
 	bool to_memory = one_in(c, 2);
 
 	for (u32 slot = 1; !edu && slot < 32; slot++) {
-		if (config_read(slot, 0) != 0x11e81234)
+		if (config_read(slot, PCI_VENDOR_ID) != 0x11e81234)
 			continue;
-		config_write(slot, 4, 6);
-		edu = (volatile u8 *)(u64)(config_read(slot, 0x10) & ~0xfu);
+		config_write(slot, PCI_COMMAND, COMMAND_ON);
+		edu = config_bar(slot, 0);
 	}
 	if (!edu || *(volatile u64 *)(edu + 0x98) & 1)
 		return;
@@ -115,10 +118,10 @@ void step_bars(struct cpu *c)
 {
 	u32 slot = 1;
 
-	while (slot < 32 && config_read(slot, 0) == 0xffffffff)
+	while (slot < 32 && config_read(slot, PCI_VENDOR_ID) == 0xffffffff)
 		slot++;
-	config_write(slot, 4, 0);
-	config_write(slot, 0x10, 0xe4000000);
-	config_write(slot, 0x14, 0xe4000000 + (u32)random_below(c, 4) * 0x20000);
-	config_write(slot, 4, 2);
+	config_write(slot, PCI_COMMAND, 0);
+	config_write(slot, PCI_BAR(0), 0xe4000000);
+	config_write(slot, PCI_BAR(1), 0xe4000000 + (u32)random_below(c, 4) * 0x20000);
+	config_write(slot, PCI_COMMAND, (u32)PCI_COMMAND_MEMORY);
 }

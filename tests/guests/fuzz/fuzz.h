@@ -1,9 +1,11 @@
-/* A guest that does what no sane one does. Each vCPU takes random steps; each step runs guarded: whatever exception it
- * meets ends the step, and the vCPU goes on with its state mended. What a step does follows from the seed, the vCPU and the
- * step's number. */
+/* A guest that does what no sane one does. Each vCPU takes random steps; each step runs guarded:
+ * whatever exception it meets ends the step, and the vCPU goes on with its state mended. What a
+ * step does follows from the seed, the vCPU and the step's number. */
 #pragma once
 
 #include <tests/guests/guest.h>
+
+#include <kernel/x86/segment.h>
 
 #define MAX_CPUS 16u
 
@@ -14,12 +16,6 @@
 
 #define STACK 8192u
 
-struct tss {
-	u32 reserved_0;
-	u64 rsp[3], reserved_1, ist[7], reserved_2;
-	u16 reserved_3, io_map;
-} __attribute__((packed));
-
 struct cpu {
 	u8 exception_stack[STACK], nmi_stack[STACK], stack[2 * STACK];
 	struct tss tss;
@@ -29,8 +25,9 @@ struct cpu {
 	volatile u64 steps; /* begun so far */
 	u64 steps_at_nmi;
 	u32 id;
-	bool dirty; /* a step changes control registers, EFER or the APIC: to be put right behind it */
-} __attribute__((aligned(4096)));
+	bool dirty; /* a step changes control registers, EFER or the APIC: to be put right behind it
+		     */
+} __aligned(PAGE_SIZE);
 
 extern struct cpu cpus[MAX_CPUS];
 
@@ -43,7 +40,8 @@ static inline bool one_in(struct cpu *c, u64 n)
 {
 	return !random_below(c, n);
 }
-/* Something that a guest's physical address may lead to: own memory, device windows, Weir's memory, nothing. */
+/* Something that a guest's physical address may lead to: own memory, device windows, Weir's memory,
+ * nothing. */
 u64 random_address(struct cpu *c);
 
 /* vCPUs of this guest, its memory in bytes; one in `rare` steps may end it. */
@@ -76,7 +74,7 @@ void step_dma(struct cpu *c);
 void step_bars(struct cpu *c);
 void step_log(struct cpu *c);
 
-/* --- recover.c --- */
+/* --- recover.c ------------------------------------------------------------ */
 
 /* traps_init() first of all, once. Then: call fn(c); an exception in it ends it. */
 void guarded(struct cpu *c, void (*fn)(struct cpu *c));
@@ -90,9 +88,10 @@ struct cpu *cpu_init(u32 id);
 #define SELECTOR_USER_DATA 0x2b
 #define SELECTOR_USER_CODE 0x33
 
-/* --- code.c --- */
+/* --- code.c --------------------------------------------------------------- */
 
-/* Instructions that a vCPU executes, made of bytes; a second page of it may be shared with another vCPU that changes them. */
+/* Instructions that a vCPU executes, made of bytes; a second page of it may be shared with another
+ * vCPU that changes them. */
 struct code {
 	u8 *bytes;
 	u32 nr;
@@ -102,7 +101,9 @@ u64 code_base_16(void);
 struct code code_begin(struct cpu *c);
 void code_byte(struct code *code, u64 byte);
 void code_end(struct code *code);
-/* Execute it with these registers, RAX first, as the SDM numbers them (RSP's is ignored), in a code segment. */
+/* Execute it with these registers, RAX first, as the SDM numbers them (RSP's is ignored), in a code
+ * segment. */
 void code_run(struct cpu *c, const struct code *code, const u64 reg[16], u16 selector);
-/* An instruction with a memory operand, at `reg` or near it. `strange`: also those that nobody emulates. */
+/* An instruction with a memory operand, at `reg` or near it. `strange`: also those that nobody
+ * emulates. */
 void code_memory_instruction(struct cpu *c, struct code *code, bool strange);

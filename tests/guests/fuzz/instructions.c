@@ -1,4 +1,5 @@
-/* Exceptions of every kind, the instructions of the CPU's own virtualisation, bytes without sense. */
+/* Exceptions of every kind, the instructions of the CPU's own virtualisation, bytes without sense.
+ */
 #include <tests/guests/fuzz/fuzz.h>
 
 void step_exception(struct cpu *c)
@@ -37,15 +38,14 @@ void step_exception(struct cpu *c)
 		{
 			static const u8 bytes[] = { 0x8b, 0x43, 0x01, 0x0f, 0x01, 0xd9, 0xf4 };
 			struct code code = code_begin(c);
-			u64 reg[16], cr0;
+			u64 reg[16];
 
 			for (u32 i = 0; i < 16; i++)
 				reg[i] = SPARE;
 			for (u32 i = 0; i < sizeof(bytes); i++)
 				code_byte(&code, bytes[i]);
 			code_end(&code);
-			__asm__ volatile("mov %%cr0, %0; or $0x40000, %0; mov %0, %%cr0"
-					 : "=&r"(cr0));
+			write_cr0(read_cr0() | CR0_AM);
 			code_run(c, &code, reg, SELECTOR_USER_CODE);
 		}
 		break;
@@ -140,7 +140,8 @@ void step_privileged(struct cpu *c)
 	}
 }
 
-/* What its instructions find in memory is this guest, too; they end at the first exception, or by an NMI. */
+/* What its instructions find in memory is this guest, too; they end at the first exception, or by
+ * an NMI. */
 void step_garbage(struct cpu *c)
 {
 	static const u16 selectors[] = { SELECTOR_CODE_64, SELECTOR_CODE_32, SELECTOR_CODE_16,

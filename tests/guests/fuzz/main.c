@@ -1,5 +1,6 @@
-/* The steps, in a random order, on all vCPUs. Command line, words: seed=N, steps=N (0: for ever), rare=N (one in about N steps of
- * a kind may do what can end the domain), only=NAME,NAME (these kinds of steps), trace (each step's name before it is taken). */
+/* The steps, in a random order, on all vCPUs. Command line, words: seed=N, steps=N (0: for ever),
+ * rare=N (one in about N steps of a kind may do what can end the domain), only=NAME,NAME (these
+ * kinds of steps), trace (each step's name before it is taken). */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/abi/hypercall.h>
@@ -74,10 +75,11 @@ u64 random_edge(struct cpu *c)
 
 u64 random_address(struct cpu *c)
 {
-	/* The PCI window, I/O APIC, local APIC, HPET, remapping unit, ECAM, VGA, the end of RAM, above 4 GiB. */
-	static const u64 bases[] = { 0xe0000000, 0xe0020000, 0xfebf0000,  0xfec00000,
-				     0xfee00000, 0xfed00000, 0xfed90000,  0xb0000000,
-				     0xa0000,	 0xfffff000, 0x100000000, 0xffffff000 };
+	/* The PCI window, I/O APIC, local APIC, HPET, remapping unit, ECAM, VGA, the end of RAM,
+	 * above 4 GiB. */
+	static const u64 bases[] = { 0xe0000000,  0xe0020000, 0xfebf0000,  0xfec00000,
+				     MSI_ADDRESS, 0xfed00000, 0xfed90000,  0xb0000000,
+				     0xa0000,	  0xfffff000, 0x100000000, 0xffffff000 };
 
 	switch (random_below(c, 4)) {
 	case 0:
@@ -89,7 +91,7 @@ u64 random_address(struct cpu *c)
 	}
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------------------------ */
+/* --- the loop ------------------------------------------------------------- */
 
 static void do_step(struct cpu *c)
 {
@@ -111,7 +113,7 @@ static struct {
 /* A vCPU that does not go on is hit on the head, and started anew if that does not help. */
 static void watch(struct cpu *c)
 {
-	u64 now = rdtsc(), second = tsc_khz * 1000;
+	u64 now = rdtsc_ordered(), second = tsc_khz * 1000;
 
 	for (u32 id = 0; id < nr_cpus; id++) {
 		u64 steps = cpus[id].steps, stood = now - seen[c->id][id].since;
@@ -125,7 +127,7 @@ static void watch(struct cpu *c)
 			seen[c->id][id].since = now;
 		} else if (stood > second && !seen[c->id][id].hit && cpus[id].kept_rsp) {
 			/* In real mode it would be the end. */
-			wrmsr(X2APIC(APIC_ICR), (u64)id << 32 | 4u << 8);
+			wrmsr(X2APIC(APIC_ICR), ICR_TO(id) | ICR_NMI);
 			seen[c->id][id].hit = true;
 		}
 	}
@@ -136,7 +138,7 @@ static void loop(void)
 	struct cpu *c = cpu_init((u32)rdmsr(X2APIC(APIC_ID)));
 
 	for (u32 id = 0; id < nr_cpus; id++)
-		seen[c->id][id].since = rdtsc();
+		seen[c->id][id].since = rdtsc_ordered();
 	for (;;) {
 		c->steps++;
 		if (last_step && c->steps > last_step)
@@ -153,12 +155,11 @@ static void loop(void)
 	print("fuzz: seed %lu: done\n", seed);
 	if (!c->id)
 		hypercall(WEIR_HC_SHUTDOWN, 0, 0, 0);
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	halt_forever();
 }
 
 /* On a stack of the vCPU's own: start.asm hands out its stacks in turn. */
-__attribute__((noreturn)) static void go(void)
+__noreturn static void go(void)
 {
 	u32 id = (u32)rdmsr(X2APIC(APIC_ID));
 
@@ -172,11 +173,11 @@ __attribute__((noreturn)) static void go(void)
 void ap_main(void);
 void ap_main(void)
 {
-	wrmsr(0x1b, rdmsr(0x1b) | 0xc00);
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_EXTD | APIC_BASE_ENABLE);
 	go();
 }
 
-/* --- the command line ---------------------------------------------------------------------------------------------------------- */
+/* --- the command line ----------------------------------------------------- */
 
 /* What follows `key` in a word of the line, or NULL. */
 static const char *word(const char *line, const char *key)
@@ -241,7 +242,7 @@ void main(u32 magic, u32 info)
 	/* Outside of Weir it would fuzz somebody else. */
 	if (cpuid(WEIR_CPUID_BASE, 0).ebx != WEIR_CPUID_EBX)
 		return;
-	tsc_khz = cpuid(WEIR_CPUID_BASE + 0x10, 0).eax;
+	tsc_khz = cpuid(WEIR_CPUID_TIMING, 0).eax;
 	memory_size = (u64)mbi[2] * 1024 + (1u << 20);
 	nr_cpus = cpuid(0xb, 1).ebx;
 	seed = number(line, "seed=", seed);
@@ -251,11 +252,11 @@ void main(u32 magic, u32 info)
 	choose(word(line, "only="));
 	print("fuzz: seed %lu, %u vCPUs, %lu MiB\n", seed, nr_cpus, memory_size >> 20);
 	traps_init();
-	wrmsr(0x1b, rdmsr(0x1b) | 0xc00);
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_EXTD | APIC_BASE_ENABLE);
 	for (const u8 *s = trampoline, *d = (u8 *)TRAMPOLINE; s < trampoline_end; s++, d++)
 		*(volatile u8 *)(u64)d = *s;
-	wrmsr(X2APIC(APIC_SVR), 0x1ff);
-	wrmsr(X2APIC(APIC_ICR), 3u << 18 | 5u << 8 | 1u << 14);
-	wrmsr(X2APIC(APIC_ICR), 3u << 18 | 6u << 8 | TRAMPOLINE >> 12);
+	wrmsr(X2APIC(APIC_SVR), SVR_ENABLE | 0xff);
+	wrmsr(X2APIC(APIC_ICR), ICR_ALL_BUT_SELF | ICR_INIT | ICR_ASSERT);
+	wrmsr(X2APIC(APIC_ICR), ICR_ALL_BUT_SELF | ICR_STARTUP | TRAMPOLINE >> 12);
 	go();
 }

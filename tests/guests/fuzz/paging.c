@@ -1,11 +1,13 @@
-/* Page tables that nobody should use: entries of all kinds, tables that hold themselves, reserved bits. All vCPUs share
- * them, so that they change while an access through them is emulated. */
+/* Page tables that nobody should use: entries of all kinds, tables that hold themselves, reserved
+ * bits. All vCPUs share them, so that they change while an access through them is emulated. */
 #include <tests/guests/fuzz/fuzz.h>
+
+#include <kernel/x86/pagetable.h>
 
 extern const u64 level_4[512];
 
 /* The level 4 table, one of level 3, two of level 2, one of level 1. */
-static u64 tables[5][512] __attribute__((aligned(4096)));
+static u64 tables[5][512] __aligned(PAGE_SIZE);
 
 static u64 entry(struct cpu *c)
 {
@@ -13,10 +15,10 @@ static u64 entry(struct cpu *c)
 
 	/* A table where no memory is ends a domain, a leaf may be anything. */
 	if (one_in(c, 2))
-		e = (random_address(c) & ~0xfffUL) | (one_in(c, 8 * (u64)rare) ? 0 : 0x80);
+		e = (random_address(c) & ~0xfffUL) | (one_in(c, 8 * (u64)rare) ? 0 : PTE_PS);
 	e |= random64(c) & 0xe7f;
 	if (!one_in(c, 4))
-		e |= 7;
+		e |= PTE_P | PTE_W | PTE_U;
 	if (one_in(c, 8))
 		e |= 1UL << (52 + random_below(c, 12));
 	if (one_in(c, 16))
@@ -24,7 +26,8 @@ static u64 entry(struct cpu *c)
 	return e;
 }
 
-/* The tables that start.asm has made, but through here. This guest's own 2 MiB pages, the lowest four, stay. */
+/* The tables that start.asm has made, but through here. This guest's own 2 MiB pages, the lowest
+ * four, stay. */
 static void renew(void)
 {
 	const u64 *level_3 = (const u64 *)(level_4[0] & ~0xfffUL),
@@ -35,10 +38,10 @@ static void renew(void)
 		tables[1][i] = level_3[i];
 		tables[2][i] = level_2[i];
 		tables[3][i] = level_2[i];
-		tables[4][i] = (u64)i << 12 | 7;
+		tables[4][i] = (u64)i << 12 | PTE_P | PTE_W | PTE_U;
 	}
-	tables[0][0] = (u64)tables[1] | 7;
-	tables[1][0] = (u64)tables[2] | 7;
+	tables[0][0] = (u64)tables[1] | PTE_P | PTE_W | PTE_U;
+	tables[1][0] = (u64)tables[2] | PTE_P | PTE_W | PTE_U;
 }
 
 static void touch(struct cpu *c)
@@ -58,10 +61,11 @@ static void touch(struct cpu *c)
 		(*(volatile u32 *)address)++;
 		break;
 	case 2:
-		__asm__ volatile("invlpg (%0)" ::"r"(address) : "memory");
+		invlpg(address);
 		break;
 	case 3:
-		/* What is executed there may be anything; seldom, since it may be nothing that ends. */
+		/* What is executed there may be anything; seldom, since it may be nothing that
+		 * ends. */
 		if (one_in(c, rare))
 			((void (*)(void))address)();
 		break;
@@ -83,8 +87,7 @@ void step_tables(struct cpu *c)
 		if (!own || one_in(c, 16 * (u64)rare))
 			tables[t][slot] = entry(c);
 	}
-	__asm__ volatile("mov %0, %%cr3" ::"r"((u64)tables[0] | (one_in(c, 8) ? 0x18 : 0))
-			 : "memory");
+	write_cr3((u64)tables[0] | (one_in(c, 8) ? PTE_UNCACHED : 0));
 	for (u64 i = random_below(c, 8); i; i--)
 		touch(c);
 	/* Emulated with these tables, instruction fetch and all. */

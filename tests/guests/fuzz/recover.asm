@@ -27,7 +27,8 @@ guarded_end:
 	pop	rbx
 	ret
 
-; run_with(registers: RDI, IRETQ frame: RSI): load all registers and go there. No return but by an exception.
+; run_with(registers: RDI, IRETQ frame: RSI): load all registers and go there. It returns by an
+; exception only.
 run_with:
 	mov	rsp, rsi
 	mov	rax, [rdi]

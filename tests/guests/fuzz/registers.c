@@ -32,20 +32,20 @@ void step_cpuid(struct cpu *c)
 	(void)cpuid(leaf, (u32)random_edge(c));
 }
 
-static void write_dr(u64 number, u64 value)
+static void write_debug_register(u64 number, u64 value)
 {
 	switch (number) {
 	case 0:
-		__asm__ volatile("mov %0, %%dr0" ::"r"(value));
+		write_dr(0, value);
 		break;
 	case 1:
-		__asm__ volatile("mov %0, %%dr1" ::"r"(value));
+		write_dr(1, value);
 		break;
 	case 2:
-		__asm__ volatile("mov %0, %%dr6" ::"r"(value));
+		write_dr(6, value);
 		break;
 	default:
-		__asm__ volatile("mov %0, %%dr7" ::"r"(value));
+		write_dr(7, value);
 	}
 }
 
@@ -57,24 +57,23 @@ void step_control_registers(struct cpu *c)
 	switch (random_below(c, 6)) {
 	case 0:
 		/* Without paging there is no 64-bit code: CR0.PG stays, but for once in a while. */
-		__asm__ volatile("mov %%cr0, %0" : "=r"(value));
-		value ^= bit;
-		__asm__ volatile("mov %0, %%cr0" ::"r"(one_in(c, rare) ? value : value | 0x80000001UL));
+		value = read_cr0() ^ bit;
+		write_cr0(one_in(c, rare) ? value : value | CR0_PG | CR0_PE);
 		break;
 	case 1:
-		__asm__ volatile("mov %%cr4, %0" : "=r"(value));
+		value = read_cr4();
 		/* What the CPU would refuse, QEMU's takes, and then refuses to run. */
 		if ((bit & 0x107df) || one_in(c, rare))
-			__asm__ volatile("mov %0, %%cr4" ::"r"(value ^ bit));
+			write_cr4(value ^ bit);
 		break;
 	case 2:
-		__asm__ volatile("mov %0, %%cr8" ::"r"(random_edge(c)));
+		write_cr8(random_edge(c));
 		break;
 	case 3:
-		write_dr(random_below(c, 4), random_edge(c));
+		write_debug_register(random_below(c, 4), random_edge(c));
 		break;
 	case 4:
-		__asm__ volatile("mov %0, %%cr2" ::"r"(random64(c)));
+		write_cr2(random64(c));
 		break;
 	default:
 		value = random_edge(c);

@@ -1,3 +1,4 @@
+/* What lwIP and the runtime need of the C library: limits. */
 #pragma once
 
 #define INT_MAX __INT_MAX__

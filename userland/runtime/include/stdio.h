@@ -1,3 +1,4 @@
+/* What lwIP and the runtime need of the C library: formatted output. */
 #pragma once
 
 #include <stdarg.h>

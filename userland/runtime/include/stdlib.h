@@ -1,3 +1,4 @@
+/* What lwIP and the runtime need of the C library: numbers and memory. */
 #pragma once
 
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* What lwIP and the runtime need of the C library: strings. */
 #pragma once
 
 #include <stddef.h>

@@ -28,7 +28,7 @@ u32 msix_entry_read(const struct msix_entry *e, u32 offset)
 	case 8:
 		return e->data;
 	default:
-		return e->masked ? MSIX_ENTRY_MASKED : 0;
+		return e->masked ? PCI_MSIX_ENTRY_MASKED : 0;
 	}
 }
 
@@ -45,6 +45,6 @@ void msix_entry_write(struct msix_entry *e, u32 offset, u32 value)
 		e->data = value;
 		break;
 	default:
-		e->masked = value & MSIX_ENTRY_MASKED;
+		e->masked = value & PCI_MSIX_ENTRY_MASKED;
 	}
 }

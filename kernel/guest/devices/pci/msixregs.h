@@ -3,13 +3,13 @@
  * guest wrote; what follows from it is the caller's business. */
 #pragma once
 
-#include <kernel/lib/compiler.h>
+#include <kernel/lib/pci_regs.h>
 
-#define MSIX_CONTROL_MASKED BIT(30)
-#define MSIX_CONTROL_ENABLE BIT(31)
-#define MSIX_CONTROL_SIZE MASK(26, 16)
-#define MSIX_ENTRY_SIZE 16u
-#define MSIX_ENTRY_MASKED 1u
+/* Message control is the upper half of the capability's first dword. */
+#define MSIX_CONTROL_MASKED (PCI_MSIX_MASK << 16)
+#define MSIX_CONTROL_ENABLE (PCI_MSIX_ENABLE << 16)
+#define MSIX_CONTROL_SIZE (PCI_MSIX_SIZE << 16)
+#define MSIX_ENTRY_SIZE ((u32)sizeof(struct pci_msix_entry))
 
 /* The capability's message control. */
 struct msix_control {

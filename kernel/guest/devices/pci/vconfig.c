@@ -30,9 +30,6 @@
 #define PM_LENGTH 8
 #define PCIE_LENGTH 0x3c
 #define MSIX_LENGTH 12
-#define PCIE_DEVCAP 4
-#define PCIE_DEVCAP_FLR BIT(28)
-#define PM_CSR_STATE 0x3u
 
 /* The offset of the first shown capability behind `at`, or 0. Offsets rise along this list, so it has
  * an end whatever the device's own list looks like. */
@@ -65,7 +62,7 @@ static u32 pm_read(struct vfunction *f, u8 offset)
 	u32 value = device_config_read32(f, f->dev->pm + offset);
 
 	if (offset == 4)
-		return (value & ~(PM_CSR_STATE | 0xff00u)) | f->pm_state;
+		return (value & ~(PCI_PM_CTRL_STATE | 0xff00u)) | f->pm_state;
 	return value;
 }
 
@@ -73,7 +70,7 @@ static u32 pcie_read(struct vfunction *f, u8 offset)
 {
 	u32 value = device_config_read32(f, f->dev->pcie + offset);
 
-	return offset == PCIE_DEVCAP ? value & ~(u32)PCIE_DEVCAP_FLR : value;
+	return offset == PCI_EXP_DEVCAP ? value & ~(u32)PCI_EXP_DEVCAP_FLR : value;
 }
 
 static bool is_vendor_cap(const struct vfunction *f, u8 cap)
@@ -180,6 +177,6 @@ void vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 		else if (cap && cap == d->msix && f->nr_vectors)
 			vmsix_write(f, offset, value, mask);
 		else if (cap && cap == d->pm && offset == 4)
-			f->pm_state = (u16)((f->pm_state & ~mask) | (value & mask)) & PM_CSR_STATE;
+			f->pm_state = (u16)((f->pm_state & ~mask) | (value & mask)) & PCI_PM_CTRL_STATE;
 	}
 }

@@ -7,16 +7,9 @@
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
-
-/* SDM vol. 3, 11.11: the messages that mean an interrupt. */
-#define MESSAGE_ADDRESS 0xfee00000u
-#define MESSAGE_DESTINATION MASK(19, 12)
-#define MESSAGE_LOGICAL BIT(2)
-#define MESSAGE_VECTOR MASK(7, 0)
-#define MESSAGE_MODE MASK(10, 8)
-#define MODE_LOWEST 1
+#include <kernel/lib/atomic.h>
+#include <kernel/x86/apic.h>
 
 #define ROUTE_VALID BIT(31)
 #define ROUTE_VCPU MASK(23, 8)
@@ -25,14 +18,14 @@
 /* 0 if the message is not an interrupt that a vCPU could take. */
 static u32 route_of_message(const struct domain *d, u64 address, u32 data)
 {
-	u32 destination = (u32)FIELD_GET(MESSAGE_DESTINATION, address);
-	u32 mode = (u32)FIELD_GET(MESSAGE_MODE, data), vector = data & MESSAGE_VECTOR;
+	u32 destination = (u32)FIELD_GET(MSI_ADDRESS_DESTINATION, address);
+	u32 mode = (u32)FIELD_GET(MSI_DATA_MODE, data), vector = data & MSI_DATA_VECTOR;
 
-	if (address >> 20 != MESSAGE_ADDRESS >> 20 || mode > MODE_LOWEST || vector < 16)
+	if (address >> 20 != MSI_ADDRESS >> 20 || mode > DELIVERY_LOWEST || vector < 16)
 		return 0;
 	/* In logical mode the low bits are a set, of which the first one takes the interrupt
 	 * (cluster 0 of x2APIC). */
-	if (address & MESSAGE_LOGICAL)
+	if (address & MSI_ADDRESS_LOGICAL)
 		destination = destination ? (u32)__builtin_ctz(destination) : MAX_CPUS;
 	if (destination >= d->vm.nr_vcpus)
 		return 0;

@@ -4,10 +4,9 @@
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
 
-#define MSI_CONTROL_ENABLE BIT(16)
-#define MSI_CONTROL_64 BIT(23)
-#define MSI_CONTROL_MASKS BIT(24)
-#define MSI_CONTROL_VECTORS 0x70u /* multiple message enable, in the upper half: one vector */
+/* Message control is the upper half of the capability's first dword. */
+#define MSI_CONTROL_ENABLE (PCI_MSI_ENABLE << 16)
+#define MSI_CONTROL_64 (PCI_MSI_64 << 16)
 
 void vmsi_update_device(struct vfunction *f)
 {
@@ -16,7 +15,7 @@ void vmsi_update_device(struct vfunction *f)
 	u32 data;
 
 	assert_locked(&f->bus->lock);
-	control &= ~(u32)(MSI_CONTROL_ENABLE >> 16) & ~MSI_CONTROL_VECTORS;
+	control &= ~(u32)PCI_MSI_ENABLE & ~(u32)PCI_MSI_COUNT; /* one vector */
 	if (!virq_update(&f->msi, f->msi_enabled) || f->storm.paused) {
 		device_config_write16(f, cap + 2, control);
 		return;
@@ -24,17 +23,17 @@ void vmsi_update_device(struct vfunction *f)
 	iommu_irte_message(&f->msi.irte, &address, &data);
 	device_config_write16(f, cap + 2, control);
 	device_config_write32(f, cap + 4, (u32)address);
-	if (control & (u32)(MSI_CONTROL_64 >> 16)) {
+	if (control & (u32)PCI_MSI_64) {
 		device_config_write32(f, cap + 8, (u32)(address >> 32));
 		device_config_write16(f, cap + 12, data);
-		if (control & (u32)(MSI_CONTROL_MASKS >> 16))
+		if (control & (u32)PCI_MSI_MASKS)
 			device_config_write32(f, cap + 16, 0);
 	} else {
 		device_config_write16(f, cap + 8, data);
-		if (control & (u32)(MSI_CONTROL_MASKS >> 16))
+		if (control & (u32)PCI_MSI_MASKS)
 			device_config_write32(f, cap + 12, 0);
 	}
-	device_config_write16(f, cap + 2, control | (u32)(MSI_CONTROL_ENABLE >> 16));
+	device_config_write16(f, cap + 2, control | (u32)PCI_MSI_ENABLE);
 }
 
 u32 vmsi_read(const struct vfunction *f, u8 offset)

@@ -7,8 +7,6 @@
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
 
-#define MSIX_BIR 0x7u
-
 static u64 table_size(u32 nr_vectors)
 {
 	return MSIX_ENTRY_SIZE * nr_vectors;
@@ -45,10 +43,10 @@ int vmsix_init(struct vfunction *f)
 	table = device_config_read32(f, d->msix + 4u);
 	pba = device_config_read32(f, d->msix + 8u);
 	nr = (u32)FIELD_GET(MSIX_CONTROL_SIZE, control) + 1;
-	f->msix_bar = table & MSIX_BIR;
-	f->msix_offset = table & ~MSIX_BIR;
-	f->pba_bar = pba & MSIX_BIR;
-	f->pba_offset = pba & ~MSIX_BIR;
+	f->msix_bar = table & PCI_MSIX_BIR;
+	f->msix_offset = table & ~PCI_MSIX_BIR;
+	f->pba_bar = pba & PCI_MSIX_BIR;
+	f->pba_offset = pba & ~PCI_MSIX_BIR;
 	if (!lies_in_bar(d, f->msix_bar, f->msix_offset, table_size(nr)) ||
 	    !lies_in_bar(d, f->pba_bar, f->pba_offset, pba_size(nr)))
 		return -EINVAL;
@@ -102,7 +100,7 @@ static void update_device_entry(struct virq *q)
 	u64 address;
 	u32 data;
 
-	e[3] = MSIX_ENTRY_MASKED;
+	e[3] = PCI_MSIX_ENTRY_MASKED;
 	if (!send)
 		return;
 	iommu_irte_message(&q->irte, &address, &data);

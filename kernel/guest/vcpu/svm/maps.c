@@ -6,6 +6,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
+#include <kernel/x86/msr.h>
 
 #define IOPM_ORDER 2 /* 12 KiB, rounded up to four pages */
 #define MSRPM_ORDER 1 /* 8 KiB: section 15.11 */
@@ -13,9 +14,8 @@
 static u8 *iopm, *msrpm;
 
 static const u32 passed[] = {
-	0x174,	    0x175,	0x176, /* SYSENTER_CS, ESP, EIP */
-	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, /* STAR, LSTAR, CSTAR, SFMASK */
-	0xc0000100, 0xc0000101, 0xc0000102, /* FS base, GS base, KernelGSBase */
+	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,	  MSR_LSTAR,
+	MSR_CSTAR,	 MSR_SFMASK,	   MSR_FS_BASE,	     MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 };
 
 /* Two bits an MSR, read and write; three ranges of 2 KiB each. */

@@ -3,33 +3,26 @@
 
 #include <kernel/core/cpu.h>
 #include <kernel/guest/memory/nested.h>
-
-#define PTE_P BIT(0)
-#define PTE_RW BIT(1)
-#define PTE_US BIT(2)
-#define PTE_PWT BIT(3)
-#define PTE_PCD BIT(4)
-#define PTE_PS BIT(7)
-#define PTE_NX BIT(63)
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/pagetable.h>
 
 static u64 npt_table(paddr_t pa)
 {
-	return pa | PTE_P | PTE_RW | PTE_US;
+	return pa | PTE_P | PTE_W | PTE_U;
 }
 
 static u64 npt_leaf(paddr_t pa, unsigned int level, u32 flags)
 {
-	u64 e = pa | PTE_P | PTE_US;
+	u64 e = pa | PTE_P | PTE_U;
 
 	if (level > 1)
 		e |= PTE_PS;
 	if (flags & NESTED_WRITE)
-		e |= PTE_RW;
+		e |= PTE_W;
 	if (!(flags & NESTED_EXEC))
 		e |= PTE_NX;
-	/* PWT | PCD selects PAT entry 3 of the host's reset value: uncached. */
 	if (flags & NESTED_DEVICE)
-		e |= PTE_PWT | PTE_PCD;
+		e |= PTE_UNCACHED;
 	return e;
 }
 
@@ -45,7 +38,7 @@ static bool npt_is_leaf(u64 e, unsigned int level)
 
 static u32 npt_flags(u64 e)
 {
-	return NESTED_READ | (e & PTE_RW ? NESTED_WRITE : 0) | (e & PTE_NX ? 0 : NESTED_EXEC) |
+	return NESTED_READ | (e & PTE_W ? NESTED_WRITE : 0) | (e & PTE_NX ? 0 : NESTED_EXEC) |
 	       (e & PTE_PCD ? NESTED_DEVICE : 0);
 }
 
@@ -59,6 +52,6 @@ static struct nested_format npt = {
 
 void npt_init(void)
 {
-	npt.has_1g = cpuid(0x80000001, 0).edx & BIT(26);
+	npt.has_1g = cpuid(0x80000001, 0).edx & CPUID80000001_EDX_PAGE1GB;
 	nested_format = &npt;
 }

@@ -8,19 +8,10 @@
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
-
-#define MSR_EFER 0xc0000080
-#define MSR_PAT 0x277
-#define MSR_TSC 0x10
-#define EFER_SVME BIT(12)
-#define CR0_PE BIT(0)
-#define CR0_ET BIT(4)
-#define RFLAGS_RESERVED BIT(1)
-#define RFLAGS_TF BIT(8)
-#define PAT_RESET 0x0007040600070406UL
-#define DR6_RESET 0xffff0ff0UL
-#define DR6_BS BIT(14)
-#define DR7_RESET 0x400UL
+#include <kernel/x86/control.h>
+#include <kernel/x86/debug.h>
+#include <kernel/x86/msr.h>
+#include <kernel/x86/tsc.h>
 
 static void set_segment(struct vmcb_segment *s, u16 selector, u16 attrib, u32 limit, u64 base)
 {

@@ -12,16 +12,11 @@
 #include <kernel/guest/vcpu/svm/state.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
+#include <kernel/x86/control.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/msr.h>
 
-#define MSR_EFER 0xc0000080
-#define MSR_VM_CR 0xc0010114
-#define MSR_VM_HSAVE_PA 0xc0010117
-#define EFER_SVME BIT(12)
-#define VM_CR_SVMDIS BIT(4)
 #define CPUID_SVM 0x8000000a
-#define SVM_NPT BIT(0)
-#define SVM_NRIPS BIT(3)
-#define SVM_DECODE_ASSISTS BIT(7)
 
 struct svm_features svm_features;
 
@@ -29,19 +24,19 @@ static bool svm_supported(void)
 {
 	struct cpuid features;
 
-	if (cpuid(0x80000000, 0).eax < CPUID_SVM || !(cpuid(0x80000001, 0).ecx & BIT(2)))
+	if (cpuid(0x80000000, 0).eax < CPUID_SVM || !(cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_SVM))
 		return false;
-	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS) {
+	if (rdmsr(MSR_VM_CR) & MSR_VM_CR_SVMDIS) {
 		log_err("SVM is switched off by the firmware: enable virtualisation in its setup");
 		return false;
 	}
 	features = cpuid(CPUID_SVM, 0);
-	if (!(features.edx & SVM_NPT)) {
+	if (!(features.edx & CPUID8000000A_EDX_NP)) {
 		log_err("this CPU has SVM without nested paging: guests cannot run");
 		return false;
 	}
-	svm_features.next_rip = features.edx & SVM_NRIPS;
-	svm_features.decode_assists = features.edx & SVM_DECODE_ASSISTS;
+	svm_features.next_rip = features.edx & CPUID8000000A_EDX_NRIPS;
+	svm_features.decode_assists = features.edx & CPUID8000000A_EDX_DECODE_ASSISTS;
 	return true;
 }
 

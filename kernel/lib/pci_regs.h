@@ -1,12 +1,13 @@
-/* PCI registers by name: the configuration header and the capabilities. Offsets are in bytes, those
- * of a capability's registers from its start. Section numbers are of PCI Express Base 5.0. */
+/* PCI registers by name: the configuration header and the capabilities; for Weir, its guests and the
+ * tests. Offsets are in bytes, those of a capability's registers from its start. Section numbers are
+ * of PCI Express Base 5.0. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
 /* --- header, 7.5.1.1 and 7.5.1.2 ------------------------------------------ */
 
-#define PCI_VENDOR_ID 0x00
+#define PCI_VENDOR_ID 0x00 /* all ones: there is no function */
 #define PCI_DEVICE_ID 0x02
 #define PCI_COMMAND 0x04
 #define PCI_COMMAND_IO BIT(0)
@@ -17,7 +18,8 @@
 #define PCI_STATUS_CAPABILITIES BIT(4)
 #define PCI_REVISION 0x08
 #define PCI_CLASS 0x0a /* the base class in the upper byte */
-#define PCI_CLASS_BRIDGE 0x06
+#define PCI_CLASS_BRIDGE 0x06 /* a base class */
+#define PCI_CLASS_PCI_BRIDGE 0x0604
 #define PCI_HEADER_TYPE 0x0e
 #define PCI_HEADER_TYPE_MASK 0x7f
 #define PCI_HEADER_TYPE_NORMAL 0
@@ -25,14 +27,17 @@
 #define PCI_HEADER_MULTI_FUNCTION 0x80
 #define PCI_BAR0 0x10
 #define PCI_BARS 6
+#define PCI_BAR(n) (PCI_BAR0 + 4 * (n))
 #define PCI_BAR_IO 0x1u
 #define PCI_BAR_IO_FLAGS 0x3u
 #define PCI_BAR_TYPE 0x6u
 #define PCI_BAR_TYPE_64 0x4u
 #define PCI_BAR_PREFETCHABLE 0x8u
 #define PCI_BAR_MEMORY_FLAGS 0xfu
+#define PCI_SUBSYSTEM 0x2c
 #define PCI_ROM 0x30
 #define PCI_CAPABILITIES 0x34
+#define PCI_INTERRUPT 0x3c /* line, pin */
 #define PCI_HEADER_END 0x40 /* capabilities lie from here on */
 
 /* --- header of a bridge, 7.5.1.3 ------------------------------------------ */
@@ -62,6 +67,9 @@
 #define PCI_EXT_CAP_NEXT MASK(31, 20)
 #define PCI_EXT_CAP_POINTER 0xffc
 
+/* No list is longer: PCI_HEADER_END to 256, 4 bytes each. A longer one is a loop. */
+#define PCI_MAX_CAPABILITIES 48
+
 #define PCI_CAP_PM 0x01
 #define PCI_CAP_MSI 0x05
 #define PCI_CAP_VENDOR 0x09
@@ -78,6 +86,32 @@
 #define PCI_PM_CTRL_STATE_D0 0
 #define PCI_PM_CTRL_STATE_D3HOT 3
 #define PCI_PM_CTRL_NO_SOFT_RESET BIT(3)
+
+/* MSI, 7.7.1. */
+#define PCI_MSI_CONTROL 2
+#define PCI_MSI_ENABLE BIT(0)
+#define PCI_MSI_COUNT MASK(6, 4) /* log2 of the vectors in use */
+#define PCI_MSI_64 BIT(7) /* the address has 64 bits */
+#define PCI_MSI_MASKS BIT(8) /* there are mask bits */
+#define PCI_MSI_ADDRESS 4
+#define PCI_MSI_ADDRESS_HIGH 8
+#define PCI_MSI_DATA_32 8
+#define PCI_MSI_DATA_64 12
+
+/* MSI-X, 7.7.2. */
+#define PCI_MSIX_CONTROL 2
+#define PCI_MSIX_SIZE MASK(10, 0) /* entries - 1 */
+#define PCI_MSIX_MASK BIT(14) /* the whole function */
+#define PCI_MSIX_ENABLE BIT(15)
+#define PCI_MSIX_TABLE 4
+#define PCI_MSIX_PBA 8
+#define PCI_MSIX_BIR 0x7u /* of both: which BAR; the rest is the offset in it */
+/* An entry of the table. */
+struct pci_msix_entry {
+	u32 address, address_high, data, control;
+};
+_Static_assert(sizeof(struct pci_msix_entry) == 16, "PCI Express Base 5.0, 7.7.2");
+#define PCI_MSIX_ENTRY_MASKED 1u
 
 /* PCI Express, 7.5.3. */
 #define PCI_EXP_FLAGS 0x02

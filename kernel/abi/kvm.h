@@ -1,0 +1,7 @@
+/* The MSRs of KVM's paravirtual interface that Weir offers its guests too (Linux:
+ * Documentation/virt/kvm/x86/msr.rst). */
+#pragma once
+
+#define MSR_KVM_WALL_CLOCK_NEW 0x4b564d00
+#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
+#define MSR_KVM_PV_EOI_EN 0x4b564d04

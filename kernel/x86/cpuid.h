@@ -1,0 +1,52 @@
+/* The CPUID instruction, and features by name: CPUID<leaf>_<register>_<name in the manuals>. SDM
+ * vol. 2, CPUID; APM vol. 3, appendix E. */
+#pragma once
+
+#include <kernel/lib/compiler.h>
+
+#define CPUID1_ECX_MONITOR BIT(3)
+#define CPUID1_ECX_VMX BIT(5)
+#define CPUID1_ECX_X2APIC BIT(21)
+#define CPUID1_ECX_TSC_DEADLINE BIT(24)
+#define CPUID1_ECX_XSAVE BIT(26)
+#define CPUID1_ECX_OSXSAVE BIT(27)
+#define CPUID1_ECX_RDRAND BIT(30)
+#define CPUID1_ECX_HYPERVISOR BIT(31)
+#define CPUID1_EDX_APIC BIT(9)
+#define CPUID1_EDX_FXSR BIT(24)
+#define CPUID1_EDX_HTT BIT(28)
+
+#define CPUID7_EBX_SMEP BIT(7)
+#define CPUID7_EBX_SMAP BIT(20)
+
+/* Leaf 0BH: the topology. */
+#define CPUIDB_ECX_LEVEL MASK(15, 8)
+#define CPUIDB_LEVEL_THREAD 1
+#define CPUIDB_LEVEL_CORE 2
+
+#define CPUID80000001_ECX_SVM BIT(2)
+#define CPUID80000001_EDX_SYSCALL BIT(11)
+#define CPUID80000001_EDX_NX BIT(20)
+#define CPUID80000001_EDX_PAGE1GB BIT(26)
+#define CPUID80000001_EDX_RDTSCP BIT(27)
+#define CPUID80000001_EDX_LM BIT(29)
+
+#define CPUID80000007_EDX_TSC_INVARIANT BIT(8)
+
+#define CPUID8000000A_EDX_NP BIT(0) /* nested paging */
+#define CPUID8000000A_EDX_NRIPS BIT(3) /* the next RIP is saved at an exit */
+#define CPUID8000000A_EDX_DECODE_ASSISTS BIT(7)
+
+struct cpuid {
+	u32 eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
+{
+	struct cpuid r;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf));
+	return r;
+}

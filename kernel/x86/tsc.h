@@ -1,0 +1,21 @@
+/* The time-stamp counter. SDM vol. 3, 18.17. */
+#pragma once
+
+#include <kernel/lib/compiler.h>
+
+static inline u64 rdtsc(void)
+{
+	u32 lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (u64)hi << 32 | lo;
+}
+
+/* Not before the instructions in front of it have completed. */
+static inline u64 rdtsc_ordered(void)
+{
+	u32 lo, hi;
+
+	__asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi)::"memory");
+	return (u64)hi << 32 | lo;
+}

@@ -1,0 +1,91 @@
+/* sources: */
+/* Assembly and C agree on the processor: each line of kernel/x86/constants.inc is compared with the
+ * C constant of the same name. */
+#include "test.h"
+
+#include <kernel/lib/types.h>
+#include <kernel/x86/control.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/msr.h>
+#include <kernel/x86/pagetable.h>
+#include <kernel/x86/segment.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONSTANT(name) { #name, name }
+
+static const struct {
+	const char *name;
+	u64 value;
+} constants[] = {
+	CONSTANT(PAGE_SIZE),
+	CONSTANT(CR0_PE),
+	CONSTANT(CR0_MP),
+	CONSTANT(CR0_NE),
+	CONSTANT(CR0_WP),
+	CONSTANT(CR0_PG),
+	CONSTANT(CR4_PAE),
+	CONSTANT(CR4_OSFXSR),
+	CONSTANT(EFER_LME),
+	CONSTANT(EFER_NXE),
+	CONSTANT(RFLAGS_ID),
+	CONSTANT(CPUID80000001_EDX_NX),
+	CONSTANT(CPUID80000001_EDX_LM),
+	CONSTANT(MSR_EFER),
+	CONSTANT(PTE_P),
+	CONSTANT(PTE_W),
+	CONSTANT(PTE_U),
+	CONSTANT(PTE_PWT),
+	CONSTANT(PTE_PCD),
+	CONSTANT(PTE_PS),
+	CONSTANT(GDT_CODE64),
+	CONSTANT(GDT_CODE32),
+	CONSTANT(GDT_DATA),
+};
+
+/* "1 << 5", or a number. */
+static u64 value_of(const char *text)
+{
+	char *end;
+	u64 value = strtoul(text, &end, 0);
+	const char *shift = strstr(end, "<<");
+
+	return shift ? value << strtoul(shift + 2, NULL, 0) : value;
+}
+
+static void assembly_has_the_constants_of_c(void **state)
+{
+	FILE *f = fopen("kernel/x86/constants.inc", "r");
+	char line[200], name[100], text[100];
+	unsigned int seen = 0;
+
+	(void)state;
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		unsigned int i = 0;
+
+		if (sscanf(line, "%99s equ %99[^\n]", name, text) != 2)
+			continue;
+		while (i < ARRAY_SIZE(constants) && strcmp(constants[i].name, name))
+			i++;
+		if (i == ARRAY_SIZE(constants))
+			fail_msg("%s is not compared with C's: add it to this test", name);
+		if (constants[i].value != value_of(text))
+			fail_msg("%s is 0x%lx in C, and 0x%lx in assembly", name,
+				 constants[i].value, value_of(text));
+		seen++;
+	}
+	fclose(f);
+	assert_int_equal(seen, ARRAY_SIZE(constants));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(assembly_has_the_constants_of_c),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
