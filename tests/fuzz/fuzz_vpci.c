@@ -1,7 +1,9 @@
-/* A guest at its device's configuration space, BARs and MSI-X table: the real BARs never move, the device sends messages in
- * remappable format only, no page but the device's own is ever mapped, and nothing is left when the device goes.
+/* A guest at its device's configuration space, BARs and MSI-X table: the real BARs never move, the
+ * device sends messages in remappable format only, no page but the device's own is ever mapped, and
+ * nothing is left when the device goes.
  *
- * An input is a byte (1: the pending bits are in a BAR of their own; 2: interrupts are limited to one in a window), then operations of 8 bytes: what, size, address, value.
+ * An input is a byte (1: the pending bits are in a BAR of their own; 2: interrupts are limited to
+ * one in a window), then operations of 8 bytes: what, size, address, value.
  *
  * sources: $(VPCI_SRCS)
  */

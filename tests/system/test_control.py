@@ -62,7 +62,7 @@ def test_mistakes_are_explained(shell, command, word, remedy):
 
 
 def test_a_missing_word_is_named(shell):
-    assert shell.command("iommu stats") == ["iommu stats: something is missing; write: iommu stats DOMAIN"]
+    assert shell.command("iommu stats") == ["iommu stats: an argument is missing; usage: iommu stats DOMAIN"]
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def test_a_walk_shows_the_tables(boot):
 
 
 @pytest.mark.parametrize("command, word, remedy", [
-    ("attach 00:03.0", "attach", "write: attach DEVICE DOMAIN [ats]"),
+    ("attach 00:03.0", "attach", "usage: attach DEVICE DOMAIN [ats]"),
     ("attach 3 net0", "3", "write bus:device.function"),
     ("attach 00:07.0 net0", "00:07.0", "devices lists them"),
     ("attach 00:03.0 nobody", "nobody", "domains lists them"),
@@ -256,7 +256,7 @@ def test_a_walk_shows_the_tables(boot):
     ("destroy nobody", "nobody", "domains lists them"),
     ("iommu show 00:03.0 here", "here", "hexadecimal after 0x"),
     ("iommu show 00:03.0 0x10000000000000000", "0x10000000000000000", "no number"),
-    ("iommu unit 1", "1", "counted from 0"),
+    ("iommu unit 1", "1", "the first is 0"),
 ])
 def test_refusals_are_explained(shell, command, word, remedy):
     answer = shell.command(command)

@@ -1,5 +1,5 @@
-/* A guest with a balloon, its memory in an array: the machine of the balloon's tests. The functions that it stands in for are defined
- * here, so one file of a program includes it. */
+/* A guest with a balloon, its memory in an array: the machine of the balloon's tests. The functions
+ * that it stands in for are defined here, so one file of a program includes it. */
 #pragma once
 
 #include <setjmp.h>

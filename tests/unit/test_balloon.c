@@ -189,7 +189,8 @@ static void gives_and_takes(void **state)
 	machine_stop();
 }
 
-/* The driver's notification waits, with its vCPU parked or not, and nothing of the list is done twice or left out. */
+/* The driver's notification waits, with its vCPU parked or not, and nothing of the list is done
+ * twice or left out. */
 static void waits(void **state)
 {
 	static const u32 page[] = { 40, 50 };

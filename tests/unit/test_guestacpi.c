@@ -1,6 +1,6 @@
 /* sources: kernel/guest/devices/guestacpi.c */
-/* A guest's ACPI tables: found as software finds them, whole by their checksums, and taken apart and put together again by ACPICA's
- * compiler. */
+/* A guest's ACPI tables: found as software finds them, whole by their checksums, and taken apart
+ * and put together again by ACPICA's compiler. */
 #include "test.h"
 
 #include <kernel/guest/devices/guestacpi.h>
@@ -114,7 +114,8 @@ static void test_madt_names_every_vcpu(void **state)
 	}
 }
 
-/* iasl says what it understood, complains on what it did not, and compiles that without a warning. */
+/* iasl says what it understood, complains on what it did not, and compiles that without a
+ * warning. */
 static char *by_iasl(const char *signature, u64 gpa)
 {
 	static char text[65536];
@@ -130,7 +131,8 @@ static char *by_iasl(const char *signature, u64 gpa)
 	assert_int_equal(fwrite(tables + (gpa - GUEST_RSDP), 1, len, f), len);
 	fclose(f);
 	snprintf(command, sizeof(command),
-		 "cd %s && iasl -d %s.dat >log 2>&1 && iasl %s.dsl >>log 2>&1 && cat *.dsl log; rm -rf %s",
+		 "cd %s && iasl -d %s.dat >log 2>&1 && iasl %s.dsl >>log 2>&1 && cat *.dsl log; "
+		 "rm -rf %s",
 		 directory, signature, signature, directory);
 	f = popen(command, "r");
 	assert_non_null(f);
@@ -160,8 +162,8 @@ static void test_iasl_understands_them(void **state)
 	has(text, "Device (PCI0)");
 	has(text, "EisaId (\"PNP0A03\")");
 	has(text, "WordBusNumber (ResourceProducer, MinFixed, MaxFixed");
-	has(text,
-	    "DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite");
+	has(text, "DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, "
+		  "ReadWrite");
 	has(text, "0xE0000000,         // Range Minimum");
 	has(text, "0xFEBFFFFF,         // Range Maximum");
 	has(text, "Device (COM1)");

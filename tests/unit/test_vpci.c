@@ -1,5 +1,6 @@
-/* A guest plays with the configuration space and the MSI-X table of its device in every way it can: whatever it writes, the
- * real device keeps its BARs, sends only messages in remappable format, and masters the bus only when it may.
+/* A guest plays with the configuration space and the MSI-X table of its device in every way it can:
+ * whatever it writes, the real device keeps its BARs, sends only messages in remappable format, and
+ * masters the bus only when it may.
  *
  * sources: $(VPCI_SRCS)
  */
@@ -70,8 +71,8 @@ static void bars_are_sized_and_moved(void **state)
 	assert_int_equal(direct_pages, 0);
 
 	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
-	assert_int_equal(direct_pages,
-			 0x20 + 1); /* BAR 3: table in page 0, pending bits in page 2, and what is between */
+	/* BAR 3: the table in page 0, the pending bits in page 2, and what is between. */
+	assert_int_equal(direct_pages, 0x20 + 1);
 	assert_int_equal(mem_read(at3 + 12, 4), 1);
 	cfg_write(3, 0x1c, 4, 0xe8000000);
 	assert_int_equal(mem_read(0xe8000000 + 12, 4), 1);
@@ -156,8 +157,9 @@ static bool msix_can_send(void)
 	return (config[CAP_MSIX_AT + 3] & 0xc0) == 0x80;
 }
 
-/* A device raises interrupts without end, on two of its vectors, to keep the CPU that takes them from everybody else. It is
- * masked as a whole until the window is over, and the guest cannot unmask it before. */
+/* A device raises interrupts without end, on two of its vectors, to keep the CPU that takes them
+ * from everybody else. It is masked as a whole until the window is over, and the guest cannot
+ * unmask it before. */
 static void a_storm_is_paused(void **state)
 {
 	u64 table = cfg_read(3, 0x1c, 4);
@@ -214,7 +216,8 @@ static void a_storm_is_paused(void **state)
 	assert_int_equal(dom.interrupt_pauses, 2);
 }
 
-/* The same with MSI, which this device cannot mask: it is switched off, and what was lost meanwhile is made up for. */
+/* The same with MSI, which this device cannot mask: it is switched off, and what was lost meanwhile
+ * is made up for. */
 static void a_storm_of_msi_is_paused(void **state)
 {
 	(void)state;
@@ -245,7 +248,8 @@ static void a_storm_of_msi_is_paused(void **state)
 	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
 }
 
-/* The device is taken away in the middle of a pause: its record, with the timer in it, stays until that has fired. */
+/* The device is taken away in the middle of a pause: its record, with the timer in it, stays until
+ * that has fired. */
 static void taken_while_it_is_paused(void **state)
 {
 	(void)state;
@@ -279,8 +283,9 @@ static int teardown_two_traps(void **state)
 	return ret;
 }
 
-/* Two BARs that both have trapped pages are laid on top of each other: whichever was there first stays whole, and a trapped
- * access never reaches registers of the other one, nor what lies beside them. */
+/* Two BARs that both have trapped pages are laid on top of each other: whichever was there first
+ * stays whole, and a trapped access never reaches registers of the other one, nor what lies beside
+ * them. */
 static void bars_on_top_of_each_other(void **state)
 {
 	const u32 at = 0xe8000000, inside = at + 0x4000;
@@ -492,7 +497,8 @@ static void taken_and_given_back(void **state)
 	assert_int_equal(cfg_read(3, CAP_MSIX_AT + 2, 2) >> 15, 0);
 }
 
-/* Its device was quarantined, and its bus mastering with it: the guest does not switch that on again, to go on flooding Weir. */
+/* Its device is quarantined, and bus mastering is off: the guest cannot switch that on again, to go
+ * on flooding Weir. */
 static void quarantined_for_good(void **state)
 {
 	(void)state;
@@ -576,7 +582,8 @@ static void check_as_new(void)
 	use();
 }
 
-/* The domain is started again: nobody else gets the device meanwhile, and the guest finds it as at its first start. */
+/* The domain is started again: nobody else gets the device meanwhile, and the guest finds it as at
+ * its first start. */
 static void started_again(void **state)
 {
 	(void)state;
@@ -605,7 +612,8 @@ static void started_again(void **state)
 	}
 }
 
-/* A device that is on its way to the domain, or from it, when that is started again: the one waits, the other goes. */
+/* A device that is on its way to the domain, or from it, when that is started again: the one waits,
+ * the other goes. */
 static void started_again_meanwhile(void **state)
 {
 	(void)state;

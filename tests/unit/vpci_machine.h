@@ -1,5 +1,6 @@
-/* The machine of the tests of virtual PCI: one device like an 82574, its registers in host memory, and a domain that owns it.
- * The functions that it stands in for are defined here, so one file of a program includes it. */
+/* The machine of the tests of virtual PCI: one device like an 82574, its registers in host memory,
+ * and a domain that owns it. The functions that it stands in for are defined here, so one file of a
+ * program includes it. */
 #pragma once
 
 #include <setjmp.h>
@@ -31,7 +32,7 @@
 
 #include <cmocka.h>
 
-/* --- the machine: one device like an 82574, its registers in host memory -- */
+/* --- the machine ---------------------------------------------------------- */
 
 #define BAR0_BASE 0xfeb80000UL
 #define BAR3_BASE 0xfebd0000UL
@@ -576,7 +577,8 @@ static inline void check_device(void)
 		assert_int_equal(get32(CAP_MSI_AT + 8), 0);
 	}
 	assert_int_equal(get32(CAP_PM_AT + 4), 0);
-	/* Device control: no phantom functions, whose requests carry other ids (XSA-449), no reset. */
+	/* Device control: no phantom functions, whose requests carry other ids (XSA-449), no
+	 * reset. */
 	assert_int_equal(config[CAP_PCIE_AT + 8] | config[CAP_PCIE_AT + 9], 0);
 	for (u32 i = 1; i < 8; i++)
 		assert_int_equal(get32(CAP_VENDOR_AT + 4 * i), VENDOR_WORD(i));

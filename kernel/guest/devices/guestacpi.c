@@ -102,8 +102,8 @@ static void end_table(struct writer *w, u32 start)
 #define AML_PACKAGE 0x12
 #define AML_DEVICE 0x825b /* ExtOpPrefix, DeviceOp */
 
-/* PkgLength counts itself (20.2.4). It always has two bytes here: 12 bits are enough for all of these
- * objects. */
+/* PkgLength counts itself (20.2.4). It always has two bytes here: 12 bits are enough for all of
+ * these objects. */
 static u32 begin_package(struct writer *w)
 {
 	put16(w, 0);
@@ -131,11 +131,13 @@ static void put_name_dword(struct writer *w, const char *segment, u32 value)
 	put32(w, value);
 }
 
-/* The compressed form of "PNPxxxx": "PNP" with five bits for each letter, then the number; all of it
- * big-endian. */
+/* The compressed form of "PNPxxxx": "PNP" with five bits for each letter, then the number; all of
+ * it big-endian. */
 static void put_name_hid(struct writer *w, u16 product)
 {
-	put_name_dword(w, "_HID", 0xd041u | (u32)(product >> 8) << 16 | (u32)(product & 0xff) << 24);
+	u32 number = (u32)(product >> 8) | (u32)(product & 0xff) << 8;
+
+	put_name_dword(w, "_HID", 0xd041u | number << 16);
 }
 
 /* _CRS: a buffer, preceded by its size. */

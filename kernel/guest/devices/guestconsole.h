@@ -20,8 +20,8 @@ void guestconsole_release(void);
 /* Whether the guest with this id can write more. One that is not selected always can. */
 bool guestconsole_has_room(u16 id);
 /* One character of its output. False: the guest is not selected, c is for the log. *tell is set if
- * the control domain had nothing to read before: call guestconsole_tell() when the UART is unlocked.
- * The UART may be locked. */
+ * the control domain had nothing to read before: call guestconsole_tell() when the UART is
+ * unlocked. The UART may be locked. */
 bool guestconsole_put(u16 id, u8 c, bool *tell);
 /* Tell the control domain that it can read. No lock is held. */
 void guestconsole_tell(void);

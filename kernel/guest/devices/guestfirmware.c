@@ -20,10 +20,11 @@ int guestfirmware_write(struct domain *d, u32 nr_vcpus)
 {
 	u8 tables[GUEST_ACPI_MAX];
 	size_t size = guestacpi_make(tables, nr_vcpus);
-	int ret = guest_write(&d->vm.memory, GUEST_RSDP, tables, size);
+	struct memory *m = &d->vm.memory;
+	int ret = guest_write(m, GUEST_RSDP, tables, size);
 
 	if (!ret)
-		ret = guest_write(&d->vm.memory, GUEST_RESET_VECTOR, reset_code, sizeof(reset_code));
+		ret = guest_write(m, GUEST_RESET_VECTOR, reset_code, sizeof(reset_code));
 	if (ret)
 		log_err("domain %s: its firmware tables cannot be written: error %d", d->name, ret);
 	return ret;

@@ -1,4 +1,4 @@
-/* What a guest finds of a PC's firmware: ACPI tables (guestacpi.h), and code at the reset vector. */
+/* What a guest finds of a PC's firmware: ACPI tables (guestacpi.h), code at the reset vector. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

@@ -1,7 +1,7 @@
 /* How a guest switches its machine off or resets it. See guestpower.h.
  *
  *	sleep register, reset register    ACPI 6.5, 4.8.3.7 and 4.8.3.6
- *	keyboard controller               its reset line, which kernels without ACPI pull; the guest has
+ *	keyboard controller               its reset line, which kernels without ACPI pull; there is
  *	                                  no other part of such a controller
  *
  * The third way is a jump to the reset vector (guestfirmware.c), which leads to the reset register.
@@ -15,14 +15,14 @@
 #define SLP_EN BIT(5)
 
 /* WAK_STS stays 0, since there is no sleep to wake from. */
-static int read_power_port(void *ctx __unused, struct vcpu *v __unused, u64 offset __unused,
-			   unsigned int size __unused, u64 *value)
+static int read_power(void *ctx __unused, struct vcpu *v __unused, u64 offset __unused,
+		      unsigned int size __unused, u64 *value)
 {
 	*value = 0;
 	return 0;
 }
 
-static int write_power_port(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
+static int write_power(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
 {
 	struct domain *d = ctx;
 	u64 port = GUEST_SLEEP_CONTROL + offset;
@@ -40,8 +40,8 @@ static int write_power_port(void *ctx, struct vcpu *v __unused, u64 offset, unsi
 #define KEYBOARD_COMMAND 0x64
 #define COMMAND_PULSE_RESET 0xfe
 
-static int write_keyboard_port(void *ctx, struct vcpu *v __unused, u64 offset __unused,
-			       unsigned int size, u64 value)
+static int write_keyboard(void *ctx, struct vcpu *v __unused, u64 offset __unused,
+			  unsigned int size, u64 value)
 {
 	if (size == 1 && value == COMMAND_PULSE_RESET)
 		domain_reboot(ctx, "asked for a reboot", 0);
@@ -54,13 +54,15 @@ int guestpower_init(struct domain *d)
 		.first = GUEST_SLEEP_CONTROL,
 		.last = GUEST_RESET,
 		.ctx = d,
-		.read = read_power_port,
-		.write = write_power_port,
+		.read = read_power,
+		.write = write_power,
 	};
-	const struct bus_range keyboard = { .first = KEYBOARD_COMMAND,
-					    .last = KEYBOARD_COMMAND,
-					    .ctx = d,
-					    .write = write_keyboard_port };
+	const struct bus_range keyboard = {
+		.first = KEYBOARD_COMMAND,
+		.last = KEYBOARD_COMMAND,
+		.ctx = d,
+		.write = write_keyboard,
+	};
 	int ret = bus_add(&d->vm.io, &power);
 
 	return ret ? ret : bus_add(&d->vm.io, &keyboard);

@@ -5,6 +5,6 @@
 
 struct domain;
 
-/* Answer the ports of a new domain: the sleep and reset registers that its ACPI tables name, and the
- * keyboard controller's reset line. -ENOSPC, -EEXIST. Boot. */
+/* Answer the ports of a new domain: the sleep and reset registers that its ACPI tables name, and
+ * the keyboard controller's reset line. -ENOSPC, -EEXIST. Boot. */
 int __must_check guestpower_init(struct domain *d);

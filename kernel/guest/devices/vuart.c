@@ -1,9 +1,9 @@
 /* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). See vuart.h.
  *
  * A character is sent at once, so the transmitter is empty, unless the control domain has selected
- * this guest and does not read. The UART raises no interrupt, but IIR says which one there would be,
- * for drivers that poll it. The control domain, whose input is the console's, is told by an event
- * (kernel/guest/domain/event.h).
+ * this guest and does not read. The UART raises no interrupt, but IIR says which one there would
+ * be, for drivers that poll it. The control domain, whose input is the console's, is told by an
+ * event (kernel/guest/domain/event.h).
  */
 #include <kernel/guest/devices/vuart.h>
 
@@ -44,9 +44,9 @@ enum {
 #define MCR_LOOP 0x10
 #define MSR_CTS_DSR_DCD 0xb0
 
-/* A guest may write BURST lines at once, and then LINES_A_SECOND, because others pay for them: a line
- * holds the log's lock until the machine's UART has taken it, and pushes an older one out of the
- * log's ring. */
+/* A guest may write BURST lines at once, and then LINES_A_SECOND, because others pay for them: a
+ * line holds the log's lock until the machine's UART has taken it, and pushes an older one out of
+ * the log's ring. */
 #define BURST 1000
 #define LINES_A_SECOND 50
 #define LINE_NS (1000000000UL / LINES_A_SECOND)
@@ -55,7 +55,8 @@ enum {
  * message that lines were left out comes at most once a second. */
 static bool may_print(struct vuart *u)
 {
-	u64 now = clock_ns(), allowed = now + (BURST - (u->left_out ? LINES_A_SECOND : 0)) * LINE_NS;
+	u64 lines = BURST - (u->left_out ? LINES_A_SECOND : 0);
+	u64 now = clock_ns(), allowed = now + lines * LINE_NS;
 
 	u->paid_ns = MAX(u->paid_ns, now);
 	if (u->paid_ns >= allowed)
@@ -66,7 +67,8 @@ static bool may_print(struct vuart *u)
 
 static void print_line(struct vuart *u)
 {
-	/* A guest is not trusted with the administrator's terminal: control characters are replaced. */
+	/* A guest is not trusted with the administrator's terminal: control characters are
+	 * replaced. */
 	for (u32 i = 0; i < u->len; i++)
 		if (((u8)u->line[i] < ' ' && u->line[i] != '\t') || u->line[i] == 0x7f)
 			u->line[i] = '.';
@@ -77,7 +79,8 @@ static void print_line(struct vuart *u)
 		return;
 	}
 	if (u->left_out)
-		log_warn("domain %s: %u lines of its console were left out: it writes more than %u a second",
+		log_warn("domain %s: %u lines of its console were left out: it writes more than "
+			 "%u a second",
 			 u->domain->name, u->left_out, LINES_A_SECOND);
 	u->left_out = 0;
 	log_info("%s| %s", u->domain->name, u->line);
@@ -119,7 +122,7 @@ static bool can_transmit(const struct vuart *u)
 
 /* Table 5 and section 8.6: received data comes first; reading "transmitter empty" clears this
  * condition. */
-static u8 read_iir(struct vuart *u)
+static u8 read_interrupt_id(struct vuart *u)
 {
 	u8 cause = IIR_NONE;
 
@@ -130,6 +133,14 @@ static u8 read_iir(struct vuart *u)
 		u->thre = false;
 	}
 	return cause | (u->fcr & FCR_ENABLE ? IIR_FIFO : 0);
+}
+
+/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip that way. */
+static u8 read_modem_status(const struct vuart *u)
+{
+	if (!(u->mcr & MCR_LOOP))
+		return MSR_CTS_DSR_DCD;
+	return (u8)((u->mcr & 0x0c) << 4 | (u->mcr & 2) << 3 | (u->mcr & 1) << 5);
 }
 
 static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
@@ -150,7 +161,7 @@ static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 		*value = dlab ? u->dlm : u->ier;
 		break;
 	case FCR:
-		*value = read_iir(u);
+		*value = read_interrupt_id(u);
 		break;
 	case LCR:
 		*value = u->lcr;
@@ -159,14 +170,11 @@ static int vuart_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 		*value = u->mcr;
 		break;
 	case LSR:
-		*value = (can_transmit(u) ? LSR_THRE | LSR_TEMT : 0) | (has_received(u) ? LSR_DR : 0);
+		*value = can_transmit(u) ? LSR_THRE | LSR_TEMT : 0;
+		*value |= has_received(u) ? LSR_DR : 0;
 		break;
 	case MSR:
-		/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip
-		 * that way. */
-		*value = u->mcr & MCR_LOOP ?
-				 (u8)((u->mcr & 0x0c) << 4 | (u->mcr & 2) << 3 | (u->mcr & 1) << 5) :
-				 MSR_CTS_DSR_DCD;
+		*value = read_modem_status(u);
 		break;
 	case SCR:
 		*value = u->scr;
@@ -202,7 +210,8 @@ static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 			u->dlm = b;
 			break;
 		}
-		/* If this is enabled while the transmitter is empty, the condition holds at once. */
+		/* If this is enabled while the transmitter is empty, the condition holds at
+		 * once. */
 		u->thre |= b & ~u->ier & IER_THRE;
 		u->ier = b & 0x0f;
 		break;

@@ -1,7 +1,7 @@
 /* COM1 of a guest: a 16550. Whole lines appear in Weir's log behind the domain's name, at a limited
- * rate; an incomplete line appears when the domain ends. The control domain's output goes straight to
- * the console, and console input is its input. The output of a guest that it has selected goes to the
- * control domain (guestconsole.h), and the UART is busy while that does not read. */
+ * rate; an incomplete line appears when the domain ends. The control domain's output goes straight
+ * to the console, and console input is its input. The output of a guest that it has selected goes
+ * to the control domain (guestconsole.h), and the UART is busy while that does not read. */
 #pragma once
 
 #include <kernel/core/spinlock.h>

@@ -32,8 +32,8 @@
  *	  |
  *	  +---->  FREE
  *
- * If something fails in RESET, MAP or ATTACH, or if the domain ends, the function goes from there to
- * FREE. If the bus has no room for it after iommu_attach(), it goes from ATTACH to DETACH.
+ * If something fails in RESET, MAP or ATTACH, or if the domain ends, the function goes from there
+ * to FREE. If the bus has no room for it after iommu_attach(), it goes from ATTACH to DETACH.
  *
  * Nothing waits in place: each arrow is a timer, an interrupt or a step of work. So a domain that
  * ends while a function is on its way to it waits for that function's next step.
@@ -85,7 +85,7 @@ static void lock_and_enter_stage(struct vfunction *f, enum assign_stage stage)
 	spin_unlock(&assign_lock);
 }
 
-static void queue_step(struct timer *t)
+static void queue_assign_step(struct timer *t)
 {
 	work_queue(&container_of(t, struct vfunction, timer)->work);
 }
@@ -108,7 +108,7 @@ int assign_start(struct domain *d, struct pci_device *dev, u32 flags)
 	if (!f)
 		return -ENOMEM;
 	work_init(&f->work, assign_step);
-	timer_init(&f->timer, queue_step);
+	timer_init(&f->timer, queue_assign_step);
 	spin_lock(&assign_lock);
 	is_free = dev->state == PCI_FREE;
 	if (is_free) {
@@ -159,7 +159,7 @@ static void log_failure(const struct vfunction *f, const char *why, int error)
 			pci_name(f->dev->id, name), error == -ENOMEM ? WHY_NO_MEMORY : why, -error);
 }
 
-static enum step give_up(struct vfunction *f, const char *why, int error)
+static enum step fail_and_free(struct vfunction *f, const char *why, int error)
 {
 	log_failure(f, why, error);
 	return become_free(f);
@@ -175,7 +175,7 @@ static enum step reset_stage(struct vfunction *f)
 		return become_free(f);
 	ret = vfunction_read_capabilities(f);
 	if (ret)
-		return give_up(f, "its MSI-X capability is invalid", ret);
+		return fail_and_free(f, "its MSI-X capability is invalid", ret);
 	lock_and_enter_stage(f, ASSIGN_MAP);
 	return STEP_MORE;
 }
@@ -192,7 +192,7 @@ static enum step map_stage(struct vfunction *f)
 	if (ret == STEP_WAIT)
 		return step_after(f, RETRY_NS);
 	if (ret)
-		return give_up(f, "the domain's memory cannot be mapped for devices", ret);
+		return fail_and_free(f, "the domain's memory cannot be mapped for devices", ret);
 	lock_and_enter_stage(f, ASSIGN_ATTACH);
 	return STEP_MORE;
 }
@@ -222,8 +222,8 @@ static int put_on_bus(struct vfunction *f, const char **why)
 		*why = "the guest's PCI bus has no free slot: detach another device first";
 		ret = -ENOSPC;
 	} else {
-		*why = "its BARs do not fit into what is left of the guest's 492 MiB device window: "
-		       "give the guest fewer devices";
+		*why = "its BARs do not fit into what is left of the guest's 492 MiB device "
+		       "window: give the guest fewer devices";
 		ret = vbar_place(f);
 	}
 	spin_lock(&assign_lock);
@@ -248,7 +248,8 @@ static void log_attached(const struct vfunction *f)
 
 	pci_name(f->dev->id, name);
 	if (!pci_reset_method(f->dev))
-		log_warn("domain %s: device %s cannot be reset: its state is as its last owner left it",
+		log_warn("domain %s: device %s cannot be reset: its state is as its last owner "
+			 "left it",
 			 f->domain->name, name);
 	log_info("domain %s: device %s (%04x:%04x) at 00:%02x.0, %u MSI-X vectors%s%s",
 		 f->domain->name, name, f->dev->vendor, f->dev->device, f->slot, f->nr_vectors,
@@ -272,7 +273,7 @@ static enum step attach_stage(struct vfunction *f)
 	if (ret == -EAGAIN)
 		return step_after(f, RETRY_NS);
 	if (ret)
-		return give_up(f, why, ret);
+		return fail_and_free(f, why, ret);
 	ret = put_on_bus(f, &why);
 	if (ret) {
 		log_failure(f, why, ret);

@@ -1,5 +1,5 @@
-/* A function is given to a domain and taken back, at boot and at run time. assign.c draws the stages
- * that it goes through. Nothing waits in place: assign_start() and assign_take() begin, and
+/* A function is given to a domain and taken back, at boot and at run time. assign.c draws the
+ * stages that it goes through. Nothing waits in place: assign_start() and assign_take() begin, and
  * pci_device.state tells how far it is. */
 #pragma once
 
@@ -25,8 +25,8 @@ enum assign_stage {
  * what struct vpci says. Leaf. */
 extern struct spinlock assign_lock;
 
-/* Begin to give dev to d, after assignable_why_not(). The caller holds d (domain_get()), which has a
- * PCI bus. What goes wrong later is logged, and leaves the function free. -EBUSY: it is not free;
+/* Begin to give dev to d, after assignable_why_not(). The caller holds d (domain_get()), which has
+ * a PCI bus. What goes wrong later is logged, and leaves the function free. -EBUSY: it is not free;
  * -ENOMEM. No lock is held. flags: IOMMU_ATS. */
 int __must_check assign_start(struct domain *d, struct pci_device *dev, u32 flags);
 /* Begin to take dev from the domain that has it. -EBUSY: no domain has it, or it is on its way. No

@@ -8,7 +8,7 @@
 const char *assignable_why_never(const struct pci_device *dev, bool trusted)
 {
 	if (!dev)
-		return "there is no such device: the boot log with loglevel=debug lists all devices";
+		return "there is no such device: with loglevel=debug, the boot log lists them";
 	if (dev->header || dev->class >> 8 == 0x06)
 		return "it is a bridge, which stays with Weir: name the device behind it";
 	if (iommu_why_not(dev->id, trusted))
@@ -17,13 +17,13 @@ const char *assignable_why_never(const struct pci_device *dev, bool trusted)
 		return "it is behind a bridge to conventional PCI, which puts its own id into the "
 		       "device's DMA: move it to a PCI Express slot";
 	if (!dev->bars_ok)
-		return "the firmware left its BARs unset, or they overlap something else: Weir does "
-		       "not move them";
+		return "the firmware left its BARs unset, or they overlap something else: Weir "
+		       "does not move them";
 	for (u32 i = 0; i < PCI_BARS; i++)
 		if (dev->bar[i].size && !dev->bar[i].io &&
 		    iommu_overlaps(dev->bar[i].base, dev->bar[i].base + dev->bar[i].size - 1))
-			return "one of its BARs overlaps a remapping unit's registers: the device or "
-			       "the firmware reports a wrong address";
+			return "one of its BARs overlaps a remapping unit's registers: the device "
+			       "or the firmware reports a wrong address";
 	if (!dev->msi && !dev->msix)
 		return "it has neither MSI nor MSI-X, and Weir does not pass on legacy interrupts";
 	return NULL;
@@ -38,8 +38,8 @@ const char *assignable_why_not(const struct domain *d, const struct pci_device *
 	if (why)
 		return why;
 	if (dev->nr_virtual && !d->privileged)
-		return "its virtual functions are enabled (sriov=), and its owner can reach the memory "
-		       "of theirs: only the control domain may have it";
+		return "its virtual functions are enabled (sriov=), so its owner can reach the "
+		       "memory of their owners: only the control domain may have it";
 	if (dev->owner) {
 		owner = domain_get_from(dev->owner);
 		snprintf(buf, size,

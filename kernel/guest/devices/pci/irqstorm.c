@@ -68,13 +68,13 @@ static void pause_function(struct vfunction *f)
 	(void)atomic_add(&f->domain->interrupt_pauses, 1);
 	domain_event(f->domain, WEIR_EVENT_STORM);
 	if (is_new)
-		log_warn("domain %s: device %s raises more than %u interrupts a second (irq-limit=): "
-			 "the excess is delayed",
+		log_warn("domain %s: device %s raises more than %u interrupts a second "
+			 "(irq-limit=): the excess is delayed",
 			 f->domain->name, pci_name(f->dev->id, name), irq_limit);
 }
 
-/* The window is over. MSI-X messages waited in the device as pending bits. MSI without mask bits has
- * lost them, so one is delivered; if there were none, that does no harm. Interrupt context. */
+/* The window is over. MSI-X messages waited in the device as pending bits. MSI without mask bits
+ * has lost them, so one is delivered; if there were none, that does no harm. Interrupt context. */
 static void end_pause(struct timer *t)
 {
 	struct vfunction *f = container_of(t, struct vfunction, storm.timer);

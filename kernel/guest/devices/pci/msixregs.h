@@ -1,6 +1,6 @@
 /* The registers of MSI-X as a guest sees them (PCI Local Bus 3.0, 6.8.2): those of an assigned
- * function (vmsix.c) and of an emulated device (../virtio/vvirtioirq.c) alike. They remember what the
- * guest wrote; what follows from it is the caller's business. */
+ * function (vmsix.c) and of an emulated device (../virtio/vvirtioirq.c) alike. They remember what
+ * the guest wrote; what follows from it is the caller's business. */
 #pragma once
 
 #include <kernel/lib/pci_regs.h>

@@ -69,8 +69,10 @@ static bool map_direct(struct vfunction *f, u32 i, u64 from, u64 to)
 
 static void unmap_direct(struct vfunction *f, u32 i, u64 from, u64 to)
 {
+	u64 guest = f->bar[i].mapped_at;
+
 	if (from < to)
-		memory_unmap_device(&f->domain->vm.memory, (f->bar[i].mapped_at + from) >> PAGE_SHIFT,
+		memory_unmap_device(&f->domain->vm.memory, (guest + from) >> PAGE_SHIFT,
 				    (to - from) >> PAGE_SHIFT);
 }
 
@@ -119,7 +121,7 @@ static void map_bar(struct vfunction *f, u32 i)
 	b->mapped_at = b->address;
 	b->mapped = map_parts(f, i);
 	if (!b->mapped && log_allowed(&limit))
-		log_warn("domain %s: BAR %u cannot be mapped at 0x%lx: something else is mapped there",
+		log_warn("domain %s: BAR %u cannot be mapped at 0x%lx: something else is there",
 			 f->domain->name, i, b->address);
 }
 

@@ -1,8 +1,8 @@
-/* The filter in front of a function's config space (PCI Local Bus 3.0, chapter 6). Every dword has a
- * deliberate answer:
+/* The filter in front of a function's config space (PCI Local Bus 3.0, chapter 6). Every dword has
+ * a deliberate answer:
  *
  *	00 ids, 08 class, 2c subsystem   the device's own
- *	04 command                       memory decoding and bus mastering: kept; the rest reads as 0
+ *	04 command                       memory decoding, bus mastering: kept; the rest reads as 0
  *	0c header type                   0, one function
  *	10..24 BARs                      vbar.c; I/O BARs are hidden
  *	34 capabilities                  power management, MSI, PCI Express, MSI-X; vendor-specific
@@ -31,11 +31,12 @@
 #define PCIE_LENGTH 0x3c
 #define MSIX_LENGTH 12
 
-/* The offset of the first shown capability behind `at`, or 0. Offsets rise along this list, so it has
- * an end whatever the device's own list looks like. */
+/* The offset of the first shown capability behind `at`, or 0. Offsets rise along this list, so it
+ * has an end whatever the device's own list looks like. */
 static u8 next_capability(const struct vfunction *f, u8 at)
 {
-	const u8 shown[] = { f->dev->pm, f->dev->msi, f->dev->pcie, f->nr_vectors ? f->dev->msix : 0 };
+	const u8 msix = f->nr_vectors ? f->dev->msix : 0;
+	const u8 shown[] = { f->dev->pm, f->dev->msi, f->dev->pcie, msix };
 	u8 next = 0;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(shown); i++)
@@ -135,8 +136,8 @@ u32 vconfig_read(struct vfunction *f, u8 offset)
 	return cap ? read_capability(f, cap, (u8)(offset - cap)) : 0;
 }
 
-/* The guest cannot switch bus mastering on again in quarantine. The device may be quarantined at this
- * moment, by another CPU that switches bus mastering off: the later one of the two looks. */
+/* The guest cannot switch bus mastering on again in quarantine. The device may be quarantined at
+ * this moment, by another CPU that switches bus mastering off: the later one of the two looks. */
 static void set_bus_master(const struct vfunction *f, bool on)
 {
 	pci_set_bus_master(f->dev, on);
@@ -149,8 +150,8 @@ static void write_command(struct vfunction *f, u32 value, u32 mask)
 	u16 old = f->command;
 
 	f->command = (u16)((old & ~mask) | (value & mask)) & COMMAND_GUEST;
-	/* The IOMMU has translated for the device since it was attached, so its DMA is its guest's own
-	 * business. */
+	/* The IOMMU has translated for the device since it was attached, so its DMA is its guest's
+	 * own business. */
 	if ((old ^ f->command) & PCI_COMMAND_BUS_MASTER)
 		set_bus_master(f, f->command & PCI_COMMAND_BUS_MASTER);
 	if ((old ^ f->command) & PCI_COMMAND_MEMORY)

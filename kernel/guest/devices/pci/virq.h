@@ -1,11 +1,11 @@
 /* An interrupt of a PCI device in a guest's hands: from the message that the guest wrote to the
  * guest's vector.
  *
- *	guest writes            Weir                                    the device holds
+ *	guest writes            Weir                                  the device holds
  *	address, data    ->     the route: vCPU and vector
  *	(vmsi.c, vmsix.c)       host vector on a CPU, whose handler
  *	                        makes the route's vector pending
- *	                        remapping entry: this device only  ->   a message that names the entry
+ *	                        remapping entry: this device only ->  a message that names the entry
  *
  * The guest's own address and data never reach the device. The host vector and the remapping entry
  * are made when the interrupt is first unmasked, and stay until the device is taken away: to mask

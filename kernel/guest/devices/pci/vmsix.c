@@ -140,8 +140,10 @@ void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 
 u32 vmsix_table_read(const struct vfunction *f, u32 offset)
 {
+	const struct virq *q = &f->vector[offset / MSIX_ENTRY_SIZE];
+
 	assert_locked(&f->bus->lock);
-	return msix_entry_read(&f->vector[offset / MSIX_ENTRY_SIZE].message, offset % MSIX_ENTRY_SIZE);
+	return msix_entry_read(&q->message, offset % MSIX_ENTRY_SIZE);
 }
 
 void vmsix_table_write(struct vfunction *f, u32 offset, u32 value)

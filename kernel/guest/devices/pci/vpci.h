@@ -55,7 +55,8 @@ enum step vpci_suspend(struct domain *d);
 /* Give them back, reset. Call it until it is STEP_DONE: then all are there, except those that could
  * not be attached; the log says why. */
 enum step vpci_resume(struct domain *d);
-/* Take all functions from a dying domain, and its bus. Then ended(arg), in work context or at once. */
+/* Take all functions from a dying domain, and its bus. Then ended(arg), in work context or at
+ * once. */
 void vpci_end(struct domain *d, void (*ended)(void *arg), void *arg);
 
 /* --- for the other files of this directory -------------------------------- */

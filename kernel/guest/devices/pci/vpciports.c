@@ -57,7 +57,7 @@ static void write_data(struct vpci *p, u32 value, u32 mask)
 
 /* Offsets 0 to 3 are CONFIG_ADDRESS, which answers dwords only; 4 to 7 are CONFIG_DATA, of any
  * width. */
-static int read_config_port(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
+static int read_ports(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
 	struct vpci *p = ctx;
 
@@ -70,7 +70,7 @@ static int read_config_port(void *ctx, struct vcpu *v __unused, u64 offset, unsi
 	return 0;
 }
 
-static int write_config_port(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
+static int write_ports(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
 {
 	struct vpci *p = ctx;
 	u32 shift = 8 * (offset & 3), mask = (u32)(~0UL >> (64 - 8 * size));
@@ -90,8 +90,8 @@ int vpciports_add(struct vpci *p)
 		.first = CONFIG_ADDRESS,
 		.last = CONFIG_ADDRESS + 7,
 		.ctx = p,
-		.read = read_config_port,
-		.write = write_config_port,
+		.read = read_ports,
+		.write = write_ports,
 	};
 
 	return bus_add(&p->domain->vm.io, &r);

@@ -42,18 +42,18 @@ bool vtrap_pages(const struct vfunction *f, u32 i, u64 *first, u64 *last)
 
 /* --- registers that are not emulated -------------------------------------- */
 
-static volatile void *device_register(const struct vfunction *f, u32 bar, u64 offset)
+static volatile void *device_register(const struct vfunction *f, u32 bar, u64 at)
 {
 	volatile char *window = f->dev->window[bar];
 
-	return window ? window + (offset - f->window_offset[bar]) : NULL;
+	return window ? window + (at - f->window_offset[bar]) : NULL;
 }
 
-static u64 read_register(const struct vfunction *f, u32 bar, u64 offset, unsigned int size)
+static u64 read_register(const struct vfunction *f, u32 bar, u64 at, unsigned int size)
 {
-	volatile void *r = device_register(f, bar, offset);
+	volatile void *r = device_register(f, bar, at);
 
-	if (!r || offset & (size - 1))
+	if (!r || at & (size - 1))
 		return ~0UL;
 	switch (size) {
 	case 1:
@@ -67,11 +67,11 @@ static u64 read_register(const struct vfunction *f, u32 bar, u64 offset, unsigne
 	}
 }
 
-static void write_register(const struct vfunction *f, u32 bar, u64 offset, unsigned int size, u64 value)
+static void write_register(const struct vfunction *f, u32 bar, u64 at, unsigned int size, u64 value)
 {
-	volatile void *r = device_register(f, bar, offset);
+	volatile void *r = device_register(f, bar, at);
 
-	if (!r || offset & (size - 1))
+	if (!r || at & (size - 1))
 		return;
 	switch (size) {
 	case 1:
@@ -92,7 +92,7 @@ static void write_register(const struct vfunction *f, u32 bar, u64 offset, unsig
 
 /* The function that a trapped access is for; NULL: it is not there any more. *at: the offset in the
  * BAR. BARs may lie on top of each other, so the trap says which one is meant, not the address. */
-static struct vfunction *trapped_function(const struct vtrap *t, u64 offset, unsigned int size, u64 *at)
+static struct vfunction *trapped_function(struct vtrap *t, u64 offset, unsigned int size, u64 *at)
 {
 	struct vfunction *f = t->bus->slot[t->slot];
 	u64 first, last;

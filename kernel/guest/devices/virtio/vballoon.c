@@ -30,8 +30,8 @@
 
 struct vballoon {
 	struct vvirtio dev;
-	/* The configuration (5.5.4). It survives a reset by the driver: what was given back stays so,
-	 * and the next driver finds `actual` as its predecessor left it. */
+	/* The configuration (5.5.4). It survives a reset by the driver: what was given back stays
+	 * so, and the next driver finds `actual` as its predecessor left it. */
 	u32 num_pages, actual;
 };
 
@@ -56,7 +56,8 @@ static void balloon_config_write(struct vvirtio *dev, u32 offset, u8 value)
 		b->actual = (b->actual & ~(0xffu << shift)) | (u32)value << shift;
 }
 
-/* How many pages from the first on are neighbours, in rising or in falling order. *low: the lowest. */
+/* How many pages from the first on are neighbours, in rising or in falling order. *low: the
+ * lowest. */
 static u32 count_neighbours(const u32 *page, u32 nr, u32 *low)
 {
 	u32 n = 1, step = nr > 1 && page[1] + 1 == page[0] ? ~0u : 1;
@@ -103,8 +104,8 @@ static int balloon_consume(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr, u64 
 		return STEP_WAIT;
 	if (moved == -ENOMEM && queue != QUEUE_INFLATE) {
 		if (log_allowed(&limit))
-			log_warn("domain %s: its balloon wants pages back, but the machine has no free "
-				 "memory: its driver waits",
+			log_warn("domain %s: its balloon wants pages back, but the machine has "
+				 "no free memory: its driver waits",
 				 d->name);
 		return STEP_MORE;
 	}

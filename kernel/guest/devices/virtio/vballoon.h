@@ -1,5 +1,5 @@
-/* A guest's balloon (virtio 1.2, 5.5): memory that the guest gives back when the control domain asks
- * for it, and takes again. */
+/* A guest's balloon (virtio 1.2, 5.5): memory that the guest gives back when the control domain
+ * asks for it, and takes again. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

@@ -1,5 +1,5 @@
-/* A virtio device that Weir emulates, on a guest's virtual PCI bus (virtio 1.2, 4.1). Its operations
- * say what it is for.
+/* A virtio device that Weir emulates, on a guest's virtual PCI bus (virtio 1.2, 4.1). Its
+ * operations say what it is for.
  *
  * Everything that the guest says is checked: addresses by each access, indices against the queue's
  * size. If something is wrong, DEVICE_NEEDS_RESET is set, and the device does nothing until its

@@ -47,14 +47,18 @@ u8 vvirtioirq_pending_bits(const struct vvirtio *dev)
 
 u32 vvirtioirq_table_read(const struct vvirtio *dev, u32 offset)
 {
+	const struct msix_entry *e = &dev->vector[offset / MSIX_ENTRY_SIZE].entry;
+
 	assert_locked(&dev->lock);
-	return msix_entry_read(&dev->vector[offset / MSIX_ENTRY_SIZE].entry, offset % MSIX_ENTRY_SIZE);
+	return msix_entry_read(e, offset % MSIX_ENTRY_SIZE);
 }
 
 void vvirtioirq_table_write(struct vvirtio *dev, u32 offset, u32 value)
 {
+	struct msix_entry *e = &dev->vector[offset / MSIX_ENTRY_SIZE].entry;
+
 	assert_locked(&dev->lock);
-	msix_entry_write(&dev->vector[offset / MSIX_ENTRY_SIZE].entry, offset % MSIX_ENTRY_SIZE, value);
+	msix_entry_write(e, offset % MSIX_ENTRY_SIZE, value);
 	vvirtioirq_send_pending(dev);
 }
 

@@ -1,5 +1,5 @@
-/* Interrupts of an emulated virtio device: MSI-X, with pending bits for what is masked. There are no
- * legacy interrupts: a driver that does not use MSI-X gets none. The device is locked in all of
+/* Interrupts of an emulated virtio device: MSI-X, with pending bits for what is masked. There are
+ * no legacy interrupts: a driver that does not use MSI-X gets none. The device is locked in all of
  * these. */
 #pragma once
 

@@ -13,7 +13,7 @@
 /* Each capability has 32 bytes, in the order of the list. */
 #define CAP_BYTES 32u
 #define VENDOR_CAP(type, offset, length)                                                           \
-	{ PCI_CAP_VENDOR | 20u << 16 | (u32)(type) << 24, 0, offset, length, VVIRTIO_NOTIFY_MULTIPLIER }
+	{ PCI_CAP_VENDOR | 20u << 16 | (u32)(type) << 24, 0, offset, length, VVIRTIO_NOTIFY_STRIDE }
 #define MSIX_CAP 4u
 
 static u32 read_vvirtio_capability(const struct vvirtio *dev, u32 cap, u32 dword)
@@ -22,7 +22,7 @@ static u32 read_vvirtio_capability(const struct vvirtio *dev, u32 cap, u32 dword
 		VENDOR_CAP(VIRTIO_CAP_COMMON, VVIRTIO_COMMON, sizeof(struct virtio_common)),
 		VENDOR_CAP(VIRTIO_CAP_ISR, VVIRTIO_ISR, 1),
 		VENDOR_CAP(VIRTIO_CAP_DEVICE, VVIRTIO_DEVICE, dev->ops->config_size),
-		VENDOR_CAP(VIRTIO_CAP_NOTIFY, VVIRTIO_NOTIFY, VVIRTIO_QUEUES * VVIRTIO_NOTIFY_MULTIPLIER),
+		VENDOR_CAP(VIRTIO_CAP_NOTIFY, VVIRTIO_NOTIFY, VVIRTIO_NOTIFY_SIZE),
 	};
 	const u32 msix[] = { msix_control_read(&dev->msix, VVIRTIO_VECTORS), VVIRTIO_MSIX_TABLE,
 			     VVIRTIO_MSIX_PENDING };

@@ -98,7 +98,7 @@ static int continue_chain(struct vvirtio *dev, u32 number)
 
 /* A bounded part of what is in the queue. STEP_DONE: nothing is left; STEP_MORE: there may be more;
  * STEP_WAIT: go on when the domain is woken; or an error: the driver is wrong. */
-static int queue_step(struct vvirtio *dev, u32 number)
+static int run_queue_step(struct vvirtio *dev, u32 number)
 {
 	const struct vvirtio_queue *q = &dev->queue[number];
 
@@ -116,7 +116,7 @@ int vvirtioqueue_notify(struct vvirtio *dev, struct vcpu *v, u32 queue)
 		return 0;
 	vcpu_prepare_park(v);
 	spin_lock(&dev->lock);
-	ret = queue_step(dev, queue);
+	ret = run_queue_step(dev, queue);
 	if (ret < 0)
 		vvirtio_needs_reset(dev);
 	spin_unlock(&dev->lock);

@@ -169,7 +169,7 @@ static u8 read_byte(struct vvirtio *dev, const struct virtio_common *c, u64 offs
 	return 0;
 }
 
-static int read_registers(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
+static int read_regs(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
 	struct vvirtio *dev = ctx;
 	struct virtio_common c;
@@ -183,13 +183,13 @@ static int read_registers(void *ctx, struct vcpu *v __unused, u64 offset, unsign
 	return 0;
 }
 
-static int write_registers(void *ctx, struct vcpu *v, u64 offset, unsigned int size, u64 value)
+static int write_regs(void *ctx, struct vcpu *v, u64 offset, unsigned int size, u64 value)
 {
 	struct vvirtio *dev = ctx;
 
 	if (offset >= VVIRTIO_NOTIFY && offset < VVIRTIO_MSIX_TABLE)
 		return vvirtioqueue_notify(dev, v,
-					   (u32)(offset - VVIRTIO_NOTIFY) / VVIRTIO_NOTIFY_MULTIPLIER);
+					   (u32)(offset - VVIRTIO_NOTIFY) / VVIRTIO_NOTIFY_STRIDE);
 	spin_lock(&dev->lock);
 	if (offset < sizeof(struct virtio_common)) {
 		write_common(dev, offset, value);
@@ -214,8 +214,8 @@ void vvirtioregs_map(struct vvirtio *dev)
 {
 	bool wanted = dev->command & PCI_COMMAND_MEMORY && dev->bar >= VPCI_WINDOW_START &&
 		      dev->bar <= VPCI_WINDOW_END - VVIRTIO_BAR_SIZE;
-	const struct bus_range r = { dev->bar, dev->bar + VVIRTIO_BAR_SIZE - 1, dev, read_registers,
-				     write_registers };
+	const struct bus_range r = { dev->bar, dev->bar + VVIRTIO_BAR_SIZE - 1, dev, read_regs,
+				     write_regs };
 
 	assert_locked(&dev->lock);
 	if (dev->mapped && (!wanted || dev->mapped_at != dev->bar)) {

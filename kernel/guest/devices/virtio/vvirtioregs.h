@@ -1,10 +1,9 @@
 /* The registers of an emulated virtio device (virtio 1.2, 4.1.4). */
 #pragma once
 
+#include <kernel/guest/devices/virtio/vvirtio.h>
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/types.h>
-
-struct vvirtio;
 
 /* BAR 0 is one page; offsets in it: */
 #define VVIRTIO_BAR_SIZE PAGE_SIZE
@@ -14,7 +13,8 @@ struct vvirtio;
 #define VVIRTIO_NOTIFY 0x300u
 #define VVIRTIO_MSIX_TABLE 0x400u
 #define VVIRTIO_MSIX_PENDING 0x800u
-#define VVIRTIO_NOTIFY_MULTIPLIER 4u
+#define VVIRTIO_NOTIFY_STRIDE 4u /* from one queue's register to the next one's */
+#define VVIRTIO_NOTIFY_SIZE (VVIRTIO_NOTIFY_STRIDE * VVIRTIO_QUEUES)
 
 /* Map them where the BAR says, if memory decoding is on and the address is in the device window.
  * Nothing else of the domain's is moved away for them. The device is locked. */
