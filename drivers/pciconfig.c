@@ -3,11 +3,11 @@
 #include <drivers/pciconfig.h>
 
 #include <drivers/acpi.h>
-#include <kernel/lib/pci_regs.h>
 #include <kernel/core/cpu.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/lib/pci_regs.h>
 #include <kernel/lib/rangeset.h>
 #include <kernel/x86/io.h>
 

@@ -1,10 +1,9 @@
 /* Giving devices to domains, and taking them back. How far a device is: iommu/device.c. */
-#include <iommu/iommu.h>
-
 #include <drivers/pci.h>
 #include <drivers/pcidma.h>
 #include <iommu/context.h>
 #include <iommu/device.h>
+#include <iommu/iommu.h>
 #include <iommu/reserved.h>
 #include <iommu/trace.h>
 #include <kernel/core/panic.h>

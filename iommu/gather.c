@@ -1,7 +1,6 @@
 /* Gather and commit: changes of a domain's tables are accumulated, then flushed together once. */
-#include <iommu/domain.h>
-
 #include <iommu/devicetlb.h>
+#include <iommu/domain.h>
 #include <iommu/hw.h>
 #include <iommu/release.h>
 #include <iommu/table.h>

@@ -50,7 +50,7 @@ enum weir_hypercall {
 	 * -ENOENT: it holds no memory */
 	WEIR_HC_DEVICE_FRAME = 7,
 
-	/* --- for the control domain ------------------------------------------- */
+	/* --- for the control domain --------------------------------------- */
 
 	/* All other domains get -EPERM, except for WEIR_HC_UNIT_STATS. The structures are in
 	 * kernel/abi/control.h and kernel/abi/iommu.h. Their addresses are guest-physical and
@@ -124,7 +124,8 @@ enum weir_hypercall {
 
 enum weir_event {
 	WEIR_EVENT_INPUT = 1, /* there is input on the domain's console */
-	WEIR_EVENT_QUARANTINED = 2, /* a device of the domain was quarantined: it cannot reach memory */
+	WEIR_EVENT_QUARANTINED =
+		2, /* a device of the domain was quarantined: it cannot reach memory */
 	WEIR_EVENT_DEVICES = 4, /* a device arrived on the domain's PCI bus, or left it */
 	WEIR_EVENT_STORM = 8, /* a device was paused for more interrupts than irq-limit= allows */
 	WEIR_EVENT_CONSOLE = 16, /* control domain: the selected domain has written something */
@@ -201,7 +202,8 @@ struct weir_stats {
 	uint64_t interrupts_delivered; /* device interrupts that reached a vCPU */
 	uint64_t absent_accesses; /* to ports, MSRs and addresses where there is nothing */
 
-	uint64_t devices_quarantined; /* devices of this domain quarantined, for faults or time-outs */
+	uint64_t
+		devices_quarantined; /* devices of this domain quarantined, for faults or time-outs */
 	uint64_t io_faults_by[WEIR_NR_FAULT_KINDS]; /* io_faults by reason */
 	uint64_t interrupt_pauses; /* times a device was paused for too many interrupts */
 	uint64_t msr_exits[WEIR_NR_MSR_EXITS]; /* exits[WEIR_EXIT_MSR] by what was accessed */

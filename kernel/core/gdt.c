@@ -1,5 +1,6 @@
 /* See kernel/core/gdt.h. */
 #include <kernel/core/gdt.h>
+
 #include <kernel/x86/segment.h>
 
 void segments_load(struct segments *s)

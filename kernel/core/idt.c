@@ -31,7 +31,8 @@ void idt_load(void)
 {
 	if (!idt[0].type)
 		for (u32 v = 0; v < NR_VECTORS; v++)
-			idt[v] = interrupt_gate(trap_stubs[v], SEL_CODE, GATE_INTERRUPT, stack_of(v));
+			idt[v] = interrupt_gate(trap_stubs[v], SEL_CODE, GATE_INTERRUPT,
+						stack_of(v));
 	lidt(idt, sizeof(idt));
 }
 

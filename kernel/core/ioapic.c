@@ -1,5 +1,6 @@
 /* See kernel/core/ioapic.h. */
 #include <kernel/core/ioapic.h>
+
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 

@@ -59,7 +59,8 @@ void irq_set_fixed(int vector, void (*handler)(void *arg), void *arg)
 
 void irq_handle(int vector)
 {
-	struct irq_slot *s = vector > VECTOR_LAST_DEVICE ? &fixed[vector] : &this_cpu()->irq[vector];
+	struct irq_slot *s = vector > VECTOR_LAST_DEVICE ? &fixed[vector] :
+							   &this_cpu()->irq[vector];
 	void (*handler)(void *arg);
 
 	/* The spurious vector and the 8259's vectors are not in service (SDM vol. 3, 11.9), unless

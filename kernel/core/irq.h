@@ -6,8 +6,8 @@
  */
 #pragma once
 
-#include <kernel/lib/compiler.h>
 #include <kernel/core/cpu.h>
+#include <kernel/lib/compiler.h>
 
 /* irq_alloc() allocates 0x30 to 0xdf; the fixed vectors are above. */
 #define VECTOR_FIRST_DEVICE 0x30

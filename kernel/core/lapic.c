@@ -1,11 +1,12 @@
 /* See kernel/core/lapic.h. */
 #include <kernel/core/lapic.h>
-#include <kernel/lib/atomic.h>
+
 #include <kernel/core/cpu.h>
-#include <kernel/lib/errno.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/errno.h>
 #include <kernel/x86/apic.h>
 #include <kernel/x86/cache.h>
 #include <kernel/x86/cpuid.h>

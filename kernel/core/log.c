@@ -2,10 +2,10 @@
  * and sent to the console. Nothing here allocates memory. */
 #include <kernel/core/log.h>
 
+#include <stdarg.h>
 #include <kernel/core/console.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/string.h>
-#include <stdarg.h>
 
 #define LINE_SIZE 512
 #define RING_SIZE (64u << 10)

@@ -9,6 +9,7 @@
  * that starts. */
 #include <kernel/core/paging.h>
 
+#include <kernel/core/cpu.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/errno.h>
@@ -16,7 +17,6 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/bootmem.h>
 #include <kernel/mm/memmap.h>
-#include <kernel/core/cpu.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/pagetable.h>

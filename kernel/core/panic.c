@@ -1,16 +1,17 @@
 /* The end of Weir: what a panic prints, and how all CPUs stop. */
+#include <kernel/core/panic.h>
+
+#include <stdarg.h>
 #include <kernel/core/console.h>
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/irqhandle.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
-#include <kernel/core/panic.h>
 #include <kernel/core/panictrap.h>
-#include <kernel/lib/string.h>
 #include <kernel/core/symbols.h>
-#include <stdarg.h>
+#include <kernel/lib/atomic.h>
+#include <kernel/lib/string.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/exceptions.h>
 #include <kernel/x86/interrupts.h>
@@ -57,7 +58,8 @@ static void backtrace(const u64 *frame)
 {
 	for (u32 i = 0; i < BACKTRACE_DEPTH; i++) {
 		/* The chain itself may be broken: follow only pointers to mapped memory. */
-		if (!IS_ALIGNED((u64)frame, 8) || !paging_mapped(frame) || !paging_mapped(frame + 1))
+		if (!IS_ALIGNED((u64)frame, 8) || !paging_mapped(frame) ||
+		    !paging_mapped(frame + 1))
 			return;
 		if (!frame[1])
 			return;

@@ -1,5 +1,6 @@
 /* Intel 8259A data sheet: initialisation command words 1 to 4, then the mask. */
 #include <kernel/core/pic.h>
+
 #include <kernel/x86/io.h>
 
 #define PIC1 0x20

@@ -1,5 +1,6 @@
 /* Intel 8254 data sheet; port 0x61: bit 0 gate of channel 2, bit 1 speaker, bit 5 its output. */
 #include <kernel/core/pit.h>
+
 #include <kernel/lib/atomic.h>
 #include <kernel/x86/io.h>
 #include <kernel/x86/tsc.h>

@@ -1,4 +1,5 @@
 #include <kernel/core/pmtimer.h>
+
 #include <kernel/lib/atomic.h>
 #include <kernel/x86/io.h>
 #include <kernel/x86/tsc.h>

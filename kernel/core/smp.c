@@ -2,14 +2,14 @@
  * to two start-up IPIs that name the page of the trampoline. */
 #include <kernel/core/smp.h>
 
-#include <kernel/core/lapic.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/cpuinit.h>
+#include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
 #include <kernel/x86/tsc.h>
 
 #define STACK_PAGES 8
@@ -109,7 +109,8 @@ void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*main)(void))
 		if (apic_id[i] == this_cpu()->apic_id)
 			continue;
 		if (nr_cpus == max) {
-			log_info("cpu: limited to %u CPUs (maxcpus=); the others stay off", nr_cpus);
+			log_info("cpu: limited to %u CPUs (maxcpus=); the others stay off",
+				 nr_cpus);
 			break;
 		}
 		if (apic_id[i] > lapic_max_id()) {

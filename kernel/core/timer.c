@@ -1,11 +1,11 @@
 /* Timers. Each CPU has one list, sorted by deadline; its hardware timer is always set for the
  * first. A CPU has few timers (one per vCPU and a few of Weir's own), so nothing is faster than a
  * list. */
-#include <kernel/core/lapic.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/clockinit.h>
 #include <kernel/core/cpu.h>
 #include <kernel/core/irq.h>
+#include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
@@ -139,6 +139,7 @@ bool timer_init_system(void)
 	if (!hz)
 		return false;
 	lapic_mult = clock_mult(hz);
-	log_info("clock: timers by the local APIC at %lu.%03lu MHz", hz / 1000000, hz / 1000 % 1000);
+	log_info("clock: timers by the local APIC at %lu.%03lu MHz", hz / 1000000,
+		 hz / 1000 % 1000);
 	return true;
 }

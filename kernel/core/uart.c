@@ -1,5 +1,6 @@
 /* Registers and bits: PC16550D data sheet, table II. */
 #include <kernel/core/uart.h>
+
 #include <kernel/lib/atomic.h>
 #include <kernel/x86/io.h>
 

@@ -1,9 +1,8 @@
 /* snprintf(): the part of C99's that Weir uses (see kernel/lib/string.h). Anything else in a format
  * is copied as it is. */
-#include <kernel/lib/string.h>
-
-#include <kernel/lib/compiler.h>
 #include <stdarg.h>
+#include <kernel/lib/compiler.h>
+#include <kernel/lib/string.h>
 
 struct out {
 	char *buf;

@@ -28,7 +28,8 @@ static u32 find_range(const struct rangeset *s, u64 value)
 /* Replace `old` ranges from index i on by the `new` ones. The caller has checked the room. */
 static void replace_ranges(struct rangeset *s, u32 i, u32 old, const struct range *new, u32 nr_new)
 {
-	memmove(&s->range[i + nr_new], &s->range[i + old], (s->nr - i - old) * sizeof(struct range));
+	memmove(&s->range[i + nr_new], &s->range[i + old],
+		(s->nr - i - old) * sizeof(struct range));
 	for (u32 k = 0; k < nr_new; k++)
 		s->range[i + k] = new[k];
 	s->nr = s->nr - old + nr_new;

@@ -6,13 +6,14 @@
  * Blocks change their type outside the lock: a block that is in no list belongs to the CPU that
  * allocates or frees it. */
 #include <kernel/mm/alloc.h>
-#include <kernel/lib/atomic.h>
-#include <kernel/mm/frame.h>
+
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/frame.h>
 
 #define NO_FRAME 0xffffffffu
 #define LOW_LIMIT 0x100 /* frames of the first MiB, kept for what must be there */
@@ -170,7 +171,8 @@ static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
 		return mfn;
 	err = frame_set(mfn, order, FRAME_WEIR, OWNER_WEIR);
 	if (err)
-		panic("alloc: free frame %lx cannot be allocated: error %d", (unsigned long)mfn, err);
+		panic("alloc: free frame %lx cannot be allocated: error %d", (unsigned long)mfn,
+		      err);
 	*frame_slab(mfn) = (struct frame_slab){ 0 };
 	return mfn;
 }

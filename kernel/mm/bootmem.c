@@ -94,7 +94,8 @@ static void set_owned_by_weir(paddr_t start, u64 size)
 
 bool bootmem_start_allocator(void)
 {
-	paddr_t table = memmap_place_frame_table(&free_ram, MMIO_BASE - DIRECT_MAP_BASE, &nr_frames);
+	paddr_t table = memmap_place_frame_table(&free_ram, MMIO_BASE - DIRECT_MAP_BASE,
+						 &nr_frames);
 	u64 large = 0;
 
 	if (table == MEMMAP_NO_PLACE) {

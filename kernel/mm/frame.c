@@ -262,7 +262,8 @@ static bool exclude_references(const struct span *s)
 		return true;
 	/* A plain look first, so that blocks of frames that stay referenced do not lose their
 	 * owner. */
-	if (any_refs(s->block_1g, 1) || any_refs(s->block_2m, s->nr_2m) || any_refs(s->frame, s->nr))
+	if (any_refs(s->block_1g, 1) || any_refs(s->block_2m, s->nr_2m) ||
+	    any_refs(s->frame, s->nr))
 		return false;
 	race_point();
 	if (!freeze(s))

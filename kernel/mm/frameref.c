@@ -119,7 +119,8 @@ static void hold_block(struct frame_record *block, u16 owner)
 {
 	u64 word = read_once(&block->word);
 
-	while (!atomic_cmpxchg(&block->word, &word, ((word & ~WORD_OWNER) | owner_field(owner)) + 1))
+	while (!atomic_cmpxchg(&block->word, &word,
+			       ((word & ~WORD_OWNER) | owner_field(owner)) + 1))
 		;
 }
 

@@ -2,12 +2,12 @@
  * counts the allocated objects and names the first free one; each free object names the next; the
  * first free object also holds the links in the list of pages with room. A page without allocated
  * objects is freed at once, so that large blocks can form again. */
-#include <kernel/mm/alloc.h>
-#include <kernel/mm/frame.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/frame.h>
 
 #define MIN_SHIFT 5 /* the smallest object holds struct free_object */
 #define MAX_SHIFT 11 /* above, whole pages */

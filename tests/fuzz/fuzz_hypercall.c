@@ -51,7 +51,7 @@ static struct domain dom[DOMAINS];
 static struct vcpu vcpu[DOMAINS];
 static struct pci_device devices[VTD_DEVICES];
 
-/* --- what is around the hypercalls ----------------------------------------------------------------------------------------------- */
+/* --- what is around the hypercalls ---------------------------------------- */
 
 static unsigned int cpl;
 static bool parked, prepared, privileged_done;
@@ -195,7 +195,7 @@ u64 pool_frames(u64 *carved)
 	return *carved = 0;
 }
 
-/* --- devices --- */
+/* --- devices -------------------------------------------------------------- */
 
 struct pci_device *pci_find(struct pci_id id)
 {
@@ -265,7 +265,7 @@ int vballoon_ask(struct domain *d, u64 pages)
 	return pages & 1 ? -EINVAL : 0;
 }
 
-/* --- CPUs that have to flush --- */
+/* --- CPUs that have to flush ---------------------------------------------- */
 
 #define MAX_WAITING 64
 static struct iommu_batch *waiting[MAX_WAITING];
@@ -302,7 +302,7 @@ static void settle(void)
 	vtd_settle();
 }
 
-/* --- the domains' memory ----------------------------------------------------------------------------------------------------------- */
+/* --- the domains' memory -------------------------------------------------- */
 
 static struct nested_leaf lookup(struct domain *d, gfn_t gfn)
 {
@@ -370,7 +370,7 @@ static void check_memory(struct domain *d)
 	vtd_check();
 }
 
-/* --- the machine --------------------------------------------------------------------------------------------------------------------- */
+/* --- the machine ---------------------------------------------------------- */
 
 static void wake(void *arg)
 {
@@ -433,7 +433,7 @@ static void end_domains(void)
 	}
 }
 
-/* --- what a guest asks ----------------------------------------------------------------------------------------------------------------- */
+/* --- what a guest asks ---------------------------------------------------- */
 
 /* Numbers that mean something more often than chance would have it. */
 static u64 value(struct input *in)
@@ -616,8 +616,9 @@ static void operation(struct input *in)
 		break;
 	case 13: /* the guest writes what the next owner must not see */
 		word = ~take(in, 4);
-		(void)!guest_write(&dom[who].vm.memory, (take(in, 2) % FRAMES << PAGE_SHIFT) + 8 * who,
-				   &word, sizeof(word));
+		(void)!guest_write(&dom[who].vm.memory,
+				   (take(in, 2) % FRAMES << PAGE_SHIFT) + 8 * who, &word,
+				   sizeof(word));
 		break;
 	case 14:
 		settle();

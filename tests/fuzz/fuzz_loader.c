@@ -108,7 +108,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	for (u32 i = 0; i < image.nr_modules; i++) {
 		disk[i] = (u8)(0xa0 + i);
 		/* Down to one that is empty. */
-		module[i] = (struct guest_module){ disk + i, (sizeof(disk) - i) * (modules / 16) / 16,
+		module[i] = (struct guest_module){ disk + i,
+						   (sizeof(disk) - i) * (modules / 16) / 16,
 						   i % 2 ? "words" : "" };
 	}
 	fix_headers(file, image.kernel_len);

@@ -25,7 +25,8 @@ void log_print(enum log_level level, const char *fmt, ...)
 
 static void check_options(void)
 {
-	assert_true(options.console == UART_COM1 || options.console == UART_COM2 || !options.console);
+	assert_true(options.console == UART_COM1 || options.console == UART_COM2 ||
+		    !options.console);
 	assert_in_range(options.loglevel, LOG_ERR, LOG_DEBUG);
 	assert_in_range(options.build.control_iommu, IDENTITY_NONE, IDENTITY_INCLUSIVE);
 	assert_in_range(options.max_cpus, 1, 64);

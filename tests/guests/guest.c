@@ -48,7 +48,8 @@ void print(const char *fmt, ...)
 		} else if (*fmt == '%') {
 			put('%');
 		} else {
-			put_number(is_long ? va_arg(ap, u64) : va_arg(ap, u32), *fmt == 'x' ? 16 : 10);
+			put_number(is_long ? va_arg(ap, u64) : va_arg(ap, u32),
+				   *fmt == 'x' ? 16 : 10);
 		}
 	}
 	va_end(ap);

@@ -69,7 +69,8 @@ static void test_delivery(void)
 	CHECK_EQ("apic: EOI of anything but 0 is #GP", try_wrmsr(X2APIC(APIC_EOI), 1), EXC_GP);
 	CHECK_EQ("apic: reading EOI is #GP", try_rdmsr(X2APIC(APIC_EOI), &value), EXC_GP);
 	CHECK_EQ("apic: writing ISR is #GP", try_wrmsr(X2APIC(APIC_ISR), 0), EXC_GP);
-	CHECK_EQ("apic: a register that is not there is #GP", try_rdmsr(X2APIC(0x0e), &value), EXC_GP);
+	CHECK_EQ("apic: a register that is not there is #GP", try_rdmsr(X2APIC(0x0e), &value),
+		 EXC_GP);
 }
 
 static void test_priority(void)
@@ -279,7 +280,8 @@ static void test_pv_eoi(void)
 	eois_by_flag = taken[V2] = 0;
 	self_ipi(V2);
 	interrupts_off();
-	CHECK("pv eoi: nested", taken[V2] == 1 && !eois_by_flag && in_service(V1) && !in_service(V2));
+	CHECK("pv eoi: nested",
+	      taken[V2] == 1 && !eois_by_flag && in_service(V1) && !in_service(V2));
 	CHECK_EQ("pv eoi: the flag is the outer one's again", eoi_flag, 1);
 	keep_in_service = 0;
 	eoi_flag = 0;
@@ -348,7 +350,8 @@ void test_apic(void)
 	CHECK_EQ("apic: id", rdmsr(X2APIC(APIC_ID)), 0);
 	CHECK_EQ("apic: version", rdmsr(X2APIC(APIC_VERSION)) & 0xf0, 0x10);
 	CHECK_EQ("apic: logical id", rdmsr(X2APIC(APIC_LDR)), 1);
-	CHECK_EQ("apic: base, x2APIC and bootstrap", rdmsr(MSR_APIC_BASE), BASE_XAPIC | APIC_BASE_EXTD);
+	CHECK_EQ("apic: base, x2APIC and bootstrap", rdmsr(MSR_APIC_BASE),
+		 BASE_XAPIC | APIC_BASE_EXTD);
 	CHECK_EQ("apic: back to xAPIC is #GP", try_wrmsr(MSR_APIC_BASE, BASE_XAPIC), EXC_GP);
 	test_delivery();
 	test_priority();

@@ -215,7 +215,8 @@ static void sizes(void)
 {
 	config_write(slot, PCI_BAR(0), ~0u);
 	config_write(slot, PCI_BAR(3), ~0u);
-	CHECK_EQ("config: BAR 0 is sized with decoding on", config_read(slot, PCI_BAR(0)), 0xfffe0000);
+	CHECK_EQ("config: BAR 0 is sized with decoding on", config_read(slot, PCI_BAR(0)),
+		 0xfffe0000);
 	CHECK_EQ("config: BAR 3 too", config_read(slot, PCI_BAR(3)), 0xffffc000);
 	CHECK_EQ("config: nothing is mapped meanwhile", *reg(STATUS), 0xffffffff);
 	config_write(slot, PCI_BAR(0), bar0);
@@ -247,7 +248,8 @@ void test_config(void)
 	print("config: games begin\n");
 	for (u32 game = 0; game < 10; game++) {
 		play(1000);
-		bad_ends += config_capability(slot, 0xff) != 0; /* looked for in vain, but the list ends */
+		bad_ends += config_capability(slot, 0xff) !=
+			    0; /* looked for in vain, but the list ends */
 		as_at_first();
 		dead += *reg(STATUS) == 0xffffffff || !send_works();
 	}

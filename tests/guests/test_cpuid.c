@@ -17,8 +17,9 @@ void test_cpuid(void)
 	if (under_weir) {
 		CHECK("cpuid: hypervisor bit", r.ecx & CPUID1_ECX_HYPERVISOR);
 		x = cpuid(WEIR_CPUID_BASE, 0);
-		CHECK("cpuid: Weir's signature",
-		      x.ebx == WEIR_CPUID_EBX && x.ecx == WEIR_CPUID_EBX && x.edx == WEIR_CPUID_EBX);
+		CHECK("cpuid: Weir's signature", x.ebx == WEIR_CPUID_EBX &&
+							 x.ecx == WEIR_CPUID_EBX &&
+							 x.edx == WEIR_CPUID_EBX);
 		CHECK_EQ("cpuid: ABI version", cpuid(WEIR_CPUID_BASE + 1, 0).eax, WEIR_ABI_VERSION);
 		CHECK("cpuid: TSC rate", tsc_khz > 100000);
 		CHECK_EQ("cpuid: APIC timer rate", cpuid(WEIR_CPUID_TIMING, 0).ebx, 1000000);
@@ -39,7 +40,8 @@ void test_cpuid(void)
 		 CPUIDB_LEVEL_THREAD);
 	CHECK_EQ("cpuid: topology, x2APIC id", x.edx, 0);
 	x = cpuid(0xb, 1);
-	CHECK_EQ("cpuid: topology, core level", FIELD_GET(CPUIDB_ECX_LEVEL, x.ecx), CPUIDB_LEVEL_CORE);
+	CHECK_EQ("cpuid: topology, core level", FIELD_GET(CPUIDB_ECX_LEVEL, x.ecx),
+		 CPUIDB_LEVEL_CORE);
 	if (under_weir)
 		CHECK_EQ("cpuid: topology agrees with leaf 1", x.ebx, nr);
 	CHECK_EQ("cpuid: topology ends", FIELD_GET(CPUIDB_ECX_LEVEL, cpuid(0xb, 2).ecx), 0);

@@ -67,7 +67,8 @@ static void reach_for(u64 address)
 	u8 *seen = page[0];
 
 	fill(page[1], 0x55);
-	CHECK("dma: a forbidden write ends", edu_read((u64)page[1], SIZE) && edu_write(address, SIZE));
+	CHECK("dma: a forbidden write ends",
+	      edu_read((u64)page[1], SIZE) && edu_write(address, SIZE));
 	fill(seen, 0x11);
 	CHECK("dma: a forbidden read ends", edu_read(address, SIZE) && edu_write((u64)seen, SIZE));
 	if (differences(seen, 0x55) && !uniform(seen))

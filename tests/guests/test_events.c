@@ -26,7 +26,8 @@ void test_events(void)
 		if (buffer[i])
 			CHECK_EQ("events: nothing was told", buffer[i], 0);
 
-	CHECK_EQ("events: an exception's vector", hypercall(WEIR_HC_EVENT_VECTOR, 15, 0, 0), -EINVAL);
+	CHECK_EQ("events: an exception's vector", hypercall(WEIR_HC_EVENT_VECTOR, 15, 0, 0),
+		 -EINVAL);
 	CHECK_EQ("events: a vector of 9 bits", hypercall(WEIR_HC_EVENT_VECTOR, 256, 0, 0), -EINVAL);
 	CHECK_EQ("events: a vector", hypercall(WEIR_HC_EVENT_VECTOR, VECTOR, 0, 0), 0);
 	CHECK_EQ("events: none", hypercall(WEIR_HC_EVENTS, 0, 0, 0), 0);

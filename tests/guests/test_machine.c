@@ -42,7 +42,8 @@ void test_machine(void)
 	CHECK("machine: DMA by the device's addresses",
 	      edu_read(from, EDU_BYTES) && edu_write(to, EDU_BYTES));
 	CHECK("machine: it arrives", is(page[1], 0x5a));
-	print("machine: addresses %s\n", to == (u64)page[1] ? "are the guest's" : "are the machine's");
+	print("machine: addresses %s\n",
+	      to == (u64)page[1] ? "are the guest's" : "are the machine's");
 	if (to == (u64)page[1])
 		return;
 	fill(page[1], 0xa5);

@@ -31,7 +31,8 @@ void test_memory(void)
 	CHECK_EQ("memory: a call that does not exist", hypercall(12345, 0, 0, 0), -38);
 	CHECK("memory: statistics",
 	      hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0) == sizeof(stats));
-	CHECK("memory: exits are counted", stats.exits[WEIR_EXIT_CPUID] && stats.exits[WEIR_EXIT_IO] &&
+	CHECK("memory: exits are counted", stats.exits[WEIR_EXIT_CPUID] &&
+						   stats.exits[WEIR_EXIT_IO] &&
 						   stats.exits[WEIR_EXIT_HYPERCALL]);
 	CHECK_EQ("memory: statistics to where no memory is",
 		 hypercall(WEIR_HC_STATS, 0xfe000000, 8, 0), -14);

@@ -15,7 +15,8 @@ void test_msr(void)
 {
 	u64 value, before;
 
-	CHECK_EQ("msr: reading one that does not exist is #GP", try_rdmsr(0x12345678, &value), EXC_GP);
+	CHECK_EQ("msr: reading one that does not exist is #GP", try_rdmsr(0x12345678, &value),
+		 EXC_GP);
 	CHECK_EQ("msr: and its error code is 0", caught.error, 0);
 	CHECK_EQ("msr: writing one that does not exist is #GP", try_wrmsr(0x12345678, 0), EXC_GP);
 
@@ -31,7 +32,8 @@ void test_msr(void)
 		CHECK_EQ("msr: EFER.SVME is not shown", rdmsr(MSR_EFER) & EFER_SVME, 0);
 		CHECK_EQ("msr: EFER.SVME cannot be set",
 			 try_wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME), EXC_GP);
-		CHECK_EQ("msr: VM_HSAVE_PA cannot be seen", try_rdmsr(MSR_VM_HSAVE_PA, &value), EXC_GP);
+		CHECK_EQ("msr: VM_HSAVE_PA cannot be seen", try_rdmsr(MSR_VM_HSAVE_PA, &value),
+			 EXC_GP);
 	}
 
 	round_trip("msr: PAT", MSR_PAT, 0x0001040500070406UL);

@@ -60,7 +60,8 @@ static void leave_disorder(void)
 	for (u64 at = FIRST; at < END; at += 4096)
 		*(volatile u64 *)at = ~0UL;
 	while (done < GIVEN_BACK) {
-		s64 n = hypercall(WEIR_HC_MEM_RELEASE, GIVEN_BACK_FRAME + done, GIVEN_BACK - done, 0);
+		s64 n = hypercall(WEIR_HC_MEM_RELEASE, GIVEN_BACK_FRAME + done, GIVEN_BACK - done,
+				  0);
 
 		if (n <= 0) {
 			CHECK_EQ("restart: memory can be given back", n, 1);

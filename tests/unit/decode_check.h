@@ -121,7 +121,8 @@ static inline bool expected(const ZydisDecodedInstruction *z, const ZydisDecoded
 	for (unsigned int i = 0; i < z->operand_count_visible; i++) {
 		if (o[i].type == ZYDIS_OPERAND_TYPE_MEMORY) {
 			mem = &o[i];
-			insn->mem_is_source = i == 1 && insn->op != INSN_XCHG && insn->op != INSN_TEST;
+			insn->mem_is_source = i == 1 && insn->op != INSN_XCHG &&
+					      insn->op != INSN_TEST;
 		} else {
 			other = &o[i];
 		}
@@ -173,8 +174,9 @@ static inline void print_insn(const char *who, int ret, const struct insn *i)
 	printf("%s: %d op %u length %u mem %u%s reg %u (%u bytes%s) other %u address %u rep %u\n"
 	       "	segment %u base %u index %u * %u rip %u displacement %ld immediate 0x%lx\n",
 	       who, ret, i->op, i->length, i->mem_size, i->mem_is_source ? " (source)" : "", i->reg,
-	       i->reg_size, i->high_byte ? ", high" : "", i->other, i->address_size, i->rep, i->segment,
-	       i->base, i->index, i->scale, i->rip_relative, i->displacement, i->immediate);
+	       i->reg_size, i->high_byte ? ", high" : "", i->other, i->address_size, i->rep,
+	       i->segment, i->base, i->index, i->scale, i->rip_relative, i->displacement,
+	       i->immediate);
 }
 
 static inline ZydisDecoder *decoder_of(unsigned int code_bits)

@@ -34,9 +34,12 @@ static inline void check_module_at(const struct fixture *f, gpaddr_t gpa, u64 le
 }
 
 /* The memory map's entries, of which entry i is told by base, len, type. */
-static inline void check_map_entry(const struct guest_image *image, u32 i, u64 base, u64 len, u32 type)
+static inline void check_map_entry(const struct guest_image *image, u32 i, u64 base, u64 len,
+				   u32 type)
 {
-	static const u64 want[][3] = { { 0, 0x9fc00, 1 }, { 0x9fc00, 0x60400, 2 }, { 0x100000, 0, 1 } };
+	static const u64 want[][3] = { { 0, 0x9fc00, 1 },
+				       { 0x9fc00, 0x60400, 2 },
+				       { 0x100000, 0, 1 } };
 
 	assert_true(i < 3);
 	assert_int_equal(base, want[i][0]);
@@ -45,7 +48,8 @@ static inline void check_map_entry(const struct guest_image *image, u32 i, u64 b
 }
 
 /* Multiboot 0.6.96, 3.3; for guests of 1 MiB to 3 GiB. */
-static inline void check_multiboot_information(const struct fixture *f, const struct guest_image *image,
+static inline void check_multiboot_information(const struct fixture *f,
+					       const struct guest_image *image,
 					       const struct guest_entry *entry)
 {
 	gpaddr_t mbi = entry->ebx, at, end;

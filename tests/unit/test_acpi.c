@@ -148,16 +148,18 @@ static void test_broken_tables(void **state)
 
 static void test_madt(void **state)
 {
-	static const u8 body[] = {
-		0, 0,  0xe0, 0xfe, 1, 0, 0,    0, /* local APIC address, PCAT_COMPAT */
-		0, 8,  0,    0,	   1, 0, 0,    0, /* CPU 0, enabled */
-		0, 8,  1,    1,	   0, 0, 0,    0, /* CPU 1, disabled */
-		0, 8,  2,    2,	   1, 0, 0,    0,    9, 16, 0, 0, 2, 0,	 0, 0, 1, 0, 0, 0, 2, 0, 0,
-		0, /* the same CPU again */
-		9, 16, 0,    0,	   0, 1, 0,    0,    1, 0,  0, 0, 3, 0,	 0, 0, /* 0x100 */
-		1, 12, 0,    0,	   0, 0, 0xc0, 0xfe, 0, 0,  0, 0, 2, 10, 0, 0, 2, 0, 0, 0, 0, 0, /* not of interest */
-		5, 12, 0,    0,	   0, 0, 0xe1, 0xfe, 0, 0,  0, 0,
-	};
+	static const u8
+		body[] = {
+			0, 0,  0xe0, 0xfe, 1, 0, 0,    0, /* local APIC address, PCAT_COMPAT */
+			0, 8,  0,    0,	   1, 0, 0,    0, /* CPU 0, enabled */
+			0, 8,  1,    1,	   0, 0, 0,    0, /* CPU 1, disabled */
+			0, 8,  2,    2,	   1, 0, 0,    0,    9, 16, 0, 0, 2, 0,	 0, 0,
+			1, 0,  0,    0,	   2, 0, 0,    0, /* the same CPU again */
+			9, 16, 0,    0,	   0, 1, 0,    0,    1, 0,  0, 0, 3, 0,	 0, 0, /* 0x100 */
+			1, 12, 0,    0,	   0, 0, 0xc0, 0xfe, 0, 0,  0, 0, 2, 10, 0, 0,
+			2, 0,  0,    0,	   0, 0, /* not of interest */
+			5, 12, 0,    0,	   0, 0, 0xe1, 0xfe, 0, 0,  0, 0,
+		};
 	static struct acpi_madt madt;
 
 	(void)state;
@@ -174,7 +176,8 @@ static void test_madt(void **state)
 	/* Cut off at every byte, at the end of an allocation: whole entries count, nothing behind
 	 * is read. */
 	for (size_t size = 0; size < sizeof(body); size++) {
-		struct acpi_header *t = table(0x6000, "APIC", body, size), *copy = malloc(t->length);
+		struct acpi_header *t = table(0x6000, "APIC", body, size),
+				   *copy = malloc(t->length);
 
 		memcpy(copy, t, t->length);
 		acpi_parse_madt(copy, &madt);
@@ -217,10 +220,12 @@ static void test_fadt(void **state)
 	body[76 - 36] = 0x08;
 	body[77 - 36] = 0x06;
 	body[91 - 36] = 4;
-	assert_int_equal(acpi_pm_timer_port(table(0x6000, "FACP", body, sizeof(body)), &bits), 0x608);
+	assert_int_equal(acpi_pm_timer_port(table(0x6000, "FACP", body, sizeof(body)), &bits),
+			 0x608);
 	assert_int_equal(bits, 24);
 	body[113 - 36] = 1;
-	assert_int_equal(acpi_pm_timer_port(table(0x6000, "FACP", body, sizeof(body)), &bits), 0x608);
+	assert_int_equal(acpi_pm_timer_port(table(0x6000, "FACP", body, sizeof(body)), &bits),
+			 0x608);
 	assert_int_equal(bits, 32);
 	assert_int_equal(acpi_pm_timer_port(table(0x6000, "FACP", body, 70), &bits), 0);
 	body[91 - 36] = 0;

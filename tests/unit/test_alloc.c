@@ -250,7 +250,7 @@ static void test_objects(void **state)
 	assert_int_equal(alloc_free_frames(), before);
 }
 
-/* --- random against a reference --------------------------------------------------------------------------------------- */
+/* --- random against a reference ------------------------------------------- */
 
 #define RND_FRAMES 8192
 #define RND_BLOCKS 300

@@ -192,7 +192,8 @@ static void test_notes(void **state)
 
 static void test_memory_map(void **state)
 {
-	static const u64 sizes[] = { 2UL << 20, 64UL << 20, 3UL << 30, (3UL << 30) + 4096, 8UL << 30 };
+	static const u64 sizes[] = { 2UL << 20, 64UL << 20, 3UL << 30, (3UL << 30) + 4096,
+				     8UL << 30 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {

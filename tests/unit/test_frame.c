@@ -53,7 +53,8 @@ static void test_starts_reserved(void **state)
 	assert_int_equal(frame_get_dev(5, ORDER_4K, OWNER_NONE), -EPERM);
 	assert_int_equal(frame_get_dev(0, ORDER_2M, OWNER_NONE), -EPERM);
 	assert_int_equal(frame_get_dev(1000, ORDER_4K, 1), -EINVAL);
-	assert_int_equal(frame_get_dev(512, ORDER_2M, 1), -EINVAL); /* the block has only 488 frames */
+	assert_int_equal(frame_get_dev(512, ORDER_2M, 1),
+			 -EINVAL); /* the block has only 488 frames */
 	assert_int_equal(frame_get_dev(3, ORDER_2M, 1), -EINVAL);
 	assert_int_equal(frame_get_dev(INVALID_MFN, ORDER_4K, 1), -EINVAL);
 	assert_int_equal(frame_set(512, ORDER_2M, FRAME_FREE, OWNER_NONE), -EINVAL);
@@ -200,7 +201,7 @@ static void test_count_is_limited(void **state)
 	assert_int_equal(frame_dev_refs(0), n);
 }
 
-/* --- random programs against a reference --------------------------------------------------------------------------- */
+/* --- random programs against a reference ---------------------------------- */
 
 #define REF_FRAMES (3 * FRAMES_2M + 100)
 
@@ -376,7 +377,7 @@ static void test_random(void **state)
 	}
 }
 
-/* --- interleavings ----------------------------------------------------------------------------------------------------- */
+/* --- interleavings -------------------------------------------------------- */
 
 /* Another CPU that holds references and moves them between sizes, one step at a time, at any point
  * inside frame_set(). It holds nothing, the whole GiB at one of three sizes, or block 0 alone. */
@@ -495,7 +496,7 @@ static void test_interleavings(void **state)
 	assert_true(won > 100 && refused > 100);
 }
 
-/* --- races ---------------------------------------------------------------------------------------------------------- */
+/* --- races ---------------------------------------------------------------- */
 
 #define RACE_ROUNDS 20000
 #define RACE_SECONDS 60
@@ -633,7 +634,8 @@ static void test_race_moving(void **state)
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, mover, NULL), 0);
 	for (int i = 0;
-	     i < 200 || race_goes_on(start, lost && __atomic_load_n(&taken, __ATOMIC_RELAXED)); i++) {
+	     i < 200 || race_goes_on(start, lost && __atomic_load_n(&taken, __ATOMIC_RELAXED));
+	     i++) {
 		for (int k = 0; k < 1000; k++) {
 			if (frame_set(0, ORDER_4K, FRAME_FREE, OWNER_NONE)) {
 				lost++;

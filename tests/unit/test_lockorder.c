@@ -36,12 +36,14 @@ static void a_wrong_order_is_caught_with_both_names(void **state)
 {
 	(void)state;
 	spin_lock(&alloc);
-	assert_panic_says(spin_lock(&nested), "lock order: nested.lock taken while alloc_lock is held");
+	assert_panic_says(spin_lock(&nested),
+			  "lock order: nested.lock taken while alloc_lock is held");
 	/* Not only the lock that was taken last counts. */
 	spin_lock(&console);
 	assert_panic_says(spin_lock(&slab), "lock order: slab_lock taken while alloc_lock is held");
 	spin_unlock(&alloc);
-	assert_panic_says(spin_lock(&alloc), "lock order: alloc_lock taken while console_lock is held");
+	assert_panic_says(spin_lock(&alloc),
+			  "lock order: alloc_lock taken while console_lock is held");
 	spin_unlock(&console);
 }
 
@@ -52,7 +54,8 @@ static void two_locks_of_a_class_are_not_held_together(void **state)
 	(void)state;
 	spin_init(&other, LOCK_NESTED);
 	spin_lock(&nested);
-	assert_panic_says(spin_lock(&other), "lock order: nested.lock taken while nested.lock is held");
+	assert_panic_says(spin_lock(&other),
+			  "lock order: nested.lock taken while nested.lock is held");
 	assert_panic_says(spin_lock(&nested),
 			  "lock order: nested.lock taken while nested.lock is held");
 	spin_unlock(&nested);

@@ -159,7 +159,8 @@ static void test_place(void **state)
 static void test_frame_table_gives_up_absurd_ram(void **state)
 {
 	const struct memmap_entry e[] = {
-		{ 0x100000, 64 << 20, 1 }, { 1UL << 43, 0x100000, 1 }, /* would need 32 GiB of table */
+		{ 0x100000, 64 << 20, 1 },
+		{ 1UL << 43, 0x100000, 1 }, /* would need 32 GiB of table */
 	};
 	u64 frames;
 	paddr_t pa;

@@ -171,7 +171,8 @@ static int map_step(gfn_t *gfn)
 static void mapped_later(void **state)
 {
 	const char *given = getenv("SEED");
-	unsigned int seed = given ? (unsigned int)strtoul(given, NULL, 0) : (unsigned int)time(NULL);
+	unsigned int seed = given ? (unsigned int)strtoul(given, NULL, 0) :
+				    (unsigned int)time(NULL);
 
 	(void)state;
 	print_message("SEED=%u\n", seed);

@@ -167,7 +167,8 @@ static void test_messages(void **state)
 		snprintf(line, sizeof(line), "kernel name=a mem=2M %s", pci[i]);
 		bad(line, pci[i], "pci=00:03.0 or pci=0000:00:03.0");
 	}
-	bad("kernel name=a mem=2M pci=00:03.0 pci=0000:00:03.0", "pci=0000:00:03.0", "take one out");
+	bad("kernel name=a mem=2M pci=00:03.0 pci=0000:00:03.0", "pci=0000:00:03.0",
+	    "take one out");
 	strcpy(line, "kernel name=a mem=2M");
 	for (int i = 0; i < 16; i++)
 		sprintf(line + strlen(line), " pci=00:%02x.0", i);
@@ -181,7 +182,8 @@ static void test_messages(void **state)
  * of it. */
 static void test_damaged(void **state)
 {
-	static const char line[] = "/boot/net.elf kernel name=net0 mem=64M vcpus=2 pci=0000:00:03.0,01:00.0 prio=3 cpu=1 -- x y";
+	static const char line[] =
+		"/boot/net.elf kernel name=net0 mem=64M vcpus=2 pci=0000:00:03.0,01:00.0 prio=3 cpu=1 -- x y";
 
 	(void)state;
 	srand(test_seed());

@@ -139,7 +139,8 @@ static void test_flat(void **state)
 	free(file);
 	/* No ends given: the whole file, no bss. The image may begin in the middle of the file. */
 	image.kernel = file = make_flat(20000, 1000, 0x200000 + 500, 0, 0, 0x200000 + 500);
-	*(u32 *)(file + 1012) = 0x200000 + 500 + 100; /* header_addr: 100 bytes after the image begins */
+	*(u32 *)(file + 1012) = 0x200000 + 500 +
+				100; /* header_addr: 100 bytes after the image begins */
 	assert_int_equal(load(&image), 0);
 	assert_memory_equal(f.ram + 0x200000 + 500, file + 900, 20000 - 900);
 	free(file);
@@ -225,7 +226,8 @@ static void test_header_search(void **state)
 	(void)state;
 	for (u64 at = 8192 - 64; at < 8192 + 8; at++) {
 		image.kernel = file = make_flat(20000, at, 0x200000, 0, 0, 0x200000);
-		assert_int_equal(multiboot1_protocol.recognize(&image), at % 4 == 0 && at + 32 <= 8192);
+		assert_int_equal(multiboot1_protocol.recognize(&image),
+				 at % 4 == 0 && at + 32 <= 8192);
 		free(file);
 	}
 	image.kernel = file = make_flat(20000, 0, 0x200000, 0, 0, 0x200000);
@@ -280,7 +282,8 @@ static void test_random_fit(void **state)
 			at += s[i].mem_size + rand() % 250000;
 		}
 		for (u32 i = 0; i < 2; i++)
-			module[i] = (struct guest_module){ disk[i], rand() % sizeof(disk[i]), "module" };
+			module[i] = (struct guest_module){ disk[i], rand() % sizeof(disk[i]),
+							   "module" };
 		file = make_elf(rand() % 2, 0x1000, s, nr + 1, &len);
 		image.kernel = file;
 		image.kernel_len = len;
@@ -294,7 +297,8 @@ static void test_random_fit(void **state)
 			check_multiboot_information(&f, &image, &entry);
 			for (u32 i = nr + 1; i-- > 0;) {
 				from -= s[i].file_size;
-				assert_memory_equal(f.ram + s[i].paddr, file + from, s[i].file_size);
+				assert_memory_equal(f.ram + s[i].paddr, file + from,
+						    s[i].file_size);
 				assert_true(all_bytes(f.ram + s[i].paddr + s[i].file_size,
 						      s[i].mem_size - s[i].file_size, 0));
 			}
@@ -328,7 +332,8 @@ static void test_damaged(void **state)
 		};
 
 		for (int k = rand() % 4; k > 0 && n; k--)
-			copy[rand() % MIN(n, 240UL)] = rand() % 2 ? rand() : (rand() % 2 ? 0xff : 0);
+			copy[rand() % MIN(n, 240UL)] = rand() % 2 ? rand() :
+								    (rand() % 2 ? 0xff : 0);
 		if (which && n >= 232) /* keep the checksum right, so that the fields are reached */
 			*(u32 *)(copy + 208) = -(*(u32 *)(copy + 200) + *(u32 *)(copy + 204));
 		if (multiboot1_protocol.recognize(&image))

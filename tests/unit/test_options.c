@@ -32,8 +32,9 @@ static int setup(void **state)
 static void test_words(void **state)
 {
 	(void)state;
-	options_parse("console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 irq-limit=0 x2apic=off exit=idle "
-		      "panic=test");
+	options_parse(
+		"console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 irq-limit=0 x2apic=off exit=idle "
+		"panic=test");
 	assert_int_equal(warnings, 0);
 	assert_int_equal(options.console, UART_COM2);
 	assert_int_equal(options.loglevel, LOG_DEBUG);

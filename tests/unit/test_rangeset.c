@@ -82,7 +82,8 @@ static void run(u64 base, u32 max, int steps)
 				while (last + high + 1 < UNIVERSE && in[last + high + 1])
 					high++;
 				assert_true(low && high);
-				assert_int_equal(rangeset_count(&s), before - gone - MIN(low, high));
+				assert_int_equal(rangeset_count(&s),
+						 before - gone - MIN(low, high));
 				if (low < high)
 					memset(&in[first - low], false, low);
 				else

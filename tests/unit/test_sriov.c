@@ -249,7 +249,9 @@ static int setup(void **state)
 
 	nr_devices = 3;
 	devices[0] = (struct pci_device){ .id = { 0, PORT }, .header = 1, .pcie = PORT_PCIE };
-	devices[1] = (struct pci_device){ .id = { 0, PF }, .vendor = 0x8086, .sriov = SRIOV, .ari = 0x150 };
+	devices[1] = (struct pci_device){
+		.id = { 0, PF }, .vendor = 0x8086, .sriov = SRIOV, .ari = 0x150
+	};
 	devices[1].bar[0] = (struct pci_bar){ .base = 0xfe600000, .size = 0x20000 };
 	devices[1].bar[3] = (struct pci_bar){ .base = 0xfe640000, .size = 0x4000 };
 	devices[2] = (struct pci_device){ .id = { 0, PCI_BDF(0, 5, 0) } };
@@ -448,7 +450,8 @@ static void at_random(void **state)
 
 	srand(test_seed());
 	for (u32 round = 0; round < 20000; round++) {
-		u64 base = 0xc0000000 + (u64)(rand() % 0x300) * MB, size = (u64)(1 + rand() % 4) * MB;
+		u64 base = 0xc0000000 + (u64)(rand() % 0x300) * MB,
+		    size = (u64)(1 + rand() % 4) * MB;
 		u32 nr = 1 + rand() % TOTAL;
 
 		setup(state);
@@ -462,7 +465,8 @@ static void at_random(void **state)
 			pf.vf_bar[i].type = 0;
 			pf.vf_bar[i].size = rand() % 2 ? 0x1000u << rand() % 8 : 0;
 			if (pf.vf_bar[i].size)
-				pf.vf_bar[i].type = (u32[]){ 0, 8, 4, 0xc }[rand() % (i == 5 ? 2 : 4)];
+				pf.vf_bar[i].type = (u32[]){ 0, 8, 4,
+							     0xc }[rand() % (i == 5 ? 2 : 4)];
 			poke(&pf, BAR(i), 4, pf.vf_bar[i].type);
 			if (pf.vf_bar[i].type & 4) {
 				pf.vf_bar[++i].size = 0;

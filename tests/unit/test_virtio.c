@@ -13,7 +13,7 @@
 #define HEADER sizeof(struct virtio_net_header)
 #define NOTIFY_MULTIPLIER 4
 
-/* --- the device: config space, and a BAR with all registers ------------------------------------------------------------------ */
+/* --- the device: config space, and a BAR with all registers --------------- */
 
 static u8 space[256];
 static struct {
@@ -159,7 +159,8 @@ static int setup(void **state)
 	capability(0x70, 0x88, VIRTIO_CAP_COMMON, 0, sizeof(bar.common));
 	capability(0x88, 0xa0, VIRTIO_CAP_NOTIFY, (size_t)((u8 *)bar.notify - (u8 *)&bar),
 		   sizeof(bar.notify));
-	capability(0xa0, 0, VIRTIO_CAP_COMMON, 1000, sizeof(bar.common)); /* a second one does not count */
+	capability(0xa0, 0, VIRTIO_CAP_COMMON, 1000,
+		   sizeof(bar.common)); /* a second one does not count */
 	bar.common.device_feature = FEATURES;
 	bar.common.queue_size = 1024;
 	memcpy(bar.config.mac, mac, sizeof(mac));
@@ -178,7 +179,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- the stack above, and the device's hands ---------------------------------------------------------------------------------- */
+/* --- the stack above, and the device's hands ------------------------------ */
 
 static struct netbuf *received;
 static u32 nr_received, nr_sent, link_changes;
@@ -201,7 +202,8 @@ static void sent(struct netdev *dev, void *token)
 	nr_sent++;
 }
 
-static void (*in_between)(void); /* what the device does while the driver is in its poll, behind its look at the queues */
+static void (*in_between)(
+	void); /* what the device does while the driver is in its poll, behind its look at the queues */
 
 static void link_changed(struct netdev *dev)
 {
@@ -278,7 +280,7 @@ static u32 offered(u32 queue)
 	return (u16)(ring[queue]->avail.index - seen[queue]);
 }
 
-/* --- the tests ----------------------------------------------------------------------------------------------------------------- */
+/* --- the tests ------------------------------------------------------------ */
 
 static void what_is_negotiated(void **state)
 {
@@ -287,8 +289,8 @@ static void what_is_negotiated(void **state)
 	(void)state;
 	assert_int_equal(bar.common.driver_feature,
 			 3); /* the upper half: VERSION_1 and ACCESS_PLATFORM, and nothing else */
-	assert_int_equal(bar.common.device_status,
-			 STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK);
+	assert_int_equal(bar.common.device_status, STATUS_ACKNOWLEDGE | STATUS_DRIVER |
+							   STATUS_FEATURES_OK | STATUS_DRIVER_OK);
 	assert_int_equal(bar.common.queue_size, VIRTQUEUE_MAX);
 	assert_int_equal(bar.common.queue_enable, 1);
 	assert_int_equal(bar.common.queue_msix_vector, 0);

@@ -12,7 +12,7 @@
 static struct virtqueue_memory memory;
 static struct virtqueue queue;
 
-/* --- a device ---------------------------------------------------------------------------------------------------------------- */
+/* --- a device ------------------------------------------------------------- */
 
 static u16 seen; /* of avail.index */
 static u16 held[VIRTQUEUE_MAX]; /* heads */
@@ -81,7 +81,7 @@ static bool add(u64 token, u32 n, bool device_writes)
 	return virtqueue_add(&queue, chain, n, device_writes, (void *)token);
 }
 
-/* --- the tests ---------------------------------------------------------------------------------------------------------------- */
+/* --- the tests ------------------------------------------------------------ */
 
 static void any_order_and_any_pace(void **state)
 {

@@ -18,7 +18,7 @@
 static struct vm vm;
 static struct vcpu vcpu;
 
-/* --- what the APIC calls ---------------------------------------------------------------------------------------------------------- */
+/* --- what the APIC calls -------------------------------------------------- */
 
 static u8 flag; /* the guest's memory */
 static bool no_memory;
@@ -83,7 +83,7 @@ u64 clock_tsc_to_ns(u64 ticks)
 
 const struct vcpu_backend *vcpu_backend;
 
-/* --- what a real one would have ---------------------------------------------------------------------------------------------------- */
+/* --- what a real one would have ------------------------------------------- */
 
 static bool irr[256], isr[256];
 static u32 tpr;
@@ -104,7 +104,7 @@ static int deliverable(void)
 	return vector >= 0 && (u32)vector >> 4 > MAX(served, tpr >> 4) ? vector : -1;
 }
 
-/* --- the guest, as the processor runs it ------------------------------------------------------------------------------------------- */
+/* --- the guest, as the processor runs it ---------------------------------- */
 
 static int offered, taken; /* vectors, or -1; taken is what was offered, and is not any more */
 static u32 quiet_eois, loud_eois;
@@ -206,7 +206,7 @@ static void be_interrupted(void)
 	enter();
 }
 
-/* --- tests ------------------------------------------------------------------------------------------------------------------------- */
+/* --- tests ---------------------------------------------------------------- */
 
 static void begin(void)
 {

@@ -1,8 +1,7 @@
 /* The table of commands, and the way from a line to one of them. */
-#include "shell.h"
-
 #include <stdio.h>
 #include <string.h>
+#include "shell.h"
 
 #define MAX_WORDS 8
 
@@ -10,18 +9,21 @@ static void help_command(int argc, char **argv);
 
 static const struct command commands[] = {
 	{ "help", "", 0, 0, "this list", help_command },
-	{ "domains", "", 0, 0, "the domains: id, name, state, vCPUs, memory, devices", domains_command },
+	{ "domains", "", 0, 0, "the domains: id, name, state, vCPUs, memory, devices",
+	  domains_command },
 	{ "console", "DOMAIN", 1, 1, "connect to its console; Ctrl-] returns", console_command },
 	{ "devices", "", 0, 0, "the PCI functions: who has them, and what can be done with them",
 	  devices_command },
 	{ "attach", "DEVICE DOMAIN [ats]", 2, 3,
-	  "give a free device to a domain (ats: trust the device with all memory)", attach_command },
+	  "give a free device to a domain (ats: trust the device with all memory)",
+	  attach_command },
 	{ "detach", "DEVICE", 1, 1, "take a device from its domain", detach_command },
 	{ "destroy", "DOMAIN", 1, 1, "end a domain", destroy_command },
 	{ "exits", "DOMAIN", 1, 1,
 	  "why a domain's vCPUs have left it, and the interrupts they took", exits_command },
 	{ "iommu show", "DEVICE ADDRESS", 2, 2,
-	  "how an address of a device is translated: entries, page, references", iommu_show_command },
+	  "how an address of a device is translated: entries, page, references",
+	  iommu_show_command },
 	{ "iommu stats", "DOMAIN", 1, 1, "counters of a domain's I/O tables and invalidations",
 	  iommu_stats_command },
 	{ "iommu unit", "NUMBER", 1, 1, "a remapping unit: its queue, errors and faults",
@@ -36,7 +38,8 @@ static const struct command commands[] = {
 	{ "balloon", "DOMAIN [MIB]", 1, 2,
 	  "ask a domain to give memory back, or show what it has given", balloon_command },
 	/* Behind those whose name begins with it. */
-	{ "memory", "", 0, 0, "what is free, and what is lent to this domain's devices", memory_command },
+	{ "memory", "", 0, 0, "what is free, and what is lent to this domain's devices",
+	  memory_command },
 };
 
 static void help_command(int argc, char **argv)

@@ -1,8 +1,7 @@
 /* Another domain's console on this one's: what it writes is shown, what is typed is its, up to the
  * key that comes back. */
-#include "shell.h"
-
 #include <string.h>
+#include "shell.h"
 
 #define COMES_BACK 0x1d /* Ctrl-] */
 #define ESCAPE 0x1b

@@ -1,10 +1,9 @@
 /* The commands devices, attach and detach. */
-#include "shell.h"
-
-#include <kernel/lib/errno.h>
-#include <kernel/lib/string.h>
 #include <stdio.h>
 #include <string.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
+#include "shell.h"
 
 static const char *class_name(u16 class)
 {
@@ -57,7 +56,8 @@ void devices_command(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	print("%-12s %-9s %-15s %-16s %-11s %s\n", "device", "id", "class", "domain", "state", "reset");
+	print("%-12s %-9s %-15s %-16s %-11s %s\n", "device", "id", "class", "domain", "state",
+	      "reset");
 	for (u64 i = 0; get_device(i, &d); i++)
 		print("%-12s %04x:%04x %04x %-10s %-16s %-11s %s\n", device_name(d.device, name),
 		      d.vendor, d.id, d.class, class_name(d.class), domain_name(d.owner),

@@ -1,9 +1,8 @@
 /* The commands domains, destroy and exits. */
-#include "shell.h"
-
-#include <kernel/lib/errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <kernel/lib/errno.h>
+#include "shell.h"
 
 static bool next_domain(u16 *id, struct weir_domain_info *info)
 {

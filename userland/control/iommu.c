@@ -1,8 +1,7 @@
 /* Looking into the IOMMU core. */
-#include "shell.h"
-
 #include <stdlib.h>
 #include <string.h>
+#include "shell.h"
 
 #define NUMBER_DIGITS 18 /* of 64 bits, with the 0x */
 

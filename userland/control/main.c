@@ -1,9 +1,8 @@
 /* The control domain: a shell on Weir's console. It is a guest like any other; all it can do more
  * is to ask the privileged hypercalls. */
 #include <kernel/x86/interrupts.h>
-#include "shell.h"
-
 #include <userland/drivers/igb_pf.h>
+#include "shell.h"
 
 #define CTRL_C 3
 

@@ -1,9 +1,8 @@
 /* The machine's memory: lent to this domain's devices by its identity map, carved out again, free.
  */
-#include "shell.h"
-
-#include <kernel/lib/errno.h>
 #include <string.h>
+#include <kernel/lib/errno.h>
+#include "shell.h"
 
 #define MIB_SHIFT 8 /* pages to MiB */
 

@@ -1,10 +1,9 @@
 /* The control domain's shell: what its files share. */
 #pragma once
 
-#include "../runtime/runtime.h"
-
 #include <kernel/abi/control.h>
 #include <kernel/abi/iommu.h>
+#include "../runtime/runtime.h"
 
 /* --- main.c: the terminal ------------------------------------------------- */
 

@@ -1,7 +1,6 @@
 /* The IOMMU core's events as text. */
-#include "shell.h"
-
 #include <stdio.h>
+#include "shell.h"
 
 #define CHUNK 64
 #define DEFAULT_EVENTS 20
@@ -29,7 +28,8 @@ static const struct {
 static bool is_of_a_device(u16 kind)
 {
 	return kind == WEIR_TRACE_DEVICE_TLB || kind == WEIR_TRACE_ATTACH ||
-	       kind == WEIR_TRACE_ISOLATE || kind == WEIR_TRACE_ISOLATED || kind == WEIR_TRACE_FAULT;
+	       kind == WEIR_TRACE_ISOLATE || kind == WEIR_TRACE_ISOLATED ||
+	       kind == WEIR_TRACE_FAULT;
 }
 
 static void print_event(const struct weir_trace_event *e)
@@ -38,7 +38,8 @@ static void print_event(const struct weir_trace_event *e)
 	char who[16], text[64] = "";
 
 	if (is_of_a_device(e->kind))
-		snprintf(who, sizeof(who), "%02x:%02x.%u", e->who >> 8, e->who >> 3 & 31, e->who & 7);
+		snprintf(who, sizeof(who), "%02x:%02x.%u", e->who >> 8, e->who >> 3 & 31,
+			 e->who & 7);
 	else
 		snprintf(who, sizeof(who), "%s %u", e->kind == WEIR_TRACE_ERROR ? "unit" : "batch",
 			 e->who);

@@ -20,7 +20,8 @@ struct e1000e {
 
 	struct rx_desc *rx;
 	struct netbuf *rx_buffer[RX_RING];
-	u32 rx_next, rx_fill; /* free running: next to be looked at, next to be given to the device */
+	u32 rx_next,
+		rx_fill; /* free running: next to be looked at, next to be given to the device */
 	u32 rx_told; /* rx_fill as RDT has it */
 	bool rx_dropping; /* until the end of a frame that needs more than one buffer */
 	struct netbuf *rx_free;

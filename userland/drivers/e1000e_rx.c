@@ -1,6 +1,5 @@
 /* The 82574's receive ring: free buffers go to the device, filled ones to the stack. */
 #include <userland/drivers/e1000e_rings.h>
-
 #include <userland/drivers/offload.h>
 #include <userland/runtime/runtime.h>
 

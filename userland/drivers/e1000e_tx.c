@@ -1,7 +1,6 @@
 /* The 82574's transmit ring: frames of the stack, with checksums by the device. */
-#include <userland/drivers/e1000e_rings.h>
-
 #include <kernel/lib/errno.h>
+#include <userland/drivers/e1000e_rings.h>
 #include <userland/drivers/offload.h>
 #include <userland/runtime/runtime.h>
 
@@ -97,8 +96,9 @@ int e1000e_transmit(struct netdev *dev, const struct net_segment *segment, u32 s
 			return -EAGAIN;
 		}
 	}
-	popts = offload & (NET_TX_CSUM_IPV4 | NET_TX_CSUM_L4) ? tx_checksum(e, &segment[0], offload) :
-								0;
+	popts = offload & (NET_TX_CSUM_IPV4 | NET_TX_CSUM_L4) ?
+			tx_checksum(e, &segment[0], offload) :
+			0;
 	for (u32 i = 0; i < segments; i++) {
 		struct tx_desc *d = tx_take(e);
 		u32 command = segment[i].length | TX_TYPE_DATA | (u32)(TX_DEXT | TX_IFCS);

@@ -5,10 +5,10 @@
  */
 #include <userland/drivers/igb_pf.h>
 
-#include <userland/drivers/igb_regs.h>
-#include <kernel/lib/string.h>
 #include <stdio.h>
 #include <string.h>
+#include <kernel/lib/string.h>
+#include <userland/drivers/igb_regs.h>
 #include <userland/runtime/mmio.h>
 
 #define RESET_STEP_US 10

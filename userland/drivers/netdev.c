@@ -1,8 +1,9 @@
 /* Finds a network device that there is a driver for. */
-#include <userland/drivers/e1000e.h>
 #include <userland/drivers/netdev.h>
-#include <userland/drivers/virtio.h>
+
 #include <kernel/abi/virtio_regs.h>
+#include <userland/drivers/e1000e.h>
+#include <userland/drivers/virtio.h>
 
 static const struct {
 	u16 vendor, id;

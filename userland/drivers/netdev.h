@@ -22,7 +22,8 @@ struct netbuf {
 	u16 length;
 	bool checksum_good; /* the device has checked the TCP or UDP checksum, and the IPv4 header's
 			     */
-	u64 owner[NETBUF_OWNER_BYTES / 8]; /* the stack's own, e.g. its buffer descriptor; kept by the driver */
+	u64 owner[NETBUF_OWNER_BYTES /
+		  8]; /* the stack's own, e.g. its buffer descriptor; kept by the driver */
 };
 
 struct net_segment {

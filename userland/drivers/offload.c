@@ -37,7 +37,8 @@ static bool parse_ip(const u8 *ip, u32 length, struct net_headers *h)
 		    get16(ip + IPV4_TOTAL_LENGTH) < header)
 			return false;
 		h->l4_length = (u16)(get16(ip + IPV4_TOTAL_LENGTH) - header);
-		h->protocol = get16(ip + IPV4_FRAGMENT) & IPV4_FRAGMENT_BITS ? 0 : ip[IPV4_PROTOCOL];
+		h->protocol = get16(ip + IPV4_FRAGMENT) & IPV4_FRAGMENT_BITS ? 0 :
+									       ip[IPV4_PROTOCOL];
 	} else {
 		header = IPV6_HEADER;
 		if (length < header)

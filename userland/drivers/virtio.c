@@ -3,10 +3,10 @@
  * off, and the poll that finds nothing more turns them on again. */
 #include <userland/drivers/virtio.h>
 
-#include <userland/drivers/offload.h>
-#include <userland/drivers/virtio_pci.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
+#include <userland/drivers/offload.h>
+#include <userland/drivers/virtio_pci.h>
 #include <userland/runtime/mmio.h>
 
 #define RX_BUFFERS                                                                                 \
@@ -16,7 +16,8 @@
 
 #define NEEDED (VIRTIO_F_VERSION_1 | VIRTIO_F_ACCESS_PLATFORM | VIRTIO_NET_F_MAC)
 #define WANTED                                                                                     \
-	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_STATUS | VIRTIO_NET_F_SPEED_DUPLEX)
+	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_STATUS |                       \
+	 VIRTIO_NET_F_SPEED_DUPLEX)
 
 /* What every device has; the speed comes with its feature. */
 #define CONFIG_BYTES offsetof(struct virtio_net_config, max_queue_pairs)

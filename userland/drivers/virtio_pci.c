@@ -44,7 +44,8 @@ const char *virtio_pci_open(struct virtio_pci *v, const struct pci_device *pci, 
 	u8 cap;
 
 	v->pci = *pci;
-	v->common = (volatile void *)find_registers(pci, VIRTIO_CAP_COMMON, sizeof(*v->common), &cap);
+	v->common = (volatile void *)find_registers(pci, VIRTIO_CAP_COMMON, sizeof(*v->common),
+						    &cap);
 	v->config = find_registers(pci, VIRTIO_CAP_DEVICE, config_bytes, &cap);
 	v->notify = find_registers(pci, VIRTIO_CAP_NOTIFY, sizeof(u16), &cap);
 	if (!v->common || !v->config || !v->notify)

@@ -3,10 +3,9 @@
  * in this order. */
 #include "heap.h"
 
-#include "../runtime/runtime.h"
-
 #include <lwip/opt.h>
 #include <string.h>
+#include "../runtime/runtime.h"
 
 /* TCP_SND_BUF for each connection that http and echo accept, and their small things. */
 #define REGION_SIZE (14UL << 20)

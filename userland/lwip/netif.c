@@ -3,8 +3,6 @@
  * has read it. */
 #include "netif.h"
 
-#include "../runtime/runtime.h"
-
 #include <lwip/dhcp.h>
 #include <lwip/etharp.h>
 #include <lwip/ethip6.h>
@@ -16,6 +14,7 @@
 #include <lwip/timeouts.h>
 #include <netif/ethernet.h>
 #include <string.h>
+#include "../runtime/runtime.h"
 
 #define MAX_SEGMENTS 16
 /* Peers that do not read what they are sent can make the stack hold buffers. Above this many, small
@@ -49,8 +48,9 @@ static struct pbuf *rx_wrap(struct netbuf *buffer)
 	struct pbuf *p;
 
 	if (netif_counters.held >= HELD_LIMIT) {
-		p = buffer->length <= SMALL_FRAME ? pbuf_alloc(PBUF_RAW, buffer->length, PBUF_POOL) :
-						    NULL;
+		p = buffer->length <= SMALL_FRAME ?
+			    pbuf_alloc(PBUF_RAW, buffer->length, PBUF_POOL) :
+			    NULL;
 		if (p) {
 			pbuf_take(p, buffer->data, buffer->length);
 			netif_counters.rx_copied++;

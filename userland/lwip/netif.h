@@ -1,8 +1,8 @@
 /* lwIP's network interface over a struct netdev. */
 #pragma once
 
-#include <userland/drivers/netdev.h>
 #include <lwip/netif.h>
+#include <userland/drivers/netdev.h>
 
 struct netif_counters {
 	u64 rx_copied; /* frames copied because the stack held too many of the driver's buffers */

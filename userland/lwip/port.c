@@ -1,11 +1,10 @@
 /* lwIP's demands on the platform: time, chance, messages. */
-#include <kernel/x86/cpuid.h>
-#include <kernel/x86/tsc.h>
-#include "../runtime/runtime.h"
-
 #include <lwip/sys.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/tsc.h>
+#include "../runtime/runtime.h"
 
 u32_t sys_now(void)
 {

@@ -1,10 +1,9 @@
 /* The echo server. */
 #include "echo.h"
 
-#include "../runtime/runtime.h"
-
 #include <lwip/tcp.h>
 #include <lwip/udp.h>
+#include "../runtime/runtime.h"
 
 #define ECHO_PORT 7
 #define MAX_CONNECTIONS 32

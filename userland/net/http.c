@@ -1,11 +1,10 @@
 /* The connections of the HTTP server: accepted, sent to, closed. */
 #include "http.h"
 
+#include <string.h>
 #include "../runtime/runtime.h"
 #include "crc32.h"
 #include "httpconnection.h"
-
-#include <string.h>
 
 #define HTTP_PORT 80
 #define MAX_CONNECTIONS 48
@@ -49,7 +48,8 @@ static err_t close_connection(struct connection *c)
 }
 
 /* tcp_write() as much as fits of a piece. False when it must wait for acknowledgements. */
-static bool send_piece(struct connection *c, const char *data, size_t length, size_t *done, u8_t flags)
+static bool send_piece(struct connection *c, const char *data, size_t length, size_t *done,
+		       u8_t flags)
 {
 	while (*done < length) {
 		size_t n = MIN(length - *done, (size_t)tcp_sndbuf(c->pcb));
@@ -97,7 +97,8 @@ err_t http_pump(struct connection *c)
 		else
 			c->state = DRAIN;
 	}
-	if (c->state == DRAIN && c->input) { /* else the end would be a reset, which may overtake the answer */
+	if (c->state == DRAIN &&
+	    c->input) { /* else the end would be a reset, which may overtake the answer */
 		for (const struct pbuf *p = c->input; p; p = p->next)
 			tcp_recved(c->pcb, p->len);
 		pbuf_free(c->input);
@@ -108,7 +109,8 @@ err_t http_pump(struct connection *c)
 	 * it looks to lwIP like data that nobody has read. */
 	if (c->state == DRAIN && !c->peer_ended && c->pcb->rcv_wnd != TCP_WND_MAX(c->pcb))
 		return ERR_OK;
-	if (c->state == DRAIN || (c->peer_ended && (c->state == READ_HEAD || c->state == READ_BODY)))
+	if (c->state == DRAIN ||
+	    (c->peer_ended && (c->state == READ_HEAD || c->state == READ_BODY)))
 		return close_connection(c);
 	return ERR_OK;
 }

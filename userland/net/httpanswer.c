@@ -1,12 +1,10 @@
 /* What the HTTP server answers: the page, counters, release jobs, streams. */
-#include "httpconnection.h"
-
-#include "../runtime/runtime.h"
-#include "stats.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../runtime/runtime.h"
+#include "httpconnection.h"
+#include "stats.h"
 
 #define BLOB_MAX_MB (1UL << 20)
 #define HOLD_MAX_MS 60000
@@ -165,7 +163,8 @@ static void start_blob(struct connection *c, const char *query)
 void http_answer_sink(struct connection *c)
 {
 	char json[96];
-	int n = snprintf(json, sizeof(json), "{\"bytes\":%lu,\"crc32\":%u}\n", c->body_bytes, c->crc);
+	int n = snprintf(json, sizeof(json), "{\"bytes\":%lu,\"crc32\":%u}\n", c->body_bytes,
+			 c->crc);
 
 	answer_json(c, 200, json, (size_t)n);
 }
@@ -204,6 +203,7 @@ void http_answer(struct connection *c, const char *method, char *target)
 	} else if (!strcmp(target, "/reboot")) {
 		reboot(c);
 	} else {
-		http_answer_error(c, 404, "there are / /stats.json /release /take /reboot /blob /sink");
+		http_answer_error(c, 404,
+				  "there are / /stats.json /release /take /reboot /blob /sink");
 	}
 }

@@ -3,10 +3,9 @@
  */
 #pragma once
 
+#include <lwip/tcp.h>
 #include "blob.h"
 #include "release.h"
-
-#include <lwip/tcp.h>
 
 #define HEAD_SIZE 2048
 #define TEXT_SIZE 6144

@@ -1,11 +1,9 @@
 /* Reads a request: its head, and the body of one to /sink. HTTP/1.1, RFC 9112. */
-#include "httpconnection.h"
-
-#include "crc32.h"
-
-#include <kernel/lib/compiler.h>
 #include <stdlib.h>
 #include <string.h>
+#include <kernel/lib/compiler.h>
+#include "crc32.h"
+#include "httpconnection.h"
 
 static char lower(char ch)
 {

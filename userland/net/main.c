@@ -1,5 +1,8 @@
 /* The network guest: a web server, echo and a throughput server over lwIP; without a NIC, a
  * heartbeat. Options on its command line: ip= gw= mask= interrupts=msi test=spin exit=SECONDS. */
+#include <lwip/apps/lwiperf.h>
+#include <lwip/timeouts.h>
+#include <string.h>
 #include <kernel/x86/interrupts.h>
 #include "../lwip/netif.h"
 #include "../runtime/runtime.h"
@@ -7,10 +10,6 @@
 #include "http.h"
 #include "release.h"
 #include "stats.h"
-
-#include <lwip/apps/lwiperf.h>
-#include <lwip/timeouts.h>
-#include <string.h>
 
 #define SECOND 1000000000UL
 #define POLL_BUDGET 64

@@ -1,10 +1,9 @@
 /* Memory of the spare region given back to Weir and taken again, step by step. */
 #include "release.h"
 
+#include <string.h>
 #include "../runtime/runtime.h"
 #include "stats.h"
-
-#include <string.h>
 
 #define PAGES_PER_STEP 64
 #define PATTERN 0x5a /* any that is not zero */

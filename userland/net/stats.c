@@ -1,17 +1,16 @@
 /* Counters of the network guest as JSON. */
 #include "stats.h"
 
-#include "../lwip/heap.h"
-#include "../lwip/netif.h"
-#include "../runtime/runtime.h"
-#include "release.h"
-#include <kernel/abi/iommu.h>
-
 #include <lwip/memp.h>
 #include <lwip/stats.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <kernel/abi/iommu.h>
+#include "../lwip/heap.h"
+#include "../lwip/netif.h"
+#include "../runtime/runtime.h"
+#include "release.h"
 
 struct text {
 	char *buf;

@@ -1,10 +1,10 @@
 /* What the loader says: command line, memory map, what is already used. PVH (Xen,
  * arch-x86/hvm/start_info.h) and Multiboot 0.6.96 (3.3). */
-#include <kernel/lib/string.h>
+#include "boot.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "boot.h"
+#include <kernel/lib/string.h>
 #include "runtime.h"
 
 #define PVH_MAGIC 0x336ec578u

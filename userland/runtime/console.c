@@ -1,9 +1,8 @@
 /* The console: COM1, polled. */
+#include <stdarg.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
 #include <kernel/x86/io.h>
-#include <stdarg.h>
-
 #include "runtime.h"
 
 #define COM1 0x3f8

@@ -1,10 +1,9 @@
 /* Is a hypervisor there, and Weir's calls (kernel/abi/hypercall.h). */
+#include <string.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/interrupts.h>
 #include <kernel/x86/io.h>
 #include <kernel/x86/vmcall.h>
-#include <string.h>
-
 #include "runtime.h"
 
 static char name[13];

@@ -1,9 +1,8 @@
 /* The start in C: brings up the runtime, calls the program. */
+#include <string.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/interrupts.h>
 #include <kernel/x86/pagetable.h>
-#include <string.h>
-
 #include "runtime.h"
 
 extern u64 pdpt[512];

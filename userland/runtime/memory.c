@@ -1,7 +1,6 @@
 /* Memory: the largest free piece below 4 GiB, its lower part the heap, its upper part kept aside as
  * the spare region. */
 #include <string.h>
-
 #include "boot.h"
 
 #define LOW_END 0x100000UL /* below: start structures of the loader */

@@ -53,7 +53,8 @@ static bool scan_bus(u8 bus, bool (*fn)(const struct pci_device *d, void *ctx), 
 
 			if (!probe(&d))
 				continue;
-			if (!function && (pci_read16(&d, PCI_HEADER_TYPE) & PCI_HEADER_MULTI_FUNCTION))
+			if (!function &&
+			    (pci_read16(&d, PCI_HEADER_TYPE) & PCI_HEADER_MULTI_FUNCTION))
 				functions = 8;
 			if (fn(&d, ctx))
 				return true;
@@ -165,6 +166,7 @@ bool pci_msi_enable(const struct pci_device *d, u8 vector)
 	} else {
 		pci_write16(d, (u8)(cap + PCI_MSI_DATA_32), vector);
 	}
-	pci_write16(d, (u8)(cap + PCI_MSI_CONTROL), (u16)((control & ~PCI_MSI_COUNT) | PCI_MSI_ENABLE));
+	pci_write16(d, (u8)(cap + PCI_MSI_CONTROL),
+		    (u16)((control & ~PCI_MSI_COUNT) | PCI_MSI_ENABLE));
 	return true;
 }

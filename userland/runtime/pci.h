@@ -2,7 +2,6 @@
 #pragma once
 
 #include <kernel/lib/pci_regs.h>
-
 #include "runtime.h"
 
 struct pci_device {

@@ -2,7 +2,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include "runtime.h"
 
 /* gcc must not turn these loops into calls of the functions that they are. */

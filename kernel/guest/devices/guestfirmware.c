@@ -8,8 +8,8 @@
 #include <kernel/core/log.h>
 #include <kernel/guest/devices/guestacpi.h>
 #include <kernel/guest/domain/domain.h>
-#include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/guestcopy.h>
+#include <kernel/guest/memory/memory.h>
 
 /* mov dx, GUEST_RESET; mov al, GUEST_RESET_VALUE; out dx, al; hlt */
 static const u8 reset_code[] = { 0xba, GUEST_RESET & 0xff, GUEST_RESET >> 8,

@@ -26,7 +26,7 @@ static struct domain *domains[MAX_DOMAINS + 1]; /* by id; 0 is no domain's */
 static u32 nr_domains; /* atomic */
 static u16 control_id;
 
-/* --- the table of domains ------------------------------------------------ */
+/* --- the table of domains ------------------------------------------------- */
 
 struct domain *domain_get(u16 id)
 {
@@ -180,7 +180,7 @@ void domain_wake_all(void)
 	}
 }
 
-/* --- states -------------------------------------------------------------- */
+/* --- states --------------------------------------------------------------- */
 
 static void kill_vcpus(struct domain *d)
 {

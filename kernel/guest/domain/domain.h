@@ -90,7 +90,7 @@ static inline struct domain *vcpu_domain(const struct vcpu *v)
 	return container_of(v->vm, struct domain, vm);
 }
 
-/* --- the table of domains ------------------------------------------------ */
+/* --- the table of domains ------------------------------------------------- */
 
 /* A record with a free id and empty memory. Nobody else sees it before domain_register(). -ENOSPC: MAX_DOMAINS, -EEXIST:
  * the name is taken, -ENOMEM. Boot. */
@@ -116,7 +116,7 @@ void domain_make_control(struct domain *d);
 /* domain_get() of the control domain. */
 struct domain *domain_get_control(void);
 
-/* --- states -------------------------------------------------------------- */
+/* --- states --------------------------------------------------------------- */
 
 /* Let its first vCPU run, unless the domain is dying. */
 void domain_start(struct domain *d, const struct guest_entry *entry);

@@ -2,9 +2,9 @@
 
 #include <iommu/iommu.h>
 #include <kernel/guest/domain/domain.h>
-#include <kernel/lib/errno.h>
-#include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vlapicpending.h>
+#include <kernel/lib/errno.h>
 
 static void raise(struct domain *d)
 {

@@ -68,7 +68,8 @@ u64 alu(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
 	flags |= __builtin_parityl(r & 0xff) ? 0 : RFLAGS_PF;
 	if (op == INSN_INC || op == INSN_DEC)
 		flags = (flags & ~RFLAGS_CF) | (*rflags & RFLAGS_CF);
-	*rflags = (*rflags & ~(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)) |
+	*rflags = (*rflags &
+		   ~(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)) |
 		  flags;
 	return r;
 }

@@ -20,12 +20,12 @@
 #include <kernel/guest/domain/event.h>
 #include <kernel/guest/exit/hypercall.h>
 #include <kernel/guest/exit/stats.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
-#include <kernel/guest/memory/guestcopy.h>
 
 /* --- the console's input -------------------------------------------------- */
 
@@ -157,7 +157,8 @@ static s64 attach_call(struct domain *caller __unused, u64 device, u64 id, u64 f
 		return ret;
 	if (read_once(&dev->state) != PCI_FREE)
 		ret = -EBUSY;
-	else if (assignable_why_not(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0, buf, sizeof(buf)))
+	else if (assignable_why_not(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0, buf,
+				    sizeof(buf)))
 		ret = -EPERM;
 	else
 		ret = assign_start(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0);
@@ -324,7 +325,8 @@ static s64 log_read_call(struct domain *caller, gpaddr_t at, gpaddr_t gpa, u64 s
 			return -EFAULT;
 		done += n;
 	} while (n && done < max);
-	return hypercall_answer(caller, at, sizeof(position), &position, sizeof(position), (s64)done);
+	return hypercall_answer(caller, at, sizeof(position), &position, sizeof(position),
+				(s64)done);
 }
 
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)

@@ -2,26 +2,26 @@
 #include <kernel/guest/lifecycle/builder.h>
 
 #include <iommu/iommu.h>
-#include <kernel/mm/alloc.h>
+#include <kernel/core/log.h>
+#include <kernel/guest/devices/guestpower.h>
 #include <kernel/guest/devices/pci/assign.h>
 #include <kernel/guest/devices/pci/assignable.h>
-#include <kernel/guest/exit/control.h>
-#include <kernel/guest/domain/domain.h>
-#include <kernel/lib/errno.h>
-#include <kernel/guest/devices/guestpower.h>
-#include <kernel/core/log.h>
-#include <kernel/guest/memory/populate.h>
-#include <kernel/guest/memory/memory.h>
-#include <kernel/guest/lifecycle/modules.h>
-#include <kernel/guest/memory/pool.h>
-#include <kernel/lib/string.h>
+#include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/guest/exit/control.h>
+#include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/lifecycle/start.h>
 #include <kernel/guest/lifecycle/teardown.h>
+#include <kernel/guest/memory/memory.h>
+#include <kernel/guest/memory/pool.h>
+#include <kernel/guest/memory/populate.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
-#include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
 
 static bool assign_device(struct domain *d, struct pci_id id, u32 flags)
 {
@@ -171,10 +171,11 @@ static void build(u32 index, enum identity_policy policy)
 	}
 	if (line->restart != RESTART_NEVER)
 		modules_keep(d);
-	log_info("domain %s: %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, %u device%s, starts",
-		 d->name, line->memory >> 20, d->vm.memory.nested.entries[2],
-		 d->vm.memory.nested.entries[1], d->vm.memory.nested.entries[0], d->vm.nr_vcpus,
-		 d->vm.nr_vcpus == 1 ? "" : "s", line->nr_devices, line->nr_devices == 1 ? "" : "s");
+	log_info(
+		"domain %s: %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, %u device%s, starts",
+		d->name, line->memory >> 20, d->vm.memory.nested.entries[2],
+		d->vm.memory.nested.entries[1], d->vm.memory.nested.entries[0], d->vm.nr_vcpus,
+		d->vm.nr_vcpus == 1 ? "" : "s", line->nr_devices, line->nr_devices == 1 ? "" : "s");
 	start_run(d, &entry);
 }
 
@@ -222,7 +223,8 @@ void build_domains(const struct boot_info *info, const struct build_options *opt
 	u32 nr = modules_init(info);
 
 	if (!nr)
-		log_info("no modules: there is nothing to run; docs/guests.md tells how to name a guest");
+		log_info(
+			"no modules: there is nothing to run; docs/guests.md tells how to name a guest");
 	refuse_second_control(nr);
 	/* The control domain first. */
 	for (u32 i = 0; i < nr; i++)

@@ -3,9 +3,9 @@
 
 #include <kernel/core/log.h>
 #include <kernel/guest/domain/domain.h>
-#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/loader/load.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/bootinfo.h>
@@ -35,7 +35,8 @@ static int write_part(void *ctx, gpaddr_t gpa, const void *src, size_t len)
 {
 	struct part *p = ctx;
 	u64 skip, n = piece_of(p, len, &skip);
-	int ret = n ? guest_write(&p->domain->vm.memory, gpa + skip, (const char *)src + skip, n) : 0;
+	int ret = n ? guest_write(&p->domain->vm.memory, gpa + skip, (const char *)src + skip, n) :
+		      0;
 
 	return ret ? ret : p->at > p->end ? -EAGAIN : 0;
 }

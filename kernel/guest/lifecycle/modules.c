@@ -1,12 +1,12 @@
 /* The files that GRUB has loaded, their lines, and what becomes of their memory. */
 #include <kernel/guest/lifecycle/modules.h>
 
-#include <kernel/mm/bootinfo.h>
-#include <kernel/mm/alloc.h>
-#include <kernel/guest/domain/domain.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/guest/domain/domain.h>
 #include <kernel/lib/string.h>
+#include <kernel/mm/alloc.h>
+#include <kernel/mm/bootinfo.h>
 
 /* Given back in one step: some tens of microseconds. */
 #define STEP_FRAMES 512UL
@@ -53,7 +53,7 @@ bool module_is_of(const struct module *m, const struct domain *d, enum module_ki
 	return m->valid && m->line.kind == kind && !strcmp(m->line.domain, d->name);
 }
 
-/* --- the files' memory ---------------------------------------------------------------------------------------------------------- */
+/* --- the files' memory ---------------------------------------------------- */
 
 static mfn_t first_frame(const struct module *m)
 {

@@ -9,14 +9,14 @@
  */
 #include <kernel/guest/lifecycle/restart.h>
 
+#include <kernel/core/log.h>
+#include <kernel/core/panic.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/start.h>
-#include <kernel/lib/errno.h>
-#include <kernel/core/log.h>
-#include <kernel/guest/memory/populate.h>
 #include <kernel/guest/memory/memory.h>
-#include <kernel/core/panic.h>
+#include <kernel/guest/memory/populate.h>
+#include <kernel/lib/errno.h>
 
 #define POLL_NS 1000000UL
 
@@ -52,7 +52,8 @@ enum step restart_step(struct domain *d)
 	}
 	if (ret) {
 		domain_crash(d, "it cannot be started again: %s (error %d)",
-			     ret == -ENOMEM ? "what it gave back of its memory is taken" : "see above",
+			     ret == -ENOMEM ? "what it gave back of its memory is taken" :
+					      "see above",
 			     -ret);
 		return STEP_DONE;
 	}

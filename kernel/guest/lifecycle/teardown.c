@@ -7,7 +7,6 @@
  *
  * One that is started again has its vCPUs stopped in the same way; kernel/guest/lifecycle/restart.c goes on from there.
  */
-#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/lifecycle/teardown.h>
 
 #include <iommu/iommu.h>
@@ -22,8 +21,9 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/lifecycle/restart.h>
-#include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/pool.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/mm/alloc.h>
 
@@ -43,7 +43,8 @@ static void vanish(struct domain *d)
 	vuart_destroy(d);
 	vballoon_free(d);
 	if (domain_free(d)) {
-		log_info("weir: the last domain has ended, %lu pages are free", alloc_free_frames());
+		log_info("weir: the last domain has ended, %lu pages are free",
+			 alloc_free_frames());
 		debug_exit_when(DEBUG_EXIT_IDLE);
 	}
 }

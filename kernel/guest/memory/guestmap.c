@@ -8,7 +8,8 @@ u32 guest_memory_map(u64 ram, struct guest_map_entry map[GUEST_MAP_ENTRIES])
 
 	map[n++] = (struct guest_map_entry){ 0, MIN(low, GUEST_LOW_END), GUEST_MAP_USABLE };
 	if (low > GUEST_LOW_END)
-		map[n++] = (struct guest_map_entry){ GUEST_LOW_END, GUEST_HIGH_START - GUEST_LOW_END,
+		map[n++] = (struct guest_map_entry){ GUEST_LOW_END,
+						     GUEST_HIGH_START - GUEST_LOW_END,
 						     GUEST_MAP_RESERVED };
 	if (low > GUEST_HIGH_START)
 		map[n++] = (struct guest_map_entry){ GUEST_HIGH_START, low - GUEST_HIGH_START,

@@ -8,7 +8,8 @@
 void step_hypercall(struct cpu *c)
 {
 	static const u64 bases[] = { 0, 0x100, 0x108, 0xffffffffffffff00 };
-	u64 number = one_in(c, 8) ? random_edge(c) : bases[random_below(c, 4)] + random_below(c, 16);
+	u64 number = one_in(c, 8) ? random_edge(c) :
+				    bases[random_below(c, 4)] + random_below(c, 16);
 	u64 a = one_in(c, 2) ? random_edge(c) : random_address(c);
 	u64 b = one_in(c, 2) ? random_edge(c) : random_address(c);
 

@@ -6,8 +6,9 @@ static u16 port_of(struct cpu *c)
 {
 	static const u16 known[] = { 0x20,  0x40,  0x60,  0x70,	 0x80,	0x92,  0xa0,  0x2f8,
 				     0x3f8, 0x4d0, 0x501, 0x510, 0x600, 0xcf8, 0xcfc, 0xb000 };
-	u16 port = one_in(c, 4) ? (u16)random64(c) :
-				  known[random_below(c, ARRAY_SIZE(known))] + (u16)random_below(c, 8);
+	u16 port = one_in(c, 4) ?
+			   (u16)random64(c) :
+			   known[random_below(c, ARRAY_SIZE(known))] + (u16)random_below(c, 8);
 
 	/* Power-off and reset would end the run. */
 	if (port >= 0x600 && port <= 0x602)
@@ -96,7 +97,8 @@ void step_mmio(struct cpu *c)
 void step_dma(struct cpu *c)
 {
 	static volatile u8 *edu;
-	u64 address = one_in(c, 16) ? random_address(c) : SPARE + random_below(c, memory_size - SPARE);
+	u64 address = one_in(c, 16) ? random_address(c) :
+				      SPARE + random_below(c, memory_size - SPARE);
 	bool to_memory = one_in(c, 2);
 
 	for (u32 slot = 1; !edu && slot < 32; slot++) {

@@ -69,7 +69,8 @@ void step_exception(struct cpu *c)
 		const u32 mxcsr = 0x0000;
 
 		__asm__ volatile("fninit; fldcw %0; fld1; fldz; fdivrp; fwait" ::"m"(control));
-		__asm__ volatile("ldmxcsr %0; pxor %%xmm0, %%xmm0; divsd %%xmm0, %%xmm0" ::"m"(mxcsr));
+		__asm__ volatile(
+			"ldmxcsr %0; pxor %%xmm0, %%xmm0; divsd %%xmm0, %%xmm0" ::"m"(mxcsr));
 	}
 	}
 }
@@ -159,6 +160,7 @@ void step_garbage(struct cpu *c)
 	}
 	code_end(&code);
 	for (u32 i = 0; i < 16; i++)
-		reg[i] = one_in(c, 4) ? random_edge(c) : SPARE + random_below(c, memory_size - SPARE);
+		reg[i] = one_in(c, 4) ? random_edge(c) :
+					SPARE + random_below(c, memory_size - SPARE);
 	code_run(c, &code, reg, selectors[random_below(c, ARRAY_SIZE(selectors))]);
 }

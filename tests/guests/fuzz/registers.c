@@ -7,8 +7,9 @@ void step_msr(struct cpu *c)
 				     0x200,	 0x277,	     0x400,	 0x6e0,	     0x800,
 				     0x830,	 0xd90,	     0x40000000, 0xc0000080, 0xc0000100,
 				     0xc0010000, 0xc0010110, 0xc0011020 };
-	u32 msr = one_in(c, 8) ? (u32)random_edge(c) :
-				 bases[random_below(c, ARRAY_SIZE(bases))] + (u32)random_below(c, 16);
+	u32 msr = one_in(c, 8) ?
+			  (u32)random_edge(c) :
+			  bases[random_below(c, ARRAY_SIZE(bases))] + (u32)random_below(c, 16);
 	u64 value = random_edge(c);
 
 	if (one_in(c, 2)) {

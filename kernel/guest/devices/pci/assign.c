@@ -45,13 +45,13 @@
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
 #include <kernel/core/log.h>
-#include <kernel/guest/memory/devicemap.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/pci/vbar.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
+#include <kernel/guest/memory/devicemap.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/lib/atomic.h>

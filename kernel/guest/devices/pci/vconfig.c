@@ -178,6 +178,7 @@ void vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 		else if (cap && cap == d->msix && f->nr_vectors)
 			vmsix_write(f, offset, value, mask);
 		else if (cap && cap == d->pm && offset == 4)
-			f->pm_state = (u16)((f->pm_state & ~mask) | (value & mask)) & PCI_PM_CTRL_STATE;
+			f->pm_state = (u16)((f->pm_state & ~mask) | (value & mask)) &
+				      PCI_PM_CTRL_STATE;
 	}
 }

@@ -11,10 +11,10 @@
 #include <kernel/guest/devices/virtio/vvirtio.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/memory/guestcopy.h>
-#include <kernel/guest/memory/populate.h>
-#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/memory.h>
+#include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/pool.h>
+#include <kernel/guest/memory/populate.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/step.h>
 #include <kernel/mm/alloc.h>

@@ -4,12 +4,12 @@
 #include <kernel/guest/devices/virtio/vvirtio.h>
 #include <kernel/guest/devices/virtio/vvirtioirq.h>
 #include <kernel/guest/domain/domain.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/step.h>
-#include <kernel/guest/vcpu/vcpustate.h>
-#include <kernel/guest/memory/guestcopy.h>
 
 /* 2.7.5 */
 struct descriptor {

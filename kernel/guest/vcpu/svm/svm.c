@@ -24,7 +24,8 @@ static bool svm_supported(void)
 {
 	struct cpuid features;
 
-	if (cpuid(0x80000000, 0).eax < CPUID_SVM || !(cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_SVM))
+	if (cpuid(0x80000000, 0).eax < CPUID_SVM ||
+	    !(cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_SVM))
 		return false;
 	if (rdmsr(MSR_VM_CR) & MSR_VM_CR_SVMDIS) {
 		log_err("SVM is switched off by the firmware: enable virtualisation in its setup");
