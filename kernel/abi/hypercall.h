@@ -202,8 +202,7 @@ struct weir_stats {
 	uint64_t interrupts_delivered; /* device interrupts that reached a vCPU */
 	uint64_t absent_accesses; /* to ports, MSRs and addresses where there is nothing */
 
-	uint64_t
-		devices_quarantined; /* devices of this domain quarantined, for faults or time-outs */
+	uint64_t devices_quarantined; /* for faults or time-outs */
 	uint64_t io_faults_by[WEIR_NR_FAULT_KINDS]; /* io_faults by reason */
 	uint64_t interrupt_pauses; /* times a device was paused for too many interrupts */
 	uint64_t msr_exits[WEIR_NR_MSR_EXITS]; /* exits[WEIR_EXIT_MSR] by what was accessed */

@@ -1,4 +1,6 @@
-/* What each CPU sets up for itself: segments, per-CPU data, exceptions, control registers. */
+/* Sets up the calling CPU: segments, per-CPU data, exceptions, control registers. */
+#include <kernel/core/cpu.h>
+
 #include <kernel/core/cpuinit.h>
 #include <kernel/core/idt.h>
 #include <kernel/core/log.h>

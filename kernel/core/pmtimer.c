@@ -1,3 +1,4 @@
+/* The ACPI power-management timer (ACPI 6.4, 4.8.3.3), which the TSC is measured by. */
 #include <kernel/core/pmtimer.h>
 
 #include <kernel/lib/atomic.h>

@@ -1,7 +1,7 @@
 ; Where an application processor starts after the start-up IPI (SDM vol. 3, 9.4): in real mode, with
 ; CS:IP = page:0000. kernel/core/smp.c copies this code to a page below 1 MiB that is mapped at its
-; own address, and fills in the words at its end. The code goes straight from real mode to 64-bit mode:
-; once CR4.PAE, CR3 and EFER.LME are set, one write of CR0 is enough.
+; own address, and fills in the words at its end. The code goes straight from real mode to 64-bit
+; mode: once CR4.PAE, CR3 and EFER.LME are set, one write of CR0 is enough.
 
 %include "kernel/core/layout.inc"
 

@@ -1,6 +1,6 @@
-/* PCI registers by name: the configuration header and the capabilities; for Weir, its guests and the
- * tests. Offsets are in bytes, those of a capability's registers from its start. Section numbers are
- * of PCI Express Base 5.0. */
+/* PCI registers by name: the configuration header and the capabilities; for Weir, its guests and
+ * the tests. Offsets are in bytes, those of a capability's registers from its start. Section
+ * numbers are of PCI Express Base 5.0. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

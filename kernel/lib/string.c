@@ -1,3 +1,4 @@
+/* Memory and strings. */
 #include <kernel/lib/string.h>
 
 /* gcc must not turn these loops into calls of the functions that they are. */

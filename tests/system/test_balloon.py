@@ -56,7 +56,7 @@ def test_linux_gives_memory_back(boot, tmp_path):
     assert "has no balloon" in weir.command("balloon control")[0]
 
     assert weir.command("balloon linux 32", timeout=60)[0].endswith("224 of 256 MiB in use")
-    weir.wait_for(r"domain linux: asked for a reboot, status 0: it is started again", 20)
+    weir.wait_for(r"domain linux: asked for a reboot, status 0: restarting", 20)
     for _ in range(100):
         if (now := weir.command("balloon linux")) == [EMPTY]:
             break

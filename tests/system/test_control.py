@@ -93,7 +93,7 @@ def test_the_log_is_shown_again_from_memory(boot):
 def test_the_word_is_the_privilege(boot):
     weir = boot([CONTROL, "/boot/control.elf kernel name=other mem=16M control",
                  "/boot/control.elf kernel name=third mem=16M"], cmdline="exit=idle")
-    weir.wait_for(r"error: module 1: control: domain control is the control domain already: take the word away")
+    weir.wait_for(r"error: module 1: control: domain control is the control domain already; remove the word")
     # Without the word, the same program is refused.
     weir.wait_for(r"third\| fatal: this domain may not control others \(error 1\)")
     assert [words[1] for words in table(weir, "domains").values()] == ["control"]

@@ -127,6 +127,6 @@ def test_linux_reboots_with_its_nic_in_use(boot, tmp_path):
         server.shutdown()
     for order in ("reboot -f", "echo b", "poweroff -f"):
         weir.count(guest.said(rf"up for \d s: .*{order}"), 1)
-    weir.count(r"domain linux: asked for a reboot, status 0: it is started again", 2)
+    weir.count(r"domain linux: asked for a reboot, status 0: restarting", 2)
     weir.count(r"domain linux: device 00:03.0 .* at 00:03.0", 3)
     sound(weir)

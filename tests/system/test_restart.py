@@ -31,8 +31,8 @@ def test_each_life_is_like_the_first(boot, way, words):
                 cmdline="exit=idle")
     assert weir.wait_exit(120) == IDLE
     all_passed(weir, RESTARTS + 1)
-    weir.count(r"domain c: .*: it is started again", RESTARTS)
-    weir.count(rf"domain c: was started again {RESTARTS} times in 60 seconds: it is not once more", 1)
+    weir.count(r"domain c: .*: restarting", RESTARTS)
+    weir.count(rf"domain c: it has been restarted {RESTARTS} times in 60 seconds and ends now", 1)
     weir.count(r"domain c: its 16384 pages are free again", 1)
 
 
@@ -103,7 +103,7 @@ def test_rebooted_in_a_loop_under_traffic(boot, nic, function, times):
         return True
 
     weir = attack(boot, [f"/boot/net.elf kernel name=again mem=64M pci={function}"], 1, until=rebooted, nics=[again])
-    weir.count(r"domain again: .*: it is started again", times)
+    weir.count(r"domain again: .*: restarting", times)
     weir.count(r"iommu: fault|again: ended by Weir", 0)
     for stats, free in seen:
         assert stats["pages_owned"] == 64 * MB // 4096 and stats["io_faults"] == 0, stats

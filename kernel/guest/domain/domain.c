@@ -1,10 +1,12 @@
-/* The record of domains: their table, who holds them, and their states.
+/* The records of domains: their table, their holders and their states.
  *
- *	BUILDING --domain_start()--> RUNNING --domain_reboot()--> RESTARTING --domain_start()--> RUNNING
+ *	BUILDING --domain_start()--> RUNNING --domain_reboot()--> RESTARTING
+ *	                                ^                             |
+ *	                                +-------domain_start()--------+
  *	any --domain_crash(), domain_shutdown(), domain_discard()--> DYING
  *
- * DYING and RESTARTING stop the vCPUs and queue the domain's work item, which goes on from there
- * (kernel/guest/lifecycle).
+ * A change to DYING or RESTARTING stops the vCPUs and queues the domain's work item, which does the
+ * rest (kernel/guest/lifecycle).
  */
 #include <kernel/guest/domain/domain.h>
 
@@ -22,7 +24,7 @@
 
 /* Guards the table. */
 static struct spinlock domains_lock = SPINLOCK_INIT(LOCK_DOMAINS);
-static struct domain *domains[MAX_DOMAINS + 1]; /* by id; 0 is no domain's */
+static struct domain *domains[MAX_DOMAINS + 1]; /* by id; no domain has id 0 */
 static u32 nr_domains; /* atomic */
 static u16 control_id;
 
@@ -37,7 +39,8 @@ struct domain *domain_get(u16 id)
 	if (d)
 		(void)atomic_add(&d->users, 1);
 	spin_unlock(&domains_lock);
-	/* Counted first: begin_end() sets the state, then reap_step() looks at the count. */
+	/* Count first, then read the state. begin_end() sets the state, then reap_step() reads the
+	 * count. */
 	if (d && read_once(&d->state) == DOMAIN_DYING) {
 		domain_put(d);
 		d = NULL;
@@ -188,7 +191,7 @@ static void kill_vcpus(struct domain *d)
 		vcpu_kill(d->vm.vcpu[i]);
 }
 
-/* Stop all its vCPUs; the work item does what its state asks for. */
+/* Stop all its vCPUs. The work item then does what the state asks for. */
 static void domain_stop(struct domain *d)
 {
 	kill_vcpus(d);
@@ -243,7 +246,7 @@ void domain_start(struct domain *d, const struct guest_entry *entry)
 	d->vm.start_tsc = rdtsc();
 	for (u32 i = 0; entry->x2apic && i < d->vm.nr_vcpus; i++)
 		vlapic_start_in_x2apic_mode(d->vm.vcpu[i]);
-	(void)domain_take_events(d); /* the devices that it starts with */
+	(void)domain_take_events(d); /* those of the devices it starts with */
 	spin_lock(&d->lock);
 	dying = d->state == DOMAIN_DYING;
 	if (!dying)
@@ -252,7 +255,8 @@ void domain_start(struct domain *d, const struct guest_entry *entry)
 	if (!dying)
 		vcpu_start(d->vm.vcpu[0], entry);
 	else
-		/* When it began to die they were dead, and are so no more: domain_stop() was too early. */
+		/* The domain began to die before its vCPUs were restarted, so the vCPUs that
+		 * domain_stop() stopped then are alive again. */
 		kill_vcpus(d);
 }
 
@@ -283,15 +287,16 @@ void domain_reboot(struct domain *d, const char *why, u64 status)
 	if (!first)
 		return;
 	if (too_often(&d->restart)) {
-		log_err("domain %s: was started again %u times in %u seconds: it is not once more",
+		log_err("domain %s: it has been restarted %u times in %u seconds and ends now",
 			d->name, RESTARTS_MAX, RESTARTS_WINDOW_S);
 		domain_shutdown(d, why, status);
 		return;
 	}
-	log_info("domain %s: %s, status %lu: it is started again", d->name, why, status);
+	log_info("domain %s: %s, status %lu: restarting", d->name, why, status);
 	d->restart.stage = RESTART_DEVICES_GO;
 	d->restart.gfn = d->restart.loaded = 0;
-	/* Who reads the vector from now on raises no event in the next life; who did is waited for, as a user of d. */
+	/* No event is raised with the old vector after this. Those who have read it already hold
+	 * the domain, and the restart waits for them. */
 	(void)domain_set_event_vector(d, 0);
 	domain_stop(d);
 }

@@ -1,5 +1,5 @@
-/* The record of a domain: a guest with its memory, its vCPUs and its devices. How it is built, started again and torn
- * down is in kernel/guest/lifecycle. */
+/* The record of a domain: a guest with its memory, vCPUs and devices. kernel/guest/lifecycle
+ * builds, restarts and tears down domains. */
 #pragma once
 
 #include <kernel/abi/hypercall.h>
@@ -22,7 +22,7 @@ struct weir_domain_info;
 
 enum domain_state { DOMAIN_BUILDING, DOMAIN_RUNNING, DOMAIN_DYING, DOMAIN_RESTARTING };
 
-/* How far the tear-down of a dying domain has come; see kernel/guest/lifecycle/teardown.c. */
+/* The stages of a dying domain's tear-down; see kernel/guest/lifecycle/teardown.c. */
 enum reap_stage {
 	REAP_VCPUS,
 	REAP_DEVICES,
@@ -32,14 +32,14 @@ enum reap_stage {
 	REAP_DONE
 };
 
-/* What restart= says: when the guest reboots, and when a vCPU cannot go on. */
+/* The option restart=: what a reboot and a fatal fault of a vCPU do to the domain. */
 enum restart_policy {
-	RESTART_NEVER, /* both end it */
-	RESTART_REBOOT, /* a reboot starts it again */
-	RESTART_FAULT, /* so does a triple fault, as on a PC */
+	RESTART_NEVER, /* both end the domain */
+	RESTART_REBOOT, /* a reboot restarts it */
+	RESTART_FAULT, /* a fatal fault, such as a triple fault, restarts it too, as on a PC */
 };
 
-/* So many restarts within this time, and one more ends the domain. */
+/* A domain that needs more restarts than this within this time ends. */
 #define RESTARTS_MAX 5u
 #define RESTARTS_WINDOW_S 60u
 
@@ -55,11 +55,11 @@ enum restart_stage {
 struct restart {
 	enum restart_policy policy;
 	enum restart_stage stage;
-	gfn_t gfn; /* so far its memory is renewed */
-	u64 loaded; /* bytes of its files */
-	struct guest_entry entry; /* once they are loaded */
-	u32 nr; /* restarts */
-	u64 at_ns[RESTARTS_MAX]; /* of the last ones */
+	gfn_t gfn; /* its memory below is cleared and complete */
+	u64 loaded; /* bytes of its files, so far */
+	struct guest_entry entry; /* valid once they are loaded */
+	u32 nr; /* restarts since boot */
+	u64 at_ns[RESTARTS_MAX]; /* times of the last ones */
 };
 
 struct domain {
@@ -67,19 +67,19 @@ struct domain {
 	char name[DOMAIN_NAME_MAX];
 	enum domain_state state;
 	struct spinlock lock; /* guards state; leaf */
-	u32 users; /* of domain_get(), atomic: it is not torn down before they are gone */
+	u32 users; /* holders by domain_get(), atomic; tear-down waits for 0 */
 	u32 event_vector, events; /* kernel/guest/domain/event.h; atomic */
 	u64 interrupt_pauses; /* atomic */
-	bool privileged; /* the control domain: it may ask more (kernel/guest/exit/control.h) */
+	bool privileged; /* the control domain, which may use kernel/guest/exit/control.h */
 
 	struct vm vm;
 	struct vuart *uart;
 	struct vvirtio *balloon; /* NULL: none */
-	struct vpci *pci; /* NULL until the virtual PCI bus was built */
-	const struct module *kernel; /* what it was built from */
+	struct vpci *pci; /* NULL until the virtual PCI bus is built */
+	const struct module *kernel; /* the module it was built from */
 
 	struct restart restart;
-	struct work reaper; /* tears it down once it is dying, or starts it again */
+	struct work reaper; /* tears the domain down, or restarts it */
 	struct timer reap_timer;
 	enum reap_stage reap_stage;
 	gfn_t reap_gfn;
@@ -92,49 +92,52 @@ static inline struct domain *vcpu_domain(const struct vcpu *v)
 
 /* --- the table of domains ------------------------------------------------- */
 
-/* A record with a free id and empty memory. Nobody else sees it before domain_register(). -ENOSPC: MAX_DOMAINS, -EEXIST:
- * the name is taken, -ENOMEM. Boot. */
+/* A record with a free id and empty memory, private to the caller until domain_register(). -ENOSPC:
+ * MAX_DOMAINS exist; -EEXIST: the name is taken; -ENOMEM. Boot. */
 int __must_check domain_create(const char *name, struct domain **out);
 void domain_register(struct domain *d);
-/* Its id and its name are free again; those who hold it may still look at it. */
+/* Free its id and its name. Holders may still read the record. */
 void domain_unregister(struct domain *d);
-/* The record goes; its memory is empty, and nobody holds it. True if it was the last one. */
+/* Free the record. Its memory must be empty, and nobody may hold it. True if it was the last
+ * domain. */
 bool domain_free(struct domain *d);
-/* Domains that exist, dying ones included. */
+/* The number of domains, dying ones included. */
 u32 domain_count(void);
 
-/* The domain with this id, or NULL: there is none, or it is dying. It stays as it is until domain_put(), which must come
- * soon: the tear-down polls for it. Any context. */
+/* The domain with this id, or NULL if there is none or it is dying. It is not torn down before
+ * domain_put(), which must come soon, because the tear-down polls for it. Any context. */
 struct domain *domain_get(u16 id);
-/* The first domain with this id or a higher one, dying ones included, to look at its record; NULL: there is none. */
+/* The first domain with this id or a higher one, dying ones included, for reading its record; NULL
+ * if there is none. */
 struct domain *domain_get_from(u16 id);
 void domain_put(struct domain *d);
-/* What a list shows of it. */
+/* Fill in what a list of domains shows. */
 void domain_describe(const struct domain *d, struct weir_domain_info *info);
-/* From now on d is the control domain. Boot, once. */
+/* Make d the control domain. Boot, once. */
 void domain_make_control(struct domain *d);
 /* domain_get() of the control domain. */
 struct domain *domain_get_control(void);
 
 /* --- states --------------------------------------------------------------- */
 
-/* Let its first vCPU run, unless the domain is dying. */
+/* Start its first vCPU, unless the domain is dying. */
 void domain_start(struct domain *d, const struct guest_entry *entry);
-/* Give up one that could not be built; the reason was logged. */
+/* End a domain that could not be built. The caller has logged the reason. */
 void domain_discard(struct domain *d);
-/* End it because of what it did or needs, with one line saying why. Its vCPUs stop, its devices are
- * reset and detached, its memory comes back through the deferred path; nothing waits. Any context,
- * any number of times. */
+/* End a domain because of what it did or needs, and log one line that says why. Its vCPUs stop, its
+ * devices are reset and detached, its memory is released through the deferred path; nothing waits.
+ * Any context, any number of times. */
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
-/* The same because the guest wants it, or the control domain. */
+/* The same on request of the guest or the control domain. */
 void domain_shutdown(struct domain *d, const char *why, u64 status);
-/* The guest wants it: start it again, or end it, if its line says restart=never or it does that too often. `why` and `status`
- * are for the log. Any context, any number of times. */
+/* The guest asks for a reboot: restart the domain, or end it if its line says restart=never or it
+ * reboots too often. `why` and `status` are for the log. Any context, any number of times. */
 void domain_reboot(struct domain *d, const char *why, u64 status);
-/* A vCPU cannot go on (`what` happened to it): the same if its line says restart=fault, else domain_crash(). */
+/* A vCPU cannot continue, because of `what`: domain_reboot() if the domain's line says
+ * restart=fault, else domain_crash(). */
 void domain_fault(struct domain *d, u32 vcpu, const char *what, u64 rip);
 
-/* Wake all parked vCPUs: something that they may wait for is gone. Any context. */
+/* Wake all parked vCPUs, because something they may wait for has happened. Any context. */
 void domain_wake(struct domain *d);
-/* All domains' parked vCPUs. No lock held. */
+/* The same for all domains. No lock held. */
 void domain_wake_all(void);

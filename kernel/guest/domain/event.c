@@ -1,3 +1,4 @@
+/* Events of domains. See event.h. */
 #include <kernel/guest/domain/event.h>
 
 #include <iommu/iommu.h>
@@ -10,14 +11,14 @@ static void raise(struct domain *d)
 {
 	u32 vector = read_once(&d->event_vector);
 
-	/* Before the first vCPU is made nobody can have chosen a vector. */
+	/* Nobody can have chosen a vector before the first vCPU exists. */
 	if (vector)
 		vlapic_deliver(d->vm.vcpu[0], (u8)vector);
 }
 
 void domain_event(struct domain *d, u32 events)
 {
-	/* Set first: whoever chooses a vector meanwhile finds the bits. */
+	/* Set the bits first, so that a vector chosen meanwhile finds them. */
 	(void)atomic_or(&d->events, events);
 	raise(d);
 }

@@ -3,33 +3,34 @@
 
 #include <kernel/x86/control.h>
 
+#define STATUS_FLAGS (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
+
+/* All status flags but OF. Bit n of `carries` is the carry out of bit n. */
+static u64 flags_of_result(u64 r, u64 carries, u64 sign)
+{
+	return (carries & sign ? RFLAGS_CF : 0) | (carries & 8 ? RFLAGS_AF : 0) |
+	       (r ? 0 : RFLAGS_ZF) | (r & sign ? RFLAGS_SF : 0) |
+	       (__builtin_parityl(r & 0xff) ? 0 : RFLAGS_PF);
+}
+
 u64 alu(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
 {
 	u64 mask = ~0UL >> (64 - 8 * size), sign = 1UL << (8 * size - 1);
 	u64 carry_in = 0, flags = 0, carries, r;
 
-	switch (op) {
-	case INSN_ADC:
-	case INSN_SBB:
+	if (op == INSN_ADC || op == INSN_SBB) {
 		carry_in = *rflags & RFLAGS_CF;
-		break;
-	case INSN_INC:
-	case INSN_DEC:
+	} else if (op == INSN_INC || op == INSN_DEC) {
 		b = 1;
-		break;
-	case INSN_NEG:
+	} else if (op == INSN_NEG) {
 		b = a;
 		a = 0;
-		break;
-	default:
-		break;
 	}
 
 	switch (op) {
 	case INSN_ADD:
 	case INSN_ADC:
 	case INSN_INC:
-		/* Bit n of `carries`: the carry out of bit n. */
 		r = a + b + carry_in;
 		carries = (a & b) | ((a | b) & ~r);
 		flags |= (a ^ r) & (b ^ r) & sign ? RFLAGS_OF : 0;
@@ -61,15 +62,9 @@ u64 alu(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
 	}
 
 	r &= mask;
-	flags |= carries & sign ? RFLAGS_CF : 0;
-	flags |= carries & 8 ? RFLAGS_AF : 0;
-	flags |= r ? 0 : RFLAGS_ZF;
-	flags |= r & sign ? RFLAGS_SF : 0;
-	flags |= __builtin_parityl(r & 0xff) ? 0 : RFLAGS_PF;
+	flags |= flags_of_result(r, carries, sign);
 	if (op == INSN_INC || op == INSN_DEC)
 		flags = (flags & ~RFLAGS_CF) | (*rflags & RFLAGS_CF);
-	*rflags = (*rflags &
-		   ~(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)) |
-		  flags;
+	*rflags = (*rflags & ~STATUS_FLAGS) | flags;
 	return r;
 }

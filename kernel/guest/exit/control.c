@@ -1,6 +1,6 @@
-/* The privileged hypercalls: what is asked is checked here, and done elsewhere. Nothing waits:
- * attaching, detaching and the end of a domain are only started, and how far they are is seen in
- * the lists. */
+/* The privileged hypercalls: requests are checked here and performed elsewhere. Nothing waits:
+ * attaching, detaching and the end of a domain are only started, and the lists show their
+ * progress. */
 #include <kernel/guest/exit/control.h>
 
 #include <drivers/pci.h>
@@ -129,7 +129,7 @@ static struct pci_device *find_device(u64 device)
 	return device >> 32 ? NULL : pci_find((struct pci_id){ (u16)(device >> 16), (u16)device });
 }
 
-/* A domain that runs; -ENOENT, -EBUSY. */
+/* Hold a running domain. -ENOENT: there is none with this id; -EBUSY: it is not running. */
 static int find_running(u64 id, struct domain **d)
 {
 	*d = id <= MAX_DOMAINS ? domain_get((u16)id) : NULL;
@@ -319,7 +319,7 @@ static s64 log_read_call(struct domain *caller, gpaddr_t at, gpaddr_t gpa, u64 s
 		return -EINVAL;
 	if (guest_read(&caller->vm.memory, at, &position, sizeof(position)))
 		return -EFAULT;
-	do { /* at least once, for the end */
+	do { /* at least once, because the end position is wanted too */
 		n = log_copy(&position.next, &position.end, piece, MIN(max - done, sizeof(piece)));
 		if (guest_write(&caller->vm.memory, gpa + done, piece, n))
 			return -EFAULT;
@@ -329,64 +329,33 @@ static s64 log_read_call(struct domain *caller, gpaddr_t at, gpaddr_t gpa, u64 s
 				(s64)done);
 }
 
+#define FIRST_CALL WEIR_HC_DOMAIN_INFO
+
+static s64 (*const calls[])(struct domain *caller, u64 a, u64 b, u64 c) = {
+	[WEIR_HC_DOMAIN_INFO - FIRST_CALL] = domain_info_call,
+	[WEIR_HC_DEVICE_INFO - FIRST_CALL] = device_info_call,
+	[WEIR_HC_DOMAIN_STATS - FIRST_CALL] = domain_stats_call,
+	[WEIR_HC_DEVICE_ATTACH - FIRST_CALL] = attach_call,
+	[WEIR_HC_DEVICE_DETACH - FIRST_CALL] = detach_call,
+	[WEIR_HC_DOMAIN_DESTROY - FIRST_CALL] = destroy_call,
+	[WEIR_HC_IOMMU_WALK - FIRST_CALL] = walk_call,
+	[WEIR_HC_UNIT_STATS - FIRST_CALL] = unit_stats_call,
+	[WEIR_HC_IOMMU_TRACE - FIRST_CALL] = trace_call,
+	[WEIR_HC_MEMORY_INFO - FIRST_CALL] = memory_info_call,
+	[WEIR_HC_MEMORY_CARVE - FIRST_CALL] = carve_call,
+	[WEIR_HC_MEMORY_LEND - FIRST_CALL] = lend_call,
+	[WEIR_HC_CONSOLE_SELECT - FIRST_CALL] = console_select_call,
+	[WEIR_HC_CONSOLE_READ - FIRST_CALL] = console_read_call,
+	[WEIR_HC_CONSOLE_WRITE - FIRST_CALL] = console_write_call,
+	[WEIR_HC_BALLOON - FIRST_CALL] = balloon_call,
+	[WEIR_HC_LOG_READ - FIRST_CALL] = log_read_call,
+};
+
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
 {
-	s64 (*call)(struct domain *caller, u64 a, u64 b, u64 c);
-
-	switch (number) {
-	case WEIR_HC_DOMAIN_INFO:
-		call = domain_info_call;
-		break;
-	case WEIR_HC_DEVICE_INFO:
-		call = device_info_call;
-		break;
-	case WEIR_HC_DOMAIN_STATS:
-		call = domain_stats_call;
-		break;
-	case WEIR_HC_DEVICE_ATTACH:
-		call = attach_call;
-		break;
-	case WEIR_HC_DEVICE_DETACH:
-		call = detach_call;
-		break;
-	case WEIR_HC_DOMAIN_DESTROY:
-		call = destroy_call;
-		break;
-	case WEIR_HC_IOMMU_WALK:
-		call = walk_call;
-		break;
-	case WEIR_HC_UNIT_STATS:
-		call = unit_stats_call;
-		break;
-	case WEIR_HC_IOMMU_TRACE:
-		call = trace_call;
-		break;
-	case WEIR_HC_MEMORY_INFO:
-		call = memory_info_call;
-		break;
-	case WEIR_HC_MEMORY_CARVE:
-		call = carve_call;
-		break;
-	case WEIR_HC_MEMORY_LEND:
-		call = lend_call;
-		break;
-	case WEIR_HC_CONSOLE_SELECT:
-		call = console_select_call;
-		break;
-	case WEIR_HC_CONSOLE_READ:
-		call = console_read_call;
-		break;
-	case WEIR_HC_CONSOLE_WRITE:
-		call = console_write_call;
-		break;
-	case WEIR_HC_BALLOON:
-		call = balloon_call;
-		break;
-	case WEIR_HC_LOG_READ:
-		call = log_read_call;
-		break;
-	default:
+	if (number - FIRST_CALL >= ARRAY_SIZE(calls))
 		return -ENOSYS;
-	}
-	return caller->privileged || number == WEIR_HC_UNIT_STATS ? call(caller, a, b, c) : -EPERM;
+	if (!caller->privileged && number != WEIR_HC_UNIT_STATS)
+		return -EPERM;
+	return calls[number - FIRST_CALL](caller, a, b, c);
 }

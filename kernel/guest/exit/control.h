@@ -1,4 +1,4 @@
-/* The control domain: what it alone may ask, and its console. */
+/* The control domain: its privileged hypercalls and its console. */
 #pragma once
 
 #include <iommu/identity.h>
@@ -6,9 +6,9 @@
 
 struct domain;
 
-/* The domain, built but not started, becomes the control domain: what is typed on the console is
- * its. Boot, once. */
+/* Make d, which is built but not started, the control domain: it gets what is typed on the console.
+ * Boot, once. */
 void control_init(struct domain *d, enum identity_policy policy);
-/* A hypercall that is not everybody's: the result, -EPERM if the caller is not the control domain,
- * -ENOSYS. */
+/* Perform a privileged hypercall. Returns its result, -EPERM if the caller is not the control
+ * domain, or -ENOSYS. */
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c);

@@ -1,4 +1,4 @@
-/* Exits that are handled alike for every back end. */
+/* Exit handling that is the same for every back end. */
 #include <kernel/guest/exit/exit.h>
 
 #include <kernel/guest/domain/domain.h>
@@ -69,8 +69,7 @@ void exit_write_cr8(struct vcpu *v, int source)
 	u64 value;
 
 	v->exits[WEIR_EXIT_OTHER]++;
-	/* Something else stands there now: another vCPU has changed the code. Executing it again
-	 * tells. */
+	/* Another vCPU has changed the code meanwhile. The guest executes what is there now. */
 	if (source < 0)
 		return;
 	value = v->reg[source];
@@ -89,7 +88,7 @@ void exit_xsetbv(struct vcpu *v)
 
 	v->exits[WEIR_EXIT_OTHER]++;
 	vcpu_backend->mode(v, &m);
-	/* SDM vol. 1, 13.3: x87 always, AVX only with SSE, nothing that was not offered. */
+	/* SDM vol. 1, 13.3: x87 always, AVX only with SSE, and only what CPUID offers. */
 	if (m.cpl || (u32)v->reg[RCX] || !(value & XCR0_X87) || (value & ~policy_xcr0()) ||
 	    (value & (XCR0_AVX | XCR0_SSE)) == XCR0_AVX) {
 		inject_gp(v);
@@ -125,7 +124,7 @@ void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 	struct domain *d = vcpu_domain(v);
 	char why[160];
 
-	/* Its own instructions or page tables where no memory is: there is nothing to emulate. */
+	/* An instruction fetch or a page walk where the guest has no memory cannot be emulated. */
 	if (f->fetch || f->table_walk) {
 		const char *what = f->fetch ? "instruction fetch" : "page table";
 

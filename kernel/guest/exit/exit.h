@@ -8,7 +8,7 @@
 void exit_cpuid(struct vcpu *v);
 void exit_rdmsr(struct vcpu *v);
 void exit_wrmsr(struct vcpu *v);
-/* MOV to CR8 from this enum guest_register; < 0: the instruction is not that any more. */
+/* MOV to CR8 from this enum guest_register; < 0 if the instruction is not a MOV to CR8 any more. */
 void exit_write_cr8(struct vcpu *v, int source);
 void exit_xsetbv(struct vcpu *v);
 void exit_hlt(struct vcpu *v);
@@ -22,5 +22,5 @@ struct nested_fault {
 };
 void exit_nested_fault(struct vcpu *v, const struct nested_fault *f);
 
-/* Go on behind the instruction, whose opcode (without prefixes) is this long. */
+/* Advance RIP over the instruction, whose opcode (without prefixes) has this many bytes. */
 void skip_instruction(struct vcpu *v, unsigned int opcode_length);

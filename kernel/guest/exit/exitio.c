@@ -14,7 +14,7 @@ static bool long_code(struct vcpu *v)
 	return (m.efer & EFER_LMA) && m.cs_long;
 }
 
-/* The value of AL, AX or EAX: writing EAX clears the upper half of RAX. */
+/* Set AL, AX or EAX. Writing EAX clears the upper half of RAX. */
 static void set_accumulator(struct vcpu *v, unsigned int size, u64 value)
 {
 	u64 mask = size == 4 ? ~0UL : (1UL << (8 * size)) - 1;
@@ -53,7 +53,7 @@ static void add_to_register(struct vcpu *v, unsigned int reg, unsigned int addre
 	v->reg[reg] = address_size == 2 ? (v->reg[reg] & ~mask) | sum : sum;
 }
 
-/* One element. -EFAULT, -EAGAIN: as the accesses say; -ENODEV: *gpa is no RAM. */
+/* Transfer one element. -EFAULT, -EAGAIN: from the accesses; -ENODEV: *gpa is not RAM. */
 static int move_element(struct vcpu *v, const struct string_io *io, u64 linear, gpaddr_t *gpa)
 {
 	u64 value = 0;
@@ -83,8 +83,7 @@ void exit_string_io(struct vcpu *v, const struct string_io *io)
 		if (ret == -EFAULT || ret == -EAGAIN)
 			return;
 		if (ret) {
-			domain_crash(vcpu_domain(v),
-				     "string I/O with memory at 0x%lx, where no RAM is", gpa);
+			domain_crash(vcpu_domain(v), "string I/O at 0x%lx, which is not RAM", gpa);
 			return;
 		}
 		add_to_register(v, index, io->address_size, step);

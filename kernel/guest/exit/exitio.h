@@ -3,7 +3,7 @@
 
 #include <kernel/guest/vcpu/backend.h>
 
-/* IN or OUT of `size` bytes; next_rip is behind it. */
+/* IN or OUT of `size` bytes. next_rip is the address of the next instruction. */
 void exit_io(struct vcpu *v, u16 port, unsigned int size, bool in, u64 next_rip);
 
 struct string_io {
@@ -13,5 +13,5 @@ struct string_io {
 	enum guest_segment segment; /* of OUTS; INS has ES */
 	u64 next_rip;
 };
-/* INS or OUTS. One element is done per exit: it is executed again until RCX is 0. */
+/* INS or OUTS. Each exit transfers one element; the guest executes it again until RCX is 0. */
 void exit_string_io(struct vcpu *v, const struct string_io *io);

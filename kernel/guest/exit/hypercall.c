@@ -1,5 +1,4 @@
-/* Hypercalls: decode and check everything, then perform. See kernel/abi/hypercall.h for what each
- * one promises. */
+/* Hypercalls: decode and check everything, then perform. kernel/abi/hypercall.h describes each. */
 #include <kernel/guest/exit/hypercall.h>
 
 #include <kernel/abi/hypercall.h>
@@ -17,8 +16,8 @@
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/lib/errno.h>
 
-/* Memory calls do a bounded part and say how much; one that must wait parks the vCPU and is
- * executed again. */
+/* Memory calls do a bounded part and return how much. A call that must wait parks the vCPU, which
+ * executes it again later. */
 static s64 memory_call(struct vcpu *v, s64 (*fn)(struct memory *m, gfn_t gfn, u64 nr))
 {
 	s64 ret;

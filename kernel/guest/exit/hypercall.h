@@ -1,4 +1,4 @@
-/* Hypercalls that every domain may ask, and how a structure is handed to the caller. */
+/* Hypercalls of every domain, and how a structure is copied to the caller. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -6,10 +6,11 @@
 struct domain;
 struct vcpu;
 
-/* Decode and perform the hypercall in v's registers. 0: done, the result is in RAX; -EAGAIN:
- * parked, to be restarted. */
+/* Decode and perform the hypercall in v's registers. 0: done, the result is in RAX; -EAGAIN: v is
+ * parked and will execute it again. */
 int hypercall(struct vcpu *v);
-/* Copy the `known` bytes of a structure, `size` of them at most, to the caller's memory. `ret` if
- * that could be done, -EINVAL if the address is not aligned to 8 or the size is more than a page,
+/* Copy the first `size` bytes of a structure of `known` bytes, or all of it, to the caller's
+ * memory. Returns `ret`, or -EINVAL if the address is not aligned to 8 or the size is more than a
+ * page, or
  * -EFAULT. */
 s64 hypercall_answer(struct domain *d, gpaddr_t gpa, u64 size, const void *src, u64 known, s64 ret);

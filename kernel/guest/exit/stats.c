@@ -1,4 +1,4 @@
-/* A domain's counters, gathered. */
+/* Gathers a domain's counters. */
 #include <kernel/guest/exit/stats.h>
 
 #include <iommu/iommu.h>

@@ -1,8 +1,8 @@
-/* A domain's counters, gathered from everything that counts for it. */
+/* A domain's counters, gathered from all that keep some for it. */
 #pragma once
 
 struct domain;
 struct weir_stats;
 
-/* Its counters now. The domain is the caller's, or held (domain_get()). */
+/* Fill in its counters. The domain is the caller's own or held (domain_get()). */
 void domain_stats(struct domain *d, struct weir_stats *s);

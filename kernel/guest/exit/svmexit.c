@@ -1,4 +1,4 @@
-/* SVM's exit codes, taken apart for the common handlers. */
+/* Dispatches SVM's exit codes to the common handlers. */
 #include <kernel/guest/exit/svmexit.h>
 
 #include <kernel/core/irq.h>
@@ -72,8 +72,8 @@ void svm_handle_exit(struct vcpu *v)
 		irq_window();
 		return;
 	case VMEXIT_IRET:
-		/* The NMI handler's end; the next NMI may come one instruction early, which the
-		 * guest cannot tell. */
+		/* IRET ends an NMI handler. The next NMI may come one instruction early, which
+		 * the guest cannot notice. */
 		v->exits[WEIR_EXIT_OTHER]++;
 		s->nmi_masked = false;
 		c->intercept_1 &= ~(u32)INTERCEPT_IRET;

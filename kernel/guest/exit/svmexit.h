@@ -1,7 +1,7 @@
-/* SVM's exit codes. */
+/* Dispatch of SVM's exit codes. */
 #pragma once
 
 struct vcpu;
 
-/* Handle the exit that v's VMCB describes: what sched_enter() wants on an AMD machine. */
+/* Handle the exit that v's VMCB describes; the handler for sched_enter() on AMD's CPUs. */
 void svm_handle_exit(struct vcpu *v);

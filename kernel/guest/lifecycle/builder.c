@@ -30,7 +30,7 @@ static bool assign_device(struct domain *d, struct pci_id id, u32 flags)
 	const char *why = assignable_why_not(d, dev, flags, buf, sizeof(buf));
 
 	if (!why && assign_start(d, dev, flags))
-		why = "there is no memory for it";
+		why = "no memory";
 	if (why)
 		log_err("domain %s: pci=%s: %s", d->name, pci_name(id, name), why);
 	return !why;
@@ -43,7 +43,8 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 		return false;
 	}
 	if (line->balloon && d->vm.memory.machine_addresses) {
-		log_err("domain %s: balloon: the control domain cannot give memory back, unless control-iommu=none",
+		log_err("domain %s: balloon: the control domain cannot give memory back; "
+			"start Weir with control-iommu=none to allow it",
 			d->name);
 		return false;
 	}
@@ -57,13 +58,13 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 	return vpci_settle(d) == line->nr_devices;
 }
 
-/* A vCPU whose domain has no say in it goes to the CPU that got none for longest. */
+/* A vCPU without cpu= goes to the CPU that has waited longest for one. */
 static u32 choose_cpu(const struct module_line *line, u32 vcpu)
 {
 	static u32 next;
 	u32 cpu = line->cpu >= 0 ? (u32)line->cpu + vcpu : next++;
 
-	/* A CPU whose back end could not be set up has none; the bootstrap processor has. */
+	/* A CPU whose back end could not be set up runs no guests. The bootstrap processor does. */
 	while (!cpus[cpu % nr_cpus]->arch)
 		cpu++;
 	return cpu % nr_cpus;
@@ -80,7 +81,7 @@ static bool make_vcpus(struct domain *d, const struct module_line *line)
 	return true;
 }
 
-/* What can be said before anything is made. */
+/* Check what can be checked before anything is made. */
 static bool can_build(const struct module_line *line)
 {
 	const char *why = line->nr_devices ? iommu_why_absent() : NULL;
@@ -90,7 +91,8 @@ static bool can_build(const struct module_line *line)
 		return false;
 	}
 	if (why) {
-		log_err("domain %s: left out: devices cannot be passed through: %s; take pci= away to run it without",
+		log_err("domain %s: left out: devices cannot be passed through: %s; "
+			"remove pci= to run it without",
 			line->domain, why);
 		return false;
 	}
@@ -102,7 +104,7 @@ static bool can_build(const struct module_line *line)
 	return true;
 }
 
-/* Load it in one go: nothing else runs at boot that would have to wait. */
+/* Load it in one go, because nothing else runs at boot that would have to wait. */
 static bool load(struct domain *d, struct guest_entry *entry)
 {
 	u64 done = 0;
@@ -114,7 +116,7 @@ static bool load(struct domain *d, struct guest_entry *entry)
 	return !ret;
 }
 
-/* A record with what every domain has; NULL, with the reason in the log. */
+/* A record with what every domain has, or NULL; the log has the reason. */
 static struct domain *create(u32 index)
 {
 	const struct module *kernel = module_at(index);
@@ -135,11 +137,11 @@ static struct domain *create(u32 index)
 	if (!ret)
 		ret = guestpower_init(d);
 	if (ret) {
-		log_err("domain %s: its UART and its power ports cannot be made (error %d)",
-			d->name, -ret);
+		log_err("domain %s: cannot create its UART and power ports (error %d)", d->name,
+			-ret);
 		domain_discard(d);
 	}
-	/* In any case: what was made of it comes back through the tear-down. */
+	/* Also on errors: the tear-down releases whatever was made. */
 	domain_register(d);
 	return ret ? NULL : d;
 }
@@ -162,7 +164,7 @@ static void build(u32 index, enum identity_policy policy)
 		domain_discard(d);
 		return;
 	}
-	/* Before its devices come, and before other domains take their memory. */
+	/* Before its devices are attached, and before other domains take their memory. */
 	if (d->vm.memory.machine_addresses)
 		pool_start(&d->vm.memory, policy, domain_wake_all);
 	if (!assign_devices(d, line) || !make_vcpus(d, line)) {
@@ -171,11 +173,12 @@ static void build(u32 index, enum identity_policy policy)
 	}
 	if (line->restart != RESTART_NEVER)
 		modules_keep(d);
-	log_info(
-		"domain %s: %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, %u device%s, starts",
-		d->name, line->memory >> 20, d->vm.memory.nested.entries[2],
-		d->vm.memory.nested.entries[1], d->vm.memory.nested.entries[0], d->vm.nr_vcpus,
-		d->vm.nr_vcpus == 1 ? "" : "s", line->nr_devices, line->nr_devices == 1 ? "" : "s");
+	log_info("domain %s: starts with %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, "
+		 "%u device%s",
+		 d->name, line->memory >> 20, d->vm.memory.nested.entries[2],
+		 d->vm.memory.nested.entries[1], d->vm.memory.nested.entries[0], d->vm.nr_vcpus,
+		 d->vm.nr_vcpus == 1 ? "" : "s", line->nr_devices,
+		 line->nr_devices == 1 ? "" : "s");
 	start_run(d, &entry);
 }
 
@@ -184,7 +187,7 @@ static bool is_kernel(u32 i)
 	return module_at(i)->valid && module_at(i)->line.kind == MODULE_KERNEL;
 }
 
-/* There is one control domain. */
+/* There can be one control domain. */
 static void refuse_second_control(u32 nr)
 {
 	const char *first = NULL;
@@ -193,7 +196,8 @@ static void refuse_second_control(u32 nr)
 		if (!is_kernel(i) || !module_at(i)->line.control)
 			continue;
 		if (first) {
-			log_err("module %u: control: domain %s is the control domain already: take the word away from one",
+			log_err("module %u: control: domain %s is the control domain already; "
+				"remove the word from one of the two",
 				i, first);
 			module_at(i)->valid = false;
 		}
@@ -201,7 +205,7 @@ static void refuse_second_control(u32 nr)
 	}
 }
 
-/* A test's way to see each allocation of a domain's build fail, one in each domain. */
+/* For a test that lets each allocation of a domain's build fail, one in each domain. */
 static void fail_next_build(void)
 {
 #ifdef WEIR_DEBUG
@@ -223,8 +227,8 @@ void build_domains(const struct boot_info *info, const struct build_options *opt
 	u32 nr = modules_init(info);
 
 	if (!nr)
-		log_info(
-			"no modules: there is nothing to run; docs/guests.md tells how to name a guest");
+		log_info("no modules, so there is nothing to run; "
+			 "docs/guests.md says how to add a guest");
 	refuse_second_control(nr);
 	/* The control domain first. */
 	for (u32 i = 0; i < nr; i++)

@@ -1,4 +1,4 @@
-/* What is loaded where: a domain's kernel and ramdisks, in bounded steps. */
+/* Loads a domain's kernel and ramdisks in bounded steps. */
 #include <kernel/guest/lifecycle/moduleload.h>
 
 #include <kernel/core/log.h>
@@ -10,18 +10,19 @@
 #include <kernel/lib/errno.h>
 #include <kernel/mm/bootinfo.h>
 
-/* Written in one step: some tens of microseconds. */
+/* Bytes written in one step, some tens of microseconds. */
 #define STEP_BYTES (512 * PAGE_SIZE)
 
-/* The loader writes the same each time it runs. So a load can be cut into parts: what earlier parts
- * have written is skipped, and what lies beyond the end of this part is left for the next one. */
+/* The loader writes the same bytes each time it runs, so a load can be divided into parts: each
+ * part skips what earlier parts have written, and leaves what lies beyond its end to the next
+ * one. */
 struct part {
 	struct domain *domain;
 	u64 from, end; /* bytes, counted over all writes */
 	u64 at;
 };
 
-/* The piece of the next len bytes that is in the part: [*skip, *skip + the result). */
+/* Which of the next len bytes are in this part: [*skip, *skip + the result). */
 static u64 piece_of(struct part *p, u64 len, u64 *skip)
 {
 	u64 first = MAX(p->at, p->from), end = MIN(p->at + len, p->end), start = p->at;

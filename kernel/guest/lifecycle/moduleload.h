@@ -1,4 +1,4 @@
-/* What is loaded where: a domain's kernel and ramdisks. */
+/* Loading a domain's kernel and ramdisks. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -7,7 +7,7 @@
 struct domain;
 struct guest_entry;
 
-/* Load a bounded part of d->kernel and the ramdisks of d, whose memory is zero; *done (first 0) is
- * how far it is, in bytes. A step (STEP_DONE: *entry is valid), or the error, which the log
- * explains. */
+/* Load a bounded part of d's kernel and ramdisks into its memory, which is zero. *done counts the
+ * bytes done and begins at 0. Returns a step (STEP_DONE: *entry is valid), or an error, which the
+ * log explains. */
 int __must_check module_load_step(struct domain *d, u64 *done, struct guest_entry *entry);

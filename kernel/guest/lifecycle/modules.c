@@ -1,4 +1,4 @@
-/* The files that GRUB has loaded, their lines, and what becomes of their memory. */
+/* The files that GRUB has loaded: their lines and their memory. */
 #include <kernel/guest/lifecycle/modules.h>
 
 #include <kernel/core/log.h>
@@ -8,7 +8,7 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/bootinfo.h>
 
-/* Given back in one step: some tens of microseconds. */
+/* Frames freed in one step, some tens of microseconds. */
 #define STEP_FRAMES 512UL
 
 static struct module modules[BOOT_MAX_MODULES];
@@ -69,7 +69,8 @@ static u64 frames(const struct module *m)
 static void say_if_unused(const struct module *m, u32 i)
 {
 	if (m->valid && m->line.kind == MODULE_RAMDISK && !m->used)
-		log_err("module %u: ramdisk=%s: no domain of this name was built: say name=%s on its kernel's line",
+		log_err("module %u: ramdisk=%s: no domain of this name was built; "
+			"name its kernel with name=%s",
 			i, m->line.domain, m->line.domain);
 }
 

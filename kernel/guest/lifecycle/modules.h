@@ -1,5 +1,5 @@
-/* GRUB's modules: the files of the domains, each with its line. A domain that may be started again keeps its files in memory
- * until it ends. */
+/* GRUB's modules: the files of the domains, each with its line. The files of a domain that may be
+ * restarted stay in memory until it ends. */
 #pragma once
 
 #include <kernel/guest/loader/modline.h>
@@ -12,24 +12,25 @@ struct domain;
 struct module {
 	const struct boot_module *boot;
 	struct module_line line;
-	bool valid; /* its line is */
+	bool valid; /* its line has no error */
 	bool used; /* a ramdisk that a domain was built with */
-	bool kept; /* its memory is the domain's to give back, which may end before boot does */
-	u64 freed; /* frames of that */
+	bool kept; /* its memory is freed when the domain ends, which may be before boot does */
+	u64 freed; /* frames of a kept module that are free already */
 };
 
-/* Parse all lines, and say what is wrong with them; how many modules there are. Boot. */
+/* Parse all lines and log their errors. Returns the number of modules. Boot. */
 u32 modules_init(const struct boot_info *info);
 u32 modules_count(void);
 struct module *module_at(u32 i);
 const void *module_data(const struct module *m);
 /* In bytes. */
 u64 module_size(const struct module *m);
-/* Its line names d. */
+/* True if its line is of this kind and names d. */
 bool module_is_of(const struct module *m, const struct domain *d, enum module_kind kind);
-/* d may be started again: keep its files. Boot. */
+/* Keep the files of d, because it may be restarted. Boot. */
 void modules_keep(const struct domain *d);
-/* Give back the memory of all other files, and say which ramdisks were for nobody. Boot, after the last domain was built. */
+/* Free the memory of all other files, and log the ramdisks whose domain does not exist. Boot, after
+ * the last domain is built. */
 void modules_free_others(void);
-/* d ends: give back a bounded part of its files' memory. */
+/* d ends: free a bounded part of its files' memory. */
 enum step modules_free_step(const struct domain *d);

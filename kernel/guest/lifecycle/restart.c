@@ -1,11 +1,11 @@
-/* Starting a domain again:
+/* The restart of a domain:
  *
- *	vCPUs killed -> (all stopped) -> devices detached -> (no cached translation left) -> devices reset
- *	-> memory that it gave back is taken again, all of it cleared -> kernel and ramdisks loaded -> devices attached
- *	-> RUNNING
+ *	vCPUs killed -> (all stopped) -> devices detached -> (no cached translation left)
+ *	-> devices reset -> released memory allocated again, all memory cleared
+ *	-> kernel and ramdisks loaded -> devices attached -> RUNNING
  *
- * In the place of a boot's steps, one after the other, by the work item that would tear it down: a domain that is ended meanwhile
- * goes over to that.
+ * The work item that tears a domain down takes these steps too, so a domain that is ended during
+ * its restart goes on to its tear-down.
  */
 #include <kernel/guest/lifecycle/restart.h>
 
@@ -20,7 +20,7 @@
 
 #define POLL_NS 1000000UL
 
-/* STEP_DONE: the stage is over; or the error. */
+/* Take one step of the current stage. STEP_DONE: the stage is complete. */
 static int stage_step(struct domain *d, struct restart *r)
 {
 	switch (r->stage) {
@@ -51,8 +51,8 @@ enum step restart_step(struct domain *d)
 		return STEP_WAIT;
 	}
 	if (ret) {
-		domain_crash(d, "it cannot be started again: %s (error %d)",
-			     ret == -ENOMEM ? "what it gave back of its memory is taken" :
+		domain_crash(d, "cannot be restarted: %s (error %d)",
+			     ret == -ENOMEM ? "others use the memory that it had released" :
 					      "see above",
 			     -ret);
 		return STEP_DONE;

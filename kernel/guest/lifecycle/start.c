@@ -1,4 +1,4 @@
-/* How a domain starts, at boot (builder.c) and again (restart.c):
+/* The start of a domain, at boot (builder.c) and at a restart (restart.c):
  *
  *	memory, all of it zero -> kernel, ramdisks, firmware loaded -> devices attached -> power on
  */

@@ -1,4 +1,4 @@
-/* How a domain starts, at boot and again. */
+/* The start of a domain, at boot and at a restart. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -8,9 +8,9 @@ struct domain;
 struct guest_entry;
 
 /* Load a bounded part of its kernel and ramdisks, and then its firmware, into its memory, which is
- * zero; *done (first 0) is how far it is. A step (STEP_DONE: *entry is valid), or the error, which
- * the log explains. */
+ * zero. *done counts what is done and begins at 0. Returns a step (STEP_DONE: *entry is valid), or
+ * an error, which the log explains. */
 int __must_check start_load_step(struct domain *d, u64 *done, struct guest_entry *entry);
-/* Its devices are there: the ones that Weir emulates and the vCPUs are as after power-on, and the
- * first vCPU runs. */
+/* Reset the emulated devices and the vCPUs to their state after power-on, and start the first vCPU.
+ * Its devices are attached already. */
 void start_run(struct domain *d, const struct guest_entry *entry);

@@ -1,11 +1,10 @@
-/* The end of domains.
+/* The tear-down of domains. The completion of each step starts the next one:
  *
- * A dying domain is torn down step by step, each step started by the completion of the one before:
+ *	vCPUs killed -> (all stopped) -> devices detached -> (no cached translation left)
+ *	-> I/O tables released -> (batches done) -> frames freed -> nested tables freed
+ *	-> name and id free
  *
- *	vCPUs killed -> (all stopped) -> devices detached -> (no cached translation left) -> I/O tables released ->
- *	(batches done) -> frames freed -> nested tables freed -> the name and id are free again
- *
- * One that is started again has its vCPUs stopped in the same way; kernel/guest/lifecycle/restart.c goes on from there.
+ * The vCPUs of a domain that restarts are stopped in the same way; restart.c takes over from there.
  */
 #include <kernel/guest/lifecycle/teardown.h>
 
@@ -37,7 +36,7 @@ static void reap_next(void *arg)
 	work_queue(&d->reaper);
 }
 
-/* Nothing of it is left. */
+/* The last step: only the record is left. */
 static void vanish(struct domain *d)
 {
 	vuart_destroy(d);
@@ -55,7 +54,7 @@ static void reap_again(struct timer *t)
 
 	if (d->reap_stage != REAP_DONE)
 		work_queue(&d->reaper);
-	else if (read_once(&d->users)) /* a late domain_get(), about to find it dying */
+	else if (read_once(&d->users)) /* a late domain_get(), about to see that it is dying */
 		timer_set(t, clock_ns() + STOP_POLL_NS);
 	else
 		vanish(d);
@@ -90,7 +89,7 @@ static void finish(struct domain *d)
 	domain_unregister(d);
 	pool_return();
 	work_forget(&d->reaper);
-	/* Not here: the work item that is running is part of it. */
+	/* The record is not freed here, because it holds the work item that is running. */
 	d->reap_stage = REAP_DONE;
 	timer_set(&d->reap_timer, clock_ns());
 }
@@ -101,7 +100,7 @@ static enum step reap_step(struct work *w)
 
 	switch (d->reap_stage) {
 	case REAP_VCPUS:
-		if (read_once(&d->state) == DOMAIN_RUNNING) /* it was started again */
+		if (read_once(&d->state) == DOMAIN_RUNNING) /* the restart is complete */
 			return STEP_WAIT;
 		if (!all_stopped(d)) {
 			timer_set(&d->reap_timer, clock_ns() + STOP_POLL_NS);

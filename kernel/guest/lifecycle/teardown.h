@@ -1,7 +1,7 @@
-/* The end of domains. */
+/* The tear-down of domains. */
 #pragma once
 
 struct domain;
 
-/* Give a new domain its work item, which tears it down or starts it again. Boot. */
+/* Set up the work item of a new domain, which tears it down or restarts it. Boot. */
 void teardown_init(struct domain *d);

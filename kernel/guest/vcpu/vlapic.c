@@ -115,21 +115,10 @@ enum weir_msr_exit vlapic_msr_exit(u32 msr)
 	}
 }
 
-int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value)
+static int read_register(struct vcpu *v, u32 reg, u64 *value)
 {
 	struct vlapic *a = &v->lapic;
-	u32 reg = msr - MSR_X2APIC, writable, *entry;
-
-	if (msr == MSR_APIC_BASE) {
-		*value = a->apic_base;
-		return 0;
-	}
-	if (msr == MSR_TSC_DEADLINE) {
-		*value = vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE ? a->tsc_deadline : 0;
-		return 0;
-	}
-	if (!(a->apic_base & APIC_BASE_EXTD))
-		return -EINVAL;
+	u32 writable, *entry;
 
 	entry = lvt(a, reg, &writable);
 	if (entry) {
@@ -184,6 +173,21 @@ int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value)
 		return 0;
 	}
 	return -EINVAL;
+}
+
+int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value)
+{
+	const struct vlapic *a = &v->lapic;
+
+	if (msr == MSR_APIC_BASE) {
+		*value = a->apic_base;
+		return 0;
+	}
+	if (msr == MSR_TSC_DEADLINE) {
+		*value = vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE ? a->tsc_deadline : 0;
+		return 0;
+	}
+	return a->apic_base & APIC_BASE_EXTD ? read_register(v, msr - MSR_X2APIC, value) : -EINVAL;
 }
 
 static int write_lvt(struct vlapic *a, u32 reg, u32 *entry, u32 writable, u64 value)
