@@ -13,8 +13,8 @@
 #include <iommu/devicetlb.h>
 
 #include <drivers/pcidma.h>
+#include <iommu/commit.h>
 #include <iommu/device.h>
-#include <iommu/release.h>
 #include <iommu/trace.h>
 #include <kernel/lib/atomic.h>
 
@@ -111,7 +111,7 @@ static void join_batches(struct device *v)
 	for (unsigned int i = 0; i < BATCHES_PER_DOMAIN; i++) {
 		struct iommu_batch *b = v->domain->batch[i];
 
-		if (b->state == BATCH_POSTED && release_join(b))
+		if (b->state == BATCH_POSTED && commit_join(b))
 			t->next |= (u16)BIT(i);
 	}
 	if (!t->next)

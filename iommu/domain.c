@@ -1,6 +1,7 @@
 /* I/O address spaces: creating, destroying and inspecting them. */
 #include <iommu/domain.h>
 
+#include <iommu/commit.h>
 #include <iommu/entry.h>
 #include <iommu/release.h>
 #include <iommu/table.h>
@@ -42,6 +43,7 @@ static bool make_batches(struct iommu_domain *d, u32 slot)
 			return false;
 		b->domain = d;
 		b->number = slot * BATCHES_PER_DOMAIN + i;
+		commit_init(b);
 		release_init(b);
 		d->batch[i] = b;
 	}

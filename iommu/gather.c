@@ -1,10 +1,7 @@
-/* Gather and commit: changes of a domain's tables are accumulated, then flushed together once. */
-#include <iommu/devicetlb.h>
+/* Gathers: changes of a domain's tables are accumulated. iommu/commit.c flushes them together. */
 #include <iommu/domain.h>
-#include <iommu/hw.h>
-#include <iommu/release.h>
+
 #include <iommu/table.h>
-#include <iommu/trace.h>
 #include <kernel/core/panic.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
@@ -95,44 +92,6 @@ struct iommu_batch *iommu_gather_expect(struct iommu_gather *g)
 	return g->batch;
 }
 
-/* The invalidation for this gather on one unit: by pages if one descriptor covers the range, else
- * the whole domain. */
-static struct qi_desc invalidation_for(const struct iommu_gather *g, const struct iommu_unit *u)
-{
-	const struct iommu_domain *d = g->domain;
-	u32 am = g->first == g->last ? 0 : 64 - (u32)__builtin_clzl(g->first ^ g->last);
-
-	/* The old translation of a superpage that was split is dropped only by a mask of its
-	 * size. It may be cached until the gather that split it has completed. */
-	if (d->splits || !(u->cap & CAP_PSI) || am > FIELD_GET(CAP_MAMV, u->cap))
-		return qi_iotlb_domain(u, d->did);
-	/* A walker may still have the address of a table that this gather, or one that has not
-	 * completed, unlinked: until then every flush of this domain must include the
-	 * paging-structure caches. */
-	return qi_iotlb_pages(u, d->did, ALIGN_DOWN(g->first, 1UL << am), am, !d->structural);
-}
-
-/* Post one request to each unit that has devices of the domain. Under the lock no device is
- * attached meanwhile. */
-static void post_invalidations(const struct iommu_gather *g, struct iommu_batch *b)
-{
-	struct iommu_domain *d = g->domain;
-
-	assert_locked(&d->lock);
-	for (u32 i = 0; i < iommu_nr_units; i++) {
-		if (!d->devices_on[i])
-			continue;
-		b->unit[i].request.desc[0] = invalidation_for(g, &iommu_units[i]);
-		b->unit[i].request.nr = 1;
-		d->counters.iotlb_invalidations++;
-		d->counters.invalidations_posted++;
-		(void)atomic_add(&b->pending, 1);
-		queue_submit(&iommu_units[i], &b->unit[i].request);
-	}
-	if (!list_empty(&d->device_tlbs))
-		device_flush_tlbs(d, b, g->first, g->last);
-}
-
 #ifdef WEIR_DEBUG
 void iommu_gather_check(const struct iommu_gather *g)
 {
@@ -141,32 +100,3 @@ void iommu_gather_check(const struct iommu_gather *g)
 		      g->domain->name);
 }
 #endif
-
-void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
-{
-	struct iommu_domain *d = g->domain;
-	struct iommu_batch *b = g->batch;
-
-	g->batch = NULL;
-	spin_lock(&d->lock);
-	if (!b->changed && !b->user.step && read_once(&b->pending) == 1) {
-		b->state = BATCH_FREE;
-		spin_unlock(&d->lock);
-		domain_batch_done(d);
-		return;
-	}
-	trace(WEIR_TRACE_COMMIT, d->owner, (u16)b->number, g->first, g->last);
-	b->state = BATCH_POSTED;
-	b->frames_held = frames_held;
-	b->committed = hw_cycles();
-	d->counters.batches_posted++;
-	d->frames_held += frames_held;
-	d->frames_held_max = MAX(d->frames_held_max, d->frames_held);
-	if (b->changed) {
-		b->next = g->first;
-		b->last = g->last;
-		post_invalidations(g, b);
-	}
-	spin_unlock(&d->lock);
-	iommu_batch_answer(b);
-}

@@ -3,7 +3,5 @@
 
 #include <iommu/domain.h>
 
-/* Set up a domain's batch. */
+/* Set up the work of a domain's batch, which is queued when all have answered. */
 void release_init(struct iommu_batch *b);
-/* One more party has to answer a batch that is in flight. False: all have answered. */
-bool __must_check release_join(struct iommu_batch *b);

@@ -187,7 +187,7 @@ def test_a_new_owner_is_left_alone(boot, tmp_path, device):
 def careless(tmp_path_factory):
     """An image of Weir that invalidates no device TLB."""
     return plant(tmp_path_factory.mktemp("careless"),
-                 {"iommu/gather.c": ("\tif (!list_empty(&d->device_tlbs))\n"
+                 {"iommu/commit.c": ("\tif (!list_empty(&d->device_tlbs))\n"
                                      "\t\tdevice_flush_tlbs(d, b, g->first, g->last);\n", "")})
 
 

@@ -125,9 +125,9 @@ def test_answers_that_are_seen_late(boot, machine, tmp_path):
 def test_without_waiting_it_is_seen(boot, machine, tmp_path, tmp_path_factory):
     """The same test fails with an image that releases pages without an answer, so it looks at the right thing."""
     elf = plant(tmp_path_factory.mktemp("hasty"), {
-        "iommu/gather.c": ("\t\t(void)atomic_add(&b->pending, 1);\n", ""),
-        "iommu/release.c": ("\tdomain_count_completed(b->domain, r->nr);\n\tiommu_batch_answer(b);\n",
-                            "\tdomain_count_completed(b->domain, r->nr);\n"),
+        "iommu/commit.c": [("\t\t(void)atomic_add(&b->pending, 1);\n", ""),
+                           ("\tdomain_count_completed(b->domain, r->nr);\n\tiommu_batch_answer(b);\n",
+                            "\tdomain_count_completed(b->domain, r->nr);\n")],
     }, debug=True)
     weir, guest = booted(boot, machine, tmp_path, elf)
     with pytest.raises(AssertionError, match=r"of \d+ pages that the device may reach"):
