@@ -104,7 +104,7 @@ static void ap_main(void) __noreturn;
 static void ap_main(void)
 {
 	if (vcpu_backend)
-		(void)vcpu_backend_init(); /* the builder checks which CPUs can run guests */
+		(void)vcpu_backend_init(); /* start_new() checks which CPUs can run guests */
 	sched_enter(svm_handle_exit);
 }
 
@@ -140,7 +140,7 @@ void boot_main(u32 magic, u32 info)
 	emulator_detect();
 	sched_init();
 	shootdown_init();
-	(void)vcpu_backend_init(); /* if there is none, the builder reports it for each domain */
+	(void)vcpu_backend_init(); /* if there is none, start_new() reports it for each domain */
 	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_main);
 	pci_init();
 	for (u32 i = 0; i < OPTIONS_SRIOV && options.sriov[i].nr; i++)
