@@ -1,5 +1,5 @@
-"""What the checkers (tools/check-text, check-c, check-commits, check-layers) share: the files of the tree, and a main
-program.
+"""What the checkers (tools/check-text, check-c, check-commits, check-layers, check-walks) share: the files of the tree,
+and a main program.
 
 A rule is a function rule(path, text) that yields (line number, message) for each violation. Each rule has a sample that
 it must accept and a sample that it must reject; `--self-test` tries both, so a rule that can no longer fail is noticed.
