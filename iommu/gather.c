@@ -1,6 +1,5 @@
 /* Gathers: changes of a domain's tables are accumulated. iommu/commit.c flushes them together. */
 #include <iommu/domain.h>
-
 #include <iommu/table.h>
 #include <kernel/core/panic.h>
 #include <kernel/lib/atomic.h>

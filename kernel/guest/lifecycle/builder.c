@@ -1,5 +1,5 @@
-/* From GRUB's module lines to domains: which are built, in which order. How one is built and started:
- * kernel/guest/lifecycle/start.c. */
+/* From GRUB's module lines to domains: which are built, in which order. How one is built and
+ * started: kernel/guest/lifecycle/start.c. */
 #include <kernel/guest/lifecycle/builder.h>
 
 #include <kernel/core/log.h>
