@@ -109,8 +109,8 @@ enum weir_hypercall {
 	WEIR_HC_CONSOLE_WRITE = 0x10e,
 	/* RDI = id, RSI = pages: ask this domain to give back this many in total through its
 	 * balloon. weir_domain_info shows the progress. -ENOENT, -EBUSY as above; -ENODEV: it has
-	 * no balloon, or no driver for it; -EINVAL: more than it has; -ENOMEM: the memory that it
-	 * would get back is not free, or not yet */
+	 * no balloon, or no driver for it; -EINVAL: not less than its `mem=`; -ENOMEM: the memory
+	 * that it would get back is not free, or not yet */
 	WEIR_HC_BALLOON = 0x10f,
 	/* RDI = address of struct weir_log_position, RSI = address of a buffer, RDX = its size:
 	 * copy the log from this position on, and advance the position past what was copied. If the

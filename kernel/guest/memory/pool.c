@@ -235,7 +235,7 @@ void pool_make_room(u64 nr)
 	}
 }
 
-/* --- the way back --------------------------------------------------------- */
+/* --- lending again -------------------------------------------------------- */
 
 /* Lend one more free block per step. */
 static enum step lend_again_step(struct work *w __unused)

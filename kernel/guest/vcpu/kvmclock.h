@@ -10,7 +10,7 @@ struct vcpu;
 
 #define KVM_CPUID_BASE 0x40000100u
 #define KVM_CPUID_LAST (KVM_CPUID_BASE + 1)
-/* One of those leaves. */
+/* Answer one of these leaves. */
 struct cpuid kvmclock_cpuid(u32 leaf);
 
 /* Read or write MSR_KVM_SYSTEM_TIME_NEW or MSR_KVM_WALL_CLOCK_NEW. A write tells Weir where in the

@@ -17,7 +17,7 @@ enum vcpu_state {
 	VCPU_OFFLINE, /* waiting for INIT/SIPI */
 	VCPU_RUNNABLE,
 	VCPU_HALTED, /* in HLT, until an interrupt */
-	VCPU_PARKED, /* in a hypercall: until vcpu_wake() */
+	VCPU_PARKED, /* in a hypercall or an access to a device, until vcpu_wake() */
 	VCPU_DEAD,
 };
 

@@ -398,7 +398,7 @@ static enum step drain_stage(struct vfunction *f)
 	return STEP_MORE;
 }
 
-/* --- the machine ---------------------------------------------------------- */
+/* --- the state machine ---------------------------------------------------- */
 
 static enum step assign_step(struct work *w)
 {

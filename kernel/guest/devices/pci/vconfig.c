@@ -2,12 +2,13 @@
  * dword returns:
  *
  *	00 ids, 08 class, 2c subsystem   the device's own
- *	04 command                       memory decoding, bus mastering: kept; the rest reads as 0
+ *	04 command                       memory decoding, bus mastering, interrupt disable: kept;
+ *	                                 the rest reads as 0
  *	0c header type                   0, one function
  *	10..24 BARs                      vbar.c; I/O BARs are hidden
  *	34 capabilities                  power management, MSI, PCI Express, MSI-X; vendor-specific
- *	                                 ones for reading only (virtio says there where in the BARs
- *	                                 its registers are); all others are hidden
+ *	                                 ones read-only (virtio's say where in the BARs its
+ *	                                 registers are); all others are hidden
  *	3c interrupt line, pin           a scratch register; no pin, since legacy interrupts are not
  *	                                 passed on
  *

@@ -163,7 +163,7 @@ static int trap_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 	return 0;
 }
 
-/* --- life ----------------------------------------------------------------- */
+/* --- adding and removing traps -------------------------------------------- */
 
 bool vtrap_add(struct vfunction *f, u32 i, u64 first, u64 last)
 {
