@@ -18,7 +18,7 @@ struct weir_domain_info {
 	uint32_t nr_vcpus;
 	uint64_t pages_owned, pages_limit; /* of 4 KiB */
 	char name[32];
-	/* Pages that it was asked to give back, and that its driver says it has given back. */
+	/* Pages that it was asked to give back, and those that its driver reports as given back. */
 	uint64_t balloon_asked, balloon_given;
 	uint8_t has_balloon;
 	uint8_t reserved[7];
@@ -31,7 +31,7 @@ enum weir_device_state {
 	WEIR_DEVICE_ATTACHING,
 	WEIR_DEVICE_ATTACHED,
 	WEIR_DEVICE_DETACHING,
-	WEIR_DEVICE_QUARANTINED, /* attached, but cannot reach memory any more because of a fault */
+	WEIR_DEVICE_QUARANTINED, /* attached, but blocked from all memory because of a fault */
 };
 
 struct weir_device_info {
@@ -42,8 +42,8 @@ struct weir_device_info {
 	uint8_t state; /* enum weir_device_state */
 	uint8_t reserved[3];
 	char reset[28]; /* how it is reset; empty: it cannot be reset */
-	char why_not[160]; /* why it cannot be attached to a domain; empty: it can */
-	char why_no_ats[96]; /* why its own TLB cannot be used; empty: it can */
+	char why_not[160]; /* why it cannot be attached to a domain; empty: it can be */
+	char why_no_ats[96]; /* why its own TLB cannot be used; empty: it can be */
 };
 _Static_assert(sizeof(struct weir_device_info) == 304, "a change needs a new version");
 _Static_assert(offsetof(struct weir_device_info, reset) == 20, "a change needs a new version");
@@ -64,12 +64,12 @@ enum weir_walk_result {
 	WEIR_WALK_NOBODYS, /* the device is in no domain: all its accesses are blocked */
 };
 
-/* How a unit translates an address of a device. */
+/* How a unit translates an address for a device. */
 struct weir_walk {
 	uint64_t entry[5]; /* from the root down */
-	uint64_t page; /* machine address, if it is mapped or waits for its release */
+	uint64_t page; /* machine address, if it is mapped or waiting for its release */
 	uint32_t nr_entries;
-	uint32_t top_level; /* of entry[0]; a leaf of level 1 is 4 KiB, of 2: 2 MiB, of 3: 1 GiB */
+	uint32_t top_level; /* of entry[0]; leaves of levels 1, 2, 3 map 4 KiB, 2 MiB, 1 GiB */
 	/* dev_tlb references on the page itself, and on the blocks around it */
 	uint32_t references, block_references;
 	uint16_t owner; /* the device's domain */
@@ -81,9 +81,9 @@ struct weir_walk {
 _Static_assert(sizeof(struct weir_walk) == 88, "a change needs a new version");
 _Static_assert(offsetof(struct weir_walk, page_type) == 71, "a change needs a new version");
 
-/* A place in the log, in bytes since Weir's start. */
+/* A position in the log, in bytes since Weir's start. */
 struct weir_log_position {
-	uint64_t next; /* in: where to read (0: the oldest line there is); out: where to go on */
-	uint64_t end; /* out: behind the newest line */
+	uint64_t next; /* in: where to read (0: the oldest line there is); out: where to continue */
+	uint64_t end; /* out: the end of the newest line */
 };
 _Static_assert(sizeof(struct weir_log_position) == 16, "a change needs a new version");

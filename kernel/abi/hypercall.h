@@ -5,7 +5,7 @@
  * mode.
  *
  * Presence: CPUID 0x40000000 returns EAX = highest leaf, EBX:ECX:EDX = "WeirWeirWeir";
- * 0x40000001.EAX is the ABI version. docs/abi-changes.md lists what each version has changed.
+ * 0x40000001.EAX is the ABI version. docs/abi-changes.md lists the changes of each version.
  */
 #pragma once
 
@@ -15,7 +15,8 @@
 #define WEIR_ABI_VERSION 2
 #define WEIR_CPUID_BASE 0x40000000u
 #define WEIR_CPUID_EBX 0x72696557u /* "Weir" */
-/* The customary timing leaf: EAX kHz of the TSC, EBX kHz of the APIC timer. */
+/* The usual timing leaf of hypervisors: EAX is the frequency of the TSC in kHz, EBX that of the
+ * APIC timer. */
 #define WEIR_CPUID_TIMING (WEIR_CPUID_BASE + 0x10)
 
 enum weir_hypercall {
@@ -34,18 +35,17 @@ enum weir_hypercall {
 	 * the machine has no memory left, or it would exceed the domain's `mem=` */
 	WEIR_HC_MEM_POPULATE = 2,
 	/* RDI = guest-physical address of struct weir_stats (8-byte aligned), RSI = its size, a
-	 * page at most. Fills what fits. -> bytes that Weir knows. -EINVAL, -EFAULT: a bad address
-	 * or size */
+	 * page at most. Fills in what fits. -> the size of Weir's structure. -EINVAL, -EFAULT: a
+	 * bad address or size */
 	WEIR_HC_STATS = 3,
 	/* RDI = 0 power off, 1 reboot (the domain is restarted, unless its module line says
 	 * restart=never), 2 crashed; RSI = status for the log. Does not return. -EINVAL */
 	WEIR_HC_SHUTDOWN = 4,
-	/* RDI = vector, 16 to 255, that is raised on vCPU 0 when an event occurs; 0: none.
-	 * -EINVAL */
+	/* RDI = vector, 16 to 255, to raise on vCPU 0 when an event occurs; 0: none. -EINVAL */
 	WEIR_HC_EVENT_VECTOR = 5,
 	/* -> the events (enum weir_event) since the last call */
 	WEIR_HC_EVENTS = 6,
-	/* RDI = guest frame. -> the frame number by which the caller's devices reach it: the same
+	/* RDI = guest frame. -> the frame number at which the caller's devices access it: the same
 	 * number, except in a control domain whose devices use machine addresses (control-iommu=).
 	 * -ENOENT: it holds no memory */
 	WEIR_HC_DEVICE_FRAME = 7,
@@ -54,8 +54,8 @@ enum weir_hypercall {
 
 	/* All other domains get -EPERM, except for WEIR_HC_UNIT_STATS. The structures are in
 	 * kernel/abi/control.h and kernel/abi/iommu.h. Their addresses are guest-physical and
-	 * 8-byte aligned; a bad one gives -EFAULT or -EINVAL. Where no other argument says so, RDX
-	 * = the structure's size: what fits is filled. */
+	 * 8-byte aligned; a bad one gives -EFAULT or -EINVAL. Unless another argument has it, RDX =
+	 * the structure's size: what fits is filled in. */
 
 	/* RDI = id, RSI = address of struct weir_domain_info: the first domain with this id or a
 	 * higher one, including dying ones. -> its id; 0: there is none */
@@ -63,8 +63,8 @@ enum weir_hypercall {
 	/* RDI = number, counted from 0, RSI = address of struct weir_device_info. -> 1; 0: there is
 	 * none */
 	WEIR_HC_DEVICE_INFO = 0x101,
-	/* RDI = id, RSI = address of struct weir_stats. -> bytes that Weir knows. -ENOENT: no such
-	 * domain, or it is dying */
+	/* RDI = id, RSI = address of struct weir_stats. -> the size of Weir's structure. -ENOENT:
+	 * no such domain, or it is dying */
 	WEIR_HC_DOMAIN_STATS = 0x102,
 	/* RDI = device, as in weir_device_info, RSI = id, RDX = flags, WEIR_ATTACH_*: start to
 	 * attach it to this domain. weir_device_info shows the progress. -ENODEV: no such device;
@@ -92,28 +92,28 @@ enum weir_hypercall {
 	/* RDI = address of struct weir_memory_info, RSI = its size. -> 0 */
 	WEIR_HC_MEMORY_INFO = 0x109,
 	/* RDI = pages: take this much memory, in whole 2 MiB, back from what is lent to the
-	 * caller's devices (control-iommu=). It is free when no device can reach it any more. -> 1:
-	 * in progress; 0: nothing is lent */
+	 * caller's devices (control-iommu=). It is free once no device can reach it. -> 1: in
+	 * progress; 0: nothing is lent */
 	WEIR_HC_MEMORY_CARVE = 0x10a,
 	/* Lend free memory, except for Weir's reserve. -> 0 */
 	WEIR_HC_MEMORY_LEND = 0x10b,
-	/* RDI = id: from now on the caller reads what this domain writes to its COM1, and it does
-	 * not go to the log; 0: no domain's. Output that was not read before is lost. -ENOENT;
-	 * -EINVAL: it is the caller */
+	/* RDI = id: from now on, what this domain writes to its COM1 is read by the caller and does
+	 * not go to the log; 0: select no domain. Output that has not been read yet is lost.
+	 * -ENOENT; -EINVAL: it is the caller */
 	WEIR_HC_CONSOLE_SELECT = 0x10c,
 	/* RDI = address of a buffer, RSI = its size. -> bytes read; -ENOENT: none, and no domain is
-	 * selected, or it has ended. WEIR_EVENT_CONSOLE tells when there is more */
+	 * selected, or it has ended. WEIR_EVENT_CONSOLE signals that there is more */
 	WEIR_HC_CONSOLE_READ = 0x10d,
 	/* RDI = address of a buffer, RSI = its size: input for the selected domain's COM1. -> bytes
-	 * that fitted; -ENOENT as above */
+	 * accepted; -ENOENT as above */
 	WEIR_HC_CONSOLE_WRITE = 0x10e,
-	/* RDI = id, RSI = pages: ask this domain to give back so many in total through its balloon.
-	 * weir_domain_info shows the progress. -ENOENT, -EBUSY as above; -ENODEV: it has no
-	 * balloon, or no driver for it; -EINVAL: more than it has; -ENOMEM: the memory that it
-	 * would get again is not free, or not yet */
+	/* RDI = id, RSI = pages: ask this domain to give back this many in total through its
+	 * balloon. weir_domain_info shows the progress. -ENOENT, -EBUSY as above; -ENODEV: it has
+	 * no balloon, or no driver for it; -EINVAL: not less than its `mem=`; -ENOMEM: the memory
+	 * that it would get back is not free, or not yet */
 	WEIR_HC_BALLOON = 0x10f,
 	/* RDI = address of struct weir_log_position, RSI = address of a buffer, RDX = its size:
-	 * copy the log from this position on, and move the position behind what was copied. If the
+	 * copy the log from this position on, and advance the position past what was copied. If the
 	 * oldest part has been overwritten, the copy begins at the oldest complete line. -> bytes
 	 * copied, 4096 at most; 0: there is no more */
 	WEIR_HC_LOG_READ = 0x110,
@@ -124,8 +124,7 @@ enum weir_hypercall {
 
 enum weir_event {
 	WEIR_EVENT_INPUT = 1, /* there is input on the domain's console */
-	WEIR_EVENT_QUARANTINED =
-		2, /* a device of the domain was quarantined: it cannot reach memory */
+	WEIR_EVENT_QUARANTINED = 2, /* a device was quarantined: it cannot reach memory */
 	WEIR_EVENT_DEVICES = 4, /* a device arrived on the domain's PCI bus, or left it */
 	WEIR_EVENT_STORM = 8, /* a device was paused for more interrupts than irq-limit= allows */
 	WEIR_EVENT_CONSOLE = 16, /* control domain: the selected domain has written something */
@@ -202,7 +201,7 @@ struct weir_stats {
 	uint64_t interrupts_delivered; /* device interrupts that reached a vCPU */
 	uint64_t absent_accesses; /* to ports, MSRs and addresses where there is nothing */
 
-	uint64_t devices_quarantined; /* for faults or time-outs */
+	uint64_t devices_quarantined; /* of this domain, for faults or time-outs */
 	uint64_t io_faults_by[WEIR_NR_FAULT_KINDS]; /* io_faults by reason */
 	uint64_t interrupt_pauses; /* times a device was paused for too many interrupts */
 	uint64_t msr_exits[WEIR_NR_MSR_EXITS]; /* exits[WEIR_EXIT_MSR] by what was accessed */

@@ -1,10 +1,10 @@
-/* The IOMMU core's events and units. A domain's own counters are in struct weir_stats. */
+/* Events and units of the IOMMU core. A domain's own counters are in struct weir_stats. */
 #pragma once
 
 #include <stdint.h>
 
-/* Kinds of events. Each event has the owner, which is the domain's id (0xffff: none), and the
- * fields `who`, `a` and `b`, whose meanings are given here. */
+/* Kinds of events. Each event has an owner, which is a domain id (0xffff: none), and the fields
+ * `who`, `a` and `b`, with the meanings given here. */
 enum weir_trace_kind {
 	WEIR_TRACE_MAP = 1, /* who: batch; device frame, frames */
 	WEIR_TRACE_UNMAP = 3, /* the same */
@@ -23,7 +23,7 @@ enum weir_trace_kind {
 };
 
 struct weir_trace_event {
-	uint64_t number; /* counts up from 1; missing ones were overwritten before they were read */
+	uint64_t number; /* starts at 1; missing numbers were overwritten before they were read */
 	uint64_t time; /* ns since boot */
 	uint16_t kind; /* enum weir_trace_kind */
 	uint16_t owner, who;
@@ -37,11 +37,11 @@ struct weir_unit_stats {
 	uint64_t cap, ecap; /* CAP_REG, ECAP_REG */
 	uint64_t works; /* translation is on and its queue answers */
 	uint64_t devices; /* attached now */
-	uint64_t requests_posted, requests_completed; /* each: some descriptors, their waits */
+	uint64_t requests_posted, requests_completed; /* each is some descriptors and their waits */
 	uint64_t requests_waiting; /* for room in the queue, now */
 	uint64_t completion_interrupts;
 	uint64_t queue_errors; /* IQE, ICE and ITE */
 	uint64_t faults;
-	uint64_t interrupt_entries; /* in use, of the interrupt-remapping table */
+	uint64_t interrupt_entries; /* in use in the interrupt-remapping table */
 };
 _Static_assert(sizeof(struct weir_unit_stats) == 96, "a change needs a new version");

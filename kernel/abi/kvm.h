@@ -1,4 +1,4 @@
-/* The MSRs of KVM's paravirtual interface that Weir offers its guests too (Linux:
+/* MSRs of KVM's paravirtual interface that Weir offers to its guests (Linux:
  * Documentation/virt/kvm/x86/msr.rst). */
 #pragma once
 

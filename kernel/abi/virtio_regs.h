@@ -6,8 +6,8 @@
 
 #define VIRTIO_VENDOR 0x1af4u
 
-/* A vendor-specific capability (4.1.4), which gives a BAR and an offset. Offsets in config
- * space. */
+/* A vendor-specific capability (4.1.4), which locates registers by BAR and offset. These are
+ * offsets in the capability. */
 #define VIRTIO_CAP_TYPE 3
 #define VIRTIO_CAP_BAR 4
 #define VIRTIO_CAP_OFFSET 8

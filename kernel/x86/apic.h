@@ -1,5 +1,5 @@
-/* The local APIC as software sees it: registers, commands, and the messages that devices send it.
- * SDM vol. 3, chapter 11. */
+/* The local APIC: registers, commands, and the messages that devices send to it. SDM vol. 3,
+ * chapter 11. */
 #pragma once
 
 #include <kernel/x86/msr.h>
@@ -58,10 +58,10 @@ enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 #define DIVIDE_BY_2 0x0
 #define DIVIDE_BY_16 0x3
 
-/* Of commands, of entries of the local vector table, and of messages. */
+/* In interrupt commands, in entries of the local vector table, and in messages. */
 enum delivery_mode {
 	DELIVERY_FIXED = 0,
-	DELIVERY_LOWEST = 1, /* to the one with the lowest priority */
+	DELIVERY_LOWEST = 1, /* to the CPU with the lowest priority */
 	DELIVERY_SMI = 2,
 	DELIVERY_NMI = 4,
 	DELIVERY_INIT = 5,
@@ -79,7 +79,7 @@ enum delivery_mode {
 #define ICR_SHORTHAND MASK(19, 18)
 enum icr_shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 #define ICR_DESTINATION MASK(63, 32)
-/* Its values. */
+/* Values of its fields. */
 #define ICR_NMI FIELD_PREP(ICR_MODE, DELIVERY_NMI)
 #define ICR_INIT FIELD_PREP(ICR_MODE, DELIVERY_INIT)
 #define ICR_STARTUP FIELD_PREP(ICR_MODE, DELIVERY_STARTUP) /* the vector is a page number */
@@ -87,7 +87,7 @@ enum icr_shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 #define ICR_ALL_BUT_SELF FIELD_PREP(ICR_SHORTHAND, TO_OTHERS)
 #define ICR_TO(apic_id) FIELD_PREP(ICR_DESTINATION, apic_id)
 
-/* The message of a device that is an interrupt: address and data, 11.11. */
+/* The message by which a device raises an interrupt: address and data, 11.11. */
 #define MSI_ADDRESS 0xfee00000u
 #define MSI_ADDRESS_DESTINATION MASK(19, 12)
 #define MSI_ADDRESS_LOGICAL BIT(2)

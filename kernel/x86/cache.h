@@ -1,12 +1,13 @@
-/* Cache lines, and ordering beyond what x86 keeps by itself (kernel/lib/atomic.h has the rest). */
+/* Cache lines, and memory ordering that x86 does not provide by itself (kernel/lib/atomic.h has the
+ * rest). */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
-/* Bytes; the line of every CPU with VT-d. */
+/* In bytes. The same on every CPU with VT-d. */
 #define CACHE_LINE 64UL
 
-/* Write back the line that p lies in, and drop it. */
+/* Write back and invalidate the cache line that contains p. */
 static inline void clflush(const void *p)
 {
 	__asm__ volatile("clflush %0" ::"m"(*(const char *)p) : "memory");
@@ -18,7 +19,7 @@ static inline void mfence(void)
 	__asm__ volatile("mfence" ::: "memory");
 }
 
-/* No instruction after it starts before those in front of it have completed. */
+/* No later instruction starts before all earlier ones have completed. */
 static inline void lfence(void)
 {
 	__asm__ volatile("lfence" ::: "memory");

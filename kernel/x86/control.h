@@ -1,5 +1,5 @@
-/* Control registers, EFER, RFLAGS and XCR0. SDM vol. 3, 2.5 and 2.6; APM vol. 2, 3.1. Assembly has
- * the same constants in kernel/x86/constants.inc. */
+/* Control registers, EFER, RFLAGS and XCR0. SDM vol. 3, 2.5 and 2.6; APM vol. 2, 3.1.
+ * kernel/x86/constants.inc has the same constants for assembly. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -10,7 +10,7 @@
 #define CR0_TS BIT(3) /* task switched */
 #define CR0_ET BIT(4) /* extension type, always 1 */
 #define CR0_NE BIT(5) /* x87 errors raise #MF */
-#define CR0_WP BIT(16) /* read-only pages bind the supervisor */
+#define CR0_WP BIT(16) /* the supervisor cannot write to read-only pages */
 #define CR0_AM BIT(18) /* alignment mask */
 #define CR0_PG BIT(31) /* paging */
 
@@ -40,7 +40,7 @@
 #define RFLAGS_SF BIT(7)
 #define RFLAGS_TF BIT(8) /* single step */
 #define RFLAGS_IF BIT(9) /* interrupts enabled */
-#define RFLAGS_DF BIT(10) /* string instructions go down */
+#define RFLAGS_DF BIT(10) /* string instructions decrement */
 #define RFLAGS_OF BIT(11)
 #define RFLAGS_AC BIT(18) /* alignment check; see CR4_SMAP */
 #define RFLAGS_ID BIT(21) /* can be changed: CPUID exists */
@@ -69,7 +69,7 @@ CONTROL_REGISTER(3)
 CONTROL_REGISTER(4)
 CONTROL_REGISTER(8)
 
-/* CR4.OSXSAVE must be set. */
+/* Write XCR0. CR4.OSXSAVE must be set. */
 static inline void write_xcr0(u64 value)
 {
 	__asm__ volatile("xsetbv" ::"c"(0), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");

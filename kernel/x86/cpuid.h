@@ -1,5 +1,5 @@
-/* The CPUID instruction, and features by name: CPUID<leaf>_<register>_<name in the manuals>. SDM
- * vol. 2, CPUID; APM vol. 3, appendix E. */
+/* The CPUID instruction, and names of its feature bits: CPUID<leaf>_<register>_<name in the
+ * manuals>. SDM vol. 2, CPUID; APM vol. 3, appendix E. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -34,7 +34,7 @@
 #define CPUID80000007_EDX_TSC_INVARIANT BIT(8)
 
 #define CPUID8000000A_EDX_NP BIT(0) /* nested paging */
-#define CPUID8000000A_EDX_NRIPS BIT(3) /* the next RIP is saved at an exit */
+#define CPUID8000000A_EDX_NRIPS BIT(3) /* an exit saves the next RIP */
 #define CPUID8000000A_EDX_DECODE_ASSISTS BIT(7)
 
 struct cpuid {

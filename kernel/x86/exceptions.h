@@ -1,4 +1,5 @@
-/* Exceptions: vectors, names, error codes. SDM vol. 3, table 6-1 and 4.7; APM vol. 2, table 8-1. */
+/* Exceptions: vectors, names and error codes. SDM vol. 3, table 6-1 and 4.7; APM vol. 2, table
+ * 8-1. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -34,6 +35,7 @@ enum exception {
 #define PF_RESERVED BIT(3) /* a reserved bit is set in an entry */
 #define PF_FETCH BIT(4)
 
+/* The name of an exception for a log message; "exception" if it has none. */
 static inline const char *exception_name(u64 vector)
 {
 	static const char *const names[NR_EXCEPTIONS] = {

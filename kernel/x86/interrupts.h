@@ -1,5 +1,5 @@
-/* RFLAGS.IF and HLT. SDM vol. 2, STI: interrupts come in only after the instruction that follows
- * STI. */
+/* RFLAGS.IF and HLT. Interrupts are recognised only after the instruction that follows STI (SDM
+ * vol. 2, STI). */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -14,13 +14,14 @@ static inline void interrupts_on(void)
 	__asm__ volatile("sti" ::: "memory");
 }
 
-/* Let pending interrupts in: they come at the NOP. */
+/* Take pending interrupts: they arrive after the NOP. */
 static inline void interrupts_window(void)
 {
 	__asm__ volatile("sti; nop; cli" ::: "memory");
 }
 
-/* Sleep until an interrupt; it has been handled on return. None can slip in between STI and HLT. */
+/* Sleep until an interrupt arrives; it has been handled on return. None can arrive between STI and
+ * HLT. */
 static inline void interrupts_on_and_halt(void)
 {
 	__asm__ volatile("sti; hlt" ::: "memory");
@@ -32,7 +33,7 @@ static inline void halt_until_interrupt(void)
 	__asm__ volatile("sti; hlt; cli" ::: "memory");
 }
 
-/* Stop this CPU: only NMI, INIT and the like are taken from now on. */
+/* Stop this CPU: from now on, it takes only NMI, INIT and the like. */
 static inline void __noreturn halt_forever(void)
 {
 	for (;;)

@@ -34,7 +34,7 @@
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX 0xc0000103
 
-/* AMD's. */
+/* AMD only. */
 #define MSR_PERF_EVTSEL0 0xc0010000
 #define MSR_PERF_CTR3 0xc0010007
 #define MSR_SYSCFG 0xc0010010
@@ -50,7 +50,7 @@
 #define MSR_ERRATA_FIRST 0xc0011020
 #define MSR_ERRATA_LAST 0xc001102f
 
-/* An MSR that does not exist raises #GP. */
+/* Accessing an MSR that does not exist raises #GP. */
 static inline u64 rdmsr(u32 msr)
 {
 	u32 lo, hi;

@@ -1,5 +1,5 @@
-/* Configuration mechanism 1: two ports, a lock of the caller's around both. PCI Local Bus 3.0,
- * 3.2.2.3.2. */
+/* Configuration mechanism 1. It needs two port accesses; the caller holds a lock around both. PCI
+ * Local Bus 3.0, 3.2.2.3.2. */
 #pragma once
 
 #include <kernel/x86/io.h>
@@ -12,7 +12,7 @@
 #define PCI_CONFIG_REGISTER MASK(7, 2)
 #define PCI_CONFIG_DATA 0xcfc
 
-/* Select the dword that offset (0 to 255) lies in. */
+/* Select the dword that contains offset (0 to 255). */
 static inline void pci_ports_select(u16 bdf, u8 offset)
 {
 	outl(PCI_CONFIG_ADDRESS,

@@ -1,10 +1,10 @@
-/* Segment descriptors, the task state, interrupt gates, and the registers that point to their
- * tables. SDM vol. 3, 3.4, 6.14 and 8.7. */
+/* Segment descriptors, the task state, interrupt gates, and the registers that hold their tables'
+ * addresses. SDM vol. 3, 3.4, 6.14 and 8.7. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
-/* Flat, 4 GiB where there is a limit; present, accessed. */
+/* Flat segments, with a 4 GiB limit where there is one; present and accessed. */
 #define GDT_CODE64 0x00af9b000000ffffUL
 #define GDT_CODE32 0x00cf9b000000ffffUL
 #define GDT_DATA 0x00cf93000000ffffUL
@@ -24,7 +24,7 @@ struct tss {
 } __packed;
 _Static_assert(sizeof(struct tss) == 104, "SDM vol. 3, 8.7");
 
-/* Two entries of the GDT: the descriptor of a TSS. */
+/* Fill in the descriptor of a TSS, which takes two entries of the GDT. */
 static inline void set_tss_descriptor(u64 entry[2], const struct tss *tss)
 {
 	u64 base = (u64)tss;
@@ -47,9 +47,10 @@ _Static_assert(sizeof(struct idt_gate) == 16, "SDM vol. 3, 6.14.1");
 
 /* Present 64-bit interrupt gates: RFLAGS.IF is cleared. */
 #define GATE_INTERRUPT 0x8e
-#define GATE_INTERRUPT_USER 0xee /* INT n in user mode may use it */
+#define GATE_INTERRUPT_USER 0xee /* user mode may use it with INT n */
 
-/* ist: 0 stays on the stack, 1 to 7 switches to that one of the TSS. */
+/* Build a gate (type: GATE_*). ist: 0 stays on the current stack, 1 to 7 switches to that stack of
+ * the TSS. */
 static inline struct idt_gate interrupt_gate(const void *entry, u16 selector, u8 type, u8 ist)
 {
 	u64 offset = (u64)entry;
@@ -64,7 +65,7 @@ static inline struct idt_gate interrupt_gate(const void *entry, u16 selector, u8
 	};
 }
 
-/* What LGDT and LIDT load. */
+/* The operand of LGDT and LIDT. */
 struct table_register {
 	u16 limit; /* bytes - 1 */
 	u64 base;

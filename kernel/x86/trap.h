@@ -1,9 +1,9 @@
-/* What the entry stubs of kernel/x86/trap.inc push, and where they are. */
+/* The entry stubs of kernel/x86/trap.inc, and the frame that they push. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
-/* In the order in which the stubs push. */
+/* The reverse of the order in which the CPU and the stubs push. */
 struct trap_frame {
 	u64 r15, r14, r13, r12, r11, r10, r9, r8;
 	u64 rdi, rsi, rbp, rbx, rdx, rcx, rax;
@@ -17,5 +17,5 @@ _Static_assert(sizeof(struct trap_frame) == 22 * 8, "kernel/x86/trap.inc");
 
 extern const u8 trap_stubs[NR_VECTORS][TRAP_STUB_SIZE];
 
-/* The handler that the program provides: interrupts are off, and the frame may be changed. */
+/* The handler, which the program provides. Interrupts are off. It may change the frame. */
 void trap(struct trap_frame *f);

@@ -11,7 +11,7 @@ static inline u64 rdtsc(void)
 	return (u64)hi << 32 | lo;
 }
 
-/* Not before the instructions in front of it have completed. */
+/* Read the TSC after all earlier instructions have completed. */
 static inline u64 rdtsc_ordered(void)
 {
 	u32 lo, hi;

@@ -1,9 +1,10 @@
-/* The instructions that call the hypervisor (kernel/abi/hypercall.h): VMMCALL on AMD's processors,
- * VMCALL on Intel's. */
+/* The hypercall instructions (kernel/abi/hypercall.h): VMMCALL on AMD processors, VMCALL on Intel
+ * processors. */
 #pragma once
 
 #include <kernel/x86/cpuid.h>
 
+/* True on AMD and Hygon processors. */
 static inline bool cpu_is_amd(void)
 {
 	u32 vendor = cpuid(0, 0).ebx;

@@ -76,7 +76,7 @@ BAD = {
     "device twice": ("{} pci=00:03.0,00:03.0", "names a device twice"),
     "twice": ("{} mem=8M", '"mem=8M": given twice'),
     "device that is not there": ("{} pci=00:1e.0", "domain x: pci=.*00:1e.0"),
-    "too much memory": ("/boot/hello.elf kernel name=x mem=100G", "domain x: mem=102400M cannot be had"),
+    "too much memory": ("/boot/hello.elf kernel name=x mem=100G", "domain x: mem=102400M is not available"),
     "name taken": ("/boot/hello.elf kernel name=hello mem=4M", "another domain has this name"),
     "kernel that does not fit": ("/boot/hello.elf kernel name=x mem=4M",
                                  "domain x: its kernel cannot be loaded: .*fit"),

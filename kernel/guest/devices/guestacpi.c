@@ -1,5 +1,5 @@
-/* The ACPI tables of a guest. See guestacpi.h. Tables are written by their offsets in ACPI 6.5,
- * chapter 5.2; AML by chapter 20, resources by section 6.4. */
+/* The ACPI tables of a guest. See guestacpi.h. The layout of tables is from ACPI 6.5, chapter 5.2,
+ * AML is from chapter 20, and resource descriptors are from section 6.4. */
 #include <kernel/guest/devices/guestacpi.h>
 
 #include <kernel/core/panic.h>
@@ -7,13 +7,13 @@
 #include <kernel/lib/string.h>
 #include <kernel/x86/apic.h>
 
-/* Tables grow in a buffer, and AML objects in them. */
+/* The buffer to which tables, and the AML objects in them, are appended. */
 struct writer {
 	u8 *buf;
 	u32 at;
 };
 
-/* These are out of line: they have many callers, which run once for each start of a domain. */
+/* Not inlined, since they have many callers, each of which runs only once per start of a domain. */
 static __noinline void put8(struct writer *w, u32 value)
 {
 	BUG_ON(w->at >= GUEST_ACPI_MAX);
@@ -72,7 +72,7 @@ static u32 begin_table(struct writer *w, const char *signature, u8 revision)
 	w->at = ALIGN_UP(w->at, 16u);
 	start = w->at;
 	put_text(w, signature);
-	put32(w, 0); /* length: end_table() */
+	put32(w, 0); /* length; end_table() sets it */
 	put8(w, revision);
 	put8(w, 0);
 	put_text(w, "WEIR  WEIRGST ");
@@ -102,8 +102,8 @@ static void end_table(struct writer *w, u32 start)
 #define AML_PACKAGE 0x12
 #define AML_DEVICE 0x825b /* ExtOpPrefix, DeviceOp */
 
-/* PkgLength counts itself (20.2.4). It always has two bytes here: 12 bits are enough for all of
- * these objects. */
+/* PkgLength includes its own bytes (20.2.4). It always has two bytes here: 12 bits are enough for
+ * all of these objects. */
 static u32 begin_package(struct writer *w)
 {
 	put16(w, 0);
@@ -131,8 +131,7 @@ static void put_name_dword(struct writer *w, const char *segment, u32 value)
 	put32(w, value);
 }
 
-/* The compressed form of "PNPxxxx": "PNP" with five bits for each letter, then the number; all of
- * it big-endian. */
+/* A compressed id "PNPxxxx": "PNP" with five bits per letter, then the number, all big-endian. */
 static void put_name_hid(struct writer *w, u16 product)
 {
 	u32 number = (u32)(product >> 8) | (u32)(product & 0xff) << 8;
@@ -160,12 +159,12 @@ static struct resources begin_resources(struct writer *w)
 
 static void end_resources(struct writer *w, struct resources r)
 {
-	put16(w, 0x79); /* end tag; a checksum of 0 is none, 6.4.2.9 */
+	put16(w, 0x79); /* end tag; checksum 0 means that there is none (6.4.2.9) */
 	w->buf[r.size_at] = (u8)(w->at - r.size_at - 1);
 	end_package(w, r.package);
 }
 
-/* 6.4.2.5, all 16 bits decoded. */
+/* 6.4.2.5; all 16 address bits are decoded. */
 static void put_io_ports(struct writer *w, u16 first, u8 nr)
 {
 	put16(w, 0x0147);
@@ -231,7 +230,7 @@ static void put_dsdt(struct writer *w)
 	put8(w, AML_BYTE);
 	put8(w, GUEST_SLP_TYP_S5);
 	put8(w, 0);
-	put16(w, 0); /* three times ZeroOp */
+	put16(w, 0); /* three ZeroOps */
 	end_package(w, package);
 
 	put8(w, AML_SCOPE);
@@ -248,7 +247,7 @@ static void put_dsdt(struct writer *w)
 	end_resources(w, r);
 	end_package(w, device);
 
-	/* Without an interrupt: drivers poll it. */
+	/* It has no interrupt: drivers poll it. */
 	device = begin_device(w, "COM1");
 	put_name_hid(w, 0x0501);
 	put_name_dword(w, "_UID", 1);
@@ -271,7 +270,7 @@ static void put_port_address(struct writer *w, u16 port)
 	put64(w, port);
 }
 
-/* FADT, 5.2.9: offsets of what is not zero. */
+/* FADT, 5.2.9: offsets of the fields that are not zero. */
 #define FADT_LENGTH 276
 #define FADT_DSDT 40
 #define FADT_BOOT_ARCH 109

@@ -1,5 +1,5 @@
-/* The ACPI tables of a guest (ACPI 6.5). They are hardware-reduced, so there is no SCI, no PM
- * timer, no PIC and no PIT to look for.
+/* The ACPI tables of a guest (ACPI 6.5). They describe hardware-reduced ACPI, so a guest expects no
+ * SCI, PM timer, PIC or PIT.
  *
  *	RSDP -> XSDT -> FADT -> DSDT    power-off, the PCI host bridge with its window, COM1
  *	             -> MADT            the vCPUs' local APICs; no I/O APIC, since devices have MSI
@@ -8,8 +8,8 @@
 
 #include <kernel/lib/compiler.h>
 
-/* Where a PC has its BIOS, and where software without a better pointer searches (5.2.5.1). Reserved
- * in the guest's memory map. */
+/* In the BIOS area of a PC, where software searches if it was not given a pointer (5.2.5.1).
+ * Reserved in the guest's memory map. */
 #define GUEST_RSDP 0xe0000UL
 
 /* Ports of the sleep and reset registers (4.8.3.7, 4.8.3.6). */
@@ -20,6 +20,6 @@
 #define GUEST_SLP_TYP_S5 5
 
 #define GUEST_ACPI_MAX 2048
-/* Make all tables as they are in guest-physical memory from GUEST_RSDP on. Returns their size in
+/* Build all tables, to be copied to guest-physical address GUEST_RSDP. Returns their size in
  * bytes. */
 size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus);

@@ -1,4 +1,4 @@
-/* The console of one guest in the control domain's hands. See guestconsole.h. */
+/* The console of the guest that the control domain has selected. See guestconsole.h. */
 #include <kernel/guest/devices/guestconsole.h>
 
 #include <kernel/abi/hypercall.h>
@@ -11,12 +11,12 @@
 #include <kernel/lib/errno.h>
 
 #define RING_SIZE 4096u
-#define PIECE 256u /* bytes that are copied at once */
+#define PIECE 256u /* bytes copied at a time */
 
 static struct {
-	struct spinlock lock; /* guards all; leaf, after a UART's */
+	struct spinlock lock; /* guards all of this; taken after a UART's lock */
 	u16 id; /* the selected guest; 0: none */
-	u32 written, read; /* counts: the difference is what the ring holds */
+	u32 written, read; /* total counts; the ring holds the difference */
 	u8 ring[RING_SIZE];
 } output = { .lock = SPINLOCK_INIT(LOCK_GUESTCONSOLE) };
 

@@ -1,7 +1,7 @@
-/* What a guest finds of a PC's firmware. See guestfirmware.h.
+/* Writes the parts of a PC's firmware that a guest finds in memory. See guestfirmware.h.
  *
- * A jump to the reset vector in real mode starts a PC's firmware. It is Linux' last way to reboot a
- * machine without EFI that has hardware-reduced ACPI.
+ * A jump to the reset vector in real mode starts a PC's firmware. Linux uses it as its last resort
+ * to reboot a machine that has hardware-reduced ACPI and no EFI.
  */
 #include <kernel/guest/devices/guestfirmware.h>
 

@@ -1,13 +1,14 @@
-/* What a guest finds of a PC's firmware: ACPI tables (guestacpi.h), code at the reset vector. */
+/* The parts of a PC's firmware that a guest finds in memory: ACPI tables (guestacpi.h) and code at
+ * the reset vector. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
 struct domain;
 
-/* Where a PC begins after its reset: code that resets it again. */
+/* The address, in real mode, of a PC's reset vector. The code there resets the guest again. */
 #define GUEST_RESET_VECTOR 0xffff0UL
 
-/* Write both into the memory of a domain whose vCPUs do not run. Failures are logged. -EFAULT: it
- * has no memory there. */
+/* Write both into the domain's memory. None of its vCPUs runs. Failures are logged. -EFAULT: the
+ * domain has no memory there. */
 int __must_check guestfirmware_write(struct domain *d, u32 nr_vcpus);

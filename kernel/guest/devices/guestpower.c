@@ -1,10 +1,11 @@
-/* How a guest switches its machine off or resets it. See guestpower.h.
+/* Ports by which a guest powers its machine off or resets it. See guestpower.h.
  *
  *	sleep register, reset register    ACPI 6.5, 4.8.3.7 and 4.8.3.6
  *	keyboard controller               its reset line, which kernels without ACPI pull; there is
  *	                                  no other part of such a controller
  *
- * The third way is a jump to the reset vector (guestfirmware.c), which leads to the reset register.
+ * A third way is a jump to the reset vector (guestfirmware.c); the code there writes the reset
+ * register.
  */
 #include <kernel/guest/devices/guestpower.h>
 
@@ -14,7 +15,7 @@
 #define SLP_TYP MASK(4, 2)
 #define SLP_EN BIT(5)
 
-/* WAK_STS stays 0, since there is no sleep to wake from. */
+/* WAK_STS stays 0, since the guest never wakes from sleep. */
 static int read_power(void *ctx __unused, struct vcpu *v __unused, u64 offset __unused,
 		      unsigned int size __unused, u64 *value)
 {

@@ -1,9 +1,9 @@
 /* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). See vuart.h.
  *
- * A character is sent at once, so the transmitter is empty, unless the control domain has selected
- * this guest and does not read. The UART raises no interrupt, but IIR says which one there would
- * be, for drivers that poll it. The control domain, whose input is the console's, is told by an
- * event (kernel/guest/domain/event.h).
+ * A character is sent immediately, so the transmitter is always empty, unless the control domain
+ * has selected this guest and does not read. The UART raises no interrupts, but IIR reports which
+ * one would be pending, for drivers that poll it. The control domain, which gets the console's
+ * input, is notified by an event (kernel/guest/domain/event.h).
  */
 #include <kernel/guest/devices/vuart.h>
 
@@ -44,15 +44,15 @@ enum {
 #define MCR_LOOP 0x10
 #define MSR_CTS_DSR_DCD 0xb0
 
-/* A guest may write BURST lines at once, and then LINES_A_SECOND, because others pay for them: a
- * line holds the log's lock until the machine's UART has taken it, and pushes an older one out of
- * the log's ring. */
+/* A guest may write BURST lines at once, and LINES_A_SECOND after that. There is a limit because
+ * lines affect others: each one holds the log's lock until the machine's UART has accepted it, and
+ * displaces older lines from the log's ring. */
 #define BURST 1000
 #define LINES_A_SECOND 50
 #define LINE_NS (1000000000UL / LINES_A_SECOND)
 
-/* A guest that has used this up is silent until it may write the lines of a second again. So the
- * message that lines were left out comes at most once a second. */
+/* A guest that has reached the limit stays silent until a full second's worth of lines is allowed
+ * again. So the message about suppressed lines appears at most once per second. */
 static bool may_print(struct vuart *u)
 {
 	u64 lines = BURST - (u->left_out ? LINES_A_SECOND : 0);
@@ -67,8 +67,7 @@ static bool may_print(struct vuart *u)
 
 static void print_line(struct vuart *u)
 {
-	/* A guest is not trusted with the administrator's terminal: control characters are
-	 * replaced. */
+	/* Replace control characters: a guest must not control the administrator's terminal. */
 	for (u32 i = 0; i < u->len; i++)
 		if (((u8)u->line[i] < ' ' && u->line[i] != '\t') || u->line[i] == 0x7f)
 			u->line[i] = '.';
@@ -80,7 +79,7 @@ static void print_line(struct vuart *u)
 	}
 	if (u->left_out)
 		log_warn("domain %s: %u lines of its console were left out: it writes more than "
-			 "%u a second",
+			 "%u per second",
 			 u->domain->name, u->left_out, LINES_A_SECOND);
 	u->left_out = 0;
 	log_info("%s| %s", u->domain->name, u->line);
@@ -120,8 +119,8 @@ static bool can_transmit(const struct vuart *u)
 	return u->domain->privileged || guestconsole_has_room(u->domain->id);
 }
 
-/* Table 5 and section 8.6: received data comes first; reading "transmitter empty" clears this
- * condition. */
+/* Table 5 and section 8.6: received data has priority; reading "transmitter empty" from IIR clears
+ * that condition. */
 static u8 read_interrupt_id(struct vuart *u)
 {
 	u8 cause = IIR_NONE;
@@ -135,7 +134,7 @@ static u8 read_interrupt_id(struct vuart *u)
 	return cause | (u->fcr & FCR_ENABLE ? IIR_FIFO : 0);
 }
 
-/* In loop-back mode the modem outputs come back as inputs: drivers detect the chip that way. */
+/* In loop-back mode the modem outputs appear as inputs. Drivers use that to detect the chip. */
 static u8 read_modem_status(const struct vuart *u)
 {
 	if (!(u->mcr & MCR_LOOP))
@@ -203,15 +202,15 @@ static int vuart_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 		}
 		if (!(u->mcr & MCR_LOOP))
 			transmit(u, b);
-		u->thre = true; /* the transmitter has become empty again */
+		u->thre = true; /* the transmitter is empty again */
 		break;
 	case IER:
 		if (dlab) {
 			u->dlm = b;
 			break;
 		}
-		/* If this is enabled while the transmitter is empty, the condition holds at
-		 * once. */
+		/* Enabling this interrupt while the transmitter is empty sets the condition
+		 * immediately. */
 		u->thre |= b & ~u->ier & IER_THRE;
 		u->ier = b & 0x0f;
 		break;

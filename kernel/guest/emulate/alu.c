@@ -1,4 +1,4 @@
-/* What the arithmetic instructions do to operands and flags (SDM vol. 1, appendix A). */
+/* Computes results and flags of arithmetic instructions (SDM vol. 1, appendix A). */
 #include <kernel/guest/emulate/alu.h>
 
 #include <kernel/x86/control.h>

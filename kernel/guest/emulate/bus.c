@@ -1,5 +1,5 @@
-/* Port and memory ranges of a guest: a small array, searched in order. A guest has a handful of
- * ranges, and an access costs an exit, so nothing cleverer earns its place. */
+/* Port and memory ranges of a guest: a small array with linear search. A guest has only a few
+ * ranges, and each access costs an exit anyway, so a faster search is not worth its code. */
 #include <kernel/guest/emulate/bus.h>
 
 #include <kernel/core/log.h>
@@ -13,7 +13,7 @@ void bus_init(struct bus *b)
 
 int bus_add(struct bus *b, const struct bus_range *r)
 {
-	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests move BARs */
+	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests can cause it by moving BARs */
 	int ret = 0;
 
 	spin_lock(&b->lock);
@@ -44,7 +44,7 @@ void bus_remove(struct bus *b, u64 first)
 	spin_unlock(&b->lock);
 }
 
-/* A copy: the range may be removed as soon as the lock is dropped, and its owner lives as long as
+/* Copies the range, which may be removed as soon as the lock is dropped. Its ctx lives as long as
  * the domain. */
 static bool find(struct bus *b, u64 addr, unsigned int size, struct bus_range *found)
 {

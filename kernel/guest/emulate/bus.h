@@ -1,7 +1,7 @@
-/* What answers a guest's port and memory accesses. A domain's ranges are registered while it is
- * built, or by its virtual PCI bus when a BAR moves; where nothing is registered, a read returns
- * all ones and a write is dropped, as on a PC where nothing is plugged in, and the access is
- * counted.
+/* Dispatches a guest's port and memory accesses to the emulated devices. A domain's ranges are
+ * registered while it is built, or by its virtual PCI bus when a BAR moves. Where nothing is
+ * registered, a read returns all ones and a write is dropped, as on a PC without a device there,
+ * and the access is counted.
  */
 #pragma once
 
@@ -13,28 +13,28 @@ struct vcpu;
 #define BUS_MAX_RANGES 32
 
 struct bus_range {
-	u64 first, last; /* port numbers, or guest-physical addresses; both included */
+	u64 first, last; /* port numbers, or guest-physical addresses; inclusive */
 	void *ctx;
-	/* size is 1, 2, 4 (or 8 for memory); an access never crosses the range's end. Called
-	 * without a lock held, on the vCPU's CPU. -EAGAIN: the vCPU was parked, the instruction is
-	 * to be executed again. */
+	/* size is 1, 2 or 4, or 8 for memory; an access never crosses the end of the range. Called
+	 * on the vCPU's CPU, with no lock held. 0, or -EAGAIN: the instruction must be executed
+	 * again; the vCPU may have been parked. */
 	int (*read)(void *ctx, struct vcpu *v, u64 offset, unsigned int size, u64 *value);
 	int (*write)(void *ctx, struct vcpu *v, u64 offset, unsigned int size, u64 value);
 };
 
 struct bus {
-	struct spinlock lock; /* guards the array; leaf */
+	struct spinlock lock; /* guards the array; no other lock is taken inside */
 	u32 nr;
 	struct bus_range range[BUS_MAX_RANGES];
-	u64 absent; /* accesses that nothing answered */
+	u64 absent; /* accesses outside all ranges */
 };
 
-/* An empty bus. */
+/* Initialise an empty bus. */
 void bus_init(struct bus *b);
-/* -ENOSPC when the table is full (said in the log with the domain's name), -EEXIST on overlap. */
+/* Add a range. -EEXIST: it overlaps another one; -ENOSPC: the table is full, which is logged. */
 int __must_check bus_add(struct bus *b, const struct bus_range *r);
-/* Remove the range that starts at first; nothing happens if there is none. */
+/* Remove the range that starts at `first`, if there is one. */
 void bus_remove(struct bus *b, u64 first);
-/* 0, or -EAGAIN from the range's own handler. */
+/* Carry out an access of `size` bytes by v. 0, or -EAGAIN from the range's handler. */
 int __must_check bus_read(struct bus *b, struct vcpu *v, u64 addr, unsigned int size, u64 *value);
 int __must_check bus_write(struct bus *b, struct vcpu *v, u64 addr, unsigned int size, u64 value);

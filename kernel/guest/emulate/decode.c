@@ -17,12 +17,12 @@ struct reader {
 
 struct prefixes {
 	bool operand_size, address_size, repeat, lock;
-	u8 rex; /* bits 3:0; has_rex tells a plain 40h from none */
+	u8 rex; /* bits 3:0; with has_rex, a REX prefix of 40h differs from none */
 	bool has_rex;
 	int segment; /* -1: none */
 };
 
-/* Signed and little endian; 0 behind the end, which the caller learns from overrun. */
+/* Fetch a signed little-endian value. Beyond the end, return 0 and set `overrun`. */
 static s64 fetch(struct reader *r, unsigned int size)
 {
 	u64 value = 0;
@@ -50,7 +50,7 @@ static u8 fetch_byte(struct reader *r)
 	return (u8)fetch(r, 1);
 }
 
-/* SDM vol. 2, 2.1.1 and 2.2.1. Returns the first byte of the opcode. */
+/* Read the prefixes (SDM vol. 2, 2.1.1 and 2.2.1). Returns the first byte of the opcode. */
 static u8 read_prefixes(struct reader *r, bool long_mode, struct prefixes *p)
 {
 	*p = (struct prefixes){ .segment = -1 };
@@ -67,7 +67,7 @@ static u8 read_prefixes(struct reader *r, bool long_mode, struct prefixes *p)
 		case 0x2e:
 		case 0x36:
 		case 0x3e:
-			/* In 64-bit mode these do nothing, not even undo an earlier FS or GS. */
+			/* Ignored in 64-bit mode: they do not even override an earlier FS or GS. */
 			if (!long_mode)
 				p->segment = SEG_ES + (byte - 0x26) / 8;
 			break;
@@ -93,7 +93,7 @@ static u8 read_prefixes(struct reader *r, bool long_mode, struct prefixes *p)
 		default:
 			return byte;
 		}
-		/* A REX prefix counts only right before the opcode. */
+		/* A REX prefix is valid only directly before the opcode. */
 		p->rex = 0;
 		p->has_rex = false;
 		if (r->overrun)
@@ -143,7 +143,7 @@ static void modrm_32(struct reader *r, u8 mod, u8 rm, bool long_mode, u8 rex, st
 		insn->displacement = fetch(r, mod == 1 ? 1 : 4);
 }
 
-/* The memory operand and ModRM.reg. False: the form has no memory operand. */
+/* Decode the memory operand and ModRM.reg. False: there is no memory operand. */
 static bool read_modrm(struct reader *r, const struct prefixes *p, bool long_mode,
 		       struct insn *insn, u8 *reg)
 {
@@ -157,7 +157,7 @@ static bool read_modrm(struct reader *r, const struct prefixes *p, bool long_mod
 	else
 		modrm_32(r, mod, rm, long_mode, p->rex, insn);
 
-	/* The default segment goes with the base. */
+	/* The default segment depends on the base register. */
 	if (p->segment < 0 && (insn->base == RBP || insn->base == RSP))
 		insn->segment = SEG_SS;
 	return true;
@@ -180,7 +180,7 @@ static void set_immediate(struct reader *r, struct insn *insn, unsigned int size
 	insn->immediate = (u64)fetch(r, size < 4 ? size : 4);
 }
 
-/* Opcodes of two bytes, 0Fh first. */
+/* Two-byte opcodes: 0Fh, then another byte. */
 static int two_byte(struct reader *r, const struct prefixes *p, bool long_mode, u8 operand_size,
 		    struct insn *insn)
 {
@@ -214,7 +214,7 @@ static int two_byte(struct reader *r, const struct prefixes *p, bool long_mode, 
 static int one_byte(struct reader *r, const struct prefixes *p, bool long_mode, u8 opcode,
 		    u8 operand_size, struct insn *insn)
 {
-	/* Bit 0 of nearly all opcodes: byte or full size. */
+	/* In nearly all opcodes bit 0 selects byte or full operand size. */
 	u8 size = opcode & 1 ? operand_size : 1, reg;
 
 	insn->mem_size = insn->reg_size = size;
@@ -222,7 +222,7 @@ static int one_byte(struct reader *r, const struct prefixes *p, bool long_mode, 
 	case 0xa0:
 	case 0xa1:
 	case 0xa2:
-	case 0xa3: /* the accumulator and an address of the address size */
+	case 0xa3: /* rAX and an absolute address, as wide as the address size */
 		insn->op = INSN_MOV;
 		insn->mem_is_source = opcode < 0xa2;
 		insn->displacement = fetch(r, insn->address_size);
@@ -245,7 +245,7 @@ static int one_byte(struct reader *r, const struct prefixes *p, bool long_mode, 
 		insn->reg = RAX;
 		return 0;
 	case 0x63: /* MOVSXD; ARPL outside 64-bit mode */
-		/* Processors differ in what they read for a 16-bit register. */
+		/* Processors differ in how much they read for a 16-bit register. */
 		if (!long_mode || operand_size == 2)
 			return -EINVAL;
 		insn->op = INSN_MOVSX;
@@ -277,7 +277,7 @@ static int one_byte(struct reader *r, const struct prefixes *p, bool long_mode, 
 	case 0xf7:
 	case 0xfe:
 	case 0xff:
-		break; /* ModRM.reg tells */
+		break; /* ModRM.reg selects the operation */
 	default:
 		if (opcode >= 0x40 || (opcode & 7) >= 4)
 			return -EINVAL;
@@ -325,7 +325,7 @@ static int one_byte(struct reader *r, const struct prefixes *p, bool long_mode, 
 	}
 }
 
-/* SDM vol. 2, LOCK: only where memory is read, changed and written. */
+/* SDM vol. 2, LOCK: only for instructions that read, modify and write memory. */
 static bool lock_allowed(const struct insn *insn)
 {
 	if (insn->mem_is_source)
@@ -357,7 +357,7 @@ int decode_insn(const u8 *bytes, unsigned int nr, unsigned int code_bits, struct
 
 	ret = opcode == 0x0f ? two_byte(&r, &p, long_mode, operand_size, insn) :
 			       one_byte(&r, &p, long_mode, opcode, operand_size, insn);
-	/* What was read behind the end was not there, so no verdict of the above counts. */
+	/* Part of the instruction was missing, so any other result is meaningless. */
 	if (r.overrun)
 		return cut ? -E2BIG : -EINVAL;
 	if (ret || (p.lock && !lock_allowed(insn)))

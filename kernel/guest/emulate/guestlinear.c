@@ -1,4 +1,4 @@
-/* A guest's linear memory, accessed for its instructions. */
+/* Accesses a guest's linear memory on behalf of its instructions. */
 #include <kernel/guest/emulate/guestlinear.h>
 
 #include <kernel/guest/emulate/guestwalk.h>

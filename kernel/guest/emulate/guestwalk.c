@@ -1,4 +1,4 @@
-/* A guest's own page tables, walked in software (SDM vol. 3, chapter 4). */
+/* Walks a guest's own page tables in software (SDM vol. 3, chapter 4). */
 #include <kernel/guest/emulate/guestwalk.h>
 
 #include <kernel/guest/memory/guestcopy.h>
@@ -11,7 +11,7 @@
 
 struct format {
 	unsigned int levels, index_bits, entry_size;
-	bool pae; /* three levels, of which the first has no rights */
+	bool pae; /* three levels; the top level has no permission bits */
 };
 
 static struct format format_of(const struct vcpu_mode *m)
@@ -23,7 +23,7 @@ static struct format format_of(const struct vcpu_mode *m)
 	return (struct format){ 2, 10, 4, false };
 }
 
-/* One step of a walk: the entry that was used, for its accessed and dirty bits. */
+/* One step of a walk: the entry that was read, kept to set its accessed and dirty bits. */
 struct walk_entry {
 	gpaddr_t gpa;
 	u64 entry;
@@ -68,7 +68,8 @@ static gpaddr_t page_address(const struct format *f, unsigned int level, u64 ent
 	return base | (linear & offset);
 }
 
-/* SDM vol. 3, 4.6. rights: the AND of all entries' W and U, the OR of their NX. */
+/* Check permissions (SDM vol. 3, 4.6). rights: the AND of all entries' W and U bits, the OR of
+ * their NX bits. */
 static bool allowed(const struct vcpu *v, const struct vcpu_mode *m, u32 access, u64 rights)
 {
 	bool user_page = rights & PTE_U;
@@ -84,7 +85,7 @@ static bool allowed(const struct vcpu *v, const struct vcpu_mode *m, u32 access,
 	return !(access & WALK_WRITE) || (rights & PTE_W) || !(m->cr0 & CR0_WP);
 }
 
-/* False: an entry is no longer what it was; walk again. */
+/* Set accessed and dirty bits. False: an entry has changed since it was read; walk again. */
 static bool set_accessed_dirty(struct vcpu *v, const struct format *f,
 			       const struct walk_entry *entries, unsigned int last, u32 access)
 {
@@ -126,8 +127,8 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 		if (f.pae && level == 3)
 			index &= 3;
 		entries[level].gpa = table + index * f.entry_size;
-		/* Where no RAM is, a table reads as all ones: a present entry with reserved
-		 * bits. */
+		/* Where there is no RAM, a table reads as all ones: a present entry with reserved
+		 * bits set. */
 		if (guest_read(&v->vm->memory, entries[level].gpa, &entry, f.entry_size)) {
 			*error |= PF_PRESENT | PF_RESERVED;
 			return WALK_FAULT;
@@ -157,8 +158,8 @@ static enum walk_result walk_once(struct vcpu *v, const struct vcpu_mode *m, u64
 	__builtin_unreachable(); /* level 1 is always a page */
 }
 
-/* A guest that changes its tables under us as fast as we walk them gets a fault that it can take
- * again. */
+/* If the guest keeps changing its tables during the walk, it gets a page fault, after which it can
+ * try again. */
 #define WALK_TRIES 8
 
 int guest_walk(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)

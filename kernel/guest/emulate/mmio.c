@@ -1,4 +1,4 @@
-/* Instructions on trapped memory: decoded, then carried out on their operands. */
+/* Emulates instructions that access trapped memory: decodes them, then executes them. */
 #include <kernel/guest/emulate/mmio.h>
 
 #include <kernel/guest/emulate/alu.h>
@@ -13,8 +13,8 @@
 #include <kernel/lib/string.h>
 #include <kernel/x86/control.h>
 
-/* Elements of a repeated string instruction that one exit carries out; the rest goes on with the
- * next. */
+/* How many elements of a repeated string instruction one exit executes. The instruction continues
+ * in the next exit. */
 #define STRING_ELEMENTS 64
 
 static u64 mask(unsigned int bytes)
@@ -108,7 +108,7 @@ static int load_operand(struct vcpu *v, const struct insn *insn, const struct op
 	return 0;
 }
 
-/* Memory is written, or only looked at. */
+/* Memory is written, or only read by CMP and TEST. */
 static int store_operand(struct vcpu *v, const struct insn *insn, const struct operand *p)
 {
 	u64 other = insn->other == OTHER_REGISTER ? get_register(v, insn) : insn->immediate;
@@ -151,7 +151,8 @@ static int string_element(struct vcpu *v, unsigned int bits, const struct insn *
 	struct operand from, to;
 	int ret = 0;
 
-	/* The destination first: a read that a fault makes void may have changed the device. */
+	/* Locate the destination first: reading the source may have side effects on a device, which
+	 * a later page fault could not undo. */
 	if (writes)
 		ret = operand_locate(v, to_linear(v, bits, SEG_ES, rdi), size, true, &to);
 	if (!ret && reads)
@@ -193,8 +194,8 @@ static int string_instruction(struct vcpu *v, unsigned int bits, const struct in
 	return 0;
 }
 
-/* True: what faulted is not what stands there now, since another vCPU has changed the code, the
- * page tables or the memory map. Executing the instruction again tells. */
+/* True if the access that faulted no longer matches, since another vCPU has changed the code, the
+ * page tables or the memory map. Then the guest executes the instruction again. */
 static bool is_stale(struct vcpu *v, const struct operand *p, gpaddr_t gpa)
 {
 	bool seen = false;
@@ -207,7 +208,7 @@ static bool is_stale(struct vcpu *v, const struct operand *p, gpaddr_t gpa)
 
 static int describe_unknown(const u8 *bytes, unsigned int nr, char *why, size_t size)
 {
-	size_t at = (size_t)snprintf(why, size, "instruction not known:");
+	size_t at = (size_t)snprintf(why, size, "unknown instruction:");
 
 	for (unsigned int i = 0; i < nr && at + 4 < size; i++)
 		at += (size_t)snprintf(why + at, size - at, " %02x", bytes[i]);

@@ -1,5 +1,5 @@
-/* Instructions that touch guest-physical memory where no RAM is: decoded and carried out on the
- * domain's memory bus. */
+/* Emulates instructions that access guest-physical memory where there is no RAM, on the domain's
+ * memory bus. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -7,7 +7,8 @@
 
 struct vcpu;
 
-/* Emulate the instruction at RIP, which touched gpa. 0: done and advanced over, or an exception was
- * injected; -EAGAIN: the vCPU was parked, to be executed again; -EINVAL: not an instruction that is
- * known, with `why` filled in (one line, the bytes in it). */
+/* Emulate the instruction at RIP, which accessed gpa. 0: it was executed, at least in part, or an
+ * exception was injected, or it does not access gpa any more; the guest continues at RIP. -EAGAIN:
+ * it must be executed again, and the vCPU may have been parked; -EINVAL: Weir does not know the
+ * instruction, and `why` is one line that shows its bytes. On the vCPU's own CPU, in an exit. */
 int __must_check mmio_emulate(struct vcpu *v, gpaddr_t gpa, char *why, size_t why_size);

@@ -1,4 +1,4 @@
-/* A memory operand: where it is, and how it is read and written. */
+/* Locates, reads and writes a memory operand of an emulated instruction. */
 #include <kernel/guest/emulate/operand.h>
 
 #include <kernel/guest/emulate/bus.h>
@@ -26,7 +26,8 @@ int operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write, st
 	return 0;
 }
 
-/* One part: RAM if there is any, else the memory bus; odd sizes byte by byte. */
+/* Access one part: RAM if there is any, otherwise the memory bus. Sizes that are not a power of two
+ * are accessed byte by byte. */
 static int access_part(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u64 *value)
 {
 	struct bus *bus = &v->vm->mmio;

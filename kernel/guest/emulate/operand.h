@@ -1,5 +1,5 @@
-/* A memory operand of an emulated instruction: RAM where there is any, else the memory bus. The
- * vCPU's own CPU, in an exit. */
+/* A memory operand of an emulated instruction, in RAM or on the memory bus. On the vCPU's own CPU,
+ * in an exit. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -7,7 +7,7 @@
 
 struct vcpu;
 
-/* Where it is: two parts if it crosses a page. */
+/* Where it is: two parts if it crosses a page boundary. */
 struct operand {
 	unsigned int nr;
 	struct {
@@ -16,8 +16,9 @@ struct operand {
 	} part[2];
 };
 
-/* Find the `size` bytes at this linear address. -EFAULT: the page fault was injected. */
+/* Locate the `size` bytes at this linear address. -EFAULT: it faults; the exception has been
+ * injected. */
 int __must_check operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write,
 				struct operand *p);
-/* Read or write all of it. -EAGAIN: the vCPU was parked by what answers there. */
+/* Read or write all of it. -EAGAIN from the bus: the instruction must be executed again. */
 int __must_check operand_access(struct vcpu *v, const struct operand *p, bool write, u64 *value);

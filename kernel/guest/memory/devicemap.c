@@ -1,13 +1,14 @@
-/* A domain's memory mapped for its devices, while the domain may give back and take. */
+/* Maps a domain's memory for its devices, while the domain may be giving memory back or taking
+ * it. */
 #include <kernel/guest/memory/devicemap.h>
 
 #include <iommu/iommu.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/errno.h>
 
-/* The leaves of [*gfn, end), until *left entries of either kind of table are passed: a large
- * leaf of the CPUs may be many entries of a unit that has only small ones, and goes there by one
- * table a turn. */
+/* Map the leaves of [*gfn, end) until *left entries of either kind of table have been passed. A
+ * large leaf in the nested tables may need many entries in the tables of a unit that has only small
+ * pages; each turn maps at most one I/O table's worth of it. */
 static int share_leaves(struct memory *m, struct iommu_gather *g, gfn_t *gfn, gfn_t end, u64 *left)
 {
 	unsigned int leaf_order = iommu_leaf_order();
@@ -19,11 +20,12 @@ static int share_leaves(struct memory *m, struct iommu_gather *g, gfn_t *gfn, gf
 		    entries = MAX(nr >> leaf_order, 1UL);
 		int ret = 0;
 
-		/* A tombstone was given back: its release looks at both tables. */
+		/* Skip tombstones: that memory was given back, and its release covers both sets of
+		 * tables. */
 		if (at.flags && !(at.flags & NESTED_DEVICE))
 			ret = iommu_map(g, *gfn, at.mfn, nr, IOMMU_READ | IOMMU_WRITE);
-		/* There already: from an earlier try, or the guest has taken it since has_devices
-		 * is set. */
+		/* -EEXIST: an earlier attempt mapped it, or the guest took it after has_devices was
+		 * set. */
 		if (ret && ret != -EEXIST)
 			return ret;
 		*gfn += nr;
@@ -38,7 +40,7 @@ int memory_map_for_devices(struct memory *m, gfn_t *gfn)
 	IOMMU_GATHER(g);
 	int ret;
 
-	/* The control domain's devices may have a map of their own. */
+	/* The control domain's devices may have an identity map instead. */
 	if (m->machine_addresses || read_once(&m->devices_see_all))
 		return STEP_DONE;
 	ret = iommu_gather_begin(&g, m->iommu);
@@ -46,7 +48,7 @@ int memory_map_for_devices(struct memory *m, gfn_t *gfn)
 		return ret == -EAGAIN ? STEP_WAIT : ret;
 
 	spin_lock(&m->nested.lock);
-	/* From here on both tables change together. */
+	/* From here on, both sets of tables change together. */
 	m->has_devices = true;
 	while (!ret && budget && (nr = memory_ram_from(m, gfn)))
 		ret = share_leaves(m, &g, gfn, *gfn + nr, &budget);

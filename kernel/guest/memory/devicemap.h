@@ -1,4 +1,4 @@
-/* A domain's memory as its devices see it. */
+/* A domain's memory, as seen by its devices. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -6,10 +6,11 @@
 
 struct memory;
 
-/* Before the domain's first device is attached: map a bounded part of what its CPUs reach for its
- * devices too, from *gfn (first 0) on. A step (STEP_DONE: all is mapped, or was; STEP_WAIT: try
- * again later), -ENOMEM, or what the frame table refused. What the domain gives back or takes
- * meanwhile is kept right. */
+/* Called before the domain's first device is attached: map a bounded part of what its CPUs can
+ * access for its devices as well, starting at *gfn (initially 0), and advance *gfn. The domain may
+ * give memory back or take it meanwhile. Returns a step (STEP_DONE: everything is mapped now;
+ * STEP_WAIT: try again later), -ENOMEM, or the frame table's error. */
 int __must_check memory_map_for_devices(struct memory *m, gfn_t *gfn);
-/* The frame by which the domain's devices reach what is at gfn; -ENOENT: no memory. */
+/* The frame number at which the domain's devices access the memory at gfn; -ENOENT: there is no
+ * memory. Takes nested.lock. */
 s64 memory_device_frame(struct memory *m, gfn_t gfn);

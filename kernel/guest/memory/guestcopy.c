@@ -1,4 +1,4 @@
-/* Copies between Weir and a guest's memory. */
+/* Copies between Weir's memory and a guest's. */
 #include <kernel/guest/memory/guestcopy.h>
 
 #include <kernel/core/paging.h>
@@ -6,8 +6,8 @@
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 
-/* One page at a time, under the lock: a release on another vCPU cannot take the frame away
- * meanwhile. */
+/* Process one page at a time under the lock, so that a release on another vCPU cannot take the
+ * frame away during the copy. */
 static int for_each_page(struct memory *m, gpaddr_t gpa, u64 len,
 			 void (*fn)(void *page, void *ctx, size_t n), void *buf)
 {

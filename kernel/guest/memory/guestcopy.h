@@ -1,5 +1,6 @@
-/* Copies between Weir and a guest's memory. They may cross pages; -EFAULT where the guest has no
- * RAM. Any context that may take nested.lock. */
+/* Copies between Weir's memory and a guest's. A range may cross page boundaries; gpa and len are in
+ * bytes. -EFAULT: part of the range is not the guest's RAM; earlier pages have been copied. Any
+ * context that may take nested.lock. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -10,7 +11,7 @@ struct memory;
 int __must_check guest_read(struct memory *m, gpaddr_t gpa, void *buf, size_t len);
 int __must_check guest_write(struct memory *m, gpaddr_t gpa, const void *buf, size_t len);
 int __must_check guest_zero(struct memory *m, gpaddr_t gpa, u64 len);
-/* Replace the aligned word of `size` bytes (4 or 8) at gpa if it is `expected`. -EBUSY: it is not;
- * -EFAULT. Atomic. */
+/* Atomically replace the aligned word of `size` bytes (4 or 8) at gpa with `desired` if it equals
+ * `expected`. -EBUSY: it does not; -EFAULT. */
 int __must_check guest_cmpxchg(struct memory *m, gpaddr_t gpa, unsigned int size, u64 expected,
 			       u64 desired);

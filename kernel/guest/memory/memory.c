@@ -1,4 +1,4 @@
-/* The record of a domain's memory, where its RAM is, and device registers in its nested tables. */
+/* The record of a domain's memory: where its RAM is, and mapping device registers for its CPUs. */
 #include <kernel/guest/memory/memory.h>
 
 #include <iommu/iommu.h>
@@ -73,6 +73,7 @@ void memory_unmap_device(struct memory *m, gfn_t gfn, u64 nr)
 	if (nested_walk_state(&w) != STEP_DONE)
 		log_warn("domain %s: no memory to unmap the device registers at 0x%lx", m->name,
 			 w.gfn << PAGE_SHIFT);
-	/* The registers stay the domain's own, so nobody has to wait for its CPUs to notice. */
+	/* The registers still belong to the domain, so there is no need to wait until its CPUs have
+	 * flushed. */
 	shootdown_kick(&m->nested);
 }

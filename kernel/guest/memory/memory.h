@@ -1,5 +1,5 @@
-/* A domain's memory: nested tables, I/O tables and the allocator moved together, under the one
- * rule.
+/* A domain's memory. Nested tables, I/O tables and the allocator change together, so that a frame
+ * is freed only when neither a CPU nor a device can reach it.
  *
  *	taken       kernel/guest/memory/populate.h     built at boot, or taken again
  *	shared      kernel/guest/memory/devicemap.h    mapped for its devices too
@@ -14,39 +14,42 @@
 struct iommu_domain;
 
 struct memory {
-	u16 owner; /* the domain's id, which owns its frames */
+	u16 owner; /* the domain's id, in the records of its frames */
 	const char *name; /* the domain's, for messages */
 	struct nested nested;
 	struct iommu_domain *iommu;
-	/* What is mapped for its CPUs is mapped in the I/O tables too ... */
+	/* Whatever is mapped for its CPUs from now on is mapped in the I/O tables too ... */
 	bool has_devices;
-	/* ... and what was there before is by now. Both under nested.lock. */
+	/* ... and so is everything that was mapped before. Both are guarded by nested.lock. */
 	bool devices_see_all;
-	/* Its devices use machine addresses (kernel/guest/memory/pool.h), not the guest's. */
+	/* Its devices use machine addresses (kernel/guest/memory/pool.h) instead of guest
+	 * addresses. */
 	bool machine_addresses;
 	u64 pages_owned, pages_limit; /* under nested.lock */
 };
 
-/* Entries that one call or one release step may touch, and frames that one call may clear: some
- * tens of microseconds. */
+/* How many entries one call or one release step may visit, and how many frames one call may clear:
+ * some tens of microseconds. */
 #define MEMORY_STEP_ENTRIES 512
 #define MEMORY_STEP_CLEAR 512
 
-/* Empty nested and I/O tables for the domain with this id and name. wake(arg) is called (any
- * context, no lock held) when something is gone that one of its vCPUs may wait for. -ENOMEM,
- * -ENOSPC; memory_free() undoes what was made. */
+/* Create empty nested and I/O tables for the domain with this id and name. wake(arg) is called (in
+ * any context, with no lock held) when something that one of its vCPUs may be waiting for has
+ * completed. -ENOMEM, -ENOSPC; memory_free() then frees what was created. */
 int __must_check memory_init(struct memory *m, u16 owner, const char *name, void (*wake)(void *arg),
 			     void *arg);
-/* Free the nested tables, which must be empty; the I/O tables are gone already. */
+/* Free the nested tables, which must be empty. The I/O tables must already be gone. */
 void memory_free(struct memory *m);
 
-/* Move *gfn into RAM if it is in the hole. The frames of RAM that follow there without a gap; 0:
- * *gfn is beyond the domain's last frame. */
+/* If *gfn is in the hole below 4 GiB, advance it to the next RAM. Returns the number of contiguous
+ * frames of RAM from there; 0: *gfn is beyond the domain's last frame. */
 u64 memory_ram_from(const struct memory *m, gfn_t *gfn);
-/* True if all of [gfn, gfn + nr), which is not empty, is RAM. */
+/* True if [gfn, gfn + nr) is not empty and all of it is RAM. */
 bool memory_is_ram(const struct memory *m, gfn_t gfn, u64 nr);
 
-/* Map or unmap device registers (whole pages) for the CPUs only. -EEXIST, -EAGAIN: something else
- * is there, or a tombstone; -ENOMEM, -EINVAL. */
+/* Map or unmap device registers, in whole pages, for the CPUs only. -EEXIST: something else is
+ * mapped there; -EAGAIN: a tombstone is; -ENOMEM; -EINVAL: beyond the tables. If mapping fails,
+ * nothing stays mapped. Unmapping does not wait until the CPUs have flushed their TLBs: see
+ * shootdown_done(). */
 int __must_check memory_map_device(struct memory *m, gfn_t gfn, mfn_t mfn, u64 nr);
 void memory_unmap_device(struct memory *m, gfn_t gfn, u64 nr);

@@ -15,8 +15,8 @@ s64 memory_release(struct memory *m, gfn_t gfn, u64 nr)
 
 	if (!memory_is_ram(m, gfn, nr))
 		return -EINVAL;
-	/* Its memory is mapped for its devices at machine addresses, which are not looked for
-	 * here. */
+	/* Its memory is mapped for its devices at machine addresses, which this function does not
+	 * look up. */
 	if (m->machine_addresses)
 		return -EPERM;
 	ret = iommu_gather_begin(&g, m->iommu);
@@ -37,7 +37,7 @@ static void free_block(struct memory *m, const struct nested_leaf *block)
 	free_frames(block->mfn, block->order);
 }
 
-/* All have answered: free what the batch's tombstones name. */
+/* Every party has answered: free the frames in the batch's tombstones. */
 static enum step free_released_step(struct iommu_batch *b)
 {
 	struct iommu_batch_user *u = iommu_batch_user(b);

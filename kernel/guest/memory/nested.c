@@ -4,13 +4,14 @@
  *	               level 4  level 3  level 2  level 1
  *	                          1 GiB    2 MiB    4 KiB  leaves
  *
- * An entry is empty (0), a table, a leaf, or a tombstone. All hardware ignores an entry whose bits
- * 2:0 are zero, so the tombstone's format is ours and the same for every back end:
+ * An entry is empty (0), a table, a leaf, or a tombstone. Both AMD's and Intel's hardware ignores
+ * an entry whose bits 2:0 are zero, so Weir defines the tombstone's format, and it is the same for
+ * every back end:
  *
  *	62..52 batch number | 51..12 frame | 3 tombstone | 2..0 zero
  *
- * Tables are not freed before the domain ends: a walker's cached pointer to one would need a flush
- * of its own, and a guest's tables are bounded by its memory size.
+ * Tables are not freed before the domain ends: a CPU may have a pointer to a table cached, which
+ * would need a flush of its own. The memory size of a guest limits the number of its tables.
  */
 #include <kernel/guest/memory/nested.h>
 
@@ -66,14 +67,14 @@ static bool is_table(u64 e, unsigned int level)
 	return nested_format->present(e) && !is_leaf(e, level);
 }
 
-/* Frame number of a leaf or tombstone; the low address bits of a superpage entry may hold
+/* Frame number of a leaf or tombstone. The low address bits of a superpage entry may hold
  * attributes. */
 static mfn_t entry_mfn(u64 e, unsigned int level)
 {
 	return ALIGN_DOWN((e & ADDRESS) >> PAGE_SHIFT, level_frames(level));
 }
 
-/* The same as a tombstone has it. */
+/* The same, as an address in the format of a tombstone. */
 static u64 leaf_address(u64 e, unsigned int level)
 {
 	return entry_mfn(e, level) << PAGE_SHIFT;
@@ -144,8 +145,8 @@ void nested_add_tlb(struct nested *n, const struct nested_tlb *tlb)
 
 /* --- mapping -------------------------------------------------------------- */
 
-/* The entry for gfn at the lowest level >= stop that exists; with grow, missing tables are made on
- * the way down to `stop`. NULL: no memory. */
+/* The entry for gfn at the lowest existing level >= stop. With `grow`, missing tables are created
+ * on the way down to `stop`. NULL: no memory. */
 static u64 *descend(struct nested *n, gfn_t gfn, unsigned int stop, bool grow, unsigned int *level)
 {
 	u64 *table = phys_to_virt(n->root);
@@ -168,8 +169,8 @@ static u64 *descend(struct nested *n, gfn_t gfn, unsigned int stop, bool grow, u
 	}
 }
 
-/* Replace a superpage leaf by a table of 512 that says the same. The CPU sees one or the other: a
- * single store. */
+/* Replace a superpage leaf with a table of 512 equivalent leaves. A single store switches from one
+ * to the other, so the CPU sees either. */
 static bool split(struct nested *n, u64 *e, unsigned int level)
 {
 	u64 *t = new_table(n);
@@ -239,8 +240,8 @@ static u64 rest_of_entry(gfn_t gfn, unsigned int level)
 	return level_frames(level) - (gfn & (level_frames(level) - 1));
 }
 
-/* The entry that the walk is at, of the lowest level that exists. NULL: the walk is finished, or
- * its budget is used up. */
+/* The current entry of the walk, at the lowest existing level. NULL: the walk is finished, or its
+ * budget is used up. */
 static u64 *entry_at(struct nested_walk *w, unsigned int *level)
 {
 	if (w->gfn > MIN(w->last, NESTED_LAST) || !w->budget)
@@ -254,8 +255,9 @@ enum step nested_walk_state(const struct nested_walk *w)
 	return w->gfn > w->last ? STEP_DONE : STEP_MORE;
 }
 
-/* Clear the leaves that map devices (NESTED_DEVICE), or those that map RAM (0); with `tombstone`,
- * that and the frame stand in their place. Returns the frames that were mapped. */
+/* Clear the leaves that map devices (device = NESTED_DEVICE) or those that map RAM (device = 0). A
+ * nonzero `tombstone` replaces them, combined with the address of the leaf's frame. Returns the
+ * number of frames that were mapped. */
 static u64 clear_leaves(struct nested_walk *w, u32 device, u64 tombstone)
 {
 	struct nested *n = w->nested;
@@ -344,7 +346,7 @@ bool nested_take_leaf(struct nested_walk *w, struct nested_leaf *taken)
 	while ((e = entry_at(w, &level))) {
 		bool found = is_leaf(*e, level);
 
-		BUG_ON(is_tombstone(*e)); /* all batches of this domain are done by now */
+		BUG_ON(is_tombstone(*e)); /* all of this domain's batches have been released */
 		if (found) {
 			*taken = (struct nested_leaf){ .mfn = entry_mfn(*e, level),
 						       .order = level_order(level),

@@ -1,9 +1,9 @@
-/* Nested page tables: guest-physical to machine-physical, as the CPUs see it.
+/* Nested page tables: the CPUs' translation from guest-physical to machine addresses.
  *
- * Like the I/O tables, an unmapped leaf becomes a tombstone: not present, but still naming the
- * frame and the batch that will release it, so that the release needs no memory to remember what to
- * give back. The walker is common; a back end's entry format (AMD APM vol. 2, 15.25; Intel SDM vol.
- * 3, 29.3) is a small struct of functions.
+ * As in the I/O tables, an unmapped leaf becomes a tombstone: it is not present, but still names
+ * the frame and the batch that will release it. So the release needs no extra memory to record what
+ * to free. All back ends share the walker; each provides its entry format (AMD APM vol. 2, 15.25;
+ * Intel SDM vol. 3, 29.3) as a small struct of functions.
  */
 #pragma once
 
@@ -15,9 +15,9 @@
 #define NESTED_WRITE 2u
 #define NESTED_EXEC 4u
 #define NESTED_RAM (NESTED_READ | NESTED_WRITE | NESTED_EXEC)
-#define NESTED_DEVICE 8u /* uncached, and no frame of ours: never freed */
+#define NESTED_DEVICE 8u /* uncached, and not RAM: never freed */
 
-/* A back end's entry format; all levels have 512 entries of 8 bytes. */
+/* A back end's entry format. Tables of all levels have 512 entries of 8 bytes. */
 struct nested_format {
 	u64 (*table)(paddr_t pa);
 	/* Level 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. */
@@ -29,17 +29,17 @@ struct nested_format {
 };
 extern const struct nested_format *nested_format; /* set by the back end at boot */
 
-/* vCPUs that run on one set of nested tables. */
+/* How many vCPUs can run on one set of nested tables. */
 #define DOMAIN_MAX_VCPUS 16
 /* The last frame that the tables can map. */
 #define NESTED_LAST ((1UL << 36) - 1)
 
-/* What the CPU of a vCPU may have cached of the tables; see kernel/guest/memory/shootdown.h. */
+/* Which state of the tables a vCPU's CPU may have cached; see kernel/guest/memory/shootdown.h. */
 struct nested_tlb {
 	u32 cpu; /* id of the real CPU */
-	/* True from just before the world switch until just after it. A shoot-down looks at it
-	 * after raising nested.generation; the entry path sets it, then compares the generation,
-	 * with a full barrier between. */
+	/* True from just before the world switch until just after it. A shoot-down raises
+	 * nested.generation and then reads in_guest; the entry path sets in_guest and then compares
+	 * the generation. Both have a full barrier in between. */
 	bool in_guest;
 	u64 generation; /* nested.generation when the CPU last entered with a flush */
 };
@@ -48,42 +48,42 @@ struct nested {
 	struct spinlock lock; /* guards the tables */
 	paddr_t root; /* level 4 */
 	u16 owner;
-	u64 generation; /* raised by each unmap; a vCPU whose own differs enters with a flush */
+	u64 generation; /* raised by each unmap; a vCPU with another value enters with a flush */
 	u32 nr_tlbs; /* grows while the domain is built; tlb[] is written first */
 	const struct nested_tlb *tlb[DOMAIN_MAX_VCPUS];
 	u64 entries[3]; /* present leaves by size */
 	u64 tables;
 };
 
-/* Empty tables for the frames of this owner. -ENOMEM. */
+/* Create empty tables for frames of this owner (a domain id). -ENOMEM. */
 int __must_check nested_init(struct nested *n, u16 owner);
-/* Free all tables; every leaf must be gone. */
+/* Free all tables. No leaf may be left. */
 void nested_free(struct nested *n);
 
-/* A vCPU is made that will run on these tables. Boot. */
+/* Register a new vCPU that will run on these tables. Boot. */
 void nested_add_tlb(struct nested *n, const struct nested_tlb *tlb);
 
-/* All functions below: nested.lock is held. */
+/* nested.lock is held in all functions below, except nested_walk_state(). */
 
-/* Map nr frames with the largest leaves. -EAGAIN: a tombstone is in the way; -EEXIST;
- * -ENOMEM; -EINVAL: beyond the tables. What was mapped before the error stays: *done says how
- * many frames. */
+/* Map nr frames with the largest possible leaves. -EAGAIN: a tombstone is in the way; -EEXIST: a
+ * leaf is; -ENOMEM; -EINVAL: beyond the tables. What was mapped before an error stays mapped; *done
+ * is the number of those frames. */
 int __must_check nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 flags, u64 *done);
 
 /* A walk over [gfn, last] in bounded steps. */
 struct nested_walk {
 	struct nested *nested;
-	gfn_t gfn; /* where to go on; beyond `last`: the walk is finished */
+	gfn_t gfn; /* where to continue; beyond `last`: the walk is finished */
 	gfn_t last;
-	u64 budget; /* entries that may still be looked at */
+	u64 budget; /* entries that may still be visited */
 };
 
 /* Turn the RAM leaves of the walk into tombstones of batch `number`; device leaves stay. Stops
- * early where a superpage must be split and there is no memory for its table. Returns the frames
- * that were mapped. */
+ * early if a superpage must be split and there is no memory for the new table. Returns the number
+ * of frames that were mapped. */
 u64 nested_unmap(struct nested_walk *w, u32 number);
-/* Clear the device leaves of the walk instead: they hold nothing that must be given back. The
- * caller makes the CPUs flush. */
+/* Clear the device leaves of the walk: they hold nothing that must be released. The caller makes
+ * the CPUs flush. */
 u64 nested_unmap_device(struct nested_walk *w);
 
 struct nested_leaf {
@@ -92,13 +92,13 @@ struct nested_leaf {
 	u32 flags; /* 0: not mapped */
 	bool tombstone;
 };
-/* What stands at gfn, mfn being that of this gfn, not of the leaf's start. If there is nothing,
- * order is the size of the hole that is known to be empty around gfn. */
+/* What the tables hold for gfn. mfn is the frame of gfn itself, not of the leaf's start. If nothing
+ * is mapped, order is the size of the aligned block around gfn that is known to be empty. */
 struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn);
-/* Clear the walk's next tombstone of batch `number`: *taken is the block of frames that it names.
+/* Clear the walk's next tombstone of batch `number`; *taken is the block of frames that it names.
  * False: none is left, or the budget is used up. */
 bool nested_take_tombstone(struct nested_walk *w, u32 number, struct nested_leaf *taken);
-/* The same for a leaf of any kind, in a domain that ends, when nothing can reach its memory. */
+/* The same for a leaf of any kind. For a domain that ends, once nothing can reach its memory. */
 bool nested_take_leaf(struct nested_walk *w, struct nested_leaf *taken);
 /* STEP_DONE: the walk is finished; STEP_MORE: it needs another budget. */
 enum step nested_walk_state(const struct nested_walk *w);

@@ -17,17 +17,17 @@
 #define IO_APICS_LAST 0xfecffUL
 
 #define POOL_RANGES 256
-#define BLOCK (1UL << ORDER_2M) /* the pool lends and takes back whole blocks of 2 MiB */
+#define BLOCK (1UL << ORDER_2M) /* the pool lends whole blocks of 2 MiB */
 
 static struct {
 	struct spinlock lock;
 	struct memory *owner; /* NULL: there is no pool */
 	void (*wake_all)(void);
-	bool lends; /* more than the owner's own memory */
-	bool closed; /* the owner ends */
+	bool lends; /* beyond the owner's own memory, free RAM is lent */
+	bool closed; /* the owner is ending */
 	struct rangeset set; /* frames lent */
 	struct range range[POOL_RANGES];
-	u32 carving; /* batches on their way */
+	u32 carving; /* batches in flight */
 	u64 carved; /* their frames */
 	struct work returner;
 } pool = { .lock = SPINLOCK_INIT(LOCK_POOL) };
@@ -47,8 +47,8 @@ u64 pool_frames(u64 *carved)
 
 /* --- lending -------------------------------------------------------------- */
 
-/* Take a block of this order from the allocator into the pool's set, unless the reserve would
- * suffer. */
+/* Move a block of this order from the allocator to the pool's set, unless that would use up the
+ * reserve. */
 static bool lend_block(unsigned int order, mfn_t *mfn)
 {
 	u64 free = alloc_free_frames();
@@ -77,7 +77,7 @@ static void log_unmapped(const char *what, int error)
 		what, -error);
 }
 
-/* The control domain's own memory, as its nested tables have it. */
+/* Add the frames of the control domain's own memory, found in its nested tables. */
 static int add_own(struct memory *m, struct rangeset *set)
 {
 	gfn_t gfn = 0;
@@ -166,7 +166,7 @@ void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(
 
 /* --- carving out ---------------------------------------------------------- */
 
-/* A batch has been answered: one block a call goes to the allocator. */
+/* Every party has answered the batch: return one block per call to the allocator. */
 static enum step free_carved_step(struct iommu_batch *b)
 {
 	struct iommu_batch_user *u = iommu_batch_user(b);
@@ -185,7 +185,7 @@ static enum step free_carved_step(struct iommu_batch *b)
 	return STEP_DONE;
 }
 
-/* Carve out of the highest range, which keeps the low memory for those who need it. */
+/* Carve out of the highest range first, which leaves low memory to those who need it. */
 static bool carve_highest(u64 *nr)
 {
 	const struct range *r = &pool.set.range[pool.set.nr - 1];
@@ -202,7 +202,7 @@ static bool carve_highest(u64 *nr)
 	u->step = free_carved_step;
 	u->word[0] = first;
 	u->word[1] = first + n;
-	/* At the end of a range: this needs no room. */
+	/* The end of a range is removed, so the set needs no additional entry. */
 	BUG_ON(rangeset_remove(&pool.set, first, first + n - 1));
 	pool.carving++;
 	pool.carved += n;
@@ -235,8 +235,9 @@ void pool_make_room(u64 nr)
 	}
 }
 
-/* --- the way back --------------------------------------------------------- */
+/* --- lending again -------------------------------------------------------- */
 
+/* Lend one more free block per step. */
 static enum step lend_again_step(struct work *w __unused)
 {
 	unsigned int order = ORDER_2M;
@@ -251,7 +252,8 @@ static enum step lend_again_step(struct work *w __unused)
 		struct rangeset one = { "a block for the pool", range, 1, 1 };
 
 		if (identity_map(pool.owner->iommu, &one, 0)) {
-			/* No batch or no table just now; a later return takes it. */
+			/* No free batch or table at the moment; a later pool_return() will lend the
+			 * block. */
 			(void)rangeset_remove(&pool.set, mfn, mfn + BLOCK - 1);
 			free_frames(mfn, order);
 			done = true;

@@ -1,7 +1,7 @@
-/* The pool: RAM that nobody uses, lent to the control domain, so that its devices may reach it
- * (control-iommu=relaxed or inclusive). Memory for other domains is carved out of it again, by the
- * deferred path as any other memory that leaves a device; what comes back when a domain ends goes
- * into it.
+/* The pool: unused RAM, lent to the control domain so that its devices can reach it
+ * (control-iommu=relaxed or inclusive). Memory for other domains is carved out of the pool through
+ * the same deferred release as any other memory that devices lose. Memory that a domain returns
+ * when it ends goes back into the pool.
  *
  *	allocator --- pool_return() --> pool (owned and identity-mapped by the control domain)
  *	    ^                             |
@@ -9,7 +9,7 @@
  *
  * The allocator keeps POOL_RESERVE frames for Weir's own tables.
  *
- * Lock: pool.lock, before an IOMMU domain's and the allocator's.
+ * Lock: pool.lock, taken before the locks of IOMMU domains and of the allocator.
  */
 #pragma once
 
@@ -19,23 +19,24 @@ struct memory;
 
 #define POOL_RESERVE (16UL << (20 - PAGE_SHIFT))
 
-/* Give the control domain its identity map: its own memory and, by the policy, the pool and
- * reserved regions. Boot, with the domain's memory built. wake_all() wakes all domains when frames
- * have come back to the allocator. Failure is told in the log, and leaves the domain without an
- * identity map. */
+/* Create the control domain's identity map: its own memory and, depending on the policy, the pool
+ * and reserved regions. Boot, after the domain's memory has been built. wake_all() is called to
+ * wake all domains when frames have returned to the allocator. A failure is logged and leaves the
+ * domain without an identity map. */
 void pool_start(struct memory *control, enum identity_policy policy, void (*wake_all)(void));
-/* Start to carve out at least nr frames: true if frames are on their way to the allocator, and all
- * domains will be woken when they are there. Any context. */
+/* Start to carve out at least nr frames. True: frames are on their way to the allocator, and all
+ * domains will be woken when they arrive. Any context. */
 bool pool_reclaim(u64 nr);
-/* Boot: sleep until the allocator has nr frames, as far as the pool can give them. */
+/* Sleep until the allocator has nr free frames besides POOL_RESERVE, or the pool can provide no
+ * more. Boot. */
 void pool_make_room(u64 nr);
-/* Memory has come back to the allocator: let the pool take what is left over. */
+/* Memory has returned to the allocator: start to lend what is free beyond the reserve. */
 void pool_return(void);
-/* This domain ends: if it is the control domain, nothing is lent or carved out any more. Its I/O
- * tables are still there. */
+/* This domain ends: if it owns the pool, nothing is lent or carved out from now on. Its I/O tables
+ * must still exist. */
 void pool_close(struct memory *m);
-/* The control domain ends, and nothing can reach its memory: give a bounded part of the pool to the
- * allocator. True when all of it is there. */
+/* For the control domain's end, once nothing can reach its memory: return a bounded part of the
+ * pool to the allocator. STEP_DONE: all of it has been returned. */
 enum step pool_end_step(struct memory *m);
-/* Frames lent now; and those that are on their way to the allocator. */
+/* The number of frames lent now; *carved: of those on their way back to the allocator. */
 u64 pool_frames(u64 *carved);

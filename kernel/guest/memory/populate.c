@@ -1,4 +1,4 @@
-/* How a domain gets memory: frames are taken from the allocator, cleared, and mapped. */
+/* How a domain gets memory: frames are allocated, cleared and mapped. */
 #include <kernel/guest/memory/populate.h>
 
 #include <iommu/iommu.h>
@@ -14,7 +14,8 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 
-/* Frames of the domain's own, zeroed, of the wanted order or a smaller one. */
+/* Allocate zeroed frames for the domain, of the wanted order or a smaller one; *order is
+ * updated. */
 static mfn_t take_frames(struct memory *m, unsigned int *order)
 {
 	mfn_t mfn;
@@ -30,9 +31,9 @@ static mfn_t take_frames(struct memory *m, unsigned int *order)
 	return mfn;
 }
 
-/* Map frames that were just taken, for CPUs and devices. On error those that got into the nested
- * tables stay there (*done says how many: the caller takes them out through a batch), and the
- * others are free again. */
+/* Map newly allocated frames for CPUs and devices. On an error, the *done frames that were already
+ * in the nested tables stay there, for the caller to remove through a batch; the others are
+ * freed. */
 static int map_frames(struct memory *m, struct iommu_gather *g, gfn_t gfn, mfn_t mfn,
 		      unsigned int order, u64 *done)
 {
@@ -70,7 +71,7 @@ static int build_range(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 
 	return 0;
 }
 
-/* All of the domain's memory, below the hole and above it. */
+/* Build all of the domain's memory, below and above the hole. */
 static int build_all(struct memory *m, struct iommu_gather *g)
 {
 	u64 nr;
@@ -91,8 +92,8 @@ int memory_build(struct memory *m, u64 bytes)
 	pool_make_room(m->pages_limit);
 	available = alloc_free_frames();
 	if (m->pages_limit > available) {
-		log_err("domain %s: mem=%luM cannot be had, %luM are free: ask for less", m->name,
-			bytes >> 20, available >> (20 - PAGE_SHIFT));
+		log_err("domain %s: mem=%luM is not available, only %luM are free: ask for less",
+			m->name, bytes >> 20, available >> (20 - PAGE_SHIFT));
 		return -ENOMEM;
 	}
 	ret = iommu_gather_begin(&g, m->iommu);
@@ -109,8 +110,8 @@ int memory_build(struct memory *m, u64 bytes)
 	return ret;
 }
 
-/* Fill the hole at gfn with at most nr frames; how many, or the error. *held: frames that the
- * gather's batch must free. */
+/* Fill the unmapped range at gfn with at most nr frames. Returns how many, or the error. *held: the
+ * number of frames that the gather's batch must free. */
 static s64 populate_hole(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr, u64 *held)
 {
 	unsigned int order = MIN(63 - __builtin_clzl(nr), ORDER_2M);
@@ -121,7 +122,7 @@ static s64 populate_hole(struct memory *m, struct iommu_gather *g, gfn_t gfn, u6
 
 	if (gfn)
 		order = MIN(order, (unsigned int)__builtin_ctzl(gfn));
-	/* Weir's own reserve stays as long as the pool has something. */
+	/* Do not use Weir's own reserve while the pool has memory. */
 	if (alloc_free_frames() < POOL_RESERVE + (1UL << order) && pool_reclaim(1UL << order))
 		return -EAGAIN;
 	mfn = take_frames(m, &order);
@@ -134,7 +135,7 @@ static s64 populate_hole(struct memory *m, struct iommu_gather *g, gfn_t gfn, u6
 	if (at.tombstone)
 		ret = -EAGAIN;
 	else if (at.flags)
-		ret = -EEXIST; /* another vCPU filled it meanwhile */
+		ret = -EEXIST; /* another vCPU has filled it */
 	else if (m->pages_owned + (1UL << order) > m->pages_limit)
 		ret = -ENOMEM;
 	if (ret) {

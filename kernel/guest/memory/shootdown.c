@@ -1,4 +1,5 @@
-/* How CPUs answer a batch: posted by the CPU that unmaps, answered by the interrupt. */
+/* How CPUs answer a batch: the unmapping CPU posts a request, and the interrupt handler answers
+ * it. */
 #include <kernel/guest/memory/shootdown.h>
 
 #include <iommu/iommu.h>
@@ -6,13 +7,14 @@
 #include <kernel/guest/memory/nested.h>
 #include <kernel/lib/atomic.h>
 
-/* Batches that wait for each CPU, by their number (below 2^11). The bit is the request; batch_of[]
- * was written before it and stays, since the number is the batch's own until all have answered. */
+/* The batches waiting for each CPU, by batch number (below 2^11). A set bit is the request.
+ * batch_of[] is written before the bit and stays valid, since the batch keeps its number until
+ * every party has answered. */
 #define BATCH_WORDS (2048 / 64)
 static u64 requests[MAX_CPUS][BATCH_WORDS];
 static struct iommu_batch *batch_of[2048];
 
-/* Taken after the exit that this interrupt caused: the vCPU is out of guest mode. */
+/* Runs after the exit that this interrupt caused, so the vCPU has left guest mode. */
 static void handle_shootdown(void *arg __unused)
 {
 	u64 *request = requests[this_cpu()->id];

@@ -1,4 +1,4 @@
-/* How CPUs answer a batch: a frame that leaves a guest must leave the CPUs' TLBs too.
+/* TLB shoot-down: before a frame is taken from a guest, it must be gone from the CPUs' TLBs.
  *
  *	unmapping CPU                          CPU in guest mode
  *	entry -> tombstone
@@ -6,10 +6,10 @@
  *	full barrier                           full barrier
  *	tlb.in_guest?  expect + IPI            tlb.generation != nested.generation?  flush
  *
- * Of two racing CPUs at least one sees the other: either the vCPU enters with a flush, or it is
- * seen in guest mode and its exit, which the IPI forces, is the answer. It enters again only with a
- * flush. A CPU that runs no vCPU of the domain may keep stale entries under that vCPU's ASID, but
- * cannot use them before the flush.
+ * Of two racing CPUs, at least one sees the other: either the vCPU enters with a flush, or the
+ * unmapping CPU sees it in guest mode, and its exit, which the IPI forces, is the answer. Its next
+ * entry flushes. A CPU that is not running one of the domain's vCPUs may keep stale entries under a
+ * vCPU's ASID, but cannot use them before the flush.
  */
 #pragma once
 
@@ -18,13 +18,13 @@
 struct nested;
 struct iommu_gather;
 
-/* The tables have lost entries under this gather (n->lock held, generation raised):
- * expect an answer from each CPU that may still have them cached, and interrupt it. */
+/* Entries have been unmapped under this gather, and the generation has been raised: expect an
+ * answer from each CPU that may still have them cached, and interrupt it. n->lock is held. */
 void shootdown_post(struct nested *n, struct iommu_gather *g);
-/* Make the CPUs flush, with nobody waiting for it. */
+/* Make the CPUs flush, without waiting for them. */
 void shootdown_kick(struct nested *n);
-/* After shootdown_kick(), which may have to be awaited after all: no CPU has anything cached that
- * is older than this generation of the tables. */
+/* For callers that must know when the flush after shootdown_kick() has happened: true if no CPU can
+ * use cached entries that are older than this generation of the tables. */
 bool shootdown_done(struct nested *n, u64 generation);
-/* Set the interrupt up; boot. */
+/* Install the interrupt handler. Boot. */
 void shootdown_init(void);

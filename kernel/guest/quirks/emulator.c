@@ -1,4 +1,4 @@
-/* What exists for one emulator's sake. */
+/* Workarounds for one emulator. */
 #include <kernel/guest/quirks/emulator.h>
 
 #include <kernel/core/cpu.h>

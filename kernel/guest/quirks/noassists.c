@@ -1,4 +1,4 @@
-/* What an exit without decode assists does not say, read from the instruction's bytes. */
+/* Decodes what an exit does not report when SVM has no decode assists. */
 #include <kernel/guest/quirks/noassists.h>
 
 #include <kernel/guest/emulate/guestlinear.h>

@@ -1,4 +1,4 @@
-/* The back end of this machine is chosen here. */
+/* Chooses the virtualisation back end for this machine. */
 #include <kernel/guest/vcpu/backend.h>
 
 #include <kernel/core/cpu.h>

@@ -1,5 +1,5 @@
-/* What the hardware's virtualisation must do for the common code: AMD SVM (svm/), later Intel
- * VMX. */
+/* The interface between the common code and the hardware's virtualisation: AMD SVM (svm/), later
+ * Intel VMX. */
 #pragma once
 
 #include <kernel/guest/vcpu/vcpu.h>
@@ -7,7 +7,7 @@
 
 struct guest_entry;
 
-/* What the memory and instruction emulation must know of the processor's mode. */
+/* What the emulation of instructions and memory accesses must know about the processor's mode. */
 struct vcpu_mode {
 	u64 cr0, cr3, cr4, efer;
 	u64 cs_base;
@@ -15,7 +15,7 @@ struct vcpu_mode {
 	unsigned int cpl;
 };
 
-/* As the instruction encoding numbers them (SDM vol. 2, table 2-11). */
+/* Numbered as in the instruction encoding (SDM vol. 2, table 2-11). */
 enum guest_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 
 struct vcpu_backend {
@@ -24,30 +24,30 @@ struct vcpu_backend {
 	int (*cpu_init)(void); /* on each CPU */
 	int (*create)(struct vcpu *v);
 	void (*destroy)(struct vcpu *v);
-	/* The state after power-on, of one that is new or dead. */
+	/* Set the state after power-on. The vCPU is new or dead. */
 	void (*reset)(struct vcpu *v);
-	/* Load a 32-bit flat protected-mode state (multiboot, PVH), or a real-mode one (SIPI
+	/* Set a flat 32-bit protected-mode state (Multiboot, PVH), or a real-mode state (SIPI
 	 * vector). */
 	void (*set_entry)(struct vcpu *v, const struct guest_entry *entry);
 	void (*set_sipi)(struct vcpu *v, u8 vector);
-	/* The vCPU is about to run on this CPU, where another one ran before. */
+	/* The vCPU is about to run on this CPU, where another one may have run before. */
 	void (*load)(struct vcpu *v);
-	/* Enter the guest once, until an exit. */
+	/* Enter the guest once; returns after the exit. */
 	void (*enter)(struct vcpu *v);
 
-	/* For the common exit handling; its own CPU, between exit and entry. */
+	/* For the common exit handling. On the vCPU's own CPU, between exit and entry. */
 	void (*mode)(const struct vcpu *v, struct vcpu_mode *mode);
 	u64 (*segment_base)(const struct vcpu *v, enum guest_segment s);
-	/* Go on at rip; ends an interrupt shadow. */
+	/* Continue at rip; ends an interrupt shadow. */
 	void (*set_rip)(struct vcpu *v, u64 rip);
-	/* Raise an exception at the next entry; error < 0: it has no error code. */
+	/* Raise an exception at the next entry. error < 0: it has no error code. */
 	void (*inject)(struct vcpu *v, u8 vector, s64 error);
 	void (*set_cr2)(struct vcpu *v, u64 cr2);
-	/* EFER, PAT, TSC: the MSRs whose values the back end keeps. */
+	/* EFER, PAT and TSC, the MSRs whose values the back end keeps. */
 	u64 (*read_msr)(const struct vcpu *v, u32 msr);
 	void (*write_msr)(struct vcpu *v, u32 msr, u64 value);
 };
 extern const struct vcpu_backend *vcpu_backend; /* NULL: this machine cannot run guests */
-/* Choose and initialise the back end on this CPU; logs the reason if there is none. Each CPU, at
- * boot. */
+/* Choose the back end, and initialise it on the calling CPU. -ENODEV: this machine cannot run
+ * guests; -ENOMEM. Errors are logged. Each CPU, at boot. */
 int vcpu_backend_init(void);

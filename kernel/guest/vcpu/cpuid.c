@@ -1,6 +1,6 @@
-/* The CPUID policy. A leaf that is not in the table reads as zero. What is in it is the
- * processor's own answer, with the bits that a guest may know of; what depends on the vCPU is
- * filled in after. */
+/* The CPUID policy. A leaf that is not in the table reads as zero. The others return the
+ * processor's own answer, reduced to the bits that a guest may see; then the fields that depend on
+ * the vCPU are filled in. */
 #include <kernel/guest/vcpu/cpuid.h>
 
 #include <kernel/core/clock.h>
@@ -82,7 +82,7 @@ static void features(struct vcpu *v, struct cpuid *r)
 		r->edx |= CPUID1_EDX_HTT;
 }
 
-/* SDM vol. 2, CPUID leaf 0BH: one thread a core, all cores in one package. */
+/* SDM vol. 2, CPUID leaf 0BH: one thread per core, all cores in one package. */
 static struct cpuid topology(struct vcpu *v, u32 subleaf)
 {
 	struct cpuid r = { 0, 0, subleaf & 0xff, v->id };
@@ -99,7 +99,7 @@ static struct cpuid topology(struct vcpu *v, u32 subleaf)
 	return r;
 }
 
-/* Leaf 0DH. EBX depends on XCR0, which is the guest's own while it runs and right after. */
+/* Leaf 0DH. EBX depends on XCR0, which still has the guest's value after an exit. */
 static struct cpuid xsave(u32 subleaf)
 {
 	u64 allowed = policy_xcr0();

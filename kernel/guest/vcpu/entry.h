@@ -1,13 +1,13 @@
-/* Where the first vCPU of a guest starts. */
+/* The entry point of a guest's first vCPU. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
-/* Registers of the first vCPU, which starts in 32-bit protected mode with flat segments, paging
- * off, and interrupts off (Multiboot specification 0.6.96, 3.2; PVH:
+/* The first vCPU's registers. It starts in 32-bit protected mode with flat segments, with paging
+ * and interrupts off (Multiboot specification 0.6.96, 3.2; PVH:
  * xen/include/public/arch-x86/hvm/start_info.h). */
 struct guest_entry {
 	u32 eip, eax, ebx, esi;
-	/* The local APICs are in x2APIC mode from the start, as firmware may leave them. */
+	/* The local APICs start in x2APIC mode, as firmware may leave them. */
 	bool x2apic;
 };

@@ -1,4 +1,4 @@
-/* The last exits of each CPU, kept for the panic message. */
+/* A ring of the last exits of each CPU, printed by a panic. */
 #include <kernel/guest/vcpu/exitring.h>
 
 #include <kernel/core/clock.h>

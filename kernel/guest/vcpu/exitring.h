@@ -1,4 +1,4 @@
-/* The last exits of each CPU, kept for the panic message. */
+/* A ring of the last exits of each CPU, printed by a panic. */
 #pragma once
 
 #include <kernel/core/cpu.h>
@@ -15,11 +15,11 @@ struct exit_record {
 };
 
 struct exit_ring {
-	u32 next; /* counts up; the slot is next % EXIT_RING_SIZE */
+	u32 next; /* exits so far; the slot is next % EXIT_RING_SIZE */
 	struct exit_record record[EXIT_RING_SIZE];
 };
 
-/* Note one exit of this CPU. Any context but NMI. */
+/* Record an exit of this CPU. Any context except NMI. */
 static inline void exit_ring_record(u16 domain, u16 vcpu, u32 reason, u64 rip, u64 info1, u64 info2)
 {
 	struct exit_ring *ring = this_cpu()->exits;
@@ -34,10 +34,11 @@ static inline void exit_ring_record(u16 domain, u16 vcpu, u32 reason, u64 rip, u
 	r->vcpu = vcpu;
 }
 
-/* How the dump names a reason code; set by the CPU back end. NULL: as a number. */
+/* Returns the name of a reason code for the dump. The CPU back end sets it; NULL: there are no
+ * names. */
 extern const char *(*exit_reason_name)(u32 reason);
 
-/* Give the calling CPU its ring, which a panic prints. Boot, each CPU. -ENOMEM. */
+/* Allocate the calling CPU's ring. Each CPU, at boot. -ENOMEM. */
 int __must_check exit_ring_init(void);
 /* Print this CPU's last exits, newest first. */
 void exit_ring_dump(void);

@@ -49,15 +49,15 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(to->fpu) : "memory");
 		return;
 	}
-	/* All that a guest may enable, whatever it has enabled now. */
+	/* Save and load every feature that a guest may enable, whichever it has enabled now. */
 	write_xcr0(policy_xcr0());
 	if (from) {
 		__asm__ volatile("xsave64 (%0)" ::"r"(from->fpu), "a"(~0u), "d"(~0u) : "memory");
 		if (emulated())
 			emulator_note_initial_x87(from->fpu);
 	}
-	/* A header of zeros loads the initial state, but MXCSR is always loaded from memory:
-	 * 13.8.1. */
+	/* If the header is zero, XRSTOR loads the initial state, except for MXCSR, which always
+	 * comes from memory (13.8.1). */
 	__asm__ volatile("xrstor64 (%0)" ::"r"(to->fpu), "a"(~0u), "d"(~0u) : "memory");
 	write_xcr0(to->xcr0);
 }

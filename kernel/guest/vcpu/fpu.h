@@ -1,15 +1,16 @@
-/* The FPU, SSE and AVX state. The hypervisor uses none of it, so a guest's stays in the registers
- * until another vCPU is loaded on the same CPU. */
+/* The FPU, SSE and AVX state. The hypervisor does not use these registers, so a vCPU's state stays
+ * in them until another vCPU is loaded on the same CPU. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
 struct vcpu;
 
-/* -ENOMEM. The area holds nothing yet: fpu_reset(). */
+/* Allocate the save area. It has no contents before fpu_reset(). -ENOMEM. */
 int __must_check fpu_create(struct vcpu *v);
-/* The state after reset, for a vCPU whose state is in no CPU's registers. */
+/* Set the state after reset. The vCPU's state must not be in a CPU's registers. */
 void fpu_reset(struct vcpu *v);
+/* Free the save area, if there is one. */
 void fpu_destroy(struct vcpu *v);
-/* Save what is in the registers as `from`'s (NULL: nobody's), load `to`'s. */
+/* Save the registers for `from` (NULL: do not save them), and load those of `to`. */
 void fpu_switch(struct vcpu *from, struct vcpu *to);

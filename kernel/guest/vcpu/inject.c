@@ -1,4 +1,4 @@
-/* Exceptions that an emulated instruction raises. */
+/* Injects the exceptions that an emulated instruction raises. */
 #include <kernel/guest/vcpu/inject.h>
 
 #include <kernel/guest/vcpu/backend.h>

@@ -1,4 +1,4 @@
-/* See kernel/guest/vcpu/kvmclock.h. */
+/* KVM's paravirtual clock. See kernel/guest/vcpu/kvmclock.h. */
 #include <kernel/guest/vcpu/kvmclock.h>
 
 #include <kernel/abi/kvm.h>
@@ -22,7 +22,7 @@
 #define NS_PER_S 1000000000UL
 
 struct time_info {
-	u32 version; /* odd while it is changed */
+	u32 version; /* odd while the record is being updated */
 	u32 pad;
 	u64 tsc_timestamp, system_time;
 	u32 tsc_to_system_mul;
@@ -56,8 +56,8 @@ static void set_rate(struct time_info *t)
 	t->tsc_to_system_mul = (u32)mul;
 }
 
-/* Time is counted from one moment on all vCPUs, the domain's start, so that rounding never makes
- * one see less than another has seen: that is what TSC_STABLE promises. */
+/* All vCPUs count time from the same moment, the domain's start. So rounding never makes one vCPU
+ * see an earlier time than another has already seen, which is what TSC_STABLE promises. */
 void kvmclock_update(struct vcpu *v)
 {
 	gpaddr_t gpa = v->kvmclock & ~SYSTEM_TIME_ENABLE;
@@ -72,7 +72,7 @@ void kvmclock_update(struct vcpu *v)
 		return;
 	set_rate(&t);
 	v->kvmclock_version += 2;
-	/* A guest without memory there has no clock. */
+	/* If the guest has no memory there, it gets no clock. */
 	if (guest_write(&v->vm->memory, gpa, &t, sizeof(t)))
 		return;
 	(void)!guest_write(&v->vm->memory, gpa, &v->kvmclock_version, sizeof(v->kvmclock_version));
@@ -85,7 +85,7 @@ u64 kvmclock_read_msr(const struct vcpu *v, u32 msr)
 
 int kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value)
 {
-	/* Of the moment that the system time is counted from. */
+	/* The wall-clock time of the moment from which the system time is counted. */
 	u64 start = clock_wall_ns(v->vm->start_ns);
 	const struct wall_clock wall = { 2, (u32)(start / NS_PER_S), (u32)(start % NS_PER_S) };
 

@@ -1,6 +1,7 @@
-/* KVM's paravirtual clock (Linux: Documentation/virt/kvm/x86/cpuid.rst, msr.rst), the interface by
- * which stock kernels learn the TSC's frequency and the time where there is no PIT, HPET or PM
- * timer. CPUID leaves from KVM_CPUID_BASE on carry KVM's signature and these features only. */
+/* KVM's paravirtual clock (Linux: Documentation/virt/kvm/x86/cpuid.rst, msr.rst). It tells
+ * unmodified kernels the TSC's frequency and the time, since a guest has no PIT, HPET or PM timer.
+ * The CPUID leaves from KVM_CPUID_BASE report KVM's signature, and no features but the clock's, PV
+ * EOI (kernel/guest/vcpu/pveoi.h) and "no I/O delay needed". */
 #pragma once
 
 #include <kernel/x86/cpuid.h>
@@ -9,11 +10,12 @@ struct vcpu;
 
 #define KVM_CPUID_BASE 0x40000100u
 #define KVM_CPUID_LAST (KVM_CPUID_BASE + 1)
+/* Answer one of these leaves. */
 struct cpuid kvmclock_cpuid(u32 leaf);
 
-/* MSR_KVM_SYSTEM_TIME_NEW or MSR_KVM_WALL_CLOCK_NEW. */
+/* Read or write MSR_KVM_SYSTEM_TIME_NEW or MSR_KVM_WALL_CLOCK_NEW. A write tells Weir where in the
+ * guest's memory to store the time. -EINVAL: raise #GP. On the vCPU's own CPU. */
 u64 kvmclock_read_msr(const struct vcpu *v, u32 msr);
-/* The guest says where in its memory the time is to be put. -EINVAL: #GP. */
 int __must_check kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value);
-/* Its TSC was set. */
+/* The guest has set its TSC: store the time again, if the guest asked for it. */
 void kvmclock_update(struct vcpu *v);

@@ -1,5 +1,6 @@
-/* The MSR policy. An MSR that is not in the table raises #GP and is counted. What the back end lets
- * the guest touch without an exit (the system-call and segment-base MSRs) never comes here. */
+/* The MSR policy. An access to an MSR that is not in the table raises #GP and is counted. The MSRs
+ * that the guest may access without an exit (the system-call and segment-base MSRs) never get
+ * here. */
 #include <kernel/guest/vcpu/msr.h>
 
 #include <kernel/abi/kvm.h>
@@ -14,7 +15,7 @@
 
 enum action {
 	DENY, /* #GP */
-	FIXED, /* reads as `value`; a write is dropped */
+	FIXED, /* reads as `value`; writes are dropped */
 	APIC, /* kernel/guest/vcpu/vlapic.c */
 	KVM, /* kernel/guest/vcpu/kvmclock.c */
 	PV_EOI, /* kernel/guest/vcpu/pveoi.c */
@@ -44,7 +45,7 @@ static const struct msr_policy msrs[] = {
 	{ MSR_KVM_PV_EOI_EN, MSR_KVM_PV_EOI_EN, PV_EOI, 0 },
 	{ MSR_EFER, MSR_EFER, OWN, 0 },
 	{ MSR_TSC_AUX, MSR_TSC_AUX, OWN, 0 },
-	{ MSR_PERF_EVTSEL0, MSR_PERF_CTR3, DENY, 0 }, /* software probes for them */
+	{ MSR_PERF_EVTSEL0, MSR_PERF_CTR3, DENY, 0 }, /* software probes them */
 	{ MSR_SYSCFG, MSR_SYSCFG, FIXED, 0 },
 	{ MSR_HWCR, MSR_HWCR, FIXED, MSR_HWCR_TSC_FREQ_SEL },
 	{ MSR_NB_CFG, MSR_NB_CFG, FIXED, 0 },
@@ -119,8 +120,8 @@ static int refuse(struct vcpu *v, u32 msr)
 
 	v->absent_msrs++;
 	if (!find(msr) && log_shows(LOG_DEBUG) && log_allowed(&limit))
-		log_debug("domain %s: vCPU %u: MSR 0x%x is in no table: #GP", v->vm->memory.name,
-			  v->id, msr);
+		log_debug("domain %s: vCPU %u: unknown MSR 0x%x: #GP", v->vm->memory.name, v->id,
+			  msr);
 	return -EINVAL;
 }
 

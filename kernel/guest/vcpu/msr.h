@@ -1,4 +1,4 @@
-/* What a guest sees of the MSRs that exit: a table of deliberate answers. */
+/* The MSR policy: what a guest sees of the MSRs whose accesses exit. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -6,6 +6,6 @@
 
 struct vcpu;
 
-/* 0, or -EINVAL for #GP. */
+/* Carry out RDMSR or WRMSR for this vCPU, on its own CPU, in an exit. -EINVAL: raise #GP. */
 int __must_check policy_rdmsr(struct vcpu *v, u32 msr, u64 *value);
 int __must_check policy_wrmsr(struct vcpu *v, u32 msr, u64 value);

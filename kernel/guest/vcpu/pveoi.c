@@ -1,4 +1,4 @@
-/* See kernel/guest/vcpu/pveoi.h. */
+/* KVM's paravirtual EOI. See kernel/guest/vcpu/pveoi.h. */
 #include <kernel/guest/vcpu/pveoi.h>
 
 #include <kernel/guest/memory/guestcopy.h>
@@ -10,7 +10,7 @@
 #define PV_EOI_ENABLE BIT(0)
 #define PV_EOI_RESERVED BIT(1)
 
-/* In the guest's byte: this EOI need not be written. */
+/* In the guest's byte: this EOI need not be written to the APIC. */
 #define PV_EOI_FLAG 1
 
 static bool set_flag(struct vcpu *v, u8 flag)
@@ -24,7 +24,8 @@ int pveoi_write_msr(struct vcpu *v, u64 value)
 
 	if (value & PV_EOI_RESERVED)
 		return -EINVAL;
-	/* A flag that stayed set would take an EOI that nobody looks at. */
+	/* If the old flag stayed set, the guest might end an interrupt there, and Weir would not
+	 * notice. */
 	if (a->pv_eoi_set)
 		(void)set_flag(v, 0);
 	a->pv_eoi_set = false;

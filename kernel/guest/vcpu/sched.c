@@ -1,5 +1,5 @@
-/* The scheduler: one run queue per CPU, by priority, round robin with a quantum among equals. The
- * states of vCPUs are in kernel/guest/vcpu/vcpustate.c. */
+/* The scheduler: one run queue per CPU, ordered by priority; vCPUs of equal priority take turns
+ * with a quantum. kernel/guest/vcpu/vcpustate.c has the states of vCPUs. */
 #include <kernel/guest/vcpu/sched.h>
 
 #include <kernel/core/clock.h>
@@ -13,8 +13,8 @@
 
 struct sched {
 	struct spinlock lock; /* guards `ready` and the state of this CPU's vCPUs; leaf */
-	struct list ready; /* by falling priority; equals in order of arrival */
-	struct timer quantum; /* its interrupt alone is what ends the guest's turn */
+	struct list ready; /* highest priority first; equal ones in order of arrival */
+	struct timer quantum; /* only its interrupt matters: it ends guest mode */
 };
 
 static struct sched scheds[MAX_CPUS];
@@ -80,8 +80,8 @@ static struct vcpu *pick_next(struct sched *s)
 	return NULL;
 }
 
-/* True: v goes on. Else it is back in the queue if it can run, behind its equals if its turn is
- * over. */
+/* True: v continues to run. Otherwise v is back in the queue if it can run, behind those of equal
+ * priority if its quantum is over. */
 static bool keep_running(struct sched *s, struct vcpu *v)
 {
 	bool go_on = false;
@@ -92,7 +92,7 @@ static bool keep_running(struct sched *s, struct vcpu *v)
 	} else if (v->state == VCPU_RUNNABLE) {
 		struct vcpu *first;
 
-		/* A wake-up that came right after it went to sleep has queued it. */
+		/* It went to sleep and was woken at once, which has queued it. */
 		if (v->queued)
 			dequeue(v);
 		first = list_first(&s->ready, struct vcpu, run_link);
@@ -123,7 +123,8 @@ static void run_vcpu(struct sched *s, struct vcpu *v, void (*handle_exit)(struct
 	}
 }
 
-/* A wake-up from another CPU comes with an interrupt, which is pending by now: it ends the halt. */
+/* Another CPU that has made a vCPU runnable sends an interrupt. If that is already pending, it ends
+ * the halt at once. */
 static void wait_for_interrupt(void)
 {
 	if (emulated())

@@ -1,5 +1,4 @@
-/* vCPUs: made, reset, loaded into a CPU, freed. How they sleep and wake is in
- * kernel/guest/vcpu/vcpustate.c. */
+/* Creates, resets, loads and frees vCPUs. kernel/guest/vcpu/vcpustate.c has sleeping and waking. */
 #include <kernel/guest/vcpu/vcpu.h>
 
 #include <kernel/guest/vcpu/backend.h>
@@ -50,8 +49,8 @@ void vcpu_destroy(struct vcpu *v)
 	kfree(v);
 }
 
-/* The breakpoint addresses stay in the registers between exit and entry: while Weir runs, DR7 has
- * them off. */
+/* The breakpoint addresses stay in the registers between exit and entry. They have no effect on
+ * Weir, since DR7 disables them while it runs. */
 static void switch_breakpoints(struct vcpu *from, const struct vcpu *to)
 {
 	if (from) {

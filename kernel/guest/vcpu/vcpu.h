@@ -1,8 +1,8 @@
-/* A virtual CPU, as everything but its back end sees it.
+/* A virtual CPU, as all code except its back end sees it.
  *
- * A vCPU belongs to one CPU for ever; that CPU's scheduler runs it. There is no kernel thread
- * behind it: an exit is handled to its end, and a vCPU that has to wait is parked with its
- * instruction not executed, so that it comes back to the same exit when it is woken.
+ * A vCPU belongs to one CPU forever; that CPU's scheduler runs it. It has no kernel thread: an exit
+ * is handled without blocking. A vCPU that has to wait is parked without advancing past its
+ * instruction, so it causes the same exit again when it is woken.
  */
 #pragma once
 
@@ -14,15 +14,14 @@
 #include <kernel/lib/list.h>
 
 enum vcpu_state {
-	VCPU_OFFLINE, /* waits for INIT/SIPI */
+	VCPU_OFFLINE, /* waiting for INIT/SIPI */
 	VCPU_RUNNABLE,
-	VCPU_HALTED, /* HLT: until an interrupt */
-	VCPU_PARKED, /* in a hypercall: until vcpu_wake() */
+	VCPU_HALTED, /* in HLT, until an interrupt */
+	VCPU_PARKED, /* in a hypercall or an access to a device, until vcpu_wake() */
 	VCPU_DEAD,
 };
 
-/* In the order of their encoding in ModRM; the back end keeps rax and rsp here too, between exit
- * and entry. */
+/* Numbered as encoded in ModRM. RAX and RSP are in vcpu.reg[] too, between exit and entry. */
 enum guest_register {
 	RAX,
 	RCX,
@@ -43,32 +42,32 @@ enum guest_register {
 };
 
 struct vcpu {
-	struct vm *vm; /* the machine that it is part of */
-	u32 id; /* in its domain; also its virtual APIC id */
-	u8 priority; /* the higher goes first */
+	struct vm *vm; /* the machine it belongs to */
+	u32 id; /* index in its domain; also its virtual APIC id */
+	u8 priority; /* higher values run first */
 
 	/* Guarded by its CPU's scheduler lock. */
 	enum vcpu_state state;
-	bool wake_pending; /* a wake-up that came before the vCPU was parked */
-	bool kill_pending, init_pending; /* for its own CPU to act on */
-	bool sipi_pending; /* came before that INIT was acted on */
+	bool wake_pending; /* a wake-up came before the vCPU was parked */
+	bool kill_pending, init_pending; /* requests for its own CPU */
+	bool sipi_pending; /* a SIPI came before that INIT was handled */
 	u8 sipi_vector;
 	bool queued; /* on the run queue */
 	struct list run_link;
 
-	struct nested_tlb tlb; /* which real CPU it belongs to, and what that may have cached */
+	struct nested_tlb tlb; /* which CPU it belongs to, and what that CPU may have cached */
 	bool nmi_pending;
 
 	/* The guest's registers between exit and entry. */
 	u64 reg[16];
 	u64 rip, rflags;
-	u64 next_rip; /* behind the instruction that caused the exit; 0: the hardware did not say */
-	void *arch; /* the back end's: VMCB and so on */
-	void *fpu; /* XSAVE area, while another vCPU's state is in the registers */
+	u64 next_rip; /* after the instruction that caused the exit; 0: the hardware did not say */
+	void *arch; /* the back end's record: VMCB and so on */
+	void *fpu; /* XSAVE area; valid while another vCPU's state is in the registers */
 	u64 xcr0;
-	u64 dr[4]; /* DR0 to DR3, likewise; the back end has DR6 and DR7 */
+	u64 dr[4]; /* DR0 to DR3, valid likewise; the back end has DR6 and DR7 */
 	u64 tsc_aux;
-	u64 kvmclock; /* kernel/guest/vcpu/kvmclock.c: where the guest wants the time */
+	u64 kvmclock; /* kernel/guest/vcpu/kvmclock.c: the MSR; where the guest wants the time */
 	u32 kvmclock_version;
 	struct vlapic lapic;
 
@@ -79,13 +78,14 @@ struct vcpu {
 	u64 absent_msrs;
 };
 
-/* The next vCPU of a machine; its id is vm->nr_vcpus before the call, `cpu` is the real CPU's id.
- * It starts offline. NULL: no memory. Boot. */
+/* Create the next vCPU of a machine, to run on the CPU with id `cpu`. Its own id is vm->nr_vcpus
+ * before the call. It starts offline. NULL: no memory. Boot. */
 struct vcpu *vcpu_create(struct vm *vm, u32 cpu, u8 priority) __must_check;
+/* Free a vCPU, which may be incomplete. It must not be loaded on a CPU. */
 void vcpu_destroy(struct vcpu *v);
-/* The state after power-on, of one that is new or dead; all but its place in the scheduler. */
+/* Set the state after power-on, except for what the scheduler uses. The vCPU is new or dead. */
 void vcpu_reset(struct vcpu *v);
-/* Make v's state the one in this CPU's registers; nothing is done if it is already. */
+/* Load v's state into this CPU's registers, unless it is already there. */
 void vcpu_load(struct vcpu *v);
-/* v will not run again: forget that its state is in this CPU's registers. */
+/* v will not run again: forget its state, if it is in this CPU's registers. */
 void vcpu_unload(struct vcpu *v);

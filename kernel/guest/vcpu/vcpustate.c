@@ -1,4 +1,4 @@
-/* The states of a vCPU, and who moves it from one to another.
+/* The states of a vCPU, and the functions that change them.
  *
  *	            vcpu_halt()              vcpu_interrupt()
  *	RUNNABLE  ------------->  HALTED   ------------------>  RUNNABLE
@@ -7,10 +7,11 @@
  *	OFFLINE   <- INIT, SIPI -> RUNNABLE
  *	any        vcpu_kill() ->  DEAD    vcpu_power_on() ->  OFFLINE
  *
- * A vCPU's state changes under its CPU's lock. A sleep cannot miss its wake-up:
- * vcpu_prepare_park() clears wake_pending before the condition is looked at, vcpu_wake() sets it
- * under the lock, vcpu_park() looks at it under the lock; and vcpu_halt() looks for pending
- * interrupts under the lock, which vcpu_interrupt() takes after having made one pending.
+ * A vCPU's state changes under its CPU's scheduler lock. A sleeping vCPU cannot miss its wake-up.
+ * For a park: vcpu_prepare_park() clears wake_pending before the condition is checked, vcpu_wake()
+ * sets it under the lock, and vcpu_park() checks it under the lock. For a halt: vcpu_halt() checks
+ * for pending interrupts under the lock, and vcpu_interrupt() takes the lock after the interrupt
+ * was made pending.
  */
 #include <kernel/guest/vcpu/vcpustate.h>
 
@@ -39,7 +40,7 @@ void vcpu_power_on(struct vcpu *v)
 		v->wake_pending = v->kill_pending = v->init_pending = v->sipi_pending = false;
 		v->state = VCPU_OFFLINE;
 	} else {
-		/* Its domain ends while it is still being built. */
+		/* Its domain is ended while it is still being built. */
 		BUG_ON(!v->kill_pending);
 	}
 	sched_unlock(v);
@@ -83,7 +84,8 @@ void vcpu_interrupt(struct vcpu *v)
 	look = v->state == VCPU_HALTED;
 	if (look)
 		sched_make_runnable(v);
-	/* What is pending was published before; the entry path sets in_guest before it looks. */
+	/* The pending interrupt was published before; the entry path sets in_guest before it checks
+	 * for one. */
 	smp_mb();
 	look |= read_once(&v->tlb.in_guest);
 	sched_unlock(v);
@@ -132,7 +134,7 @@ void vcpu_kill(struct vcpu *v)
 {
 	sched_lock(v);
 	v->kill_pending = true;
-	/* Its own CPU ends it, which may be in the middle of running it. */
+	/* Its own CPU, which may be running it right now, ends it. */
 	if (v->state != VCPU_DEAD)
 		sched_make_runnable(v);
 	sched_unlock(v);
@@ -152,7 +154,7 @@ bool vcpu_is_stopped(struct vcpu *v)
 static void act_on_kill_or_init(struct vcpu *v)
 {
 	vlapic_reset(v);
-	write_once(&v->nmi_pending, false); /* it would hit the vCPU in real mode */
+	write_once(&v->nmi_pending, false); /* it would arrive in real mode */
 	v->init_pending = false;
 	if (v->kill_pending) {
 		vcpu_unload(v);

@@ -1,36 +1,37 @@
-/* A vCPU starts, sleeps, wakes and ends. */
+/* Starts, parks, halts, wakes and ends vCPUs. */
 #pragma once
 
 #include <kernel/guest/vcpu/vcpu.h>
 
 struct guest_entry;
 
-/* Make an offline vCPU runnable at this entry point. */
+/* Make an offline vCPU runnable at this entry point. Any CPU. */
 void vcpu_start(struct vcpu *v, const struct guest_entry *entry);
 
-/* Any CPU. An interrupt is pending in its APIC: make a halted vCPU runnable, and one in guest mode
- * look. */
+/* An interrupt has become pending for v: make v runnable if it is halted, or make it exit if it is
+ * in guest mode. Any CPU. */
 void vcpu_interrupt(struct vcpu *v);
-/* Its own CPU, in an exit: from here on a vcpu_wake() is not lost. */
+/* Called before the condition for a park is checked: from here on, a vcpu_wake() is not lost. On
+ * v's own CPU, in an exit. */
 void vcpu_prepare_park(struct vcpu *v);
-/* Do not advance over the instruction, sleep until vcpu_wake(); if that has come already, the vCPU
- * stays runnable. */
+/* Sleep until vcpu_wake(). If that was called since vcpu_prepare_park(), v stays runnable. The
+ * caller must not advance past the instruction. On v's own CPU, in an exit. */
 void vcpu_park(struct vcpu *v);
-/* Its own CPU, in an exit: HLT. */
+/* Sleep until an interrupt, unless one is pending. On v's own CPU, in an exit for HLT. */
 void vcpu_halt(struct vcpu *v);
-/* Any CPU: a parked vCPU becomes runnable. */
+/* Make a parked vCPU runnable. Any CPU. */
 void vcpu_wake(struct vcpu *v);
-/* INIT and SIPI from another vCPU. */
+/* INIT and SIPI from another vCPU. Any CPU. */
 void vcpu_init_signal(struct vcpu *v);
 void vcpu_sipi(struct vcpu *v, u8 vector);
-/* Any CPU: do not run it again. */
+/* Never run v again; its own CPU makes it dead. Any CPU. */
 void vcpu_kill(struct vcpu *v);
-/* True once a killed vCPU is certainly not running nor loaded on any CPU. */
+/* True once a killed vCPU neither runs nor is loaded on any CPU. */
 bool vcpu_is_stopped(struct vcpu *v);
-/* A vCPU that is new or dead is as after power-on, and offline. Nobody raises interrupts for it
- * meanwhile. */
+/* Put a new or dead vCPU into its state after power-on, and make it offline. Nothing may raise
+ * interrupts for it meanwhile. */
 void vcpu_power_on(struct vcpu *v);
 
-/* Its scheduler, with the scheduler's lock held: act on what other CPUs have asked for, with v
- * certainly not running. False: v is not to be run now. */
+/* Handle the requests of other CPUs while v is not running. False: v cannot run now. Called by its
+ * scheduler, whose lock is held. */
 bool vcpu_act_on_requests(struct vcpu *v);

@@ -63,7 +63,8 @@ static int write_apic_base(struct vcpu *v, u64 value)
 	struct vlapic *a = &v->lapic;
 	u64 modes = APIC_BASE_ENABLE | APIC_BASE_EXTD;
 
-	/* 11.12.5: x2APIC without enable is no mode, and back to xAPIC goes by way of disabled. */
+	/* 11.12.5: EXTD without ENABLE is invalid, x2APIC mode can be left only by disabling the
+	 * APIC, and a disabled APIC cannot enter x2APIC mode directly. */
 	if ((value & ~(modes | APIC_BASE_BSP)) != APIC_DEFAULT_ADDRESS ||
 	    (value & modes) == APIC_BASE_EXTD ||
 	    ((a->apic_base & modes) == modes && (value & modes) == APIC_BASE_ENABLE) ||
@@ -201,7 +202,7 @@ static int write_lvt(struct vlapic *a, u32 reg, u32 *entry, u32 writable, u64 va
 	*entry = (u32)value;
 	new_mode = vlapic_timer_mode(a);
 	if (reg == APIC_LVT_TIMER && new_mode != old_mode) {
-		/* 11.5.4.1: a change to or from deadline mode disarms. */
+		/* 11.5.4.1: a change to or from deadline mode disarms the timer. */
 		a->tsc_deadline = 0;
 		if (new_mode == VLAPIC_TSC_DEADLINE || old_mode == VLAPIC_TSC_DEADLINE) {
 			a->timer_initial = 0;
@@ -216,7 +217,7 @@ static void write_svr(struct vlapic *a, u32 value)
 	a->svr = value;
 	if (value & SVR_ENABLE)
 		return;
-	/* 11.4.7.2: software-disabled, all LVT entries are masked. */
+	/* 11.4.7.2: while the APIC is software-disabled, all LVT entries are masked. */
 	a->lvt_cmci |= VLAPIC_LVT_MASKED;
 	a->lvt_timer |= VLAPIC_LVT_MASKED;
 	a->lvt_thermal |= VLAPIC_LVT_MASKED;

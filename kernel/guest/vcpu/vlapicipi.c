@@ -54,7 +54,7 @@ static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
 		vcpu_interrupt(v);
 		break;
 	case DELIVERY_INIT:
-		/* The de-assert that old software sends does nothing: 11.6.1. */
+		/* Old software also sends a level de-assert, which does nothing (11.6.1). */
 		if (!(icr & ICR_TRIGGER_LEVEL) || (icr & ICR_ASSERT))
 			vcpu_init_signal(v);
 		break;

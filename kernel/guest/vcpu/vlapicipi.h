@@ -1,4 +1,4 @@
-/* Interprocessor interrupts between the vCPUs of a domain (SDM vol. 3, 11.6.1 and 11.12.9). The
+/* Interprocessor interrupts between the vCPUs of a domain (SDM vol. 3, 11.6.1 and 11.12.9). On the
  * sender's CPU. */
 #pragma once
 
@@ -7,9 +7,9 @@
 
 struct vcpu;
 
-/* Writes of the interrupt command register and of SELF IPI. -EINVAL: #GP. */
+/* The vCPU writes the interrupt command register or SELF IPI. -EINVAL: raise #GP. */
 int __must_check vlapic_write_icr(struct vcpu *v, u64 icr);
 int __must_check vlapic_write_self_ipi(struct vcpu *v, u64 value);
-/* The logical id of the APIC with this id: the cluster in the upper half, one bit in the lower;
- * 11.12.10.2. */
+/* The logical id of the APIC with this id: the cluster in the upper half, one bit in the lower half
+ * (11.12.10.2). */
 u32 vlapic_logical_id(u32 id);

@@ -7,25 +7,26 @@
 struct vcpu;
 struct vlapic;
 
-/* Any CPU, any context: make `vector` pending (edge) and wake or kick the vCPU. Vectors below 16
- * are dropped. */
+/* Make `vector` pending (edge-triggered), and wake or kick the vCPU. Vectors below 16 are ignored.
+ * Any CPU, any context. */
 void vlapic_deliver(struct vcpu *v, u8 vector);
-/* Its own CPU, as all below. Highest pending vector above the processor priority, or -1. */
+/* The highest pending vector above the processor priority, or -1. This function and those below run
+ * on the vCPU's own CPU. */
 int vlapic_pending(struct vcpu *v);
-/* Before an entry: the vector of vlapic_pending() leaves the IRR, so that one that comes while the
- * guest may take it is another one. */
+/* Before an entry: return the vector of vlapic_pending() and clear it in the IRR. If the same
+ * vector arrives again while the guest can take this one, it counts as a new interrupt. */
 int vlapic_offer(struct vcpu *v);
-/* After the exit: it is in service, or back in the IRR. */
+/* After the exit: the offered vector is now in service if it was taken, or else back in the IRR. */
 void vlapic_settle(struct vcpu *v, u8 vector, bool taken);
-/* The guest has written EOI, or what stands for it. */
+/* The guest has written EOI, or cleared its paravirtual EOI flag (kernel/guest/vcpu/pveoi.h). */
 void vlapic_end_of_interrupt(struct vcpu *v);
-/* True: the next EOI only ends the interrupt that is in service or, if none is, the one that is
- * offered: no other interrupt waits for it. */
+/* True if the next EOI only ends the interrupt in service or, if there is none, the offered one,
+ * and no other interrupt waits for it. */
 bool vlapic_next_eoi_is_quiet(const struct vcpu *v, int offered);
-/* The processor priority, SDM vol. 3, 11.8.3.1. */
+/* The processor priority (SDM vol. 3, 11.8.3.1). */
 u32 vlapic_ppr(const struct vlapic *a);
-/* CR8, which is the upper half of the task priority (SDM vol. 3, 11.8.6). */
+/* Read or write CR8, which is bits 7:4 of the task priority (SDM vol. 3, 11.8.6). */
 u8 vlapic_cr8(const struct vcpu *v);
 void vlapic_set_cr8(struct vcpu *v, u8 cr8);
-/* True: a vector waits for nothing but a lower task priority. */
+/* True if only the task priority keeps a pending vector from being delivered. */
 bool vlapic_held_by_tpr(const struct vcpu *v);

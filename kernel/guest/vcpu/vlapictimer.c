@@ -1,11 +1,11 @@
-/* The timer of a virtual local APIC, SDM vol. 3, 11.5.4. */
+/* The timer of a virtual local APIC (SDM vol. 3, 11.5.4). */
 #include <kernel/guest/vcpu/vlapictimer.h>
 
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 
-/* A periodic timer faster than this would leave the guest no time for anything else. */
+/* The shortest period. A faster timer would leave the guest no time for anything else. */
 #define MIN_PERIOD_NS 20000UL
 
 #define TIMER_MODE MASK(18, 17)
@@ -15,7 +15,7 @@ enum vlapic_timer_mode vlapic_timer_mode(const struct vlapic *a)
 	return (enum vlapic_timer_mode)FIELD_GET(TIMER_MODE, a->lvt_timer);
 }
 
-/* Nanoseconds a count: the divide register's bits 3, 1 and 0 select 2, 4 .. 128, 1. */
+/* Nanoseconds per count: bits 3, 1 and 0 of the divide register select 2, 4 to 128, or 1. */
 static u64 ns_per_count(const struct vlapic *a)
 {
 	u32 code = (a->timer_divide & 3) | (a->timer_divide & 8) >> 1;
@@ -73,7 +73,7 @@ static void timer_fired(struct timer *t)
 	if (vlapic_timer_mode(a) == VLAPIC_PERIODIC && a->timer_initial) {
 		u64 period = period_ns(a), now = clock_ns();
 
-		/* What was missed while the vCPU did not run is missed. */
+		/* Missed periods are not made up for. */
 		a->timer_start_ns += period * ((now - a->timer_start_ns) / period);
 		timer_set(t, a->timer_start_ns + period);
 	}

@@ -1,4 +1,4 @@
-/* The virtual machine of a domain: what its vCPUs share. */
+/* The virtual machine of a domain: what all of its vCPUs share. */
 #pragma once
 
 #include <kernel/guest/emulate/bus.h>
@@ -12,6 +12,6 @@ struct vm {
 	struct bus io, mmio;
 	u32 nr_vcpus;
 	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
-	/* When it started: the guest's time 0, in clock_ns() and in TSC ticks. */
+	/* When it started, which is the guest's time 0: in clock_ns() and in TSC ticks. */
 	u64 start_ns, start_tsc;
 };

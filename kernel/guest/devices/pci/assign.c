@@ -1,4 +1,4 @@
-/* A function is given to a domain and taken back: a state machine.
+/* Assigns functions to domains and takes them back: a state machine.
  *
  *	stage                                                                 pci_device.state
  *
@@ -32,11 +32,11 @@
  *	  |
  *	  +---->  FREE
  *
- * If something fails in RESET, MAP or ATTACH, or if the domain ends, the function goes from there
- * to FREE. If the bus has no room for it after iommu_attach(), it goes from ATTACH to DETACH.
+ * If something fails in RESET, MAP or ATTACH, or if the domain ends, the function goes directly to
+ * FREE. If the bus has no room for it after iommu_attach(), it goes from ATTACH to DETACH.
  *
- * Nothing waits in place: each arrow is a timer, an interrupt or a step of work. So a domain that
- * ends while a function is on its way to it waits for that function's next step.
+ * Nothing blocks: each arrow is a timer, an interrupt or a step of work. So if a domain ends while
+ * a function is being attached to it, its end waits for that function's next step.
  */
 #include <kernel/guest/devices/pci/assign.h>
 
@@ -130,7 +130,7 @@ int assign_start(struct domain *d, struct pci_device *dev, u32 flags)
 	return 0;
 }
 
-/* No domain has the function any more; f is gone. From its own step only. */
+/* Make the function free, and free f. Only from f's own step. */
 static enum step become_free(struct vfunction *f)
 {
 	struct vpci *p = f->bus;
@@ -153,7 +153,7 @@ static void log_failure(const struct vfunction *f, const char *why, int error)
 {
 	char name[16];
 
-	/* A domain that ends has said why. */
+	/* A domain that ends has already logged why. */
 	if (!read_once(&f->bus->ending))
 		log_err("domain %s: device %s: %s (error %d)", f->domain->name,
 			pci_name(f->dev->id, name), error == -ENOMEM ? WHY_NO_MEMORY : why, -error);
@@ -207,7 +207,8 @@ static bool must_wait_for_restart(struct vfunction *f)
 	return f->suspended;
 }
 
-/* Show it to the guest. Error: *why; -EBUSY: the domain ends. */
+/* Put the function into a slot of the guest's bus. On an error, *why is the reason; -EBUSY: the
+ * domain is ending. */
 static int put_on_bus(struct vfunction *f, const char **why)
 {
 	struct vpci *p = f->bus;
@@ -215,8 +216,8 @@ static int put_on_bus(struct vfunction *f, const char **why)
 	int ret = 0;
 
 	spin_lock(&p->lock);
-	/* Its own device number if that is free, so that the guest sees what the administrator
-	 * wrote; where it was, if it comes back. */
+	/* Use its previous slot after a restart. Otherwise use its own device number if that is
+	 * free, so that the guest sees what the administrator wrote. */
 	slot = vpci_choose_slot(p, f->slot ? f->slot : f->dev->id.bdf >> 3 & 31);
 	if (!slot) {
 		*why = "the guest's PCI bus has no free slot: detach another device first";
@@ -258,8 +259,8 @@ static void log_attached(const struct vfunction *f)
 
 static void start_detach(struct vfunction *f);
 
-/* Once the function is attached, another CPU may take it back at once; but f becomes free in a step
- * of its own only, so not before this one is over. */
+/* As soon as the function is attached, another CPU may take it back. But f is freed only in one of
+ * its own steps, so not before this step is over. */
 static enum step attach_stage(struct vfunction *f)
 {
 	const char *why = "the IOMMU cannot attach it";
@@ -304,7 +305,7 @@ int assign_take(struct pci_device *dev)
 	return 0;
 }
 
-/* An attached function of the bus, which is the caller's to detach now; NULL: there is none. */
+/* Claim an attached function of the bus, which the caller must now detach. NULL: there is none. */
 static struct vfunction *claim_attached(struct vpci *p)
 {
 	struct vfunction *f, *found = NULL;
@@ -342,9 +343,9 @@ void assign_release(struct vfunction *f)
 		work_queue(&f->work);
 }
 
-/* No translation of the device is cached any more, so now it may be reset (and answer nothing for a
- * while). The time passes in any case, so that an interrupt that was on its way has been taken
- * before the vectors' records go. Interrupt context. */
+/* No translation for the device is cached any longer, so it can now be reset, after which it may
+ * not respond for a while. Wait even if it cannot be reset, so that an interrupt in flight is taken
+ * before the records of the vectors are freed. Interrupt context. */
 static void reset_detached(void *arg)
 {
 	struct vfunction *f = arg;
@@ -353,7 +354,7 @@ static void reset_detached(void *arg)
 	(void)step_after(f, PCI_RESET_NS);
 }
 
-/* This CPU has just entered DETACH. */
+/* Begin to detach f, which this CPU has just moved to DETACH. */
 static void start_detach(struct vfunction *f)
 {
 	struct vpci *p = f->bus;
@@ -367,14 +368,15 @@ static void start_detach(struct vfunction *f)
 	domain_event(f->domain, WEIR_EVENT_DEVICES);
 	f->generation = read_once(&f->domain->vm.memory.nested.generation);
 
-	assign_hold(f); /* until detach_stage() is over */
+	assign_hold(f); /* until the end of detach_stage() */
 	vfunction_remove_interrupts(f);
 	iommu_detach(f->dev->id, reset_detached, f);
 }
 
 static enum step detach_stage(struct vfunction *f)
 {
-	/* The next owner must not share it with a CPU that still has its registers mapped. */
+	/* The next owner must not share the device with a CPU that may still have its registers in
+	 * its TLB. */
 	if (!shootdown_done(&f->domain->vm.memory.nested, f->generation))
 		return step_after(f, RETRY_NS);
 	if (!pci_reset_finish(f->dev))
@@ -384,7 +386,7 @@ static enum step detach_stage(struct vfunction *f)
 	return STEP_WAIT;
 }
 
-/* Nothing holds it any more. */
+/* Nothing holds f any longer. */
 static enum step drain_stage(struct vfunction *f)
 {
 	if (!f->comes_back)
@@ -396,7 +398,7 @@ static enum step drain_stage(struct vfunction *f)
 	return STEP_MORE;
 }
 
-/* --- the machine ---------------------------------------------------------- */
+/* --- the state machine ---------------------------------------------------- */
 
 static enum step assign_step(struct work *w)
 {

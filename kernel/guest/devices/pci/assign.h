@@ -1,6 +1,6 @@
-/* A function is given to a domain and taken back, at boot and at run time. assign.c draws the
- * stages that it goes through. Nothing waits in place: assign_start() and assign_take() begin, and
- * pci_device.state tells how far it is. */
+/* Assigns functions to domains and takes them back, at boot and at run time. assign.c has a diagram
+ * of the stages. Nothing blocks: assign_start() and assign_take() only start the operation, and
+ * pci_device.state shows its progress. */
 #pragma once
 
 #include <drivers/pci.h>
@@ -21,21 +21,22 @@ enum assign_stage {
 	ASSIGN_DRAIN
 };
 
-/* Guards owner, function and state of all pci_devices, the stages of their vfunctions, and of a bus
- * what struct vpci says. Leaf. */
+/* Guards owner, function and state of all pci_devices, the stages of their vfunctions, and those
+ * fields of buses that struct vpci names. No other lock is taken inside. */
 extern struct spinlock assign_lock;
 
-/* Begin to give dev to d, after assignable_why_not(). The caller holds d (domain_get()), which has
- * a PCI bus. What goes wrong later is logged, and leaves the function free. -EBUSY: it is not free;
- * -ENOMEM. No lock is held. flags: IOMMU_ATS. */
+/* Start to assign dev to d; assignable_why_not() has been checked. flags: IOMMU_ATS. The caller
+ * holds a reference to d (domain_get()), and d has a PCI bus. A later failure is logged and leaves
+ * the function free. -EBUSY: it is not free; -ENOMEM. No lock is held. */
 int __must_check assign_start(struct domain *d, struct pci_device *dev, u32 flags);
-/* Begin to take dev from the domain that has it. -EBUSY: no domain has it, or it is on its way. No
- * lock is held. */
+/* Start to take dev from its domain. -EBUSY: no domain has it, or it is being attached or detached.
+ * No lock is held. */
 int __must_check assign_take(struct pci_device *dev);
-/* Begin to take all attached functions from a bus. If it is suspended, and not ending, they come
- * back afterwards. No lock is held. */
+/* Start to take all attached functions from a bus. If the bus is suspended and not ending, they are
+ * attached again afterwards. No lock is held. */
 void assign_take_all(struct vpci *p);
 
-/* While f is detached: one more thing must be gone before f is free; it is gone. Any context. */
+/* Count what f must wait for before it can leave DRAIN: hold it once for each thing, and release it
+ * when that thing is done. Any context. */
 void assign_hold(struct vfunction *f);
 void assign_release(struct vfunction *f);

@@ -1,4 +1,4 @@
-/* Whether a function may be given to a domain. See assignable.h. */
+/* Checks whether a function may be assigned to a domain. See assignable.h. */
 #include <kernel/guest/devices/pci/assignable.h>
 
 #include <iommu/iommu.h>

@@ -1,4 +1,4 @@
-/* Storms of interrupts. See irqstorm.h. */
+/* Limits the interrupt rate of functions. See irqstorm.h. */
 #include <kernel/guest/devices/pci/irqstorm.h>
 
 #include <kernel/core/log.h>
@@ -12,7 +12,7 @@
 #include <kernel/lib/atomic.h>
 
 #define WINDOW_NS (1000000000UL / IRQ_WINDOWS_PER_SECOND)
-/* A storm that goes on is logged once. */
+/* A storm is logged again only if the last pause was longer ago than this. */
 #define NEW_STORM_NS 10000000000UL
 
 static u32 irq_limit;
@@ -22,7 +22,7 @@ void irqstorm_set_limit(u32 per_second)
 	irq_limit = per_second;
 }
 
-/* CPUs that begin a window at the same time lose some counts, but no window. */
+/* If several CPUs start a window at the same time, some counts are lost, but no window is. */
 static bool is_over_limit(struct irqstorm *s)
 {
 	u64 now = clock_ns();
@@ -35,7 +35,7 @@ static bool is_over_limit(struct irqstorm *s)
 	return atomic_add(&s->window_count, 1) > limit && limit;
 }
 
-/* Bring what the device may send in line with storm.paused. */
+/* Update what the device may send to match storm.paused. */
 static void apply_pause(struct vfunction *f)
 {
 	assert_locked(&f->bus->lock);
@@ -73,8 +73,9 @@ static void pause_function(struct vfunction *f)
 			 f->domain->name, pci_name(f->dev->id, name), irq_limit);
 }
 
-/* The window is over. MSI-X messages waited in the device as pending bits. MSI without mask bits
- * has lost them, so one is delivered; if there were none, that does no harm. Interrupt context. */
+/* The window is over. The device has kept MSI-X messages as pending bits. MSI was disabled during
+ * the pause, and its messages may be lost, so deliver one; a spurious one does no harm. Interrupt
+ * context. */
 static void end_pause(struct timer *t)
 {
 	struct vfunction *f = container_of(t, struct vfunction, storm.timer);

@@ -1,9 +1,9 @@
-/* Storms of interrupts: the limit of irq-limit=, and pauses of the functions that exceed it.
+/* Interrupt storms: enforces the limit of irq-limit=, by pausing functions that exceed it.
  *
- * Each interrupt costs the CPU that takes it an exit, whichever guest runs there. So the interrupts
- * of a function are counted, all its vectors together. If there are more in a window of time than
- * the limit allows, the function is paused: none of its messages goes out until the window is over,
- * whatever its guest writes.
+ * Each interrupt costs the CPU that takes it an exit, whichever guest is running there. So Weir
+ * counts the interrupts of a function, summed over all its vectors. If there are more in a time
+ * window than the limit allows, the function is paused: it sends no messages until the window is
+ * over, whatever its guest writes.
  */
 #pragma once
 
@@ -15,21 +15,24 @@ struct vfunction;
 #define IRQ_WINDOWS_PER_SECOND 100u
 
 struct irqstorm {
-	/* Handlers change the window and its count without a lock. */
+	/* The interrupt handlers change these two without a lock. */
 	u64 window_start;
 	u32 window_count;
 	/* The bus's lock guards the rest. */
 	bool paused; /* its interrupts are off until the timer fires */
-	bool is_held; /* by the timer: the function has left the bus (assign_hold()) */
+	bool is_held; /* held until the timer fires (assign_hold()): it has left the bus */
 	u64 paused_at;
 	struct timer timer;
 };
 
-/* How many interrupts a second each domain's device may raise, in multiples of
- * IRQ_WINDOWS_PER_SECOND; 0: any number. Boot. */
+/* Set how many interrupts per second each assigned device may raise, a multiple of
+ * IRQ_WINDOWS_PER_SECOND; 0: no limit. Boot. */
 void irqstorm_set_limit(u32 per_second);
+/* Initialise the record of f, while it is being assigned. */
 void irqstorm_init(struct vfunction *f);
-/* One interrupt came. Begins a pause if it was one too many. Interrupt context, no lock held. */
+/* Count one interrupt, and pause the function if it exceeds the limit. Interrupt context, no lock
+ * held. */
 void irqstorm_count(struct vfunction *f);
-/* The function has left the bus: if it is paused, it is held until the pause is over. */
+/* The function has left the bus: if it is paused, hold it until the pause is over. The bus is not
+ * locked. */
 void irqstorm_remove(struct vfunction *f);

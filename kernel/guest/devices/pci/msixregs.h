@@ -1,6 +1,6 @@
-/* The registers of MSI-X as a guest sees them (PCI Local Bus 3.0, 6.8.2): those of an assigned
- * function (vmsix.c) and of an emulated device (../virtio/vvirtioirq.c) alike. They remember what
- * the guest wrote; what follows from it is the caller's business. */
+/* The registers of MSI-X as a guest sees them (PCI Local Bus 3.0, 6.8.2), for assigned functions
+ * (vmsix.c) and emulated devices (../virtio/vvirtioirq.c). They only store what the guest wrote;
+ * the caller acts on it. */
 #pragma once
 
 #include <kernel/lib/pci_regs.h>
@@ -25,8 +25,8 @@ struct msix_entry {
 
 /* The first dword of the capability, without the link to the next one. */
 u32 msix_control_read(const struct msix_control *c, u32 nr_entries);
-/* mask: the bits that are written. */
+/* mask: which bits are written. */
 void msix_control_write(struct msix_control *c, u32 value, u32 mask);
-/* A dword of an entry; offset is in bytes and below MSIX_ENTRY_SIZE. */
+/* Read or write a dword of an entry; offset is in bytes and below MSIX_ENTRY_SIZE. */
 u32 msix_entry_read(const struct msix_entry *e, u32 offset);
 void msix_entry_write(struct msix_entry *e, u32 offset, u32 value);

@@ -37,7 +37,7 @@ int vbar_place(struct vfunction *f)
 	u64 next = VPCI_WINDOW_START;
 
 	assert_locked(&f->bus->lock);
-	/* Behind what the domain's other functions got. */
+	/* Start above the BARs of the domain's other functions. */
 	for (u32 s = 0; s < VPCI_SLOTS; s++)
 		if (f->bus->slot[s])
 			next = MAX(next, end_of_bars(f->bus->slot[s]));
@@ -92,7 +92,7 @@ static void unmap_bar(struct vfunction *f, u32 i)
 	f->bar[i].mapped = false;
 }
 
-/* All of it or nothing, and nothing that another BAR has there. */
+/* Map all parts or none. Fails where another BAR is already mapped. */
 static bool map_parts(struct vfunction *f, u32 i)
 {
 	u64 size = f->dev->bar[i].size, first, last;

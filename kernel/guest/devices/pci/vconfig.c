@@ -1,19 +1,20 @@
-/* The filter in front of a function's config space (PCI Local Bus 3.0, chapter 6). Every dword has
- * a deliberate answer:
+/* Filters a guest's accesses to a function's config space (PCI Local Bus 3.0, chapter 6). What each
+ * dword returns:
  *
  *	00 ids, 08 class, 2c subsystem   the device's own
- *	04 command                       memory decoding, bus mastering: kept; the rest reads as 0
+ *	04 command                       memory decoding, bus mastering, interrupt disable: kept;
+ *	                                 the rest reads as 0
  *	0c header type                   0, one function
  *	10..24 BARs                      vbar.c; I/O BARs are hidden
  *	34 capabilities                  power management, MSI, PCI Express, MSI-X; vendor-specific
- *	                                 ones for reading only (virtio says there where in the BARs
- *	                                 its registers are); all others are hidden
+ *	                                 ones read-only (virtio's say where in the BARs its
+ *	                                 registers are); all others are hidden
  *	3c interrupt line, pin           a scratch register; no pin, since legacy interrupts are not
  *	                                 passed on
  *
- * A guest's write reaches the device in three cases only: bus mastering, and the enable and mask
- * bits of MSI and MSI-X. The power state is remembered, not set. A reset of the function is not
- * offered.
+ * A guest's write reaches the device in only three cases: bus mastering, and the enable and mask
+ * bits of MSI and of MSI-X. The power state is stored, but not set in the device. A function-level
+ * reset is not offered.
  */
 #include <kernel/guest/devices/pci/vconfig.h>
 
@@ -31,8 +32,8 @@
 #define PCIE_LENGTH 0x3c
 #define MSIX_LENGTH 12
 
-/* The offset of the first shown capability behind `at`, or 0. Offsets rise along this list, so it
- * has an end whatever the device's own list looks like. */
+/* The offset of the first visible capability beyond `at`, or 0. Offsets increase along this list,
+ * so it always ends, whatever the device's own list looks like. */
 static u8 next_capability(const struct vfunction *f, u8 at)
 {
 	const u8 msix = f->nr_vectors ? f->dev->msix : 0;
@@ -48,7 +49,7 @@ static u8 next_capability(const struct vfunction *f, u8 at)
 	return next;
 }
 
-/* The shown capability that the offset is in, or 0. */
+/* The visible capability that contains the offset, or 0. */
 static u8 capability_at(const struct vfunction *f, u8 offset)
 {
 	u8 found = 0;
@@ -82,7 +83,7 @@ static bool is_vendor_cap(const struct vfunction *f, u8 cap)
 	return false;
 }
 
-/* Only its third byte is defined: its length (appendix H). */
+/* A vendor-specific capability. Only its third byte is defined: its length (appendix H). */
 static u32 vendor_read(struct vfunction *f, u8 cap, u8 offset)
 {
 	u32 header = device_config_read32(f, cap);
@@ -136,8 +137,9 @@ u32 vconfig_read(struct vfunction *f, u8 offset)
 	return cap ? read_capability(f, cap, (u8)(offset - cap)) : 0;
 }
 
-/* The guest cannot switch bus mastering on again in quarantine. The device may be quarantined at
- * this moment, by another CPU that switches bus mastering off: the later one of the two looks. */
+/* A guest cannot enable bus mastering again while its device is in quarantine. Another CPU may be
+ * quarantining the device, and disabling bus mastering, at this moment; so check the state after
+ * enabling it. */
 static void set_bus_master(const struct vfunction *f, bool on)
 {
 	pci_set_bus_master(f->dev, on);
@@ -150,8 +152,8 @@ static void write_command(struct vfunction *f, u32 value, u32 mask)
 	u16 old = f->command;
 
 	f->command = (u16)((old & ~mask) | (value & mask)) & COMMAND_GUEST;
-	/* The IOMMU has translated for the device since it was attached, so its DMA is its guest's
-	 * own business. */
+	/* The IOMMU has translated the device's accesses since it was attached, so the guest may
+	 * enable DMA. */
 	if ((old ^ f->command) & PCI_COMMAND_BUS_MASTER)
 		set_bus_master(f, f->command & PCI_COMMAND_BUS_MASTER);
 	if ((old ^ f->command) & PCI_COMMAND_MEMORY)

@@ -1,11 +1,11 @@
-/* The filter in front of a function's config space. */
+/* Filters a guest's accesses to a function's config space. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
 
 struct vfunction;
 
-/* A dword of the config space; offset is in bytes and a multiple of 4, mask says which bits are
- * written. The bus is locked. */
+/* Read or write a dword; offset is in bytes and a multiple of 4, mask says which bits are written.
+ * The bus is locked. */
 u32 vconfig_read(struct vfunction *f, u8 offset);
 void vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask);

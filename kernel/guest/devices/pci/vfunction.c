@@ -1,4 +1,4 @@
-/* The life of a function's record. See vfunction.h. */
+/* Creates, resets and frees the record of an assigned function. See vfunction.h. */
 #include <kernel/guest/devices/pci/vfunction.h>
 
 #include <kernel/guest/devices/pci/vmsi.h>

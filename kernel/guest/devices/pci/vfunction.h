@@ -1,5 +1,5 @@
-/* A PCI function in a guest's hands: its record, which the files of this directory share, from the
- * moment that a domain is to have it until it is free again. */
+/* The record of an assigned PCI function, shared by the files of this directory. It exists from the
+ * start of its assignment until the function is free again. */
 #pragma once
 
 #include <drivers/pci.h>
@@ -17,12 +17,12 @@ struct vpci;
 
 /* A BAR as the guest sees it. */
 struct vbar {
-	u64 address; /* in guest-physical memory, as the guest wrote it */
-	bool mapped; /* there, for the CPUs */
+	u64 address; /* guest-physical, as the guest wrote it */
+	bool mapped; /* for the CPUs, at mapped_at */
 	u64 mapped_at;
 };
 
-/* While it is on the bus, the bus's lock guards what has no lock named. */
+/* While the function is on the bus, the bus's lock guards the fields that name no other lock. */
 struct vfunction {
 	struct domain *domain;
 	struct pci_device *dev;
@@ -30,44 +30,46 @@ struct vfunction {
 
 	/* Config space (vconfig.c) and BARs (vbar.c, vtrap.c) */
 	u16 command; /* as the guest sees it */
-	u8 interrupt_line; /* scratch */
+	u8 interrupt_line; /* a scratch register */
 	u16 pm_state;
 	struct vbar bar[PCI_BARS];
-	u64 window_offset[PCI_BARS]; /* where in the BAR dev->window begins */
+	u64 window_offset[PCI_BARS]; /* where dev->window starts in the BAR */
 
 	/* Interrupts: vmsi.c, vmsix.c, irqstorm.c */
 	bool msi_enabled;
 	struct virq msi;
 	struct msix_control msix;
-	u32 nr_vectors; /* of MSI-X; 0: it has none */
+	u32 nr_vectors; /* of MSI-X; 0: no MSI-X */
 	struct virq *vector;
 	u32 msix_bar, msix_offset, pba_bar, pba_offset;
 	struct irqstorm storm;
 
-	/* On its way to the domain and back: assign.c */
+	/* Attaching and detaching: assign.c */
 	enum assign_stage stage; /* changes under assign_lock */
 	struct list link; /* vpci.functions; assign_lock */
 	u32 flags; /* IOMMU_ATS */
-	u32 slot; /* while it is on the bus, and where it was before a restart */
-	gfn_t next_gfn; /* how far the domain's memory is mapped for devices */
-	u64 generation; /* of the nested tables, without its registers */
-	bool suspended; /* it waits while its domain restarts; assign_lock */
-	bool comes_back; /* it was detached for a restart only; assign_lock */
+	u32 slot; /* on the bus, or before a restart */
+	gfn_t next_gfn; /* how much of the domain's memory is mapped for devices */
+	u64 generation; /* of the nested tables, once its registers are unmapped */
+	bool suspended; /* waiting while its domain restarts; assign_lock */
+	bool comes_back; /* detached only for a restart; assign_lock */
 	u32 holds; /* atomic; see assign_hold() */
 	struct timer timer;
 	struct work work;
 };
 
-/* A record for dev, which d is to have; NULL: no memory. */
+/* Create a record for assigning dev to d. NULL: no memory. */
 struct vfunction *vfunction_create(struct domain *d, struct pci_device *dev, u32 flags);
+/* Free the record. Nothing holds it. */
 void vfunction_free(struct vfunction *f);
-/* Read the device's capabilities, and switch its interrupts off. -ENOMEM; -EINVAL: its MSI-X
+/* Read the device's capabilities, and disable its interrupts. -ENOMEM; -EINVAL: its MSI-X
  * capability is invalid. */
 int __must_check vfunction_read_capabilities(struct vfunction *f);
 /* Block all its interrupts. Each one that was in use holds the function (assign_hold()) until it
- * cannot come any more. It is off the bus, which is not locked. */
+ * cannot arrive any longer. The function has left the bus, which is not locked. */
 void vfunction_remove_interrupts(struct vfunction *f);
-/* Forget all that the guest made of it: it is attached anew. Nothing holds it. */
+/* Reset everything that the guest has set up, before the function is attached again. Nothing holds
+ * it. */
 void vfunction_forget_guest(struct vfunction *f);
 
 /* --- the device's own config space ---------------------------------------- */

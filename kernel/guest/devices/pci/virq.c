@@ -1,4 +1,4 @@
-/* An interrupt of a PCI device in a guest's hands. See virq.h. */
+/* Interrupts of a guest's PCI devices. See virq.h. */
 #include <kernel/guest/devices/pci/virq.h>
 
 #include <kernel/core/irq.h>
@@ -15,7 +15,7 @@
 #define ROUTE_VCPU MASK(23, 8)
 #define ROUTE_VECTOR MASK(7, 0)
 
-/* 0 if the message is not an interrupt that a vCPU could take. */
+/* The route for a message; 0 if it is not an interrupt that a vCPU can take. */
 static u32 route_of_message(const struct domain *d, u64 address, u32 data)
 {
 	u32 destination = (u32)FIELD_GET(MSI_ADDRESS_DESTINATION, address);
@@ -23,8 +23,8 @@ static u32 route_of_message(const struct domain *d, u64 address, u32 data)
 
 	if (address >> 20 != MSI_ADDRESS >> 20 || mode > DELIVERY_LOWEST || vector < 16)
 		return 0;
-	/* In logical mode the low bits are a set, of which the first one takes the interrupt
-	 * (cluster 0 of x2APIC). */
+	/* In logical mode the destination is a bit set (cluster 0 of x2APIC). The lowest bit set
+	 * takes the interrupt. */
 	if (address & MSI_ADDRESS_LOGICAL)
 		destination = destination ? (u32)__builtin_ctz(destination) : MAX_CPUS;
 	if (destination >= d->vm.nr_vcpus)
@@ -69,8 +69,8 @@ static void handle_device_interrupt(void *arg)
 		irqstorm_count(q->function);
 }
 
-/* A host vector on the CPU that runs the vCPU, so that the interrupt itself ends the vCPU's guest
- * mode. */
+/* Allocate a host vector on the CPU that runs the vCPU, so that the interrupt itself makes the vCPU
+ * exit. */
 static bool allocate_host_vector(struct virq *q, u32 cpu)
 {
 	if (q->allocated)

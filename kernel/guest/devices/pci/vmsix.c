@@ -86,7 +86,7 @@ void vmsix_update_control(const struct vfunction *f)
 	device_config_write16(f, f->dev->msix + 2u, control >> 16);
 }
 
-/* The entry in the device's own table. */
+/* The entry in the device's table. */
 static volatile u32 *device_entry(const struct virq *q)
 {
 	return (volatile u32 *)((volatile char *)q->function->dev->msix_table +
@@ -126,7 +126,7 @@ void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 	if (offset)
 		return;
 	msix_control_write(&f->msix, value, mask);
-	/* Disabling comes first, enabling last: no message goes out half set up. */
+	/* Disable first and enable last, so that the device never sends a partly set up message. */
 	if (!f->msix.enabled)
 		vmsix_update_control(f);
 	if (was_enabled != f->msix.enabled)

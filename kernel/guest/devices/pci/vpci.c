@@ -94,7 +94,8 @@ u32 vpci_settle(struct domain *d)
 	}
 }
 
-/* A function is on its way to or from the domain; one that waits for vpci_resume() is not. */
+/* True if a function is being attached or detached. One that waits for vpci_resume() does not
+ * count. */
 static bool is_any_on_its_way(const struct vpci *p)
 {
 	const struct vfunction *f;
@@ -143,8 +144,8 @@ void vpci_end(struct domain *d, void (*ended)(void *arg), void *arg)
 	p->ended = ended;
 	p->ended_arg = arg;
 	spin_lock(&assign_lock);
-	p->users++; /* this function itself */
-	p->ending = true; /* functions on their way to the domain see it at their next step */
+	p->users++; /* this call itself */
+	p->ending = true; /* functions being attached check it in their next step */
 	spin_unlock(&assign_lock);
 	assign_take_all(p);
 	vpci_put(p);

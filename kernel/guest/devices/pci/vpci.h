@@ -1,6 +1,6 @@
-/* The virtual PCI bus of a domain: which function sits in which slot, and what happens to all of
- * them at once when the domain is built, restarts or ends. How the guest reaches it: vpciports.h.
- * What it sees of a function: vconfig.h. See docs/architecture.md.
+/* The virtual PCI bus of a domain: which function is in which slot, and what happens to all
+ * functions when the domain is built, restarts or ends. vpciports.h has the ports through which the
+ * guest accesses it, vconfig.h what the guest sees of a function. See docs/architecture.md.
  */
 #pragma once
 
@@ -15,18 +15,18 @@ struct domain;
 struct vfunction;
 
 #define VPCI_SLOTS 32
-#define VPCI_BALLOON_SLOT 31u /* no function gets there */
-/* Functions that fit: slot 0 is the host bridge. */
+#define VPCI_BALLOON_SLOT 31u /* never used for a function */
+/* How many functions fit: slot 0 is the host bridge. */
 #define VPCI_MAX_FUNCTIONS (VPCI_SLOTS - 2)
 
-/* The guest's window for memory BARs, below 4 GiB: no RAM and no APIC is there. Its ACPI tables
- * describe it. */
+/* The guest's window for memory BARs, below 4 GiB, where there is neither RAM nor an APIC. The
+ * guest's ACPI tables describe it. */
 #define VPCI_WINDOW_START 0xe0000000UL
 #define VPCI_WINDOW_END 0xfec00000UL
 
 struct vpci {
 	struct domain *domain;
-	/* Guards all of the bus and its functions; before vvirtio.lock, nested.lock and the IOMMU's
+	/* Guards the bus and its functions. Taken before vvirtio.lock, nested.lock and the IOMMU's
 	 * locks. */
 	struct spinlock lock;
 	u32 address; /* CONFIG_ADDRESS */
@@ -34,39 +34,38 @@ struct vpci {
 	struct vtrap trap[VPCI_SLOTS][PCI_BARS];
 
 	/* assign_lock guards the rest. */
-	struct list functions; /* those that come and go, too */
-	u32 users; /* those functions, and the end of the domain */
+	struct list functions; /* including those being attached or detached */
+	u32 users; /* those functions, and vpci_end() */
 	bool ending, suspended;
 	void (*ended)(void *arg);
 	void *ended_arg;
 };
 
-/* Build an empty bus for d and register its ports. -ENOMEM, -ENOSPC. Boot. */
+/* Create an empty bus for d, and register its ports. -ENOMEM, -ENOSPC. Boot. */
 int __must_check vpci_init(struct domain *d);
 
 /* --- all functions of a domain -------------------------------------------- */
 
-/* Boot: sleep until no function of d is on its way any more. How many it has. */
+/* Sleep until no function of d is being attached or detached. Returns how many d has. Boot. */
 u32 vpci_settle(struct domain *d);
 /* d restarts, and its vCPUs are stopped: take its functions away as from a dying domain, but keep
- * them for it. Call it until it is STEP_DONE: then none can reach d's memory, and those that are on
- * their way to d wait. */
+ * them for d. Call this until it returns STEP_DONE: then none of them can reach d's memory, and
+ * those that are being attached wait for vpci_resume(). */
 enum step vpci_suspend(struct domain *d);
-/* Give them back, reset. Call it until it is STEP_DONE: then all are there, except those that could
- * not be attached; the log says why. */
+/* Give the functions back after their reset. Call this until it returns STEP_DONE: then all are
+ * attached, except for those that failed, which is logged. */
 enum step vpci_resume(struct domain *d);
-/* Take all functions from a dying domain, and its bus. Then ended(arg), in work context or at
- * once. */
+/* Take all functions from a dying domain, and free its bus. Then ended(arg) is called, in work
+ * context or before this function returns. */
 void vpci_end(struct domain *d, void (*ended)(void *arg), void *arg);
 
 /* --- for the other files of this directory -------------------------------- */
 
-/* The slot that a function can have: the wanted one if that is free; 0: the bus is full. The bus is
- * locked. */
+/* Choose a slot for a function: `wanted` if that is free. 0: the bus is full. The bus is locked. */
 u32 vpci_choose_slot(const struct vpci *p, u32 wanted);
-/* Whether the guest sees f. The bus is locked. */
+/* True if f is in its slot, where the guest sees it. The bus is locked. */
 bool vpci_is_on_bus(const struct vfunction *f);
-/* f is on its way to the domain, and uses the bus until vpci_put(). assign_lock is held. */
+/* f is being attached, and uses the bus until vpci_put(). assign_lock is held. */
 void vpci_add_user(struct vpci *p, struct vfunction *f);
-/* One user is gone; the last one ends the bus. No lock is held. */
+/* Drop one user. The last one of an ending bus frees it. No lock is held. */
 void vpci_put(struct vpci *p);

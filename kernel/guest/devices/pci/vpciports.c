@@ -13,7 +13,8 @@
 #define CONFIG_FUNCTION MASK(10, 8)
 #define CONFIG_REGISTER MASK(7, 2)
 
-/* The bridge at 00:00.0 exists for software that looks for one: no BARs, no capabilities. */
+/* The host bridge at 00:00.0, for software that looks for one. It has no BARs and no
+ * capabilities. */
 static u32 read_host_bridge(u8 offset)
 {
 	switch (offset) {
@@ -55,8 +56,8 @@ static void write_data(struct vpci *p, u32 value, u32 mask)
 		vconfig_write(p->slot[dev], offset, value, mask);
 }
 
-/* Offsets 0 to 3 are CONFIG_ADDRESS, which answers dwords only; 4 to 7 are CONFIG_DATA, of any
- * width. */
+/* Offsets 0 to 3 are CONFIG_ADDRESS, which responds only to dword accesses; 4 to 7 are CONFIG_DATA,
+ * for accesses of any width. */
 static int read_ports(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
 	struct vpci *p = ctx;

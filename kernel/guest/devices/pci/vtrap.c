@@ -1,5 +1,4 @@
-/* The trapped pages of a function's BARs. See vtrap.h. By this way a guest sets up its MSI-X
- * interrupts:
+/* The trapped pages of a function's BARs. See vtrap.h. How a guest sets up its MSI-X interrupts:
  *
  *	the guest writes into the table   exit -> bus.c -> trap_write()
  *	                                    -> vmsix_table_write()   what it wrote is remembered
@@ -30,7 +29,7 @@ bool vtrap_pages(const struct vfunction *f, u32 i, u64 *first, u64 *last)
 		*last = MAX(*last, ALIGN_UP(f->pba_offset + vmsix_pba_size(f), PAGE_SIZE) - 1);
 		any = true;
 	}
-	/* Less than a page: what else is in that page is not the guest's. */
+	/* The BAR is smaller than a page: the rest of that page does not belong to the guest. */
 	if (f->dev->bar[i].size < PAGE_SIZE) {
 		*first = 0;
 		*last = f->dev->bar[i].size - 1;
@@ -90,8 +89,8 @@ static void write_register(const struct vfunction *f, u32 bar, u64 at, unsigned 
 
 /* --- accesses ------------------------------------------------------------- */
 
-/* The function that a trapped access is for; NULL: it is not there any more. *at: the offset in the
- * BAR. BARs may lie on top of each other, so the trap says which one is meant, not the address. */
+/* The function that a trapped access is for; NULL: it is gone. *at: the offset in the BAR. BARs may
+ * overlap, so the trap determines which BAR is accessed, not the address. */
 static struct vfunction *trapped_function(struct vtrap *t, u64 offset, unsigned int size, u64 *at)
 {
 	struct vfunction *f = t->bus->slot[t->slot];
@@ -116,7 +115,7 @@ static bool is_in_pba(const struct vfunction *f, u32 bar, u64 offset)
 	       offset < f->pba_offset + vmsix_pba_size(f);
 }
 
-/* The table takes aligned dwords and quadwords only (PCI Local Bus 3.0, 6.8.2). */
+/* The table allows only aligned accesses of dwords and quadwords (PCI Local Bus 3.0, 6.8.2). */
 static bool suits_msix_table(u64 at, unsigned int size)
 {
 	return size >= 4 && !(at & (size - 1));
@@ -164,7 +163,7 @@ static int trap_write(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 	return 0;
 }
 
-/* --- life ----------------------------------------------------------------- */
+/* --- adding and removing traps -------------------------------------------- */
 
 bool vtrap_add(struct vfunction *f, u32 i, u64 first, u64 last)
 {

@@ -1,9 +1,10 @@
-/* A guest's balloon. See vballoon.h.
+/* A guest's memory balloon. See vballoon.h.
  *
- * A page that the guest gives back is released like any other: it is free when no CPU and no device
- * can reach it any more. The guest says so before it uses pages again (MUST_TELL_HOST), and waits
- * until they are there. Reporting free pages (VIRTIO_BALLOON_F_REPORTING) is not offered: the guest
- * would expect them to come back when they are touched, and a device's DMA cannot wait for that.
+ * A page that the guest gives back is released like any other: it is free when neither a CPU nor a
+ * device can reach it. Before the guest uses pages again, it must request them (MUST_TELL_HOST),
+ * and it waits until they are there. Free page reporting (VIRTIO_BALLOON_F_REPORTING) is not
+ * offered: the guest would expect pages to come back when they are accessed, and a device's DMA
+ * cannot wait for that.
  */
 #include <kernel/guest/devices/virtio/vballoon.h>
 
@@ -22,16 +23,16 @@
 #define VIRTIO_ID_BALLOON 5
 #define CLASS_OTHER 0x00ff00u
 #define VIRTIO_BALLOON_F_MUST_TELL_HOST BIT(0)
-/* The queues: pages that are given back, and pages that are wanted again (5.5.2). */
+/* Queue 0 is for pages that the guest gives back, queue 1 for pages that it wants back (5.5.2). */
 #define QUEUE_INFLATE 0u
 
-/* Pages that one step deals with. */
+/* How many pages one step handles. */
 #define STEP_PAGES 64u
 
 struct vballoon {
 	struct vvirtio dev;
-	/* The configuration (5.5.4). It survives a reset by the driver: what was given back stays
-	 * so, and the next driver finds `actual` as its predecessor left it. */
+	/* The configuration (5.5.4). It survives a reset by the driver: pages that were given back
+	 * stay given back, and the next driver finds the previous driver's value of `actual`. */
 	u32 num_pages, actual;
 };
 
@@ -56,8 +57,8 @@ static void balloon_config_write(struct vvirtio *dev, u32 offset, u8 value)
 		b->actual = (b->actual & ~(0xffu << shift)) | (u32)value << shift;
 }
 
-/* How many pages from the first on are neighbours, in rising or in falling order. *low: the
- * lowest. */
+/* How many page numbers, starting with the first, are consecutive in ascending or descending order.
+ * *low: the lowest of them. */
 static u32 count_neighbours(const u32 *page, u32 nr, u32 *low)
 {
 	u32 n = 1, step = nr > 1 && page[1] + 1 == page[0] ? ~0u : 1;
@@ -68,8 +69,8 @@ static u32 count_neighbours(const u32 *page, u32 nr, u32 *low)
 	return n;
 }
 
-/* Give back or take again the first of n pages, and more if they are neighbours. How many, or what
- * memory_release() and memory_populate() say. */
+/* Give back or take the first of n pages, and those after it if they are consecutive. Returns how
+ * many, or the error of memory_release() or memory_populate(). */
 static s64 move_pages(struct domain *d, u32 queue, const u32 *page, u32 n)
 {
 	s64 (*move)(struct memory *m, gfn_t gfn, u64 nr) = queue == QUEUE_INFLATE ? memory_release :
@@ -79,7 +80,8 @@ static s64 move_pages(struct domain *d, u32 queue, const u32 *page, u32 n)
 
 	n = count_neighbours(page, n, &low);
 	moved = move(&d->vm.memory, low, n);
-	/* In falling order the last pages came first. They are skipped when it is their turn. */
+	/* In descending order the last pages were moved first; they are skipped when their turn
+	 * comes. Move the first one too. */
 	if (moved > 0 && moved < n && low != page[0])
 		moved = move(&d->vm.memory, page[0], 1);
 	return moved;
@@ -94,7 +96,7 @@ static int balloon_consume(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr, u64 
 
 	assert_locked(&dev->lock);
 	if (!n) {
-		*done = nr; /* no whole page number */
+		*done = nr; /* less than a page number is left */
 		return STEP_MORE;
 	}
 	if (guest_read(&d->vm.memory, gpa, page, n * sizeof(page[0])))
@@ -104,12 +106,13 @@ static int balloon_consume(struct vvirtio *dev, u32 queue, u64 gpa, u64 nr, u64 
 		return STEP_WAIT;
 	if (moved == -ENOMEM && queue != QUEUE_INFLATE) {
 		if (log_allowed(&limit))
-			log_warn("domain %s: its balloon wants pages back, but the machine has "
-				 "no free memory: its driver waits",
+			log_warn("domain %s: its balloon driver wants pages back, but the machine "
+				 "has no free memory: it waits",
 				 d->name);
 		return STEP_MORE;
 	}
-	/* Not the guest's memory, or no memory for a table: that page stays as it is. */
+	/* Skip a page that is not the guest's memory, or whose superpage cannot be split for lack
+	 * of memory. */
 	*done = sizeof(page[0]) * (u64)MAX(moved, 1);
 	return STEP_MORE;
 }
@@ -164,7 +167,7 @@ int vballoon_ask(struct domain *d, u64 pages)
 	if (!vvirtio_is_driven(dev)) {
 		ret = -ENODEV;
 	} else if (pages < b->actual && alloc_free_frames() < b->actual - pages + POOL_RESERVE) {
-		/* Memory that is lent comes back, but not at once. */
+		/* Memory that was lent to the control domain is reclaimed, but not immediately. */
 		(void)pool_reclaim(b->actual - pages);
 		ret = -ENOMEM;
 	} else {

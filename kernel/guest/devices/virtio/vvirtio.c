@@ -1,4 +1,4 @@
-/* The life of an emulated virtio device. See vvirtio.h. */
+/* Creates and resets an emulated virtio device. See vvirtio.h. */
 #include <kernel/guest/devices/virtio/vvirtio.h>
 
 #include <kernel/abi/virtio_regs.h>

@@ -10,7 +10,7 @@
 
 #define CAP_FIRST 0x40u
 
-/* Each capability has 32 bytes, in the order of the list. */
+/* The space for each capability. They are in the order of the list. */
 #define CAP_BYTES 32u
 #define VENDOR_CAP(type, offset, length)                                                           \
 	{ PCI_CAP_VENDOR | 20u << 16 | (u32)(type) << 24, 0, offset, length, VVIRTIO_NOTIFY_STRIDE }

@@ -19,10 +19,10 @@ struct descriptor {
 };
 _Static_assert(sizeof(struct descriptor) == 16, "virtio 1.2, 2.7.5");
 #define DESC_NEXT 1u
-#define DESC_WRITE 2u /* for the device to write into: it has nothing for the device */
+#define DESC_WRITE 2u /* the device would write into it; Weir skips it */
 #define AVAIL_NO_INTERRUPT 1u
 
-/* Begin with the next chain. STEP_MORE: there is one; STEP_DONE: there is none; or an error. */
+/* Start the next chain. STEP_MORE: there is one; STEP_DONE: there is none; or an error. */
 static int begin_chain(struct vvirtio *dev, struct vvirtio_queue *q)
 {
 	u16 available;
@@ -46,7 +46,7 @@ static int begin_chain(struct vvirtio *dev, struct vvirtio_queue *q)
 	return STEP_MORE;
 }
 
-/* The chain is dealt with: give it back to the driver. STEP_MORE, or an error. */
+/* The chain has been processed: return it to the driver. STEP_MORE, or an error. */
 static int finish_chain(struct vvirtio *dev, struct vvirtio_queue *q)
 {
 	const struct {
@@ -56,7 +56,8 @@ static int finish_chain(struct vvirtio *dev, struct vvirtio_queue *q)
 	int ret = guest_write(&dev->domain->vm.memory, q->device + 4 + 8 * (q->used % q->size),
 			      &element, sizeof(element));
 
-	/* Flags and index are one dword; the index must not be seen half written. */
+	/* Flags and index are one dword. The update is atomic, so that the driver never sees half
+	 * of an index. */
 	if (!ret)
 		ret = guest_cmpxchg(&dev->domain->vm.memory, q->device, 4, (u32)q->used << 16,
 				    (u32)(u16)(q->used + 1) << 16);
@@ -71,7 +72,7 @@ static int finish_chain(struct vvirtio *dev, struct vvirtio_queue *q)
 	return STEP_MORE;
 }
 
-/* A bounded part of the chain that is being processed. A step, or an error. */
+/* Process a bounded part of the chain in progress. Returns a step, or an error. */
 static int continue_chain(struct vvirtio *dev, u32 number)
 {
 	struct vvirtio_queue *q = &dev->queue[number];
@@ -96,8 +97,8 @@ static int continue_chain(struct vvirtio *dev, u32 number)
 	return d.flags & DESC_NEXT ? (int)STEP_MORE : finish_chain(dev, q);
 }
 
-/* A bounded part of what is in the queue. STEP_DONE: nothing is left; STEP_MORE: there may be more;
- * STEP_WAIT: go on when the domain is woken; or an error: the driver is wrong. */
+/* Process a bounded part of the queue. STEP_DONE: nothing is left; STEP_MORE: there may be more;
+ * STEP_WAIT: continue when the domain is woken; or an error: the driver did something wrong. */
 static int run_queue_step(struct vvirtio *dev, u32 number)
 {
 	const struct vvirtio_queue *q = &dev->queue[number];

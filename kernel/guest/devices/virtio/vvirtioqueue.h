@@ -6,8 +6,8 @@
 struct vcpu;
 struct vvirtio;
 
-/* The driver has written a notification for this queue. One bounded step of what is in it; the
- * write is executed again and again until all is done, so that its vCPU takes interrupts between
- * the steps, and may be stopped. -EAGAIN: execute it again (struct bus_range); v may have been
- * parked. No lock is held. */
+/* v has written a notification for this queue: process one bounded step of it. The guest's write is
+ * executed again until the queue is empty, so that v can take interrupts between the steps, and can
+ * be stopped. -EAGAIN: execute the write again (struct bus_range); v may have been parked. No lock
+ * is held. */
 int vvirtioqueue_notify(struct vvirtio *dev, struct vcpu *v, u32 queue);

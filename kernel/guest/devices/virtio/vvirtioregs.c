@@ -56,7 +56,7 @@ static void write_status(struct vvirtio *dev, u8 status)
 		vvirtio_reset(dev);
 		return;
 	}
-	/* Features that are not offered are refused: the driver reads that back (3.1.1). */
+	/* Refuse features that are not offered: the driver reads FEATURES_OK back as 0 (3.1.1). */
 	if ((dev->driver_features & ~offered_features(dev)) ||
 	    !(dev->driver_features & VIRTIO_F_VERSION_1))
 		status &= (u8)~STATUS_FEATURES_OK;
@@ -82,7 +82,8 @@ static bool is_queue_aligned(const struct vvirtio_queue *q)
 	return !(q->desc & 15) && !(q->driver & 1) && !(q->device & 3);
 }
 
-/* A queue is set up before it is enabled (4.1.4.3.2); q is NULL: there is no such queue. */
+/* A queue can be set up only before it is enabled (4.1.4.3.2). q is NULL if there is no such
+ * queue. */
 static void write_queue(struct vvirtio_queue *q, u64 offset, u64 value)
 {
 	if (!q || q->enabled)
@@ -193,7 +194,7 @@ static int write_regs(void *ctx, struct vcpu *v, u64 offset, unsigned int size, 
 	spin_lock(&dev->lock);
 	if (offset < sizeof(struct virtio_common)) {
 		write_common(dev, offset, value);
-		/* Drivers may write both halves of a queue's address at once. */
+		/* Drivers may write both halves of a queue's address in one access. */
 		if (size == 8)
 			write_common(dev, offset + 4, value >> 32);
 	} else if (is_in_vector_table(offset) && size >= 4 && !(offset & 3)) {

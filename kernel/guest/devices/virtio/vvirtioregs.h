@@ -13,9 +13,10 @@
 #define VVIRTIO_NOTIFY 0x300u
 #define VVIRTIO_MSIX_TABLE 0x400u
 #define VVIRTIO_MSIX_PENDING 0x800u
-#define VVIRTIO_NOTIFY_STRIDE 4u /* from one queue's register to the next one's */
+#define VVIRTIO_NOTIFY_STRIDE 4u /* bytes from one queue's register to the next */
 #define VVIRTIO_NOTIFY_SIZE (VVIRTIO_NOTIFY_STRIDE * VVIRTIO_QUEUES)
 
-/* Map them where the BAR says, if memory decoding is on and the address is in the device window.
- * Nothing else of the domain's is moved away for them. The device is locked. */
+/* Map the registers at the BAR's address if memory decoding is enabled and the address is in the
+ * device window, or else unmap them. If something else of the domain's is already there, they stay
+ * unmapped. The device is locked. */
 void vvirtioregs_map(struct vvirtio *dev);

@@ -1,4 +1,4 @@
-/* Into the guest and out again: what is injected and offered, the TLB, the world switch. */
+/* One entry into the guest and the exit: events and interrupts, TLB flushes, the world switch. */
 #include <kernel/guest/vcpu/svm/enter.h>
 
 #include <kernel/core/cpu.h>
@@ -13,8 +13,8 @@
 /* run.asm */
 void svm_world_switch(u64 *reg, paddr_t guest_vmcb, paddr_t host_vmcb);
 
-/* A fresh ASID has nothing in the TLB: that is how a vCPU's entries are flushed (15.16.1). When
- * they are used up, all are flushed once and the count starts again. */
+/* Flush a vCPU's TLB entries by giving it a fresh ASID, which has none (15.16.1). When the ASIDs
+ * are used up, flush the whole TLB once and start again. */
 static void assign_asid(struct svm_vcpu *s)
 {
 	struct svm_cpu *cpu = this_cpu()->arch;
@@ -32,9 +32,9 @@ static void assign_asid(struct svm_vcpu *s)
 }
 
 /* Put the highest pending interrupt into V_IRQ (15.21.4). The guest takes it without an exit as
- * soon as its RFLAGS.IF and its task priority let it. EVENTINJ would need an exit to see IF, and
- * QEMU 10.0 may deliver such an interrupt twice. Interrupts of lower priority wait for an EOI
- * anyway. */
+ * soon as its RFLAGS.IF and its task priority allow it. EVENTINJ would need an exit to find out
+ * when IF is set, and QEMU 10.0 may deliver such an interrupt twice. Interrupts of lower priority
+ * wait for an EOI anyway. */
 static void offer_interrupt(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
@@ -48,7 +48,7 @@ static void offer_interrupt(struct vcpu *v)
 	c->vintr_vector = (u8)s->offered;
 }
 
-/* What an exit interrupted or raised comes first, then an NMI. */
+/* First inject the event that an exit interrupted or raised, then an NMI. */
 static void inject_next(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
@@ -66,7 +66,7 @@ static void inject_next(struct vcpu *v)
 	pveoi_before_entry(v, s->offered);
 }
 
-/* Once taken, V_IRQ is clear. */
+/* V_IRQ is clear if the guest has taken the interrupt. */
 static void settle_offer(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
@@ -79,8 +79,9 @@ static void settle_offer(struct vcpu *v)
 	pveoi_after_exit(v);
 }
 
-/* An exit in the middle of an event's delivery: deliver it again (15.7.2). A software interrupt is
- * its instruction again, and an interrupt that is still in V_IRQ comes from there. */
+/* If the exit interrupted the delivery of an event, deliver it again (15.7.2). A software interrupt
+ * recurs when its instruction is executed again, and an interrupt that is still in V_IRQ is
+ * delivered from there. */
 static void keep_interrupted_event(struct svm_vcpu *s)
 {
 	u64 event = s->vmcb->exitintinfo;
@@ -99,9 +100,9 @@ void svm_enter(struct vcpu *v)
 	u64 generation;
 	bool exits;
 
-	/* See kernel/guest/memory/shootdown.h: seen in guest mode, or entering with a flush. An
-	 * interrupt that becomes pending after inject_next() looked finds in_guest set, and its IPI
-	 * ends the entry at once. */
+	/* A shoot-down sees this CPU in guest mode, or this entry flushes: see
+	 * kernel/guest/memory/shootdown.h. Whoever makes an interrupt pending after inject_next()
+	 * has checked sees in_guest set too, and sends an IPI, which ends guest mode at once. */
 	write_once(&v->tlb.in_guest, true);
 	smp_mb();
 	generation = read_once(&v->vm->memory.nested.generation);
@@ -111,8 +112,8 @@ void svm_enter(struct vcpu *v)
 	}
 	assign_asid(s);
 	inject_next(v);
-	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2): a write is no exit, unless a
-	 * lower one would let an interrupt in that is not offered. */
+	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2). Writes exit only if a lower value
+	 * would allow an interrupt that is not offered. */
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
 	exits = vlapic_held_by_tpr(v) || emulator_needs_cr8_exits(s->offered);
 	c->cr_write = exits ? CR_WRITE_CR8 : 0;

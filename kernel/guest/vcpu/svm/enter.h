@@ -1,7 +1,7 @@
-/* Into the guest and out again. */
+/* Entering a guest with SVM. */
 #pragma once
 
 struct vcpu;
 
-/* Enter the guest once, until an exit. Its own CPU. */
+/* Enter the guest once; returns after the exit. On the vCPU's own CPU. */
 void svm_enter(struct vcpu *v);

@@ -1,4 +1,4 @@
-/* How the exit ring names SVM's exit codes (APM volume 2, appendix C). */
+/* Names of SVM's exit codes for the exit ring (APM volume 2, appendix C). */
 #include <kernel/guest/vcpu/svm/exitname.h>
 
 #include <kernel/guest/vcpu/svm/vmcb.h>

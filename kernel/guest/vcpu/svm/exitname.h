@@ -1,7 +1,7 @@
-/* How the exit ring names SVM's exit codes. */
+/* Names of SVM's exit codes for the exit ring. */
 #pragma once
 
 #include <kernel/lib/types.h>
 
-/* "?" for one that Weir does not handle. */
+/* The name of an exit code; "?" if Weir does not know it. */
 const char *svm_exit_name(u32 code);

@@ -1,5 +1,5 @@
-/* What SVM's two permission maps let pass. All I/O exits. Of the MSRs only those pass that VMSAVE
- * and VMLOAD swap with the guest anyway; kernel/guest/vcpu/msr.c decides on the others. */
+/* SVM's two permission maps. All I/O exits. The only MSRs that do not exit are those that VMSAVE
+ * and VMLOAD swap with the guest's anyway; kernel/guest/vcpu/msr.c handles the others. */
 #include <kernel/guest/vcpu/svm/maps.h>
 
 #include <kernel/core/paging.h>
@@ -18,7 +18,8 @@ static const u32 passed[] = {
 	MSR_CSTAR,	 MSR_SFMASK,	   MSR_FS_BASE,	     MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 };
 
-/* Two bits an MSR, read and write; three ranges of 2 KiB each. */
+/* Let reads and writes of this MSR pass. The map has two bits per MSR, for three ranges of MSRs
+ * with 2 KiB each. */
 static void pass(u32 msr)
 {
 	u32 bit = (msr & 0x1fff) * 2, base = msr >= 0xc0010000 ? 0x1000 :

@@ -4,7 +4,8 @@
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/types.h>
 
-/* Make the maps, unless they are there; boot, each CPU. -ENOMEM. */
+/* Create the maps, unless they exist. Each CPU, at boot. -ENOMEM. */
 int __must_check svm_maps_init(void);
+/* The physical addresses of the maps, for the VMCB. */
 paddr_t svm_msrpm(void);
 paddr_t svm_iopm(void);

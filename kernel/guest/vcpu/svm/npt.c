@@ -1,4 +1,5 @@
-/* AMD's nested page table entries: the long-mode format, read as user accesses (APM 2, 15.25.5). */
+/* AMD's nested page table entries: the long-mode format. The CPU treats all guest accesses as user
+ * accesses (APM volume 2, 15.25.5). */
 #include <kernel/guest/vcpu/svm/npt.h>
 
 #include <kernel/core/cpu.h>

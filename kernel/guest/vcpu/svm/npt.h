@@ -1,5 +1,5 @@
 /* AMD's format of nested page table entries. */
 #pragma once
 
-/* Make it the nested tables' format; boot. */
+/* Make this the format of the nested tables (nested_format). Boot. */
 void npt_init(void);

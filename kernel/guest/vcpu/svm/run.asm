@@ -1,7 +1,8 @@
 ; The world switch (APM 2, 15.5).
 ;
-; VMRUN and #VMEXIT swap RIP, RSP, RAX, RFLAGS, the control registers and CS, SS, DS, ES. VMLOAD and VMSAVE swap what is
-; left of the segment state: FS, GS, TR, LDTR, KernelGSBase, STAR..., SYSENTER. The other general registers are ours to swap.
+; VMRUN and #VMEXIT swap RIP, RSP, RAX, RFLAGS, the control registers and CS, SS, DS, ES. VMLOAD and
+; VMSAVE swap the rest of the segment state: FS, GS, TR, LDTR, KernelGSBase, STAR..., SYSENTER. This
+; function swaps the other general registers.
 
 default rel
 bits 64
@@ -22,8 +23,8 @@ svm_world_switch:
 	push	rsi			; guest VMCB
 	push	rdi			; registers
 
-	; From here to STGI nothing can come in. IF is set under GIF = 0, since it is what lets physical interrupts end
-	; the guest (V_INTR_MASKING, APM 2, 15.21.1).
+	; From here to STGI, this CPU takes no interrupts. IF is set while GIF = 0, since the host's
+	; IF allows physical interrupts to cause an exit (V_INTR_MASKING, APM 2, 15.21.1).
 	clgi
 	sti
 
@@ -70,7 +71,7 @@ svm_world_switch:
 	cli
 	stgi
 
-	; Nothing of the guest's stays in registers that speculation could use.
+	; Leave no guest values in registers, where speculation could use them.
 	xor	ecx, ecx
 	xor	edx, edx
 	xor	esi, esi

@@ -1,4 +1,4 @@
-/* The state of a vCPU in its VMCB: made, reset, read and changed between exit and entry. */
+/* The state of a vCPU in its VMCB: creates, resets, reads and changes it between exit and entry. */
 #include <kernel/guest/vcpu/svm/state.h>
 
 #include <kernel/core/cpu.h>
@@ -27,7 +27,7 @@ static void set_data_segments(struct vmcb *c, u16 selector, u16 attrib, u32 limi
 	set_segment(&c->gs, selector, attrib, limit, 0);
 }
 
-/* The state after INIT (table 14-1), but with caches on. */
+/* The state after INIT (APM volume 2, table 14-1), but with caches enabled. */
 static void reset_state(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
@@ -93,8 +93,9 @@ void svm_reset(struct vcpu *v)
 	struct vmcb *c = svm_vmcb(v);
 
 	memset(c, 0, PAGE_SIZE);
-	/* #DB and #AC are taken here since their delivery can loop for ever inside one instruction
-	 * (CVE-2015-8104, CVE-2015-5307); a machine check is the machine's. */
+	/* #DB and #AC are intercepted because their delivery can loop forever within one
+	 * instruction (CVE-2015-8104, CVE-2015-5307). A machine check concerns the machine, not the
+	 * guest. */
 	c->exceptions = 1u << 1 | 1u << 17 | 1u << 18;
 	c->intercept_1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
 			 INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
@@ -124,7 +125,7 @@ void svm_destroy(struct vcpu *v)
 
 void svm_load(struct vcpu *v)
 {
-	/* The ASID may have been another CPU's in an earlier life of this structure. */
+	/* The ASID may have been assigned by another CPU, in an earlier use of this structure. */
 	((struct svm_vcpu *)v->arch)->asid_generation = 0;
 }
 
@@ -167,7 +168,7 @@ void svm_set_rip(struct vcpu *v, u64 rip)
 
 	v->rip = rip;
 	c->interrupt_shadow = 0;
-	/* An instruction that was carried out here is single-stepped like any other. */
+	/* An instruction that Weir has emulated is single-stepped like any other. */
 	if (v->rflags & RFLAGS_TF) {
 		c->dr6 |= DR6_BS;
 		svm_inject(v, 1, -1);
@@ -201,7 +202,7 @@ void svm_write_msr(struct vcpu *v, u32 msr, u64 value)
 	switch (msr) {
 	case MSR_EFER:
 		s->vmcb->efer = value | EFER_SVME;
-		/* NX and LMA change what the guest's own tables mean. */
+		/* NXE and LMA change the meaning of the guest's own tables, so flush. */
 		s->asid_generation = 0;
 		return;
 	case MSR_PAT:

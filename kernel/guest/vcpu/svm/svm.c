@@ -1,4 +1,4 @@
-/* AMD SVM: found, and switched on for each CPU. APM volume 2, chapter 15. */
+/* AMD SVM: detects it, and enables it on each CPU. APM volume 2, chapter 15. */
 #include <kernel/guest/vcpu/svm/svm.h>
 
 #include <kernel/core/cpu.h>
@@ -64,7 +64,7 @@ static int svm_cpu_init(void)
 	c->next_asid = 1;
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, c->save_area);
-	/* FS, GS, TR, LDTR and the system-call MSRs of this CPU never change from here on. */
+	/* From here on, FS, GS, TR, LDTR and the system-call MSRs of this CPU never change. */
 	vmsave(virt_to_phys(c->host));
 	this_cpu()->arch = c;
 	exit_reason_name = svm_exit_name;

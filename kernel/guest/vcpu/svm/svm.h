@@ -1,26 +1,26 @@
-/* AMD SVM: what the files of this back end share. APM volume 2, chapter 15. */
+/* AMD SVM: definitions shared by the files of this back end. APM volume 2, chapter 15. */
 #pragma once
 
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/svm/vmcb.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
-/* What a CPU has of its own: struct cpu's arch. */
+/* The data of a CPU: cpu.arch. */
 struct svm_cpu {
-	struct vmcb *host; /* the host's side of VMLOAD and VMSAVE */
+	struct vmcb *host; /* the host's state for VMLOAD and VMSAVE */
 	paddr_t save_area;
 	u64 asid_generation;
 	u32 next_asid, nr_asids;
 };
 
-/* What a vCPU has: struct vcpu's arch. */
+/* The data of a vCPU: vcpu.arch. */
 struct svm_vcpu {
 	struct vmcb *vmcb;
-	/* Of its CPU's ASIDs. If it differs, the vCPU needs a new ASID, and so has nothing in the
-	 * TLB. */
+	/* The CPU's asid_generation when the ASID was assigned. If they differ, the vCPU needs a
+	 * new ASID, for which the TLB has no entries. */
 	u64 asid_generation;
-	/* To be injected at the next entry, in EVENTINJ's format: an exception, or what an exit
-	 * interrupted. */
+	/* The event to inject at the next entry, in the format of EVENTINJ: an exception, or an
+	 * event that an exit interrupted. */
 	u64 event;
 	int offered; /* the vector in V_IRQ; -1: none */
 	bool nmi_masked; /* between an NMI's injection and the guest's IRET */
@@ -33,9 +33,9 @@ static inline struct vmcb *svm_vmcb(const struct vcpu *v)
 
 extern const struct vcpu_backend svm_backend;
 
-/* What this machine's SVM can do besides; set at boot. */
+/* Optional features of this machine's SVM; set at boot. */
 struct svm_features {
 	bool next_rip; /* an exit says where the next instruction is */
-	bool decode_assists; /* ... and what the instruction's operands are (15.8) */
+	bool decode_assists; /* ... and what the operands of the instruction are (15.8) */
 };
 extern struct svm_features svm_features;

@@ -42,7 +42,7 @@ enum vmcb_intercept_2 {
 #define TLB_CONTROL_NOTHING 0
 #define TLB_CONTROL_FLUSH_ALL 1
 
-/* Offset 002h: one bit a register. */
+/* Offset 002h: one bit per register. */
 #define CR_WRITE_CR8 BIT(8)
 
 /* Offset 060h. */
