@@ -1,4 +1,4 @@
-# Weir's build. `make help` lists what it can do. Everything that is built goes into $(BUILD).
+# Weir's build. `make help` lists the targets. All build products are in $(BUILD).
 
 # --- settings -----------------------------------------------------------------
 
@@ -11,12 +11,12 @@ LD ?= ld
 OBJCOPY ?= objcopy
 PYTHON ?= /usr/bin/python3
 ISO ?= $(BUILD)/weir.iso
-# NIC=virtio-ats needs a menu of its own: the NIC has another address there.
+# NIC=virtio-ats needs its own menu: the NIC has another address there.
 GRUB_CFG ?= boot/grub$(if $(filter virtio-ats,$(NIC)),-virtio-ats).cfg
 # Read by tools/qemu, and LWIP by tools/fetch-lwip.
 export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
 
-# V=1 shows commands instead of one short line for each.
+# V=1 shows full commands instead of one short line each.
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-8s%s\n' $(1) $(2))
 submake := $(MAKE) --no-print-directory
@@ -89,7 +89,7 @@ debug-image: FORCE
 	$(Q)$(submake) BUILD=$(BUILD)/debug DEBUG=1 $(BUILD)/debug/boot/weir.elf
 
 -include $(OBJS:.o=.d)
-# A list of dependencies that is missing is not made: it comes with its object.
+# Missing dependency files are not an error: they are created with their objects.
 %.d: ;
 
 compile_commands.json: FORCE ## for editors and clang-tidy
@@ -101,8 +101,8 @@ compile_commands.json: FORCE ## for editors and clang-tidy
 
 # --- guests -------------------------------------------------------------------
 
-# lwIP's sources must exist before make can list them: make builds this file first, and then starts again. LWIP=DIR
-# uses a source tree of your own.
+# lwIP's sources must exist before make can list them: make builds this file first and then restarts. LWIP=DIR uses
+# another source tree.
 ifneq ($(filter all iso run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
 $(if $(LWIP),$(shell tools/fetch-lwip >&2))
 include third_party/fetched.mk
@@ -116,15 +116,15 @@ third_party/linux/fetched: tools/fetch-linux
 	$(Q)rm -f $@
 	$(Q)tools/fetch-linux
 
-# They add to GUESTS (programs for the ISO), and set TEST_GUESTS and LINUX_PROGRAMS. A copy of the hypervisor alone
-# (tests/system/mutant.py) has none of them.
+# These add to GUESTS (programs for the ISO) and set TEST_GUESTS and LINUX_PROGRAMS. A copy of the hypervisor alone
+# (tests/system/mutant.py) has none of these files.
 GUESTS :=
 include $(wildcard userland/build.mk tests/guests/build.mk tests/linux/build.mk)
 all: $(GUESTS)
 
 # --- running ------------------------------------------------------------------
 
-# `deps` comes before the other prerequisites of a target: those need a second make.
+# A target with `deps` builds its other prerequisites with a second make, so that `deps` is finished first.
 
 iso: $(BUILD)/boot/weir.elf $(GUESTS) ## build/weir.iso, which GRUB boots (GRUB_CFG=FILE: its menu; ISO=FILE: its name)
 	$(call say,ISO,$(ISO))
@@ -140,13 +140,13 @@ run-linux: deps ## run Debian's kernel as a guest that owns a NIC; `console linu
 	$(Q)$(submake) third_party/linux/fetched $(BUILD)/boot/weir.elf $(BUILD)/userland/control.elf
 	$(Q)tools/mkinitrd $(BUILD)/boot/initrd boot/linux-init third_party/linux/*.ko
 	$(Q)tools/mkiso $(BUILD)/linux.iso boot/grub-linux.cfg $(LINUX_FILES)
-	@echo "  RUN     Linux unpacks itself: a minute of silence; Ctrl-A X ends QEMU"
+	@echo "  RUN     Linux prints nothing for about a minute while it unpacks itself; Ctrl-A X ends QEMU"
 	$(Q)tools/qemu $(BUILD)/linux.iso
 
 # --- unit tests ---------------------------------------------------------------
 
-# Each tests/unit/test_*.c names in its first comment the files that it tests ("sources:") and the libraries that it
-# needs ("libs:"). A line ends a list; another line with the same word continues it.
+# The first comment of each tests/unit/test_*.c lists the files that it tests ("sources:") and the libraries that it
+# needs ("libs:"). A list ends with its line; another line with the same word continues it.
 # $(call field,FILE,WORD): the list.
 field = $(shell sed -n 's|.*$(2): *\([^*]*\).*|\1|p' $(1))
 
@@ -155,7 +155,8 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 FRAME_SRCS := kernel/mm/frame.c kernel/mm/frameref.c
 # The virtual PCI bus, and the balloon with its transport.
 VPCI_SRCS := $(wildcard kernel/guest/devices/pci/*.c) kernel/guest/emulate/bus.c kernel/lib/pci_id.c
-BALLOON_SRCS := $(wildcard kernel/guest/devices/virtio/*.c) kernel/guest/devices/pci/msixregs.c kernel/guest/emulate/bus.c
+BALLOON_SRCS := $(wildcard kernel/guest/devices/virtio/*.c) kernel/guest/devices/pci/msixregs.c \
+	kernel/guest/emulate/bus.c
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -168,15 +169,15 @@ HOST_SRCS := tests/unit/host.c kernel/core/lockorder.c
 # The IOMMU core: the code that the model and `make coverage` test, and what it needs to run on the host.
 IOMMU_CORE := $(filter iommu/%,$(C_SRCS)) $(FRAME_SRCS)
 IOMMU_NEEDS := kernel/mm/alloc.c kernel/mm/slab.c kernel/lib/pci_id.c kernel/lib/rangeset.c
-# The machine that the tests put around it.
+# The simulated machine around it.
 IOMMU_MACHINE := $(addprefix tests/model/,cache.c machine.c queue.c registers.c remap.c walk.c work.c)
 IOMMU_SRCS := $(IOMMU_CORE) $(IOMMU_NEEDS) $(IOMMU_MACHINE)
 IOMMU_LIBS := -Wl,--wrap=free_page
-# A domain's memory above it, without the pool and the shoot-down; the virtual APIC.
+# The code for a domain's memory, without the pool and the shoot-down; the virtual APIC.
 MEMORY_SRCS := $(addprefix kernel/guest/memory/,devicemap.c guestcopy.c memory.c memrelease.c nested.c populate.c)
 VLAPIC_SRCS := $(addprefix kernel/guest/vcpu/,vlapic.c vlapicipi.c vlapicpending.c vlapictimer.c)
 
-# COVERAGE=1 counts the lines that run: see tools/coverage.
+# COVERAGE=1 counts how often each line runs: see tools/coverage.
 COVERAGE_FLAGS := $(if $(COVERAGE),--coverage -O0)
 
 $(BUILD)/unit/%.o: %.c Makefile
@@ -194,16 +195,17 @@ endef
 unit_rule = $(call UNIT_RULE,$(1),$(call field,tests/unit/$(1).c,sources),$(call field,tests/unit/$(1).c,libs))
 $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call unit_rule,$(t))))
 
-# The benchmark is built too, so that it keeps up with the code that it measures.
+# The benchmark is built too, so that it stays in step with the code that it measures.
 unit: $(UNIT_BINS) $(BUILD)/bench/host ## run the unit tests on the host
 	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
 
 # --- the model ----------------------------------------------------------------
 
-# Random programs over the IOMMU core. The core is compiled as for ThreadSanitizer, but tests/model/interleave.c takes
-# the place of its library: the core calls it at each access to memory.
+# Random programs over the IOMMU core. The core is compiled for ThreadSanitizer, but tests/model/interleave.c replaces
+# the runtime library: the core calls it at each memory access.
 MODEL_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. $(COVERAGE_FLAGS)
-MODEL_ALL := $(sort kernel/core/lockorder.c $(IOMMU_SRCS) $(filter-out tests/model/model.c tests/model/threads.c,$(wildcard tests/model/*.c)))
+MODEL_ALL := $(sort kernel/core/lockorder.c $(IOMMU_SRCS) \
+	$(filter-out tests/model/model.c tests/model/threads.c,$(wildcard tests/model/*.c)))
 MODEL_OBJS := $(patsubst %.c,$(BUILD)/model/%.o,$(MODEL_ALL) tests/model/model.c)
 $(IOMMU_CORE:%.c=$(BUILD)/model/%.o): MODEL_CFLAGS += -fsanitize=thread -Wno-tsan
 
@@ -242,12 +244,12 @@ coverage: ## report the lines of the IOMMU core that unit tests and model run, a
 
 # --- fuzzing ------------------------------------------------------------------
 
-# libFuzzer, which comes with clang. Each tests/fuzz/fuzz_*.c names its "sources:", "libs:" and "flags:" in a comment.
+# libFuzzer, which comes with clang. A comment in each tests/fuzz/fuzz_*.c lists its "sources:", "libs:" and "flags:".
 FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/fuzz_%)
 FUZZ_CFLAGS := $(filter-out -fsanitize=%,$(UNIT_CFLAGS)) -fsanitize=fuzzer,address,undefined
 
-# $(1): a target's name, $(2): its sources, $(3): its libraries, $(4): its options for the compiler.
+# $(1): a target's name, $(2): its sources, $(3): its libraries, $(4): its compiler options.
 define FUZZ_RULE
 $(BUILD)/fuzz/fuzz_$(1): tests/fuzz/fuzz_$(1).c $(HOST_SRCS) $(2) Makefile
 	@mkdir -p $$(@D)
@@ -264,7 +266,7 @@ fuzz_rule = $(call FUZZ_RULE,$(1),$(call fuzz_field,$(1),sources),$(call fuzz_fi
 $(foreach t,$(filter-out model,$(FUZZ_TARGETS)),$(eval $(call fuzz_rule,$(t))))
 -include $(FUZZ_BINS:%=%.d)
 
-# The model has objects of its own. Its core calls interleave.c, so it has no AddressSanitizer.
+# The model has its own objects. Its core calls interleave.c, so it has no AddressSanitizer.
 FUZZ_MODEL_OBJS := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(MODEL_ALL) tests/fuzz/fuzz_model.c)
 FUZZ_MODEL_CFLAGS := $(filter-out -fsanitize=%,$(UNIT_CFLAGS)) -fsanitize=fuzzer-no-link
 $(IOMMU_CORE:%.c=$(BUILD)/fuzz/obj/%.o): FUZZ_MODEL_CFLAGS += -fsanitize=thread
@@ -292,7 +294,7 @@ system: $(BUILD)/boot/weir.elf debug-image $(GUESTS) $(TEST_GUESTS) $(LINUX_PROG
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(MARK),-m '$(MARK)') $(if $(K),-k '$(K)') \
 		$(PYTEST_ARGS) tests/system
 
-soak: ## run random guests beside bystanders for T=MINUTES (10) with seeds that it prints (SEED=N: that one again)
+soak: ## run random guests beside bystanders for T=MINUTES (10), printing its seeds (SEED=N: repeat that run)
 	$(Q)SOAK=$(or $(T),10) $(if $(SEED),SEED=$(SEED)) $(submake) system K=test_soak PYTEST_ARGS=-s
 
 # --- benchmarks ---------------------------------------------------------------
@@ -306,7 +308,7 @@ bench: deps ## run all benchmarks, and the network guest natively and in Weir (R
 bench-iommu: $(BUILD)/bench/weir.elf ## count the instructions of the IOMMU core's operations
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/iommu.py
 
-# The image's own objects; bench/iommu.c runs in the place of the domains.
+# The image's own objects; bench/iommu.c runs instead of the domains.
 $(BUILD)/bench/weir.elf: $(OBJS) $(BUILD)/bench/iommu.o $(BUILD)/weir.elf
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -328,7 +330,7 @@ bench-linux: iso third_party/linux/fetched ## compare Linux in Weir with native 
 
 # --- checks -------------------------------------------------------------------
 
-check: ## run every check: gcc, clang, lint, unit tests, model, fuzzing, system tests; print the sum
+check: ## run every check: gcc, clang, lint, unit tests, model, fuzzing, system tests; print the total
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check
 
 check-long: deps ## run the system tests that `make check` omits, mostly Linux guests (K=EXPRESSION: only these)

@@ -1,9 +1,9 @@
-/* Measures the IOMMU core on the host: nanoseconds per call, by one thread, and by two threads with
- * a domain each. The files are Weir's. They need nothing but memory around them: no device is
- * attached, so nothing is flushed.
+/* Measures the IOMMU core on the host: nanoseconds per call, with one thread, and with two threads
+ * that have a domain each. The measured files are Weir's own. No device is attached, so nothing is
+ * flushed.
  *
- * Each row has the operation, the nanoseconds by one thread and by each of two at a time, and how
- * much more two threads get done. All are medians.
+ * Each row shows the operation, the nanoseconds with one thread and with each of two at a time, and
+ * how much more work two threads do. All values are medians.
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -25,14 +25,14 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 
-#define FRAMES (1UL << 21) /* 8 GiB, of which only tables are touched */
+#define FRAMES (1UL << 21) /* 8 GiB, of which only the tables are touched */
 #define GIB (1UL << ORDER_1G)
 #define RW (IOMMU_READ | IOMMU_WRITE)
 #define THREADS 2
 
 static char *memory;
 
-/* --- around the core ------------------------------------------------------ */
+/* --- stand-ins for what the core calls ------------------------------------ */
 
 void *phys_to_virt(paddr_t pa)
 {
@@ -136,11 +136,11 @@ NEVER(void, timer_cancel, struct timer *t __unused)
 
 static struct iommu_domain *domain[THREADS];
 
-/* What a row measures: a thread maps and unmaps nr frames of its own block again and again, at most
- * `piece` per call. */
+/* The parameters of a row: a thread maps and unmaps nr frames of its own block repeatedly, at most
+ * `piece` frames per call. */
 struct row {
 	const char *name;
-	u64 nr, piece, skew; /* skew: frames by which they are not aligned */
+	u64 nr, piece, skew; /* skew: device frames are misaligned by this many frames */
 	unsigned int largest;
 	u64 rounds;
 };
@@ -193,7 +193,7 @@ static int compare(const void *a, const void *b)
 	return *(const u32 *)a < *(const u32 *)b ? -1 : *(const u32 *)a > *(const u32 *)b;
 }
 
-/* The median, since other programs on the machine interrupt some rounds for long. */
+/* The median, since other programs on the machine sometimes interrupt a round for long. */
 static u32 median(u32 *ns)
 {
 	qsort(ns, row->rounds, sizeof(*ns), compare);
@@ -218,7 +218,7 @@ static void run(u32 threads, u32 *map, u32 *unmap)
 	}
 }
 
-/* Maps a page beside those that are measured, so that the tables above exist all the time. */
+/* Maps a page next to the measured range, so that the upper tables always exist. */
 static void map_neighbour(u32 i, dfn_t dfn)
 {
 	IOMMU_GATHER(g);
@@ -243,7 +243,7 @@ int main(void)
 		panic("no memory\n");
 	frame_table_init(records, FRAMES);
 	alloc_add(0x100, GIB - 0x100);
-	/* As if a unit were there: domains have tables then, but nobody uses them. */
+	/* Pretends that there is a unit: domains then have tables, but nothing reads them. */
 	iommu_nr_units = 1;
 	iommu_common = (struct iommu_common){
 		.levels = 4, .limit = 1UL << 36, .coherent = true, .nr_domains = 1 << 16
@@ -256,13 +256,13 @@ int main(void)
 		map_neighbour(i, 3 * GIB);
 		map_neighbour(i, GIB + 4096);
 	}
-	printf("%-26s%12s%14s%12s%14s%10s\n", "ns, by one and by two", "map", "by two", "unmap",
+	printf("%-26s%12s%14s%12s%14s%10s\n", "ns, one and two threads", "map", "by two", "unmap",
 	       "by two", "scaling");
 	for (row = rows; row < rows + ARRAY_SIZE(rows); row++) {
 		u32 map[2], unmap[2];
 
 		iommu_common.largest = row->largest;
-		run(1, &map[0], &unmap[0]); /* the first time fills the reserves */
+		run(1, &map[0], &unmap[0]); /* the first round fills the reserves */
 		run(1, &map[0], &unmap[0]);
 		run(2, &map[1], &unmap[1]);
 		printf("%-26s%12u%14u%12u%14u%9.2fx\n", row->name, map[0], map[1], unmap[0],

@@ -1,5 +1,5 @@
-/* Counts the instructions of the IOMMU core's calls in the image itself. Linked to Weir's own
- * objects with --wrap=build_domains, it runs at the end of the boot in place of the domains.
+/* Counts the instructions of the IOMMU core's calls in the image itself. Linked with Weir's own
+ * objects and --wrap=build_domains, it runs at the end of the boot instead of the domains.
  * bench/iommu.py starts it under `-icount shift=0`, where the time-stamp counter counts
  * instructions.
  *
@@ -22,7 +22,7 @@
 #define RW (IOMMU_READ | IOMMU_WRITE)
 #define GIB (1UL << ORDER_1G)
 #define MIB2 (1UL << ORDER_2M)
-#define PLACE (64 * GIB) /* device frames that are used */
+#define PLACE (64 * GIB) /* number of device frames used */
 #define LOOPS 1000
 
 static const struct pci_id nic = { 0, PCI_BDF(0, 3, 0) };
@@ -83,7 +83,7 @@ static void map(const char *row, dfn_t dfn, mfn_t mfn, u64 nr)
 	(void)settle();
 }
 
-/* Reports a row. Returns the instructions of the release. */
+/* Prints a row. Returns the instructions of the release. */
 static u64 unmap(const char *row, dfn_t dfn, u64 nr)
 {
 	u64 start = rdtsc();
@@ -128,7 +128,7 @@ static void small_pages(void)
 	iommu_common.largest = largest;
 }
 
-/* No two frames are neighbours: a reference for each. */
+/* No two frames are adjacent: a reference for each. */
 static void scattered_pages(void)
 {
 	u64 start, release;
@@ -160,7 +160,7 @@ static void identity(void)
 		panic("bench: no second block of 1 GiB");
 	start = rdtsc();
 	rangeset_init(&set, "bench", ranges, ARRAY_SIZE(ranges));
-	/* The first megabyte is not RAM, so that all sizes of leaf occur. */
+	/* The first megabyte is not RAM, so all leaf sizes occur. */
 	if (rangeset_add(&set, block + 256, block + GIB - 1) ||
 	    rangeset_add(&set, other, other + GIB - 1) || identity_map(d, &set, 0))
 		panic("bench: no identity map");
@@ -194,7 +194,7 @@ void __wrap_build_domains(const struct boot_info *info __unused,
 		panic("bench: no block of 1 GiB");
 	if (iommu_domain_create(&d, OWNER, "bench", nobody, NULL) || iommu_attach(d, nic, 0))
 		panic("bench: no domain with a device");
-	/* So that the upper tables are there all the time. */
+	/* Keeps the upper tables allocated. */
 	map(NULL, PLACE - 2 * GIB, block, 1);
 	for (int i = 0; i < 2; i++) {
 		superpages();

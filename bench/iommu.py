@@ -1,4 +1,5 @@
-"""Instruction counts of the IOMMU core beside their targets. The exit status is 1 only if the measurement failed."""
+"""Compares instruction counts of the IOMMU core with their targets. The exit status is 1 only if the measurement
+failed."""
 import os
 import pathlib
 import re
@@ -9,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", "build"))
 READY = 33
 
-# Rows: name, target, and the count of another system for the same operation, if it has one: Linux 6.1 (iommu_map,
+# Rows: name, target, and the count of another system for the same operation, if known: Linux 6.1 (iommu_map,
 # iommu_unmap), Xen 4.20 (identity map).
 ROWS = [
     ("map one 4 KiB leaf", 200, 764),
@@ -32,7 +33,7 @@ def measure():
     menu, iso, log = work / "grub.cfg", work / "iommu.iso", work / "iommu.log"
     menu.write_text("set timeout=0\nmenuentry Weir {\n\tmultiboot2 /boot/weir.elf x2apic=off\n}\n")
     subprocess.run([ROOT / "tools/mkiso", iso, menu, work / "weir.elf"], check=True, stdout=subprocess.DEVNULL)
-    # One instruction takes one nanosecond of the machine, and is one count of its time-stamp counter.
+    # One instruction takes one nanosecond of the machine's time, which is one count of its time-stamp counter.
     status = subprocess.run([ROOT / "tools/qemu", iso, "-icount", "shift=0"], check=False, timeout=300,
                             env=dict(os.environ, ACCEL="tcg,thread=single", SMP="1", MEM="4G", SERIAL=f"file:{log}",
                                      PORT="0", IOMMU="intremap=on")).returncode

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Debian's Linux natively and as Weir's guest: instructions and time to its shell, TCP each way, requests, and the
-exits for each.
+"""Debian's Linux natively and as Weir's guest: instructions and time until its shell runs, TCP in each direction,
+requests, and the exits for each.
 
-QEMU runs first with -icount, where it counts the instructions that it executes, then without, for the time, several
-rounds in turn. A ratio of instructions is what any processor would see. A ratio of times includes what an exit costs
-in QEMU, which drops all its translations at each.
+QEMU runs first with -icount, where it counts the instructions that it executes, then without, to measure time, for
+several rounds in turn. A ratio of instructions holds for any processor. A ratio of times includes the cost of an exit
+in QEMU, which drops all its translations at each exit.
 """
 import contextlib
 import os
@@ -23,7 +23,7 @@ MB = int(os.environ.get("MB", "20"))
 REQUESTS = 300
 KINDS = (Native, Unprotected, Guest)
 
-# At 0.9 of the native throughput, the same CPU spends this much more for each byte.
+# At 0.9 of the native throughput, the same CPU spends this factor more on each byte.
 MORE_WORK = 1.11
 
 # A row of the control domain's `exits` that is not an exit.
@@ -57,7 +57,7 @@ def from_guest(machine, *_):
     with socket.create_connection(("127.0.0.1", machine.nics[0].tcp(HTTP)), timeout=PATIENCE) as s:
         s.sendall(b"GET /blob HTTP/1.0\r\n\r\n")
         got = sum(len(data) for data in iter(lambda: s.recv(1 << 18), b""))
-    assert got > MB << 20, f"{got} bytes came"
+    assert got > MB << 20, f"received only {got} bytes"
     return MB
 
 
@@ -82,7 +82,7 @@ def difference(before, after):
 
 
 def boot(machine):
-    """From the kernel's first instruction to the shell's first."""
+    """Measures from the kernel's first instruction to the shell's first."""
     counted, began = machine.instructions(), time.monotonic()
     machine.go()
     machine.wait_for("init: shell", PATIENCE)
@@ -90,7 +90,7 @@ def boot(machine):
 
 
 def measure(machine, port):
-    """For each phase: how much was done, seconds, instructions, packets, exits."""
+    """Returns for each phase: amount of work, seconds, instructions, packets, exits."""
     results = {"boot": boot(machine)}
     machine.wait_ready(PATIENCE)
     results["boot"]["exits"] = machine.exits()
@@ -116,8 +116,8 @@ def print_row(name, values, target, at_most):
 
 
 def print_exits(title, of):
-    """Prints the exits in `of`, the results of one guest: all of them for the boot, otherwise those per packet and
-    per interrupt."""
+    """Prints the exits in `of`, the results of one guest: all exits for the boot, otherwise exits per packet and per
+    interrupt."""
     print(f"\n{title:34}{'boot':>10}" + "".join(f"{phase:>13}" for phase in PHASES))
     for reason in of["boot"]["exits"]:
         print(f"{reason:34}{of['boot']['exits'][reason]:10,}"
@@ -144,13 +144,13 @@ def main():
     for name in ("boot", *PHASES):
         what = "boot, to the shell" if name == "boot" else f"{counted[0][name]['done']} {name}"
         print_row(what, [c[name]["instructions"] / 1e6 for c in counted], 1.5 if name == "boot" else MORE_WORK, True)
-    print(f"\nby the clock, medians of {ROUNDS} round{'s' if ROUNDS > 1 else ''}")
+    print(f"\nwall-clock time, medians of {ROUNDS} round{'s' if ROUNDS > 1 else ''}")
     print_row("boot, seconds", [statistics.median(r["boot"]["seconds"] for r in t) for t in timed], 1.5, True)
     for name in PHASES:
         print_row(f"{name}, a second",
                   [statistics.median(r[name]["done"] / r[name]["seconds"] for r in t) for t in timed], 0.9, False)
-    print_exits("exits a packet, counted", counted[2])
-    print_exits("exits a packet, by the clock", timed[2][-1])
+    print_exits("exits per packet, counted", counted[2])
+    print_exits("exits per packet, wall-clock", timed[2][-1])
 
 
 if __name__ == "__main__":

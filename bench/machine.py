@@ -8,7 +8,7 @@ from linux import KERNEL, LINUX, TROUBLE, initrd  # noqa: E402
 from qemu import Probe  # noqa: E402
 from weir import Nic, Weir  # noqa: E402
 
-# Seconds: nothing takes as long as that on a working machine.
+# Seconds: no operation takes this long on a working machine.
 PATIENCE = 240
 
 HTTP, ECHO, SHELL = 80, 7, 23
@@ -35,8 +35,8 @@ def initramfs(directory):
 
 
 class Machine(Weir):
-    """QEMU, stopped where the kernel begins, at ENTRY, when it is entered: the kernel's own loader there looks at
-    the machine and unpacks the kernel. With `counted`, QEMU counts the instructions that it executes."""
+    """QEMU, stopped when the kernel is entered at ENTRY: from there the kernel's own loader inspects the machine and
+    unpacks the kernel. With `counted`, QEMU counts the instructions that it executes."""
 
     silence = PATIENCE
 
@@ -61,7 +61,7 @@ class Machine(Weir):
         self.probe.debugger.go()
 
     def instructions(self):
-        """Executed so far; 0 if they are not counted."""
+        """The number of instructions executed so far; 0 if they are not counted."""
         return self.probe.monitor.instructions()
 
     def exits(self):
@@ -71,11 +71,11 @@ class Machine(Weir):
     def no_trouble(self):
         trouble = self.find(TROUBLE.pattern)
         if trouble:
-            self.fail(f"Linux is in trouble: {trouble[0]}")
+            self.fail(f"Linux reports a problem: {trouble[0]}")
 
 
 class Native(Machine):
-    """The kernel may drive the remapping unit itself, which then protects it from its NIC as Weir would."""
+    """The kernel may drive the remapping unit itself, which then protects it from its NIC, as Weir does for guests."""
 
     ENTRY, APPEND = 0x100000, COMMAND_LINE
 

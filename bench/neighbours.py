@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """How much two Linux guests on two CPUs slow each other down, compared with two processes of one native Linux.
 
-Each does the same work alone on one CPU, and beside its like on the other CPU.
+Each does the same work alone on one CPU, and while the other does it too on the other CPU.
 """
 import os
 import pathlib
@@ -15,7 +15,7 @@ from machine import Guest, Native, Shell, initramfs
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 
-# Instructions only; memory; the kernel's page tables and scheduler.
+# Only instructions; memory; the kernel's page tables and scheduler.
 WORK = {
     "a loop of the shell": "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done",
     "512 MB of zeros": "dd if=/dev/zero of=/dev/null bs=1M count=512 2>/dev/null",
@@ -30,7 +30,7 @@ def seconds(shell, work):
 
 
 def together(shells, work):
-    """Seconds of the first shell; the other shell has the same to do all the time."""
+    """The time of the first shell, in seconds; the second shell repeats the same work meanwhile."""
     done = threading.Event()
 
     def neighbour():
@@ -47,7 +47,7 @@ def together(shells, work):
 
 
 def measure(machine):
-    """For each work: seconds alone, and beside its like; medians."""
+    """For each work: seconds alone and with a neighbour; medians."""
     machine.go()
     machine.wait_ready()
     shells = [Shell(nic) for nic in machine.nics]

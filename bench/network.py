@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""The network guest on QEMU's own machine and as Weir's guest: throughput each way, requests per second, exits per
-request.
+"""The network guest on QEMU's own machine and as Weir's guest: throughput in each direction, requests per second, exits
+per request.
 
-Both run on the same QEMU one after the other, several rounds in turn. Only the ratio counts: the times are those of
-an emulator on a busy machine.
+Both run on the same QEMU one after the other, several rounds in turn. Only the ratio is meaningful: the times are those
+of an emulator on a busy machine.
 """
 import http.client
 import json
@@ -25,7 +25,7 @@ REQUESTS = 200
 
 
 class Native:
-    """The guest's ELF file, started by QEMU itself on the same machine."""
+    """The guest's ELF file, started directly by QEMU on the same machine."""
 
     def __init__(self, nic):
         self.nic = nic

@@ -1,4 +1,4 @@
-"""QEMU from outside: it is stopped at a point in the guest, and says how many instructions it has executed."""
+"""Controls QEMU from outside: stops it at an address in the guest, and reads how many instructions it has executed."""
 import json
 import pathlib
 import socket
@@ -21,7 +21,7 @@ def connect(path, timeout=10):
 
 
 class Debugger:
-    """QEMU's gdbstub, by the remote serial protocol. Connecting to it stops the machine."""
+    """QEMU's gdbstub, using the remote serial protocol. Connecting to it stops the machine."""
 
     def __init__(self, path):
         self.socket = connect(path)
@@ -45,7 +45,7 @@ class Debugger:
         return self.answer()
 
     def run_to(self, address):
-        """Runs the machine until it fetches an instruction at this address; stops it and removes the breakpoint."""
+        """Runs the machine until it fetches an instruction at this address, stops it and removes the breakpoint."""
         assert self.ask(b"Z1,%x,1" % address) == b"OK"
         assert self.ask(b"c").startswith(b"T05"), f"QEMU did not stop at {address:#x}"
         assert self.ask(b"z1,%x,1" % address) == b"OK"
@@ -73,12 +73,12 @@ class Monitor:
                 return answer["return"]
 
     def instructions(self):
-        """Executed so far, without idle time; 0 without -icount."""
+        """Instructions executed so far, without idle time; 0 without -icount."""
         return self.ask("query-replay")["icount"]
 
 
 class Probe:
-    """The means to watch a QEMU with `options`; its sockets are created in `directory`."""
+    """Watches a QEMU that runs with `options`; its sockets are created in `directory`."""
 
     def __init__(self, directory):
         self.gdb, self.qmp = (pathlib.Path(directory).resolve() / name for name in ("gdb", "qmp"))

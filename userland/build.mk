@@ -10,7 +10,7 @@ HELLO_CFLAGS := -m32 $(filter-out -mno-red-zone,$(GUEST_CFLAGS))
 
 GUEST := $(BUILD)/guest
 RUNTIME_SRCS := $(wildcard userland/runtime/*.c) kernel/lib/printf.c
-RUNTIME_OBJS := $(GUEST)/userland/runtime/start.asm.o $(GUEST)/userland/runtime/vectors.asm.o $(RUNTIME_SRCS:%.c=$(GUEST)/%.o)
+RUNTIME_OBJS := $(addprefix $(GUEST)/userland/runtime/,start.asm.o vectors.asm.o) $(RUNTIME_SRCS:%.c=$(GUEST)/%.o)
 NET_SRCS := $(wildcard userland/net/*.c userland/lwip/*.c userland/drivers/*.c)
 LWIP_SRCS := $(wildcard $(addprefix third_party/lwip/src/,core/*.c core/ipv4/*.c core/ipv6/*.c netif/ethernet.c \
 	apps/lwiperf/lwiperf.c))
@@ -29,7 +29,7 @@ $(GUEST)/%.o: %.c $(BUILD)/guest-flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(GUEST_CFLAGS) $(LWIP_CFLAGS) -MD -MP -c $< -o $@
 
-# Not ours: its warnings are not ours either.
+# Third-party code: its warnings are disabled.
 $(GUEST)/lwip/%.o: third_party/lwip/%.c $(BUILD)/guest-flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -55,7 +55,8 @@ $(GUEST)/hello/%.asm.o: userland/hello/%.asm $(BUILD)/guest-flags
 $(BUILD)/userland/hello.elf: $(HELLO_OBJS) userland/hello/hello.ld
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(LD) -m elf_i386 -n -nostdlib -static -z noexecstack --no-warn-rwx-segments -T userland/hello/hello.ld -o $@ $(HELLO_OBJS)
+	$(Q)$(LD) -m elf_i386 -n -nostdlib -static -z noexecstack --no-warn-rwx-segments \
+		-T userland/hello/hello.ld -o $@ $(HELLO_OBJS)
 
 $(BUILD)/userland/net.elf: $(NET_OBJS)
 $(BUILD)/userland/control.elf: $(CONTROL_OBJS)
@@ -69,10 +70,12 @@ GUESTS += $(BUILD)/userland/hello.elf $(BUILD)/userland/net.elf $(BUILD)/userlan
 
 -include $(NET_OBJS:.o=.d) $(CONTROL_OBJS:.o=.d) $(HELLO_OBJS:.o=.d)
 
-# Port 8080 of this machine is the guest's port 80. The features taken out are those that TCG has not got, and would name.
+# Port 8080 of the host is the guest's port 80. The features removed from the CPU model are those that TCG lacks and
+# would warn about.
 RUN_NATIVE_PORT ?= 8080
-NATIVE_CPU ?= EPYC-v4,+x2apic,-fxsr-opt,-misalignsse,-osvw,-topoext,-perfctr-core,-clzero,-ibpb,-nrip-save,-xsavec,-xsaves
-run-native: $(BUILD)/userland/net.elf ## the network guest alone on QEMU's machine (APPEND=: its command line; RUN_NATIVE_PORT=: for http, 8080)
+TCG_LACKS := -fxsr-opt,-misalignsse,-osvw,-topoext,-perfctr-core,-clzero,-ibpb,-nrip-save,-xsavec,-xsaves
+NATIVE_CPU ?= EPYC-v4,+x2apic,$(TCG_LACKS)
+run-native: $(BUILD)/userland/net.elf ## run the network guest without Weir (APPEND=: command line, RUN_NATIVE_PORT=)
 	@echo "  RUN     http://localhost:$(RUN_NATIVE_PORT)/ is the guest without Weir; Ctrl-A X ends QEMU"
 	$(Q)qemu-system-x86_64 -M q35 -accel tcg -cpu $(NATIVE_CPU) -m 256M -display none -serial mon:stdio -no-reboot \
 		-kernel $< -append "$(APPEND)" -device e1000e,netdev=n0,addr=3,romfile= \

@@ -1,5 +1,5 @@
-/* What the fuzz targets begin with. A target is one function that gets an input from libFuzzer and
- * fails as a unit test does, by cmocka's assertions; outside a test they end the program, and
+/* Included first by the fuzz targets. A target is one function that gets an input from libFuzzer
+ * and fails like a unit test, by cmocka's assertions; outside a test these abort the program, and
  * libFuzzer keeps the input.
  *
  * `make fuzz T=NAME SECONDS=N` runs tests/fuzz/fuzz_NAME.c; CONTRIBUTING.md says how to add one. */
@@ -18,7 +18,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return setenv("CMOCKA_TEST_ABORT", "1", 1);
 }
 
-/* An input read as a program: each take gives the next bytes, and zeros behind the end. */
+/* An input read as a program: each take() returns the next bytes, and zeros after the end. */
 struct input {
 	const u8 *p, *end;
 };
@@ -39,7 +39,7 @@ static inline bool at_end(const struct input *in)
 	return in->p == in->end;
 }
 
-/* A copy in memory of exactly its size, so that a read beyond it is seen; free() it. */
+/* A copy in an allocation of exactly its size, so that a read beyond it is detected; free() it. */
 static inline u8 *exact_copy(const u8 *data, size_t size)
 {
 	u8 *copy = malloc(size ? size : 1);

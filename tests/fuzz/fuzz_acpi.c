@@ -1,9 +1,9 @@
-/* ACPI's tables, wherever their pointers lead: what is found was verified, what is decoded is
- * within its limits, and what is logged can be printed.
+/* ACPI tables, wherever their pointers lead: every table that is found has been verified, decoded
+ * values are within their limits, and log messages are printable.
  *
- * An input is a byte of flags (1: all sums are made right, as those of broken firmware often are),
- * the length of the root pointer, 36 bytes of it, and what lies in memory from TABLES on, where
- * QEMU has them too.
+ * An input is a byte of flags (1: all checksums are corrected, since broken firmware often has
+ * correct ones), the length of the root pointer, 36 bytes of it, and the memory from TABLES on,
+ * where QEMU also has its tables.
  *
  * sources: drivers/acpi.c
  */
@@ -45,7 +45,7 @@ static void make_sum_right(u8 *p, size_t len, u8 *sum)
 	*sum = (u8)(*sum - total);
 }
 
-/* Elsewhere there is nothing, which reads as on a PC. */
+/* Everywhere else memory is absent, and reads as on a PC. */
 void phys_read(paddr_t pa, void *buf, size_t len)
 {
 	struct acpi_header *header = buf;
@@ -107,7 +107,7 @@ static void check_table(const char *signature)
 	for (u32 i = 0; i < t->length; i++)
 		sum = (u8)(sum + ((const u8 *)t)[i]);
 	assert_int_equal(sum, 0);
-	/* Each decoder gets any table: its signature is no promise. */
+	/* Each decoder gets any table, since a signature guarantees nothing about the content. */
 	check_madt(t);
 	check_mcfg(t);
 	assert_in_range(acpi_pm_timer_port(t, &bits), 0, 0xfffc);
@@ -137,7 +137,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			check_table(signatures[i]);
 	}
 	free(copy);
-	/* Forgets the tables. */
+	/* Discards the tables. */
 	assert_int_equal(acpi_init(NULL, 0), -ENODEV);
 	assert_int_equal(live, 0);
 	return 0;

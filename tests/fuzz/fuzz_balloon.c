@@ -1,7 +1,8 @@
-/* A guest at its balloon: whatever is in its registers, its queues and its lists of pages, only
- * pages of the guest's own move, no call is unbounded, and the device is there again after a reset.
+/* A guest uses its balloon: whatever is in its registers, its queues and its page lists, only the
+ * guest's own pages are released or populated, no call is unbounded, and the device works again
+ * after a reset.
  *
- * An input is operations of 12 bytes: what, size, where, value.
+ * An input is operations of 12 bytes: operation, size, address, value.
  *
  * sources: $(BALLOON_SRCS)
  */
@@ -9,7 +10,7 @@
 #include <tests/unit/balloon_machine.h>
 
 #define MAX_OPERATIONS 300
-#define QUEUES_END 0x9000u /* what lies below is likely to be used by the queues */
+#define QUEUES_END 0x9000u /* the queues are likely to be below this */
 
 static void set_up(u16 size)
 {
@@ -54,7 +55,7 @@ static void operation(u8 what, u8 size_code, u16 where, u64 value)
 	case 4:
 		(void)copy(where % QUEUES_END, &value, size, true);
 		break;
-	case 5: /* a descriptor, and it is available */
+	case 5: /* writes a descriptor and makes it available */
 		(void)copy(0x1000u + 0x3000 * (where & 1) + (where & 0xff0), &value, 8, true);
 		(void)copy(0x2002u + 0x3000 * (where & 1), &size_code, 1, true);
 		break;

@@ -1,5 +1,5 @@
-/* The decoder of instructions that touch device registers, against Zydis, in all three modes. Bytes
- * behind those that were given must not matter, nor be read.
+/* The decoder of instructions that access device registers, against Zydis, in all three modes.
+ * Bytes beyond those given must not matter, nor be read.
  *
  * sources: kernel/guest/emulate/decode.c
  * libs: -lZydis

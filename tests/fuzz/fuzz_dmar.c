@@ -1,5 +1,5 @@
-/* DMAR tables: whatever the firmware says, no device is taken for one of the wrong unit or for one
- * without reserved memory.
+/* DMAR tables: whatever the firmware says, no device is assigned to the wrong unit, and no device
+ * with reserved memory is taken for one without.
  * sources: iommu/dmar.c
  */
 #include <tests/fuzz/fuzz.h>

@@ -1,11 +1,16 @@
-/* Two guests at their hypercalls, the second of them the control domain, over the real memory, nested tables and IOMMU core,
- * with a device and CPUs that answer when the input says so. Whatever they ask: only the caller's own memory is written and
- * given back, what it gets is zero and its own, no register but RAX changes, nothing privileged is done for the other one; in
- * the end CPUs and the device see the same memory, and all of it is free again.
+/* Two guests make hypercalls, the second of them as the control domain, with the real memory code,
+ * nested tables and IOMMU core, and with a device and CPUs that answer when the input says so.
+ * Whatever they request: only the caller's own memory is written and released; memory that it gets
+ * is zeroed and its own; no register but RAX changes; nothing privileged is done for the
+ * unprivileged guest; in the end CPUs and the device see the same memory, and all of it is free
+ * again.
  *
- * An input is a list of operations: a byte says what, the rest what with.
+ * An input is a list of operations: one byte is the operation, the following bytes are its
+ * arguments.
  *
- * sources: $(IOMMU_SRCS) kernel/guest/exit/hypercall.c kernel/guest/exit/control.c kernel/guest/devices/guestconsole.c kernel/guest/domain/event.c kernel/guest/exit/stats.c $(MEMORY_SRCS)
+ * sources: $(IOMMU_SRCS) kernel/guest/exit/hypercall.c kernel/guest/exit/control.c
+ * sources: kernel/guest/devices/guestconsole.c kernel/guest/domain/event.c
+ * sources: kernel/guest/exit/stats.c $(MEMORY_SRCS)
  * libs: $(IOMMU_LIBS) -lpthread
  * flags: -fno-sanitize-coverage=trace-cmp,indirect-calls
  */
@@ -43,7 +48,7 @@
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>
 
-#define FRAMES 576UL /* of each domain: a block of 2 MiB, and a ragged end */
+#define FRAMES 576UL /* per domain: a block of 2 MiB, and some single pages */
 #define DOMAINS 2
 #define MAX_OPERATIONS 200
 
@@ -51,7 +56,7 @@ static struct domain dom[DOMAINS];
 static struct vcpu vcpu[DOMAINS];
 static struct pci_device devices[VTD_DEVICES];
 
-/* --- what is around the hypercalls ---------------------------------------- */
+/* --- what the hypercalls call --------------------------------------------- */
 
 static unsigned int cpl;
 static bool parked, prepared, privileged_done;
@@ -338,7 +343,7 @@ static bool is_zero(mfn_t mfn)
 	return true;
 }
 
-/* CPUs and devices see the same, and it is the domain's. */
+/* CPUs and devices see the same memory, and the domain owns it. */
 static void check_memory(struct domain *d)
 {
 	u64 frames = 0, entry[5];
@@ -433,9 +438,9 @@ static void end_domains(void)
 	}
 }
 
-/* --- what a guest asks ---------------------------------------------------- */
+/* --- the guest's hypercalls ----------------------------------------------- */
 
-/* Numbers that mean something more often than chance would have it. */
+/* Meaningful values, more often than random ones would be. */
 static u64 value(struct input *in)
 {
 	u64 v;
@@ -461,7 +466,7 @@ static u64 value(struct input *in)
 	}
 }
 
-/* Which registers hold a structure's address and size. */
+/* The registers that hold a structure's address and size. */
 static const struct {
 	u64 number;
 	u8 address, size;
@@ -486,7 +491,7 @@ static void check_answer(const struct vcpu *before, bool could_write, s64 ret)
 			assert_false(could_write);
 		if (ret == -EINVAL)
 			assert_true(gpa & 7 || size > PAGE_SIZE);
-		/* 0: there is none, so nothing was written. */
+		/* 0: there is no such thing, so nothing was written. */
 		if (ret > 0 || answers[i].number == WEIR_HC_MEMORY_INFO)
 			assert_true(ret < 0 || (could_write && !(gpa & 7) && size <= PAGE_SIZE));
 	}
@@ -501,7 +506,7 @@ static bool can_write(const struct vcpu *v)
 	return true;
 }
 
-/* What was there, for the calls about memory. */
+/* The memory that the guest had before a memory hypercall. */
 static bool held[FRAMES];
 
 static bool is_memory_call(const struct vcpu *v)
@@ -581,7 +586,7 @@ static void ask(struct input *in, unsigned int who)
 	assert_int_equal(dom[!who].vm.memory.pages_owned, other_pages);
 	if (!vcpu_domain(v)->privileged) {
 		assert_int_equal(dom[!who].state, other_state);
-		/* Taking memory may ask the pool for it. */
+		/* Populating may request memory from the pool. */
 		assert_true(!privileged_done || before.reg[RAX] == WEIR_HC_MEM_POPULATE);
 	}
 	if (which < 0xf0 && !cpl) {
@@ -614,7 +619,7 @@ static void operation(struct input *in)
 	case 12:
 		cpu_answers((unsigned int)take(in, 1));
 		break;
-	case 13: /* the guest writes what the next owner must not see */
+	case 13: /* the guest writes data that the next owner must not see */
 		word = ~take(in, 4);
 		(void)!guest_write(&dom[who].vm.memory,
 				   (take(in, 2) % FRAMES << PAGE_SHIFT) + 8 * who, &word,
@@ -624,7 +629,7 @@ static void operation(struct input *in)
 		settle();
 		check_memory(&dom[who]);
 		break;
-	case 15: /* the guest writes on its console, or reads there */
+	case 15: /* the guest writes to its console, or reads from it */
 		word = take(in, 1);
 		for (bool tell = false; word; word--)
 			(void)guestconsole_put(dom[who].id, (u8)word, &tell);
@@ -640,13 +645,13 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	static const struct vtd_config plain;
 	static bool started;
-	static u64 free_frames; /* when there is no domain */
+	static u64 free_frames; /* when there are no domains */
 	struct input in = { data, data + size };
 
 	if (!started) {
 		assert_true(vtd_start(&plain));
 		nested_format = &test_format;
-		/* The first ones fill the slabs. */
+		/* The first domains fill the slabs. */
 		start_domains();
 		end_domains();
 		free_frames = alloc_free_frames();

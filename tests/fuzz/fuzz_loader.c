@@ -1,9 +1,9 @@
-/* Guest kernels, by Multiboot, by PVH and by Linux's protocol: whatever the file says, only the
- * guest's own RAM is written; a kernel that loads is all there, apart from its modules and its
- * start structures; one that does not has left no trace, and the message says why.
+/* Guest kernels, by Multiboot, by PVH and by Linux's protocol: whatever the file contains, only the
+ * guest's own RAM is written. A kernel that loads is complete, and does not overlap its modules and
+ * start structures. A kernel that does not load leaves memory unchanged, and the message says why.
  *
  * An input is a byte for the guest's RAM, a byte for the ramdisks, a byte for the command line, and
- * the file. Multiboot headers get a right checksum.
+ * the file. Multiboot headers get a correct checksum.
  *
  * sources: kernel/guest/loader/load.c kernel/guest/loader/elf.c kernel/guest/loader/layout.c
  * sources: kernel/guest/loader/ramdisk.c kernel/guest/loader/startinfo.c
@@ -29,7 +29,7 @@ static void fix_headers(u8 *file, u64 len)
 	}
 }
 
-/* The flags of the header that counts: one with addresses must be whole. */
+/* The flags of the header that is used: one with addresses must be complete. */
 static u32 header_flags(const u8 *file, u64 len)
 {
 	u64 end = MIN(len, 8192UL);
@@ -45,7 +45,7 @@ static u32 header_flags(const u8 *file, u64 len)
 	return 0;
 }
 
-/* Its payload, or as much of it as the header has room for, is where the header wants it. */
+/* Its payload, or as much of it as the header allows, is where the header says. */
 static void check_bzimage(const struct fixture *f, const struct guest_image *image,
 			  const struct guest_entry *entry)
 {
@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	image.nr_modules = modules % (GUEST_MAX_MODULES + 2);
 	for (u32 i = 0; i < image.nr_modules; i++) {
 		disk[i] = (u8)(0xa0 + i);
-		/* Down to one that is empty. */
+		/* Down to an empty one. */
 		module[i] = (struct guest_module){ disk + i,
 						   (sizeof(disk) - i) * (modules / 16) / 16,
 						   i % 2 ? "words" : "" };

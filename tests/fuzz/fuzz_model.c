@@ -1,5 +1,5 @@
-/* The IOMMU core: tests/model's program, with the fuzzer's bytes where it throws dice. The first
- * byte chooses the hardware.
+/* The IOMMU core: the program of tests/model, with the fuzzer's bytes instead of random numbers.
+ * The first byte selects the hardware.
  *
  * The Makefile has the rule: the code under test is compiled for tests/model/interleave.c. */
 #include <stdarg.h>
@@ -19,7 +19,7 @@ static void __noreturn failed(const char *what, const char *fmt, va_list ap)
 {
 	fprintf(stderr, "%s: step %lu: ", what, program_step());
 	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\nthe last operations:\n");
+	fprintf(stderr, "\nlast operations:\n");
 	program_print_log();
 	abort();
 }

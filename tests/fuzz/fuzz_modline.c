@@ -1,5 +1,5 @@
-/* GRUB's module lines: any text is understood or refused with a message that names the word and the
- * remedy.
+/* GRUB's module lines: any text is accepted, or refused with a message that names the word and the
+ * fix.
  * sources: kernel/guest/loader/modline.c kernel/lib/pci_id.c
  */
 #include <tests/fuzz/fuzz.h>

@@ -1,5 +1,5 @@
-/* GRUB's list of tags: lengths that lie are named and left out, and all that comes out lies in the
- * list.
+/* GRUB's list of tags: tags with wrong lengths are reported and ignored, and all results point into
+ * the list.
  * sources: boot/multiboot2.c
  */
 #include <tests/fuzz/fuzz.h>

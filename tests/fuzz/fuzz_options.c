@@ -1,5 +1,5 @@
-/* Weir's own command line: a word that is not known changes nothing and is named; all others mean
- * the same wherever they stand.
+/* Weir's own command line: an unknown word is reported and changes nothing; every other word means
+ * the same wherever it stands.
  * sources: boot/options.c kernel/lib/pci_id.c
  */
 #include <tests/fuzz/fuzz.h>
@@ -7,7 +7,7 @@
 #include <kernel/core/uart.h>
 #include <boot/options.h>
 
-#define SHOWN 63 /* of a word; the rest is cut off */
+#define SHOWN 63 /* of a word; the rest is truncated */
 
 static unsigned int warnings;
 static char last_warning[256];
@@ -32,7 +32,7 @@ static void check_options(void)
 	assert_in_range(options.max_cpus, 1, 64);
 }
 
-/* One word by itself: a warning quotes it, and then nothing has changed. */
+/* A single word: if a warning quotes it, nothing has changed. */
 static void parse_alone(const char *word, size_t n)
 {
 	struct options before = options;

@@ -1,9 +1,9 @@
-/* A guest at its device's configuration space, BARs and MSI-X table: the real BARs never move, the
- * device sends messages in remappable format only, no page but the device's own is ever mapped, and
- * nothing is left when the device goes.
+/* A guest uses its device's configuration space, BARs and MSI-X table: the real BARs never move,
+ * the device sends messages in remappable format only, only the device's own pages are ever mapped,
+ * and nothing remains when the device is taken away.
  *
- * An input is a byte (1: the pending bits are in a BAR of their own; 2: interrupts are limited to
- * one in a window), then operations of 8 bytes: what, size, address, value.
+ * An input is a byte (1: the pending bits have a BAR of their own; 2: interrupts are limited to one
+ * per window), then operations of 8 bytes: operation, size, address, value.
  *
  * sources: $(VPCI_SRCS)
  */
@@ -12,7 +12,7 @@
 
 #define MAX_OPERATIONS 400
 
-/* All that is mapped are the BARs' own pages, where the BARs say now. */
+/* Only the BARs' own pages are mapped, at the BARs' current addresses. */
 static void check_direct(void)
 {
 	static const struct {
@@ -35,7 +35,7 @@ static void check_direct(void)
 		assert_int_equal(direct_pages + dom.vm.mmio.nr, 0);
 }
 
-/* Only what the guest put into its table, and only to its own vCPUs. */
+/* Delivers only vectors that the guest wrote into its table, and only to its own vCPUs. */
 static void interrupt(u32 which)
 {
 	if (which >= (u32)irqs)
@@ -48,7 +48,7 @@ static void interrupt(u32 which)
 	}
 }
 
-/* The device sends nothing in a pause, and afterwards what its guest wants. */
+/* The device sends nothing during a pause, and after it what the guest has set up. */
 static void check_pause(void)
 {
 	const struct vfunction *f = device.function;

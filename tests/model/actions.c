@@ -7,9 +7,9 @@
 #include <tests/model/random.h>
 
 static u64 injected; /* allocations that were made to fail */
-static u64 fail_one_in; /* allocations fail; 0: none */
+static u64 fail_one_in; /* one in so many allocations fails; 0: none */
 
-/* --- allocations that fail ------------------------------------------------ */
+/* --- failing allocations -------------------------------------------------- */
 
 static bool fail_allocation(unsigned int order)
 {
@@ -26,12 +26,12 @@ static u64 maybe_inject(void)
 	return injected;
 }
 
-/* -ENOMEM is an answer only where memory ran out. */
+/* -ENOMEM is allowed only if an allocation failed or memory is scarce. */
 static void expect_error(int ret, u64 injected_before, bool others, const char *what)
 {
 	fail_one_in = 0;
 	vtd_require(ret == -ENOMEM ? injected > injected_before || alloc_free_frames() < 8 : others,
-		    "%s: error %d, for which there is no reason", what, -ret);
+		    "%s: unexpected error %d", what, -ret);
 }
 
 /* --- domains -------------------------------------------------------------- */
@@ -103,22 +103,22 @@ static void check_forgotten(unsigned int device, const struct model_domain *m)
 	struct vtd_unit *u = &vtd_units[unit];
 
 	vtd_require(!vtd_context(u, device),
-		    "device %u is detached, and its context entry is there", device);
+		    "device %u is detached, but its context entry is cached", device);
 	for (unsigned int i = 0; i < VTD_DEVICES; i++)
 		if (vtd_unit_of_device(i) == unit && model_devices[i].domain == slot_of(m))
 			return;
 	vtd_require(list_empty(&u->iotlb.domain[m->did]) && list_empty(&u->pointers.domain[m->did]),
 		    "the last device of domain %ld behind unit %u is gone, "
-		    "and its translations are cached",
+		    "but its translations are still cached",
 		    slot_of(m), unit);
 }
 
-/* Before a device is given to the next one. */
+/* Before a device is attached to another domain. */
 static void reset(unsigned int device)
 {
 	struct vtd_device *s = &vtd_device_states[device];
 
-	/* What it did may be on its way to the handler still. */
+	/* The error that it caused may not have been handled yet. */
 	s->suspect |= s->guilty;
 	s->guilty = false;
 	s->faults = 0;
@@ -228,7 +228,7 @@ static bool is_free(mfn_t mfn, u64 nr)
 	return true;
 }
 
-/* Whole, so that it can be referenced as a block, or piece by piece. */
+/* As whole blocks, so that a block can be referenced, or page by page. */
 static void become(mfn_t mfn, u64 nr, u16 owner, bool whole)
 {
 	while (nr) {
@@ -239,7 +239,8 @@ static void become(mfn_t mfn, u64 nr, u16 owner, bool whole)
 		while (1UL << order > nr)
 			order--;
 		vtd_require(!frame_set(mfn, order, FRAME_RAM, owner),
-			    "frames 0x%lx+%lu are nobody's, and referenced", mfn, 1UL << order);
+			    "frames 0x%lx+%lu have no owner, but are referenced", mfn,
+			    1UL << order);
 		mfn += 1UL << order;
 		nr -= 1UL << order;
 	}
@@ -247,7 +248,7 @@ static void become(mfn_t mfn, u64 nr, u16 owner, bool whole)
 
 static void grant(struct model_domain *m)
 {
-	/* The last gigabyte is given as a whole, as long as it can be. */
+	/* The last gigabyte is granted as a whole, as long as it is free. */
 	u64 choice = below(64), gigabyte = below(one_in(64) ? 3 : 2) << 18, nr;
 	mfn_t mfn;
 
@@ -277,7 +278,7 @@ void act_grant(void)
 		grant(m);
 }
 
-/* A gigabyte that the domain has, and has whole. */
+/* A gigabyte of which the domain owns every frame. */
 static bool whole_gigabyte(const struct model_domain *m, mfn_t *mfn)
 {
 	*mfn = VTD_RAM_FIRST + (below(3) << 18);
@@ -287,7 +288,7 @@ static bool whole_gigabyte(const struct model_domain *m, mfn_t *mfn)
 	return true;
 }
 
-/* A run of frames that the domain has, at most nr; 0: none found. */
+/* A run of at most nr frames that the domain owns; 0: none found. */
 static u64 some_frames(const struct model_domain *m, mfn_t *mfn, u64 nr, bool aligned)
 {
 	const struct grant *g = &grants[slot_of(m)][below(GRANTS)];
@@ -358,7 +359,8 @@ static struct open_gather *open_gather(struct model_domain *m)
 	ret = iommu_gather_begin(&o->g, m->d);
 	if (ret) {
 		say("begin in domain %ld: %d", slot_of(m), ret);
-		/* Those of the reserved memory are not the program's. */
+		/* Batches of reserved memory are not the program's, so they are not counted
+		 * there. */
 		expect_error(ret, before,
 			     ret == -EAGAIN && batches_out(m) >= BATCHES_PER_DOMAIN / 2, "begin");
 		return NULL;
@@ -450,7 +452,7 @@ static u8 some_perm(void)
 	return one_in(4) ? (u8)(1 + below(2)) : SS_R | SS_W;
 }
 
-/* Where something is mapped already, or beside it, or anywhere. */
+/* Often where something is mapped, else near it or anywhere. */
 static struct range some_range(u64 max)
 {
 	const struct window *w = &windows[one_in(2) ? 0 : below(WINDOWS)];
@@ -462,7 +464,7 @@ static struct range some_range(u64 max)
 
 	if (one_in(2))
 		at = ALIGN_DOWN(at, 512UL);
-	if (space > 0x4000) /* ends inside two superpages of a gigabyte, or of two */
+	if (space > 0x4000) /* ends inside one or two 1 GiB superpages */
 		nr = 1 + below(1UL << below(20));
 	if (one_in(40) && w->nr >= 1u << 18) {
 		at = ALIGN_DOWN(at, 1UL << 18);
@@ -508,7 +510,7 @@ static void map_some(struct open_gather *o)
 	}
 	if (!nr)
 		return;
-	/* Frame and device frame at the same place in their superpage, so that there can be one. */
+	/* The same offset in a 2 MiB superpage for both, so that a superpage is possible. */
 	if (!one_in(4)) {
 		struct range moved = { ALIGN_DOWN(at.first, 512u) + (u32)(mfn % 512), (u32)nr };
 		u32 index;
@@ -560,12 +562,13 @@ void act_change(void)
 
 	if (!o)
 		return;
-	/* Maps, as many as succeed, and at most one unmapping, which may need the reserve. */
+	/* Maps until a call fails or chance stops it, then at most one unmapping, which may use up
+	 * the reserve. */
 	while (!o->full && !one_in(3))
 		map_some(o);
 	if (!o->full && !one_in(4))
 		unmap_some(o);
-	/* Others may come and go before it is committed. */
+	/* Other gathers may be committed before this one. */
 	if (!one_in(6))
 		commit(o);
 }
@@ -584,7 +587,7 @@ void actions_start(void)
 	iommu_set_event_hook(heard);
 }
 
-/* All batches of the domain can be had at once. */
+/* All of the domain's batches can be held at once. */
 static void check_batches(struct model_domain *m)
 {
 	struct iommu_gather g[BATCHES_PER_DOMAIN];
@@ -603,9 +606,9 @@ void actions_check_quiet(void)
 	for (unsigned int i = 0; i < VTD_DEVICES; i++) {
 		struct model_device *v = &model_devices[i];
 
-		vtd_require(!v->detaching, "the detaching of device %u never ends", i);
+		vtd_require(!v->detaching, "device %u is never completely detached", i);
 		vtd_require(v->domain < 0 || !vtd_device_states[i].guilty || vtd_stopped[i],
-			    "device %u did wrong, and is not quarantined", i);
+			    "device %u misbehaved, but is not quarantined", i);
 		vtd_require(iommu_device_state(vtd_devices[i]) ==
 				    (v->domain < 0  ? IOMMU_DEVICE_FREE :
 				     vtd_stopped[i] ? IOMMU_DEVICE_QUARANTINED :
@@ -621,7 +624,8 @@ void actions_check_quiet(void)
 		model_domains[i].reserved = reserved[i];
 		if (model_domains[i].alive)
 			check_batches(&model_domains[i]);
-		vtd_require(!model_domains[i].destroying, "domain %u never ends", i);
+		vtd_require(!model_domains[i].destroying, "domain %u is never completely destroyed",
+			    i);
 		for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++)
 			vtd_require(!model_domains[i].batch[b].out, "batch %u of domain %u is lost",
 				    b, i);

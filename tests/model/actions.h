@@ -1,4 +1,4 @@
-/* What a random program is made of: calls into the core, with the oracle told of each, and acts
+/* The actions of a random program: calls into the core, recorded in the shadow state, and actions
  * of the hardware. */
 #pragma once
 
@@ -7,14 +7,14 @@
 #define OPEN_GATHERS 4
 #define RECENT 16
 
-/* One line of the log. */
+/* Adds a line to the log. */
 void say(const char *fmt, ...) __printf(1, 2);
 
 /* actions.c */
 void actions_start(void);
-/* All that is open is committed, answered, detached, destroyed. */
+/* Commits all open gathers, answers, detaches all devices and destroys all domains. */
 void actions_end(void);
-/* What must hold when everything is quiet. */
+/* What must hold when nothing is in flight. */
 void actions_check_quiet(void);
 struct model_domain *some_domain(bool alive);
 void act_create(void);
@@ -25,7 +25,7 @@ void act_grant(void);
 void act_change(void); /* map, unmap, protect in a gather */
 void commit_one(void);
 void actions_commit_all(void);
-void answer_one(void); /* of the CPUs that a batch waits for, if there is one */
+void answer_one(void); /* answers for one of the CPUs that a batch waits for, if there is one */
 
 /* irtes.c */
 void act_interrupt_entry(void);
@@ -38,8 +38,8 @@ void hardware_start(bool errors);
 void hardware_stop(void);
 void hardware_mood(void);
 bool hardware_stalled(unsigned int unit);
-void hardware_acts(void); /* may happen between any two accesses */
+void hardware_acts(void); /* may happen between any two memory accesses */
 void hardware_access(void);
-/* Where something happened; accesses go there. */
+/* Where something happened: accesses are made near such places. */
 void remember_place(struct model_domain *m, struct range at);
 void remember_device(unsigned int device);

@@ -1,5 +1,5 @@
-/* A cache of translations: found by domain id and device frame, dropped by domain or range. The
- * IOTLB, the paging-structure caches and device TLBs are all made of it. */
+/* A cache of translations, looked up by domain id and device frame, invalidated by domain or range.
+ * The IOTLB, the paging-structure caches and the device TLBs are instances of it. */
 #pragma once
 
 #include <kernel/lib/list.h>
@@ -13,31 +13,31 @@ struct cached {
 	struct list bucket, domain; /* links */
 	u16 did;
 	u8 order; /* of the range, in frames */
-	u8 perm; /* SS_R, SS_W; none: known to be not present */
+	u8 perm; /* SS_R, SS_W; 0: a cached not-present entry */
 	dfn_t dfn; /* aligned to the order */
-	mfn_t mfn; /* where the range lies, or the table for it */
+	mfn_t mfn; /* what the range maps to, or the table for it */
 };
 
 struct cache {
 	struct cached entry[CACHE_ENTRIES];
 	struct list bucket[CACHE_BUCKETS], domain[CACHE_DOMAINS], free;
 	unsigned int used;
-	/* Counts, by frame, the entries that lead to it; NULL: nobody wants to know. */
+	/* By frame: the number of cached entries that lead to it; NULL: not counted. */
 	u32 *users;
 };
 
 void cache_init(struct cache *c, u32 *users);
-/* Where the cache is full, something else goes. What is there already is not added. */
+/* If the cache is full, another entry is dropped. An entry that exists is not added again. */
 void cache_add(struct cache *c, struct cached e);
-/* One of those that serve dfn, or NULL; a random one if there are several and `any`, else the
+/* An entry that covers dfn, or NULL; if there are several, a random one if `any`, else the
  * smallest. */
 const struct cached *cache_find(struct cache *c, u16 did, dfn_t dfn, bool any);
 
 void cache_drop_all(struct cache *c);
 void cache_drop_domain(struct cache *c, u16 did);
-/* What lies in the 1 << order frames from dfn on, or overlaps them if `partly`. */
+/* Drops entries that lie in the 1 << order frames from dfn on, or that overlap them if `partly`. */
 void cache_drop_range(struct cache *c, u16 did, dfn_t dfn, unsigned int order, bool partly);
-/* Some entry, if the one that chance points to is in use. */
+/* Drops a random entry, if the slot that is chosen is in use. */
 void cache_drop_some(struct cache *c);
 
 /* All entries of a domain id. */

@@ -1,4 +1,4 @@
-/* What the caches and walks of the units lead to, compared with the shadow state. */
+/* Compares the contents of the units' caches and the results of walks with the shadow state. */
 #include <iommu/entry.h>
 #include <kernel/mm/frame.h>
 #include <tests/model/checker.h>
@@ -9,7 +9,7 @@ static bool is_reserved(dfn_t dfn)
 	return dfn >= VTD_RESERVED_FIRST && dfn < VTD_RESERVED_FIRST + VTD_RESERVED_FRAMES;
 }
 
-/* NULL: a device of the domain may reach mfn at dfn so; else why not. */
+/* NULL: a device of the domain may access mfn at dfn in this way; otherwise the reason why not. */
 static const char *why_wrong(const struct model_domain *m, dfn_t dfn, mfn_t mfn, u8 perm)
 {
 	const struct mapping *e;
@@ -24,12 +24,12 @@ static const char *why_wrong(const struct model_domain *m, dfn_t dfn, mfn_t mfn,
 	holder = shadow_holder(mfn) & (u8)~LEAVING;
 	if (holder != m - model_domains + 1)
 		return holder == NOBODY ? "that frame was given back" :
-					  "that frame is another domain's";
+					  "that frame belongs to another domain";
 	e = &m->map[index];
 	if (e->now != mfn && !shadow_may_be_old(e, mfn))
 		return e->now ? "something else is mapped there" : "nothing is mapped there";
 	if (perm & ~e->may)
-		return "it may not";
+		return "the permissions do not allow it";
 	return NULL;
 }
 
@@ -52,14 +52,15 @@ void checker_access(u32 device, dfn_t dfn, u8 perm, bool translated, bool reache
 	u32 index;
 
 	if (reached) {
-		vtd_require(v->domain >= 0, "device %u is nobody's, and reaches frame 0x%lx",
+		vtd_require(v->domain >= 0, "device %u is unassigned, but reaches frame 0x%lx",
 			    device, mfn);
-		vtd_require(!translated || v->ats, "device %u has no TLB, and uses it", device);
+		vtd_require(!translated || v->ats,
+			    "device %u has no TLB, but a translated request passed", device);
 		check_frame(&model_domains[v->domain], dfn, mfn, perm,
 			    translated ? "a translated access" : "an access");
 	} else if (v->sure && !vtd_stopped[device] && !translated && shadow_index(dfn, &index)) {
 		vtd_require(!(model_domains[v->domain].map[index].sure & perm),
-			    "device %u of domain %d does not reach device frame 0x%lx, "
+			    "device %u of domain %d cannot reach device frame 0x%lx, "
 			    "which is mapped",
 			    device, v->domain, dfn);
 	}
@@ -67,18 +68,18 @@ void checker_access(u32 device, dfn_t dfn, u8 perm, bool translated, bool reache
 
 /* --- caches --------------------------------------------------------------- */
 
-/* A page that is known to be not present (caching mode) must not be one that is mapped. */
+/* A page cached as not present (caching mode) must not be mapped. */
 static void check_absent(const struct model_domain *m, dfn_t dfn, const char *by)
 {
 	u32 index;
 
 	vtd_require(!shadow_index(dfn, &index) || !m->map[index].sure,
-		    "domain %ld (id %u): %s knows that device frame 0x%lx is not there, "
-		    "and it is mapped",
+		    "domain %ld (id %u): %s caches device frame 0x%lx as not present, "
+		    "but it is mapped",
 		    m - model_domains, m->did, by, dfn);
 }
 
-/* The part of an entry that lies in [dfn, dfn + nr): all of it while that is little, else some. */
+/* Checks the part of an entry in [dfn, dfn + nr): all of it if it is small, else samples. */
 static void check_entry(const struct model_domain *m, const struct cached *e, dfn_t dfn, u64 nr,
 			const char *by)
 {
@@ -115,7 +116,7 @@ static void check_flights(const struct model_domain *m, const struct vtd_unit *u
 	}
 }
 
-/* The device could use its TLB now. */
+/* True if the unit would let translated requests of the device pass. */
 static bool passes_translated(struct vtd_unit *u, unsigned int device)
 {
 	const struct context_copy *c = vtd_context(u, device);
@@ -184,7 +185,8 @@ void checker_caches(void)
 				known |= model_domains[i].alive && model_domains[i].did == did;
 			vtd_require(known || (list_empty(&vtd_units[unit].iotlb.domain[did]) &&
 					      list_empty(&vtd_units[unit].pointers.domain[did])),
-				    "unit %u knows domain id %u, which is nobody's", unit, did);
+				    "unit %u has entries of domain id %u, which is unused", unit,
+				    did);
 		}
 	}
 }
@@ -196,18 +198,18 @@ static void check_references(void)
 	u64 step = 1 + below(64);
 
 	for (mfn_t f = VTD_RAM_FIRST; f < VTD_RAM_FIRST + VTD_RAM_FRAMES; f++) {
-		/* All frames where things happen, some of the others. */
+		/* All frames in the busy areas, samples elsewhere. */
 		if ((f & 0x3ffff) >= 0x2000)
 			f += step;
 		if (f >= VTD_RAM_FIRST + VTD_RAM_FRAMES)
 			break;
 		vtd_require(frame_dev_refs(f) == shadow_mapped(f),
-			    "frame 0x%lx is mapped %u times and has %lu references", f,
+			    "frame 0x%lx is mapped %u times, but has %lu references", f,
 			    shadow_mapped(f), frame_dev_refs(f));
 	}
 }
 
-/* Tables that can be reached, the one at `table` included. */
+/* Counts the reachable tables, including the one at `table`. */
 static u64 count_tables(const u64 *table, unsigned int level)
 {
 	u64 n = 1;
@@ -226,7 +228,7 @@ static void check_counters(const struct model_domain *m)
 	iommu_domain_stats(m->d, &s);
 	reserved = s.io_entries[0] + (s.io_entries[1] << 9) + (s.io_entries[2] << 18) - mapped;
 	vtd_require(reserved == 0 || (reserved == VTD_RESERVED_FRAMES && m->reserved),
-		    "%lu frames are mapped, its leaves map %lu more", mapped, reserved);
+		    "%lu frames are mapped, but the leaves map %lu more", mapped, reserved);
 	vtd_require(!m->d->tombstones, "%lu tombstones are left", m->d->tombstones);
 	vtd_require(s.batches_in_flight == 0, "%lu batches are left", s.batches_in_flight);
 	vtd_require(s.pages_held == 0, "%lu frames are held", s.pages_held);
@@ -236,9 +238,9 @@ static void check_counters(const struct model_domain *m)
 		    "%lu invalidations posted, %lu completed", s.invalidations_posted,
 		    s.invalidations_completed);
 	vtd_require(s.io_tables == count_tables(m->d->root, iommu_common.levels),
-		    "%lu tables are counted, %lu are there", s.io_tables,
+		    "%lu tables are counted, but there are %lu", s.io_tables,
 		    count_tables(m->d->root, iommu_common.levels));
-	vtd_require(!m->d->structural, "a structural change is in flight for ever");
+	vtd_require(!m->d->structural, "a structural change never completes");
 }
 
 void checker_quiet(void)

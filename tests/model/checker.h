@@ -1,14 +1,14 @@
-/* The checker: compares everything that a cache or a walk of a unit leads to with the shadow
- * state. Ends in vtd_fail() if they differ. */
+/* The checker: compares everything that a unit's caches or walks lead to with the shadow state, and
+ * calls vtd_fail() if they differ. */
 #pragma once
 
 #include <tests/model/shadow.h>
 
-/* An access of the device, SS_R or SS_W: it `reached` mfn, or was blocked. */
+/* The device accessed dfn (SS_R or SS_W): it `reached` mfn, or was blocked. */
 void checker_access(u32 device, dfn_t dfn, u8 perm, bool translated, bool reached, mfn_t mfn);
-/* All that the caches hold of these device frames, and walks to some of them. */
+/* Everything that the caches hold for these device frames, and walks for some of them. */
 void checker_range(const struct model_domain *m, struct range at);
-/* All entries of all caches, superpages by samples. */
+/* All entries of all caches; superpages by samples. */
 void checker_caches(void);
-/* Everything is quiet: references and counters must be what the shadow says. */
+/* Nothing is in flight: references and counters must equal those of the shadow state. */
 void checker_quiet(void);

@@ -6,8 +6,8 @@
 
 static struct range recent[DOMAINS][RECENT];
 static u32 nr_recent[DOMAINS];
-static unsigned int hot_device; /* something happens to it */
-static unsigned int stalled; /* bit by unit: it takes nothing from its queue */
+static unsigned int hot_device; /* recently used by an action */
+static unsigned int stalled; /* bit by unit: its queue is not processed */
 static bool errors;
 
 void remember_place(struct model_domain *m, struct range at)
@@ -54,7 +54,7 @@ void remember_device(unsigned int device)
 	hot_device = device;
 }
 
-/* How fast everything goes, for a while. */
+/* How often the hardware acts, for a while. */
 void hardware_mood(void)
 {
 	interleave_set(one_in(8) ? 4 : 1UL << (3 + below(10)));
@@ -80,7 +80,7 @@ static dfn_t some_place(unsigned int device)
 		return VTD_RESERVED_FIRST + below(VTD_RESERVED_FRAMES);
 	if (one_in(32))
 		return below(1UL << 46);
-	/* Its ends, what lies beside them, or anywhere inside. */
+	/* At its ends, next to them, or anywhere inside. */
 	return shadow_dfn(at.first) - 2 +
 	       (one_in(2) ? below(span) :
 		one_in(2) ? below(4) :
@@ -101,7 +101,7 @@ void hardware_access(void)
 	checker_access(device, dfn, write ? SS_W : SS_R, translated, reached, mfn);
 }
 
-/* So rarely that no queue stands at a descriptor that it has refused before. */
+/* Rare, so that no unit refuses a descriptor that it has refused before. */
 static void go_wrong(void)
 {
 	unsigned int unit = (unsigned int)below(VTD_UNITS);

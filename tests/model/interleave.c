@@ -1,7 +1,7 @@
-/* The code under test is compiled with -fsanitize=thread and linked with this instead of
- * ThreadSanitizer's runtime: the compiler calls it before each memory access. So the hardware can
- * act between any two of them, at places that a seed repeats, and the lines that the CPU's cache
- * may throw out are known. */
+/* The code under test is compiled with -fsanitize=thread and linked with this file instead of
+ * ThreadSanitizer's runtime: the compiler inserts a call before each memory access. So the hardware
+ * can act between any two accesses, at points that a seed reproduces, and the model knows which
+ * lines the CPU's cache may write back. */
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>
 #include <tests/model/interleave.h>
@@ -31,7 +31,7 @@ void interleave_now(void)
 	busy = true;
 	interleave_hook();
 	busy = false;
-	/* What takes very long is not seen through in detail. */
+	/* In long calls the hardware acts less often. */
 	countdown = below(++calls < 300 ? most : 1UL << 14);
 }
 
@@ -64,7 +64,7 @@ void __tsan_read_range(void *p, unsigned long n) { (void)n; access(p, false); }
 void __tsan_write_range(void *p, unsigned long n);
 void __tsan_write_range(void *p, unsigned long n) { (void)n; access(p, true); }
 
-/* What clang 19 makes of the calls that it instruments. */
+/* clang 19 replaces the instrumented calls with these. */
 void *__tsan_memcpy(void *to, const void *from, unsigned long n);
 void *__tsan_memcpy(void *to, const void *from, unsigned long n)
 { access(from, false); access(to, true); return memcpy(to, from, n); }

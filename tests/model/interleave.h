@@ -3,11 +3,11 @@
 
 #include <kernel/lib/types.h>
 
-/* Called there at random, never from inside itself. NULL: nothing happens. */
+/* Called at random accesses, never recursively. NULL: nothing happens. */
 extern void (*interleave_hook)(void);
-/* So many accesses apart at most. */
+/* At most this many accesses apart. */
 void interleave_set(u64 every);
-/* Here. */
+/* Calls the hook now. */
 void interleave_now(void);
-/* A line of memory that was written lately; 0 if there was none. */
+/* A line of memory that was written recently; 0 if there is none. */
 paddr_t interleave_line(void);

@@ -1,5 +1,5 @@
-/* Interrupt entries in random programs: allocated, set, masked, freed, and devices that use
- * whichever they like. */
+/* Interrupt entries in random programs: they are allocated, set, masked and freed, and devices use
+ * any of them. */
 #include <kernel/lib/errno.h>
 #include <tests/model/actions.h>
 #include <tests/model/random.h>
@@ -7,15 +7,15 @@
 #define ENTRIES_USED 100
 #define OLD_VALUES 4
 
-/* What an entry may deliver: what it was set to last, and, until its flush has been seen, what it
- * was set to before. */
+/* What an entry may deliver: its latest setting and, until that setting's flush has completed,
+ * earlier ones. */
 static struct used {
 	struct iommu_irte e;
 	bool out, freeing;
 	u32 now; /* vector << 24 | destination; 0: masked */
 	u32 old[OLD_VALUES];
 	u32 nr_old;
-	bool any; /* more than are remembered */
+	bool any; /* more settings than are recorded */
 } used[ENTRIES_USED];
 
 static u32 value_of(u64 lo)
@@ -93,7 +93,7 @@ static void allocate(struct used *x)
 
 static void release(struct used *x)
 {
-	struct iommu_irte e = x->e; /* the core clears what it is given */
+	struct iommu_irte e = x->e; /* a copy, since the core clears its argument */
 
 	say("free interrupt entry %u", e.index);
 	change_to(x, 0);

@@ -1,5 +1,5 @@
-/* The machine around the remapping units: memory, as CPUs see it and as a walker does that does
- * not snoop; clock, timers, interrupts, PCI. */
+/* The machine around the remapping units: memory, as seen by CPUs and by a walker that does not
+ * snoop; clock, timers, interrupts, PCI. */
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -24,7 +24,7 @@ _Thread_local u64 random_state = 1;
 _Thread_local const u8 *random_script, *random_script_end;
 
 static u8 *memory;
-static u8 *written_back; /* of the allocator's frames: the tables lie there */
+static u8 *written_back; /* the allocator's frames, which include all tables */
 static void *frame_memory;
 u32 *vtd_pointers_to;
 static u64 now;
@@ -91,7 +91,7 @@ static void poison(u8 *at, u64 bytes)
 		write_once((u64 *)(at + i), POISON_ENTRY);
 }
 
-/* Linked in front of the allocator's: a table goes. */
+/* Wraps the allocator's function: a table is freed. */
 void __real_free_page(void *page);
 void __wrap_free_page(void *page);
 void __wrap_free_page(void *page)
@@ -130,7 +130,7 @@ void machine_start(void)
 	alloc_add(MACHINE_ALLOC_FIRST, MACHINE_ALLOC_FRAMES);
 }
 
-/* The allocator gives up all that it has, for the next machine. */
+/* Takes all memory out of the allocator, for the next machine. */
 void machine_stop(void)
 {
 	for (unsigned int order = ALLOC_MAX_ORDER + 1; order--;)
@@ -254,7 +254,7 @@ int vtd_device_index(struct pci_id dev)
 	for (int i = 0; i < VTD_DEVICES; i++)
 		if (vtd_devices[i].bdf == dev.bdf)
 			return i;
-	vtd_fail("there is no device %04x", dev.bdf);
+	vtd_fail("no such device: %04x", dev.bdf);
 }
 
 u32 pci_config_read32(u16 segment, u16 bdf, u16 offset)
@@ -283,8 +283,7 @@ u32 pci_ats_depth(struct pci_id id)
 	return depths[vtd_device_index(id)];
 }
 
-/* Switching ATS on empties the device's TLB. Switching it off does not: it may be a device that
- * takes no notice. */
+/* Enabling ATS empties the device's TLB. Disabling it does not, since a device may ignore that. */
 void pci_ats_enable(struct pci_id id)
 {
 	int i = vtd_device_index(id);

@@ -1,8 +1,8 @@
-/* The IOMMU core against an adversary of software: random programs on all kinds of hardware.
+/* The IOMMU core against an adversarial software model: random programs on all kinds of hardware.
  *
  *	model [--seed N] [--steps N] [--config N] [--jobs N] [--stop 1]
  *
- * Each configuration is a process of its own. The seed is printed, and repeats a run exactly.
+ * Each configuration runs in its own process. The seed is printed and reproduces a run exactly.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,16 +22,17 @@ static u64 seed, steps = 20000;
 static unsigned int running;
 static bool stop; /* at the first failure */
 
-/* --- the core's surroundings ---------------------------------------------- */
+/* --- stand-ins for what the core calls ------------------------------------ */
 
 static void __noreturn failed(const char *what, const char *fmt, va_list ap)
 {
 	fprintf(stderr, "%s: configuration %u (%s), seed %lu, step %lu: ", what, running,
 		model_configs[running].name, seed, program_step());
 	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\nthe last operations:\n");
+	fprintf(stderr, "\nlast operations:\n");
 	program_print_log();
-	fprintf(stderr, "again: model --seed %lu --steps %lu --config %u\n", seed, steps, running);
+	fprintf(stderr, "reproduce with: model --seed %lu --steps %lu --config %u\n", seed, steps,
+		running);
 	fflush(stderr);
 	_exit(1);
 }
@@ -112,7 +113,7 @@ static int run_all(unsigned int first, unsigned int last, unsigned int jobs)
 			printf("[%s] configuration %u: %s\n", ok ? "       OK " : "  FAILED  ", i,
 			       model_configs[i].name);
 			if (WIFSIGNALED(status))
-				printf("  died of signal %d; again: "
+				printf("  killed by signal %d; reproduce with: "
 				       "model --seed %lu --steps %lu --config %u\n",
 				       WTERMSIG(status), seed, steps, i);
 			passed += ok;

@@ -1,5 +1,6 @@
-/* A random program: steps that call into the core, let the hardware act, or let a CPU do what it
- * has to; now and then everything comes to rest and is compared with the record. */
+/* A random program: its steps call into the core, let the hardware act, or let a CPU perform
+ * pending work; now and then the program waits until nothing is in flight and compares everything
+ * with the shadow state. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 
 static char log_lines[LOG_LINES][LOG_WIDTH];
 static u64 log_count, step;
-static bool verbose; /* everything as it happens */
+static bool verbose; /* print operations as they happen */
 
 u64 program_step(void)
 {
@@ -44,10 +45,10 @@ void program_print_log(void)
 
 static void settle(void)
 {
-	say("everything comes to rest");
+	say("settle");
 	actions_commit_all();
 	vtd_settle();
-	/* Nothing happens any more while it is looked at. */
+	/* No hardware activity during the checks. */
 	interleave_hook = NULL;
 	vtd_settle();
 	actions_check_quiet();
@@ -65,7 +66,7 @@ static void work(void)
 		;
 }
 
-/* So many that a unit which stalls has its ring full. */
+/* Enough to fill the ring of a stalled unit. */
 static void interrupt_entries(void)
 {
 	for (u64 n = 1 + below(12); n; n--)
@@ -85,7 +86,7 @@ static void detach(void)
 {
 	unsigned int device = (unsigned int)below(VTD_DEVICES);
 
-	/* One that was quarantined is of no use any more. */
+	/* A quarantined device is of no further use. */
 	if (vtd_stopped[device] || one_in(2))
 		act_detach(device);
 }
@@ -114,7 +115,7 @@ static void take_step(void)
 	choices[i].act();
 }
 
-/* Makes what stays for ever: the context tables. */
+/* Creates what is never freed: the context tables. */
 static void warm_up(void)
 {
 	for (unsigned int i = 0; i < DOMAINS; i++)
@@ -123,7 +124,7 @@ static void warm_up(void)
 	for (unsigned int i = 0; i < VTD_DEVICES; i++)
 		while (model_devices[i].domain < 0) {
 			act_attach();
-			vtd_settle(); /* what one that failed has left goes in steps */
+			vtd_settle(); /* a failed attempt is cleaned up in steps */
 		}
 	actions_end();
 	vtd_settle();
@@ -138,7 +139,7 @@ void program_run(const struct model_config *config, u64 steps)
 	step = log_count = 0;
 	verbose = getenv("VERBOSE");
 	vtd_whims = true;
-	vtd_require(vtd_start(&config->hardware), "the units do not come up");
+	vtd_require(vtd_start(&config->hardware), "the units cannot be initialized");
 	shadow_start();
 	actions_start();
 	hardware_start(config->errors);

@@ -6,16 +6,16 @@
 struct model_config {
 	const char *name;
 	struct vtd_config hardware;
-	bool errors; /* time-outs, refused descriptors, answers that nobody asked for */
+	bool errors; /* time-outs, refused descriptors, unexpected answers */
 };
 
 #define MODEL_CONFIGS 12u
 extern const struct model_config model_configs[MODEL_CONFIGS];
 
-/* Run one; ends in vtd_fail() or returns. The random numbers decide everything; where they come
- * from a script (random.h), its end is the program's. */
+/* Runs a program; returns, or ends in vtd_fail(). The random numbers determine everything; if they
+ * come from a script (random.h), the end of the script ends the program. */
 void program_run(const struct model_config *config, u64 steps);
 u64 program_step(void);
 
-/* The last operations, for the report of a failure. */
+/* Prints the last operations, for the report of a failure. */
 void program_print_log(void);

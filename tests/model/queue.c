@@ -12,8 +12,8 @@ u64 vtd_last_iotlb[2];
 
 /* --- what descriptors do -------------------------------------------------- */
 
-/* The granularities are the specification's; `did` only says which entries may be meant: others
- * are not touched. */
+/* The granularities are those of the specification; `did` selects the entries that may be dropped:
+ * entries of other domains stay. */
 static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 {
 	u16 did = (u16)FIELD_GET(QI_DID, d->lo), sid = (u16)FIELD_GET(QI_CONTEXT_SID, d->lo);
@@ -22,7 +22,7 @@ static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 	for (unsigned int i = 0; i < VTD_DEVICES; i++) {
 		struct context_copy *c = &u->context[i];
 
-		/* What is not present is kept under domain id 0. */
+		/* Entries that are not present are cached under domain id 0. */
 		if (granularity != QI_GLOBAL && (c->present ? c->did : 0) != did)
 			continue;
 		if (granularity != QI_DEVICE || vtd_devices[i].bdf == sid)
@@ -30,8 +30,8 @@ static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 	}
 }
 
-/* Requests that were translated before have reached memory, where the descriptor asks for that,
- * or the unit does it unasked. */
+/* Requests translated earlier have reached memory afterwards, if the descriptor asks for draining
+ * or the unit drains anyway. */
 static void drain(struct vtd_unit *u, const struct qi_desc *d, int did, dfn_t dfn, u32 order)
 {
 	for (unsigned int i = 0; i < MAX_FLIGHTS; i++) {
@@ -72,14 +72,14 @@ static void invalidate_iotlb(struct vtd_unit *u, const struct qi_desc *d)
 		vtd_require((cap & CAP_PSI) && am <= FIELD_GET(CAP_MAMV, cap),
 			    "the unit does not flush 2^%u pages", am);
 		vtd_require(!(dfn & ((1UL << am) - 1)), "2^%u pages flushed from 0x%lx", am, dfn);
-		/* A superpage needs a mask of its size (11.4.6: AM). */
+		/* The mask of a superpage must have its size (11.4.6: AM). */
 		cache_drop_range(&u->iotlb, did, dfn, am, false);
 		if (!(d->hi & QI_IOTLB_IH))
 			cache_drop_range(&u->pointers, did, dfn, am, true);
 		drain(u, d, did, dfn, am);
 		break;
 	default:
-		vtd_fail("IOTLB invalidation without granularity");
+		vtd_fail("IOTLB invalidation with an invalid granularity");
 	}
 }
 
@@ -96,7 +96,7 @@ static void invalidate_interrupts(struct vtd_unit *u, const struct qi_desc *d)
 
 static void complete_wait(struct vtd_unit *u, const struct qi_desc *d)
 {
-	/* Both at once is what some emulators abort on. */
+	/* Some emulators abort on a descriptor with both flags. */
 	vtd_require(!(d->lo & QI_WAIT_SW) != !(d->lo & QI_WAIT_IF), "a wait that does %s",
 		    d->lo & QI_WAIT_SW ? "both" : "nothing");
 	if (d->lo & QI_WAIT_SW)
@@ -105,8 +105,9 @@ static void complete_wait(struct vtd_unit *u, const struct qi_desc *d)
 		vtd_raise_completion(u);
 }
 
-/* Completed when all between it and the wait before is; a wait without the fence flag lets what
- * is behind it pass (6.5.2.11). False: it stays where it is. */
+/* A wait completes when everything between it and the previous wait has completed; descriptors
+ * behind a wait without the fence flag may overtake it (6.5.2.11). False: the queue stays at the
+ * wait. */
 static bool take_wait(struct vtd_unit *u, const struct qi_desc *d)
 {
 	if (!u->waits_for_device || u->nr_parked) {
@@ -128,7 +129,7 @@ static unsigned int device_asked(const struct qi_desc *d)
 	return (unsigned int)vtd_device_index(dev);
 }
 
-/* The address' lowest zero bit tells the size. */
+/* The lowest zero bit of the address gives the size. */
 static void answer(struct vtd_unit *u, const struct qi_desc *d)
 {
 	struct vtd_device *s = &vtd_device_states[device_asked(d)];
@@ -154,8 +155,9 @@ static void set_error_record(struct vtd_unit *u, u64 field, u16 sid)
 		      (vtd_reg64(u, IQERCD_REG) & ~field) | (u64)sid << __builtin_ctzl(field));
 }
 
-/* Time runs out: the waits that are pending are aborted, and nothing more is taken until ITE is
- * cleared (6.5.2.10). A unit may have fetched both waits behind it, or one, or none. */
+/* A time-out: pending waits are aborted, and no descriptor is taken until ITE is cleared
+ * (6.5.2.10). A unit may already have fetched two waits behind the invalidation, or one, or
+ * none. */
 static void time_out(struct vtd_unit *u)
 {
 	unsigned int device = device_asked(&u->asked);
@@ -165,7 +167,7 @@ static void time_out(struct vtd_unit *u)
 	vtd_device_states[device].guilty = true;
 	u->waits_for_device = false;
 	u->nr_parked = 0;
-	/* It stands where it is if it does not take what comes next. */
+	/* The head stays where it is if the unit has refused the next descriptor. */
 	for (u64 n = vtd_reg32(u, FSTS_REG) & FSTS_IQE ? 0 :
 		     vtd_whims			       ? below(3) :
 							 2;
@@ -178,7 +180,7 @@ static void time_out(struct vtd_unit *u)
 		head = (head + sizeof(*d)) % PAGE_SIZE;
 	}
 	vtd_set_reg64(u, IQH_REG, head);
-	/* Older units do not say who it was. */
+	/* Older units do not report the device's id. */
 	set_error_record(u, IQERCD_ITESID, vtd_whims && one_in(2) ? vtd_devices[device].bdf : 0);
 	vtd_raise_fault(u, FSTS_ITE);
 }
@@ -253,11 +255,11 @@ static void carry_out(struct vtd_unit *u, const struct qi_desc *d)
 		invalidate_interrupts(u, d);
 		break;
 	default:
-		vtd_fail("descriptor %lx %lx is of no type", d->lo, d->hi);
+		vtd_fail("descriptor %lx %lx has an invalid type", d->lo, d->hi);
 	}
 }
 
-/* False: the unit does not go on. */
+/* False: the unit stops. */
 static bool take_one(struct vtd_unit *u)
 {
 	u64 head = vtd_reg64(u, IQH_REG);
@@ -268,7 +270,7 @@ static bool take_one(struct vtd_unit *u)
 		return false;
 	at = (struct qi_desc *)((u8 *)phys_to_virt(vtd_reg64(u, IQA_REG)) + head);
 	d = (struct qi_desc){ read_once(&at->lo), read_once(&at->hi) };
-	/* Nothing is known of an order between two devices. */
+	/* The order of invalidations of two devices is unspecified: one at a time. */
 	if (u->waits_for_device && (d.lo & 0xf) == QI_TYPE_DEVICE_TLB)
 		return false;
 	if (vtd_refuse_type && (d.lo & 0xf) == vtd_refuse_type) {
@@ -280,7 +282,7 @@ static bool take_one(struct vtd_unit *u)
 	}
 	if ((d.lo & 0xf) == QI_TYPE_WAIT && !take_wait(u, &d))
 		return false;
-	/* The head is past a descriptor when it has been fetched (11.4.8.1). */
+	/* The head is advanced when a descriptor has been fetched (11.4.8.1). */
 	vtd_set_reg64(u, IQH_REG, (head + sizeof(d)) % PAGE_SIZE);
 	if ((d.lo & 0xf) != QI_TYPE_WAIT)
 		carry_out(u, &d);
@@ -314,13 +316,13 @@ void vtd_settle(void)
 
 	do {
 		any = false;
-		vtd_require(++rounds < 100000, "the machine does not come to rest");
+		vtd_require(++rounds < 100000, "the machine does not settle");
 		for (unsigned int i = 0; i < VTD_UNITS; i++) {
 			any |= vtd_answer_late(i, false);
 			any |= vtd_execute(i, ~0u) > 0;
 		}
 		any |= vtd_interrupts();
-		/* Some of it may wait for the hardware, and ask again and again. */
+		/* Some work may wait for the hardware and poll again and again. */
 		for (unsigned int n = 0; n < 1000 && vtd_work(); n++)
 			any = true;
 	} while (any);

@@ -1,5 +1,5 @@
-/* Random numbers that a seed repeats: xorshift64*, one stream a thread; or, as long as there is
- * one, a script of bytes, so that a fuzzer may choose them. */
+/* Random numbers that a seed reproduces: xorshift64*, one stream per thread; or, while there is
+ * one, a script of bytes, so that a fuzzer can choose them. */
 #pragma once
 
 #include <kernel/lib/types.h>

@@ -1,4 +1,4 @@
-/* The registers of the units (VT-d 11.4), and the firmware's table that tells of them. */
+/* The registers of the units (VT-d 11.4), and the firmware's table that describes them. */
 #include <iommu/hw.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
@@ -46,7 +46,7 @@ static void clear_bits(struct vtd_unit *u, u32 r, u32 bits)
 
 void vtd_raise_fault(struct vtd_unit *u, u32 fsts_bit)
 {
-	/* What comes while another is still there is no new condition (FECTL_REG.IP). */
+	/* An event while another is pending is not a new condition (FECTL_REG.IP). */
 	if (!(set_bits(u, FSTS_REG, fsts_bit) & FSTS_CAUSES))
 		u->fault_raised = true;
 }
@@ -154,7 +154,7 @@ static void put_endpoint(u8 **p, struct pci_id dev)
 	put(p, dev.bdf & 7, 1);
 }
 
-/* Unit 0 has two devices by name, unit 1 all others. */
+/* Unit 0 lists two devices, unit 1 has all others. */
 static size_t make_dmar(u8 *table)
 {
 	u8 *p = table + 36;

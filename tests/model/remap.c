@@ -1,10 +1,10 @@
-/* Interrupt remapping (VT-d chapter 5): what a unit makes of a device's message. */
+/* Interrupt remapping (VT-d chapter 5): how a unit handles a device's message. */
 #include <kernel/lib/atomic.h>
 #include <tests/model/unit.h>
 
 #define IRTE_HI_KNOWN (IRTE_HI_SID | MASK(19, 16))
 
-/* Entries that are not present are kept in caching mode only (6.1). */
+/* Entries that are not present are cached in caching mode only (6.1). */
 static bool read_entry(struct vtd_unit *u, u16 index, struct irte *e)
 {
 	paddr_t at = (vtd_reg64(u, IRTA_REG) & PAGE_MASK) + index * sizeof(*e);

@@ -1,4 +1,4 @@
-/* The shadow state: windows, frames, mappings in doubt. */
+/* The shadow state: windows, frames, pending mappings. */
 #include <stdlib.h>
 
 #include <kernel/lib/string.h>
@@ -18,7 +18,7 @@ static struct {
 static u64 frame_index(mfn_t mfn)
 {
 	vtd_require(mfn >= VTD_RAM_FIRST && mfn < VTD_RAM_FIRST + VTD_RAM_FRAMES,
-		    "frame 0x%lx was never given to anybody", mfn);
+		    "frame 0x%lx was never granted to a domain", mfn);
 	return mfn - VTD_RAM_FIRST;
 }
 
@@ -28,8 +28,8 @@ void shadow_start(void)
 {
 	dfn_t limit = 1UL << 9 * iommu_common.levels,
 	      boundary = iommu_common.levels > 3 ? 1UL << 27 : 100UL << 18;
-	/* Small pages and ragged ends; two gigabytes; around a boundary of the highest tables;
-	 * the end of the space. */
+	/* Small pages and unaligned ends; two gigabytes; around a boundary of the top-level tables;
+	 * the end of the address space. */
 	const struct window wanted[WINDOWS] = {
 		{ 0, 0x4000, 0 },
 		{ 1UL << 18, 2 << 18, 0 },
@@ -124,7 +124,7 @@ static void add_range(struct ranges *s, u32 first, u32 nr)
 	if (s->nr == s->room) {
 		s->room = s->room ? 2 * s->room : 16;
 		s->r = realloc(s->r, s->room * sizeof(*s->r));
-		vtd_require(s->r, "the host has no memory");
+		vtd_require(s->r, "the host is out of memory");
 	}
 	s->r[s->nr++] = (struct range){ first, nr };
 }
@@ -200,7 +200,7 @@ void shadow_map_begin(struct model_domain *m, u32 batch, struct range at, mfn_t 
 	}
 }
 
-/* It is as if it had been mapped and unmapped: how far that went is not known. */
+/* Treated as mapped and unmapped again, since it is unknown how far the call came. */
 static void map_failed(struct model_domain *m, u32 batch, struct range at, mfn_t mfn)
 {
 	for (u32 i = 0; i < at.nr; i++) {
@@ -224,8 +224,8 @@ void shadow_map_end(struct model_domain *m, u32 batch, struct range at, mfn_t mf
 
 		vtd_require(!e->now, "0x%lx is mapped a second time", shadow_dfn(at.first + i));
 		vtd_require(shadow_holder(mfn + i) == slot_holder(m),
-			    "frame 0x%lx is mapped, which is not the domain's", mfn + i);
-		/* A tombstone stood here: its batch has been answered, but is not finished. */
+			    "frame 0x%lx is mapped, but belongs to another domain", mfn + i);
+		/* A tombstone was here: its batch has been answered, but not released. */
 		again |= e->pending != BIT(batch);
 		*e = (struct mapping){
 			.now = (u32)(mfn + i),
@@ -301,7 +301,7 @@ static void take_back(mfn_t mfn, u64 nr)
 		unsigned int order = order_in(mfn, nr);
 
 		vtd_require(!frame_set(mfn, order, FRAME_WEIR, OWNER_WEIR),
-			    "frames 0x%lx+%lu are given back, and still referenced "
+			    "frames 0x%lx+%lu are given back, but still referenced "
 			    "(the first one %lu times)",
 			    mfn, 1UL << order, frame_dev_refs(mfn));
 		mfn += 1UL << order;

@@ -1,11 +1,11 @@
-/* The IOMMU core by real threads, for ThreadSanitizer and for what only happens by chance: two
- * CPUs that map and unmap in the same and in different domains, the units, the interrupts, the
- * deferred work, and an administrator who takes devices away and gives them back.
+/* The IOMMU core with real threads, for ThreadSanitizer and for rare interleavings: two CPUs that
+ * map and unmap in the same and in different domains, the units, the interrupts, the deferred work,
+ * and an administrator thread that detaches and attaches devices.
  *
  *	threads [--seed N] [--steps N]        steps of each CPU
  *
- * Each CPU has frames of its own. The record of one says who may be reached: a frame is given
- * back by the release of its batch, and then no cache of any unit may lead to it.
+ * Each CPU has its own frames and records which of them devices may reach: a frame is given back by
+ * the release of its batch, and from then on no cache of any unit may lead to it.
  */
 #include <sched.h>
 #include <stdarg.h>
@@ -27,7 +27,7 @@
 
 #define CPUS 2
 #define DOMAINS 2
-#define FRAMES 824u /* of each CPU in each domain; not whole tables, so that one is shared */
+#define FRAMES 824u /* of each CPU in each domain; no multiple of a table, so that CPUs share one */
 #define OWNER(d) ((u16)(20 + (d)))
 #define HELD 0x100 /* or'ed to the CPU: not given back yet */
 
@@ -41,7 +41,7 @@ static u64 seed, steps = 2000;
 static u32 cpus_running, stop_all;
 static u64 nr_maps, nr_unmaps, nr_releases, nr_accesses, nr_attaches;
 
-/* --- the core's surroundings ---------------------------------------------- */
+/* --- stand-ins for what the core calls ------------------------------------ */
 
 static void __noreturn failed(const char *what, const char *fmt, va_list ap)
 {
@@ -86,14 +86,15 @@ static mfn_t frame_of(unsigned int domain, u32 i)
 	return VTD_RAM_FIRST + ((u64)domain << 18) + i;
 }
 
-/* Each CPU has device frames of its own, one to one. Those of the first are as far into a
- * superpage as the frames, so that there are superpages; those of the second are not. */
+/* Each CPU has its own device frames, mapped one to one. Those of the first CPU have the same
+ * offset in a superpage as their frames, so that superpages are possible; those of the second CPU
+ * do not. */
 static dfn_t dfn_of(u32 i)
 {
 	return 0x800 + i + (i < FRAMES ? 0 : 1);
 }
 
-/* True if e leads to one of nr frames from `from` on. */
+/* True if e leads to one of the nr frames that start at `from`. */
 static bool leads_into(const struct cached *e, mfn_t from, u32 nr)
 {
 	return e->mfn < from + nr && from < e->mfn + (1UL << e->order);
@@ -132,7 +133,8 @@ static void check_caches(unsigned int domain, u32 first, u32 nr)
 	}
 }
 
-/* The last step of a batch: its frames are nobody's for a moment, then free for their CPU. */
+/* The last step of a batch: its frames have no owner for a moment, and are then free for their
+ * CPU. */
 static enum step give_back(struct iommu_batch *b)
 {
 	struct iommu_batch_user *user = iommu_batch_user(b);
@@ -171,7 +173,7 @@ static void mark(unsigned int domain, u32 first, u32 nr, u16 state)
 		store_release(&domains[domain].holder[i], state);
 }
 
-/* The batch gives these frames back. */
+/* The batch gives these frames back when it is released. */
 static void give_back_later(struct iommu_gather *g, unsigned int domain, u32 first, u32 nr)
 {
 	struct iommu_batch_user *user = iommu_gather_user(g);
@@ -192,7 +194,7 @@ static bool map_some(unsigned int cpu, unsigned int domain, u32 first, u32 nr)
 	ret = iommu_map(&g, dfn_of(first), frame_of(domain, first), nr, IOMMU_READ | IOMMU_WRITE);
 	vtd_require(!ret || ret == -EAGAIN || ret == -ENOMEM, "mapping %u frames at %u: error %d",
 		    nr, first, -ret);
-	/* If it fails, what it had mapped is on its way out. */
+	/* If it fails, what it had mapped is being unmapped. */
 	mark(domain, first, nr, (u16)(cpu + 1) | (ret ? HELD : 0));
 	if (ret)
 		give_back_later(&g, domain, first, nr);
@@ -324,7 +326,7 @@ static void detach_and_wait(unsigned int device)
 	iommu_detach(vtd_devices[device], finished, &done);
 	while (!load_acquire(&done))
 		sched_yield();
-	/* Reset. */
+	/* Reset by the administrator. */
 	pthread_mutex_lock(&vtd_units[vtd_unit_of_device(device)].lock);
 	cache_drop_all(&vtd_device_states[device].tlb);
 	pthread_mutex_unlock(&vtd_units[vtd_unit_of_device(device)].lock);

@@ -1,4 +1,4 @@
-/* A remapping unit of software from the inside: registers, caches, what is under way. Not for
+/* The internals of a simulated remapping unit: registers, caches, requests in progress. Not for
  * tests. */
 #pragma once
 
@@ -12,18 +12,18 @@
 #define MACHINE_FRAMES (1UL << 20)
 #define MACHINE_REGS 0xfed90000UL /* of unit 0; the others follow at this distance */
 #define MACHINE_REGS_STEP 0x10000UL
-/* What the allocator has. */
+/* The frames of the allocator. */
 #define MACHINE_ALLOC_FIRST 0x100UL
 #define MACHINE_ALLOC_FRAMES 0x2000UL
-/* Tables that were freed are filled with entries that lead here. Nobody ever owns it. */
+/* Freed tables are filled with entries that lead to this frame, which no domain ever owns. */
 #define POISON_FRAME 0x8fffUL
 #define POISON_ENTRY (POISON_FRAME << PAGE_SHIFT | SS_PS | SS_R | SS_W)
 
 #define MAX_FLIGHTS 8
 #define MAX_PARKED 8
 
-/* A context entry as the unit read it. Not present ones are kept under domain id 0 in caching
- * mode only (6.1). */
+/* A context entry as the unit read it. Entries that are not present are cached under domain id 0,
+ * in caching mode only (6.1). */
 struct context_copy {
 	bool valid, present, ats;
 	bool quiet; /* not present, and faults are not recorded */
@@ -32,7 +32,7 @@ struct context_copy {
 	unsigned int levels;
 };
 
-/* A DMA that has been translated, and has not reached memory. */
+/* A DMA that has been translated, but has not reached memory. */
 struct flight {
 	bool used, write;
 	u16 did;
@@ -41,15 +41,15 @@ struct flight {
 };
 
 struct vtd_device {
-	struct cache tlb; /* its own; under domain id 0 */
+	struct cache tlb; /* entries under domain id 0 */
 	unsigned int outstanding; /* invalidations that it has not answered */
 	bool suspect; /* may be quarantined: the unit refused its descriptor */
-	bool guilty; /* must be: it timed out, or answered what nobody requested */
+	bool guilty; /* must be: it timed out, or sent an unexpected answer */
 	u32 faults; /* its recorded faults */
 };
 
 struct vtd_unit {
-	pthread_mutex_t lock; /* guards all but regs, which are accessed as wholes */
+	pthread_mutex_t lock; /* guards everything except regs, which are accessed atomically */
 	u8 regs[2 * PAGE_SIZE] __aligned(4096);
 	struct cache iotlb, pointers;
 	struct context_copy context[VTD_DEVICES];
@@ -59,8 +59,8 @@ struct vtd_unit {
 	} interrupt[IRTE_PER_UNIT];
 	struct flight flight[MAX_FLIGHTS];
 	bool interrupt_raised, fault_raised;
-	/* A device-TLB invalidation that is under way, and the waits behind it; what is behind a
-	 * wait with the fence flag is not looked at. */
+	/* A device-TLB invalidation in progress and the waits behind it; nothing behind a wait with
+	 * the fence flag is fetched. */
 	bool waits_for_device;
 	struct qi_desc asked, parked[MAX_PARKED];
 	unsigned int nr_parked;
@@ -68,7 +68,7 @@ struct vtd_unit {
 
 extern struct vtd_unit vtd_units[VTD_UNITS];
 extern struct vtd_device vtd_device_states[VTD_DEVICES];
-/* By frame: cached pointers and context entries that lead to it. */
+/* By frame: the number of cached pointers and context entries that lead to it. */
 extern u32 *vtd_pointers_to;
 
 int vtd_device_index(struct pci_id dev);
@@ -91,19 +91,19 @@ void vtd_record_fault(struct vtd_unit *u, u16 sid, dfn_t dfn, bool write, u32 re
 void machine_start(void);
 void machine_stop(void);
 bool machine_has(const void *va);
-/* What a unit reads at pa, a table's entry: the memory, or what has been written back of it. */
+/* What a unit reads at pa, an entry of a table: memory, or its last written-back content. */
 u64 machine_walker_read(const struct vtd_unit *u, paddr_t pa);
-/* The CPU's cache throws out the line at pa. */
+/* The CPU's cache writes back the line at pa. */
 void machine_evict(paddr_t pa);
 
 /* work.c */
 void work_start(void);
 
 /* walk.c; the unit's lock is held. */
-/* What the unit knows of the device, or reads now; NULL: it is blocked. */
+/* The device's context entry, cached or read now; NULL: the device is blocked. */
 const struct context_copy *vtd_context(struct vtd_unit *u, unsigned int device);
 void vtd_drop_context(struct vtd_unit *u, unsigned int device);
-/* From each place where a walk of the device for dfn can begin (root, cached pointers), without
- * filling caches: found() is called with what is at the end, if there is something. */
+/* Walks for dfn from each place where a walk of the device can begin (the root, cached pointers),
+ * without filling caches; calls found() with the result, if there is one. */
 void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
 		   void (*found)(void *ctx, mfn_t mfn, u8 perm), void *ctx);

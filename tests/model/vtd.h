@@ -1,12 +1,11 @@
-/* A machine of software for the tests of iommu/: 4 GiB of memory with a frame table and an
- * allocator in its lower part, work items and interrupts that run when the test says so, and two
- * remapping units that keep whatever the specification lets them keep (VT-d chapter 6) until an
- * invalidation takes it away.
+/* A simulated machine for the tests of iommu/: 4 GiB of memory with a frame table and an allocator
+ * in its lower part, work items and interrupts that run when the test says so, and two remapping
+ * units that cache whatever the specification allows (VT-d chapter 6) until it is invalidated.
  *
  * The units have an IOTLB, paging-structure caches of every level, a context cache and an
- * interrupt-entry cache; devices with ATS have a TLB of their own. A unit that does not snoop
- * (ECAP.C = 0) reads tables from a copy of memory that only a write-back, or the CPU's cache
- * throwing a line out, brings up to date.
+ * interrupt-entry cache; devices with ATS have their own TLB. A unit that does not snoop (ECAP.C =
+ * 0) reads tables from a copy of memory that is updated only by a write-back or when the CPU's
+ * cache evicts a line.
  */
 #pragma once
 
@@ -19,7 +18,7 @@ extern const struct pci_id vtd_devices[VTD_DEVICES];
 #define VTD_DEVICE_0 ((struct pci_id){ 0, PCI_BDF(0, 3, 0) })
 #define VTD_DEVICE_1 ((struct pci_id){ 0, PCI_BDF(0, 4, 0) })
 
-/* Devices 2 and 3, for which the firmware reserves the same frames, which are no RAM. */
+/* Devices 2 and 3: the firmware reserves the same frames for both; they are not RAM. */
 #define VTD_RESERVED_DEVICE(i) ((struct pci_id){ 0, PCI_BDF(0, 5 + (i), 0) })
 #define VTD_RESERVED_FIRST 0x9000UL
 #define VTD_RESERVED_FRAMES 600UL
@@ -32,7 +31,7 @@ struct vtd_config {
 	u64 cap_set, cap_clear, ecap_set, ecap_clear;
 };
 
-/* How the test is told that it has failed. Provided by the test; does not return. */
+/* Reports a failure. The test provides it; it does not return. */
 void vtd_fail(const char *fmt, ...) __printf(1, 2) __noreturn;
 #define vtd_require(cond, ...)                                                                     \
 	do {                                                                                       \
@@ -40,30 +39,29 @@ void vtd_fail(const char *fmt, ...) __printf(1, 2) __noreturn;
 			vtd_fail(__VA_ARGS__);                                                     \
 	} while (0)
 
-/* A fresh machine, iommu_init() done. False if that failed. */
+/* Starts a new machine and calls iommu_init(). False if that failed. */
 bool vtd_start(const struct vtd_config *config);
 void vtd_stop(void);
 
-/* --- the hardware does something ------------------------------------------ */
+/* --- actions of the hardware ---------------------------------------------- */
 
-/* Carry out at most n descriptors of a unit's queue; how many were taken. */
+/* Executes at most n descriptors of a unit's queue; returns how many were taken. */
 unsigned int vtd_execute(unsigned int unit, unsigned int n);
-/* Its queue is empty, and nothing of it is under way. */
+/* The queue is empty, and nothing is in progress. */
 bool vtd_idle(unsigned int unit);
-/* Deliver the interrupts that the units have raised; false: there was none. */
+/* Delivers the interrupts that the units have raised; false: there was none. */
 bool vtd_interrupts(void);
-/* Everything: queues, interrupts, work, until nothing is left. */
+/* Runs queues, interrupts and work until nothing is left. */
 void vtd_settle(void);
-/* One step of deferred work; false if there is none. */
+/* Runs one step of deferred work; false if there is none. */
 bool vtd_work(void);
 
-/* The device reads or writes dfn, filling caches on the way: true with the frame if it gets
- * there. */
+/* The device reads or writes dfn and fills caches; true, with the frame, if it reaches memory. */
 bool vtd_access(struct pci_id dev, dfn_t dfn, bool write, mfn_t *mfn);
-/* The same as a request that the device translates itself, by its own TLB. */
+/* The same, as a request that the device has translated with its own TLB. */
 bool vtd_translated_access(struct pci_id dev, dfn_t dfn, bool write, mfn_t *mfn);
 
-/* The device sends the message of this interrupt entry: true with the entry's lower half if it is
+/* The device sends the message of this interrupt entry; true, with the entry's lower half, if it is
  * delivered. */
 bool vtd_interrupt(struct pci_id dev, u16 index, u64 *entry);
 
@@ -77,29 +75,29 @@ static inline bool vtd_translated_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 	return vtd_translated_access(dev, dfn, false, mfn);
 }
 
-/* --- what a test may set -------------------------------------------------- */
+/* --- settings for a test -------------------------------------------------- */
 
-/* Caches drop and prefetch at random, superpages are cached in parts, time-outs abort as many
- * waits as they may. */
+/* Caches drop and prefetch entries at random, superpages are cached in pieces, time-outs abort a
+ * random number of waits. */
 extern bool vtd_whims;
 /* Called before each write-back. */
 extern void (*vtd_before_write_back)(void);
-/* Called before each write of a register of 32 bits. */
+/* Called before each write of a 32-bit register. */
 extern void (*vtd_before_register_write)(u32 r);
-/* NULL: devices always answer invalidations of their TLB at once; else asked for each. */
+/* NULL: devices answer invalidations of their TLB at once; otherwise called for each. */
 enum vtd_answer { VTD_SILENT, VTD_ANSWERS, VTD_ANSWERS_LATER };
 extern enum vtd_answer (*vtd_device_answers)(u16 bdf);
-/* A device answers, or time runs out, for a flush that was to be answered later. False: there is
- * none. */
+/* A device answers, or times out, for an invalidation that was to be answered later. False: there
+ * is none. */
 bool vtd_answer_late(unsigned int unit, bool time_out);
-/* A device answers what nobody asked; sid is 0 where the unit does not say who. */
+/* A device sends an unexpected answer; sid is 0 if the unit does not report who sent it. */
 void vtd_unexpected_answer(unsigned int unit, u16 sid);
-/* A unit does not take a descriptor of this type, so many times. */
+/* The unit refuses descriptors of this type, this many times. */
 extern unsigned int vtd_refuse_type, vtd_refusals;
-/* The first, which no table names, is a virtual function of the second. */
+/* The first, which no table lists, is a virtual function of the second. */
 extern struct pci_id vtd_virtual, vtd_physical;
 
-/* --- to look at ----------------------------------------------------------- */
+/* --- for inspection ------------------------------------------------------- */
 
 /* By the device's index. */
 extern bool vtd_ats[VTD_DEVICES], vtd_stopped[VTD_DEVICES];

@@ -1,5 +1,4 @@
-/* What a unit does with a device's request: context entry, IOTLB, walk; and what it keeps of
- * them. */
+/* How a unit handles a device's request: context entry, IOTLB, walk; and what it caches of them. */
 #include <kernel/lib/atomic.h>
 #include <tests/model/random.h>
 #include <tests/model/unit.h>
@@ -27,7 +26,7 @@ static void check_context(const struct vtd_unit *u, const struct context_copy *c
 
 	vtd_require(c->did, "a context entry with domain id 0");
 	vtd_require(vtd_reg64(u, CAP_REG) & BIT(8 + c->levels - 2) & CAP_SAGAW,
-		    "a context entry with %u levels, which the unit cannot walk", c->levels);
+		    "a context entry with %u levels, which the unit does not support", c->levels);
 	vtd_require(!(lo & 0xff0 & ~type) && !(hi & ~(CONTEXT_AW | CONTEXT_DID)),
 		    "a context entry with reserved bits: %016lx %016lx", hi, lo);
 	vtd_require(type == CONTEXT_TT_UNTRANSLATED ||
@@ -87,7 +86,7 @@ static void check_entry(const struct vtd_unit *u, u64 e, unsigned int level)
 	if (level > 1 && (e & SS_PS))
 		vtd_require((level == 2 && (cap & CAP_SLLPS_2M)) ||
 				    (level == 3 && (cap & CAP_SLLPS_1G)),
-			    "a leaf of level %u, which the unit does not know", level);
+			    "a leaf of level %u, which the unit does not support", level);
 	vtd_require(IS_ALIGNED((e & SS_ADDR) >> PAGE_SHIFT, frames),
 		    "a leaf of level %u with reserved bits: %016lx", level, e);
 	vtd_require(!(e & SS_SNP) ||
@@ -95,8 +94,8 @@ static void check_entry(const struct vtd_unit *u, u64 e, unsigned int level)
 		    "an entry of level %u with SNP: %016lx", level, e);
 }
 
-/* Down from a table of `level`. What is at the end is not present if r.perm is 0. Pointers met go
- * into `pointers`, if that is not NULL. */
+/* Walks from a table of `level`. If r.perm is 0, the entry at the end is not present. Pointers on
+ * the way are cached in `pointers`, if that is not NULL. */
 static struct cached walk(struct vtd_unit *u, u16 did, paddr_t table, unsigned int level, dfn_t dfn,
 			  struct cache *pointers)
 {
@@ -120,7 +119,7 @@ static struct cached walk(struct vtd_unit *u, u16 did, paddr_t table, unsigned i
 	}
 }
 
-/* A unit may keep a superpage in pieces. */
+/* A unit may cache a superpage in pieces. */
 static void keep_translation(struct cache *c, struct cached e, dfn_t dfn)
 {
 	while (vtd_whims && e.perm && e.order && one_in(3)) {
@@ -128,7 +127,7 @@ static void keep_translation(struct cache *c, struct cached e, dfn_t dfn)
 		e.mfn += (dfn - e.dfn) >> e.order << e.order;
 		e.dfn = dfn & ~((1UL << e.order) - 1);
 	}
-	/* Not present: known of one page only. */
+	/* Not present: cached for a single page. */
 	if (!e.perm) {
 		e.order = 0;
 		e.dfn = dfn;
@@ -144,7 +143,7 @@ static bool in_width(const struct vtd_unit *u, const struct context_copy *c, dfn
 	       !(dfn >> (FIELD_GET(CAP_MGAW, vtd_reg64(u, CAP_REG)) + 1 - PAGE_SHIFT));
 }
 
-/* The IOTLB, else a walk from the root or a cached pointer. */
+/* Looks up the IOTLB, otherwise walks from the root or a cached pointer. */
 static struct cached translate(struct vtd_unit *u, const struct context_copy *c, dfn_t dfn)
 {
 	const struct cached *hit = cache_find(&u->iotlb, c->did, dfn, vtd_whims);
@@ -197,7 +196,7 @@ void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
 
 /* --- requests ------------------------------------------------------------- */
 
-/* Translated, and held up on its way to memory. */
+/* Translated, and delayed on its way to memory. */
 static void take_off(struct vtd_unit *u, const struct cached *e, dfn_t dfn, bool write)
 {
 	if (vtd_whims)
@@ -227,7 +226,7 @@ static bool reach(struct vtd_unit *u, unsigned int device, dfn_t dfn, bool write
 	*mfn = e.mfn + (dfn - e.dfn);
 	if (one_in(4))
 		take_off(u, &e, dfn, write);
-	/* What lies beside it is fetched too, since it will be wanted next. */
+	/* Adjacent pages are prefetched. */
 	for (dfn_t next = dfn + 1; vtd_whims && one_in(2); next += below(3))
 		(void)translate(u, c, next);
 	return true;

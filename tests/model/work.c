@@ -1,4 +1,4 @@
-/* Deferred work: kernel/core/work.c's promises, with one queue for all. */
+/* Deferred work with the guarantees of kernel/core/work.c, with one queue for everything. */
 #include <pthread.h>
 
 #include <kernel/core/work.h>
@@ -6,7 +6,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list queue = LIST_INIT(queue);
-static struct work *running; /* one thread does the work */
+static struct work *running; /* one thread runs the work */
 
 void work_start(void)
 {

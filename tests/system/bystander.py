@@ -1,5 +1,5 @@
-"""A guest that needs no device and causes no exits: it counts. The test reads from the machine's RAM how long it was
-stopped."""
+"""A guest that needs no device, causes no exits, and increments a counter. The test reads from the machine's RAM how
+long it was stopped."""
 import struct
 import threading
 import time
@@ -19,7 +19,7 @@ def kernel():
 
 
 class Watch:
-    """Samples the counter. `ram` has one copy that runs and others (GRUB's) that do not. A context manager."""
+    """Samples the counter. `ram` contains one copy that runs and others (GRUB's) that do not. A context manager."""
 
     def __init__(self, ram):
         self.ram, self.at = ram, self.find(ram)
@@ -38,7 +38,7 @@ class Watch:
             if running:
                 return running[0]
             if time.monotonic() > deadline:
-                raise AssertionError(f"none of {len(places)} counters runs")
+                raise AssertionError(f"none of {len(places)} counters is running")
             time.sleep(0.01)
 
     def sample(self):

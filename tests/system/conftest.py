@@ -36,7 +36,8 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture
 def boot(request):
-    """boot(modules, ...) starts a machine (see weir.Weir), which ends with the test. Logs: build/tests/system/TEST/."""
+    """boot(modules, ...) starts a machine (see weir.Weir) that is stopped after the test. Logs:
+    build/tests/system/TEST/."""
     directory = BUILD / "tests/system" / re.sub(r"[^\w.-]+", "_", request.node.name)
     shutil.rmtree(directory, ignore_errors=True)
     machines = []
@@ -55,7 +56,7 @@ def boot(request):
 
 @pytest.fixture
 def machine(tmp_path):
-    """A machine of 512 MiB whose RAM and monitor the test can read: boot(..., qemu=[..., *machine.options])."""
+    """A machine with 512 MiB whose RAM and monitor the test can access: boot(..., qemu=[..., *machine.options])."""
     m = Machine(tmp_path, 512)
     yield m
     m.close()

@@ -1,5 +1,5 @@
-"""A network device with its own TLB. The test decides how it answers invalidations: honestly, slowly, never, or with
-a lie. It can also write a counter through the translations it holds, and ask for more than it needs."""
+"""A network device with its own TLB. The test decides how it answers invalidations: correctly, slowly, never, or
+falsely. It can also write a counter through the translations it holds, and request more than it needs."""
 import collections
 import os
 import random
@@ -24,7 +24,7 @@ DESC_NEXT, DESC_WRITE = 1, 2
 NO_INTERRUPT = 1
 MAX_FRAME = 2048
 
-# The writer leaves this in a page, and a number that grows with every round.
+# The writer leaves this in a page, with a number that grows in every round.
 MARK = 0x5745495257524954
 STAMP = struct.Struct("<QQ")
 ROUND = 0.005  # seconds
@@ -47,7 +47,7 @@ def checksum_good(frame):
 
 
 class Ring:
-    """The device's side of a split virtqueue. It reaches all of it by DMA."""
+    """The device's side of a split virtqueue. All accesses are by DMA."""
 
     def __init__(self, device):
         self.device = device
@@ -85,7 +85,7 @@ class Ring:
 
 
 class Nic(VhostUser):
-    """Moves frames between the rings and a datagram socket, through its own TLB only."""
+    """Moves frames between the rings and a datagram socket, using only its own TLB."""
     features = F_VERSION_1 | F_ACCESS_PLATFORM | F_CSUM | F_GUEST_CSUM
 
     def __init__(self):
@@ -144,9 +144,9 @@ class Nic(VhostUser):
     def stop(self, payload, _):
         index, _ = struct.unpack("<II", payload)
         ring = self.rings[index]
-        ring.enabled = False  # frames in progress may wait for QEMU, and so for this answer
+        ring.enabled = False  # frames in progress may wait for QEMU, which waits for this answer
         if not any(r.enabled for r in self.rings):
-            self.tlb.flush()  # as a reset does
+            self.tlb.flush()  # like a reset
         return self.reply(GET_VRING_BASE, struct.pack("<II", index, ring.next))
 
     def set_kick(self, payload, fds):
@@ -174,7 +174,7 @@ class Nic(VhostUser):
                 self.receive_frames()
                 self.transmit_frames()
             except Refused:
-                # The driver is not told: its ring is not where it said, or not any more.
+                # The driver is not notified: its ring is not, or no longer, where it said.
                 self.dropped += 1
 
     def transmit_frames(self):
@@ -209,8 +209,8 @@ class Nic(VhostUser):
 
 
 class Device(Nic):
-    """The network device, with options for misbehaviour. `delay`: seconds until it answers an invalidation; `liar`:
-    it keeps the translations that it claims to have dropped."""
+    """The network device, with options for misbehaviour. `delay`: seconds until it answers an invalidation; `liar`: it
+    keeps the translations that it claims to have dropped."""
 
     def __init__(self):
         super().__init__()
@@ -218,7 +218,7 @@ class Device(Nic):
         self.before_answer = None  # called with each Invalidation when it arrives
         self.released = threading.Event()  # ends a delay
         self.targets, self.refetch = [], False
-        self.count = 0  # rounds that the writer has made
+        self.count = 0  # rounds that the writer has completed
         self.random = random.Random(1)
         self.threads.append(threading.Thread(target=self.guarded, args=(self.write,), daemon=True))
 
@@ -235,14 +235,14 @@ class Device(Nic):
         super().close()
 
     def aim(self, targets, refetch=False):
-        """Gets translations of these pages and writes into each page again and again while the TLB holds it. With
-        `refetch`, it asks again for those that it loses."""
+        """Requests translations of these pages and writes to each page repeatedly while the TLB holds it. With
+        `refetch`, it requests lost translations again."""
         for iova in targets:
             self.miss(iova, WRITE)
         self.refetch, self.targets = refetch, list(targets)
 
     def held(self):
-        """The targets that the TLB holds, and their addresses in the machine's RAM."""
+        """The targets that the TLB holds, with their addresses in the machine's RAM."""
         with self.tlb.lock:
             found = {iova: self.tlb.find(iova, WRITE) for iova in self.targets}
             return {iova: e.offset + iova - e.iova for iova, e in found.items() if e}
@@ -258,17 +258,17 @@ class Device(Nic):
                 self.ask_again()
 
     def wait_rounds(self, wanted):
-        """Waits until the writer has been through all its pages this many times. Returns the number that it had
-        reached before."""
+        """Waits until the writer has completed this many further rounds. Returns the number of the last round
+        before."""
         before, deadline = self.count, time.monotonic() + 60
         while self.count < before + wanted + 2:  # the first and the last round may be incomplete
             if self.error or time.monotonic() > deadline:
-                raise AssertionError(f"the writer does not write: {self.count - before} rounds, {self.error!r}")
+                raise AssertionError(f"the writer is stuck after {self.count - before} rounds, {self.error!r}")
             time.sleep(ROUND)
         return before
 
     def ask_again(self):
-        """Asks again for a translation that was lost. Each refusal is a fault that Weir reports."""
+        """Requests a lost translation again. Each refusal is a fault that Weir reports."""
         held = self.held()
         lost = [iova for iova in self.targets if iova not in held]
         if lost:
@@ -278,6 +278,6 @@ class Device(Nic):
                 pass
 
     def stamp(self, offset):
-        """The number that the writer left in the page at this offset of the RAM; 0 if there is none."""
+        """The number that the writer left in the page at this offset in the RAM; 0 if there is none."""
         mark, count = STAMP.unpack_from(self.memory.ram, offset)
         return count if mark == MARK else 0

@@ -18,7 +18,7 @@ TROUBLE = re.compile(r"Kernel panic|BUG:|WARNING: CPU|Oops|Call Trace|lockup|rcu
 
 
 def vmlinux(path):
-    """Unpacks the kernel's ELF file from KERNEL to `path`, without what only a debugger reads."""
+    """Unpacks the kernel's ELF file from KERNEL to `path`, without debugging information."""
     image = KERNEL.read_bytes()
     # boot.rst: setup_sects; payload_offset, payload_length
     start = (image[0x1F1] + 1) * 512 + struct.unpack_from("<I", image, 0x248)[0]
@@ -38,7 +38,7 @@ def built_in():
 
 
 def drivers(*names):
-    """The modules of these drivers in LINUX, each after those that it needs, without those that are built in."""
+    """The modules of these drivers in LINUX, each after those that it depends on, without those that are built in."""
     found = []
     for name in (n.replace("-", "_") for n in names):
         if name in built_in():

@@ -27,7 +27,7 @@ def number(weir, pattern):
 
 
 def sound(weir):
-    """Checks that neither Linux nor Weir complained."""
+    """Checks that neither Linux nor Weir reported a problem."""
     weir.count(TROUBLE.pattern, 0)
     weir.count(DRIVER_TROUBLE, 0)
     weir.count(r"iommu: fault", 0)

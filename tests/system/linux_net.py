@@ -1,11 +1,12 @@
-"""A Linux guest that uses a network: the commands of its script, and the host's end of each transfer."""
+"""A Linux guest that uses a network: the commands of its script, and the host's side of each transfer."""
 import hashlib
 import itertools
 import random
 import socketserver
 import threading
 
-# The script writes to the kernel's log, where no line interrupts another. printk.devkmsg=on lifts its rate limit.
+# The script writes to the kernel's log, where lines do not interrupt each other. printk.devkmsg=on disables its rate
+# limit.
 COMMAND_LINE = "console=ttyS0 panic=-1 printk.devkmsg=on"
 
 # load NAME...: inserts modules. lease INTERFACE: gets an address and a route by DHCP. fetch LABEL PORT, send LABEL

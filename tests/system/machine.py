@@ -1,5 +1,5 @@
-"""The machine under test as the hardware sees it: its RAM, which it shares with the test through a file, and QEMU's
-monitor. Weir is not asked, so it cannot hide what was changed behind its back."""
+"""The machine under test as the hardware sees it: its RAM, shared with the test through a file, and QEMU's monitor.
+Weir is not involved, so it cannot hide changes that it did not notice."""
 import functools
 import hashlib
 import mmap
@@ -32,7 +32,7 @@ class Ram:
         return int.from_bytes(self.ram[address:address + 8], "little")
 
     def pointer(self, name):
-        """The machine address that one of Weir's pointers holds."""
+        """The machine address to which one of Weir's pointers points."""
         return self.number(self.symbol(name)) - DIRECT_MAP
 
     def page_hash(self, address):
@@ -40,7 +40,7 @@ class Ram:
         return hashlib.sha256(self.ram[address:address + PAGE]).hexdigest()
 
     def pages_of(self, byte):
-        """The addresses of all pages that are full of this byte."""
+        """The addresses of all pages that are filled with this byte."""
         page, found = bytes([byte]) * PAGE, []
         at = self.ram.find(page)
         while at >= 0:
@@ -50,7 +50,7 @@ class Ram:
         return found
 
     def frame(self, address):
-        """What the frame table says about a page: its type and owner (kernel/mm/frame.c)."""
+        """A page's type and owner in the frame table (kernel/mm/frame.c)."""
         word = self.number(self.frame_records + 16 * (address // PAGE))
         return word >> 28 & 15, ~(word >> 47) & 0xFFFF
 
@@ -60,7 +60,7 @@ class Ram:
 
 
 class Bus:
-    """QEMU's qtest: accesses on the machine's bus that no CPU makes. Create it before the machine boots, and pass it
+    """QEMU's qtest: accesses on the machine's bus without a CPU. Create it before the machine boots, and pass it
     `options`."""
 
     def __init__(self, directory):
@@ -77,7 +77,7 @@ class Bus:
         self.listener.close()
 
     def ask(self, command):
-        """Executes a command. CPUs run between two of them."""
+        """Executes a command. The CPUs run between two commands."""
         if not self.file:
             connection, _ = self.listener.accept()
             self.file = connection.makefile("rw", buffering=1)
@@ -108,7 +108,7 @@ class Machine(Ram):
         self.ram_file.unlink()
 
     def register(self, address):
-        """A 64-bit register, or word of memory."""
+        """Reads a 64-bit register, or a word of memory."""
         return int(re.search(rf"{address:016x}: 0x([0-9a-f]+)", self.monitor(f"xp /1gx 0x{address:x}"))[1], 16)
 
     def bars(self, name):

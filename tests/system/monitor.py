@@ -1,4 +1,4 @@
-"""QEMU's monitor, and what it says about a machine that does not do what it should."""
+"""QEMU's monitor, and the diagnosis of a machine that hangs."""
 import bisect
 import re
 import socket
@@ -16,7 +16,7 @@ class Monitor:
         self.path, self.options = path, ["-monitor", f"unix:{path},server=on,wait=off"]
 
     def ask(self, command):
-        """Returns what the monitor answers."""
+        """Executes a command and returns the monitor's answer."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(20)
             s.connect(str(self.path))
@@ -30,8 +30,8 @@ class Monitor:
 
 
 def symbols_of(image):
-    """(address, type, name) of Weir's symbols, sorted by address. The image that boots has none; they are in the
-    file beside it."""
+    """(address, type, name) of Weir's symbols, sorted by address. The image that boots is stripped; they are in the
+    file next to it."""
     listed = subprocess.run(["nm", "-n", image.parents[1] / "weir.elf"], capture_output=True, text=True,
                             check=True).stdout
     rows = map(str.split, listed.splitlines())
@@ -43,7 +43,7 @@ class Symbols:
         self.known = symbols_of(image)
 
     def function(self, address):
-        """The function of Weir at this address, and the offset in it; None if there is none."""
+        """Weir's function at this address, and the offset in it; None if there is none."""
         at = bisect.bisect(self.known, (address, "~")) - 1
         if address not in IMAGE or at < 0 or self.known[at][1] not in "tT":
             return None
@@ -51,7 +51,7 @@ class Symbols:
 
 
 def where_cpus_are(monitor, image):
-    """A line for each CPU: its instruction and, if it is in Weir, the calls on its stack. Some of these may have
+    """One line for each CPU: its instruction and, if it is in Weir, the calls on its stack. Some of these may have
     returned already."""
     symbols, lines = Symbols(image), []
     monitor.ask("stop")

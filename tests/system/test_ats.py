@@ -19,12 +19,12 @@ CONTROL = "/boot/control.elf kernel name=control mem=16M control"
 NET0 = "/boot/net.elf kernel name=net0 mem=64M pci=01:00.0,ats"
 FUZZ = BUILD / "tests/guests/fuzz.elf"
 RELEASED = 256  # pages of 1 MiB
-OTHER = "400M"  # leaves little free on a machine of 512 MiB
+OTHER = "400M"  # leaves little free memory on a machine with 512 MiB
 
 
 def test_virtio_net_works_behind_a_root_port(boot, blob):
-    """QEMU's own device, as with NIC=virtio-ats: traffic both ways while memory is given back; detached and attached
-    again."""
+    """QEMU's own device, as with NIC=virtio-ats: traffic in both directions while memory is released; detached and
+    attached again."""
     nic = AtsNic()
     weir = boot([CONTROL, NET0], smp=2, nics=[nic])
     weir.wait_ready()
@@ -53,7 +53,7 @@ def test_virtio_net_works_behind_a_root_port(boot, blob):
 
 
 class Asked:
-    """Has a guest give back the first MiB of its spare memory, until result() has it populate the memory again."""
+    """Makes a guest release the first MiBs of its spare memory; result() makes it populate them again."""
 
     def __init__(self, guest, mb):
         self.guest, self.mb, self.answer = guest, mb, {}
@@ -64,15 +64,15 @@ class Asked:
         try:
             self.answer.update(self.guest.json(f"/release?mb={self.mb}&hold=60000"))
         except (AssertionError, ValueError):
-            pass  # result() reports it; or the test has already failed, and the machine is gone
+            pass  # result() reports it; or the test has failed already, and the machine is gone
 
     def still_out(self):
-        """Checks that the guest did not have the pages during everything that was observed so far."""
+        """Checks that the pages stayed released during everything observed so far."""
         if not self.asking.is_alive():
-            self.guest.weir.fail(f"{self.guest.name} has its pages back before the test was done")
+            self.guest.weir.fail(f"{self.guest.name} has its pages back before the end of the test")
 
     def result(self):
-        """Waits until the guest has the pages again."""
+        """Makes the guest populate the pages, and waits for that."""
         self.guest.json("/take")
         self.asking.join(30)
         if not self.answer or self.answer["error"] or self.answer["populated_pages"] != self.mb * MB // PAGE:
@@ -81,7 +81,7 @@ class Asked:
 
 
 class Release(Asked):
-    """Created when Weir says that the pages are free."""
+    """The constructor returns when Weir reports that the pages are free."""
 
     def __init__(self, guest, mb):
         before = guest.stats()["hypervisor"]["pages_owned"]
@@ -98,7 +98,7 @@ class Release(Asked):
 
 
 class Ats:
-    """The network guest, whose device is a `Device`; a bystander on the other CPU; optionally another network guest,
+    """The network guest, whose device is a `Device`; a bystander on the other CPU; optionally a second network guest,
     or `more` lines."""
 
     def __init__(self, boot, tmp_path, device, elf=None, other_mem=None, more=(), files=(), cmdline=""):
@@ -118,8 +118,8 @@ class Ats:
         self.spare = int(self.weir.wait_for(r"net0\| .*spare \d+ KiB at ([0-9a-f]+);").group(1), 16)
 
     def aim(self, pages, refetch=False):
-        """Waits until the writer holds these pages of the guest's spare memory and has left its stamp in each.
-        Returns their addresses in RAM."""
+        """Waits until the writer holds these pages of the guest's spare memory and has left its stamp in each. Returns
+        their addresses in RAM."""
         self.device.aim([self.spare + PAGE * i for i in pages], refetch)
         frames = self.device.held()
         assert len(frames) == len(pages), frames
@@ -127,7 +127,7 @@ class Ats:
         return frames
 
     def late_writes(self, frames, release=None):
-        """Into how many of these addresses the device writes in its next rounds. The pages must stay released
+        """Returns to how many of these addresses the device writes in its next rounds. The pages must stay released
         meanwhile."""
         before = self.device.wait_rounds(100)
         late = sum(self.device.stamp(offset) > before + 1 for offset in frames.values())
@@ -148,7 +148,7 @@ def device():
 
 
 def check_released_pages_are_out_of_reach(ats):
-    """A device writes all the time through every translation it holds: once Weir says that a page is free, no write
+    """A device writes all the time through every translation it holds: once Weir reports a page as free, no write
     reaches it."""
     frames = ats.aim(range(RELEASED))
     release = Release(ats.guest, 1)
@@ -164,15 +164,15 @@ def test_released_pages_are_out_of_reach(boot, tmp_path, device):
 
 
 def check_a_new_owner_is_left_alone(ats):
-    """The pages go to another domain while the device that had them writes as before."""
+    """The pages are given to another domain while the device that had them continues to write."""
     frames = ats.aim(range(2 * MB // PAGE))
     other = Release(ats.other, 2)
     mine = Release(ats.guest, 2)
-    # Pages that were freed last are allocated first. The new owner looks for anything but zeroes.
+    # The most recently freed pages are allocated first. The new owner looks for anything but zeroes.
     result = other.result()
     half, ram = PAGE // 2, ats.device.memory.ram
     taken = {iova: at for iova, at in frames.items() if ram[at + half:at + PAGE] == bytes(half)}
-    assert len(taken) == len(frames), "the other domain has got other pages"
+    assert len(taken) == len(frames), "the other domain received different pages"
     assert result["nonzero_pages"] == 0
     assert ats.late_writes(taken, mine) == 0
     assert mine.result()["zeroed"]
@@ -193,7 +193,7 @@ def careless(tmp_path_factory):
 
 @pytest.mark.parametrize("check", [check_released_pages_are_out_of_reach, check_a_new_owner_is_left_alone])
 def test_the_tests_detect_a_missing_flush(boot, tmp_path, device, careless, check):
-    """The same tests fail if the device TLB is not invalidated, so they look at the right thing."""
+    """The same tests fail if the device TLB is not invalidated, so they test the right thing."""
     ats = Ats(boot, tmp_path, device, elf=careless, other_mem=OTHER)
     with pytest.raises(AssertionError, match=r"assert [1-9]\d* == 0"):
         check(ats)
@@ -202,23 +202,23 @@ def test_the_tests_detect_a_missing_flush(boot, tmp_path, device, careless, chec
 
 @pytest.mark.parametrize("slow", [pytest.param(True, id="slow"), pytest.param(False, id="stuck")])
 def test_a_slow_device_holds_up_only_its_pages(boot, tmp_path, device, slow):
-    """Until the device has answered, no domain owns the pages: the device may still write there, and nobody else
-    does. QEMU waits for the answer inside the write to the queue's tail, and everything that needs QEMU's devices
-    (the console, timers) waits with it; a guest that needs none continues. `stuck`: the device does not answer until
-    the test has seen enough."""
+    """Until the device has answered, no domain owns the pages: the device may still write there, and nobody else does.
+    QEMU waits for the answer inside the write to the queue's tail, and everything that needs QEMU's devices (the
+    console, timers) waits with it; a guest that needs none continues. `stuck`: the device does not answer until the
+    test has observed enough."""
     ats = Ats(boot, tmp_path, device)
     for tries in range(1, 4):
         took, longest = hold_up(ats, slow)
         if longest < took / 2:
             break
-        # If something waits for the device, it waits each time; a delay by a busy host does not repeat.
-        assert tries < 3, f"the bystander stood still for {longest:.2f} s of {took:.2f} s"
+        # If something waits for the device, it does so in each try; a delay by a busy host does not repeat.
+        assert tries < 3, f"the bystander was stopped for {longest:.2f} s of {took:.2f} s"
     ats.check()
 
 
 def hold_up(ats, slow):
-    """Releases once what the device holds and does not drop for a while. Returns how long its answer took, and how
-    long the bystander was stopped at most."""
+    """Releases pages once that the device holds and does not drop for a while. Returns how long its answer took, and
+    for how long at most the bystander was stopped."""
     device = ats.device
     frames = ats.aim(range(RELEASED))
     seen, first = [], len(device.invalidations)
@@ -238,11 +238,11 @@ def hold_up(ats, slow):
         release = Release(ats.guest, 1)
     event = device.invalidations[first]
     took = event.answered - event.came
-    print(f"the device answered after {took:.2f} s; the bystander counted {watch.rounds} rounds, and stood still for "
+    print(f"the device answered after {took:.2f} s; the bystander counted {watch.rounds} rounds, and was stopped for "
           f"{watch.longest * 1000:.1f} ms at most")
     device.delay, device.before_answer = 0, None
     assert seen == [(RELEASED, RELEASED)], \
-        "before it had answered the pages were given away, or it could not write there any more"
+        "before the device had answered, the pages were reused, or it could not write to them"
     assert ats.late_writes(frames, release) == 0
     assert watch.rounds > 1000
     assert release.result()["zeroed"]
@@ -253,9 +253,9 @@ HUNGRY = "/boot/fuzz.elf kernel name=hungry mem=64M vcpus=2 -- only=memory"
 
 
 def test_released_and_taken_without_pause(boot, tmp_path, device):
-    """Four clients have the guest give back and populate the same memory as fast as it can, while the device asks
-    for it again and again and is slow to drop it; another guest does the same without a device. Weir must not run
-    out of batches, lose a page, or make the others wait; and the device must not reach pages that have another
+    """Four clients make the guest release and populate the same memory as fast as it can, while the device requests
+    translations of it again and again and is slow to drop them; another guest does the same without a device. Weir must
+    not run out of batches, lose a page, or make the others wait; and the device must not reach pages that have another
     owner."""
     ats = Ats(boot, tmp_path, device, more=[HUNGRY], files=[FUZZ])
     ats.aim(range(RELEASED), refetch=True)
@@ -278,8 +278,8 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
         stop.set()
         for t in threads:
             t.join(60)
-    print(f"{sum(done)} times, {len(device.invalidations)} invalidations; the bystander counted {watch.rounds} rounds, "
-          f"and stood still for {watch.longest * 1000:.1f} ms at most")
+    print(f"{sum(done)} releases, {len(device.invalidations)} invalidations; "
+          f"the bystander counted {watch.rounds} rounds, and was stopped for {watch.longest * 1000:.1f} ms at most")
     assert min(done) >= 3 and not wrong, (done, wrong)
     assert len(device.invalidations) >= sum(done) and watch.rounds > 1000
     device.delay = 0
@@ -295,7 +295,8 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
 
 
 def test_a_device_that_asks_for_more(boot, tmp_path, device):
-    """The device asks again for each page that it had, and for their neighbours: it gets the neighbours only."""
+    """The device requests translations again for each page that it had, and for the neighbours: it gets only the
+    neighbours."""
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(0, 2 * RELEASED, 8), refetch=True)
     released = {iova: frames[iova] for iova in frames if iova < ats.spare + RELEASED * PAGE}
@@ -309,7 +310,7 @@ def test_a_device_that_asks_for_more(boot, tmp_path, device):
         held = device.held()
         release.still_out()
         assert not released.keys() & held.keys()
-        assert device.refused > refused, "it has not asked for what was released"
+        assert device.refused > refused, "the device did not request the released pages"
         release.result()
         released = wait_held(device, list(released))
     ats.device.check()
@@ -317,18 +318,18 @@ def test_a_device_that_asks_for_more(boot, tmp_path, device):
 
 
 def wait_held(device, wanted):
-    """Waits until the device holds these pages of the guest again. Returns where they are now."""
+    """Waits until the device holds these pages of the guest again. Returns their current addresses."""
     deadline = time.monotonic() + 30
     while not set(wanted) <= device.held().keys():
-        assert time.monotonic() < deadline, "the guest's own pages are refused"
+        assert time.monotonic() < deadline, "translations of the guest's own pages are refused"
         time.sleep(0.05)
     held = device.held()
     return {iova: held[iova] for iova in wanted}
 
 
 def test_a_liar_is_stopped_by_detaching_it(boot, tmp_path, device):
-    """A device that falsely claims to have dropped its translations keeps reaching those pages (CAVEATS.md). Once it
-    is detached, it gets no new ones."""
+    """A device that falsely claims to have dropped its translations can still reach those pages (CAVEATS.md). Once it
+    is detached, it gets no new translations."""
     device.liar = True
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(RELEASED))
@@ -346,15 +347,15 @@ def test_a_liar_is_stopped_by_detaching_it(boot, tmp_path, device):
 
 
 def test_taken_away_and_given_back(boot, tmp_path, device):
-    """While the device writes and asks, it is detached and attached: meanwhile it reaches nothing, and afterwards
-    all is as before."""
+    """A device is detached and attached again while it writes and requests translations: meanwhile it reaches nothing,
+    and afterwards everything works as before."""
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(0, RELEASED, 8), refetch=True)
     for _ in range(3):
         assert ats.weir.command("detach 01:00.0")[-1] == "01:00.0: detached from net0, free"
         refused = device.refused
         assert ats.late_writes(frames) == 0 and not device.held()
-        assert device.refused > refused, "it has not asked"
+        assert device.refused > refused, "the device made no request"
         ats.weir.command("attach 01:00.0 net0 ats")
         wait_held(device, frames)
         assert ats.guest.json("/release?mb=1")["populated_pages"] == RELEASED
@@ -362,13 +363,13 @@ def test_taken_away_and_given_back(boot, tmp_path, device):
 
 
 def test_a_device_that_asks_too_much_is_quarantined(boot, tmp_path, device):
-    """Each translation that is refused is a fault. After too many of them the device loses the translations it
-    holds, too."""
+    """Each refused translation is a fault. After too many of them the device also loses the translations that it
+    holds."""
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(RELEASED))
     asked, begun = 0, time.monotonic()
     while not ats.weir.find(r"01:00.0 of net0: floods Weir with faults: quarantined"):
-        assert time.monotonic() < begun + 60, f"{asked} refusals, and still there"
+        assert time.monotonic() < begun + 60, f"{asked} refusals, but the device is not quarantined"
         for asked in range(asked + 1, asked + 101):
             with contextlib.suppress(Refused):
                 device.miss(2**40 + PAGE * asked, WRITE)

@@ -1,4 +1,4 @@
-"""Linux gives memory back when it is asked to, with the balloon driver that it already has, and takes it again."""
+"""Linux gives memory back when asked to, with the balloon driver that it already has, and takes it back."""
 import hashlib
 import re
 import time
@@ -33,8 +33,8 @@ reboot -f
 
 @pytest.mark.long
 def test_linux_gives_memory_back(boot, tmp_path):
-    """64 MiB leave a guest that owns a device, become free, and come back zeroed. A request for more than it has is
-    refused. After a restart the guest has all its memory and an empty balloon."""
+    """64 MiB leave a guest that owns a device, become free, and come back zeroed. A request for more than the guest has
+    is refused. After a restart the guest has all its memory and an empty balloon."""
     guest = Guest(tmp_path, SCRIPT, ["virtio_pci", "virtio_balloon", "e1000e"], words="balloon pci=00:03.0", vcpus=2)
     weir = boot([CONTROL, *guest.lines], nics=[Nic(tcp=())], files=[KERNEL, guest.initrd], smp=2)
     weir.wait_for(guest.said("ready"), BOOT)

@@ -1,4 +1,4 @@
-"""Weir alone: it boots on every kind of machine, reports that, and panics readably."""
+"""Weir alone: it boots on every kind of machine, reports what it found, and panics readably."""
 import re
 
 import pytest
@@ -19,9 +19,9 @@ def test_all_memory_is_found(boot, mem, mib):
     weir.wait_ready()
     found = int(weir.wait_for(r"memory: (\d+) MiB of RAM").group(1))
     free = int(weir.wait_for(r"memory: (\d+) MiB free").group(1))
-    # The firmware keeps some memory, and so does Weir.
-    assert mib - 4 <= found <= mib, f"{found} MiB of {mib} found"
-    assert found * 0.97 <= free < found, f"{free} MiB of {found} free"
+    # The firmware and Weir use some memory.
+    assert mib - 4 <= found <= mib, f"found {found} of {mib} MiB"
+    assert found * 0.97 <= free < found, f"{free} of {found} MiB free"
 
 
 def test_qemu_exits_when_weir_is_ready(boot):

@@ -1,4 +1,4 @@
-"""The control domain: its shell on the serial console, and what it does to other domains."""
+"""The control domain: its shell on the serial console, and how it controls other domains."""
 import http.client
 import re
 import threading
@@ -30,7 +30,7 @@ def test_the_shell_answers(boot):
     assert devices["00:1f.2"][1:6] == ["8086:2922", "0106", "storage", "-", "free"]
     assert "bridge, which stays with Weir" in " ".join(devices["00:00.0"])
     exits = {name: int(n) for name, n in (line.rsplit(None, 1) for line in weir.command("exits net0"))}
-    # Each interrupt that it took cost an EOI, and it sleeps in between.
+    # Each interrupt cost an EOI, and the guest sleeps in between.
     assert 0 < exits["  interrupts taken"] <= exits["  MSR: EOI"] + 1 and exits["  HLT"], exits
     assert "32 of 2M" in weir.command("iommu stats net0")[0] and "32 of 2M" in weir.command("iommu stats 2")[0]
 
@@ -44,7 +44,7 @@ def test_lines_can_be_edited(boot):
     assert typed("nonsense\x03") == ["weir> nonsense^C"]
     assert typed("\x1b[A\x1b[5~domains\r\n")[0] == "weir> domains"
     assert typed("\r") == ["weir> "]
-    # More than fits into a line, as fast as a terminal pastes it.
+    # More than fits into a line, at the speed of a paste.
     long = typed("x" * 500 + "\r")
     assert re.fullmatch(r"weir> x{100,200}", long[0]) and "no such command" in long[1], long
 
@@ -94,13 +94,13 @@ def test_the_word_is_the_privilege(boot):
     weir = boot([CONTROL, "/boot/control.elf kernel name=other mem=16M control",
                  "/boot/control.elf kernel name=third mem=16M"], cmdline="exit=idle")
     weir.wait_for(r"error: module 1: control: domain control is the control domain already; remove the word")
-    # Without the word, the same program is refused.
+    # Without the word `control`, the same program is refused.
     weir.wait_for(r"third\| fatal: this domain may not control others \(error 1\)")
     assert [words[1] for words in table(weir, "domains").values()] == ["control"]
 
 
 class Load:
-    """HTTP requests without pause; a failed one does not matter."""
+    """Sends HTTP requests without pause; a failed one does not matter."""
 
     def __init__(self, nic):
         self.nic, self.answered, self.stop = nic, 0, False
@@ -128,7 +128,7 @@ class Load:
             thread.join()
 
     def wait_for_more(self, weir, timeout=60):
-        """Waits until some more requests are answered."""
+        """Waits until some more requests have been answered."""
         wanted, deadline = self.answered + 3, time.monotonic() + timeout
         while self.answered < wanted:
             if time.monotonic() > deadline:
@@ -151,14 +151,15 @@ def test_detached_under_load_and_attached_again(boot, smp):
             assert table(weir, "domains")["2"][6] == "0"
             assert weir.command("attach 00:03.0 net0") == ["00:03.0: attached to net0"]
             load.wait_for_more(weir)
-    # There was no forbidden access, and all memory that was given back meanwhile is free again.
+    # There was no forbidden access, and all memory released meanwhile is free again.
     stats = net0.settled()
     assert stats["io_faults"] == 0 and stats["pages_owned"] == 64 * MB // 4096, stats
     assert not weir.find("iommu: fault")
 
 
 def test_attached_to_another_domain(boot):
-    """Both ways between two domains. One had no device before: its memory is mapped for devices when it gets one."""
+    """Moves a device between two domains and back. One had no device before: its memory is mapped for devices when it
+    gets one."""
     nic = Nic()
     weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], nics=[nic], smp=2)
     weir.wait_for(r"net1\| net: no network device")
@@ -170,7 +171,7 @@ def test_attached_to_another_domain(boot):
         load.wait_for_more(weir)
         assert weir.command("iommu stats net1")[0].startswith("  entries: 0 of 4K, 24 of 2M, 0 of 1G")
         assert Guest(weir, nic, "net1").stats()["hypervisor"]["pages_owned"] == 48 * MB // 4096
-        # Memory that it gives back or populates changes for its devices, too.
+        # Memory that it releases or populates changes for its devices, too.
         Guest(weir, nic, "net1").json("/release?mb=2")
         weir.command("detach 00:03.0")
         # Input typed while a command waits becomes the next command.
@@ -220,13 +221,13 @@ def test_a_walk_shows_the_tables(boot):
     shown = weir.command(f"iommu show 00:03.0 0x{int(spare, 16) + 0x5123:x}")
     assert shown[3].endswith(f"0x{(entry & ~0xfff) + 0x5123:x}")
 
-    # After the guest has given it back, nothing is mapped there.
+    # After the guest has released the page, it is not mapped.
     away = threading.Thread(target=net0.json, args=("/release?mb=2&hold=60000",))
     away.start()
     deadline = time.monotonic() + 20
     while weir.command(show)[-1] != "  nothing is mapped there":
         if time.monotonic() > deadline:
-            weir.fail("the page that the guest has given back is mapped still")
+            weir.fail("the page that the guest released is still mapped")
     net0.json("/take")
     away.join()
     assert "owner net0" in weir.command(show)[-1]
@@ -264,7 +265,7 @@ def test_refusals_are_explained(shell, command, word, remedy):
 
 
 def test_the_trace_is_in_order(shell):
-    """Events of the network guest's memory, in order, with rising times."""
+    """Events of the network guest's memory, in order, with increasing times."""
     rows = [line.split() for line in shell.command("iommu trace 1000")[0:]]
     numbers, times = [int(r[0]) for r in rows], [float(r[1]) for r in rows]
     assert numbers == sorted(numbers) and times == sorted(times) and len(rows) >= 3

@@ -1,5 +1,4 @@
-"""The control domain's identity map: each policy, and memory that is carved out of it for other domains and comes
-back."""
+"""The control domain's identity map: each policy, and memory that is taken out of it for other domains and returned."""
 import re
 
 import pytest
@@ -32,8 +31,8 @@ def test_each_policy_maps_what_it_says(boot, policy):
 
 @pytest.mark.parametrize("policy", ["none", "strict", "relaxed"])
 def test_dma_of_the_control_domain(boot, policy):
-    """Its device reaches its memory by the addresses that it is told; without an identity map these are guest
-    addresses."""
+    """Its device reaches its memory at the addresses that the guest gets from Weir; without an identity map these are
+    guest addresses."""
     weir = boot(["/boot/cpu.elf kernel name=ctl mem=64M control pci=00:05.0 -- machine"],
                 files=[BUILD / "tests/guests/cpu.elf"],
                 cmdline=f"control-iommu={policy} exit=idle", qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"])
@@ -41,13 +40,13 @@ def test_dma_of_the_control_domain(boot, policy):
     weir.count(r"PASS machine: it arrives", 1)
     weir.count(rf"machine: addresses are the {'guest' if policy == 'none' else 'machine'}'s", 1)
     weir.count(r"FAIL", 0)
-    # At the guest's own image's address is Weir's image, which no policy lends.
+    # At the address of the guest's own image is Weir's image, which no policy lends.
     weir.count(r"iommu: fault: device 00:05.0 of ctl: write of address", 0 if policy == "none" else 1)
     weir.count(r"domain ctl: its \d+ pages are free again", 1)
 
 
 def test_memory_is_carved_out_and_comes_back(boot):
-    """All free memory is lent: each domain's memory must leave the control domain's devices first."""
+    """All free memory is lent: each domain's memory must first be unmapped for the control domain's devices."""
     net = Nic()
     weir = boot(["/boot/net.elf kernel name=ctl mem=32M control", NET, "/boot/hello.elf kernel name=big mem=300M"],
                 cmdline="control-iommu=relaxed", nics=[net], mem="512M")

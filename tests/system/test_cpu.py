@@ -1,5 +1,5 @@
 """The processor that a guest sees, probed from inside: exceptions, MSRs, CPUID, the virtual APIC, instructions on
-absent memory, several vCPUs, the FPU. The guest prints a line per check."""
+absent memory, several vCPUs, the FPU. The guest prints one line per check."""
 import re
 
 import pytest
@@ -21,8 +21,8 @@ def test_each_check_of_the_processor_passes(boot, smp):
 
 
 def test_interrupts_by_counted_time(boot):
-    """With counted time, QEMU also stops after a number of instructions, where it would not stop for an interrupt
-    otherwise."""
+    """With counted time, QEMU also stops after a number of instructions, where otherwise only an interrupt would stop
+    it."""
     weir = boot(["/boot/cpu.elf kernel name=c mem=64M -- apic"], files=[CPU], smp=1, cmdline="exit=idle", counted=0)
     assert weir.wait_exit(60) == IDLE
     weir.count(r"c\| FAIL", 0)

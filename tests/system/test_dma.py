@@ -1,7 +1,7 @@
-"""A guest programs its device to reach for what is not its own: another guest's memory, Weir's code and tables, the
-IOMMU's own tables, registers. Without translation each write would land and the guest would own the machine; each
-read would reveal what others keep. Here nothing changes, each attempt is reported readably, and the guest's own DMA
-continues."""
+"""A guest programs its device to access memory that does not belong to it: another guest's memory, Weir's code and
+tables, the IOMMU's own tables, registers. Without translation each write would land and the guest would own the
+machine, and each read would reveal others' data. Here nothing changes, each attempt is reported, and the guest's own
+DMA continues."""
 import re
 
 from machine import PAGE
@@ -24,7 +24,7 @@ def tables(weir, device, address):
 
 
 def reach(weir, machine, targets):
-    """Has the guest's device access these addresses."""
+    """Makes the guest's device access these addresses."""
     weir.wait_for(r"e\| dma: where to reach\?")
     at = machine.ram.find(MAGIC)
     assert at >= 0 and machine.ram.find(MAGIC, at + 1) < 0
@@ -42,7 +42,7 @@ def test_forbidden_dma_is_blocked_and_told(boot, machine):
     weir.wait_for(r"e\| dma: where to reach\?")
     root, queue, interrupts = (machine.register(VTD + r) & ADDRESS for r in (0x20, 0x90, 0xB8))
     own, others = tables(weir, "00:05.0", 0), tables(weir, "00:03.0", spare)
-    # Memory that is not the guest's and must not change by a bit.
+    # Memory that is not the guest's and must not change at all.
     still = {
         "Weir's code": machine.symbol("_text_start"),
         "its constants": machine.symbol("_rodata_start"),
@@ -79,8 +79,8 @@ def test_forbidden_dma_is_blocked_and_told(boot, machine):
     assert {what: machine.page_hash(at) for what, at in still.items()} == before
     assert [machine.register(VTD + r) for r in (0x18, 0x20, 0x90, 0xB8)] == registers
     for what, address in (still | moving).items():
-        # Its device uses guest addresses, from 0 to 64 MiB: there it reached the guest's memory, not what Weir has
-        # there.
+        # Its device uses guest addresses, from 0 to 64 MiB: there it reached the guest's memory, not Weir's memory at
+        # these addresses.
         if address < 64 << 20:
             continue
         reason = "the address is beyond the domain's width" if address >= 1 << 48 else "the page may not be {}"
@@ -90,7 +90,7 @@ def test_forbidden_dma_is_blocked_and_told(boot, machine):
             assert found, (what, kind, hex(address))
     weir.wait_for(r"e\| \d+ passed, \d+ failed")
     weir.count(r"e\| FAIL", 0)
-    # The pages that were given back, before and while the device wrote, and the entries that the walk found.
+    # The pages that were released, before and while the device wrote, and the entries that the walk found.
     weir.count(r"iommu: fault: device 00:05.0 of e: write of address 0x2000000: ", 1)
     weir.count(r"iommu: fault: device 00:05.0 of e: write of address 0x2400000: ", 1)
     assert len(weir.find(r"iommu:   level 1 entry 0000000000000000 \(empty\)")) == 2

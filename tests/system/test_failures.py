@@ -1,5 +1,5 @@
-"""Failing allocations: an image with WEIR_DEBUG fails them on demand (fail-alloc=). The requester is refused with
-one log line, or does with less; everything else continues, and nothing is lost."""
+"""Failing allocations: an image with WEIR_DEBUG fails them on demand (fail-alloc=). The operation is refused with one
+log line, or continues with less memory; everything else continues, and nothing leaks."""
 import re
 import time
 
@@ -27,8 +27,8 @@ def edus():
 
 
 def built_and_ended(boot, cmdline, devices):
-    """Builds many small domains that end by themselves. Returns the log, and the number of pages that are free at
-    the end."""
+    """Builds many small domains that end by themselves. Returns the log, and the number of pages that are free at the
+    end."""
     addresses, options = edus() if devices else ([], [])
     lines = [f"/boot/hello.elf kernel name=d{n} mem=8M vcpus=2 {f'pci={addresses[n - 1]}' if devices else ''}"
              for n in range(1, DOMAINS + 1)]
@@ -38,9 +38,8 @@ def built_and_ended(boot, cmdline, devices):
 
 @pytest.mark.parametrize("devices", [False, True], ids=["alone", "with a device"])
 def test_each_allocation_of_a_build(boot, devices):
-    """The n-th allocation of the n-th domain fails, for every n that occurs and some more. What had been allocated
-    before must be freed; otherwise a page, a table, a reference or a device would belong to a domain that does not
-    exist."""
+    """The n-th allocation of the n-th domain fails, for every n that occurs and some more. Everything allocated before
+    must be freed; otherwise a page, a table, a reference or a device would belong to a domain that does not exist."""
     _, free = built_and_ended(boot, "loglevel=debug", devices)
     weir, free_after = built_and_ended(boot, "fail-alloc=builds loglevel=debug", devices)
     ended = [n for n in range(1, DOMAINS + 1) if weir.find(rf"\bd{n}\| hello: powering off")]
@@ -72,7 +71,7 @@ def test_memory_given_back_and_taken(boot):
 
 
 def test_device_given_and_taken(boot):
-    """Attaching may be refused, with a reason, and the device is free afterwards as before; detaching never fails."""
+    """Attaching may be refused, with a reason, and the device is then free as before; detaching never fails."""
     nic, refused, attached = Nic(), 0, 0
     weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], elf=DEBUG_ELF, nics=[nic], smp=2,
                 cmdline="fail-alloc=2")
@@ -80,7 +79,7 @@ def test_device_given_and_taken(boot):
     for _ in range(40):
         if weir.find(r"net0\| net: serving http"):
             break
-        # There was no memory for the table that maps its registers. Once allocated, that table stays.
+        # There was no memory for the table that maps its registers. Once allocated, that table is kept.
         has_it = table(weir, "devices")["00:03.0"][5] == "attached"
         weir.command("detach 00:03.0" if has_it else "attach 00:03.0 net0")
         time.sleep(0.5)

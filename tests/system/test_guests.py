@@ -1,4 +1,4 @@
-"""Guests and their module lines: a correct line starts a guest; a wrong one causes one log line and affects nothing
+"""Guests and their module lines: a valid line starts a guest; an invalid one causes one log line and affects nothing
 else."""
 import hashlib
 import re
@@ -57,8 +57,7 @@ def test_the_higher_priority_goes_first(boot):
     weir.count(r"domain high: powered off", 1)
 
 
-# What is wrong: the module line, and what the log line must contain. {} is the beginning of a correct line for a
-# kernel.
+# Invalid lines: the module line, and what the log line must contain. {} is the beginning of a valid line for a kernel.
 BAD = {
     "unknown key": ("{} colour=blue", '"colour=blue": unknown word'),
     "unknown kind": ("/boot/hello.elf kernle name=x mem=4M", '"kernle": unknown kind of module'),
@@ -127,7 +126,7 @@ def test_without_remapping_no_device_is_given(boot, iommu, cmdline, reason):
 
 
 def test_a_pvh_kernel_boots(boot, tmp_path):
-    """The network guest has both signatures; without Multiboot's it is a PVH kernel."""
+    """The network guest has both signatures; without Multiboot's it is loaded as a PVH kernel."""
     elf = (GUESTS / "net.elf").read_bytes()
     magic = (0x1BADB002).to_bytes(4, "little")
     assert elf.count(magic) >= 1
@@ -141,7 +140,7 @@ def test_a_pvh_kernel_boots(boot, tmp_path):
 
 
 def test_ports_are_documented(boot):
-    """docs/guests.md names all ports that respond, and no others."""
+    """docs/guests.md lists exactly the ports that respond."""
     documented = [ports for ports, what in re.findall(r"^\| (0x[0-9a-f]+(?:-0x[0-9a-f]+)?) \| ([^|]*) \|$",
                                                       (ROOT / "docs/guests.md").read_text(), re.MULTILINE)
                   if "all ones" not in what]

@@ -1,7 +1,7 @@
-"""A slow remapping unit: it takes what is posted seconds later (late-posts=), or its answers become visible seconds
-later (late-answers=). QEMU's unit is never late, since it executes its queue inside the write that posts; so an
-image with WEIR_DEBUG delays one or the other (iommu/late.c). If a page were reused meanwhile, the device would reach
-others' data; if anything waited in place, the machine would stop."""
+"""A slow remapping unit: it takes posted descriptors seconds later (late-posts=), or its answers become visible seconds
+later (late-answers=). QEMU's unit is never late, since it executes its queue inside the write that posts; so an image
+with WEIR_DEBUG delays one or the other (iommu/late.c). If a page were reused meanwhile, the device would reach others'
+data; if Weir waited in place, the machine would stop."""
 import contextlib
 import re
 import time
@@ -19,17 +19,17 @@ from weir import BUILD, DEBUG_ELF, Nic
 
 FUZZ = BUILD / "tests/guests/fuzz.elf"
 LATE = 4  # seconds
-SURE = 0.9 * LATE  # before this time the unit cannot have answered
-PATTERN = 0x5A  # what a guest writes into pages that it gives back
-NET0 = 2  # its id
+SURE = 0.9 * LATE  # until then the unit cannot have answered
+PATTERN = 0x5A  # what a guest writes into pages before it releases them
+NET0 = 2  # its domain id
 FRAME_RAM = 3  # kernel/mm/frame.h
-# Populates and releases memory all the time without a device, so its releases need no answer of a unit.
+# Populates and releases memory all the time without a device, so its releases need no answer from a unit.
 HUNGRY = "/boot/fuzz.elf kernel name=hungry mem=64M cpu=1 -- only=memory"
 TRIES = 3
 
 
 class Counts:
-    """What the control domain is told about a domain's releases."""
+    """A domain's release counters, as the control domain sees them."""
 
     def __init__(self, weir, domain):
         line = next(line for line in weir.command(f"iommu stats {domain}") if "held for release" in line)
@@ -37,14 +37,14 @@ class Counts:
 
 
 class Round:
-    """One release of a MiB by net0, observed while its unit cannot have answered: how often, how far the others came
-    meanwhile, and how long they were delayed at most. `stamped`: a device that holds the pages writes stamps at
-    their beginnings."""
+    """One release of a MiB by net0, observed while its unit cannot have answered: number of observations, how much the
+    other guests progressed, and their longest delay. `stamped`: a device that holds the pages writes stamps at their
+    beginnings."""
 
     def __init__(self, weir, guest, ram, stamped=None):
         self.weir, self.guest, self.ram, self.at = weir, guest, ram, STAMP.size if stamped else 0
         self.looks, self.hungry, self.longest_answer = 0, 0, 0.0
-        # Pages that an earlier round has released keep their content until somebody gets them.
+        # Pages released in an earlier round keep their content until they are allocated again.
         old = set() if stamped else set(ram.pages_of(PATTERN))
         posted, self.begun = Counts(weir, "net0").posted, time.monotonic()
         asked = Asked(guest, 1)
@@ -57,23 +57,23 @@ class Round:
                 self.hungry = Counts(weir, "hungry").completed - hungry
         self.longest_gap = watch.longest
         while Counts(weir, "net0").held:
-            assert time.monotonic() < self.begun + 30 + LATE, "what was released is held for ever"
+            assert time.monotonic() < self.begun + 30 + LATE, "the released pages are never freed"
         if stamped:
             stamped(frames)
         assert asked.result()["zeroed"]
-        print(f"{self.looks} looks, {self.hungry} releases of a guest without devices; the shell and HTTP took "
+        print(f"{self.looks} observations, {self.hungry} releases of a guest without devices; the shell and HTTP took "
               f"{self.longest_answer * 1000:.0f} ms at most, "
-              f"the bystander stood still for {self.longest_gap * 1000:.0f} ms")
+              f"the bystander was stopped for {self.longest_gap * 1000:.0f} ms")
 
     def look(self, frames):
-        """False if the observation came too late to say anything."""
+        """False if the observation was too late to be conclusive."""
         changed = sum(self.ram.ram[f + self.at:f + PAGE] != bytes([PATTERN]) * (PAGE - self.at) for f in frames)
         given_away = sum(self.ram.frame(f) != (FRAME_RAM, NET0) for f in frames)
         now = time.monotonic()
         if now > self.begun + SURE:
             return False
         assert len(frames) == MB // PAGE and (changed, given_away) == (0, 0), \
-            f"of {len(frames)} pages that the device may reach {given_away} were given away, {changed} changed"
+            f"of {len(frames)} pages that the device may reach {given_away} were reused, {changed} changed"
         held = self.guest.stats()["hypervisor"]["pages_held"]
         told = Counts(self.weir, "net0").held
         self.longest_answer = max(self.longest_answer, time.monotonic() - now)
@@ -87,7 +87,7 @@ class Round:
 
 
 def rounds(*arguments):
-    """If something waits for the unit, it waits in every round; a delay by a busy host does not repeat."""
+    """If something waits for the unit, it does so in every round; a delay by a busy host does not repeat."""
     for _ in range(TRIES):
         if Round(*arguments).nobody_waited():
             return
@@ -107,8 +107,8 @@ def booted(boot, machine, tmp_path, elf):
 
 
 def test_answers_that_are_seen_late(boot, machine, tmp_path):
-    """The unit has flushed, but Weir does not know yet: no domain owns the pages, and everything else continues,
-    also while a device is detached."""
+    """The unit has flushed, but Weir does not know yet: no domain owns the pages, and everything else continues, even
+    while a device is being detached."""
     weir, guest = booted(boot, machine, tmp_path, DEBUG_ELF)
     rounds(weir, guest, machine)
     begun = time.monotonic()
@@ -123,7 +123,7 @@ def test_answers_that_are_seen_late(boot, machine, tmp_path):
 
 
 def test_without_waiting_it_is_seen(boot, machine, tmp_path, tmp_path_factory):
-    """The same test fails with an image that releases pages without an answer, so it looks at the right thing."""
+    """The same test fails with an image that releases pages without an answer, so it tests the right thing."""
     elf = plant(tmp_path_factory.mktemp("hasty"), {
         "iommu/commit.c": [("\t\t(void)atomic_add(&b->pending, 1);\n", ""),
                            ("\tdomain_count_completed(b->domain, r->nr);\n\tiommu_batch_answer(b);\n",
@@ -135,8 +135,8 @@ def test_without_waiting_it_is_seen(boot, machine, tmp_path, tmp_path_factory):
 
 
 def test_posts_that_are_taken_late(boot, tmp_path):
-    """The unit has not even begun, and the device holds the pages in its TLB and writes. It reaches pages that no
-    domain owns, until its TLB is invalidated, and no page of another owner after that."""
+    """The unit has not even started to flush, and the device holds the pages in its TLB and writes to them. It reaches
+    pages that no domain owns until its TLB is invalidated, and after that no page of another owner."""
     with contextlib.closing(Device()) as device:
         device.start()
         ats = Ats(boot, tmp_path, device, elf=DEBUG_ELF, more=[HUNGRY], files=[FUZZ], cmdline=f"late-posts={LATE}000")

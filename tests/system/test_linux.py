@@ -1,4 +1,4 @@
-"""Debian's own kernel as a guest: it boots, finds what it needs, and reports no trouble."""
+"""Debian's own kernel as a guest: it boots, finds what it needs, and reports no problem."""
 import socketserver
 import threading
 import time
@@ -55,7 +55,7 @@ def test_vmlinux_boots_by_pvh(boot, tmp_path):
 
 @pytest.mark.long
 def test_linux_has_a_shell_on_the_console(boot, tmp_path):
-    """As the control domain, Linux has the console, including the input of its UART, which its driver polls."""
+    """As the control domain, Linux owns the console, including the input of its UART, which its driver polls."""
     script = f"export PS1='{PROMPT}'\ndmesg -n 1\nexec setsid cttyhack sh\n"
     weir = boot([LINE.format(1, "control"), INITRD], cmdline="exit=idle",
                 files=[KERNEL, initrd(tmp_path / "initrd", script)])
@@ -97,7 +97,7 @@ def test_address_spaces_are_coherent_across_cpus(boot, tmp_path, smp, vcpus):
     sound(weir)
 
 
-# The guest gets its orders from the network, since nothing in it survives a reboot.
+# The guest gets its orders from the network, since no state in it survives a reboot.
 ORDERS = """
 lease eth0
 order=$(nc 10.0.2.2 {port} </dev/null)
@@ -109,7 +109,7 @@ sleep 60
 
 @pytest.mark.long
 def test_linux_reboots_with_its_nic_in_use(boot, tmp_path):
-    """In two ways, under traffic; after each restart the device is as new."""
+    """In two ways, under traffic; after each restart the device is in its initial state."""
     flood = "ping -f -s 1400 10.0.2.2 >/dev/null & sleep 1; "
     orders = iter([flood + "reboot -f", flood + "echo b >/proc/sysrq-trigger", "poweroff -f"])
 

@@ -1,4 +1,4 @@
-"""Debian's own drivers in a guest that owns the device: what they do with it, observed from outside."""
+"""Debian's own drivers in a guest that owns the device: their effects, observed from outside."""
 import hashlib
 import json
 import random
@@ -34,7 +34,7 @@ poweroff -f
     pytest.param("igb", 2, 5, marks=pytest.mark.long),
 ])
 def test_network(boot, tmp_path, model, vcpus, vectors):
-    """DHCP, ping, and megabytes each way. igb has two queues per CPU, each with an interrupt."""
+    """DHCP, ping, and megabytes in each direction. igb has two queues per CPU, each with its own interrupt."""
     with Host(8 * MB) as host:
         guest = Guest(tmp_path, NETWORK.format(host=host), [model], words="pci=00:03.0", vcpus=vcpus)
         weir = boot(guest.lines, cmdline="exit=idle", nics=[Nic(model=model, tcp=())], files=[KERNEL, guest.initrd],
@@ -51,7 +51,7 @@ def test_network(boot, tmp_path, model, vcpus, vectors):
     sound(weir)
 
 
-# What happens to a driver while its device works. Each step ends with a transfer that must be correct.
+# Disturbances of a driver while its device works. Each step ends with a transfer that must be correct.
 WEAR = """
 address=0000:00:{slot}.0 driver=/sys/bus/pci/drivers/{driver}
 moved() {{ lease eth0; fetch $1 {short.get}; send $1 {short.put}; }}
@@ -87,7 +87,7 @@ poweroff -f
 
 
 class Wearable:
-    """A network device, as Weir and as the guest see it."""
+    """A network device: its address, driver and interrupt names in Weir and in the guest."""
 
     def __init__(self, module, nic, function, slot, driver=None, interrupts="eth0", lines=(), cmdline=""):
         self.module, self.nic, self.function, self.slot = module, nic, function, slot
@@ -109,8 +109,8 @@ WEARABLE = {
 @pytest.mark.long
 @pytest.mark.parametrize("name", WEARABLE)
 def test_a_driver_survives_wear(boot, tmp_path, name):
-    """200 MB each way; interrupts are moved, the driver is unbound and reloaded and its link taken down under
-    traffic."""
+    """200 MB in each direction; interrupts are moved, the driver is unbound and reloaded, and its link is taken down
+    under traffic."""
     device = WEARABLE[name]()
     with Host(200 * MB) as long, Host(4 * MB) as short:
         script = WEAR.format(long=long, short=short, slot=device.slot, driver=device.driver, module=device.module,
@@ -133,7 +133,7 @@ def test_a_driver_survives_wear(boot, tmp_path, name):
     sound(weir)
 
 
-# The drivers do not shut down: the device works when the domain ends.
+# The drivers do not shut down: the device is active when the domain ends.
 REBOOT = """
 lease eth0
 boot=$(nc 10.0.2.2 {host.count} </dev/null)
@@ -152,9 +152,9 @@ sleep 100
 @pytest.mark.long
 @pytest.mark.parametrize("name", WEARABLE)
 def test_a_device_in_use_survives_a_reboot(boot, tmp_path, name):
-    """Frames arrive and leave while the guest is restarted; afterwards the device is as new. An e1000e is behind its
-    own link here: QEMU's has no other reset than that of the link, and would continue with the old rings as soon as
-    its DMA is enabled."""
+    """Frames arrive and leave while the guest is restarted; afterwards the device is in its initial state. An e1000e is
+    behind its own link here: QEMU's supports only a link reset, and would otherwise continue with the old rings as soon
+    as its DMA is enabled."""
     on_a_link = Wearable("e1000e", PortNic(model="e1000e", tcp=()), "01:00.0", "01")
     device = on_a_link if name == "e1000e" else WEARABLE[name]()
     with Host(4 * MB) as host:
@@ -170,7 +170,7 @@ def test_a_device_in_use_survives_a_reboot(boot, tmp_path, name):
     sound(weir)
 
 
-# The two guests also have addresses of a network of their own, on the same link.
+# The two guests also have addresses on their own network, on the same link.
 VIRTUAL = """
 lease eth0
 pinged eth0 10.0.2.2
@@ -189,13 +189,13 @@ def still_alive(weir, guest, timeout=60):
     before, deadline = len(weir.find(guest.said("alive"))), time.monotonic() + timeout
     while len(weir.find(guest.said("alive"))) < before + 2:
         if time.monotonic() > deadline:
-            weir.fail(f"{guest.name} does not reach 10.0.2.2 any more")
+            weir.fail(f"{guest.name} no longer reaches 10.0.2.2")
         time.sleep(0.5)
 
 
 def test_virtual_functions(boot, tmp_path):
-    """Two guests with a virtual function each of a device that the control domain owns, and lwIP's guest with its
-    own NIC beside them. The two reach each other through the device's switch."""
+    """Two guests with a virtual function each of a device that the control domain owns, and lwIP's guest with its own
+    NIC. The two Linux guests reach each other through the device's switch."""
     nic = Nic(3)
     with Host(8 * MB) as host:
         guests = [Guest(tmp_path, VIRTUAL.format(host=host, number=n, other=3 - n), ["igbvf"], name=f"linux{n}",
@@ -214,7 +214,7 @@ def test_virtual_functions(boot, tmp_path):
                 assert json.load(answer)["hypervisor"]
             requests += 1
             if requests > 2000:
-                weir.fail("the guests are not done")
+                weir.fail("the guests did not finish")
             time.sleep(0.1)
     for n, guest in enumerate(guests, 1):
         weir.count(guest.said("eth0: 5 packets transmitted, 5 packets received"), 2)
@@ -224,7 +224,7 @@ def test_virtual_functions(boot, tmp_path):
     devices = "\n".join(weir.command("devices"))
     for function, owner in (("01:00.0", "control"), ("01:10.0", "linux1"), ("01:10.2", "linux2"), ("00:03.0", "net0")):
         assert re.search(rf"{function} .* {owner} +attached", devices)
-    # One is detached, which does not affect the other; only the control domain can own the physical function.
+    # Detaching one does not affect the other; only the control domain can own the physical function.
     assert weir.command("detach 01:10.0") == ["01:10.0: detached from linux1, free"]
     still_alive(weir, guests[1])
     assert weir.command("detach 01:00.0") == ["01:00.0: detached from control, free"]
@@ -238,8 +238,8 @@ def disk_options(image):
     return ["-drive", f"file={image},if=none,id=disk,format=raw", "-device", "nvme,serial=weir,drive=disk,addr=5"]
 
 
-# The disk has four parts. The first is read and the second written; two CPUs write the others at the same time. All of
-# it bypasses the page cache.
+# The disk has four parts. The first is read and the second written; two CPUs write the others at the same time. All
+# accesses bypass the page cache.
 DISK = """
 disk=/dev/nvme0n1 blocks={blocks}
 part() {{ dd if=$disk bs=128k skip=$(($1 * blocks)) count=$blocks iflag=direct 2>/dev/null | md5sum; }}
@@ -317,8 +317,8 @@ def test_an_nvme_in_use_survives_a_reboot(boot, tmp_path):
 
 @pytest.mark.long
 def test_an_nvme_keeps_its_data(boot, tmp_path):
-    """Linux reads what is on the disk, and the disk has what Linux wrote, across resets of the controller and
-    changes of its driver."""
+    """Linux reads what is on the disk, and the disk contains what Linux wrote, across resets of the controller and
+    driver changes."""
     size, parts = 32 * MB, 4
     image = tmp_path / "disk"
     first = random.Random(2).randbytes(size)
@@ -369,8 +369,7 @@ poweroff -f
 
 @pytest.mark.long
 def test_linux_and_lwip_share_a_wire(boot, tmp_path, blob):
-    """Two guests with a NIC each, and nothing else on the network between them: every frame is moved by the DMA of
-    both."""
+    """Two guests with a NIC each, and nothing else on their network: every frame is moved by the DMA of both."""
     hub = ["-netdev", "hubport,id=left,hubid=0", "-device", "e1000e,netdev=left,addr=3,romfile=,mac=52:54:00:12:34:03",
            "-netdev", "hubport,id=right,hubid=0", "-device", "igb,netdev=right,addr=4,romfile=,mac=52:54:00:12:34:04"]
     guest = Guest(tmp_path, NEIGHBOUR, ["igb"], words="pci=00:04.0")

@@ -1,4 +1,4 @@
-"""The network guest owns an e1000e; everything here uses its DMA and its remapped interrupts."""
+"""The network guest owns an e1000e; all of these tests use its DMA and its remapped interrupts."""
 import hashlib
 import http.client
 import json
@@ -43,20 +43,20 @@ class Guest:
         return self.json("/stats.json")
 
     def settled(self, timeout=10):
-        """The counters once no page is held for release any more."""
+        """Returns the counters once no page is held for release."""
         deadline = time.monotonic() + timeout
         while True:
             now = self.stats()["hypervisor"]
             if not now["pages_held"] and not now["batches_in_flight"]:
                 return now
             if time.monotonic() > deadline:
-                self.weir.fail(f"{self.name}: pages are held for release still: {now}")
+                self.weir.fail(f"{self.name}: pages are still held for release: {now}")
             time.sleep(0.1)
 
 
 @pytest.fixture
 def guests(boot):
-    """guests(n, mem=...) boots n network guests, each with a NIC, and waits until they serve."""
+    """guests(n, mem=...) boots n network guests, each with a NIC, and waits until they serve requests."""
 
     def start(n=1, guest_mem="64M", **options):
         nics = [Nic(slot=3 + i, tcp=(80, 7), udp=(7,)) for i in range(n)]
@@ -77,7 +77,7 @@ def random_bytes(size):
 
 
 def echo_tcp(guest, data):
-    """What TCP port 7 sends back for `data`."""
+    """What TCP port 7 echoes for `data`."""
     back = bytearray()
     with socket.create_connection(("127.0.0.1", guest.nic.tcp(7)), timeout=60) as s:
         def send():
@@ -98,7 +98,7 @@ def echo_tcp(guest, data):
 def same(guest, what, got, wanted):
     if hashlib.sha256(got).digest() != hashlib.sha256(wanted).digest():
         first = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
-        guest.weir.fail(f"{guest.name}: {what}: {len(got)} bytes came for {len(wanted)}, "
+        guest.weir.fail(f"{guest.name}: {what}: received {len(got)} of {len(wanted)} bytes, "
                         f"the first difference is at {first}")
 
 
@@ -158,7 +158,7 @@ def test_fifty_megabytes_arrive_each_way(guests, blob, smp):
 
 
 def test_a_peer_that_has_sent_its_fin_is_answered(guests):
-    """The peer's FIN comes with its last bytes, or right after them: it is answered all the same."""
+    """The peer's FIN comes with its last bytes or right after them, and the answer must still arrive."""
     [guest] = guests(smp=2)
     for size in range(100_000, 400_000, 10_000):
         data = bytes(size)

@@ -1,5 +1,5 @@
-"""Guests that reboot are restarted: memory, processors and devices are as new, by each way in which a kernel reboots
-a PC."""
+"""Guests that reboot are restarted with fresh memory, processors and devices, for each way in which a kernel reboots a
+PC."""
 import http.client
 import re
 import time
@@ -57,13 +57,14 @@ def test_the_module_line_decides_about_restarts(boot, way, words, end):
 
 
 def reboot(weir, guest):
-    """Asks the guest to reboot. It gets the request among other packets, and may have no buffer left for it."""
+    """Asks the guest to reboot. The request arrives among other packets, and the guest may have no buffer left for
+    it."""
     lives = len(weir.find(rf"{guest.name}\| net: serving http"))
     connection = http.client.HTTPConnection("127.0.0.1", guest.nic.tcp(80), timeout=1)
     try:
         connection.request("GET", "/reboot")
         connection.getresponse()
-        weir.fail("a guest that reboots has answered")
+        weir.fail("a guest answered although it should have rebooted")
     except (OSError, http.client.HTTPException):
         pass
     finally:
@@ -71,7 +72,7 @@ def reboot(weir, guest):
     deadline = time.monotonic() + 60
     while len(weir.find(rf"{guest.name}\| net: serving http")) == lives:
         if time.monotonic() > deadline:
-            weir.fail(f"{guest.name} does not serve again")
+            weir.fail(f"{guest.name} does not serve requests after the restart")
         time.sleep(0.05)
 
 
@@ -80,10 +81,10 @@ def reboot(weir, guest):
                          [(lambda: PortNic(5, "e1000e"), "01:00.0"), (lambda: AtsNic(5), "01:00.0,ats")],
                          ids=["e1000e", "virtio-ats"])
 def test_rebooted_in_a_loop_under_traffic(boot, nic, function, times):
-    """A guest reboots again and again while its NIC moves frames by DMA. If the NIC were not stopped and its
-    translations gone before the restarted guest's first instruction, it would write into the new memory; and
-    whatever a restart leaked (a page, a table, a reference, an interrupt) would be missing at the end. Requests of
-    others are served all the while."""
+    """A guest reboots repeatedly while its NIC moves frames by DMA. If the NIC were not stopped and its translations
+    removed before the restarted guest's first instruction, it would write into the new memory; and whatever a restart
+    leaked (a page, a table, a reference, an interrupt) would be missing at the end. Requests to the other guest are
+    served all the time."""
     again = nic()
     seen = []
 

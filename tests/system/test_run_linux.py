@@ -1,4 +1,4 @@
-"""What `make run-linux` starts: its menu and its ramdisk, as the README shows them."""
+"""What `make run-linux` starts: its menu and its ramdisk, as the README describes."""
 import re
 
 import pytest

@@ -1,4 +1,4 @@
-"""The network guest seen from the other end of the cable: IPv6, checksums that the device makes and checks, the
+"""The network guest seen from the other end of the cable: IPv6, checksums that the device generates and verifies, the
 link, MSI."""
 import contextlib
 import os
@@ -46,7 +46,7 @@ def directory(request):
 
 
 def without_multiboot(tmp_path):
-    """The guest with an unrecognisable Multiboot header: only the PVH entry is left."""
+    """The guest with an invalid Multiboot signature: only the PVH entry is left."""
     image = bytearray((GUESTS / "net.elf").read_bytes())
     at = image.index(bytes.fromhex("02b0ad1b"))
     image[at] ^= 0xFF
@@ -56,7 +56,7 @@ def without_multiboot(tmp_path):
 
 
 def wait_ping(machine, wire):
-    """Waits for an answer: the guest uses its link-local address some seconds after its start (duplicate address
+    """Waits for an answer: the guest uses its link-local address only some seconds after its start (duplicate address
     detection)."""
     payload = os.urandom(56)
     for _ in range(20):
@@ -64,13 +64,13 @@ def wait_ping(machine, wire):
         answer = wire.receive(lambda p: p.protocol == ICMP6 and p.body[0] == ECHO_REPLY, 1)
         if answer:
             if not answer.checksum_good or answer.body[8:] != payload:
-                machine.fail(f"the ping came back wrong: {answer.body.hex()}")
+                machine.fail(f"the ping reply is wrong: {answer.body.hex()}")
             return
     machine.fail("no answer to pings over IPv6")
 
 
 def fetch(machine, wire, path, source=4100):
-    """GET over TCP and IPv6, by hand."""
+    """GET over TCP and IPv6, implemented in the test."""
     wire.send_tcp(source, 80, 1000, 0, SYN)
     answer = wire.receive(lambda p: p.protocol == TCP and p.ports() == (80, source))
     if not answer or answer.tcp()[2] != SYN | ACK:
@@ -108,7 +108,7 @@ def check_ipv6(machine, wire):
     wire.send_tcp(4102, 80, 1000, 0, SYN, wrong=True)
     answer = wire.receive(lambda p: p.protocol in (UDP, TCP), 2)
     if answer:
-        machine.fail(f"what has a wrong checksum was answered: {answer.body.hex()}")
+        machine.fail(f"a packet with a wrong checksum was answered: {answer.body.hex()}")
 
 
 VIRTIO = "virtio-net-pci,disable-legacy=on,iommu_platform=on"
@@ -123,7 +123,7 @@ def test_ipv6_and_checksums_work_in_a_domain(boot, wire, model):
 
 
 def test_ipv6_and_checksums_work_by_virtio(boot, wire):
-    """The device makes the checksums that are left to it, and vouches for those that it received."""
+    """The device generates the checksums that are left to it, and vouches for received ones that are correct."""
     with contextlib.closing(Device()) as device:
         device.plug(wire)
         device.start()
@@ -172,7 +172,7 @@ def test_every_change_of_the_link_is_seen(boot, model, name, interrupts):
         for state, word in (("off", "down"), ("on", "up")):
             weir.monitor.ask(f"set_link nic {state}")
             deadline = time.monotonic() + 5
-            seen = change + 1 + (word == "up")  # it is up in the beginning
+            seen = change + 1 + (word == "up")  # it is up initially
             while len(weir.find(rf"net0\| .*: link {word}")) < seen and time.monotonic() < deadline:
                 time.sleep(0.05)
             weir.count(rf"net0\| .*: link {word}", seen)

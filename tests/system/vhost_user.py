@@ -1,5 +1,5 @@
-"""The device's side of vhost-user (QEMU's docs/interop/vhost-user.rst), for a device behind an IOMMU. QEMU shares
-the machine's RAM and answers translation requests; each answer stays in a TLB until QEMU invalidates it."""
+"""The device's side of vhost-user (QEMU's docs/interop/vhost-user.rst), for a device behind an IOMMU. QEMU shares the
+machine's RAM and answers translation requests; each answer stays in a TLB until QEMU invalidates it."""
 import array
 import collections
 import contextlib
@@ -45,7 +45,7 @@ class Memory:
             os.close(fd)
 
     def offset(self, user):
-        """Where in the file an address of QEMU is. Below 2 GiB of RAM this is the machine address."""
+        """The offset in the file of one of QEMU's addresses. Below 2 GiB of RAM this is the machine address."""
         for _, size, start, offset in self.regions:
             if start <= user < start + size:
                 return offset + user - start
@@ -53,7 +53,7 @@ class Memory:
 
 
 class DeviceTlb:
-    """The translations that the device holds. An access and the loss of its translation exclude each other."""
+    """The translations that the device holds. An access and the removal of its translation exclude each other."""
 
     def __init__(self, memory):
         self.memory, self.entries, self.lock = memory, [], threading.RLock()
@@ -81,7 +81,7 @@ class DeviceTlb:
 
 
 class Invalidation:
-    """An invalidation that has arrived: what it said, when, and when it was answered."""
+    """An invalidation that has arrived: its content, when it came, and when it was answered."""
 
     def __init__(self, first, size):
         self.first, self.size, self.came, self.answered, self.lost = first, size, time.monotonic(), None, []
@@ -129,7 +129,7 @@ class VhostUser:
         self.directory.cleanup()
 
     def guarded(self, work):
-        """Runs a thread of the device; the test reports what goes wrong in it."""
+        """Runs a thread of the device; the test reports its failures."""
         try:
             work()
         except Exception as error:  # pylint: disable=broad-except
@@ -153,7 +153,7 @@ class VhostUser:
             request, flags, payload, fds = message
             handler = self.handlers.get(request)
             answered = handler(payload, fds) if handler else None
-            # A message with an answer of its own gets no acknowledgement.
+            # A message that has a reply gets no acknowledgement.
             if flags & NEED_REPLY and answered is not True:
                 self.reply(request, struct.pack("<Q", 0))
 
@@ -199,11 +199,11 @@ class VhostUser:
             event.answered = time.monotonic()
 
     def invalidate(self, event):
-        """An honest device: when this returns, QEMU is told that it is done."""
+        """A correct device: when this returns, QEMU is told that the invalidation is complete."""
         event.lost = self.tlb.drop(event.first, event.size)
 
     def miss(self, iova, access):
-        """Asks for a translation. Raises Refused if there is none."""
+        """Requests a translation. Raises Refused if there is none."""
         if not self.requests:
             raise Refused(f"{iova:#x}")
         with self.miss_lock:
@@ -224,7 +224,7 @@ class VhostUser:
 
     @contextlib.contextmanager
     def translated(self, iova, access):
-        """The translation of an address, which cannot be lost inside the block."""
+        """The translation of an address, which cannot be removed inside the block."""
         while True:
             with self.tlb.lock:
                 entry = self.tlb.find(iova, access)

@@ -1,4 +1,4 @@
-"""Weir under QEMU, seen from outside: an ISO with a menu from the test, QEMU by tools/qemu, the serial log."""
+"""Weir under QEMU, seen from outside: an ISO with a menu from the test, QEMU started by tools/qemu, the serial log."""
 import codecs
 import contextlib
 import os
@@ -15,13 +15,13 @@ from monitor import Monitor, where_cpus_are
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
 GUESTS = BUILD / "userland"
-# Has checks, and words for tests (WEIR_DEBUG).
+# Has checks, and test-only command line words (WEIR_DEBUG).
 DEBUG_ELF = BUILD / "debug/boot/weir.elf"
 
 # QEMU's exit status after isa-debug-exit (kernel/core/debugexit.h).
 READY, PANIC, IDLE = 33, 35, 37
 
-# TCG on a busy machine is slow, but a boot that logs nothing for so long hangs.
+# TCG on a busy machine is slow, but a boot that logs nothing for this long hangs.
 SILENCE = 15
 TAIL = 60
 
@@ -36,7 +36,7 @@ DEFECT = re.compile(r"panic on CPU|error: assertion|Weir has stopped")
 
 
 class Failure(AssertionError):
-    """What the test waited for did not come; has the end of the log."""
+    """The test timed out waiting for something; includes the end of the log."""
 
 
 def free_port(kind=socket.SOCK_STREAM):
@@ -46,13 +46,13 @@ def free_port(kind=socket.SOCK_STREAM):
 
 
 class Screen:
-    """What a terminal would show: finished lines, and the one with the cursor."""
+    """What a terminal would show: complete lines, and the line with the cursor."""
 
     def __init__(self):
         self.line, self.cursor, self.pending = "", 0, ""
 
     def feed(self, text):
-        """Yields the lines that are finished."""
+        """Yields the lines that are complete."""
         text = self.pending + text
         cut = CUT_OFF.search(text)
         self.pending = text[cut.start():] if cut else ""
@@ -93,8 +93,8 @@ class Nic:
 
 
 class AtsNic(Nic):
-    """A virtio-net device with its own TLB (PCIe ATS), at 01:00.0 behind a root port at 00:`slot`.0. `backend` are
-    options that give QEMU a netdev "back" of a user network "user"; without them it is QEMU's own virtio-net."""
+    """A virtio-net device with its own TLB (PCIe ATS), at 01:00.0 behind a root port at 00:`slot`.0. `backend`: options
+    that give QEMU a netdev "back" of a user network "user"; without them it is QEMU's own virtio-net."""
 
     def __init__(self, slot=3, backend=(), **ports):
         super().__init__(slot, "virtio-net-pci", **ports)
@@ -124,9 +124,9 @@ class PortNic(Nic):
 
 
 class Weir:
-    """One machine. `modules` are GRUB's lines without the word module2; `files` are put into /boot beside the
-    guests. With `counted`, an instruction takes 2^`counted` ns of its time: the shares of a CPU are then the same on
-    every host, however busy. 4 is as fast as TCG or slower, so that few seconds are spent waiting."""
+    """One machine. `modules` are GRUB's lines without the word module2; `files` are put into /boot with the guests.
+    With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a CPU are then the same on
+    every host, however busy. 4 is at most the speed of TCG, so little time is spent waiting."""
 
     silence = SILENCE
 
@@ -207,7 +207,7 @@ class Weir:
             self.changed.notify_all()
 
     def said(self):
-        """What QEMU itself has printed."""
+        """QEMU's own output."""
         return (self.directory / "qemu.log").read_text(encoding="utf-8", errors="replace").strip()
 
     def where(self):
@@ -227,8 +227,8 @@ class Weir:
                       + (f"\n--- QEMU said ---\n{said}" if said else ""))
 
     def wait_for(self, pattern, timeout=30, panic_is_fine=False):
-        """Waits for a line of the log, from its beginning, that matches `pattern`. Returns the match. Fails at once
-        when QEMU ends or Weir panics, and soon if the log stops before Weir is ready."""
+        """Waits for a line of the log, from its beginning, that matches `pattern`. Returns the match. Fails at once if
+        QEMU ends or Weir panics, and early if the log stops before Weir is ready."""
         regex, seen, deadline, ready = re.compile(pattern), 0, time.monotonic() + timeout, False
         with self.changed:
             while True:
@@ -245,7 +245,7 @@ class Weir:
                 if self.ended:
                     self.fail(f"QEMU ended (status {self.process.wait()}) while the test waited for {pattern!r}")
                 if now >= deadline:
-                    self.fail(f"{pattern!r} did not come in {timeout} s")
+                    self.fail(f"no line matched {pattern!r} within {timeout} s")
                 if not ready and now - self.last_output > self.silence:
                     self.fail(f"the boot hangs: no output for {self.silence} s; the test waited for {pattern!r}")
                 self.changed.wait(min(1, deadline - now))
@@ -259,8 +259,8 @@ class Weir:
         self.process.stdin.flush()
 
     def wait_prompt(self, since=0, timeout=30):
-        """Waits until the control domain's shell asks for a command; after the echo of one in line `since` or later,
-        if given. Returns the lines from this echo on, without those of the log."""
+        """Waits until the control domain's shell prompts; after the echo of a command in line `since` or later, if
+        given. Returns the lines from this echo on, without log lines."""
         deadline = time.monotonic() + timeout
         with self.changed:
             while True:
@@ -270,11 +270,11 @@ class Weir:
                 if SEQUENCE.sub("", self.screen.line) == PROMPT and (dialogue or not since):
                     return dialogue
                 if self.ended or time.monotonic() >= deadline:
-                    self.fail(f"the shell's prompt did not come in {timeout} s; its line is {self.screen.line!r}")
+                    self.fail(f"no shell prompt within {timeout} s; its line is {self.screen.line!r}")
                 self.changed.wait(0.5)
 
     def typed(self, keys, timeout=30):
-        """Types what ends in a new prompt. Returns what the shell showed from this line on."""
+        """Types text that ends in a new prompt. Returns what the shell showed from this line on."""
         self.wait_prompt(timeout=timeout)
         since = len(self.lines)
         self.type(keys)
@@ -288,11 +288,11 @@ class Weir:
         return answer
 
     def wait_exit(self, timeout=30):
-        """The status with which QEMU ends."""
+        """Waits until QEMU ends. Returns its exit status."""
         try:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.fail(f"QEMU did not end in {timeout} s")
+            self.fail(f"QEMU did not end within {timeout} s")
         self.reader.join()
         return status
 
@@ -305,5 +305,5 @@ class Weir:
         """Fails unless exactly `wanted` lines so far match `pattern`."""
         found = self.find(pattern)
         if len(found) != wanted:
-            self.fail(f"{len(found)} lines have {pattern!r}, not {wanted}")
+            self.fail(f"{len(found)} lines match {pattern!r}, not {wanted}")
         return found

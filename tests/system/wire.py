@@ -1,5 +1,5 @@
-"""A peer at the other end of a guest's network cable that makes its own frames: IPv6, wrong checksums, and what a
-host's stack would never send or would repair."""
+"""A peer at the other end of a guest's network cable that builds its own frames: IPv6, wrong checksums, and packets
+that a host's stack would never send or would repair."""
 import socket
 import struct
 import time
@@ -79,7 +79,8 @@ class Wire:
         self.send(TCP, header + payload, 16, wrong)
 
     def receive(self, wanted, timeout=5):
-        """The next packet for which `wanted` is true; None if none comes. Answers the guest's solicitations."""
+        """The next packet for which `wanted` is true; None if there is none in time. Answers the guest's neighbour
+        solicitations."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             self.socket.settimeout(left)

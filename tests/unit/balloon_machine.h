@@ -1,5 +1,5 @@
-/* A guest with a balloon, its memory in an array: the machine of the balloon's tests. The functions
- * that it stands in for are defined here, so one file of a program includes it. */
+/* A guest with a balloon and its memory in an array: the machine of the balloon tests. The stand-in
+ * functions are defined here, so only one file of a program may include it. */
 #pragma once
 
 #include <setjmp.h>
@@ -35,7 +35,7 @@ static struct domain dom;
 static struct vcpu vcpu;
 static u64 machine_free;
 static u32 parked, messages, last_data, bytes_copied;
-static s64 move_says; /* what the next moves of pages answer instead, if not 0 */
+static s64 move_says; /* the result of the next page moves, if not 0 */
 
 static u8 *frame_at(u64 gpa)
 {
@@ -200,7 +200,8 @@ static u64 bar_read(u64 address, unsigned int size)
 	return value;
 }
 
-/* As the vCPU does: again and again until it is done, at most `most` times. How often. */
+/* Like the vCPU: calls again and again until the request is complete, at most `most` times. Returns
+ * the number of calls. */
 static u32 bar_write(u64 address, unsigned int size, u64 value, u32 most)
 {
 	u32 n = 1;

@@ -1,4 +1,5 @@
-/* The decoder against Zydis: what one knows the other must know, with the same length and the same operands. */
+/* The decoder against Zydis: both must accept the same instructions, with the same length and the
+ * same operands. */
 #pragma once
 
 #include <tests/unit/test.h>
@@ -87,7 +88,7 @@ static inline void from_memory(const ZydisDecodedOperandMem *m, struct insn *ins
 	insn->displacement = m->disp.has_displacement ? m->disp.value : 0;
 }
 
-/* What our decoder should say. False: nothing, it is not one of the instructions it knows. */
+/* What our decoder should return. False: it should reject the instruction. */
 static inline bool expected(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o,
 			    struct insn *insn)
 {
@@ -196,7 +197,8 @@ static inline ZydisDecoder *decoder_of(unsigned int code_bits)
 	return &decoder[code_bits >> 5];
 }
 
-/* Decode INSN_MAX_LENGTH bytes, whole and cut off at every length. True if they are an instruction that is known. */
+/* Decodes INSN_MAX_LENGTH bytes, complete and truncated at every length. True if they are a known
+ * instruction. */
 static inline bool check_decode(const u8 *bytes, unsigned int code_bits, struct insn *ours)
 {
 	ZydisDecodedInstruction z;

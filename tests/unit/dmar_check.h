@@ -1,4 +1,4 @@
-/* What must hold for whatever comes out of any DMAR table, and the bridges of the machine that
+/* What must hold for whatever is parsed from any DMAR table, and the bridges of the machine that
  * has it. */
 #pragma once
 
@@ -27,7 +27,7 @@ static inline u16 word_at(const u8 *p)
 	return (u16)(p[0] | p[1] << 8);
 }
 
-/* The n-th structure of a table, NULL behind the last whole one. */
+/* The n-th structure of a table; NULL after the last complete one. */
 static inline const u8 *structure_at(const u8 *t, size_t length, unsigned int n)
 {
 	for (size_t at = 48; at + 4 <= length; at += word_at(t + at + 2)) {
@@ -53,8 +53,8 @@ static inline bool names_device(const u8 *s, size_t from, u8 bdf)
 	return false;
 }
 
-/* What the table says of a device on bus 0, read in the dullest way: its unit's registers go to
- * *base. */
+/* What the table says about a device on bus 0, read by the simplest code: the address of its unit's
+ * registers goes to *base. */
 static inline bool unit_in_table(const u8 *t, size_t length, struct pci_id dev, u64 *base)
 {
 	const u8 *s;
@@ -80,9 +80,9 @@ static inline bool reserved_in_table(const u8 *t, size_t length, struct pci_id d
 	return false;
 }
 
-/* `d` came out of the table: it is within its limits, and no device is taken for one of another
- * unit than the table says, or for one that the firmware has no memory reserved for: the one
- * would leave its DMA to a unit that is not on, or to none. */
+/* `d` was parsed from the table. It is within its limits; no device is assigned to another unit
+ * than the table says, and no device with reserved memory is taken for one without. Otherwise the
+ * device's DMA would pass a unit that is not enabled, or none. */
 static inline void check_dmar(const u8 *t, size_t length, const struct dmar *d)
 {
 	assert_in_range(d->nr_units, 1, DMAR_MAX_UNITS);

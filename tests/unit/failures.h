@@ -1,5 +1,5 @@
-/* What may fail under the IOMMU core, failing when a test says so: linked in front of the
- * functions by FAILURE_LIBS. */
+/* Makes functions below the IOMMU core fail when a test asks for it: FAILURE_LIBS wraps the
+ * functions with these. */
 #pragma once
 
 #include <iommu/hw.h>
@@ -10,18 +10,18 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 
-/* Each counts down to the call that fails, the first of them 1; 0: none does. */
+/* Each counts down to the call that fails, 1 being the next call; 0: no call fails. */
 static unsigned int fail_kzalloc, fail_irq_alloc, fail_mmio_map;
 /* Likewise, for pages and runs of pages. */
 static unsigned int fail_alloc;
 /* Likewise, for pages that become tables (FRAME_IO_TABLE). */
 static unsigned int fail_frame_set;
-/* Bits of GCMD that no unit takes any notice of. */
+/* Bits of GCMD that all units ignore. */
 static u64 deaf_to;
-/* So many times units do their work while the CPU sleeps, and then no more; -1: always. */
+/* How often units process their queues while the CPU sleeps; after that they stop. -1: always. */
 static int units_awake = -1;
-/* Called before each write-back, with what is about to be seen by units that do not snoop; not
- * while it runs. */
+/* Called before each write-back, with the memory that units that do not snoop are about to see; not
+ * called recursively. */
 static void (*before_write_back)(const void *p, size_t n);
 
 static inline bool fails(unsigned int *countdown)

@@ -1,5 +1,5 @@
-/* What a guest that was loaded finds in its memory: the start structures of both protocols, read at
- * the offsets that the specifications give, not through the loader's own structs. */
+/* What a loaded guest finds in its memory: the start structures of both protocols, read at the
+ * offsets in the specifications, not through the loader's own structs. */
 #pragma once
 
 #include <tests/unit/guest_fixture.h>
@@ -33,7 +33,7 @@ static inline void check_module_at(const struct fixture *f, gpaddr_t gpa, u64 le
 	assert_memory_equal(f->ram + gpa, m->data, m->len);
 }
 
-/* The memory map's entries, of which entry i is told by base, len, type. */
+/* The memory map's entries; entry i has base, len, type. */
 static inline void check_map_entry(const struct guest_image *image, u32 i, u64 base, u64 len,
 				   u32 type)
 {
@@ -118,7 +118,7 @@ static inline void check_zero_page(const struct fixture *f, const struct guest_i
 	assert_true(IS_ALIGNED(entry->esi, PAGE_SIZE) && fixture_usable(f, entry->esi, PAGE_SIZE));
 	assert_int_equal(entry->eax | entry->ebx, 0);
 	assert_true(entry->x2apic);
-	/* The header is the file's, but for what a loader fills in. */
+	/* The header is copied from the file, except for the fields that a loader fills in. */
 	assert_memory_equal(page + 0x1f1, setup, 0x210 - 0x1f1);
 	assert_int_equal(page[0x210], 0xff);
 	assert_memory_equal(page + 0x211, setup + 0x20, 0x218 - 0x211);
@@ -140,14 +140,14 @@ static inline void check_zero_page(const struct fixture *f, const struct guest_i
 		check_map_entry(image, i, guest_u64(f, at), guest_u64(f, at + 8),
 				guest_u32(f, at + 16));
 	}
-	/* Nothing else is claimed: EFI, screen, EDD, segments behind the map. */
+	/* Nothing else is declared: EFI, screen, EDD, segments beyond the map. */
 	assert_true(all_bytes(page, 0x70, 0) && all_bytes(page + 0x78, 0x1e8 - 0x78, 0));
 	assert_true(all_bytes(page + 0x1e9, 0x1f1 - 0x1e9, 0));
 	assert_true(all_bytes(page + 0x290, 0x2d0 - 0x290, 0));
 	assert_true(all_bytes(page + 0x2d0 + 60, PAGE_SIZE - 0x2d0 - 60, 0));
 }
 
-/* All loadable segments are where they should be, one written over the other where they overlap. */
+/* All loadable segments are where they should be; where they overlap, the later one wins. */
 static inline void check_segments(const struct fixture *f, const struct elf *elf)
 {
 	u8 *want = malloc(f->size);

@@ -1,5 +1,5 @@
-/* For the loaders' tests: guest memory in a buffer that refuses what a guest does not have, and
- * small ELF files made to order. */
+/* For the loader tests: guest memory in a buffer that refuses accesses outside the guest's memory,
+ * and small ELF files built on demand. */
 #pragma once
 
 #include "test.h"
@@ -9,7 +9,7 @@
 #include <kernel/guest/memory/guestmap.h>
 #include <kernel/lib/errno.h>
 
-#define FILL 0xcc /* what memory holds that nobody wrote */
+#define FILL 0xcc /* content of memory that nobody has written */
 
 struct fixture {
 	u8 *ram;
@@ -75,7 +75,7 @@ static inline bool all_bytes(const u8 *p, u64 len, u8 value)
 	return true;
 }
 
-/* A printable line, not cut off. */
+/* One printable line that is not truncated. */
 static inline void check_message(const struct loader_error *e)
 {
 	assert_in_range(strnlen(e->text, sizeof(e->text)), 10, sizeof(e->text) - 2);
@@ -87,7 +87,7 @@ static inline void check_message(const struct loader_error *e)
 struct made_segment {
 	u32 type;
 	u64 vaddr, paddr, file_size, mem_size, align;
-	const u8 *data; /* NULL: made up */
+	const u8 *data; /* NULL: generated */
 };
 
 /* An executable; segment data begins right after the program headers. *len gets its size; free()

@@ -1,5 +1,5 @@
-/* What the tests of iommu/ share: a domain with a device or two, mapped and unmapped, and nothing
- * left of it in the end. */
+/* Shared by the tests of iommu/: a domain with a device or two, mapping and unmapping, and a check
+ * that nothing of it remains. */
 #pragma once
 
 #include <setjmp.h>
@@ -46,9 +46,9 @@ static inline void stop(void)
 
 static inline void start_with(const struct vtd_config *config, bool two_units, u32 flags)
 {
-	/* A test that fails leaves locks behind, and devices attached. */
+	/* A failed test leaves locks held and devices attached. */
 	if (running) {
-		print_error("the test before has not ended: no more are run\n");
+		print_error("the previous test did not finish: no more tests are run\n");
 		exit(1);
 	}
 	alarm(60);
@@ -82,7 +82,7 @@ static inline void detach(struct pci_id dev)
 	bool at_once;
 	mfn_t seen;
 
-	/* Its context is cached now. */
+	/* The unit caches its context entry now. */
 	(void)vtd_dma(dev, 0, &seen);
 	detached = false;
 	at_once = iommu_device_state(dev) == IOMMU_DEVICE_QUARANTINED; /* isolated before */
@@ -94,7 +94,7 @@ static inline void detach(struct pci_id dev)
 		assert_false(vtd_dma(dev, i, &seen));
 }
 
-/* The domain ends, and nothing is left of it. */
+/* Destroys the domain and checks that nothing of it remains. */
 static inline void finish(bool two_units)
 {
 	struct frame_info f;
@@ -110,7 +110,7 @@ static inline void finish(bool two_units)
 		assert_true(frame_query(m, &f));
 		assert_int_equal(f.own_refs + f.block_refs, 0);
 	}
-	/* All but the context table, which stays, and what the slabs keep. */
+	/* All frames but the context table, which stays, and what the slabs keep. */
 	assert_in_range(vtd_free_at_start - alloc_free_frames(), 0, 40);
 	stop();
 }

@@ -1,4 +1,4 @@
-/* What must hold for the answer to any module line, whoever made it up. */
+/* What must hold for the result of parsing any module line. */
 #pragma once
 
 #include <tests/unit/test.h>
@@ -6,7 +6,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/guest/loader/modline.h>
 
-/* docs/guests.md lists every message: what follows the word must stand there. Tests run in the top
+/* docs/guests.md lists every message: the text after the word must be there. Tests run in the top
  * directory. */
 static inline void check_documented(const char *message)
 {
@@ -27,8 +27,8 @@ static inline void check_documented(const char *message)
 		fail_msg("docs/guests.md does not list: %s", message);
 }
 
-/* The word that a message quotes stands in the line, up to where it was cut; what cannot be printed
- * is masked. */
+/* The word that a message quotes is in the line, up to where it was truncated; characters that
+ * cannot be printed are masked. */
 static inline void check_quotes_the_line(const char *line, const char *message)
 {
 	size_t n = (size_t)(strstr(message, "\": ") - message) - 1;
@@ -44,10 +44,10 @@ static inline void check_quotes_the_line(const char *line, const char *message)
 		if ((i == n && len == n) || (cut && i >= n - 3))
 			return;
 	}
-	fail_msg("no such word is in the line: %s", message);
+	fail_msg("the line does not contain the word in: %s", message);
 }
 
-/* Written in words again, the line means the same. */
+/* The parsed line, written as text again, parses to the same result. */
 static inline void check_written_again(const struct module_line *m)
 {
 	static const char *const restart[] = { "never", "reboot", "fault" };
@@ -76,8 +76,8 @@ static inline void check_written_again(const struct module_line *m)
 	assert_memory_equal(&again, m, sizeof(again));
 }
 
-/* Parse `text`: it is understood, within the limits, or refused with one printable line that names
- * the word and the remedy. */
+/* Parses `text`: it is accepted, within the limits, or refused with one printable line that names
+ * the word and the fix. */
 static inline void check_modline(const char *text)
 {
 	struct module_error e;

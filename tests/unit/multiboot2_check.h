@@ -1,4 +1,4 @@
-/* What must hold for whatever comes out of any boot information. */
+/* What must hold for whatever is parsed from any boot information. */
 #pragma once
 
 #include <tests/unit/test.h>
@@ -19,14 +19,14 @@ static inline void check_boot_info(const struct boot_info *info)
 		const struct boot_module *m = &info->module[i];
 
 		assert_true(m->start <= m->end);
-		/* One behind the other, each with its NUL. */
+		/* One after the other, each with its NUL. */
 		assert_ptr_equal(m->line, i ? m[-1].line + strlen(m[-1].line) + 1 : info->strings);
 		assert_true(m->line < end && memchr(m->line, 0, (size_t)(end - m->line)));
 	}
 }
 
-/* The tags one after the other, in the dullest way: how many whole ones of this type there are
- * before the first broken one or the end tag. */
+/* Counts the complete tags of this type before the first invalid one or the end tag, by the
+ * simplest code. */
 static inline u32 tags_of_type(const u8 *data, size_t size, u32 type)
 {
 	u32 nr = 0, total, head[2];
@@ -45,7 +45,7 @@ static inline u32 tags_of_type(const u8 *data, size_t size, u32 type)
 	return nr;
 }
 
-/* Parse `size` bytes, which lie in an allocation of just that size. */
+/* Parses `size` bytes in an allocation of exactly that size. */
 static inline int check_multiboot2(const u8 *data, size_t size, struct boot_info *info)
 {
 	static struct boot_info again;
@@ -67,7 +67,7 @@ static inline int check_multiboot2(const u8 *data, size_t size, struct boot_info
 		assert_int_equal(info->cmdline[0], 0);
 	if (!tags_of_type(data, size, 14) && !tags_of_type(data, size, 15))
 		assert_int_equal(info->rsdp_length, 0);
-	/* Nothing of it comes from anywhere else. */
+	/* Every result points into the boot information. */
 	assert_int_equal(multiboot2_parse(data, size, &again), 0);
 	for (u32 i = 0; i < info->nr_modules; i++)
 		assert_string_equal(again.module[i].line, info->module[i].line);

@@ -1,4 +1,5 @@
-/* docs/abi-changes.md against kernel/abi: the newest version, and the size of each structure in it. */
+/* docs/abi-changes.md against kernel/abi: the newest version, and the size of each structure in
+ * it. */
 #include "test.h"
 
 #include <kernel/abi/control.h>
@@ -38,7 +39,7 @@ static void the_newest_entry_is_the_current_version(void **state)
 	assert_int_equal(version, 1);
 }
 
-/* The last cell of a row "| name | cell | ... | cell |", and how many cells follow the name. */
+/* The last cell of a row "| name | cell | ... | cell |", and the number of cells after the name. */
 static char *last_cell(char *row, unsigned int *cells)
 {
 	char *last = NULL, *next;
@@ -52,7 +53,7 @@ static char *last_cell(char *row, unsigned int *cells)
 	return last;
 }
 
-/* So a structure does not change without a column for a new version. */
+/* Ensures that no structure changes without a column for a new version. */
 static void the_sizes_are_those_of_the_current_version(void **state)
 {
 	bool seen[ARRAY_SIZE(structures)] = { false };
@@ -71,12 +72,12 @@ static void the_sizes_are_those_of_the_current_version(void **state)
 		while (i < ARRAY_SIZE(structures) && strcmp(structures[i].name, name))
 			i++;
 		if (i == ARRAY_SIZE(structures) || seen[i])
-			fail_msg(CHANGES ": %s: unknown, or twice", name);
+			fail_msg(CHANGES ": %s: unknown, or listed twice", name);
 		seen[i] = true;
 		size = last_cell(line, &cells);
 		assert_int_equal(cells, WEIR_ABI_VERSION);
 		if (strtoul(size, NULL, 10) != structures[i].size)
-			fail_msg(CHANGES ": %s has %zu bytes now: that needs a new version", name,
+			fail_msg(CHANGES ": %s now has %zu bytes, which needs a new version", name,
 				 structures[i].size);
 	}
 	fclose(in);

@@ -1,5 +1,5 @@
 /* sources: drivers/acpi.c */
-/* ACPI tables in a small "physical memory": good ones are found, broken ones are left out, nothing
+/* ACPI tables in a small "physical memory": valid ones are found, broken ones are ignored, nothing
  * outside is used. */
 #include "test.h"
 
@@ -19,7 +19,7 @@ void log_print(enum log_level level, const char *fmt, ...)
 		warnings++;
 }
 
-/* Outside there is nothing, which reads as on a PC. */
+/* Unmapped memory reads as on a PC. */
 void phys_read(paddr_t pa, void *buf, size_t len)
 {
 	u8 *out = buf;
@@ -112,11 +112,12 @@ static void test_roots(void **state)
 	assert_null(acpi_find("CCCC"));
 	assert_non_null(acpi_find("AAAA"));
 	assert_int_equal(warnings, 1);
-	/* An extension with a wrong checksum, and one that the loader did not hand over whole. */
+	/* An extended RSDP with a wrong checksum, and one that the loader passed on
+	 * incompletely. */
 	rsdp[32]++;
 	assert_int_equal(acpi_init(rsdp, 36), 0);
 	assert_int_equal(acpi_init(rsdp, 30), 0);
-	/* Nothing at all. */
+	/* No tables. */
 	rsdp[8]++;
 	assert_int_equal(acpi_init(rsdp, 36), -ENODEV);
 	assert_null(acpi_find("AAAA"));
@@ -157,7 +158,7 @@ static void test_madt(void **state)
 			1, 0,  0,    0,	   2, 0, 0,    0, /* the same CPU again */
 			9, 16, 0,    0,	   0, 1, 0,    0,    1, 0,  0, 0, 3, 0,	 0, 0, /* 0x100 */
 			1, 12, 0,    0,	   0, 0, 0xc0, 0xfe, 0, 0,  0, 0, 2, 10, 0, 0,
-			2, 0,  0,    0,	   0, 0, /* not of interest */
+			2, 0,  0,    0,	   0, 0, /* ignored */
 			5, 12, 0,    0,	   0, 0, 0xe1, 0xfe, 0, 0,  0, 0,
 		};
 	static struct acpi_madt madt;
@@ -173,8 +174,8 @@ static void test_madt(void **state)
 	assert_true(madt.has_8259);
 	assert_int_equal(warnings, 0);
 
-	/* Cut off at every byte, at the end of an allocation: whole entries count, nothing behind
-	 * is read. */
+	/* Truncated at every byte, at the end of an allocation: complete entries count, nothing
+	 * behind them is read. */
 	for (size_t size = 0; size < sizeof(body); size++) {
 		struct acpi_header *t = table(0x6000, "APIC", body, size),
 				   *copy = malloc(t->length);
@@ -184,7 +185,7 @@ static void test_madt(void **state)
 		assert_true(madt.nr_cpus <= 3);
 		free(copy);
 	}
-	/* An entry of no length must not be met for ever. */
+	/* An entry of length 0 must not cause an endless loop. */
 	static const u8 endless[] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
 
 	acpi_parse_madt(table(0x6000, "APIC", endless, sizeof(endless)), &madt);
@@ -202,7 +203,7 @@ static void test_mcfg(void **state)
 	body[8 + 11] = 0xff;
 	memcpy(body + 24, &odd, 8);
 	memcpy(body + 40, &good, 8);
-	body[40 + 10] = 5; /* first bus behind the last */
+	body[40 + 10] = 5; /* the first bus is greater than the last */
 	assert_int_equal(acpi_parse_mcfg(table(0x6000, "MCFG", body, sizeof(body)), ecam, 2), 1);
 	assert_int_equal(ecam[0].address, good);
 	assert_int_equal(ecam[0].last_bus, 0xff);
@@ -247,7 +248,7 @@ static void test_random(void **state)
 			struct acpi_header *h = (struct acpi_header *)(memory + pa);
 
 			((u8 *)h)[rand() % 60] = (u8)rand();
-			/* Often with a right checksum, so that it is looked at. */
+			/* Often with a correct checksum, so that the table is parsed. */
 			if (h->length >= sizeof(*h) && h->length < 4096)
 				fix_sum((u8 *)h, h->length, &h->checksum);
 		}
@@ -263,7 +264,7 @@ static void test_random(void **state)
 		}
 	}
 	memset(rsdp, 0, sizeof(rsdp));
-	assert_int_equal(acpi_init(rsdp, 36), -ENODEV); /* frees what the last round left */
+	assert_int_equal(acpi_init(rsdp, 36), -ENODEV); /* frees the tables of the last round */
 }
 
 int main(void)

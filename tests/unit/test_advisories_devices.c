@@ -1,5 +1,5 @@
-/* What went wrong elsewhere when devices changed hands: DMA under way, reserved memory, domain
- * ids, time-outs. Each test says what happened there, and what would be seen here.
+/* Bugs of other hypervisors when devices change owners: DMA in flight, reserved memory, domain ids,
+ * time-outs. Each test says what went wrong there and what would be observed here.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -39,10 +39,10 @@ static void finish_other(void)
 	assert_true(gone);
 }
 
-/* XSA-302, XSA-306, XSA-450: a device that was taken from a guest went on with its DMA, into the
- * memory of whoever came next. Here it goes on too (it takes no notice of its bus master bit):
- * until it is called detached it may reach what it had, and that is kept; from then on it reaches
- * nothing; and with the next domain, that one's memory only. */
+/* XSA-302, XSA-306, XSA-450: a device taken from a guest continued its DMA into the memory of the
+ * next owner. Here the device ignores its bus master bit and continues too: until it is reported as
+ * detached it may reach the memory of its domain, which stays referenced; after that it reaches
+ * nothing; and once attached to another domain, it reaches that domain's memory only. */
 static void dma_goes_on_while_the_device_changes_hands(void **state)
 {
 	mfn_t seen;
@@ -60,7 +60,7 @@ static void dma_goes_on_while_the_device_changes_hands(void **state)
 	assert_true(vtd_dma(VTD_DEVICE_0, 5, &seen));
 	assert_int_equal(seen, VTD_RAM_FIRST + 5);
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 5), 1);
-	/* Nobody else gets it before. */
+	/* No other domain gets the memory before. */
 	assert_int_equal(iommu_attach(other, VTD_DEVICE_0, 0), -EBUSY);
 	vtd_settle();
 	assert_true(detached);
@@ -79,8 +79,8 @@ static void dma_goes_on_while_the_device_changes_hands(void **state)
 	finish(false);
 }
 
-/* XSA-399: a domain's id was given to another one while the units had entries of the first one
- * cached under it. Here the second domain with that id would reach a page of the first. */
+/* XSA-399: a domain id was reused while units still had entries of the previous domain cached under
+ * it. Here the second domain with that id would reach a page of the first. */
 static void a_domain_id_comes_back(void **state)
 {
 	mfn_t seen;
@@ -116,9 +116,9 @@ static bool reserved_is_mapped(void)
 	return n && mfn == VTD_RESERVED_FIRST && is_present(entry[n - 1]);
 }
 
-/* XSA-378, XSA-386, XSA-400: reserved regions were lost, or left behind, when a device came back.
- * Here it comes back while its region is still on its way out: it has to wait, and has the region
- * then. */
+/* XSA-378, XSA-386, XSA-400: reserved regions were lost, or left behind, when a device was attached
+ * again. Here the device is attached again while its region is still being unmapped: attaching has
+ * to wait, and the region is mapped afterwards. */
 static void reserved_memory_of_a_device_that_comes_back(void **state)
 {
 	struct pci_id dev = VTD_RESERVED_DEVICE(0), twin = VTD_RESERVED_DEVICE(1);
@@ -136,7 +136,7 @@ static void reserved_memory_of_a_device_that_comes_back(void **state)
 			vtd_execute(i, ~0u);
 		while (!detached)
 			assert_true(vtd_interrupts() || vtd_work());
-		/* The unmapping is posted, not done. */
+		/* The unmapping is posted but has not completed. */
 		assert_int_equal(iommu_attach(d, dev, 0), -EAGAIN);
 		assert_int_equal(iommu_attach(d, twin, 0), -EAGAIN);
 		assert_int_equal(iommu_device_state(dev), IOMMU_DEVICE_FREE);
@@ -165,9 +165,10 @@ static void flood(void *arg)
 		(void)quarantine_count_fault(flooding, WEIR_FAULT_CONTEXT, name, sizeof(name));
 }
 
-/* XSA-460: what went wrong in the middle of an assignment left a state between. Here the device
- * raises faults without end while it is attached, its reserved memory being mapped just then: it
- * may be quarantined before or after, but not half: what is called detached must not reach anything. */
+/* XSA-460: an error in the middle of an assignment left a half-finished state. Here the device
+ * raises faults without end while it is being attached, just as its reserved memory is mapped. It
+ * may be quarantined before or after attaching, but never in between: a device that is not reported
+ * as attached must reach nothing. */
 static void a_flood_of_faults_in_the_middle_of_attaching(void **state)
 {
 	struct pci_id dev = VTD_RESERVED_DEVICE(0);
@@ -193,8 +194,9 @@ static void a_flood_of_faults_in_the_middle_of_attaching(void **state)
 	finish(false);
 }
 
-/* XSA-449: what an assignment had set up outlived it, and met the next owner. Here one is quarantined
- * for its faults, and taken away: with its next owner it is a device like any other. */
+/* XSA-449: state that an assignment had set up outlived it and affected the next owner. Here a
+ * device is quarantined for its faults and then detached: for its next owner it is an ordinary
+ * device. */
 static void quarantined_and_given_to_the_next(void **state)
 {
 	char name[32];
@@ -221,14 +223,14 @@ static void quarantined_and_given_to_the_next(void **state)
 	finish(false);
 }
 
-/* Faults of requests that pass nowhere. */
+/* How many faults the device's blocked requests record. */
 static u32 recorded(struct pci_id dev)
 {
 	struct vtd_device *s = &vtd_device_states[vtd_device_index(dev)];
 	u32 before = s->faults;
 	mfn_t seen;
 
-	vtd_whims = true; /* they are recorded now and then */
+	vtd_whims = true; /* random behaviour, so that faults are recorded now and then */
 	for (dfn_t i = 0; i < 2000; i++)
 		assert_false(vtd_dma(dev, i, &seen));
 	vtd_whims = false;
@@ -236,8 +238,8 @@ static u32 recorded(struct pci_id dev)
 	return s->faults - before;
 }
 
-/* Faults that a device of nobody's, or one that was stopped, went on to raise kept the hypervisor
- * busy elsewhere. Here one that is quarantined is not heard any more, until somebody has it again. */
+/* Elsewhere, faults of an unassigned or stopped device kept the hypervisor busy. Here faults of a
+ * quarantined device are no longer recorded, until it is attached again. */
 static void quarantined_and_silent(void **state)
 {
 	char name[32];
@@ -267,8 +269,8 @@ static u16 blocked_fault(void)
 	return quarantine_count_fault(VTD_DEVICE_0, WEIR_FAULT_CONTEXT, name, sizeof(name));
 }
 
-/* A device that no domain has is blocked from the start. Each blocked request would be a fault
- * for Weir to read, without end, on the CPU of some guest. */
+/* An unassigned device is blocked from the start. Each blocked request would be a fault for Weir to
+ * read, without end, on the CPU of some guest. */
 static void a_flood_of_nobodys_device(void **state)
 {
 	static const struct vtd_config caching = { .cap_set = CAP_CM };
@@ -284,7 +286,7 @@ static void a_flood_of_nobodys_device(void **state)
 				assert_int_equal(blocked_fault(), OWNER_NONE);
 			vtd_settle();
 			assert_int_equal(recorded(VTD_DEVICE_0), 0);
-			/* Who gets it hears of it. */
+			/* Its next owner's faults are recorded again. */
 			assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), 0);
 			vtd_settle();
 			assert_int_not_equal(recorded(VTD_DEVICE_0), 0);

@@ -1,5 +1,5 @@
-/* What went wrong elsewhere with flushes: missing, too early, suppressed; and with the waiting
- * for them. Each test says what happened there, and what would be seen here.
+/* Bugs of other hypervisors in flushes (missing, too early, suppressed) and in waiting for them.
+ * Each test says what went wrong there and what would be observed here.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -11,7 +11,7 @@
 
 static mfn_t reached;
 
-/* The device uses what is mapped as soon as it is there. */
+/* The device uses new mappings immediately. */
 static void use_at_once(void)
 {
 	mfn_t seen;
@@ -21,9 +21,9 @@ static void use_at_once(void)
 			reached = seen;
 }
 
-/* XSA-80: an error path left the flag set that suppressed flushes. Here a mapping fails half-way,
- * when the device has used its first half: that stays held until it is flushed, and so does what
- * the same gather had unmapped before. */
+/* XSA-80: an error path left the flag set that suppresses flushes. Here a mapping fails half-way,
+ * after the device has used its first half: those frames stay referenced until the flush, and so do
+ * the frames that the same gather unmapped before. */
 static void an_error_path_is_flushed_too(void **state)
 {
 	const mfn_t end = VTD_RAM_FIRST + (2UL << 18);
@@ -61,9 +61,9 @@ static void an_error_path_is_flushed_too(void **state)
 	finish(false);
 }
 
-/* A gather in which nothing was found to unmap had its range left at "from all ones to 0" in
- * Linux, and the flush with it. Here ranges that are empty, without length or beyond the width
- * come before, after and without one that is not. */
+/* In Linux, a gather that found nothing to unmap left its range at "from all ones to 0", and the
+ * flush was lost. Here ranges that are empty, have length 0 or lie beyond the address width come
+ * before, after and without a range that is mapped. */
 static void ranges_with_nothing_in_them(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -108,9 +108,9 @@ static enum step count_step(struct iommu_batch *b)
 	return STEP_DONE;
 }
 
-/* XSA-346: flushes were put off, and pages freed before. Here the caller's frames wait for their
- * batch however many later ones are answered before it, and one that changed no entry at all
- * comes to its end without a flush. */
+/* XSA-346: flushes were deferred, but pages were freed before them. Here the caller's frames wait
+ * for their own batch, however many later batches complete before it; and a batch that changed no
+ * entry completes without a flush. */
 static void pages_wait_for_their_own_batch(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -132,8 +132,8 @@ static void pages_wait_for_their_own_batch(void **state)
 		unmap(i, 1);
 	unmap(0, 14);
 	vtd_settle();
-	/* The ten after it are done, and have flushed what is not theirs; it has not been
-	 * committed. */
+	/* The ten batches after it are complete, and their flushes covered their own ranges only;
+	 * the first gather is not committed yet. */
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 13), 0);
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 3), 1);
 	iommu_gather_commit(&first, 1);
@@ -171,10 +171,10 @@ static void run_work(void)
 		;
 }
 
-/* XSA-373: after a time-out the slot of a wait was used again, while the old wait could still
- * write to it, and a later one was taken for done. Here a device does not answer, with waits of
- * others in the queue behind: what they wait for is held until it has been posted again and done,
- * whatever the status word says in between. */
+/* XSA-373: after a time-out a wait's status slot was reused while the old wait could still write to
+ * it, and a later wait was taken for completed. Here a device does not answer, and waits of others
+ * are behind it in the queue: what they wait for stays referenced until they have been posted again
+ * and completed, whatever the status word says meanwhile. */
 static void waits_behind_a_time_out(void **state)
 {
 	const struct pci_id innocent = vtd_devices[4]; /* behind the same unit */
@@ -194,11 +194,11 @@ static void waits_behind_a_time_out(void **state)
 		one_is_silent = true;
 		for (dfn_t i = 0; i < 8; i++)
 			unmap(i, 1);
-		vtd_execute(0, ~0u); /* to the time-out */
+		vtd_execute(0, ~0u); /* until the time-out */
 		run_work();
 		for (dfn_t i = 0; i < 8; i++)
 			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + i), 1);
-		vtd_interrupts(); /* all is posted again */
+		vtd_interrupts(); /* everything is posted again */
 		run_work();
 		vtd_check();
 		assert_true(vtd_translated_dma(innocent, 7, &seen));
@@ -220,7 +220,7 @@ static void waits_behind_a_time_out(void **state)
 	finish(false);
 }
 
-/* The same class: the numbers that waits write are 32 bits wide, and come back to 0. */
+/* The same class of bug: the numbers that waits write are 32 bits wide and wrap to 0. */
 static void numbers_of_waits_come_round(void **state)
 {
 	struct iommu_queue *q = &iommu_units[0].queue;
@@ -248,9 +248,10 @@ static void numbers_of_waits_come_round(void **state)
 	finish(false);
 }
 
-/* Status words on the stack of who waited were written when it had given up and gone. The status
- * word here is the queue's, but a request of the start lies on a stack: when its time is up,
- * nothing may know of it any more, should the unit come to life. */
+/* Elsewhere, a unit wrote a status word on a waiter's stack after the waiter had timed out and
+ * returned. Here the status word belongs to the queue, but a request during initialization is on
+ * the stack: when it times out, nothing may refer to it any more, in case the unit answers
+ * later. */
 static void a_unit_that_answers_when_nobody_waits_any_more(void **state)
 {
 	struct iommu_queue *q = &iommu_units[0].queue;
@@ -262,7 +263,7 @@ static void a_unit_that_answers_when_nobody_waits_any_more(void **state)
 	list_init(&r.link);
 	vtd_refuse_type = QI_TYPE_IOTLB;
 	vtd_refusals = 2;
-	vtd_whims = true; /* time goes faster */
+	vtd_whims = true; /* time passes faster */
 	assert_int_equal(queue_submit_and_sleep(&iommu_units[0], &r), -ETIMEDOUT);
 	vtd_whims = false;
 	assert_true(list_empty(&q->posted) && list_empty(&q->waiting));

@@ -1,6 +1,6 @@
-/* What went wrong elsewhere with the shape of the tables: their height, what units can address,
- * superpages, and what caches between CPU and walker hold back. Each test says what happened
- * there, and what would be seen here.
+/* Bugs of other hypervisors in the geometry of the tables: number of levels, address width,
+ * superpages, and what the CPU's caches hide from the walker. Each test says what went wrong there
+ * and what would be observed here.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -9,10 +9,10 @@
 
 #include <iommu/entry.h>
 
-/* XSA-311, XSA-445: the height that a device's entry said was not that of the tables, or tables
- * were too low for what was mapped. Here, for each height and for units that address less than
- * the tables: the last frame is reached, and by its own number only; the first one beyond cannot
- * be mapped and reaches nothing. */
+/* XSA-311, XSA-445: the number of levels in a device's context entry was not that of the tables, or
+ * the tables had too few levels for what was mapped. Here, for each number of levels and for units
+ * with a smaller address width than the tables: the last frame is reached, and only under its own
+ * number; the first frame beyond cannot be mapped and reaches nothing. */
 #define OTHER_LEVELS (CAP_SAGAW_48 | CAP_SAGAW_39)
 static void the_last_frame_and_the_one_behind(void **state)
 {
@@ -70,15 +70,15 @@ static size_t two_units(u8 *table)
 		u8 *p = table + 48 + 16 * i;
 
 		p[2] = 16;
-		p[4] = (u8)i; /* the second has all devices */
+		p[4] = (u8)i; /* the second unit has all devices */
 		memcpy(p + 8, &base, 8);
 	}
 	return 80;
 }
 
-/* XSA-390: tables were shared with somebody who could not walk all of their levels. All units
- * share a domain's tables here: they get what every one of them can do, and none is used if there
- * is nothing in common. */
+/* XSA-390: tables were shared with a unit that could not walk all of their levels. Here all units
+ * share a domain's tables: the tables use only what all units support, and no unit is used if they
+ * have nothing in common. */
 static void units_that_differ(void **state)
 {
 	static const struct iommu_options options;
@@ -144,9 +144,9 @@ static void units_that_differ(void **state)
 	}
 }
 
-/* XSA-402: what had been cleared was in the CPU's caches only, and requests that do not snoop
- * them read what the last owner had left in memory. Where units can, they are told to snoop
- * whatever a device asks for: each leaf says so, whatever becomes of it. */
+/* XSA-402: cleared memory was still in the CPU's caches, and requests that do not snoop them read
+ * what the last owner had left in memory. Here units that support it are told to snoop whatever a
+ * device asks for: each leaf says so, however it was created. */
 static void leaves_are_snooped(void **state)
 {
 	static const struct vtd_config snoop = { .ecap_set = ECAP_SC };
@@ -184,13 +184,13 @@ static void leaves_are_snooped(void **state)
 static dfn_t gap;
 static unsigned int looks;
 
-/* Whatever is written back, whenever, everything but the gap is reached in between. */
+/* Checks, at each write-back, that everything but the gap is reachable. */
 static void look_around(void)
 {
 	mfn_t seen;
 
 	looks++;
-	/* From the tables themselves: caches may drop anything at any time. */
+	/* Walk the tables: caches may drop any entry at any time. */
 	cache_drop_all(&vtd_units[0].iotlb);
 	cache_drop_all(&vtd_units[0].pointers);
 	for (dfn_t i = 0; i < 1UL << 18; i += 4001) {
@@ -203,10 +203,10 @@ static void look_around(void)
 	}
 }
 
-/* XSA-321, XSA-328, XSA-347: tables that were in use were changed in more than one step, or what
- * had been written was still in a cache when the walker came by. Here a gigabyte is taken to
- * pieces and put together again under a device that looks around at every step, through units
- * that read memory and nothing else, and caches that throw out lines in between. */
+/* XSA-321, XSA-328, XSA-347: tables in use were changed in more than one step, or a new entry was
+ * still in the CPU's cache when the walker read it. Here a gigabyte is split and collapsed again
+ * while a device accesses it at every step, with units that read memory only, and CPU caches that
+ * write back lines at any time. */
 static void tables_change_under_a_device(void **state)
 {
 	struct weir_stats s = { 0 };

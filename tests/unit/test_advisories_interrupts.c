@@ -1,5 +1,5 @@
-/* What went wrong elsewhere with the remapping of interrupts. Each test says what happened there,
- * and what would be seen here. What a guest can do with the registers of its device: test_vpci.c.
+/* Bugs of other hypervisors in interrupt remapping. Each test says what went wrong there and what
+ * would be observed here. For what a guest can do with its device's registers, see test_vpci.c.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -16,9 +16,9 @@ static void count_freed(void *arg)
 	freed++;
 }
 
-/* XSA-33: entries took messages from any device. XSA-36: entries were shared between devices, and
- * old ones not cleared. Here each device sends through each entry: its own alone is let through,
- * and a freed one none, whoever gets it next. */
+/* XSA-33: entries accepted messages from any device. XSA-36: entries were shared between devices,
+ * and old ones were not cleared. Here each device sends through each entry: only its own entries
+ * deliver, and a freed entry delivers nothing, whoever gets it next. */
 static void an_entry_is_one_devices(void **state)
 {
 	const struct pci_id dev[2] = { VTD_DEVICE_0, SECOND };
@@ -49,7 +49,7 @@ static void an_entry_is_one_devices(void **state)
 	freed = 0;
 	iommu_irte_free(&e[9], count_freed, NULL);
 	assert_false(e[9].valid);
-	/* The unit has it cached still: nobody gets it. */
+	/* The unit still caches the entry: it is not allocated again. */
 	assert_true(vtd_interrupt(SECOND, last.index, &entry));
 	assert_int_equal(iommu_irte_alloc(&e[9], VTD_DEVICE_0), 0);
 	assert_true(e[9].index != last.index);
@@ -68,9 +68,9 @@ static void an_entry_is_one_devices(void **state)
 	finish(false);
 }
 
-/* XSA-360, XSA-395: vectors and entries were lost each time a device changed hands, or when its
- * interrupt was being moved just then. Here they come and go more often than there are any, each
- * in another state. */
+/* XSA-360, XSA-395: vectors and entries leaked when a device changed owners, or when its interrupt
+ * was just being moved. Here more entries are allocated and freed than exist, each in a different
+ * state. */
 static void entries_do_not_leak(void **state)
 {
 	struct iommu_irte e[8];
@@ -99,9 +99,9 @@ static void entries_do_not_leak(void **state)
 	finish(false);
 }
 
-/* XSA-467: who changed an entry waited for the unit, with a lock held that the others needed.
- * Here the unit does nothing at all: all calls return, the old interrupt stays blocked or in
- * force, and what is freed is not given out again. */
+/* XSA-467: a caller that changed an entry waited for the unit while it held a lock that others
+ * needed. Here the unit does not process its queue: all calls return, the old interrupt stays
+ * blocked or in force, and a freed entry is not allocated again. */
 static void nobody_waits_for_the_unit(void **state)
 {
 	struct iommu_irte e[IRTE_PER_UNIT], more;
@@ -120,8 +120,8 @@ static void nobody_waits_for_the_unit(void **state)
 	}
 	assert_int_equal(iommu_irte_alloc(&more, VTD_DEVICE_0), -ENOSPC);
 	assert_int_equal(freed, 0);
-	/* One is through: its entry, and no other, can be had again when it has been flushed
-	 * after its last change. */
+	/* One flush completes: its entry, and no other, can be allocated again if it has been
+	 * flushed after its last change. */
 	while (!freed) {
 		assert_true(vtd_execute(0, 3));
 		vtd_interrupts();

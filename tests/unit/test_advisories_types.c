@@ -1,6 +1,6 @@
-/* What went wrong elsewhere between a page's type and its mappings for devices, and where memory
- * ran out in the middle. Each test says what happened there, and what would be seen here. Races
- * of the two: test_frame.c.
+/* Bugs of other hypervisors between a page's type and its mappings for devices, and when memory ran
+ * out half-way. Each test says what went wrong there and what would be observed here. For races
+ * between the two, see test_frame.c.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -9,16 +9,16 @@
 
 #include <iommu/entry.h>
 
-/* The frame table says no; tables that were made on the way are gone again. */
+/* The frame table refuses; tables allocated on the way are freed again. */
 static bool refused(int ret)
 {
 	vtd_settle();
 	return ret == -EPERM || ret == -EBUSY;
 }
 
-/* XSA-288, XSA-401: a page became a page table while a device could write it, or the other way
- * round. Here either is refused for as long as the other lasts: a tombstone counts like a
- * mapping, a block like its pages. */
+/* XSA-288, XSA-401: a page became a page table while a device could write to it, or the reverse.
+ * Here each is refused as long as the other lasts: a tombstone counts like a mapping, a block like
+ * its pages. */
 static void a_page_is_a_table_or_a_devices(void **state)
 {
 	static const enum frame_type tables[] = { FRAME_IO_TABLE, FRAME_NESTED_TABLE };
@@ -43,7 +43,7 @@ static void a_page_is_a_table_or_a_devices(void **state)
 
 		assert_true(refused(map(5, page, 1)));
 		assert_true(refused(map(5, page - 4, 8)));
-		/* Neither the block around it, nor by its other pages and a collapse. */
+		/* Neither the block around it, nor its neighbours with a later collapse. */
 		assert_true(refused(map(512, block, 512)));
 		assert_int_equal(map(512, block, 77), 0);
 		assert_int_equal(map(512 + 78, block + 78, 512 - 78), 0);
@@ -56,9 +56,9 @@ static void a_page_is_a_table_or_a_devices(void **state)
 	finish(false);
 }
 
-/* XSA-287: a page was taken from its owner without regard to who still used it. Here neither
- * owner nor type of a page changes, and it does not go to the allocator, before the last device
- * has lost it; nobody maps what is another's. */
+/* XSA-287: a page was taken from its owner although it was still in use. Here a page's owner and
+ * type do not change, and it is not freed, before the last device has lost it; and no domain can
+ * map another domain's page. */
 static void a_page_changes_hands_when_no_device_reaches_it(void **state)
 {
 	const mfn_t page = VTD_RAM_FIRST + 1000;
@@ -92,8 +92,8 @@ static bool no_memory(unsigned int order)
 	return true;
 }
 
-/* XSA-291: a mapping for devices failed, and the page's references were wrong from then on. Here
- * each way to fail leaves all counts as they were. */
+/* XSA-291: mapping for devices failed, and the page's reference counts were wrong afterwards. Here
+ * each way to fail leaves all counts unchanged. */
 static void a_mapping_that_fails_leaves_no_reference(void **state)
 {
 	const mfn_t end = VTD_RAM_FIRST + (2UL << 18);
@@ -131,10 +131,9 @@ static void a_mapping_that_fails_leaves_no_reference(void **state)
 	finish(false);
 }
 
-/* XSA-222: a superpage could not be split for lack of memory, nobody looked at the error, and the
- * page was freed while a device had it mapped. Here, with no memory at all, the gather either
- * does not begin, and nothing is unmapped; or it does, and the worst that one can unmap goes
- * through. */
+/* XSA-222: a superpage could not be split for lack of memory, the error was ignored, and the page
+ * was freed while a device had it mapped. Here, without any memory, either the gather does not
+ * begin and nothing is unmapped, or it begins and even the largest possible unmapping succeeds. */
 static void unmapping_without_memory(void **state)
 {
 	mfn_t seen;

@@ -1,6 +1,6 @@
 /* sources: kernel/mm/alloc.c kernel/mm/slab.c $(FRAME_SRCS) */
-/* The allocator: directed cases, then random programs against a reference that knows the owner
- * of every frame. "Physical" memory starts at an address of the test's own; the frame table is
+/* The allocator: directed cases, then random programs against a reference that knows the owner of
+ * every frame. "Physical" memory starts at an address of the test's choice; the frame table is
  * real. */
 #include "test.h"
 
@@ -15,7 +15,7 @@
 #define FRAMES_1G (1UL << ORDER_1G)
 #define MAX_FRAMES (4 * FRAMES_1G)
 
-static char *memory; /* reserved address space, backed only where it is touched */
+static char *memory; /* reserved address space; only touched pages are backed by memory */
 static void *table;
 
 void *phys_to_virt(paddr_t pa)
@@ -50,7 +50,7 @@ static void test_add_makes_the_largest_blocks(void **state)
 	assert_int_equal(alloc_free_blocks(18), 1);
 	assert_int_equal(alloc_free_blocks(0), 1);
 	assert_int_equal(alloc_free_blocks(1), 2);
-	/* Piece by piece gives the same. */
+	/* Releasing piece by piece has the same result. */
 	fresh(3 * FRAMES_1G);
 	for (mfn_t m = FRAMES_1G - 3; m < 2 * FRAMES_1G + 2; m++)
 		alloc_add(m, 1);
@@ -88,7 +88,7 @@ static void test_add_twice(void **state)
 	fresh(4096);
 	alloc_add(1024, 1000);
 	alloc_add(1000, 2000);
-	alloc_add(4000, 200); /* 104 of them have no record */
+	alloc_add(4000, 200); /* 104 of them have no frame record */
 	assert_int_equal(alloc_free_frames(), 2000 + 96);
 	alloc_add(1000, 2000);
 	assert_int_equal(alloc_free_frames(), 2000 + 96);
@@ -117,7 +117,7 @@ static void test_types_and_owners(void **state)
 	assert_int_equal(info.owner, OWNER_NONE);
 	expect_panic(free_frames(m, 3)); /* twice */
 	expect_panic(free_frames(5000, 0));
-	expect_panic(free_frames(0, 0)); /* never given out */
+	expect_panic(free_frames(0, 0)); /* never allocated */
 }
 
 static void test_the_one_rule(void **state)
@@ -148,7 +148,7 @@ static void test_below(void **state)
 	alloc_add(0, 0x9f);
 	alloc_add(0x100, FRAMES_1G);
 	assert_int_equal(alloc_free_frames(), 0x9e + FRAMES_1G);
-	/* Ordinary requests leave the first MiB alone while there is anything else. */
+	/* Ordinary requests leave the first MiB alone while other memory is free. */
 	m = alloc_frames(0);
 	assert_true(m >= 0x100);
 	free_frames(m, 0);
@@ -180,7 +180,7 @@ static void test_fragmented_memory_grows_together(void **state)
 			break;
 	assert_int_equal(n, FRAMES_1G);
 	assert_int_equal(alloc_frames(0), INVALID_MFN);
-	/* Every second frame: nothing larger than one can be had. */
+	/* Every second frame is allocated: only single frames are available. */
 	for (u64 i = 0; i < n; i++)
 		if (m[i] & 1)
 			free_frames(m[i], 0);

@@ -23,7 +23,7 @@
 	 size == 4 ? RUN(name "l " operands, u32) :                                                \
 		     RUN(name "q " operands, u64))
 
-/* CMP and TEST leave their operands alone: their result is that of SUB and AND. */
+/* CMP and TEST do not change their operands: their results are those of SUB and AND. */
 static u64 processor(enum insn_op op, unsigned int size, u64 a, u64 b, u64 *rflags)
 {
 	u64 flags = *rflags, r = 0;
@@ -90,13 +90,14 @@ static void test_against_processor(void **state)
 		u64 a = operand(), b = operand(), start = 0x202 | ((u64)rand() & STATUS);
 		u64 ours = start, theirs = start, mask = STATUS, r, expect;
 
-		/* AF is undefined after the logical ones. */
+		/* AF is undefined after logical operations. */
 		if (op == INSN_OR || op == INSN_AND || op == INSN_XOR || op == INSN_TEST)
 			mask &= ~AF;
 		r = alu(op, size, a, b, &ours);
 		expect = processor(op, size, a, b, &theirs);
 		if (r != expect || (ours & mask) != (theirs & mask) || (ours & ~STATUS) != 0x202) {
-			printf("op %u size %u: 0x%lx, 0x%lx: 0x%lx flags 0x%lx, processor 0x%lx flags 0x%lx\n",
+			printf("op %u size %u: 0x%lx, 0x%lx: 0x%lx flags 0x%lx, "
+			       "processor 0x%lx flags 0x%lx\n",
 			       op, size, a, b, r, ours, expect, theirs);
 			fail();
 		}

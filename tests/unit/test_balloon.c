@@ -1,4 +1,4 @@
-/* The balloon in the hands of a driver that follows the standard, and of one that does not.
+/* The balloon with a driver that follows the standard, and with drivers that do not.
  *
  * sources: $(BALLOON_SRCS)
  */
@@ -10,7 +10,7 @@
 #define MSIX(entry) (BAR + 0x400 + 16 * (entry))
 #define READY (STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK)
 
-/* Where the driver has its queues: pages that it never gives back. */
+/* The driver's queues are in these pages, which it never gives back. */
 #define DESC(q) (0x1000u + 0x3000 * (q))
 #define AVAIL(q) (0x2000u + 0x3000 * (q))
 #define USED(q) (0x3000u + 0x3000 * (q))
@@ -67,7 +67,7 @@ static void start(void)
 	bar_write(COMMON(device_status), 1, READY, 1);
 }
 
-/* The chain that begins with this descriptor is available. */
+/* Makes the chain available that begins with this descriptor. */
 static void make_available(u32 q, u16 head)
 {
 	put(AVAIL(q) + 4 + 2 * (sent[q] % 4), 2, head);
@@ -138,7 +138,7 @@ static void features_are_negotiated(void **state)
 	assert_int_equal(bar_read(COMMON(device_feature), 4), 1);
 	bar_write(COMMON(device_feature_select), 4, 2, 1);
 	assert_int_equal(bar_read(COMMON(device_feature), 4), 0);
-	/* A driver of the old kind, and one that wants what is not offered, get no further. */
+	/* A legacy driver, and one that asks for a feature that is not offered, get no further. */
 	bar_write(COMMON(device_status), 1, READY, 1);
 	assert_int_equal(bar_read(COMMON(device_status), 1), STATUS_ACKNOWLEDGE | STATUS_DRIVER);
 	bar_write(COMMON(driver_feature), 4, 1 << 5, 1);
@@ -176,7 +176,7 @@ static void gives_and_takes(void **state)
 	assert_int_equal(asked, 8);
 	assert_int_equal(given, 8);
 
-	/* Not what the machine does not have. */
+	/* Not more than the machine has. */
 	machine_free = 3;
 	assert_int_equal(vballoon_ask(&dom, 0), -ENOMEM);
 	machine_free = 8;
@@ -189,8 +189,8 @@ static void gives_and_takes(void **state)
 	machine_stop();
 }
 
-/* The driver's notification waits, with its vCPU parked or not, and nothing of the list is done
- * twice or left out. */
+/* The driver's notification waits, with its vCPU parked or not, and no page of the list is
+ * processed twice or skipped. */
 static void waits(void **state)
 {
 	static const u32 page[] = { 40, 50 };
@@ -237,7 +237,7 @@ static void masked_interrupts_wait(void **state)
 	machine_stop();
 }
 
-/* What is not the guest's memory, or no whole number of pages, is passed over. */
+/* Pages that are not the guest's memory, and partial pages, are skipped. */
 static void foreign_pages(void **state)
 {
 	static const u32 page[] = { 0xffffffff, FRAMES, 0x80000000, 40, 40 };
@@ -253,7 +253,7 @@ static void foreign_pages(void **state)
 	machine_stop();
 }
 
-/* Each of these drivers is wrong: the device stops, and a reset makes it go again. */
+/* Each of these drivers violates the standard: the device stops, and works again after a reset. */
 static void wrong_drivers(void **state)
 {
 	(void)state;
@@ -262,11 +262,11 @@ static void wrong_drivers(void **state)
 		describe(0, 1, LIST, 4, 0, 0);
 		put(LIST, 4, 40);
 		switch (what) {
-		case 0: /* more is available than there is room */
+		case 0: /* more entries are available than the queue has */
 			sent[0] = 100;
 			make_available(0, 1);
 			break;
-		case 1: /* a head beyond the queue */
+		case 1: /* a head index beyond the queue */
 			make_available(0, 4);
 			break;
 		case 2: /* a next descriptor beyond it */
@@ -277,19 +277,19 @@ static void wrong_drivers(void **state)
 			describe(0, 1, LIST, 0, 1, 1);
 			make_available(0, 1);
 			break;
-		case 4: /* a buffer where no memory is */
+		case 4: /* a buffer outside memory */
 			describe(0, 1, 1UL << 40, 4, 0, 0);
 			make_available(0, 1);
 			break;
-		case 5: /* a buffer around the end of all addresses */
+		case 5: /* a buffer that wraps around the address space */
 			describe(0, 1, ~0UL, 64, 0, 0);
 			make_available(0, 1);
 			break;
-		case 6: /* the used ring in a page that it gives back by that */
+		case 6: /* the used ring is in a page that this request gives back */
 			put(LIST, 4, USED(0) >> 12);
 			make_available(0, 1);
 			break;
-		default: /* who writes the device's index */
+		default: /* the driver writes the device's index */
 			put(USED(0) + 2, 2, 7);
 			make_available(0, 1);
 		}

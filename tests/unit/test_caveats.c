@@ -25,7 +25,7 @@ static bool next_row(FILE *in, struct row *r)
 		if (sscanf(line, "| %127[^|]| %ld | `%127[A-Za-z0-9_]` |%n", r->what, &r->limit,
 			   r->constant, &end) != 3 ||
 		    !end)
-			fail_msg("CAVEATS.md: not understood: %s", line);
+			fail_msg("CAVEATS.md: cannot parse: %s", line);
 		return true;
 	}
 	return false;

@@ -1,5 +1,5 @@
-/* The decoder against Zydis, over random instructions in all three modes: what one knows the other must know, with the same
- * length and the same operands.
+/* The decoder against Zydis, over random instructions in all three modes: both must accept the same
+ * instructions, with the same length and the same operands.
  * sources: kernel/guest/emulate/decode.c
  * libs: -lZydis
  */

@@ -1,4 +1,4 @@
-/* Devices of the IOMMU core: their TLBs, and what happens to those that do not behave.
+/* Devices of the IOMMU core: their TLBs, and devices that misbehave.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -65,8 +65,8 @@ static u64 in_flight(const struct weir_stats *s)
 	return s->batches_in_flight;
 }
 
-/* The IOTLB is flushed and waited for, and the device still reaches the page by what it keeps
- * itself. */
+/* The IOTLB is flushed and its flush has completed, but the device still reaches the page through
+ * its own TLB. */
 static void a_device_tlb_holds_the_page(void **state)
 {
 	mfn_t seen;
@@ -89,8 +89,8 @@ static void a_device_tlb_holds_the_page(void **state)
 	finish(false);
 }
 
-/* It comes while a page is on its way out: it may get it from the IOTLB still, where another
- * device has left it. */
+/* A device is attached while a page is being unmapped: it may still get the page from the IOTLB,
+ * where another device's access left it. */
 static void attached_with_a_flush_under_way(void **state)
 {
 	mfn_t seen;
@@ -117,7 +117,7 @@ static void attached_with_a_flush_under_way(void **state)
 	finish(true);
 }
 
-/* Every size that a descriptor can say drops what it must. */
+/* A descriptor of every possible size drops the whole range. */
 static void ranges_of_all_sizes(void **state)
 {
 	mfn_t seen;
@@ -138,7 +138,8 @@ static void ranges_of_all_sizes(void **state)
 	finish(false);
 }
 
-/* One flush at a time, however many commits: the next one covers all that came meanwhile. */
+/* One flush at a time, however many commits: the next flush covers everything unmapped
+ * meanwhile. */
 static void a_slow_device_is_asked_once_at_a_time(void **state)
 {
 	mfn_t seen;
@@ -180,8 +181,8 @@ static void submit_other(struct iommu_request *r, u16 did)
 	queue_submit(&iommu_units[0], r);
 }
 
-/* The device does not answer: it alone is quarantined, its pages are released when its context entry
- * is gone from the caches, and whoever stood behind it in the queue is served. */
+/* A device does not answer: only this device is quarantined, its pages are released when its
+ * context entry is gone from the caches, and requests behind it in the queue complete. */
 static void a_device_that_times_out(void **state)
 {
 	static struct iommu_request before, after[20];
@@ -200,7 +201,7 @@ static void a_device_that_times_out(void **state)
 		submit_other(&after[i], 41 + i);
 	vtd_execute(0, ~0u);
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 6), 1);
-	/* The other unit's device is none of its business. */
+	/* The device behind the other unit is not affected. */
 	vtd_device_answers = NULL;
 	vtd_interrupts();
 	run_work();
@@ -210,7 +211,7 @@ static void a_device_that_times_out(void **state)
 	assert_int_equal(iommu_device_state(VTD_DEVICE_1), IOMMU_DEVICE_ATTACHED);
 	assert_int_equal(quarantined, 1);
 	assert_int_equal(told_owner, OWNER);
-	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 6), 1); /* not isolated yet */
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 6), 1); /* the device is not isolated yet */
 	vtd_settle();
 	assert_int_equal(before.nr, 0);
 	for (int i = 0; i < 20; i++)
@@ -219,7 +220,7 @@ static void a_device_that_times_out(void **state)
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 7), 0);
 	assert_false(vtd_translated_dma(VTD_DEVICE_0, 7, &seen));
 	assert_true(vtd_translated_dma(VTD_DEVICE_1, 7, &seen));
-	/* What is unmapped from now on does not wait for it. */
+	/* Later unmaps do not wait for the device. */
 	unmap(7, 1);
 	vtd_settle();
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 8), 0);
@@ -227,9 +228,9 @@ static void a_device_that_times_out(void **state)
 	finish(true);
 }
 
-/* The queue is full when the first of two devices times out, and the old copy of the second's
- * invalidation is the last thing in it: the waits behind that are aborted as well, and nothing is
- * left that would tell when its entries are free. */
+/* The queue is full when the first of two devices times out, and the stale copy of the second
+ * device's invalidation is the last descriptor in it. The waits behind that are aborted too, so no
+ * wait is left to report when its entries are free. */
 static void time_outs_in_a_full_queue(void **state)
 {
 	static struct iommu_request others[81];
@@ -276,8 +277,8 @@ static void hear_and_flush(u16 owner, struct pci_id dev, enum iommu_event event)
 	vtd_interrupts();
 }
 
-/* Its last flush completes while its time-out is still being handled, as on another CPU: what waits
- * for its TLB is released after both. */
+/* The device's last flush completes while its time-out is still being handled, as on another CPU:
+ * what waits for its TLB is released after both. */
 static void flushed_before_its_time_out_is_handled(void **state)
 {
 	(void)state;
@@ -296,7 +297,7 @@ static void flushed_before_its_time_out_is_handled(void **state)
 	finish(false);
 }
 
-/* It is detached while its time runs out. */
+/* A device times out while it is being detached. */
 static void a_time_out_while_it_is_detached(void **state)
 {
 	(void)state;
@@ -311,7 +312,7 @@ static void a_time_out_while_it_is_detached(void **state)
 	assert_true(detached);
 	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_FREE);
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
-	/* It comes back, with an empty TLB. */
+	/* It is attached again, with an empty TLB. */
 	silent = false;
 	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, IOMMU_ATS), 0);
 	unmap(1, 1);
@@ -320,7 +321,7 @@ static void a_time_out_while_it_is_detached(void **state)
 	finish(false);
 }
 
-/* Detached with flushes of its TLB under way and waiting. */
+/* A device is detached while flushes of its TLB are in progress and queued. */
 static void detached_with_flushes_under_way(void **state)
 {
 	(void)state;
@@ -340,7 +341,7 @@ static void detached_with_flushes_under_way(void **state)
 	finish(false);
 }
 
-/* The unit refuses the descriptor of the device's TLB: as good as a time-out. */
+/* The unit refuses the device-TLB descriptor: this is handled like a time-out. */
 static void the_unit_refuses_a_device_tlb_descriptor(void **state)
 {
 	mfn_t seen;
@@ -358,7 +359,7 @@ static void the_unit_refuses_a_device_tlb_descriptor(void **state)
 	finish(false);
 }
 
-/* Any other descriptor is put there again, once. */
+/* Any other refused descriptor is posted again, once. */
 static void the_unit_refuses_another_descriptor(void **state)
 {
 	(void)state;
@@ -376,8 +377,8 @@ static void the_unit_refuses_another_descriptor(void **state)
 	finish(false);
 }
 
-/* A unit that takes nothing any more: nothing is released, nobody waits in place, nothing falls
- * over. */
+/* A unit that stops processing its queue: nothing is released, no caller blocks, and nothing
+ * crashes. */
 static void a_dead_queue_releases_nothing(void **state)
 {
 	(void)state;
@@ -392,7 +393,7 @@ static void a_dead_queue_releases_nothing(void **state)
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 1);
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 2), 1);
 
-	/* For the next test: it comes back to life. */
+	/* For the next test: the unit works again. */
 	iommu_units[0].queue.bad_slot = ~0u;
 	queue_error(&iommu_units[0], FSTS_IQE);
 	finish(false);
@@ -432,7 +433,7 @@ static bool reserved_is_mapped(dfn_t i)
 	return n && mfn == VTD_RESERVED_FIRST + i && !is_tombstone(entry[n - 1]);
 }
 
-/* The firmware's region is there as long as one of its devices is, and no longer. */
+/* The firmware's region is mapped exactly as long as one of its devices is attached. */
 static void reserved_memory(void **state)
 {
 	struct pci_id one = VTD_RESERVED_DEVICE(0), two = VTD_RESERVED_DEVICE(1);
@@ -449,7 +450,8 @@ static void reserved_memory(void **state)
 	assert_true(reserved_is_mapped(5));
 	detach(two);
 	assert_false(reserved_is_mapped(5));
-	/* Again, with all batches busy when it leaves: it leaves later. */
+	/* Again, with all batches busy when the device is detached: the region is unmapped
+	 * later. */
 	assert_int_equal(iommu_attach(d, one, 0), 0);
 	assert_int_equal(map(0, VTD_RAM_FIRST, 100), 0);
 	for (dfn_t i = 0; i < BATCHES_PER_DOMAIN; i++)
@@ -473,7 +475,7 @@ static bool fails_once(unsigned int order)
 	return fail_in && !--fail_in;
 }
 
-/* Whatever fails on the way, nothing of the region stays behind. */
+/* Whatever fails on the way, no part of the region stays mapped. */
 static void reserved_memory_on_error_paths(void **state)
 {
 	struct pci_id one = VTD_RESERVED_DEVICE(0);
@@ -483,14 +485,14 @@ static void reserved_memory_on_error_paths(void **state)
 
 	(void)state;
 	start_ats(&plain, false);
-	/* The last page is in use by something else. */
+	/* The last page is already mapped to something else. */
 	assert_int_equal(map(VTD_RESERVED_FIRST + VTD_RESERVED_FRAMES - 1, VTD_RAM_FIRST, 1), 0);
 	assert_int_equal(iommu_attach(d, one, 0), -EEXIST);
 	vtd_settle();
 	assert_false(reserved_is_mapped(5));
 	unmap(VTD_RESERVED_FIRST + VTD_RESERVED_FRAMES - 1, 1);
 	vtd_settle();
-	/* No batch; no memory for tables. */
+	/* No batch is available; no memory for tables. */
 	assert_int_equal(map(0, VTD_RAM_FIRST, 100), 0);
 	for (dfn_t i = 0; i < BATCHES_PER_DOMAIN; i++)
 		unmap(i, 1);
@@ -501,8 +503,8 @@ static void reserved_memory_on_error_paths(void **state)
 	alloc_fail_hook = NULL;
 	vtd_settle();
 	assert_false(reserved_is_mapped(5));
-	/* None for the entry, when the reserved memory is mapped: that goes first, then the
-	 * device can be attached. */
+	/* The allocation for the context entry fails when the reserved memory is already mapped:
+	 * the region is unmapped first, then the device can be attached. */
 	do {
 		fail_in = ++n;
 		alloc_fail_hook = fails_once;
@@ -517,7 +519,7 @@ static void reserved_memory_on_error_paths(void **state)
 	assert_true(n > 1 && held_back);
 	detach(one);
 	assert_false(reserved_is_mapped(5));
-	/* RAM that the firmware calls reserved is refused: it may be somebody's. */
+	/* RAM that the firmware declares reserved is refused, since it may belong to a domain. */
 	assert_int_equal(frame_set(VTD_RESERVED_FIRST + 3, 0, FRAME_RAM, OWNER), 0);
 	assert_int_equal(iommu_attach(d, one, 0), -EPERM);
 	vtd_settle();

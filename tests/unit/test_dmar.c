@@ -1,5 +1,6 @@
-/* The firmware's DMAR table: good ones, each kind of broken one, and every truncation and damage
- * of a good one. sources: iommu/dmar.c
+/* The firmware's DMAR table: valid ones, each kind of invalid one, and every truncation and
+ * corruption of a valid one.
+ * sources: iommu/dmar.c
  */
 #include <tests/unit/dmar_check.h>
 
@@ -75,7 +76,7 @@ static size_t rmrr(u64 first, u64 last)
 
 static int parse(void)
 {
-	/* In memory of exactly its size, so that a read beyond it is seen. */
+	/* In memory of exactly its size, so that a read beyond it is detected. */
 	u8 *copy = malloc(size);
 	int ret;
 
@@ -98,7 +99,7 @@ static void make_good(void)
 	begin();
 	at = drhd(0, 0xfed90000);
 	scope(at, 1, 0, nic, 1);
-	scope(at, 3, 0xff, nic, 1); /* an I/O APIC: no PCI device of its own */
+	scope(at, 3, 0xff, nic, 1); /* an I/O APIC is not a PCI device */
 	at = drhd(0, 0xfed91000);
 	scope(at, 2, 0, port, 1);
 	at = rmrr(0x7f000000, 0x7f0fffff);
@@ -106,7 +107,7 @@ static void make_good(void)
 	at = structure(2); /* ATSR */
 	put(1, 4);
 	end(at);
-	at = structure(77); /* from the future */
+	at = structure(77); /* an unknown, newer type */
 	put(0, 8);
 	put(0, 4);
 	end(at);
@@ -174,13 +175,12 @@ static void too_many(void **state)
 	}
 	assert_int_equal(parse(), 0);
 	assert_int_equal(dmar.nr_units, DMAR_MAX_UNITS);
-	/* Its unit is not one of those that are used: it is not one of the catch-all's devices
-	 * for that. */
+	/* Its unit is not used, but that does not make it a device of the catch-all unit. */
 	assert_int_equal(unit_of(3, 0, 0), DMAR_MAX_UNITS - 1);
 	assert_int_equal(unit_of(0, 3, 0), -1);
 
-	/* A device with reserved memory that does not fit could be given away: no table at all is
-	 * safer. */
+	/* If a device with reserved memory does not fit into the list, it could be assigned: it is
+	 * safer to use no table at all. */
 	begin();
 	drhd(1, 0xfed90000);
 	for (u64 i = 0; i < DMAR_MAX_RESERVED + 1; i++) {
@@ -190,8 +190,8 @@ static void too_many(void **state)
 	assert_int_equal(parse(), -EINVAL);
 }
 
-/* The catch-all must not get devices of a unit that cannot be used: their DMA would pass a unit
- * that is not on. */
+/* The catch-all unit must not get devices of a unit that cannot be used: their DMA would pass a
+ * unit that is not enabled. */
 static void devices_of_a_unit_that_is_ignored(void **state)
 {
 	static const u8 nic[] = { 3, 0 };
@@ -212,8 +212,8 @@ static void devices_of_a_unit_that_is_ignored(void **state)
 	}
 }
 
-/* Nor may it get a device that was not taken down for lack of room, or since the list was broken
- * before it. */
+/* Nor may it get a device that was not recorded because the list was full or its structure was
+ * broken. */
 static void scopes_that_are_lost(void **state)
 {
 	static const u8 nic[] = { 3, 0 };
@@ -239,7 +239,7 @@ static void scopes_that_are_lost(void **state)
 	begin();
 	drhd(1, 0xfed90000);
 	at = drhd(0, 0xfed91000);
-	table[at + 2]--; /* a DRHD of 15 bytes, and then nothing that can be read */
+	table[at + 2]--; /* a DRHD of 15 bytes, and nothing valid after it */
 	assert_int_equal(parse(), -EINVAL);
 	begin();
 	drhd(1, 0xfed90000);

@@ -2,8 +2,8 @@
  * sources: kernel/guest/loader/ramdisk.c kernel/guest/loader/startinfo.c
  * sources: kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c
  * sources: kernel/guest/loader/linux.c kernel/guest/memory/guestmap.c kernel/lib/rangeset.c */
-/* The ELF reader and the placing of things in guest memory; both classes, cut at each length,
- * damaged at random. */
+/* The ELF reader and the placing of data in guest memory: both ELF classes, truncated at each
+ * length, damaged at random. */
 #include "guest_fixture.h"
 
 static struct fixture f;
@@ -73,7 +73,7 @@ static void expect_refused(const u8 *file, u64 len, int err, const char *why)
 {
 	assert_int_equal(load(file, len, 4 << 20), err);
 	if (!strstr(e.text, why))
-		fail_msg("message \"%s\" has no \"%s\"", e.text, why);
+		fail_msg("message \"%s\" does not contain \"%s\"", e.text, why);
 }
 
 static void test_messages(void **state)
@@ -129,7 +129,7 @@ static void test_cut_and_damaged(void **state)
 			u8 *copy = memcpy(malloc(cut ? cut : 1), file, cut);
 			int err = load(copy, cut, 4 << 20);
 
-			/* The last segment is bss: only what lies before the data may be missed. */
+			/* The last segment is bss: a file without its last 64 bytes loads. */
 			assert_int_equal(err, cut < len - 64 ? -EINVAL : 0);
 			free(copy);
 		}
@@ -149,7 +149,7 @@ static void test_cut_and_damaged(void **state)
 
 static void test_notes(void **state)
 {
-	/* 8-byte aligned notes: "Xen" type 18 behind another one, in a segment behind a broken
+	/* 8-byte aligned notes: "Xen" type 18 after another note, in a segment after an invalid
 	 * one. */
 	static const u32 broken[] = { 4, 0xffffff00, 18, 0x6e6558 };
 	static const u32 aligned4[] = { 5, 1, 18, 0x6c616f43, 0,       0x77, /* "Coal" */
@@ -175,7 +175,7 @@ static void test_notes(void **state)
 	assert_int_equal(*(const u32 *)xen.desc, 0x100020);
 	assert_false(elf_find_note(&elf, &other));
 	assert_false(elf_find_note(&elf, &shorter));
-	/* Cut the note anywhere: found whole or not at all. */
+	/* Truncate the note anywhere: it is found complete or not at all. */
 	for (u64 cut = 0; cut < sizeof(aligned4); cut++) {
 		*(u64 *)(file + 64 + 56 + 32) = cut;
 		assert_false(elf_find_note(&elf, &xen));
@@ -207,7 +207,8 @@ static void test_memory_map(void **state)
 			if (k)
 				assert_true(map[k].base >= map[k - 1].base + map[k - 1].len);
 		}
-		assert_int_equal(sum, sizes[i]); /* all of it is listed, the reserved part too */
+		/* The memory map lists everything, including the reserved part. */
+		assert_int_equal(sum, sizes[i]);
 		assert_int_equal(map[0].len, 0x9fc00);
 		assert_int_equal(map[1].type, 2);
 		if (nr == 4)
@@ -215,7 +216,7 @@ static void test_memory_map(void **state)
 	}
 }
 
-/* Random claims and placements against one flag per 1 KiB. */
+/* Random claims and placements against an array with one flag per KiB. */
 static void test_layout(void **state)
 {
 	enum { KIB = 8192 };

@@ -1,4 +1,4 @@
-/* Faults: what a unit records is told in words, counted by reason, and cleared.
+/* Faults: what a unit records is reported in words, counted by reason, and cleared.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -39,7 +39,7 @@ static void serve(void)
 		;
 }
 
-/* The unit records the fault and raises its event. */
+/* The unit records the fault and raises its interrupt. */
 static void fault(u16 bdf, u64 address, bool write, u32 reason)
 {
 	told[0] = 0;
@@ -103,7 +103,7 @@ static void reasons(void **state)
 	finish(false);
 }
 
-/* The line under it tells the walk, and the page that it ends at. */
+/* The next log line shows the walk and the page at its end. */
 static void the_walk_is_told(void **state)
 {
 	char page[64];
@@ -138,7 +138,7 @@ static void nobodys_device_and_a_full_record(void **state)
 	assert_int_equal(heard_owner, OWNER_NONE);
 	assert_int_equal(heard.bdf, PCI_BDF(7, 1, 2));
 	assert_null(strstr(told, "level"));
-	/* Two faults before the interrupt: the second one is lost, which PFO says. */
+	/* Two faults before the interrupt: the second is lost, and PFO reports that. */
 	vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 1, false, 6);
 	vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 2, false, 6);
 	assert_true(vtd_reg32(&vtd_units[0], FSTS_REG) & FSTS_PFO);
@@ -154,8 +154,8 @@ static void answer_unasked(u16 owner, struct pci_id dev, enum iommu_event event)
 	vtd_unexpected_answer(0, 0);
 }
 
-/* An error that comes while faults are being read raises no interrupt of its own. Where it is
- * overlooked, it is for ever, and everything after it as well: a time-out would stop the queue. */
+/* An error that occurs while faults are being read raises no interrupt of its own. If it were
+ * overlooked, it and everything after it would stay unnoticed: a time-out would stop the queue. */
 static void an_error_while_faults_are_read(void **state)
 {
 	(void)state;

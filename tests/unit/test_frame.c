@@ -1,6 +1,6 @@
 /* sources: $(FRAME_SRCS) */
-/* The frame table: each rule of its contract, then random programs compared with a reference that
- * keeps one plain count per frame and looks at every frame each time, then threads that race block
+/* The frame table: each rule of its contract; then random programs compared with a reference that
+ * keeps a plain count per frame and scans every frame each time; then threads that race block
  * references against type changes. */
 #include "test.h"
 
@@ -32,7 +32,7 @@ static void ram(mfn_t mfn, unsigned int order, u16 owner)
 static void test_size(void **state)
 {
 	(void)state;
-	/* At most 4.2 MB for each GiB of RAM, in decimal megabytes to the first place. */
+	/* At most 4.2 MB for each GiB of RAM, in decimal megabytes with one decimal place. */
 	assert_in_range(frame_table_size(FRAMES_1G), 4 << 20, 4250000);
 }
 
@@ -80,7 +80,7 @@ static void test_references_by_size(void **state)
 	frame_put_dev(FRAMES_1G + 515, ORDER_4K);
 	assert_int_equal(frame_set(FRAMES_1G + 515, 0, FRAME_FREE, OWNER_NONE), -EBUSY);
 	assert_int_equal(frame_set(FRAMES_1G, ORDER_1G, FRAME_FREE, OWNER_NONE), -EBUSY);
-	/* Refusals changed nothing: the blocks are whole as before. */
+	/* The refused calls changed nothing: the blocks are still whole. */
 	assert_int_equal(frame_get_dev(FRAMES_1G, ORDER_1G, 7), 0);
 	frame_put_dev(FRAMES_1G, ORDER_1G);
 	frame_put_dev(FRAMES_1G + 512, ORDER_2M);
@@ -106,7 +106,7 @@ static void test_special_frames_conflict(void **state)
 	assert_int_equal(frame_get_dev(78, ORDER_4K, 3), 0);
 	assert_int_equal(frame_get_dev(512, ORDER_2M, 3), 0);
 	frame_table_counts(77)->present = 5;
-	/* Back to RAM one by one: no longer special, but not whole either. */
+	/* Set back to RAM one by one: no longer special, but not whole either. */
 	assert_int_equal(frame_set(77, 0, FRAME_NESTED_TABLE, OWNER_WEIR), 0);
 	assert_int_equal(frame_get_dev(0, ORDER_2M, 3), -EBUSY);
 	ram(77, 0, 3);
@@ -119,7 +119,7 @@ static void test_special_frames_conflict(void **state)
 	assert_int_equal(frame_set(77, 0, FRAME_IO_TABLE, 3), 0);
 	assert_int_equal(frame_table_counts(77)->present, 0);
 	frame_put_dev(512, ORDER_2M);
-	/* A whole block of special frames at once, and typed again while special. */
+	/* A whole block becomes special at once, and its type changes while it is special. */
 	assert_int_equal(frame_set(0, ORDER_1G, FRAME_NESTED_TABLE, OWNER_WEIR), 0);
 	assert_int_equal(frame_set(0, ORDER_1G, FRAME_IO_TABLE, OWNER_WEIR), 0);
 	ram(0, ORDER_1G, 4);
@@ -141,7 +141,8 @@ static void test_split_and_merge(void **state)
 	assert_int_equal(frame_set(600, 0, FRAME_FREE, OWNER_NONE), 0);
 	ram(600, 0, 3);
 	assert_int_equal(frame_get_dev(600, ORDER_4K, 3), 0);
-	/* All 512 held: the merge makes the block whole again, and the block above too. */
+	/* All 512 frames hold a reference: the merge makes the block whole again, and the block
+	 * above too. */
 	frame_merge_dev(512, ORDER_2M);
 	assert_int_equal(frame_get_dev(512, ORDER_2M, 3), 0);
 	frame_merge_dev(0, ORDER_1G);
@@ -212,7 +213,7 @@ struct ref {
 };
 static struct ref ref[REF_FRAMES];
 static u32 ref_block[3];
-static bool ref_whole[3]; /* set or merged as a whole since a frame of it changed */
+static bool ref_whole[3]; /* set or merged as a whole, and no frame of it changed since */
 
 static bool ref_special(mfn_t m)
 {
@@ -313,7 +314,7 @@ static void random_step(void)
 		m = ALIGN_DOWN(m, FRAMES_2M);
 		assert_int_equal(frame_get_dev(m, ORDER_2M, owner), ref_get(m, ORDER_2M, owner));
 		break;
-	case 5: /* drop everything in some stretch, so that sets get a chance */
+	case 5: /* drop all references in a stretch, so that some calls of frame_set() succeed */
 		for (u64 i = m; i < REF_FRAMES; i++)
 			for (; ref[i].own; ref[i].own--)
 				frame_put_dev(i, ORDER_4K);
@@ -339,7 +340,7 @@ static void random_step(void)
 		for (u64 i = 0; i < FRAMES_2M; i++)
 			ref[b * FRAMES_2M + i].own--;
 		break;
-	case 9: { /* many: the reference takes them one by one, and back if one fails */
+	case 9: { /* many: the reference takes them one by one, and drops them again if one fails */
 		u64 nr = 1 + rand() % 700;
 		int want = m + nr > REF_FRAMES ? -EINVAL : 0;
 
@@ -380,7 +381,7 @@ static void test_random(void **state)
 /* --- interleavings -------------------------------------------------------- */
 
 /* Another CPU that holds references and moves them between sizes, one step at a time, at any point
- * inside frame_set(). It holds nothing, the whole GiB at one of three sizes, or block 0 alone. */
+ * inside frame_set(). It holds nothing, the whole GiB at one of three sizes, or only block 0. */
 static enum { HOLD_NONE, HOLD_1G, HOLD_2M, HOLD_4K, HOLD_BLOCK } hold;
 
 static void other_cpu_step(void)
@@ -394,7 +395,7 @@ static void other_cpu_step(void)
 			if (!frame_get_dev(0, ORDER_1G, 5))
 				hold = HOLD_1G;
 		} else if (!frame_get_dev_many(512, ORDER_2M, 511, 5)) {
-			/* As a mapping made of leaves of two sizes, which may collapse later. */
+			/* Like a mapping with leaves of two sizes that may collapse later. */
 			if (!frame_get_dev_many(0, ORDER_4K, 512, 5))
 				hold = HOLD_4K;
 			else
@@ -474,7 +475,7 @@ static void test_interleavings(void **state)
 			refused++;
 		} else {
 			won++;
-			/* Nobody reaches the frames, and nobody can. */
+			/* Nobody holds a reference to the frames, and nobody can take one. */
 			assert_true(hold == HOLD_NONE);
 			for (u64 i = 0; i < 1UL << order; i++) {
 				assert_int_equal(frame_dev_refs(m + i), 0);
@@ -487,7 +488,7 @@ static void test_interleavings(void **state)
 			assert_true(hold == HOLD_NONE);
 			ram(m, order, 5);
 		}
-		/* Whole again; now and then the block only, as after piecemeal changes. */
+		/* Whole again; sometimes only the block, as after piecemeal changes. */
 		if (hold == HOLD_NONE)
 			ram(0, rand() % 8 ? ORDER_2M : ORDER_1G, 5);
 	}
@@ -501,7 +502,8 @@ static void test_interleavings(void **state)
 #define RACE_ROUNDS 20000
 #define RACE_SECONDS 60
 
-/* True until both sides have had their chance: on a busy machine one of them may be off the CPU for long. */
+/* True until both sides have had a chance to run: on a busy machine one of them may be off the CPU
+ * for long. */
 static bool race_goes_on(time_t start, bool both)
 {
 	if (both)
@@ -513,9 +515,9 @@ static bool race_goes_on(time_t start, bool both)
 static int stop;
 static u64 taken, typed, violations;
 
-/* The one invariant, asked of what each side believes it has: a frame is never special or free
- * while someone holds a reference that reaches it. `held` counts the references that the takers
- * have; `special` says that the setter has it. */
+/* The one invariant, checked against what each side believes it holds: a frame is never special or
+ * free while someone holds a reference to it. `held` counts the takers' references; `special` is
+ * set while the setter has the frame. */
 static int special;
 
 static void check_while_held(void)
@@ -533,7 +535,7 @@ static void *block_taker(void *arg)
 			continue;
 		check_while_held();
 		__atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED);
-		if (order != ORDER_4K) { /* move it down and up again: it must hold all the while */
+		if (order != ORDER_4K) { /* split and merge, still holding it */
 			frame_split_dev(0, order);
 			check_while_held();
 			frame_merge_dev(0, order);
@@ -544,7 +546,7 @@ static void *block_taker(void *arg)
 	return NULL;
 }
 
-/* Long enough for a taker that wrongly got through to notice. */
+/* Long enough for a taker that got a reference by mistake to notice. */
 static void own_for_a_while(void)
 {
 	__atomic_store_n(&special, 1, __ATOMIC_SEQ_CST);
@@ -595,8 +597,8 @@ static void test_race_2m(void **state)
 	race(ORDER_2M, FRAME_FREE, FRAMES_2M);
 }
 
-/* References of two holders move between all three sizes while a third CPU tries to free a frame
- * below. */
+/* Two holders move references between all three sizes while a third CPU tries to free a frame below
+ * them. */
 static void *mover(void *arg)
 {
 	(void)arg;

@@ -1,5 +1,5 @@
-/* Compares docs/guests.md, which describes what a guest finds, with the tables that decide it: each
- * must have what the other has.
+/* Compares docs/guests.md, which describes what a guest finds, with the tables in the code: each
+ * must have every entry of the other.
  *
  * sources: kernel/guest/vcpu/kvmclock.c kernel/guest/devices/guestacpi.c
  * sources: kernel/guest/memory/guestmap.c
@@ -9,7 +9,7 @@
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/x86/cpuid.h>
 
-/* All CPUID registers of the processor that the policies below see. */
+/* All CPUID registers of the simulated processor. */
 static u32 own_bits;
 
 static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
@@ -32,7 +32,7 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 
 #include <ctype.h>
 
-/* --- what the policies ask ------------------------------------------------ */
+/* --- what the policies call ----------------------------------------------- */
 
 static u64 tsc_hz;
 
@@ -211,7 +211,7 @@ static struct said parse(const char *cell)
 	if (!strncmp(end, " + ", 3))
 		s.always = (u32)strtoul(end + 3, &end, 16);
 	if (*end && strcmp(end, ", varies"))
-		fail_msg("not understood: \"%s\"", cell);
+		fail_msg("cannot parse: \"%s\"", cell);
 	return s;
 }
 
@@ -259,7 +259,7 @@ static void check_leaves(u32 first, u32 last)
 		for (u32 subleaf = 0; subleaf < 8; subleaf++)
 			for (unsigned int reg = 0; reg < 4; reg++)
 				if (of(ask(leaf, subleaf, ~0u, 3, 4, 2000000000), reg))
-					fail_msg("leaf 0x%x is in no row", leaf);
+					fail_msg("no row describes leaf 0x%x", leaf);
 	}
 }
 
@@ -274,7 +274,7 @@ static void cpuid_leaves(void **state)
 	check_leaves(0x3fffffff, 0x40000200);
 	check_leaves(0x80000000, 0x80000040);
 	check_leaves(0xc0000000, 0xc0000008);
-	/* No row is for a leaf that was not looked at. */
+	/* No row describes a leaf that was not tested. */
 	while (next_row(&at, row)) {
 		u64 leaf = strtoul(row[0], NULL, 16);
 
@@ -283,7 +283,7 @@ static void cpuid_leaves(void **state)
 			    (leaf >= 0x80000000 && leaf <= 0x80000040));
 	}
 	assert_int_equal(rows, 1 + 19);
-	/* Only these have subleaves. */
+	/* Only these leaves have subleaves. */
 	for (unsigned int reg = 0; reg < 4; reg++)
 		assert_int_equal(of(ask(7, 1, ~0u, 0, 1, 1), reg), 0);
 }
@@ -321,7 +321,7 @@ static struct msr_answer msr_answer(u32 msr)
 	return a;
 }
 
-/* Finds the document's row with this MSR. *named says if there is one. */
+/* Finds the document's row with this MSR. *named is true if there is one. */
 static struct msr_answer msr_said(u32 msr, bool *named)
 {
 	static char row[CELLS][512];
@@ -353,9 +353,9 @@ static void check_msrs(u32 first, u32 last)
 		if (strcmp(said.read, is.read) || strcmp(said.written, is.written))
 			fail_msg("MSR 0x%x: \"%s\" and \"%s\", but %s and %s", msr, said.read,
 				 said.written, is.read, is.written);
-		/* What was refused on purpose is told. */
+		/* An MSR that is refused on purpose must be documented. */
 		if (find(msr) && !named)
-			fail_msg("MSR 0x%x is in no row", msr);
+			fail_msg("no row describes MSR 0x%x", msr);
 	}
 }
 
@@ -366,7 +366,7 @@ static void model_specific_registers(void **state)
 	check_msrs(0x4b564cf0, 0x4b564d10);
 	check_msrs(0xc0000000, 0xc0000fff);
 	check_msrs(0xc0010000, 0xc0011fff);
-	/* The table has none elsewhere. */
+	/* The table contains no memory elsewhere. */
 	for (size_t i = 0; i < ARRAY_SIZE(msrs); i++)
 		assert_true(msrs[i].last <= 0x1fff || msrs[i].first >= 0x4b564cf0);
 }
@@ -395,7 +395,7 @@ static void acpi_tables(void **state)
 		while (next_row(&from, row))
 			told += !strcmp(row[0], name) && !strcmp(row[1], revision);
 		if (told != found)
-			fail_msg("table %s, revision %s: is in no row", name, revision);
+			fail_msg("no row describes table %s, revision %s", name, revision);
 	}
 	assert_int_equal(found, 5);
 	for (found = 0; next_row(&at, row);)

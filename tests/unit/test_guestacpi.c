@@ -1,6 +1,6 @@
 /* sources: kernel/guest/devices/guestacpi.c */
-/* A guest's ACPI tables: found as software finds them, whole by their checksums, and taken apart
- * and put together again by ACPICA's compiler. */
+/* A guest's ACPI tables: found as software finds them, with correct checksums, disassembled and
+ * compiled again by ACPICA's compiler. */
 #include "test.h"
 
 #include <kernel/guest/devices/guestacpi.h>
@@ -39,7 +39,7 @@ static u64 check_table(u64 gpa, const char *signature)
 	return len;
 }
 
-/* By the XSDT; 0 if there is none. */
+/* Looks the table up in the XSDT; 0 if there is none. */
 static u64 find(const char *signature)
 {
 	u64 xsdt = number(GUEST_RSDP + 24, 8), end = xsdt + check_table(xsdt, "XSDT");
@@ -61,7 +61,7 @@ static void test_rsdp(void **state)
 {
 	(void)state;
 	make(1);
-	/* 5.2.5.1: searched on 16 bytes from 0xe0000 to 0xfffff. */
+	/* 5.2.5.1: on 16-byte boundaries from 0xe0000 to 0xfffff. */
 	assert_int_equal(GUEST_RSDP % 16, 0);
 	assert_in_range(GUEST_RSDP, 0xe0000, 0xfffff);
 	assert_memory_equal(tables, "RSD PTR ", 8);
@@ -114,8 +114,8 @@ static void test_madt_names_every_vcpu(void **state)
 	}
 }
 
-/* iasl says what it understood, complains on what it did not, and compiles that without a
- * warning. */
+/* iasl prints what it parsed, complains about anything it does not understand, and compiles the
+ * result without a warning. */
 static char *by_iasl(const char *signature, u64 gpa)
 {
 	static char text[65536];
@@ -141,7 +141,7 @@ static char *by_iasl(const char *signature, u64 gpa)
 	assert_int_equal(pclose(f), 0);
 	if (!strstr(text, "0 Errors, 0 Warnings") || strstr(text, "Error:") ||
 	    strstr(text, "Warning:") || strstr(text, "Invalid"))
-		fail_msg("iasl complains on %s:\n%s", signature, text);
+		fail_msg("iasl complains about %s:\n%s", signature, text);
 	return text;
 }
 

@@ -1,5 +1,5 @@
-/* The control domain's identity map: which ranges (against an array of booleans), all or nothing,
- * and the cost.
+/* The control domain's identity map: its ranges (against an array of booleans), all or nothing, and
+ * its cost.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -19,8 +19,8 @@ static void mark(mfn_t first, mfn_t last, bool value)
 		want[m] = value;
 }
 
-/* Random reserved ranges and holes; the interrupt window and the units' registers are never in
- * it. */
+/* Random reserved ranges and holes; the interrupt window and the units' registers are never
+ * mapped. */
 static void reserved_ranges(void **state)
 {
 	struct range r[40], h[40], o[200];
@@ -61,7 +61,7 @@ static void reserved_ranges(void **state)
 			bool registers = m >= 0xfed90 && m <= 0xfedaf;
 
 			if (!registers && rangeset_overlaps(&out, m, m) != want[m])
-				fail_msg("frame 0x%lx: wanted %d", m, want[m]);
+				fail_msg("frame 0x%lx: expected %d", m, want[m]);
 		}
 		for (u32 i = 0; i < iommu_dmar.nr_units; i++)
 			assert_false(rangeset_overlaps(&out, iommu_dmar.unit[i].base >> PAGE_SHIFT,
@@ -73,7 +73,7 @@ static void reserved_ranges(void **state)
 	finish(false);
 }
 
-/* Two gigabytes are two references and a table or two, whatever the number of pages. */
+/* Two gigabytes take two references and one or two tables, whatever the number of pages. */
 static void cost_goes_with_ranges(void **state)
 {
 	struct range r[4];
@@ -101,7 +101,7 @@ static void all_or_nothing(void **state)
 	start(&plain, false);
 	rangeset_init(&set, "set", r, 4);
 	assert_int_equal(rangeset_add(&set, VTD_RAM_FIRST, VTD_RAM_FIRST + 5000), 0);
-	/* Nobody's. */
+	/* Without an owner. */
 	assert_int_equal(rangeset_add(&set, VTD_RAM_FIRST + (2UL << 18),
 				      VTD_RAM_FIRST + (2UL << 18) + 5),
 			 0);

@@ -1,5 +1,5 @@
-/* The keeper of an 82576's virtual functions against registers that are memory: what it answers, and that no message gives a guest more
- * than frames of its own.
+/* The driver of an 82576's physical function against registers that are memory: its answers, and
+ * that no message gives a guest more than its own frames.
  *
  * sources: userland/drivers/igb_pf.c
  */
@@ -92,7 +92,7 @@ u8 interrupt_allocate(interrupt_handler h, void *ctx)
 	return 0x41;
 }
 
-/* A reset is over when the driver looks; it brings the address back from the NVM. */
+/* A reset has completed when the driver looks; it restores the address from the NVM. */
 void delay_us(u32 us)
 {
 	(void)us;
@@ -127,7 +127,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* The answer's first word to a message of the n'th function. */
+/* The first word of the answer to a message from the n-th function. */
 static u32 ask(u32 n, u32 kind, const void *body, size_t size)
 {
 	set(IGB_VMBMEM(n), kind);
@@ -135,7 +135,7 @@ static u32 ask(u32 n, u32 kind, const void *body, size_t size)
 	set(IGB_MBVFICR, MBVFICR_REQUEST(n));
 	set(IGB_VFLRE, 0);
 	handler(NULL);
-	/* The last write to the mailbox gives the buffer back. */
+	/* The last write to the mailbox releases the buffer. */
 	assert_int_equal(reg(IGB_P2VMAILBOX(n)), P2V_STS);
 	return reg(IGB_VMBMEM(n));
 }
@@ -155,7 +155,7 @@ static const u8 *mac_of(u32 n)
 	return regs + IGB_RAL(n + 1);
 }
 
-/* What must hold whatever the guests say. */
+/* What must hold whatever the guests send. */
 static void check(void)
 {
 	for (u32 n = 0; n < NR; n++) {
@@ -164,7 +164,7 @@ static void check(void)
 		assert_memory_not_equal(mac_of(n), own_mac, 6);
 		for (u32 i = 0; i < n; i++)
 			assert_memory_not_equal(mac_of(n), mac_of(i), 6);
-		/* Neither all frames, nor all multicast, nor long ones. */
+		/* Not all frames, not all multicast frames, no long frames. */
 		assert_int_equal(reg(IGB_VMOLR(n)) & ~(u32)VMOLR_ROMPE, VMOLR_AUPE | VMOLR_BAM);
 	}
 	for (u32 i = NR + 1; i < 16; i++)
@@ -188,7 +188,7 @@ static void starts(void **state)
 	assert_true(reg(IGB_CTRL_EXT) & CTRL_EXT_PFRSTD);
 	for (u32 n = 0; n < NR; n++)
 		assert_int_equal(reg(IGB_VMBMEM(n)), MESSAGE_NACK | PF_CONTROL);
-	/* Once only, until it has been away. */
+	/* Only once, until the function has been reset. */
 	printed[0] = 0;
 	igb_pf_probe();
 	assert_int_equal(printed[0], 0);
@@ -238,7 +238,7 @@ static void addresses(void **state)
 	assert_true(granted(1, VF_SET_MAC | MAC_FILTERS_CLEAR << 16, none, 6));
 	assert_false(granted(1, VF_SET_MAC | 2 << 16, good, 6));
 	check();
-	/* A reset takes it away, so that the next owner does not have it. */
+	/* A reset removes the address, so that the next owner does not inherit it. */
 	set(IGB_VFLRE, BIT(0));
 	set(IGB_MBVFICR, 0);
 	set(IGB_CTRL_EXT, 0);
@@ -262,7 +262,7 @@ static void multicasts(void **state)
 	hash[0] = 0x0002;
 	assert_true(granted(2, VF_SET_MULTICAST | 1 << 16, hash, sizeof(hash)));
 	assert_int_equal(reg(IGB_MTA), 2 | 4);
-	/* Its own only are taken back. */
+	/* Only its own are removed. */
 	assert_true(granted(0, VF_SET_MULTICAST, hash, sizeof(hash)));
 	assert_int_equal(reg(IGB_MTA), 4);
 	assert_false(granted(0, VF_SET_MULTICAST | 31 << 16, hash, 60));
@@ -286,7 +286,7 @@ static void others(void **state)
 	assert_false(granted(0, 6, &word, 4));
 	assert_false(granted(0, 0xffff, &word, 4));
 	check();
-	/* No answer to an answer. */
+	/* An acknowledgement is not answered. */
 	set(IGB_VMBMEM(0), VF_RESET | MESSAGE_ACK);
 	set(IGB_MBVFICR, MBVFICR_REQUEST(0));
 	handler(NULL);
@@ -304,7 +304,7 @@ static void anything(void **state)
 		for (u32 i = 0; i < MESSAGE_WORDS; i++)
 			word[i] = (u32)rand() << 16 ^ (u32)rand();
 		word[0] &= rand() % 2 ? 0xff0007 : ~0u;
-		/* Often another's address. */
+		/* Often another function's address. */
 		if (rand() % 4 == 0)
 			memcpy(&word[1], mac_of(rand() % NR), 6);
 		memcpy(regs + IGB_VMBMEM(n), word, sizeof(word));

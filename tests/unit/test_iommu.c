@@ -1,4 +1,5 @@
-/* The IOMMU core against software units that cache what they may: tables, gather, queue, release.
+/* The IOMMU core against software units that cache everything the specification allows: tables,
+ * gathers, queue, release.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -29,7 +30,7 @@ static void released_by_the_interrupt_only(void **state)
 	assert_int_equal(seen, mfn);
 
 	unmap(5, 1);
-	/* From the IOTLB: the reason for all this. */
+	/* The IOTLB still has it: this is why frames must be held until the flush completes. */
 	assert_true(vtd_dma(VTD_DEVICE_0, 5, &seen));
 	assert_int_equal(frame_dev_refs(mfn), 1);
 	assert_int_equal(map(5, mfn + 1, 1), -EAGAIN);
@@ -41,9 +42,9 @@ static void released_by_the_interrupt_only(void **state)
 	assert_false(vtd_dma(VTD_DEVICE_0, 5, &seen));
 	while (vtd_work())
 		;
-	assert_int_equal(frame_dev_refs(mfn), 1); /* the interrupt has not come yet */
+	assert_int_equal(frame_dev_refs(mfn), 1); /* the interrupt has not been delivered yet */
 	vtd_interrupts();
-	assert_int_equal(frame_dev_refs(mfn), 1); /* nor has its work been done */
+	assert_int_equal(frame_dev_refs(mfn), 1); /* the interrupt's work has not run yet */
 	while (vtd_work())
 		;
 	assert_int_equal(frame_dev_refs(mfn), 0);
@@ -68,8 +69,8 @@ static void largest_leaves(void **state)
 	finish(false);
 }
 
-/* One frame of a 1 GiB leaf goes; the device can use all others at any moment, and every frame
- * keeps its reference. */
+/* Unmaps one frame of a 1 GiB leaf. The device can use all other frames at any moment, and every
+ * frame keeps its reference. */
 static void splits_a_gigabyte(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -108,13 +109,13 @@ static void collapses(void **state)
 	start(&plain, false);
 	for (dfn_t i = 0; i < 511; i++)
 		assert_int_equal(map(512 + i, VTD_RAM_FIRST + 512 + i, 1), 0);
-	assert_true(vtd_dma(VTD_DEVICE_0, 512, &seen)); /* the table's address is cached now */
+	assert_true(vtd_dma(VTD_DEVICE_0, 512, &seen)); /* the unit caches the table */
 	assert_int_equal(map(512 + 511, VTD_RAM_FIRST + 512 + 511, 1), 0);
 	iommu_domain_stats(d, &s);
 	assert_int_equal(s.io_collapses, 1);
 	assert_int_equal(s.io_entries[1], 1);
 	assert_int_equal(s.io_entries[0], 0);
-	vtd_check(); /* the table lives as long as it is cached */
+	vtd_check(); /* the table is not freed while it is cached */
 	vtd_settle();
 	vtd_check();
 	assert_true(vtd_dma(VTD_DEVICE_0, 600, &seen));
@@ -122,8 +123,8 @@ static void collapses(void **state)
 	finish(false);
 }
 
-/* 1 GiB that is mapped by 512 tables goes with one entry, and the release walks it in bounded
- * steps. */
+/* 1 GiB mapped by 512 tables is unlinked by clearing one entry; the release walks the tables in
+ * bounded steps. */
 static void unlinks_a_subtree(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -132,7 +133,7 @@ static void unlinks_a_subtree(void **state)
 	(void)state;
 	start(&plain, false);
 	assert_int_equal(map((1UL << 18), VTD_RAM_FIRST + 1, (1UL << 18) - 1),
-			 0); /* nothing is aligned to 2 MiB */
+			 0); /* no frame is aligned to 2 MiB */
 	iommu_domain_stats(d, &s);
 	assert_int_equal(s.io_entries[1], 0);
 	unmap(1UL << 18, 1UL << 18);
@@ -150,8 +151,8 @@ static void unlinks_a_subtree(void **state)
 	finish(false);
 }
 
-/* A range that begins inside the first superpage of a gigabyte, and ends inside the last one of
- * the next: what lies before and behind it in those stays. */
+/* The range begins inside the first superpage of one gigabyte and ends inside the last superpage of
+ * the next. Pages of these superpages before and behind the range stay mapped. */
 static void ragged_ends_of_large_ranges(void **state)
 {
 	const dfn_t base = 1UL << 18, end = base + (2UL << 18);
@@ -173,15 +174,15 @@ static void ragged_ends_of_large_ranges(void **state)
 	finish(false);
 }
 
-/* A table that loses its last entry goes, and the tables above that become empty by it, however
- * they were emptied. */
+/* A table that loses its last entry is freed, and so are the tables above that become empty, in
+ * whatever order the entries were removed. */
 static void frees_empty_tables(void **state)
 {
 	struct weir_stats s = { 0 };
 
 	(void)state;
 	start(&plain, false);
-	/* Two pages far apart, and parts of two superpages, taken away piece by piece. */
+	/* Two pages far apart, and parts of two superpages, unmapped piece by piece. */
 	assert_int_equal(map(7, VTD_RAM_FIRST, 1), 0);
 	assert_int_equal(map((3UL << 27) + 5, VTD_RAM_FIRST + 9, 1), 0);
 	assert_int_equal(map(1UL << 18, VTD_RAM_FIRST + 512, 1024), 0);
@@ -201,7 +202,7 @@ static void frees_empty_tables(void **state)
 	finish(false);
 }
 
-/* Memory that became the domain's page by page is mapped all the same, and ends up in large
+/* Memory that was given to the domain page by page can still be mapped, and ends up in superpage
  * leaves. */
 static void maps_a_mixed_block(void **state)
 {
@@ -218,7 +219,7 @@ static void maps_a_mixed_block(void **state)
 	assert_int_equal(s.io_entries[1], 3);
 	assert_int_equal(s.io_entries[0], 0);
 	assert_int_equal(frame_dev_refs(mfn + 700), 1);
-	/* One page of it is not the domain's: nothing is mapped, and nothing stays referenced. */
+	/* One page belongs to another domain: nothing is mapped, and no reference remains. */
 	unmap(512, 3 * 512);
 	vtd_settle();
 	assert_int_equal(frame_set(mfn + 1000, 0, FRAME_RAM, OWNER + 1), 0);
@@ -229,8 +230,8 @@ static void maps_a_mixed_block(void **state)
 	finish(false);
 }
 
-/* On hardware without superpages, a table that maps one aligned block holds one reference, until
- * an entry parts. */
+/* On hardware without superpages, a table that maps one aligned block holds a single reference
+ * until one of its entries is unmapped. */
 static void one_reference_for_a_table(void **state)
 {
 	static const struct vtd_config small = { .cap_clear = CAP_SLLPS_1G | CAP_SLLPS_2M };
@@ -253,7 +254,7 @@ static void one_reference_for_a_table(void **state)
 	vtd_settle();
 	for (u64 i = 0; i < 1024; i++)
 		assert_int_equal(frame_dev_refs(mfn + i), i != 88);
-	/* A whole one goes with one entry and one reference. */
+	/* Unmapping a whole table clears one entry and drops one reference. */
 	unmap(1024, 512);
 	vtd_settle();
 	for (u64 i = 0; i < 512; i++)
@@ -283,7 +284,8 @@ static u64 entry_of(dfn_t dfn)
 	return entry[iommu_walk_owner(OWNER, dfn, entry, &mfn) - 1];
 }
 
-/* Permissions survive a split, and a table whose entries differ in them does not collapse. */
+/* A split keeps permissions, and a table whose entries have different permissions does not
+ * collapse. */
 static void permissions(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -362,7 +364,7 @@ static void refuses(void **state)
 	assert_int_equal(map(8, 0x200, 1), -EPERM); /* the allocator's */
 	assert_int_equal(map(1UL << 36, VTD_RAM_FIRST, 1), -ERANGE);
 	assert_int_equal(map((1UL << 36) - 1, VTD_RAM_FIRST, 2), -ERANGE);
-	/* What the failing call had mapped is gone again, after the flush. */
+	/* What the failing call had mapped is unmapped again, after the flush. */
 	assert_int_equal(map(100, VTD_RAM_FIRST + (2UL << 18) - 4, 8), -EPERM);
 	vtd_settle();
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + (2UL << 18) - 4), 0);
@@ -372,7 +374,7 @@ static void refuses(void **state)
 
 /* --- flush ---------------------------------------------------------------- */
 
-/* While a table that was unlinked may still be cached, no flush of the domain may leave the
+/* While a unit may still cache an unlinked table, every flush of the domain must include the
  * paging-structure caches. */
 static void leaf_flush_beside_a_structural_one(void **state)
 {
@@ -399,7 +401,8 @@ static void leaf_flush_beside_a_structural_one(void **state)
 	finish(false);
 }
 
-/* What a superpage was cached as goes only by a flush of its size, whoever has split it. */
+/* A cached superpage translation is dropped only by a flush of its full size, even if another
+ * gather has split the superpage. */
 static void leaf_flush_beside_a_split(void **state)
 {
 	IOMMU_GATHER(splitting);
@@ -435,7 +438,7 @@ static void an_empty_gather_is_free(void **state)
 		assert_int_equal(iommu_gather_begin(&g, d), 0);
 		iommu_gather_commit(&g, 0);
 	}
-	/* Nor does a new mapping flush anything: what was not present is not cached. */
+	/* A new mapping needs no flush either: entries that are not present are not cached. */
 	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
 	iommu_domain_stats(d, &s);
 	assert_int_equal(s.invalidations_posted, 0);
@@ -451,8 +454,8 @@ static void drop_a_gather(void)
 		iommu_unmap(&g, 0, 1);
 }
 
-/* A path that forgets its commit would leave the devices what it unmapped; a debug build does not
- * let it pass. */
+/* A path that forgets to commit would leave devices with access to what it unmapped; a debug build
+ * panics instead. */
 static void a_gather_that_is_dropped(void **state)
 {
 	int status;
@@ -502,7 +505,7 @@ static void the_trace_tells_what_happened(void **state)
 	assert_int_equal(e[4].a, 3);
 	assert_int_equal(e[4].b, 2);
 	assert_int_equal(e[7].a, 2);
-	/* A reader who is late gets what is left. */
+	/* A reader that falls behind gets the events that are still in the buffer. */
 	for (int i = 0; i < 2000; i++)
 		assert_int_equal(map(1UL << 40, 0, 1), -ERANGE);
 	assert_int_equal(iommu_trace_read(&from, e, 16), 16);
@@ -510,8 +513,8 @@ static void the_trace_tells_what_happened(void **state)
 	finish(false);
 }
 
-/* The unit keeps that nothing was there, too: what is mapped now must be reached, whichever way
- * it was put there. */
+/* In caching mode a unit also caches entries that are not present: a new mapping must be reachable
+ * whichever way it was installed. */
 static void caching_mode_flushes_new_mappings(void **state)
 {
 	static const struct vtd_config cm = { .cap_set = CAP_CM };
@@ -590,7 +593,8 @@ static void an_answer_before_the_commit(void **state)
 	finish(false);
 }
 
-/* A domain has its own batches: the 17th has to wait, and is told when it need not any more. */
+/* Each domain has its own batches: the 17th gather must wait, and is woken when a batch is free
+ * again. */
 static void batches_run_out(void **state)
 {
 	IOMMU_GATHER(g);
@@ -614,8 +618,7 @@ static void set_again(struct iommu_request *r)
 	r->nr = 0;
 }
 
-/* More requests than the ring has room for: they wait in software, and all are done in the end,
- * in order. */
+/* More requests than the ring has room for: they wait in software, and all complete in order. */
 static void the_ring_is_full(void **state)
 {
 	static struct iommu_request r[300];
@@ -633,15 +636,15 @@ static void the_ring_is_full(void **state)
 	assert_in_range(vtd_execute(0, ~0u), 200, 255);
 	for (int i = 0; i < 300; i++)
 		if (!r[i].nr)
-			fail_msg("request %d is done without an interrupt", i);
+			fail_msg("request %d completed without an interrupt", i);
 	vtd_settle();
 	for (int i = 0; i < 300; i++)
 		assert_int_equal(r[i].nr, 0);
 	finish(false);
 }
 
-/* A request completes while the handler is at work: IWC was cleared before, so either it is seen
- * or an interrupt comes. */
+/* A request completes while the handler runs. IWC was cleared before, so the handler either sees
+ * the completion or a new interrupt arrives. */
 static void nothing_is_lost_while_iwc_is_set(void **state)
 {
 	(void)state;
@@ -649,8 +652,8 @@ static void nothing_is_lost_while_iwc_is_set(void **state)
 	assert_int_equal(map(0, VTD_RAM_FIRST, 8), 0);
 	unmap(0, 1);
 	unmap(1, 1);
-	vtd_execute(0, 3); /* the first one is done: IWC is set, its interrupt is on the way */
-	vtd_execute(0, ~0u); /* the second one raises none */
+	vtd_execute(0, 3); /* completes the first: IWC is set, the interrupt pending */
+	vtd_execute(0, ~0u); /* the second completion raises no interrupt */
 	vtd_interrupts();
 	while (vtd_work())
 		;
@@ -667,8 +670,8 @@ static void do_the_rest(u32 r)
 	vtd_execute(0, ~0u);
 }
 
-/* The second one is done when IWC is about to be cleared for the first: too early for an
- * interrupt of its own, so the handler must look after that. */
+/* The second request completes just before IWC is cleared for the first, too early to raise an
+ * interrupt of its own. So the handler must check the status again after clearing IWC. */
 static void nothing_is_lost_while_iwc_is_cleared(void **state)
 {
 	(void)state;
@@ -707,10 +710,9 @@ static void a_domain_ends_with_batches_in_flight(void **state)
 	stop();
 }
 
-/* --- leaves, against a stupid count --------------------------------------- */
+/* --- leaves, against a naive count ---------------------------------------- */
 
-/* How many leaves of each level [dfn, dfn + nr) takes, tried frame by frame from the largest size
- * down. */
+/* How many leaves of each level [dfn, dfn + nr) needs, found frame by frame, largest size first. */
 static void count_leaves(dfn_t dfn, mfn_t mfn, u64 nr, u64 leaves[3])
 {
 	memset(leaves, 0, 3 * sizeof(leaves[0]));
@@ -738,8 +740,8 @@ static void check_leaves(const char *how, const u64 leaves[3])
 				 i + 1, leaves[i]);
 }
 
-/* One call takes the largest leaves; and whatever pieces come in whatever order, the result is
- * the same. */
+/* One call uses the largest possible leaves; mapping the same range in pieces, in any order, gives
+ * the same result. */
 static void leaves_are_the_largest(void **state)
 {
 	unsigned int seed = getenv("SEED") ? (unsigned int)atoi(getenv("SEED")) : 2026;
@@ -763,7 +765,7 @@ static void leaves_are_the_largest(void **state)
 		piece = nr > 5000 ? 131072 : 1 + (u64)rand() % 400;
 		pieces = (nr + piece - 1) / piece;
 		for (u64 i = 0; i < pieces; i++) {
-			/* Odd ones first, then the others backwards. */
+			/* Odd pieces first, then the others in reverse order. */
 			u64 at = i < pieces / 2 ? 2 * i + 1 : 2 * (pieces - 1 - i);
 
 			assert_int_equal(map(dfn + at * piece, mfn + at * piece,
@@ -808,8 +810,8 @@ static void remapping_entries(void **state)
 	assert_int_equal(address, 0xfee00010 | e[3].index << 5);
 	assert_int_equal(data, 0);
 
-	/* Changed twice and freed while the first invalidation is under way: given out again when
-	 * the last one is done. */
+	/* Changed twice and freed while the first invalidation is in progress: it is allocated
+	 * again only after the last invalidation completes. */
 	freed = 0;
 	iommu_irte_set(&e[3], 0x12345, 0x42);
 	iommu_irte_free(&e[3], count_freed, NULL);

@@ -1,6 +1,6 @@
-/* Memory runs out half way: for every allocation that a call makes, let just that one fail. The
- * call says so, and all is as it was: mappings, references, tables, batches, the allocator. What
- * gives memory back needs none.
+/* Memory runs out half-way: each allocation of a call fails once, and only that one. The call
+ * returns an error and restores everything: mappings, references, tables, batches, the allocator.
+ * Operations that give memory back allocate none.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS) $(FAILURE_LIBS)
@@ -12,13 +12,13 @@
 #define GIB (1UL << 18) /* in frames */
 #define FREE_DFN (5UL << 27) /* nothing is mapped in these 512 GiB */
 
-/* What must be the same before and after. */
+/* State that must be the same before and after. */
 struct snapshot {
 	struct weir_stats stats;
 	u64 free, refs, walk[64];
 };
 
-/* All batches have their reserve of tables again, and nothing is under way. */
+/* All batches have their reserve of tables again, and none is in flight. */
 static void warm(void)
 {
 	struct iommu_gather g[BATCHES_PER_DOMAIN];
@@ -71,7 +71,7 @@ static void expect_same(const struct snapshot *a, const struct snapshot *b)
 	assert_memory_equal(a->walk, b->walk, sizeof(a->walk));
 }
 
-/* Pages, a block of 2 MiB and one of 1 GiB are there before. */
+/* Pages, a 2 MiB block and a 1 GiB block are mapped beforehand. */
 static void begin(const struct vtd_config *config)
 {
 	start(config, false);
@@ -88,8 +88,8 @@ struct range {
 	u64 nr;
 };
 
-/* One table or several on the way, full ones, ragged ends, and one that joins a neighbour to a
- * block. */
+/* Ranges that need one new table or several, fill tables, have unaligned ends, or complete a block
+ * with a neighbour. */
 static const struct range ranges[] = {
 	{ FREE_DFN, VTD_RAM_FIRST + 3, 1 },
 	{ FREE_DFN + 7, VTD_RAM_FIRST + 3, 1300 },
@@ -112,7 +112,7 @@ static void mapping_fails(const struct vtd_config *config)
 		while (ret) {
 			fail_alloc = ++n;
 			ret = map(r->dfn, r->mfn, r->nr);
-			/* Of those that did not fail none was missing. */
+			/* The call fails exactly if an allocation failed. */
 			assert_int_equal(fail_alloc != 0, !ret);
 			nothing_fails();
 			assert_true(!ret || ret == -ENOMEM);
@@ -122,7 +122,7 @@ static void mapping_fails(const struct vtd_config *config)
 			after = look();
 			expect_same(&before, &after);
 		}
-		/* Nothing of what failed is in the way. */
+		/* Nothing that a failed call left behind is in the way. */
 		unmap(r->dfn, r->nr);
 		after = look();
 		expect_same(&before, &after);
@@ -134,7 +134,7 @@ static void mapping_fails(const struct vtd_config *config)
 		struct snapshot before = look(), after;
 		IOMMU_GATHER(g);
 
-		unmap(GIB + 100, 1); /* takes two of a batch's */
+		unmap(GIB + 100, 1); /* takes two tables of a batch's reserve */
 		vtd_settle();
 		assert_int_equal(map(GIB + 100, VTD_RAM_FIRST + GIB + 100, 1), 0);
 		vtd_settle();
@@ -166,8 +166,8 @@ static void mapping_fails_half_way(void **state)
 	finish(false);
 }
 
-/* A page that is not the domain's ends a long range, at each size: the beginning of it goes
- * again. */
+/* A page that belongs to another domain ends a long range, at each size: the part before it is
+ * unmapped again. */
 static void a_frame_that_is_not_the_domains(void **state)
 {
 	static const u64 lengths[] = { 1, 5, 511, 512, 513, 1024, 1030 };
@@ -175,7 +175,7 @@ static void a_frame_that_is_not_the_domains(void **state)
 	(void)state;
 	begin(&plain);
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
-		/* Behind it begins another domain's, or nobody's. */
+		/* The frames behind it belong to another domain, or to nobody. */
 		mfn_t end = VTD_RAM_FIRST + 2 * GIB;
 		struct snapshot before = look(), after;
 
@@ -223,8 +223,8 @@ static void giving_back_takes_no_memory(void **state)
 
 /* --- devices and domains -------------------------------------------------- */
 
-/* Root, context table, reserved memory and its tables. The device is free after, and the domain
- * can go. */
+/* Allocations: root, context table, reserved memory and its tables. Afterwards the device is free,
+ * and the domain can be destroyed. */
 static void attaching_fails_half_way(void **state)
 {
 	(void)state;
@@ -251,7 +251,7 @@ static void attaching_fails_half_way(void **state)
 
 				assert_int_equal(now, IOMMU_DEVICE_FREE);
 				assert_false(vtd_dma(vtd_devices[i], VTD_RESERVED_FIRST, &mfn));
-				/* Nothing of the firmware's memory is left mapped. */
+				/* Nothing of the firmware's region is left mapped. */
 				(void)iommu_walk_owner(OWNER, VTD_RESERVED_FIRST, entry, &mfn);
 				assert_int_equal(mfn, INVALID_MFN);
 				warm();
@@ -269,8 +269,8 @@ static void attaching_fails_half_way(void **state)
 	}
 }
 
-/* The way out of a domain may have to wait for memory (reserved regions are unmapped), but it
- * comes to its end. */
+/* Destroying a domain may have to wait for memory (reserved regions are unmapped), but it
+ * completes. */
 static void detaching_waits_for_memory(void **state)
 {
 	(void)state;
@@ -343,7 +343,7 @@ static void making_a_domain_fails_half_way(void **state)
 		} while (ret);
 		assert_true(n > 1);
 	}
-	/* Every place in the table is still there to be had: all but that of the first domain. */
+	/* Every slot of the table can still be allocated, except that of the first domain. */
 	for (unsigned int i = 1; i < MAX_IOMMU_DOMAINS; i++)
 		assert_false(iommu_domain_create(&made[i], (u16)(OWNER + i), "d", wake, NULL));
 	assert_int_equal(iommu_domain_create(&one_more, 99, "d", wake, NULL), -ENOSPC);

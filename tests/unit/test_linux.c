@@ -39,7 +39,7 @@ static void set(u8 *file, u32 offset, u64 value, u32 size)
 	memcpy(file + offset, &value, size);
 }
 
-/* As Debian's kernels have it, but small. */
+/* Like Debian's kernels, but small. */
 static void make_kernel(u8 file[SETUP_SIZE + PAYLOAD])
 {
 	for (u32 i = 0; i < SETUP_SIZE + PAYLOAD; i++)
@@ -58,10 +58,10 @@ static void make_kernel(u8 file[SETUP_SIZE + PAYLOAD])
 	set(file, 0x234, 1, 1);
 	set(file, 0x236, 0x7f, 2);
 	set(file, 0x238, 2047, 4);
-	set(file, 0x250, 0x1234567, 8); /* setup_data is the loader's to say */
+	set(file, 0x250, 0x1234567, 8); /* setup_data is for the loader to set */
 	set(file, 0x258, PREFERRED, 8);
 	set(file, 0x260, INIT_SIZE, 4);
-	set(file, 0x264, 0xabcd, 4); /* newer than what Weir knows */
+	set(file, 0x264, 0xabcd, 4); /* newer than any version that Weir knows */
 }
 
 static void test_loads(void **state)
@@ -86,7 +86,7 @@ static void test_loads(void **state)
 	}
 }
 
-/* Behind the paragraphs that the header counts: a signature, which is loaded if there is room. */
+/* After the paragraphs that the header counts: a signature, which is loaded if there is room. */
 static void test_more_than_the_header_counts(void **state)
 {
 	static u8 file[SETUP_SIZE + PAYLOAD];

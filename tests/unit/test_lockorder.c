@@ -1,4 +1,4 @@
-/* The order of locks that debug builds check, and its table in docs/architecture.md. */
+/* The lock order that debug builds check, and its table in docs/architecture.md. */
 #include "test.h"
 
 #include <kernel/core/spinlock.h>
@@ -8,7 +8,7 @@ static struct spinlock slab = SPINLOCK_INIT(LOCK_SLAB);
 static struct spinlock alloc = SPINLOCK_INIT(LOCK_ALLOC);
 static struct spinlock console = SPINLOCK_INIT(LOCK_CONSOLE);
 
-/* The call must panic and say this. */
+/* The call must panic with this message. */
 #define assert_panic_says(call, message)                                                           \
 	do {                                                                                       \
 		expect_panic(call);                                                                \
@@ -38,7 +38,7 @@ static void a_wrong_order_is_caught_with_both_names(void **state)
 	spin_lock(&alloc);
 	assert_panic_says(spin_lock(&nested),
 			  "lock order: nested.lock taken while alloc_lock is held");
-	/* Not only the lock that was taken last counts. */
+	/* All held locks count, not only the one taken last. */
 	spin_lock(&console);
 	assert_panic_says(spin_lock(&slab), "lock order: slab_lock taken while alloc_lock is held");
 	spin_unlock(&alloc);

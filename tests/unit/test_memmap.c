@@ -1,6 +1,6 @@
 /* sources: kernel/mm/memmap.c kernel/lib/rangeset.c kernel/mm/frame.c */
-/* The memory map against a reference that asks of each page: does an entry call all of it RAM, and
- * none anything else? */
+/* The memory map against a reference that checks each page: does an entry declare all of it RAM,
+ * and no entry anything else? */
 #include "test.h"
 
 #include <kernel/mm/frame.h>
@@ -21,7 +21,7 @@ static void fresh(u32 max)
 	rangeset_init(&ram, "test RAM", storage, max);
 }
 
-/* Byte by byte would be slow; entries here begin and end at multiples of a quarter page. */
+/* Checking every byte would be slow; entries here begin and end at multiples of a quarter page. */
 #define QUARTER (PAGE_SIZE / 4)
 
 static void test_random(void **state)
@@ -50,8 +50,8 @@ static void test_random(void **state)
 			bool all = true, other = false;
 
 			for (int k = 0; k < 4; k++) {
-				/* Two entries may share a page: neither holds it whole, so it is
-				 * not used. */
+				/* Two RAM entries may share a page: neither covers all of it, so it
+				 * is not used. */
 				all &= is_ram[p * 4 + k];
 				other |= is_other[p * 4 + k];
 			}
@@ -59,7 +59,7 @@ static void test_random(void **state)
 				assert_true(all && !other);
 				assert_true(p < end);
 			} else if (all && !other) {
-				/* Left out only because no entry alone covers it. */
+				/* It was left out only because no single entry covers it. */
 				for (u32 i = 0; i < nr; i++)
 					assert_false(e[i].type == 1 && e[i].base <= p * PAGE_SIZE &&
 						     e[i].base + e[i].len >= (p + 1) * PAGE_SIZE);
@@ -75,11 +75,11 @@ static void test_absurd_entries(void **state)
 	const struct memmap_entry e[] = {
 		{ 0x100000, 0x1000000, 1 },
 		{ 0x200000, 0, 1 },
-		{ 0x300000, 0, 2 }, /* empty: takes nothing */
+		{ 0x300000, 0, 2 }, /* empty: reserves nothing */
 		{ ~0UL - 5, 100, 2 },
 		{ ~0UL, ~0UL, 2 },
 		{ 0xfff0000000000000, ~0UL, 1 },
-		{ 0x400800, 1, 2 }, /* one byte takes its page */
+		{ 0x400800, 1, 2 }, /* one byte reserves its page */
 	};
 
 	(void)state;
@@ -88,7 +88,7 @@ static void test_absurd_entries(void **state)
 	assert_int_equal(ram.nr, 2);
 	assert_int_equal(rangeset_count(&ram), 0xfff);
 	assert_false(contains(&ram, 0x400));
-	/* All of the address space is RAM: cut where frame records end. */
+	/* The whole address space is RAM: truncated where the frame records end. */
 	assert_int_equal(memmap_build(&ram, &(struct memmap_entry){ 0, ~0UL, 1 }, 1),
 			 MEMMAP_MAX_FRAMES);
 	assert_int_equal(memmap_build(&ram, NULL, 0), 0);
@@ -142,7 +142,8 @@ static void test_place(void **state)
 	(void)state;
 	fresh(64);
 	assert_int_equal(memmap_build(&ram, e, ARRAY_SIZE(e)), 0x200000);
-	/* The smallest piece that is large enough, not the first MiB; then it is gone. */
+	/* The smallest piece that is large enough, but not in the first MiB; then it is removed
+	 * from the map. */
 	assert_int_equal(memmap_place(&ram, 0x10001, ~0UL, &largest), 0x403ef000);
 	assert_false(contains(&ram, 0x403ef));
 	assert_int_equal(memmap_place(&ram, 0x3f0000, ~0UL, &largest), 0x1fc10000);
@@ -173,7 +174,7 @@ static void test_frame_table_gives_up_absurd_ram(void **state)
 	assert_int_equal(frames, 0x4100);
 	assert_true(pa != MEMMAP_NO_PLACE && pa + frame_table_size(frames) <= 65 << 20);
 	assert_false(contains(&ram, pa >> PAGE_SHIFT));
-	/* None at all. */
+	/* No RAM at all. */
 	frames = memmap_build(&ram, &e[1], 1);
 	assert_int_equal(memmap_place_frame_table(&ram, 1UL << 32, &frames), MEMMAP_NO_PLACE);
 	assert_int_equal(frames, 0);

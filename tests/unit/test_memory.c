@@ -1,5 +1,5 @@
-/* A domain's memory in both tables: whatever it gives back and takes, before, while and after its memory is mapped for devices,
- * CPUs and devices reach the same pages in the end.
+/* A domain's memory in both tables: whatever the domain releases and populates, before, while and
+ * after its memory is mapped for devices, CPUs and devices reach the same pages in the end.
  *
  * sources: $(IOMMU_SRCS) $(MEMORY_SRCS)
  * libs: $(IOMMU_LIBS)
@@ -91,7 +91,7 @@ static void start(void)
 	start_on(&plain);
 }
 
-/* CPUs and devices see the same: by the tables, and here and there by a DMA. */
+/* CPUs and devices see the same pages: compares the tables, and some pages by DMA. */
 static void check(void)
 {
 	u64 frames = 0, entry[5];
@@ -136,12 +136,12 @@ static void finish(void)
 		;
 	assert_int_equal(d.pages_owned, 0);
 	nested_free(&d.nested);
-	/* The context table stays, and what the slabs keep. */
+	/* The context table stays, and so does what the slabs keep. */
 	assert_in_range(before - alloc_free_frames(), 0, 40);
 	vtd_stop();
 }
 
-/* The guest gives a random piece back, or takes one. */
+/* The guest releases or populates a random piece. */
 static void act(void)
 {
 	static const u64 sizes[] = { 1, 1, 1, 7, 100, 512, 512, 512, 1500 };
@@ -184,7 +184,7 @@ static void mapped_later(void **state)
 		start_on(round % 3 ? &plain : &small);
 		for (int i = rand() % 400; i > 0; i--)
 			act();
-		/* Two devices may be on their way at once. */
+		/* Two devices may be in the process of being attached at once. */
 		while (map_step(&gfn)) {
 			steps++;
 			for (int i = rand() % 8; i > 0; i--)
@@ -205,7 +205,7 @@ static void mapped_later(void **state)
 	}
 }
 
-/* 2 MiB as one entry, and no more than 512 entries a step. */
+/* 2 MiB are one entry; a step covers at most 512 entries. */
 static void largest_leaves_in_bounded_steps(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -218,7 +218,7 @@ static void largest_leaves_in_bounded_steps(void **state)
 	iommu_domain_stats(d.iommu, &s);
 	assert_int_equal(s.io_entries[1], FRAMES / 512);
 	assert_int_equal(s.io_entries[0], 0);
-	/* All is there: the next device finds nothing to do. */
+	/* All is mapped: the next device needs no further mapping. */
 	gfn = 0;
 	assert_int_equal(map_step(&gfn), STEP_DONE);
 	assert_int_equal(gfn, 0);
@@ -241,7 +241,8 @@ static void largest_leaves_in_bounded_steps(void **state)
 	finish();
 }
 
-/* Where units know no leaf of 2 MiB, each of the CPUs' is a table, and a step of its own. */
+/* If the units support no 2 MiB leaves, each 2 MiB leaf of the CPUs' tables becomes an I/O table,
+ * and takes one step. */
 static void steps_count_the_entries_of_units(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -261,7 +262,7 @@ static void steps_count_the_entries_of_units(void **state)
 	finish();
 }
 
-/* The control domain's devices have a map of their own. */
+/* The control domain's devices have a different map: the identity map. */
 static void not_for_the_control_domain(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -282,7 +283,7 @@ static void not_for_the_control_domain(void **state)
 	finish();
 }
 
-/* For a domain that is started again: it has all its memory, and that is clear. */
+/* For a domain that restarts: it has all its memory, and the memory is zeroed. */
 static void renewed(void **state)
 {
 	(void)state;
@@ -299,7 +300,7 @@ static void renewed(void **state)
 		assert_int_equal(memory_release(&d, 7, 1), 1);
 		assert_int_equal(memory_release(&d, 512, 512), 512);
 		assert_int_equal(memory_release(&d, 1100, 300), 300);
-		/* The last of it is still on its way when it begins. */
+		/* The last release is still in flight when populating begins. */
 		while ((ret = memory_renew_step(&d, &gfn))) {
 			if (ret == STEP_WAIT) {
 				vtd_settle();
@@ -326,8 +327,8 @@ static void renewed(void **state)
 	}
 }
 
-/* Where writes of devices are interrupts, 0xfee00000 to 0xfeefffff, no domain has memory, however large it is: neither its CPUs
- * nor its devices. */
+/* Device writes to 0xfee00000 to 0xfeefffff are interrupts: no domain, however large, has memory
+ * there, for CPUs or for devices. */
 static void none_where_interrupts_go(void **state)
 {
 	static const u64 sizes[] = { 1UL << 10, 3UL << 18, 0xfee00, 0xfef00, 1UL << 20, 1UL << 24 };

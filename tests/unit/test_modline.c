@@ -1,5 +1,5 @@
 /* sources: kernel/guest/loader/modline.c kernel/lib/pci_id.c */
-/* Module lines: what each word means, each message, and that no text whatever does harm. */
+/* Module lines: what each word means, each message, and that no text causes harm. */
 #include "modline_check.h"
 
 static struct module_line m;
@@ -13,12 +13,12 @@ static void good(const char *line)
 		fail_msg("\"%s\" was refused: %s", line, e.text);
 }
 
-/* The message must name the word and give the remedy. */
+/* The message must name the word and give the fix. */
 static void bad(const char *line, const char *word, const char *remedy)
 {
 	assert_int_equal(modline_parse(line, &m, &e), -EINVAL);
 	if (!strstr(e.text, word) || !strstr(e.text, remedy))
-		fail_msg("\"%s\": message \"%s\" has no \"%s\" or no \"%s\"", line, e.text, word,
+		fail_msg("\"%s\": message \"%s\" lacks \"%s\" or \"%s\"", line, e.text, word,
 			 remedy);
 	check_documented(e.text);
 }
@@ -26,7 +26,8 @@ static void bad(const char *line, const char *word, const char *remedy)
 static void test_full_line(void **state)
 {
 	(void)state;
-	good("kernel name=net0 mem=64M vcpus=2 pci=00:03.0,01:1f.7,ats prio=9 cpu=3 restart=fault balloon control pci=0001:ff:00.1 -- a=b  -- c ");
+	good("kernel name=net0 mem=64M vcpus=2 pci=00:03.0,01:1f.7,ats prio=9 cpu=3 "
+	     "restart=fault balloon control pci=0001:ff:00.1 -- a=b  -- c ");
 	assert_int_equal(m.kind, MODULE_KERNEL);
 	assert_string_equal(m.domain, "net0");
 	assert_int_equal(m.memory, 64 << 20);
@@ -150,7 +151,8 @@ static void test_messages(void **state)
 	bad("kernel name=a mem=2M cpu=", "cpu=", "cpu=0");
 	bad("kernel name=a mem=2M restart=no", "restart=no", "never, reboot or fault");
 	bad("kernel name=a mem=2M restart=never restart=never", "restart=never", "given twice");
-	/* A long word is cut, its remedy is not; what cannot be printed is masked. */
+	/* A long word is truncated, its fix is not; characters that cannot be printed are
+	 * masked. */
 	snprintf(line, sizeof(line), "kernel %0300d", 0);
 	bad(line, "000...\"", "is the guest's");
 	bad("kernel name=a mem=2M \x01\xff\x1b[2J", "\"???[2J\"", "unknown word");
@@ -178,17 +180,17 @@ static void test_messages(void **state)
 	bad(line, "pci=01:00.0", "to another domain");
 }
 
-/* Cut a good line everywhere, then damage it at random: always an answer, always one printable line
- * of it. */
+/* A valid line truncated everywhere, then damaged at random: there is always a result, with one
+ * printable line if it is refused. */
 static void test_damaged(void **state)
 {
-	static const char line[] =
-		"/boot/net.elf kernel name=net0 mem=64M vcpus=2 pci=0000:00:03.0,01:00.0 prio=3 cpu=1 -- x y";
+	static const char line[] = "/boot/net.elf kernel name=net0 mem=64M vcpus=2 "
+				   "pci=0000:00:03.0,01:00.0 prio=3 cpu=1 -- x y";
 
 	(void)state;
 	srand(test_seed());
 	for (size_t len = 0; len < sizeof(line); len++) {
-		char *text = strndup(line, len); /* exact size: a read beyond it is seen */
+		char *text = strndup(line, len); /* exact size: a read beyond it is detected */
 
 		check_modline(text);
 		free(text);

@@ -5,8 +5,8 @@
  * sources: kernel/guest/loader/startinfo.c kernel/guest/loader/multiboot1.c
  * sources: kernel/guest/loader/pvh.c kernel/guest/loader/linux.c
  * sources: kernel/guest/memory/guestmap.c kernel/lib/rangeset.c */
-/* The files of domains: loaded in parts they come to the same as at once, and their memory is given
- * back once. */
+/* The files of domains: loading in steps has the same result as loading at once, and their memory
+ * is freed exactly once. */
 #include "test.h"
 
 #include <boot/multiboot2.h>
@@ -135,7 +135,7 @@ static int zero_whole(void *ctx, gpaddr_t gpa, u64 len)
 	return guest_zero(ctx, gpa, len);
 }
 
-/* Domain a's files, by the loader and in one go. */
+/* Domain a's files, loaded in steps and at once. */
 static void load_whole(struct guest_entry *entry)
 {
 	const struct guest_memory memory = { &a.vm.memory, write_whole, zero_whole };
@@ -183,7 +183,7 @@ static void in_parts(void **state)
 	} while (ret);
 	assert_memory_equal(ram[0], ram[1], RAM);
 	assert_memory_equal(&whole, &parts, sizeof(whole));
-	/* Each byte once, and never many. */
+	/* Each byte once, and a bounded number per step. */
 	assert_int_equal(total, 0);
 	assert_in_range(largest, 1 << 20, 2 << 20);
 	assert_in_range(steps, 6, 8);

@@ -3,8 +3,8 @@
  * sources: kernel/guest/loader/multiboot1.c kernel/guest/loader/pvh.c
  * sources: kernel/guest/loader/linux.c kernel/guest/memory/guestmap.c kernel/lib/rangeset.c */
 /* Multiboot kernels, by address fields and by ELF: the structures as a kernel reads them, each
- * refusal, and damaged files. The fields are read at the offsets that the specification gives, not
- * through the loader's own structs. */
+ * refusal, and damaged files. The fields are read at the offsets in the specification, not through
+ * the loader's own structs. */
 #include "guest_check.h"
 
 #define MAGIC 0x1badb002u
@@ -36,7 +36,7 @@ static void expect_refused(const struct guest_image *image, int err, const char 
 {
 	assert_int_equal(load(image), err);
 	if (!strstr(e.text, why))
-		fail_msg("message \"%s\" has no \"%s\"", e.text, why);
+		fail_msg("message \"%s\" does not contain \"%s\"", e.text, why);
 }
 
 /* A flat kernel of `len` bytes with the header at `at`. */
@@ -55,8 +55,8 @@ static u8 *make_flat(u64 len, u64 at, u32 load_addr, u32 load_end, u32 bss_end, 
 
 static void test_small_field_kernel(void **state)
 {
-	/* Flags 0, no other header field, ELF32 at 4 MiB with 12 MiB of bss, as small test kernels
-	 * are. */
+	/* Flags 0, no other header fields, ELF32 at 4 MiB with 12 MiB of bss, like small test
+	 * kernels. */
 	static const u32 header[] = { MAGIC, 0, -MAGIC };
 	struct made_segment s[] = {
 		{ 1, 0x400000, 0x400000, sizeof(header), sizeof(header), 4, (const u8 *)header },
@@ -78,7 +78,7 @@ static void test_small_field_kernel(void **state)
 	check_multiboot_information(&f, &image, &entry);
 	assert_memory_equal(f.ram + 0x400000, header, sizeof(header));
 	assert_true(all_bytes(f.ram + 0x401000 + 8000, 12 << 20, 0));
-	/* 16 MiB hold the kernel but not all of its bss: the message says how much there is. */
+	/* 16 MiB hold the kernel but not all of its bss: the message gives the available size. */
 	image.ram = 16 << 20;
 	expect_refused(&image, -ENOSPC,
 		       "12590912 bytes at 401000 are not all usable in 16384 KiB of RAM");
@@ -144,7 +144,7 @@ static void test_flat(void **state)
 	assert_int_equal(load(&image), 0);
 	assert_memory_equal(f.ram + 0x200000 + 500, file + 900, 20000 - 900);
 	free(file);
-	/* Below 1 MiB: the start structures go elsewhere. */
+	/* Below 1 MiB: the start structures are placed elsewhere. */
 	image.kernel = file = make_flat(20000, 0, 0x10000, 0, 0x9f000, 0x10000);
 	assert_int_equal(load(&image), 0);
 	assert_memory_equal(f.ram + 0x10000, file, 20000);
@@ -192,7 +192,7 @@ static void test_messages(void **state)
 	*(u32 *)(file + 104) = 0x1000b;
 	*(u32 *)(file + 108) = -(MAGIC + 0x1000b);
 	expect_refused(&image, -EINVAL, "not defined (flags 1000b)");
-	/* A video mode cannot be had, but that is no reason to refuse. */
+	/* A video mode is unavailable, but that is no reason to refuse. */
 	*(u32 *)(file + 104) = 0x10007;
 	*(u32 *)(file + 108) = -(MAGIC + 0x10007);
 	assert_int_equal(load(&image), 0);
@@ -208,7 +208,7 @@ static void test_messages(void **state)
 	image.nr_modules = GUEST_MAX_MODULES;
 	assert_int_equal(load(&image), 0);
 	check_multiboot_information(&f, &image, &entry);
-	/* A command line that leaves no room. */
+	/* A command line that leaves no room for anything else. */
 	image.nr_modules = 0;
 	char *line = memset(malloc(8 << 20), 'x', 8 << 20);
 	line[(8 << 20) - 1] = 0;
@@ -246,8 +246,8 @@ static void test_header_search(void **state)
 	free(file);
 }
 
-/* Random kernels, ramdisks and sizes of memory: what loads is all there, and apart; what does not
- * left no trace. */
+/* Random kernels, ramdisks and memory sizes: a kernel that loads is complete and nothing overlaps;
+ * one that is refused leaves memory unchanged. */
 static void test_random_fit(void **state)
 {
 	static u8 disk[2][500000];
@@ -334,7 +334,7 @@ static void test_damaged(void **state)
 		for (int k = rand() % 4; k > 0 && n; k--)
 			copy[rand() % MIN(n, 240UL)] = rand() % 2 ? rand() :
 								    (rand() % 2 ? 0xff : 0);
-		if (which && n >= 232) /* keep the checksum right, so that the fields are reached */
+		if (which && n >= 232) /* keep the checksum right: the fields are parsed */
 			*(u32 *)(copy + 208) = -(*(u32 *)(copy + 200) + *(u32 *)(copy + 204));
 		if (multiboot1_protocol.recognize(&image))
 			(void)load(&image);

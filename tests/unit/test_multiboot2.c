@@ -1,7 +1,7 @@
 /* sources: boot/multiboot2.c */
-/* The tag parser: what GRUB hands over is taken, what is cut off or absurd is left out, and nothing
- * is read beyond the end: the data lies at the end of an allocation, where the address sanitizer
- * watches. */
+/* The tag parser: valid tags are accepted, truncated or invalid ones are ignored, and nothing is
+ * read beyond the end: the data is at the end of an allocation, where the address sanitizer detects
+ * that. */
 #include "multiboot2_check.h"
 
 #include <kernel/core/log.h>
@@ -186,7 +186,8 @@ static void test_limits(void **state)
 static void test_malformed(void **state)
 {
 	(void)state;
-	/* A line without its NUL, an end before the start, a tag too short for its fields. */
+	/* A command line without its NUL, an end before the start, a tag too short for its
+	 * fields. */
 	begin();
 	add_module(0x1000, 0x2000, "abc", 3);
 	add_module(0x2000, 0x1000, "abc", 4);
@@ -196,7 +197,7 @@ static void test_malformed(void **state)
 	assert_int_equal(info.nr_modules, 0);
 	assert_int_equal(warnings, 4);
 
-	/* Sizes of the whole and of a tag. */
+	/* Invalid sizes of the whole and of a tag. */
 	begin();
 	parse();
 	assert_int_equal(parse_bytes(0), -EINVAL);
@@ -211,7 +212,7 @@ static void test_malformed(void **state)
 	put32(len - 8, 0xfffffff0);
 	assert_int_equal(parse(), 0);
 	assert_string_equal(info.cmdline, "before");
-	put32(len - 8 - 16 + 4, 3); /* smaller than its own head */
+	put32(len - 8 - 16 + 4, 3); /* smaller than its header */
 	assert_int_equal(parse_bytes(len), 0);
 
 	/* No end tag. */
@@ -223,8 +224,8 @@ static void test_malformed(void **state)
 	assert_string_equal(info.cmdline, "x");
 }
 
-/* Valid lists with bytes changed at random: never a read outside (the sanitizer's business), and
- * sane output, which parse_bytes() checks. */
+/* Valid lists with bytes changed at random: no read outside (the sanitizer detects that), and valid
+ * output, which parse_bytes() checks. */
 static void test_random(void **state)
 {
 	(void)state;

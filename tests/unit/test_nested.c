@@ -1,4 +1,5 @@
-/* Nested tables against a flat array that says the same: random maps, unmaps, releases and splits.
+/* Nested tables against a flat array with the same content: random maps, unmaps, releases and
+ * splits.
  * sources: kernel/guest/memory/nested.c
  */
 #include <setjmp.h>
@@ -121,7 +122,7 @@ static void check(void)
 			continue;
 		}
 		assert_int_equal(l.flags, 0);
-		/* The whole of the hole that it reports is one. */
+		/* The whole hole that it reports is unmapped. */
 		for (gfn_t h = 0; l.order <= ORDER_2M && h < 1UL << l.order; h++) {
 			gfn_t other = ALIGN_DOWN(g, 1UL << l.order) + h;
 
@@ -277,7 +278,7 @@ static void uses_superpages(void **state)
 	assert_int_equal(n.tables, 2);
 }
 
-/* A split that gets no table changes nothing, and what was passed before it is said. */
+/* A split that gets no table changes nothing, and reports how far it came. */
 static void split_without_memory(void **state)
 {
 	struct nested_walk w = { &n, 0, 699, 100 };

@@ -1,6 +1,7 @@
 /* sources: userland/drivers/offload.c */
-/* What a network device is told about a frame's headers: with the seed and those offsets, a device that sums and inserts
- * must arrive at the checksum that the RFCs define. Frames that are cut off anywhere are never read beyond their end. */
+/* What a network device is told about a frame's headers: with the seed and these offsets, a device
+ * that sums and inserts must get the checksum that the RFCs define. Frames may be truncated
+ * anywhere and are never read beyond their end. */
 #include "test.h"
 
 #include <userland/drivers/offload.h>
@@ -61,7 +62,8 @@ static void make(struct frame *f)
 	}
 }
 
-/* The pseudo header as RFC 9293 (3.1) and RFC 8200 (8.1) draw it, then header and data with a checksum field of 0. */
+/* The pseudo header of RFC 9293 (3.1) and RFC 8200 (8.1), then header and data with a checksum
+ * field of 0. */
 static u32 reference(const struct frame *f)
 {
 	const u8 *ip = f->byte + ETH_HEADER_BYTES;
@@ -105,7 +107,7 @@ static void test_device_arrives_at_the_checksum(void **state)
 		assert_int_equal(h.checksum, f.checksum);
 		assert_int_equal(h.l4_length, f.l4_length);
 		net_seed_checksum(f.byte, &h);
-		/* 82574 datasheet, 7.2.9: from TUCSS to the end, the field included */
+		/* 82574 datasheet, 7.2.9: from TUCSS to the end, including the field */
 		assert_int_equal(~sum(f.byte + h.l4, f.length - h.l4, 0) & 0xffff, reference(&f));
 	}
 }

@@ -1,5 +1,6 @@
 /* sources: boot/options.c kernel/lib/pci_id.c */
-/* Weir's command line: each word, the order, and what is wrong is named and changes nothing. */
+/* Weir's command line: each word, their order, and that an invalid word is reported and changes
+ * nothing. */
 #include "test.h"
 
 #include <kernel/core/uart.h>
@@ -32,9 +33,8 @@ static int setup(void **state)
 static void test_words(void **state)
 {
 	(void)state;
-	options_parse(
-		"console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 irq-limit=0 x2apic=off exit=idle "
-		"panic=test");
+	options_parse("console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 "
+		      "irq-limit=0 x2apic=off exit=idle panic=test");
 	assert_int_equal(warnings, 0);
 	assert_int_equal(options.console, UART_COM2);
 	assert_int_equal(options.loglevel, LOG_DEBUG);
@@ -50,8 +50,8 @@ static void test_words(void **state)
 static void test_last_one_holds(void **state)
 {
 	(void)state;
-	options_parse(
-		"  iommu=off\tiommu=nointremap   iommu=on iommu=nointremap console=none console=com1 exit=ready exit=never  ");
+	options_parse("  iommu=off\tiommu=nointremap   iommu=on iommu=nointremap "
+		      "console=none console=com1 exit=ready exit=never  ");
 	assert_int_equal(warnings, 0);
 	assert_false(options.iommu_off);
 	assert_true(options.no_intremap);
@@ -59,9 +59,9 @@ static void test_last_one_holds(void **state)
 	assert_int_equal(options.exit_at, 0);
 	options_parse("irq-limit=100 irq-limit=10000000");
 	assert_int_equal(options.irq_limit, 10000000);
-	/* Of each device; four of them. */
-	options_parse(
-		"sriov=01:00.0,2 sriov=0001:02:00.1,64 sriov=01:00.0,7 sriov=03:00.0,1 sriov=04:00.0,1");
+	/* Per device; there are four. */
+	options_parse("sriov=01:00.0,2 sriov=0001:02:00.1,64 sriov=01:00.0,7 sriov=03:00.0,1 "
+		      "sriov=04:00.0,1");
 	assert_int_equal(warnings, 0);
 	assert_int_equal(options.sriov[0].device.bdf, 0x100);
 	assert_int_equal(options.sriov[0].nr, 7);
@@ -115,12 +115,12 @@ static void test_wrong_words(void **state)
 
 	static struct options before;
 
-	/* Over the defaults, and over the opposite of them. */
+	/* With the defaults before it, and with the opposite of them. */
 	for (u32 i = 0; i < 2 * ARRAY_SIZE(wrong); i++) {
 		setup(state);
 		if (i % 2)
-			options_parse(
-				"console=none loglevel=error iommu=nointremap maxcpus=2 x2apic=off exit=ready panic=test");
+			options_parse("console=none loglevel=error iommu=nointremap maxcpus=2 "
+				      "x2apic=off exit=ready panic=test");
 		before = options;
 		options_parse(wrong[i / 2]);
 		assert_int_equal(warnings, 1);

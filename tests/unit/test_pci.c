@@ -1,4 +1,4 @@
-/* The list of functions, against a configuration space of software that tells what it likes.
+/* The list of PCI functions, against a simulated configuration space that may contain anything.
  *
  * sources: drivers/pci.c drivers/pciconfig.c drivers/pcicap.c drivers/pcidma.c drivers/pcibar.c
  * sources: drivers/pcireset.c kernel/lib/rangeset.c kernel/lib/pci_id.c
@@ -66,7 +66,7 @@ static u8 *config_of(u16 bdf)
 	return ecam + ((u64)bdf << 12);
 }
 
-/* A function without capabilities, its bus master on. */
+/* A function without capabilities, with bus mastering on. */
 static u8 *function(u16 bdf)
 {
 	u8 *c = config_of(bdf);
@@ -113,33 +113,33 @@ static void check(u16 bdf, bool shared_id)
 
 static void bridges(void)
 {
-	function(PCI_BDF(0, 1, 0)); /* conventional, but with an id of its own */
+	function(PCI_BDF(0, 1, 0)); /* conventional, but with its own requester id */
 	bridge(PCI_BDF(0, 2, 0), 4, 1); /* root port */
 	function(PCI_BDF(1, 0, 0))[PCI_HEADER_TYPE] = 0x80;
 	function(PCI_BDF(1, 0, 3));
-	bridge(PCI_BDF(0, 3, 0), 7, 2); /* PCI Express to PCI */
+	bridge(PCI_BDF(0, 3, 0), 7, 2); /* PCI Express to PCI bridge */
 	function(PCI_BDF(2, 0, 0));
 	function(PCI_BDF(2, 3, 0));
 	bridge(PCI_BDF(2, 4, 0), CONVENTIONAL, 3);
 	function(PCI_BDF(3, 1, 0));
-	bridge(PCI_BDF(2, 5, 0), 8, 4); /* PCI to PCI Express */
+	bridge(PCI_BDF(2, 5, 0), 8, 4); /* PCI to PCI Express bridge */
 	add_pcie(function(PCI_BDF(4, 0, 0)), 0);
 	bridge(PCI_BDF(0, 4, 0), CONVENTIONAL, 5);
 	function(PCI_BDF(5, 0, 0));
 	bridge(PCI_BDF(0, 10, 0), 8, 9);
 	add_pcie(function(PCI_BDF(9, 0, 0)), 0);
-	bridge(PCI_BDF(0, 5, 0), 4, 6); /* root port, a switch behind it */
+	bridge(PCI_BDF(0, 5, 0), 4, 6); /* root port with a switch behind it */
 	bridge(PCI_BDF(6, 0, 0), 5, 7);
 	bridge(PCI_BDF(7, 1, 0), 6, 8);
 	add_pcie(function(PCI_BDF(8, 0, 0)), 0);
-	/* Nonsense: its own bus, and one that another leads to as well. */
+	/* Invalid: its own bus, and one that another bridge also leads to. */
 	bridge(PCI_BDF(0, 6, 0), CONVENTIONAL, 0);
 	bridge(PCI_BDF(0, 7, 0), CONVENTIONAL, 1);
 }
 
-/* XSA-49: messages and DMA from behind a bridge to conventional PCI carry the bridge's id, and what
- * was let through for one function was let through for its neighbours. Such functions are marked
- * here, and kernel/guest/devices/pci/assignable.c gives them to nobody. */
+/* XSA-49: messages and DMA from behind a bridge to conventional PCI carry the bridge's id, so
+ * permission for one function was permission for its neighbours. Weir marks such functions, and
+ * kernel/guest/devices/pci/assignable.c never assigns them. */
 static void behind_bridges(void **state)
 {
 	(void)state;
@@ -172,7 +172,7 @@ static void loops(void)
 	c[0x200] = PCI_EXT_CAP_ATS, c[0x202] = 1, c[0x203] = 0x10;
 }
 
-/* A list that leads back to itself ends, and what was found first stays; every function is there
+/* A capability list that loops ends, what was found first is kept, and every function is listed
  * once. */
 static void lists_without_end(void **state)
 {
@@ -188,7 +188,8 @@ static void lists_without_end(void **state)
 			assert_true(e->id.bdf != d->id.bdf);
 }
 
-/* Each has its number of vendor-specific capabilities, in a list that leads back to its first. */
+/* Each function has as many vendor-specific capabilities as its number, in a list that loops back
+ * to the first. */
 #define VENDOR_FULL PCI_BDF(21, 0, 0)
 #define VENDOR_TOO_MANY PCI_BDF(21, 1, 0)
 
@@ -211,7 +212,7 @@ static void vendor_capabilities(void)
 	add_vendor_capabilities(VENDOR_TOO_MANY, PCI_VENDOR_CAPS + 2);
 }
 
-/* The first ones are kept, and one line of the log tells that there are others. */
+/* The first ones are kept, and one log line reports that there are more. */
 static void too_many_vendor_capabilities(void **state)
 {
 	static const u16 both[] = { VENDOR_FULL, VENDOR_TOO_MANY };
@@ -227,8 +228,8 @@ static void too_many_vendor_capabilities(void **state)
 	assert_int_equal(vendor_warnings, 1);
 }
 
-/* What the BARs of a function say; the others lie well. In the space of these tests each is of 16
- * bytes. */
+/* Values of a function's BARs; all other BARs are valid. In the space of these tests each is 16
+ * bytes long. */
 static const struct {
 	u64 bar;
 	bool is64, ok;
@@ -248,7 +249,7 @@ static const struct {
 	{ 0xfed90000, false, false }, /* where a remapping unit may be */
 	{ 0xfee00000, true, false }, /* local APIC */
 	{ 0xfffffff0, false, false },
-	{ 0xe0002000, false, false }, /* over the one behind it, which cannot be told from it */
+	{ 0xe0002000, false, false }, /* overlaps the next one: both are refused */
 	{ 0xe0002000, true, false },
 };
 
@@ -274,8 +275,8 @@ static void write_bars(void)
 	}
 }
 
-/* A device that calls registers its own that are Weir's, or another device's, would have them
- * mapped into its guest. */
+/* A device whose BARs cover Weir's registers, or another device's, would have them mapped into its
+ * guest. */
 static void bars_that_do_not_tell_the_truth(void **state)
 {
 	(void)state;
@@ -286,7 +287,7 @@ static void bars_that_do_not_tell_the_truth(void **state)
 		assert_int_equal(d->bar[1].base, said[i].bar);
 		assert_int_equal(d->bar[1].is64, said[i].is64);
 		if (d->bars_ok != said[i].ok)
-			fail_msg("a BAR at 0x%lx is taken for %s", said[i].bar,
+			fail_msg("a BAR at 0x%lx is considered %s", said[i].bar,
 				 d->bars_ok ? "good" : "bad");
 	}
 }
@@ -304,7 +305,7 @@ static void physical(void)
 	c[0x150] = PCI_EXT_CAP_SRIOV, c[0x152] = 1;
 }
 
-/* What is added by drivers/sriov.c: its BARs are what it is told, and nothing is written to it. */
+/* Functions added by drivers/sriov.c: their BARs are passed in, and nothing is written to them. */
 static void virtual_functions(void **state)
 {
 	struct pci_device *pf = pci_find((struct pci_id){ 0, PHYSICAL }), *d;
@@ -329,12 +330,12 @@ static void virtual_functions(void **state)
 	assert_int_equal(pci_physical((struct pci_id){ 0, 0x7777 }).bdf, 0x7777);
 	assert_true(pci_reset_finish(d));
 	assert_int_equal(*(u32 *)(c + PCI_BAR0), 0);
-	/* A second one over the first. */
+	/* A second function overlaps the first. */
 	assert_false(pci_add_virtual(pf, PHYSICAL + 0x82, 0x10ca, bar)->bars_ok);
 	assert_false(d->bars_ok);
 	bar[0].base = RAM_FRAMES / 2 << PAGE_SHIFT;
 	assert_false(pci_add_virtual(pf, PHYSICAL + 0x84, 0x10ca, bar)->bars_ok);
-	/* With a reset of theirs they would be gone. */
+	/* A reset would remove the virtual functions. */
 	pf->nr_virtual = 3;
 	assert_null(pci_reset_method(pf));
 	assert_false(pci_reset_start(pf));
@@ -347,7 +348,7 @@ static void virtual_functions(void **state)
 #define DEVCTL (CAPABILITY_AT + 8)
 #define PM_AT 0x90
 
-/* Each behind a port of its own, which leads to the bus of its number. */
+/* Each device is behind its own port, which leads to the bus with its number. */
 static u8 *resettable(u32 bus, u8 port_type)
 {
 	u8 *c = function(PCI_BDF(bus, 0, 0));
@@ -357,7 +358,7 @@ static u8 *resettable(u32 bus, u8 port_type)
 	add_pcie(c, 0);
 	c[CAPABILITY_AT + 1] = PM_AT;
 	c[PM_AT] = PCI_CAP_PM;
-	c[DEVCTL] = 0x30; /* size of packets */
+	c[DEVCTL] = 0x30; /* maximum payload size */
 	return c;
 }
 
@@ -396,8 +397,8 @@ static void ways_to_reset(void **state)
 	assert_null(pci_reset_method(on_bus(55)));
 	assert_false(pci_reset_start(on_bus(55)));
 
-	/* The link is held in reset for the first half. What was set up by the firmware is back
-	 * after the second. */
+	/* The link is held in reset for the first half. After the second, the firmware's settings
+	 * are restored. */
 	config_of(PCI_BDF(0, 16, 0))[0x3e] = 3;
 	d->bar[0] = (struct pci_bar){ .base = 0xe9000000, .size = 0x1000 };
 	assert_true(pci_reset_start(d));
@@ -412,7 +413,7 @@ static void ways_to_reset(void **state)
 	assert_int_equal(c[PCI_BAR0 + 3], 0xe9);
 	assert_int_equal(c[PCI_COMMAND], 0);
 
-	/* The others in one go. */
+	/* The other reset types finish in one step. */
 	c = config_of(PCI_BDF(52, 0, 0));
 	assert_true(pci_reset_start(on_bus(52)));
 	assert_int_equal(c[PM_AT + 4], 3);

@@ -1,5 +1,5 @@
 /* sources: */
-/* Weir's snprintf against the C library's, over random formats and arguments. */
+/* Weir's snprintf against the C library's, with random formats and arguments. */
 #include "test.h"
 
 #define snprintf weir_snprintf
@@ -10,10 +10,10 @@ int weir_vsnprintf(char *buf, size_t size, const char *fmt, va_list ap);
 #undef snprintf
 #undef vsnprintf
 
-/* The formats are made up at run time. */
+/* The formats are generated at run time. */
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 #pragma GCC diagnostic ignored "-Wformat-security"
-/* And too short a buffer is part of the test. */
+/* Buffers that are too short are part of the test. */
 #ifndef __clang__
 #pragma GCC diagnostic ignored "-Wformat-truncation"
 #endif
@@ -108,7 +108,7 @@ static void test_by_hand(void **state)
 	same(1, "only the NUL");
 	assert_int_equal(weir_snprintf(ours, sizeof(ours), "%s", (char *)NULL), 6);
 	assert_string_equal(ours, "(null)");
-	/* What it does not know stays visible instead of eating an argument. */
+	/* Unknown conversions are printed unchanged instead of consuming an argument. */
 	weir_snprintf(ours, sizeof(ours), "%y");
 	assert_string_equal(ours, "%y");
 }

@@ -28,7 +28,8 @@ static int load(const struct guest_image *image)
 	return err;
 }
 
-/* A kernel with a Xen note; the second segment lies at 1 MiB with 6000 bytes, 9000 in memory. */
+/* A kernel with a Xen note; the second segment is at 1 MiB with 6000 bytes in the file, 9000 in
+ * memory. */
 static u8 *make_kernel(bool is64, const u32 *note, u32 note_len, u64 *len)
 {
 	struct made_segment s[] = {
@@ -79,7 +80,7 @@ static void expect_refused(const u32 *note, u32 note_len, u64 ram, int err, cons
 	image.kernel_len = len;
 	assert_int_equal(load(&image), err);
 	if (!strstr(e.text, why))
-		fail_msg("message \"%s\" has no \"%s\"", e.text, why);
+		fail_msg("message \"%s\" does not contain \"%s\"", e.text, why);
 	free(file);
 }
 
@@ -144,7 +145,7 @@ static int failing_zero(void *ctx, gpaddr_t gpa, u64 len)
 	return failing_write(ctx, gpa, NULL, len);
 }
 
-/* The write that fails may be any: it is reported each time. */
+/* Each write may be the one that fails: every failure is reported. */
 static void test_memory_that_fails(void **state)
 {
 	static const u8 disk[10] = { 1 };

@@ -27,7 +27,7 @@ static void check(const struct rangeset *s, u64 base)
 		nr += in[i] && (!i || !in[i - 1]);
 	}
 	assert_int_equal(rangeset_count(s), count);
-	assert_int_equal(s->nr, nr); /* disjoint and joined: exactly the runs */
+	assert_int_equal(s->nr, nr); /* disjoint and merged: exactly the runs */
 	for (u32 i = 0; i < s->nr; i++) {
 		assert_true(s->range[i].first <= s->range[i].last);
 		if (i)
@@ -62,7 +62,7 @@ static void run(u64 base, u32 max, int steps)
 			err = rangeset_add(&s, base + first, base + last);
 			if (!err)
 				memset(&in[first], true, last - first + 1);
-			else /* refused only when full and nothing touches it */
+			else /* refused only if the set is full and no range is adjacent */
 				assert_true(err == -ENOSPC && s.nr == max &&
 					    !ref_any(first ? first - 1 : 0,
 						     MIN(last + 1, UNIVERSE - 1UL)));
@@ -76,7 +76,7 @@ static void run(u64 base, u32 max, int steps)
 
 				assert_int_equal(err, -ENOSPC);
 				assert_int_equal(s.nr, max);
-				/* The smaller remain was given up, and nothing else. */
+				/* The smaller remainder was given up, and nothing else. */
 				while (first > low && in[first - low - 1])
 					low++;
 				while (last + high + 1 < UNIVERSE && in[last + high + 1])

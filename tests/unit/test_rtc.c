@@ -1,6 +1,6 @@
 /* sources: kernel/core/rtc.c */
-/* The real-time clock's registers as seconds: each day of a century against the C library, both number formats, both ways
- * to count hours, and what is no time. */
+/* The real-time clock's registers as seconds: each day of a century against the C library, both
+ * number formats, both hour formats, and invalid times. */
 #include "test.h"
 
 #include <kernel/core/rtc.h>
@@ -50,15 +50,15 @@ static void test_every_day_of_the_century(void **state)
 static void test_what_is_no_time(void **state)
 {
 	static const struct rtc_registers bad[] = {
-		{ 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, /* there is none */
+		{ 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, /* no clock */
 		{ 0, 0, 0, 0, 0, 0, 0x02 },
 		{ 0x60, 0, 0, 1, 1, 0, 0x02 },
 		{ 0, 0x60, 0, 1, 1, 0, 0x02 },
 		{ 0, 0, 0x24, 1, 1, 0, 0x02 },
-		{ 0, 0, 0, 1, 1, 0, 0 }, /* hour 0 of twelve */
+		{ 0, 0, 0, 1, 1, 0, 0 }, /* hour 0 in 12-hour format */
 		{ 0, 0, 0x13, 1, 1, 0, 0 },
 		{ 0, 0, 0, 0x32, 1, 0, 0x02 },
-		{ 0, 0, 0, 0x29, 2, 1, 0x02 }, /* 2001 was no leap year */
+		{ 0, 0, 0, 0x29, 2, 1, 0x02 }, /* 2001 was not a leap year */
 		{ 0, 0, 0, 1, 0x13, 0, 0x02 },
 		{ 0, 0, 0, 1, 1, 100, 0x06 },
 	};

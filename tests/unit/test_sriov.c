@@ -1,5 +1,5 @@
-/* Virtual functions switched on, in a configuration space of software: where they are, where their
- * registers lie, and that nothing is switched on that would lie over something else.
+/* Enabling virtual functions in a simulated configuration space: which ids they get, where their
+ * registers are, and that none is enabled where it would overlap something else.
  *
  * sources: drivers/sriov.c drivers/pcibar.c kernel/lib/rangeset.c kernel/lib/pci_id.c
  */
@@ -23,7 +23,7 @@
 #define VF_DEVICE 0x10ca
 #define BAR(i) (SRIOV + 0x24 + 4 * (i))
 
-/* Without forwarding of ARI the device has its functions on the next bus. */
+/* Without ARI forwarding, the device's virtual functions are on the next bus. */
 #define FIRST_WITH_ARI 0x80
 #define FIRST_WITHOUT 0x180
 #define STRIDE 2
@@ -31,7 +31,8 @@
 struct function {
 	u16 bdf;
 	u8 config[4096];
-	/* Of its SR-IOV capability's BARs: type bits and size; 0: none. A 64-bit one takes two. */
+	/* The BARs in its SR-IOV capability: type bits and size; 0: no BAR. A 64-bit BAR takes
+	 * two. */
 	struct {
 		u32 type;
 		u64 size;
@@ -43,7 +44,7 @@ static struct function *const functions[] = { &port, &pf, &neighbour };
 static struct pci_device devices[32];
 static u32 nr_devices;
 static bool integrated;
-static u32 answering; /* this many virtual functions do */
+static u32 answering; /* this many virtual functions respond */
 static u64 now_ns, enabled_at;
 static char last_error[256];
 static u32 errors;
@@ -154,8 +155,8 @@ static u32 config_read(u16 bdf, u32 offset, u32 size)
 	return answers(bdf) && offset == PCI_REVISION ? 0x02000001 : ~0u;
 }
 
-/* A BAR keeps the bits from its size on; nothing of the capability can be changed while the
- * functions are on. */
+/* A BAR keeps its bits from its size upwards; nothing in the capability can be changed while the
+ * functions are enabled. */
 static void write_vf_bar(u32 i, u32 v)
 {
 	bool upper = i && (pf.vf_bar[i - 1].type & 4);
@@ -175,7 +176,7 @@ static void config_write(u16 bdf, u32 offset, u32 size, u32 v)
 {
 	assert_int_equal(offset % size, 0);
 	if (bdf == PORT) {
-		/* Its routing is the firmware's. */
+		/* The firmware configures its routing. */
 		assert_int_equal(offset, PORT_PCIE + 0x28);
 		poke(&port, offset, size, v);
 		return;
@@ -272,7 +273,7 @@ static bool collide(const struct pci_bar *a, const struct pci_bar *b)
 	return a->size && b->size && a->base < b->base + b->size && b->base < a->base + a->size;
 }
 
-/* What must hold whenever the functions are on. */
+/* What must hold whenever the functions are enabled. */
 static void check(u32 nr)
 {
 	assert_true(is_on());
@@ -310,7 +311,7 @@ static void refused(u32 nr, const char *why)
 	pci_enable_virtual((struct pci_id){ 0, PF }, nr);
 	assert_int_equal(errors, 1);
 	if (!strstr(last_error, why))
-		fail_msg("not \"%s\" but: %s", why, last_error);
+		fail_msg("expected \"%s\", got: %s", why, last_error);
 	assert_false(is_on());
 	assert_int_equal(nr_devices, 3);
 	assert_int_equal(devices[1].nr_virtual, 0);
@@ -357,8 +358,8 @@ static void addresses_of_the_firmware_stay(void **state)
 static void root_bus(void **state)
 {
 	(void)state;
-	/* An integrated endpoint: its functions follow on its own bus, and what else is free there
-	 * is not known. */
+	/* An integrated endpoint: its functions follow on its own bus, and Weir cannot know what
+	 * else there is free. */
 	poke(&port, PCI_SECONDARY_BUS, 1, 2);
 	integrated = true;
 	refused(1, "on a root bus");
@@ -408,7 +409,7 @@ static void no_room(void **state)
 	devices[2].bar[0] = (struct pci_bar){ .base = 0xfe650000, .size = 0xb0000 };
 	refused(8, "has no room");
 	setup(state);
-	/* As the firmware leaves what it does not use: that is RAM. */
+	/* Windows that firmware left unconfigured: the range is RAM. */
 	set_window(0x20, 0, 0xfffff);
 	set_window(0x24, 0, 0xfffff);
 	refused(1, "has no room");
@@ -426,7 +427,7 @@ static void over_something_else(void **state)
 		refused(2, "overlap something else");
 	}
 	setup(state);
-	/* Over each other. */
+	/* The BARs overlap. */
 	poke(&pf, BAR(0), 4, 0xfe700000 | 0xc);
 	poke(&pf, BAR(3), 4, 0xfe704000 | 0xc);
 	refused(2, "overlap something else");
@@ -443,7 +444,7 @@ static void silence(void **state)
 	assert_int_equal(nr_devices, 4);
 }
 
-/* Windows, sizes and neighbours at random: either all of them is right, or nothing is on. */
+/* Random windows, sizes and neighbours: either everything is correct, or nothing is enabled. */
 static void at_random(void **state)
 {
 	u32 on = 0;

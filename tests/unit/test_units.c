@@ -1,5 +1,6 @@
-/* Bringing the units up: what does not fit, does not answer or has no memory is told and left
- * alone, nothing of it can be given to a domain, and domains without devices work all the same.
+/* Initialization of the units: a unit that is unsupported, does not answer or lacks memory is
+ * reported and left alone, none of its devices can be assigned, and domains without devices work
+ * all the same.
  *
  * sources: $(IOMMU_SRCS)
  * libs: $(IOMMU_LIBS) $(FAILURE_LIBS)
@@ -27,7 +28,7 @@ void log_print(enum log_level level, const char *fmt, ...)
 		copy_string(last_error, told + used, sizeof(last_error));
 }
 
-/* A domain as on a machine without units: no tables, and its batches complete. */
+/* A domain on a machine without units: no tables, and its batches complete. */
 static void domains_work_without_units(void)
 {
 	IOMMU_GATHER(g);
@@ -88,7 +89,7 @@ static void words_of_the_administrator(void **state)
 	assert_non_null(strstr(iommu_why_absent(), "lines above"));
 	vtd_stop();
 
-	/* Without interrupt remapping DMA is still blocked, and nothing is given away. */
+	/* Without interrupt remapping, DMA is still blocked, and no device can be assigned. */
 	assert_true(vtd_start(&(struct vtd_config){ .ecap_clear = ECAP_IR }));
 	assert_non_null(strstr(iommu_why_absent(), "no interrupt remapping"));
 	assert_non_null(iommu_why_not(VTD_DEVICE_0, true));
@@ -120,7 +121,7 @@ static void what_is_said(void **state)
 	}
 }
 
-/* One unit works and the other does not: only devices of the one can be given. */
+/* One unit works and the other does not: only devices of the working unit can be assigned. */
 static void expect_one_unit(unsigned int broken, const char *error)
 {
 	struct pci_id good = broken ? VTD_DEVICE_0 : VTD_DEVICE_1,
@@ -133,8 +134,8 @@ static void expect_one_unit(unsigned int broken, const char *error)
 		fail_msg("\"%s\" does not say \"%s\"", last_error, error);
 	assert_null(iommu_why_not(good, false));
 	assert_non_null(iommu_why_not(bad, false));
-	/* Virtual functions are where their physical one is, whatever is said of those that are
-	 * not named. */
+	/* A virtual function belongs to the unit of its physical function, whatever the table says
+	 * about devices that it does not list. */
 	vtd_virtual = (struct pci_id){ 0, PCI_BDF(0xfe, 16, 2) };
 	vtd_physical = good;
 	assert_null(iommu_why_not(vtd_virtual, false));
@@ -150,7 +151,7 @@ static void expect_one_unit(unsigned int broken, const char *error)
 	assert_int_equal(map(1, VTD_RAM_FIRST, 1), 0);
 	assert_true(vtd_dma(good, 1, &seen));
 	unmap(1, 1);
-	/* Its own unit is all that has to answer. */
+	/* Only its own unit has to answer. */
 	vtd_settle();
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
 	detach(good);
@@ -168,7 +169,8 @@ static void one_unit_has_no_memory(void **state)
 	unsigned int pages = 1;
 
 	(void)state;
-	/* Each page that the first unit needs: root, queue, status, interrupt-remapping table. */
+	/* Each page that the first unit needs: root table, queue, status, interrupt-remapping
+	 * table. */
 	for (; pages <= 4; pages++) {
 		fail_alloc = pages;
 		assert_true(vtd_start(&plain));
@@ -202,7 +204,7 @@ static void commands_without_an_answer(void **state)
 		last_error[0] = 0;
 		assert_false(vtd_start(&plain));
 		assert_non_null(strstr(iommu_why_absent(), "no remapping unit can be used"));
-		if (bits[i] != GCMD_QIE) /* told as the queue's */
+		if (bits[i] != GCMD_QIE) /* reported like the queue's */
 			assert_non_null(strstr(last_error, bit));
 		domains_work_without_units();
 		vtd_stop();
@@ -210,7 +212,7 @@ static void commands_without_an_answer(void **state)
 	}
 }
 
-/* Whoever ran before has left the unit running, and it can be stopped or not. */
+/* An earlier system left the unit running, and it can or cannot be stopped. */
 static void left_running(void **state)
 {
 	static const u64 bits[] = { GCMD_TE, GCMD_IRE, GCMD_QIE };
@@ -231,11 +233,11 @@ static void left_running(void **state)
 		deaf_to = bits[i];
 		vtd_set_reg32(&vtd_units[0], GSTS_REG, running);
 		assert_int_equal(iommu_init(dmar, 64, &options), -ENODEV);
-		/* Nothing behind it was touched: it depends on what is still on. */
+		/* Later steps were not performed: they depend on what could not be switched off. */
 		for (size_t k = i + 1; k < ARRAY_SIZE(bits); k++)
 			assert_true(vtd_reg32(&vtd_units[0], GSTS_REG) & bits[k]);
 		deaf_to = 0;
-		/* Messages in the old format pass, and memory is protected. */
+		/* Messages in compatibility format pass, and memory is protected. */
 		vtd_set_reg32(&vtd_units[0], GSTS_REG, running | (u32)GCMD_CFI);
 		vtd_set_reg32(&vtd_units[0], PMEN_REG, (u32)(PMEN_EPM | PMEN_PRS));
 		vtd_set_reg64(&vtd_units[0], IQH_REG, 0); /* as switching the queue off does */
@@ -246,7 +248,7 @@ static void left_running(void **state)
 		assert_false(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_CFI);
 		assert_int_equal(vtd_reg32(&vtd_units[0], PMEN_REG), 0);
 	}
-	/* Nobody gets the registers themselves, not by a byte. */
+	/* Guests get no byte of the registers themselves. */
 	assert_true(iommu_overlaps(MACHINE_REGS + 2 * PAGE_SIZE - 1, MACHINE_REGS + 0xffff));
 	assert_true(iommu_overlaps(0, MACHINE_REGS));
 	assert_true(iommu_overlaps(MACHINE_REGS + 8, MACHINE_REGS + 8));
@@ -255,9 +257,8 @@ static void left_running(void **state)
 	vtd_stop();
 }
 
-/* The queue does not answer in time, and then, when nobody waits any more, it does: the request
- * lay on a stack that is gone. The first request flushes everything, the second is that of
- * interrupt remapping. */
+/* The queue answers only after the request has timed out, and the request was on a stack frame that
+ * is gone. The first request flushes everything, the second is for interrupt remapping. */
 static void an_answer_after_the_time_out(void **state)
 {
 	(void)state;

@@ -1,6 +1,8 @@
-/* sources: userland/drivers/virtio.c userland/drivers/virtio_pci.c userland/drivers/virtqueue.c userland/drivers/offload.c */
-/* The virtio-net driver against a device whose registers are memory: what it negotiates, what it sends and how it takes what a device
- * may and may not give it. No buffer and no token is ever lost, over resets too. */
+/* sources: userland/drivers/virtio.c userland/drivers/virtio_pci.c
+ * sources: userland/drivers/virtqueue.c userland/drivers/offload.c */
+/* The virtio-net driver against a device whose registers are memory: what it negotiates, what it
+ * sends, and how it handles valid and invalid answers of the device. No buffer and no token is ever
+ * lost, not even across resets. */
 #include "test.h"
 
 #include <userland/drivers/virtio.h>
@@ -139,8 +141,8 @@ static void capability(u8 at, u8 next, u8 kind, size_t offset, u32 length)
 	memcpy(space + at, words, sizeof(words));
 }
 
-/* Both halves of the features read the same, since the selector is memory too: bits 0 and 1 are the checksums' below, and VERSION_1
- * and ACCESS_PLATFORM above. */
+/* The selector is plain memory too, so both halves of the features read the same: bits 0 and 1 are
+ * the checksum features in the lower half, and VERSION_1 and ACCESS_PLATFORM in the upper half. */
 #define FEATURES (BIT(0) | BIT(1) | VIRTIO_NET_F_MAC | VIRTIO_NET_F_STATUS)
 
 static int setup(void **state)
@@ -153,14 +155,14 @@ static int setup(void **state)
 	pci_write16(&function, 0, VIRTIO_VENDOR);
 	pci_write16(&function, 2, VIRTIO_NET);
 	space[0x34] = 0x40;
-	capability(0x40, 0x58, 8, 0, 0); /* a kind that the driver does not know */
+	capability(0x40, 0x58, 8, 0, 0); /* a type that the driver does not know */
 	capability(0x58, 0x70, VIRTIO_CAP_DEVICE, (size_t)((u8 *)&bar.config - (u8 *)&bar),
 		   sizeof(bar.config));
 	capability(0x70, 0x88, VIRTIO_CAP_COMMON, 0, sizeof(bar.common));
 	capability(0x88, 0xa0, VIRTIO_CAP_NOTIFY, (size_t)((u8 *)bar.notify - (u8 *)&bar),
 		   sizeof(bar.notify));
 	capability(0xa0, 0, VIRTIO_CAP_COMMON, 1000,
-		   sizeof(bar.common)); /* a second one does not count */
+		   sizeof(bar.common)); /* a second capability of the same type is ignored */
 	bar.common.device_feature = FEATURES;
 	bar.common.queue_size = 1024;
 	memcpy(bar.config.mac, mac, sizeof(mac));
@@ -179,7 +181,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- the stack above, and the device's hands ------------------------------ */
+/* --- the stack above, and the device's side ------------------------------- */
 
 static struct netbuf *received;
 static u32 nr_received, nr_sent, link_changes;
@@ -202,8 +204,8 @@ static void sent(struct netdev *dev, void *token)
 	nr_sent++;
 }
 
-static void (*in_between)(
-	void); /* what the device does while the driver is in its poll, behind its look at the queues */
+/* What the device does while the driver's poll runs, after the driver has checked the queues. */
+static void (*in_between)(void);
 
 static void link_changed(struct netdev *dev)
 {
@@ -224,7 +226,7 @@ static struct netdev *begin(void)
 	received = NULL;
 	nr_received = nr_sent = link_changes = 0;
 	sent_sum = 0;
-	/* The order of what it takes: itself, then a queue's memory each. */
+	/* The order of the driver's allocations: itself, then the memory of each queue. */
 	ring[QUEUE_RECEIVE] = heap[1];
 	ring[QUEUE_TRANSMIT] = heap[2];
 	seen[0] = seen[1] = 0;
@@ -232,7 +234,7 @@ static struct netdev *begin(void)
 	return dev;
 }
 
-/* What the driver offers next. */
+/* What the driver posts next. */
 static struct vring_desc *next_offer(u32 queue, u16 *head)
 {
 	struct virtqueue_memory *m = ring[queue];
@@ -332,7 +334,7 @@ static void what_is_refused(void **state)
 	refused("lacks registers");
 	capability(0x70, 0x88, VIRTIO_CAP_COMMON, 0, 16);
 	refused("lacks registers");
-	space[0xa0 + 1] = 0x40; /* a list that never ends, and has no notification registers */
+	space[0xa0 + 1] = 0x40; /* a list that never ends, without notification registers */
 	space[0x88 + 3] = 8;
 	refused("lacks registers");
 }
@@ -406,7 +408,7 @@ static void no_buffer_is_lost(void **state)
 		if (round % 1000 == 999)
 			assert_true(dev->ops->restart(dev)), seen[0] = seen[1] = 0;
 	}
-	/* When the stack has them all, the device has none, and will cause no poll. */
+	/* When the stack holds all buffers, the device has none and will cause no poll. */
 	while (offered(QUEUE_RECEIVE)) {
 		deliver(0, HEADER + FRAME, true);
 		(void)netdev_poll(dev, 1);
@@ -456,7 +458,7 @@ static void sent_frames(void **state)
 
 	assert_int_equal(netdev_transmit(dev, segment, 0, 0, NULL), -EINVAL);
 	assert_int_equal(netdev_transmit(dev, segment, 17, 0, NULL), -EINVAL);
-	/* Until it is full; and without an offload the header is empty. */
+	/* Until the queue is full; without an offload the header is empty. */
 	while (!netdev_transmit(dev, segment, 2, 0, (void *)1))
 		accepted++;
 	assert_int_equal(accepted, VIRTQUEUE_MAX / 3);
@@ -464,7 +466,7 @@ static void sent_frames(void **state)
 	h = (void *)next_offer(QUEUE_TRANSMIT, &head)->address;
 	for (u32 i = 0; i < HEADER; i++)
 		assert_int_equal(((u8 *)h)[i], 0);
-	/* There is room when one is done, and what a reset loses is reported too. */
+	/* There is room again when one completes; buffers lost by a reset are reported too. */
 	done(QUEUE_TRANSMIT, head, 0);
 	assert_int_equal(netdev_transmit(dev, segment, 2, 0, (void *)1), 0);
 	assert_true(dev->ops->restart(dev));
@@ -482,7 +484,7 @@ static void interrupts_and_link(void **state)
 	assert_false(dev->pending);
 	assert_int_equal(ring[QUEUE_RECEIVE]->avail.flags, 0);
 	assert_int_equal(ring[QUEUE_TRANSMIT]->avail.flags, 0);
-	/* While there is more to do none is wanted. */
+	/* While there is more to do, the driver wants no interrupt. */
 	deliver(0, HEADER + FRAME, true);
 	handler[0](handler_arg);
 	assert_true(dev->pending);
@@ -492,7 +494,7 @@ static void interrupts_and_link(void **state)
 	link_changes = 0;
 	bar.config.status = 0;
 	assert_int_equal(netdev_poll(dev, 1), 0);
-	assert_true(dev->link_up); /* nobody has said so yet */
+	assert_true(dev->link_up); /* no configuration interrupt yet */
 	handler[1](handler_arg);
 	assert_true(dev->pending);
 	(void)netdev_poll(dev, 1);
@@ -552,7 +554,7 @@ static void a_broken_queue_takes_the_link_down(void **state)
 	handler[1](handler_arg);
 	(void)netdev_poll(dev, 64);
 	assert_false(dev->link_up);
-	/* A reset mends it. */
+	/* A reset repairs it. */
 	assert_true(dev->ops->restart(dev));
 	assert_true(dev->link_up);
 }
@@ -563,7 +565,7 @@ static void leaving_and_coming_back(void **state)
 
 	(void)state;
 	assert_true(dev->ops->present(dev));
-	pci_write16(&function, PCI_COMMAND, 0); /* given back to us meanwhile: another's reset */
+	pci_write16(&function, PCI_COMMAND, 0); /* reset by another owner meanwhile */
 	assert_false(dev->ops->present(dev));
 	assert_true(dev->ops->restart(dev));
 	assert_true(dev->ops->present(dev));

@@ -1,7 +1,8 @@
 /* sources: userland/drivers/virtqueue.c */
-/* The driver's side of a split virtqueue against a device that takes chains when it likes and gives them back in any order:
- * nothing is lost, nothing comes twice, and no buffer is given away while the device has it. A device that lies about what it
- * gives back, and one that scribbles over the descriptors, break the queue or nothing, never the driver's memory. */
+/* The driver's side of a split virtqueue against a device that takes chains when it likes and
+ * returns them in any order: nothing is lost, nothing is returned twice, and no buffer is reused
+ * while the device has it. A device that returns invalid entries or overwrites the descriptors may
+ * break the queue, but never the driver's memory. */
 #include "test.h"
 
 #include <userland/drivers/virtqueue.h>
@@ -18,7 +19,8 @@ static u16 seen; /* of avail.index */
 static u16 held[VIRTQUEUE_MAX]; /* heads */
 static u32 nr_held;
 
-/* Buffers are numbers here: each has one of its own in the address, and its place in the chain in the length. */
+/* Buffers are numbers here: the address is the buffer's number, the length its place in the
+ * chain. */
 static u64 token_at(u16 head, u32 *length)
 {
 	u64 first = memory.desc[head].address;
@@ -85,7 +87,7 @@ static bool add(u64 token, u32 n, bool device_writes)
 
 static void any_order_and_any_pace(void **state)
 {
-	static u32 outstanding[ROUNDS + 1]; /* descriptors of each token that is under way */
+	static u32 outstanding[ROUNDS + 1]; /* descriptors of each token in progress */
 	u32 used = 0, taken = 0, added = 0, refused = 0, length;
 	void *token;
 	bool news;
@@ -189,7 +191,7 @@ static void broken_by(u32 id, u16 index)
 	memory.used.index = index;
 	assert_false(virtqueue_take(&queue, &token, &length));
 	assert_true(queue.broken);
-	/* For good, and with nothing left to interrupt for. */
+	/* Permanently, and no interrupt is wanted any more. */
 	memory.used.index = 0;
 	device_give_back(held[0], 1);
 	assert_false(virtqueue_take(&queue, &token, &length));
@@ -206,12 +208,12 @@ static void lies_break_the_queue(void **state)
 	(void)state;
 	broken_by(8, 1); /* no such descriptor */
 	broken_by(0xffff0000, 1);
-	broken_by(7, 1); /* a free one */
+	broken_by(7, 1); /* a free descriptor */
 	broken_by(1, 1); /* in the middle of a chain */
 	broken_by(0, 9); /* more than there are */
 	broken_by(0, 0xffff);
 
-	begin(8); /* twice the same */
+	begin(8); /* the same one twice */
 	assert_true(add(1, 2, true));
 	assert_true(virtqueue_publish(&queue));
 	device_give_back(memory.avail.ring[0], 1);
@@ -221,7 +223,7 @@ static void lies_break_the_queue(void **state)
 	assert_true(queue.broken);
 }
 
-/* It can write where the descriptors are. */
+/* The device can write to the descriptors. */
 static void scribbled_descriptors_do_no_harm(void **state)
 {
 	void *token;

@@ -1,6 +1,7 @@
 /* sources: $(VLAPIC_SRCS) kernel/guest/vcpu/pveoi.c */
-/* The virtual APIC and the paravirtual EOI beside what a real APIC would do: a guest takes what is offered, ends it by EOI or by the
- * flag in its memory, and is left at random. Nothing may be lost, come out of turn, or wait for an EOI that nobody sees. */
+/* The virtual APIC and the paravirtual EOI beside a model of a real APIC: a guest takes the offered
+ * interrupts, ends them by an EOI or by the flag in its memory, and exits at random. No interrupt
+ * may be lost, delivered out of order, or left waiting for an EOI that Weir does not see. */
 #include "test.h"
 
 #include <kernel/lib/errno.h>
@@ -83,7 +84,7 @@ u64 clock_tsc_to_ns(u64 ticks)
 
 const struct vcpu_backend *vcpu_backend;
 
-/* --- what a real one would have ------------------------------------------- */
+/* --- what a real APIC would have ------------------------------------------ */
 
 static bool irr[256], isr[256];
 static u32 tpr;
@@ -106,7 +107,7 @@ static int deliverable(void)
 
 /* --- the guest, as the processor runs it ---------------------------------- */
 
-static int offered, taken; /* vectors, or -1; taken is what was offered, and is not any more */
+static int offered, taken; /* vectors, or -1; taken: the offered vector after the guest took it */
 static u32 quiet_eois, loud_eois;
 
 static void enter(void)
@@ -117,7 +118,7 @@ static void enter(void)
 	pveoi_before_entry(&vcpu, offered);
 }
 
-/* An exit: from here on Weir knows all that a real APIC would. */
+/* An exit: now Weir knows all that a real APIC would know. */
 static void leave(void)
 {
 	if (taken >= 0)
@@ -151,7 +152,7 @@ static void end(void)
 	if (!no_memory && (flag & 1)) {
 		flag = 0;
 		quiet_eois++;
-		/* No other one has waited for this. */
+		/* No other interrupt waited for this EOI. */
 		assert_int_equal(offered, deliverable());
 		return;
 	}
@@ -186,12 +187,13 @@ static void switch_pv_eoi(void)
 {
 	leave();
 	assert_int_equal(pveoi_write_msr(&vcpu, rand() % 4 ? FLAG_ADDRESS | 1 : 0), 0);
-	/* Off, it is never seen set. */
+	/* When off, the guest never sees the flag set. */
 	assert_true(vcpu.lapic.pv_eoi || no_memory || !flag);
 	enter();
 }
 
-/* It gives the page back, or takes a new one; not while the flag means something, or it has ended an interrupt thereby. */
+/* The guest releases the page or populates it again, but not while the flag is set or has just been
+ * used for an EOI. */
 static void change_memory(void)
 {
 	leave();
@@ -245,11 +247,11 @@ static void random_steps(void **state)
 		else
 			step[n % ARRAY_SIZE(step)]();
 	}
-	printf("%u EOIs by the flag, %u written\n", quiet_eois, loud_eois);
+	printf("%u EOIs by the flag, %u by writing\n", quiet_eois, loud_eois);
 	assert_true(quiet_eois > 1000 && loud_eois > 1000);
 }
 
-/* One after the other, none needs an EOI that is written. */
+/* In succession, none needs an explicit EOI. */
 static void one_at_a_time(void **state)
 {
 	(void)state;

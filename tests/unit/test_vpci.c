@@ -1,6 +1,6 @@
-/* A guest plays with the configuration space and the MSI-X table of its device in every way it can:
- * whatever it writes, the real device keeps its BARs, sends only messages in remappable format, and
- * masters the bus only when it may.
+/* A guest uses the configuration space and the MSI-X table of its device in every possible way.
+ * Whatever it writes, the real device keeps its BARs, sends messages in remappable format only, and
+ * is bus master only while that is allowed.
  *
  * sources: $(VPCI_SRCS)
  */
@@ -50,7 +50,7 @@ static void vendor_capability_is_read_only(void **state)
 		cfg_write(3, CAP_VENDOR_AT + 4 * i, 4, 0xffffffff);
 		assert_int_equal(cfg_read(3, CAP_VENDOR_AT + 4 * i, 4), VENDOR_WORD(i));
 	}
-	/* What lies behind its end is not of it. */
+	/* Accesses beyond the end of the configuration space are not forwarded. */
 	assert_int_equal(cfg_read(3, CAP_VENDOR_AT + CAP_VENDOR_LENGTH, 4), 0);
 	check_device();
 }
@@ -71,13 +71,13 @@ static void bars_are_sized_and_moved(void **state)
 	assert_int_equal(direct_pages, 0);
 
 	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
-	/* BAR 3: the table in page 0, the pending bits in page 2, and what is between. */
+	/* BAR 3: the table is in page 0, the pending bits in page 2, and page 1 is between them. */
 	assert_int_equal(direct_pages, 0x20 + 1);
 	assert_int_equal(mem_read(at3 + 12, 4), 1);
 	cfg_write(3, 0x1c, 4, 0xe8000000);
 	assert_int_equal(mem_read(0xe8000000 + 12, 4), 1);
 	assert_int_equal(mem_read(at3 + 12, 4), 0xffffffff);
-	/* Over RAM, or over the APIC's page: not mapped anywhere. */
+	/* Over RAM or over the APIC's page: the BAR is not mapped at all. */
 	cfg_write(3, 0x1c, 4, 0x00100000);
 	cfg_write(3, 0x10, 4, 0xfee00000);
 	assert_int_equal(dom.vm.mmio.nr, 0);
@@ -102,7 +102,7 @@ static void msix_is_delivered(void **state)
 	assert_int_equal(delivered_vcpu, 1);
 	assert_int_equal(delivered_vector, 0x41);
 
-	/* Re-routed without a new vector. */
+	/* Redirected to another CPU with the same vector. */
 	mem_write(table + 16, 8, 0xfee00000);
 	mem_write(table + 24, 4, 0x52);
 	irq_handler[0x30](irq_arg[0x30]);
@@ -110,7 +110,7 @@ static void msix_is_delivered(void **state)
 	assert_int_equal(delivered_vector, 0x52);
 	assert_int_equal(irqs, 1);
 
-	/* Masked, or to a vCPU that is not there, or no interrupt message at all: nothing
+	/* Masked, sent to a vCPU that does not exist, or not an interrupt message at all: nothing
 	 * arrives. */
 	delivered_vector = -1;
 	mem_write(table + 28, 4, 1);
@@ -139,7 +139,7 @@ static void msi_is_delivered(void **state)
 	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
 }
 
-/* Interrupts of one vector, one after the other; how many arrived. */
+/* Sends interrupts of one vector in succession; returns how many arrived. */
 static int interrupts(u32 which, int nr)
 {
 	int arrived = 0;
@@ -157,9 +157,8 @@ static bool msix_can_send(void)
 	return (config[CAP_MSIX_AT + 3] & 0xc0) == 0x80;
 }
 
-/* A device raises interrupts without end, on two of its vectors, to keep the CPU that takes them
- * from everybody else. It is masked as a whole until the window is over, and the guest cannot
- * unmask it before. */
+/* A device floods two of its vectors with interrupts, to keep their CPU busy. All its interrupts
+ * are masked until the window is over, and the guest cannot unmask them earlier. */
 static void a_storm_is_paused(void **state)
 {
 	u64 table = cfg_read(3, 0x1c, 4);
@@ -173,7 +172,7 @@ static void a_storm_is_paused(void **state)
 		mem_write(table + 16 * i + 8, 4, 0x41 + i);
 		mem_write(table + 16 * i + 12, 4, 0);
 	}
-	/* As many as are allowed, in each window: no pause. */
+	/* As many as the limit allows, in each window: no pause. */
 	events = 0;
 	for (int window = 0; window < 3; window++) {
 		now_ns += 10000000;
@@ -181,16 +180,16 @@ static void a_storm_is_paused(void **state)
 		assert_true(msix_can_send());
 	}
 	assert_int_equal(events, 0);
-	/* One more. */
+	/* One more than the limit. */
 	assert_int_equal(interrupts(1, 1), 1);
 	assert_false(msix_can_send());
 	assert_int_equal(nr_timers, 1);
 	assert_int_equal(events, WEIR_EVENT_STORM);
 	assert_int_equal(dom.interrupt_pauses, 1);
-	/* What is on its way arrives, and begins no second pause. */
+	/* Interrupts already in flight arrive and do not start a second pause. */
 	assert_int_equal(interrupts(0, 3), 3);
 	assert_int_equal(dom.interrupt_pauses, 1);
-	/* The guest does what it can, and sees what it wrote. */
+	/* The guest changes masks meanwhile, and reads back what it wrote. */
 	cfg_write(3, CAP_MSIX_AT + 2, 2, 0);
 	cfg_write(3, CAP_MSIX_AT + 2, 2, 0xc000);
 	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
@@ -205,19 +204,19 @@ static void a_storm_is_paused(void **state)
 	assert_true(msix_can_send());
 	assert_int_equal(interrupts(0, 10), 10);
 	assert_true(msix_can_send());
-	/* A mask of the guest's own stays. */
+	/* A vector that the guest masked stays masked. */
 	assert_int_equal(interrupts(0, 1), 1);
 	cfg_write(3, CAP_MSIX_AT + 2, 2, 0xc000);
 	fire();
 	assert_false(msix_can_send());
-	/* Without a limit nothing is counted. */
+	/* Without a limit, interrupts are not counted. */
 	irqstorm_set_limit(0);
 	assert_int_equal(interrupts(0, 100), 100);
 	assert_int_equal(dom.interrupt_pauses, 2);
 }
 
-/* The same with MSI, which this device cannot mask: it is switched off, and what was lost meanwhile
- * is made up for. */
+/* The same with MSI, which this device cannot mask: MSI is switched off during the pause, and one
+ * interrupt is delivered afterwards for those that were lost. */
 static void a_storm_of_msi_is_paused(void **state)
 {
 	(void)state;
@@ -239,7 +238,7 @@ static void a_storm_of_msi_is_paused(void **state)
 	assert_int_equal(delivered_vector, 0x62);
 	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 1);
 	check_device();
-	/* Switched off by the guest meanwhile: it stays off, and nothing is made up for. */
+	/* The guest switched MSI off meanwhile: it stays off, and no interrupt is delivered. */
 	assert_int_equal(interrupts(0, 2), 2);
 	cfg_write(3, CAP_MSI_AT + 2, 2, 0);
 	delivered_vector = -1;
@@ -248,8 +247,8 @@ static void a_storm_of_msi_is_paused(void **state)
 	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
 }
 
-/* The device is taken away in the middle of a pause: its record, with the timer in it, stays until
- * that has fired. */
+/* The device is taken away during a pause: its record, which contains the timer, is kept until the
+ * timer has fired. */
 static void taken_while_it_is_paused(void **state)
 {
 	(void)state;
@@ -283,8 +282,8 @@ static int teardown_two_traps(void **state)
 	return ret;
 }
 
-/* Two BARs that both have trapped pages are laid on top of each other: whichever was there first
- * stays whole, and a trapped access never reaches registers of the other one, nor what lies beside
+/* Two BARs with trapped pages are placed over each other: the one that was there first stays
+ * complete, and a trapped access never reaches the registers of the other BAR or anything next to
  * them. */
 static void bars_on_top_of_each_other(void **state)
 {
@@ -304,20 +303,20 @@ static void bars_on_top_of_each_other(void **state)
 		mem_write(inside, 4, 0x12345678);
 		cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	}
-	/* The other way round: BAR 0 comes to where BAR 3 is. */
+	/* The reverse: BAR 0 is moved to where BAR 3 is. */
 	cfg_write(3, 0x10, 4, 0xea000000);
 	assert_int_equal(mem_read(inside + 12, 4), 1);
 	cfg_write(3, 0x10, 4, at);
 	assert_int_equal(direct_pages, 3);
 	assert_int_equal(mem_read(inside + 12, 4), 1);
-	/* Both traps at one address. */
+	/* The trapped pages of both at the same address. */
 	cfg_write(3, 0x1c, 4, at + 0x10000);
 	assert_int_equal(mem_read(at + 0x10000, 4), 0);
 	assert_true(dom.vm.mmio.nr >= 1);
 	check_device();
 }
 
-/* Every width at every offset, and every corner of the MSI-X table, for a while. */
+/* Random accesses of every width at every offset, and at every edge of the MSI-X table. */
 static void random_accesses(void **state)
 {
 	static const unsigned int sizes[] = { 1, 2, 4, 8 };
@@ -365,7 +364,7 @@ static void random_accesses(void **state)
 	}
 }
 
-/* Its own register says that it is none; guests are told what it is. */
+/* A virtual function's own id register reads all ones; the guest sees the real id. */
 static void a_virtual_function_has_an_id(void **state)
 {
 	(void)state;
@@ -425,7 +424,7 @@ static void take(void)
 	check_free();
 }
 
-/* A hot reset has two: it comes or is free after the second. */
+/* A hot reset has two phases; the device is attached, or free, after the second. */
 static void reset_in_two_halves(void **state)
 {
 	(void)state;
@@ -450,7 +449,7 @@ static void taken_and_given_back(void **state)
 	u64 table = cfg_read(3, 0x1c, 4);
 
 	(void)state;
-	/* In full use. */
+	/* The device is in full use. */
 	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
 	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
 	mem_write(table, 4, 0xfee00000);
@@ -485,20 +484,20 @@ static void taken_and_given_back(void **state)
 	assert_int_equal(assign_take(&device), -EBUSY);
 	assert_int_equal(assign_start(&dom, &device, 0), -EBUSY);
 	fire();
-	/* No batch was free. */
+	/* No batch was available. */
 	assert_int_equal(device.state, PCI_ATTACHING);
 	assert_int_equal(cfg_read(3, 0, 4), 0xffffffff);
 	fire();
 	assert_int_equal(device.state, PCI_ATTACHED);
 	assert_int_equal(events, WEIR_EVENT_DEVICES);
 	assert_int_equal(cfg_read(3, 0, 4), 0x10d38086);
-	/* Nothing is left of what the guest had set up. */
+	/* Nothing that the guest had set up remains. */
 	assert_int_equal(cfg_read(3, PCI_COMMAND, 2), 0);
 	assert_int_equal(cfg_read(3, CAP_MSIX_AT + 2, 2) >> 15, 0);
 }
 
-/* Its device is quarantined, and bus mastering is off: the guest cannot switch that on again, to go
- * on flooding Weir. */
+/* The device is quarantined and its bus mastering is off: the guest cannot enable it again to
+ * continue flooding Weir. */
 static void quarantined_for_good(void **state)
 {
 	(void)state;
@@ -536,7 +535,7 @@ static void attaching_fails(void **state)
 	assert_int_equal(device.state, PCI_ATTACHED);
 }
 
-/* At each point of attaching; teardown() looks that all is gone. */
+/* The domain ends at each point of attaching; teardown() checks that nothing remains. */
 static void domain_ends_meanwhile(void **state)
 {
 	for (u32 at = 0; at < 4; at++) {
@@ -551,7 +550,7 @@ static void domain_ends_meanwhile(void **state)
 		assert_int_equal(teardown(state), 0);
 		assert_int_equal(setup(state), 0);
 	}
-	/* Taken already, when the domain ends. */
+	/* The device is taken away before the domain ends. */
 	assert_int_equal(assign_take(&device), 0);
 }
 
@@ -582,7 +581,7 @@ static void check_as_new(void)
 	use();
 }
 
-/* The domain is started again: nobody else gets the device meanwhile, and the guest finds it as at
+/* The domain restarts: no other domain can get the device meanwhile, and the guest finds it as at
  * its first start. */
 static void started_again(void **state)
 {
@@ -594,7 +593,7 @@ static void started_again(void **state)
 		assert_false(config[PCI_COMMAND] & 4);
 		assert_int_equal(device.state, PCI_DETACHING);
 		fire();
-		/* Reset, and nobody's but the domain's. */
+		/* Reset, and still reserved for the domain. */
 		assert_int_equal(vpci_suspend(&dom), STEP_DONE);
 		assert_int_equal(device.state, PCI_ATTACHING);
 		assert_int_equal(device.owner, dom.id);
@@ -612,8 +611,8 @@ static void started_again(void **state)
 	}
 }
 
-/* A device that is on its way to the domain, or from it, when that is started again: the one waits,
- * the other goes. */
+/* The domain restarts while a device is being attached or detached: attaching waits, detaching
+ * completes. */
 static void started_again_meanwhile(void **state)
 {
 	(void)state;
@@ -636,7 +635,7 @@ static void started_again_meanwhile(void **state)
 	assert_int_equal(vpci_resume(&dom), STEP_DONE);
 }
 
-/* It ends instead; teardown() looks that all is gone. */
+/* The domain ends instead; teardown() checks that nothing remains. */
 static void ends_instead_of_starting_again(void **state)
 {
 	for (int at = 0; at < 3; at++) {
@@ -651,7 +650,7 @@ static void ends_instead_of_starting_again(void **state)
 	}
 }
 
-/* It could not be attached any more. */
+/* It could not be attached again. */
 static void does_not_come_back(void **state)
 {
 	(void)state;

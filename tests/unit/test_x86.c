@@ -1,6 +1,6 @@
 /* sources: */
-/* Assembly and C agree on the processor: each line of kernel/x86/constants.inc is compared with the
- * C constant of the same name. */
+/* Assembly and C agree on the processor: compares each line of kernel/x86/constants.inc with the C
+ * constant of the same name. */
 #include "test.h"
 
 #include <kernel/lib/types.h>
@@ -71,7 +71,7 @@ static void assembly_has_the_constants_of_c(void **state)
 		while (i < ARRAY_SIZE(constants) && strcmp(constants[i].name, name))
 			i++;
 		if (i == ARRAY_SIZE(constants))
-			fail_msg("%s is not compared with C's: add it to this test", name);
+			fail_msg("%s is not compared with a C constant: add it to this test", name);
 		if (constants[i].value != value_of(text))
 			fail_msg("%s is 0x%lx in C, and 0x%lx in assembly", name,
 				 constants[i].value, value_of(text));

@@ -1,6 +1,6 @@
-/* The machine of the tests of virtual PCI: one device like an 82574, its registers in host memory,
- * and a domain that owns it. The functions that it stands in for are defined here, so one file of a
- * program includes it. */
+/* The machine of the virtual PCI tests: one device like an 82574, with its registers in host
+ * memory, and a domain that owns it. The stand-in functions are defined here, so only one file of a
+ * program may include it. */
 #pragma once
 
 #include <setjmp.h>
@@ -74,7 +74,7 @@ void vvirtiopci_write(struct vvirtio *dev, u8 offset, u32 value, u32 mask)
 static bool attached;
 static int irqs, irtes;
 static u64 direct_pages;
-static struct timer *timers[4]; /* that are set: a function's own, and that of its pause */
+static struct timer *timers[4]; /* timers that are set: a function's own, and that of its pause */
 static u32 nr_timers;
 static int delivered_vcpu, delivered_vector;
 static void (*irq_handler[256])(void *arg);
@@ -132,7 +132,7 @@ bool pci_reset_start(struct pci_device *d)
 bool pci_reset_finish(struct pci_device *d)
 {
 	(void)d;
-	/* It is called once more for a device that comes back. */
+	/* Called once more for a device that is attached again. */
 	halves -= !!halves;
 	return !halves;
 }
@@ -189,7 +189,7 @@ bool work_run(void)
 	return true;
 }
 
-/* The timer that was set last fires, and what follows from it is done. */
+/* The timer that was set last fires, and the work it queues runs. */
 static inline void fire_one(void)
 {
 	struct timer *t;
@@ -201,7 +201,7 @@ static inline void fire_one(void)
 		;
 }
 
-/* All that are set now. Each one in a record that is kept until then. */
+/* All timers that are set now. Each is in a record that is kept until then. */
 static inline void fire(void)
 {
 	u32 nr = nr_timers;
@@ -264,13 +264,13 @@ void kfree(void *p)
 
 #define WINDOW_FIRST 0xe0000UL
 #define WINDOW_FRAMES (0xfec00UL - WINDOW_FIRST)
-static mfn_t direct[WINDOW_FRAMES]; /* what the guest's frames of the window are; 0: nothing */
+static mfn_t direct[WINDOW_FRAMES]; /* what the guest's frames of the window map to; 0: nothing */
 
 int memory_map_device(struct memory *m, gfn_t gfn, mfn_t mfn, u64 nr)
 {
 	(void)m;
-	/* Only the device's own pages, never one with the MSI-X table or its pending bits, and only
-	 * inside the guest's window. */
+	/* Only the device's own pages may be mapped, never a page with the MSI-X table or its
+	 * pending bits, and only inside the guest's window. */
 	assert_true((mfn >= BAR0_BASE >> 12 && mfn + nr <= (BAR0_BASE + 0x20000) >> 12) ||
 		    (mfn > BAR3_BASE >> 12 && mfn + nr <= (BAR3_BASE + BAR3_SIZE) >> 12));
 	assert_true(gfn >= WINDOW_FIRST && gfn + nr <= WINDOW_FIRST + WINDOW_FRAMES);

@@ -1,4 +1,4 @@
-/* The model of remapping units, with cmocka to say what it finds wrong. */
+/* The model of remapping units, with failures reported through cmocka. */
 #pragma once
 
 #include <setjmp.h>
