@@ -9,8 +9,8 @@ PARTS = ("Makefile", "linker.ld", "boot", "kernel", "iommu", "drivers", "tools")
 
 
 def plant(tree, changes, debug=False):
-    """Builds an image in the empty directory `tree` with `changes` = {file: (text, replacement), or a list of these}, and
-    returns its path."""
+    """Builds an image in the empty directory `tree` with `changes` = {file: (text, replacement), or a list of these},
+    and returns its path."""
     for part in PARTS:
         (shutil.copy2 if (ROOT / part).is_file() else shutil.copytree)(ROOT / part, tree / part)
     (tree / "third_party").symlink_to(ROOT / "third_party")
