@@ -1,4 +1,5 @@
 """Other domains' consoles in the control domain's shell: `console NAME`, and back with Ctrl-]."""
+import re
 import time
 
 import pytest
@@ -21,11 +22,13 @@ class Consoles:
         self.weir.type(f"console {name}\r")
         self.weir.wait_for(rf"^The console of {name}; Ctrl-\] returns\.$")
 
-    def leave(self, name):
+    def leave(self, name, typed=""):
+        """Types this and Ctrl-] in one piece. Returns the lines that this has brought."""
         since = len(self.weir.lines)
-        self.weir.type(BACK)
-        self.weir.wait_prompt(timeout=10)
+        self.weir.type(typed + BACK)
+        self.weir.wait_prompt(timeout=120)
         assert f"Back from {name}" in self.weir.lines[since:]
+        return self.weir.lines[since:]
 
     def prompt(self, prompt, timeout=30):
         """Waits until the current line is this."""
@@ -66,15 +69,14 @@ def test_two_guests_have_a_console_each(boot, smp):
     consoles.leave("a")
     consoles.open("b")
     assert consoles.ask("diaper", "? ") == ["? ", "repaid"]
-    weir.type("later\r")
-    time.sleep(0.5)  # the guest reads it, and answers after 1.5 s
-    consoles.leave("b")
-    # The console is closed: the output goes to the log again.
+    consoles.leave("b", "later\r")
+    # The guest got the line. The console is closed: its answer, after 1.5 s, goes to the log.
     weir.wait_for(r"^\[.*\] b\| this is later$")
     weir.count(r"\| (desserts|repaid)", 0)
     consoles.open("a")
     weir.type("quit\r")
     weir.wait_for(r"^The domain has ended: a$")
+    weir.wait_for(r"domain a: its \d+ pages are free again")
     assert weir.command("console a") == ['"a": there is no such domain; domains lists them']
     assert weir.command("console control") == ['"control": this is the control domain itself: its console is here']
 
@@ -93,6 +95,38 @@ def test_nothing_is_lost(boot):
         weir.wait_for(rf"^(\? )?{w[::-1]}$")
     assert len(weir.lines) - since <= 2 * len(words) + 1
     consoles.leave("a")
+
+
+def test_what_is_typed_before_leaving_is_the_guests(boot):
+    """More than its UART has room for, and Ctrl-] right behind it: nothing is lost."""
+    weir, consoles = dialogue(boot)
+    consoles.open("a")
+    consoles.prompt("? ")
+    words = [f"word{n}" for n in range(10, 40)]
+    told = consoles.leave("a", "".join(w + "\r" for w in words))
+    assert not [line for line in told if "lost" in line]
+    consoles.open("a")
+    weir.type("drawer\r")
+    weir.wait_for("^reward$")
+    # The console was closed amid the answers: the others are in the log, and one perhaps in halves.
+    shown = [re.sub(r"^\[.*\] a\| ", "", line) for line in weir.lines]
+    assert len([w for w in words if shown.count(w[::-1]) != 1]) <= 1, shown
+    consoles.leave("a")
+
+
+@pytest.mark.parametrize("keys", [256, 9000])
+def test_a_guest_that_does_not_read(boot, keys):
+    """The administrator comes back to the shell however much was typed, is told what was lost, and can end the guest.
+    """
+    weir = boot([CONTROL, "/boot/cpu.elf kernel name=deaf mem=16M -- ticks"], files=[CPU], cmdline="exit=idle")
+    weir.wait_for(r"deaf\| ticks")
+    weir.wait_prompt()
+    consoles = Consoles(weir)
+    consoles.open("deaf")
+    # The guest's UART has room for 64; those that wait in the shell, 8192 at most, are lost as well.
+    told = consoles.leave("deaf", "x" * keys)
+    assert f"{keys - 64} characters are lost, because deaf did not read them" in told, told
+    assert weir.command("destroy deaf") == ["deaf: gone, its 16384 KiB are free"]
 
 
 def test_it_is_the_administrators_terminal(boot):

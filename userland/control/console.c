@@ -3,19 +3,26 @@
 #include <string.h>
 #include "shell.h"
 
-#define COMES_BACK 0x1d /* Ctrl-] */
+#define LEAVE_KEY 0x1d /* Ctrl-] */
 #define ESCAPE 0x1b
 #define DELETE 0x7f
 
 /* A guest without an interrupt looks at its UART some hundred times a second. */
 #define INPUT_RETRY_NS 4000000UL
-/* That it has ended is not told, but seen. */
+/* The shell looks this often whether the domain has ended. */
 #define LOOK_NS 250000000UL
+/* How long the shell waits for a guest to read what was typed before Ctrl-]. Both the time and the
+ * tries must be used up: on a busy machine the time may pass without the guest having run. */
+#define LEAVE_NS 2000000000UL
+#define LEAVE_TRIES (LEAVE_NS / INPUT_RETRY_NS)
+/* Keys taken before the guest's output is shown again. */
+#define KEYS_AT_ONCE 64u
 
-/* Input that the guest's UART had no room for. */
+/* Input for which the guest's UART had no room. Keys are still read when this is full, because Ctrl-]
+ * may be behind them, and are lost. */
 static struct {
-	u8 key[256];
-	u32 nr;
+	u8 key[8192];
+	u32 nr, lost;
 } waiting;
 
 /* What a guest may do to the administrator's terminal: move its cursor, erase, set colours. That is
@@ -76,30 +83,55 @@ static bool show_output(void)
 	return n >= 0;
 }
 
-/* False: the key that comes back was typed. */
-static bool pass_input(void)
+static enum keys { KEYS_ALL, KEYS_MORE, KEYS_LEAVE } take_keys(void)
 {
-	int c;
+	for (u32 i = 0; i < KEYS_AT_ONCE; i++) {
+		int c = shell_key();
 
-	while (waiting.nr < sizeof(waiting.key) && (c = shell_key()) >= 0) {
-		if (c == COMES_BACK)
-			return false;
-		waiting.key[waiting.nr++] = (u8)c;
+		if (c < 0)
+			return KEYS_ALL;
+		if (c == LEAVE_KEY)
+			return KEYS_LEAVE;
+		if (waiting.nr < sizeof(waiting.key))
+			waiting.key[waiting.nr++] = (u8)c;
+		else
+			waiting.lost++;
 	}
-	if (waiting.nr) {
-		s64 n = hypercall(WEIR_HC_CONSOLE_WRITE, (u64)waiting.key, waiting.nr, 0);
+	return KEYS_MORE;
+}
 
-		if (n > 0) {
-			waiting.nr -= (u32)n;
-			memmove(waiting.key, waiting.key + n, waiting.nr);
-		}
+/* Pass to the guest what it has room for. */
+static void send_keys(void)
+{
+	s64 n = 0;
+
+	if (waiting.nr)
+		n = hypercall(WEIR_HC_CONSOLE_WRITE, (u64)waiting.key, waiting.nr, 0);
+	if (n > 0) {
+		waiting.nr -= (u32)n;
+		memmove(waiting.key, waiting.key + n, waiting.nr);
 	}
-	return true;
+}
+
+/* Pass on what was typed before Ctrl-], for a limited time: a guest that does not read must not keep
+ * the shell from its user. False: the domain has ended. */
+static bool send_rest(void)
+{
+	u64 end = clock_ns() + LEAVE_NS;
+	bool there = true;
+
+	for (u32 i = 0; there && waiting.nr && (i < LEAVE_TRIES || clock_ns() < end); i++) {
+		shell_sleep(INPUT_RETRY_NS);
+		send_keys();
+		there = show_output();
+	}
+	return there;
 }
 
 void console_command(int argc, char **argv)
 {
 	struct weir_domain_info d;
+	enum keys keys;
 	bool there;
 
 	(void)argc;
@@ -114,9 +146,19 @@ void console_command(int argc, char **argv)
 		return;
 	}
 	print("The console of %s; Ctrl-] returns.\n", d.name);
-	waiting.nr = 0;
-	while ((there = show_output()) && pass_input())
-		shell_sleep(waiting.nr ? INPUT_RETRY_NS : LOOK_NS);
+	waiting.nr = waiting.lost = 0;
+	do {
+		keys = take_keys();
+		send_keys();
+		there = show_output();
+		if (there && keys == KEYS_ALL)
+			shell_sleep(waiting.nr ? INPUT_RETRY_NS : LOOK_NS);
+	} while (there && keys != KEYS_LEAVE);
+	there = there && send_rest();
 	(void)hypercall(WEIR_HC_CONSOLE_SELECT, 0, 0, 0);
-	print("\033[0m\n%s%s\n", there ? "Back from " : "The domain has ended: ", d.name);
+	print("\033[0m\n");
+	if (there && waiting.nr + waiting.lost)
+		print("%u characters are lost, because %s did not read them\n",
+		      waiting.nr + waiting.lost, d.name);
+	print("%s%s\n", there ? "Back from " : "The domain has ended: ", d.name);
 }
