@@ -139,7 +139,7 @@ def weir_is_brief(weir, name, restarted):
     """
     said = [line for line in weir.find(rf"^\[[ \d.]+\] (?!\w+\| ).*\b{name}:")
             if not re.search(rf"domain {name}: \d+ lines of its console were left out", line)]
-    restarts = len([line for line in said if line.endswith("it is started again")])
+    restarts = len([line for line in said if line.endswith(": restarting")])
     assert restarts <= (RESTARTS * (1 + span(said) // RESTARTS_WINDOW_S) if restarted else 0), said
     assert 2 <= len(said) <= LINES + LINES_A_RESTART * restarts + (restarts >= RESTARTS), said
 
