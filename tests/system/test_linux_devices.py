@@ -164,7 +164,7 @@ def test_a_device_in_use_survives_a_reboot(boot, tmp_path, name):
                     mem="1G")
         weir.wait_for(guest.said("done"), 3 * BOOT)
         weir.wait_for("domain linux: powered off", 60)
-    weir.count("domain linux: asked for a reboot.*started again", 2)
+    weir.count("domain linux: asked for a reboot.*restarting", 2)
     weir.count(guest.said(f"moved got {host.md5}"), 3)
     weir.count(guest.said(f"moved sent {host.md5}"), 3)
     sound(weir)
@@ -311,7 +311,7 @@ def test_an_nvme_in_use_survives_a_reboot(boot, tmp_path):
     assert weir.wait_exit(60) == IDLE
     for n in (1, 2, 3):
         weir.count(guest.said(f"boot {n}, {hashlib.md5(data).hexdigest()}"), 1)
-    weir.count("domain linux: asked for a reboot.*started again", 2)
+    weir.count("domain linux: asked for a reboot.*restarting", 2)
     sound(weir)
 
 

@@ -53,7 +53,7 @@ def test_the_module_line_decides_about_restarts(boot, way, words, end):
     weir = boot([f"/boot/cpu.elf kernel name=c mem=64M {words} -- restart-{way}"], files=[CPU], cmdline="exit=idle")
     assert weir.wait_exit(60) == IDLE
     weir.count(rf"domain c: {end}", 1)
-    weir.count(r"started again", 0)
+    weir.count(r"restarting", 0)
 
 
 def reboot(weir, guest):
