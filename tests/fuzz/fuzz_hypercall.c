@@ -9,8 +9,8 @@
  * arguments.
  *
  * sources: $(IOMMU_SRCS) kernel/guest/exit/hypercall.c kernel/guest/exit/control.c
- * sources: kernel/guest/devices/guestconsole.c kernel/guest/domain/event.c
- * sources: kernel/guest/exit/stats.c $(MEMORY_SRCS)
+ * sources: kernel/guest/devices/guestconsole.c kernel/guest/devices/hostconsole.c
+ * sources: kernel/guest/domain/event.c kernel/guest/exit/stats.c $(MEMORY_SRCS)
  * libs: $(IOMMU_LIBS) -lpthread
  * flags: -fno-sanitize-coverage=trace-cmp,indirect-calls
  */

@@ -9,9 +9,9 @@
 #include <kernel/abi/control.h>
 #include <kernel/abi/hypercall.h>
 #include <kernel/abi/iommu.h>
-#include <kernel/core/console_input.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/devices/guestconsole.h>
+#include <kernel/guest/devices/hostconsole.h>
 #include <kernel/guest/devices/pci/assign.h>
 #include <kernel/guest/devices/pci/assignable.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
@@ -27,34 +27,11 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 
-/* --- the console's input -------------------------------------------------- */
-
-static size_t input_room(void)
-{
-	struct domain *d = domain_get_control();
-	size_t room = d ? vuart_room(d->uart) : 0;
-
-	if (d)
-		domain_put(d);
-	return room;
-}
-
-static void input(u8 c)
-{
-	struct domain *d = domain_get_control();
-
-	if (!d)
-		return;
-	vuart_receive(d->uart, c);
-	domain_event(d, WEIR_EVENT_INPUT);
-	domain_put(d);
-}
-
 void control_init(struct domain *d, enum identity_policy policy)
 {
 	domain_make_control(d);
 	d->vm.memory.machine_addresses = policy != IDENTITY_NONE;
-	console_input_start(input_room, input);
+	hostconsole_start();
 }
 
 /* --- hypercalls ----------------------------------------------------------- */
