@@ -19,13 +19,13 @@ class Consoles:
 
     def open(self, name):
         self.weir.type(f"console {name}\r")
-        self.weir.wait_for(rf"^The console of {name}; Ctrl-\] returns\.$")
+        self.weir.wait_for(rf"^Connected to {name}; Ctrl-\] returns\.$")
 
     def leave(self, name):
         since = len(self.weir.lines)
         self.weir.type(BACK)
         self.weir.wait_prompt(timeout=10)
-        assert f"Back from {name}" in self.weir.lines[since:]
+        assert f"Disconnected from {name}" in self.weir.lines[since:]
 
     def prompt(self, prompt, timeout=30):
         """Waits until the current line is this."""
@@ -74,9 +74,9 @@ def test_two_guests_have_a_console_each(boot, smp):
     weir.count(r"\| (desserts|repaid)", 0)
     consoles.open("a")
     weir.type("quit\r")
-    weir.wait_for(r"^The domain has ended: a$")
-    assert weir.command("console a") == ['"a": there is no such domain; domains lists them']
-    assert weir.command("console control") == ['"control": this is the control domain itself: its console is here']
+    weir.wait_for(r"^Domain ended: a$")
+    assert weir.command("console a") == ['"a": no such domain; type domains for a list']
+    assert weir.command("console control") == ['"control": this is the control domain; you are using its console']
 
 
 def test_nothing_is_lost(boot):
@@ -156,4 +156,4 @@ def test_two_linux_guests_have_a_login_each(boot, tmp_path):
             weir.type("\r")
         consoles.prompt("# ")
         weir.type("poweroff -f\r")
-        weir.wait_for(rf"^The domain has ended: {n}$", 60)
+        weir.wait_for(rf"^Domain ended: {n}$", 60)

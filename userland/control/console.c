@@ -1,16 +1,17 @@
-/* Another domain's console on this one's: what it writes is shown, what is typed is its, up to the
- * key that comes back. */
+/* The command console: shows what another domain writes to its console and passes on what is typed,
+ * until Ctrl-]. */
 #include <string.h>
 #include "shell.h"
 
-#define COMES_BACK 0x1d /* Ctrl-] */
+#define DISCONNECT 0x1d /* Ctrl-] */
 #define ESCAPE 0x1b
 #define DELETE 0x7f
 
-/* A guest without an interrupt looks at its UART some hundred times a second. */
+/* When to retry input for a full UART. A guest that polls its UART does so about a hundred times a
+ * second. */
 #define INPUT_RETRY_NS 4000000UL
-/* That it has ended is not told, but seen. */
-#define LOOK_NS 250000000UL
+/* How often to check whether the domain has ended: no event reports that. */
+#define CHECK_NS 250000000UL
 
 /* Input that the guest's UART had no room for. */
 static struct {
@@ -18,15 +19,15 @@ static struct {
 	u32 nr;
 } waiting;
 
-/* What a guest may do to the administrator's terminal: move its cursor, erase, set colours. That is
- * control sequences (ECMA-48) with one of these final bytes. Titles, reports and what else a
- * terminal can be told are for nobody who is not trusted with it. */
+/* A guest may move the cursor of the administrator's terminal, erase, and set colours: these are
+ * the control sequences (ECMA-48) with one of these final bytes. It is not trusted to set titles,
+ * request reports, or send any other sequence. */
 static bool may_end_sequence(u8 c)
 {
 	return strchr("ABCDEFGHJKLMPSTXZ`abdefghlmrs@", c) && c;
 }
 
-/* A sequence is held back until it is complete. */
+/* Holds a sequence back until it is complete. */
 static void show(u8 c)
 {
 	static enum { TEXT, INTRODUCER, BODY } state;
@@ -76,13 +77,13 @@ static bool show_output(void)
 	return n >= 0;
 }
 
-/* False: the key that comes back was typed. */
+/* False: Ctrl-] was typed. */
 static bool pass_input(void)
 {
 	int c;
 
 	while (waiting.nr < sizeof(waiting.key) && (c = shell_key()) >= 0) {
-		if (c == COMES_BACK)
+		if (c == DISCONNECT)
 			return false;
 		waiting.key[waiting.nr++] = (u8)c;
 	}
@@ -106,17 +107,17 @@ void console_command(int argc, char **argv)
 	if (!find_domain(argv[0], &d))
 		return;
 	if (d.control) {
-		print("\"%s\": this is the control domain itself: its console is here\n", argv[0]);
+		print("\"%s\": this is the control domain; you are using its console\n", argv[0]);
 		return;
 	}
 	if (hypercall(WEIR_HC_CONSOLE_SELECT, d.id, 0, 0)) {
 		print("\"%s\": this domain has just ended\n", argv[0]);
 		return;
 	}
-	print("The console of %s; Ctrl-] returns.\n", d.name);
+	print("Connected to %s; Ctrl-] returns.\n", d.name);
 	waiting.nr = 0;
 	while ((there = show_output()) && pass_input())
-		shell_sleep(waiting.nr ? INPUT_RETRY_NS : LOOK_NS);
+		shell_sleep(waiting.nr ? INPUT_RETRY_NS : CHECK_NS);
 	(void)hypercall(WEIR_HC_CONSOLE_SELECT, 0, 0, 0);
-	print("\033[0m\n%s%s\n", there ? "Back from " : "The domain has ended: ", d.name);
+	print("\033[0m\n%s%s\n", there ? "Disconnected from " : "Domain ended: ", d.name);
 }
