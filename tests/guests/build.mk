@@ -1,4 +1,5 @@
-# Test guests: small Multiboot kernels that print PASS and FAIL lines. 32-bit ELF files, as QEMU's own -kernel wants them too.
+# Test guests: small Multiboot kernels that print PASS and FAIL lines. They are 32-bit ELF files, because QEMU's -kernel
+# accepts no others.
 
 TEST_GUEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -MMD -MP -ffreestanding -fno-pic -fno-pie -m64 \
 	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none

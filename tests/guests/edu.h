@@ -1,5 +1,5 @@
-/* QEMU's edu device (docs/specs/edu.rst): a DMA engine that reads and writes where it is told, and
- * an interrupt at the write of a register. */
+/* QEMU's edu device (docs/specs/edu.rst): a DMA engine that accesses any address, and an interrupt
+ * that a register write raises. */
 #pragma once
 
 #include <tests/guests/guest.h>
@@ -7,17 +7,19 @@
 #define EDU_ID 0x11e81234u /* vendor and device */
 #define EDU_BYTES 4096u /* of its buffer */
 
-/* Its place on the bus, with memory decoding and bus mastering on; 0: there is none. */
+/* Find the device and enable memory decoding and bus mastering. Returns its slot; 0: there is
+ * none. */
 u32 edu_find(void);
-/* Copy between its buffer and memory; false if it does not come to an end. Some 100 ms. */
+/* Copy from memory to the device's buffer, or back; false if it does not end. Takes about 100
+ * ms. */
 bool edu_read(u64 address, u32 bytes);
 bool edu_write(u64 address, u32 bytes);
-/* The same, with something done before the device gets to it. */
+/* The same, but calls `meanwhile` before the device starts the transfer. */
 bool edu_write_meanwhile(u64 address, u32 bytes, void (*meanwhile)(void));
 void edu_bus_master(bool on);
-/* The first bytes of its buffer, by way of `page`, which is the guest's own. */
+/* Set the first bytes of the device's buffer, through `page`, which the guest owns. */
 void edu_set(u8 *page, const void *data, u32 bytes);
-/* Its interrupt: a message as the guest sets it up, raised, and acknowledged. */
+/* The device's interrupt: set up its MSI, raise it, acknowledge it. */
 void edu_msi(u64 address, u32 data);
 void edu_msi_off(void);
 void edu_raise(void);

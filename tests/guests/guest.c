@@ -1,4 +1,4 @@
-/* What the test guests share: the console, checks, a delay, the local APIC. */
+/* Helpers of the test guests: console, checks, a delay, the local APIC. */
 #include <tests/guests/guest.h>
 
 #include <stdarg.h>

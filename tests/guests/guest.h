@@ -1,6 +1,6 @@
-/* What the test guests share: console, traps that a test provokes, MSRs, the local APIC. Each check
- * prints `PASS name` or `FAIL name: what was seen` on COM1. The same ELF runs under plain QEMU
- * (-kernel): what only Weir promises is skipped there. */
+/* Helpers of the test guests: console, traps that a test provokes, MSRs, the local APIC. Each check
+ * prints `PASS name`, or `FAIL name` and the values, on COM1. The same ELF file runs on plain QEMU
+ * (-kernel), where checks of what only Weir promises are skipped. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -26,7 +26,7 @@ void check(bool ok, const char *name, u64 seen, u64 expected);
 #define CHECK_EQ(name, seen, expected)                                                             \
 	check((u64)(seen) == (u64)(expected), name, (u64)(seen), (u64)(expected))
 
-/* The last exception that TRY caught; vector 0xff: there was none. */
+/* The last exception that TRY caught; vector NONE: there was none. */
 struct caught {
 	u64 resume;
 	u64 vector, error, rip, cr2, dr6;
@@ -34,7 +34,8 @@ struct caught {
 extern volatile struct caught caught;
 #define NONE 0xff
 
-/* Execute assembler text; an exception in it goes on behind it, with `caught` filled in. */
+/* Execute assembly. After an exception in it, execution continues behind it, with `caught` filled
+ * in. */
 #define TRY(text, ...)                                                                             \
 	do {                                                                                       \
 		caught.vector = NONE;                                                              \
@@ -49,15 +50,15 @@ extern volatile struct caught caught;
 				   "memory", "cc");                                                \
 	} while (0)
 
-/* Interrupts taken since the start, by vector, all CPUs; and the order in which they came. */
+/* Interrupts taken since the start on all CPUs, by vector; and the order in which they came. */
 extern volatile u32 taken[256];
 extern volatile u8 order[16];
 extern volatile u32 order_at;
-/* Interrupts that came although RFLAGS.IF was 0. */
+/* Interrupts taken while RFLAGS.IF was 0. */
 extern volatile u32 taken_while_off;
-/* Rounds that handlers spin before EOI. */
+/* Iterations that handlers spin before EOI. */
 extern volatile u32 linger;
-/* KVM's paravirtual EOI: handlers clear the flag instead of writing EOI where it is set, and count
+/* KVM's paravirtual EOI: if the flag is set, handlers clear it instead of writing EOI, and count
  * that. */
 extern volatile u8 eoi_flag;
 extern volatile u32 eois_by_flag;
@@ -94,8 +95,8 @@ static inline s64 hypercall(u64 number, u64 a, u64 b, u64 c)
 void spin_us(u64 us);
 
 void apic_on(void);
-/* Start all other CPUs, which do this first (NULL: nothing), with interrupts off; false if not all
- * come. */
+/* Start all other CPUs, which first call `work` (unless it is NULL) with interrupts off. False if
+ * some do not start. */
 bool smp_start(void (*work)(void));
 
 void test_cpuid(void);

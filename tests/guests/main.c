@@ -1,4 +1,4 @@
-/* The groups of checks. */
+/* Entry of the test guests: runs groups of checks. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
@@ -45,8 +45,8 @@ static void restart_fault(void)
 	test_restart(RESTART_BY_FAULT);
 }
 
-/* The command line names the groups to run; none: all but those that take long or do not come to an
- * end. */
+/* The command line names the groups to run. Without names, all run except those marked
+ * only_by_name, which take long or do not end. */
 static const struct {
 	const char *name;
 	void (*run)(void);

@@ -1,4 +1,4 @@
-/* QEMU's e1000e, as far as the tests use it. Intel 82574 datasheet, 10.2. */
+/* The registers of QEMU's e1000e that the tests use (Intel 82574 datasheet, 10.2). */
 #pragma once
 
 #include <tests/guests/guest.h>
@@ -8,7 +8,7 @@
 #define STATUS 0x08
 #define ICS 0xc8
 #define IMS 0xd0
-#define EIAC 0xdc /* causes that are cleared when their message goes out */
+#define EIAC 0xdc /* causes that are cleared when their message is sent */
 #define IVAR 0xe4
 #define CAUSE_TXQ0 (1u << 22)
 #define TCTL 0x400
@@ -19,8 +19,8 @@
 #define TDH 0x3810
 #define TDT 0x3818
 
-/* Have transmit queue 0 raise entry 0 of the MSI-X table at `table`, which goes to this address
- * with this data. MSI-X is on. */
+/* Route transmit queue 0 to entry 0 of the MSI-X table, `entry`, with this address and data. MSI-X
+ * must be enabled. */
 static inline void nic_msix(volatile u8 *nic, volatile struct pci_msix_entry *entry, u64 address,
 			    u32 data)
 {
@@ -33,14 +33,16 @@ static inline void nic_msix(volatile u8 *nic, volatile struct pci_msix_entry *en
 	*(volatile u32 *)(nic + EIAC) = CAUSE_TXQ0;
 }
 
-/* Send that message. What clears the cause behind it (EIAC) masks it as well. */
+/* Raise that interrupt. Automatic clearing (EIAC) also masks the cause, so this unmasks it
+ * first. */
 static inline void nic_raise(volatile u8 *nic)
 {
 	*(volatile u32 *)(nic + IMS) = CAUSE_TXQ0;
 	*(volatile u32 *)(nic + ICS) = CAUSE_TXQ0;
 }
 
-/* Transmit from an empty ring there: whoever writes TDT makes the NIC read descriptors. */
+/* Set up an empty transmit ring at this address. A write to TDT then makes the NIC read
+ * descriptors. */
 static inline void nic_transmit(volatile u8 *nic, u64 ring, u32 descriptors)
 {
 	*(volatile u32 *)(nic + TCTL) = 0;

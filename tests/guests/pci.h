@@ -1,4 +1,4 @@
-/* Configuration space of bus 0. */
+/* Access to the configuration space of bus 0. */
 #pragma once
 
 #include <kernel/lib/pci_id.h>
@@ -26,13 +26,13 @@ static inline u32 config_find(u32 id)
 
 #define COMMAND_ON ((u32)(PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER))
 
-/* Where its registers are. */
+/* The address of a memory BAR. */
 static inline volatile u8 *config_bar(u32 slot, u32 bar)
 {
 	return (volatile u8 *)(u64)(config_read(slot, PCI_BAR(bar)) & ~PCI_BAR_MEMORY_FLAGS);
 }
 
-/* The offset of its capability with this id, 0 if it has none; -1: the list has no end. */
+/* The offset of the capability with this id, 0 if there is none; ~0: the list does not end. */
 static inline u32 config_capability(u32 slot, u32 id)
 {
 	u32 at = config_read(slot, PCI_CAPABILITIES) & 0xff, n = 0;

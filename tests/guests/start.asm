@@ -1,5 +1,5 @@
-; Start-up of the test guests: Multiboot 1, a 32-bit entry, then long mode with 4 GiB mapped one to
-; one. Further CPUs come the same way from the real mode that SIPI gives them. Trap entries.
+; Entry of the test guests: Multiboot 1 starts them in 32-bit mode; they switch to long mode with
+; the first 4 GiB identity-mapped. Other CPUs do the same from real mode after SIPI. Trap entries.
 
 global start, trampoline, trampoline_end, level_4
 extern main, ap_main
@@ -91,7 +91,7 @@ paging_on:
 	mov	cr0, eax
 	ret
 
-; Copied to the page that SIPI names. DS is not the code's: take it from CS.
+; Copied to the page that SIPI names. DS does not point to it, so load DS from CS.
 section .rodata
 bits 16
 trampoline:
@@ -136,7 +136,7 @@ bits 64
 	hlt
 	jmp	.end
 
-; tests/guests/traps.c and tests/guests/fuzz/recover.c have a trap() of their own.
+; trap() is in tests/guests/traps.c, or in tests/guests/fuzz/recover.c.
 TRAP_STUBS
 
 section .note.GNU-stack noalloc noexec nowrite progbits

@@ -1,4 +1,4 @@
-/* Which ports answer when they are read: a line for each range. */
+/* Prints the ranges of ports that respond to reads, one per line. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
@@ -13,7 +13,7 @@ static u64 absent(void)
 	return stats.absent_accesses;
 }
 
-/* How many of the ports nobody answers for. */
+/* How many of the ports do not respond. */
 static u64 silent(u32 first, u32 nr)
 {
 	u64 before = absent();

@@ -48,7 +48,7 @@ static void test_delivery(void)
 	interrupts_off();
 	CHECK("apic: higher priority first", order_at == 2 && order[0] == V2 && order[1] == V1);
 
-	/* One in service keeps its own class and those below away. */
+	/* An interrupt in service blocks its own class and lower ones. */
 	keep_in_service = V1;
 	self_ipi(V1);
 	irqs_on();
@@ -64,7 +64,7 @@ static void test_delivery(void)
 	wrmsr(X2APIC(APIC_EOI), 0);
 	irqs_on();
 	interrupts_off();
-	CHECK_EQ("apic: after EOI it comes", taken[V1 - 1], 1);
+	CHECK_EQ("apic: the lower one comes after EOI", taken[V1 - 1], 1);
 
 	CHECK_EQ("apic: EOI of anything but 0 is #GP", try_wrmsr(X2APIC(APIC_EOI), 1), EXC_GP);
 	CHECK_EQ("apic: reading EOI is #GP", try_rdmsr(X2APIC(APIC_EOI), &value), EXC_GP);
@@ -82,7 +82,7 @@ static void test_priority(void)
 	irqs_on();
 	CHECK_EQ("apic: held by TPR", taken[V1], 0);
 	wrmsr(X2APIC(APIC_TPR), 0);
-	CHECK_EQ("apic: let go by TPR", taken[V1], 1);
+	CHECK_EQ("apic: delivered after TPR is lowered", taken[V1], 1);
 
 	write_cr8(6);
 	CHECK_EQ("apic: TPR shows CR8", rdmsr(X2APIC(APIC_TPR)), 0x60);
@@ -92,10 +92,10 @@ static void test_priority(void)
 	CHECK_EQ("apic: held by CR8 of its own class", taken[V1], 1);
 	write_cr8(4);
 	__asm__ volatile("nop");
-	CHECK_EQ("apic: let go by CR8", taken[V1], 2);
+	CHECK_EQ("apic: delivered after CR8 is lowered", taken[V1], 2);
 	write_cr8(0);
 
-	/* One held by TPR must not keep a higher one away. */
+	/* An interrupt held by TPR must not block a higher one. */
 	write_cr8(5);
 	self_ipi(V1);
 	taken[V2] = 0;
@@ -104,7 +104,8 @@ static void test_priority(void)
 	write_cr8(0);
 	interrupts_off();
 
-	/* Written while RFLAGS.IF keeps an interrupt away: Weir waits for its window then. */
+	/* CR8 is written while RFLAGS.IF holds an interrupt back, so Weir waits for the interrupt
+	 * window. */
 	self_ipi(V1);
 	write_cr8(1);
 	write_cr8(0xf);
@@ -113,41 +114,47 @@ static void test_priority(void)
 	interrupts_off();
 	write_cr8(0);
 	irqs_on();
-	CHECK_EQ("apic: let go by the next", taken[V1], 4);
+	CHECK_EQ("apic: delivered after the next write of CR8", taken[V1], 4);
 	interrupts_off();
 }
 
-static void test_timer(void)
-{
-	u64 start, elapsed, first, second, ticks = 1000000;
+#define TICKS 1000000UL /* of the timer in 1 ms, if it is not divided */
 
-	interrupts_off();
+static void test_one_shot(void)
+{
+	u64 start, elapsed, first, second;
+
 	taken[TIMER] = 0;
 	wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_1);
 	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER);
-	/* Longer than a busy host may keep the CPU for itself. */
-	wrmsr(X2APIC(APIC_TIMER_INITIAL), 4000 * ticks);
+	/* Longer than a busy host may take the CPU away. */
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 4000 * TICKS);
 	first = rdmsr(X2APIC(APIC_TIMER_CURRENT));
 	second = rdmsr(X2APIC(APIC_TIMER_CURRENT));
-	CHECK("apic: the timer counts down", first <= 4000 * ticks && second < first);
+	CHECK("apic: the timer counts down", first <= 4000 * TICKS && second < first);
 	start = rdtsc_ordered();
-	wrmsr(X2APIC(APIC_TIMER_INITIAL), 5 * ticks);
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 5 * TICKS);
 	wait_hlt(TIMER, 1);
 	elapsed = rdtsc_ordered() - start;
 	CHECK("apic: one-shot timer wakes from HLT", taken[TIMER] == 1);
 	if (under_weir)
 		CHECK("apic: not before 5 ms have passed", elapsed >= 5 * tsc_khz * 99 / 100);
-	CHECK_EQ("apic: then it stands at 0", rdmsr(X2APIC(APIC_TIMER_CURRENT)), 0);
+	CHECK_EQ("apic: its count is 0 then", rdmsr(X2APIC(APIC_TIMER_CURRENT)), 0);
 	spin_us(10000);
 	irqs_on();
 	interrupts_off();
 	CHECK_EQ("apic: one-shot fires once", taken[TIMER], 1);
+}
+
+static void test_periodic(void)
+{
+	u64 start, elapsed;
 
 	taken[TIMER] = 0;
 	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | LVT_PERIODIC);
 	start = rdtsc_ordered();
 	wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_2);
-	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 * ticks); /* 2 ms */
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), TICKS); /* 2 ms */
 	wait_hlt(TIMER, 5);
 	elapsed = rdtsc_ordered() - start;
 	wrmsr(X2APIC(APIC_TIMER_INITIAL), 0);
@@ -168,31 +175,43 @@ static void test_timer(void)
 	irqs_on();
 	interrupts_off();
 	CHECK_EQ("apic: masked", taken[TIMER], 0);
+}
 
-	if (cpuid(1, 0).ecx & CPUID1_ECX_TSC_DEADLINE) {
-		wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | LVT_TSC_DEADLINE);
-		wrmsr(X2APIC(APIC_TIMER_INITIAL), 1000);
-		CHECK_EQ("apic: no count in deadline mode", rdmsr(X2APIC(APIC_TIMER_CURRENT)), 0);
-		start = rdtsc_ordered();
-		wrmsr(MSR_TSC_DEADLINE, start + 4000 * tsc_khz);
-		CHECK_EQ("apic: the deadline can be read", rdmsr(MSR_TSC_DEADLINE),
-			 start + 4000 * tsc_khz);
-		start = rdtsc_ordered();
-		wrmsr(MSR_TSC_DEADLINE, start + 3 * tsc_khz);
-		wait_hlt(TIMER, 1);
-		elapsed = rdtsc_ordered() - start;
-		CHECK("apic: TSC deadline, not early", elapsed >= 3 * tsc_khz * 99 / 100);
-		CHECK_EQ("apic: the deadline is 0 then", rdmsr(MSR_TSC_DEADLINE), 0);
-		wrmsr(MSR_TSC_DEADLINE, 1);
-		wait_hlt(TIMER, 2);
-		CHECK_EQ("apic: a deadline that has passed fires at once", taken[TIMER], 2);
-	}
+static void test_deadline(void)
+{
+	u64 start, elapsed;
+
+	if (!(cpuid(1, 0).ecx & CPUID1_ECX_TSC_DEADLINE))
+		return;
+	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | LVT_TSC_DEADLINE);
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1000);
+	CHECK_EQ("apic: no count in deadline mode", rdmsr(X2APIC(APIC_TIMER_CURRENT)), 0);
+	start = rdtsc_ordered();
+	wrmsr(MSR_TSC_DEADLINE, start + 4000 * tsc_khz);
+	CHECK_EQ("apic: the deadline can be read", rdmsr(MSR_TSC_DEADLINE), start + 4000 * tsc_khz);
+	start = rdtsc_ordered();
+	wrmsr(MSR_TSC_DEADLINE, start + 3 * tsc_khz);
+	wait_hlt(TIMER, 1);
+	elapsed = rdtsc_ordered() - start;
+	CHECK("apic: TSC deadline, not early", elapsed >= 3 * tsc_khz * 99 / 100);
+	CHECK_EQ("apic: the deadline is 0 then", rdmsr(MSR_TSC_DEADLINE), 0);
+	wrmsr(MSR_TSC_DEADLINE, 1);
+	wait_hlt(TIMER, 2);
+	CHECK_EQ("apic: a deadline that has passed fires at once", taken[TIMER], 2);
+}
+
+static void test_timer(void)
+{
+	interrupts_off();
+	test_one_shot();
+	test_periodic();
+	test_deadline();
 	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER | LVT_MASKED);
 
-	/* A guest that never exits by itself must be interrupted none the less. */
+	/* A guest that never exits by itself must still be interrupted. */
 	taken[TIMER] = 0;
 	wrmsr(X2APIC(APIC_LVT_TIMER), TIMER);
-	wrmsr(X2APIC(APIC_TIMER_INITIAL), 1 * ticks);
+	wrmsr(X2APIC(APIC_TIMER_INITIAL), TICKS);
 	irqs_on();
 	for (u64 end = rdtsc_ordered() + 1000 * (tsc_khz ? tsc_khz : 2000000);
 	     !taken[TIMER] && rdtsc_ordered() < end;)
@@ -201,7 +220,7 @@ static void test_timer(void)
 	CHECK_EQ("apic: the timer interrupts a spinning guest", taken[TIMER], 1);
 }
 
-/* An interrupt comes once, and none while a handler has them off. */
+/* Each interrupt is delivered once, and none while a handler has interrupts off. */
 static void test_once(void)
 {
 	u64 start = rdtsc_ordered(), periods;
@@ -226,17 +245,16 @@ static void test_once(void)
 
 #define KVM_CPUID_FEATURES 0x40000101u
 #define KVM_FEATURE_PV_EOI (1u << 6)
+
 static bool in_service(u8 vector)
 {
 	return rdmsr(X2APIC(APIC_ISR + vector / 32)) & 1u << vector % 32;
 }
 
-static void test_pv_eoi(void)
+static void test_pv_eoi_on(void)
 {
 	u64 memory = (u64)&eoi_flag;
 
-	if (!under_weir)
-		return;
 	CHECK("pv eoi: is offered", cpuid(KVM_CPUID_FEATURES, 0).eax & KVM_FEATURE_PV_EOI);
 	CHECK_EQ("pv eoi: a reserved bit is #GP", try_wrmsr(MSR_KVM_PV_EOI_EN, memory | 3), EXC_GP);
 	wrmsr(MSR_KVM_PV_EOI_EN, memory | 1);
@@ -258,22 +276,25 @@ static void test_pv_eoi(void)
 	interrupts_off();
 	CHECK("pv eoi: two come by priority", order_at == 2 && order[0] == V2 && order[1] == V1);
 	CHECK_EQ("pv eoi: the last of them needs no EOI", eois_by_flag, 1);
+}
 
-	/* It begins to wait while the handler runs. */
+static void test_pv_eoi_nested(void)
+{
+	/* Another interrupt becomes pending while the handler runs. */
 	keep_in_service = V2;
 	self_ipi(V2);
 	irqs_on();
 	CHECK_EQ("pv eoi: in service, the flag is set", eoi_flag, 1);
 	taken[V1] = 0;
 	self_ipi(V1);
-	CHECK_EQ("pv eoi: another one waits, it is not", eoi_flag, 0);
+	CHECK_EQ("pv eoi: another one waits, the flag is clear", eoi_flag, 0);
 	CHECK("pv eoi: the first is still in service", in_service(V2) && !taken[V1]);
 	keep_in_service = 0;
 	wrmsr(X2APIC(APIC_EOI), 0);
 	interrupts_off();
-	CHECK("pv eoi: the other one comes by its EOI", taken[V1] == 1 && !in_service(V1));
+	CHECK("pv eoi: the other one comes after its EOI", taken[V1] == 1 && !in_service(V1));
 
-	/* A higher one comes into the handler of a lower one, whose EOI is the later. */
+	/* A higher one interrupts the handler of a lower one, whose EOI comes later. */
 	keep_in_service = V1;
 	self_ipi(V1);
 	irqs_on();
@@ -282,28 +303,31 @@ static void test_pv_eoi(void)
 	interrupts_off();
 	CHECK("pv eoi: nested",
 	      taken[V2] == 1 && !eois_by_flag && in_service(V1) && !in_service(V2));
-	CHECK_EQ("pv eoi: the flag is the outer one's again", eoi_flag, 1);
+	CHECK_EQ("pv eoi: the flag is set again for the outer one", eoi_flag, 1);
 	keep_in_service = 0;
 	eoi_flag = 0;
-	CHECK("pv eoi: which ends", !in_service(V1));
+	CHECK("pv eoi: clearing the flag ends it", !in_service(V1));
+}
 
-	/* Cleared before the interrupt is taken, it stands for nothing. */
+static void test_pv_eoi_off(void)
+{
+	/* Clearing the flag before the interrupt is taken has no effect. */
 	self_ipi(V1);
 	CHECK_EQ("pv eoi: offered, the flag is set", eoi_flag, 1);
 	eoi_flag = 0;
 	taken[V1] = eois_by_flag = 0;
 	irqs_on();
 	interrupts_off();
-	CHECK("pv eoi: it is taken, and ended", taken[V1] == 1 && !in_service(V1));
+	CHECK("pv eoi: the interrupt is taken and ended", taken[V1] == 1 && !in_service(V1));
 
 	self_ipi(V1);
 	wrmsr(MSR_KVM_PV_EOI_EN, 0);
 	CHECK_EQ("pv eoi: switched off, the flag is clear", eoi_flag, 0);
 	irqs_on();
 	interrupts_off();
-	CHECK("pv eoi: and EOI is written", !in_service(V1));
+	CHECK("pv eoi: then the handler writes EOI", !in_service(V1));
 
-	/* In memory that is not there. */
+	/* At an address without memory. */
 	wrmsr(MSR_KVM_PV_EOI_EN, 0xfffffff0000 | 1);
 	taken[V1] = 0;
 	self_ipi(V1);
@@ -312,6 +336,15 @@ static void test_pv_eoi(void)
 	CHECK("pv eoi: without memory EOI is written", taken[V1] == 1 && !in_service(V1));
 	CHECK_EQ("pv eoi: off again", try_wrmsr(MSR_KVM_PV_EOI_EN, 0), NONE);
 	CHECK_EQ("pv eoi: reads as 0", rdmsr(MSR_KVM_PV_EOI_EN), 0);
+}
+
+static void test_pv_eoi(void)
+{
+	if (!under_weir)
+		return;
+	test_pv_eoi_on();
+	test_pv_eoi_nested();
+	test_pv_eoi_off();
 }
 
 static void test_commands(void)
@@ -360,7 +393,7 @@ void test_apic(void)
 	test_pv_eoi();
 	test_commands();
 
-	/* STI holds interrupts back for one instruction. */
+	/* STI blocks interrupts for one instruction. */
 	taken[V1] = 0;
 	self_ipi(V1);
 	{
@@ -371,6 +404,6 @@ void test_apic(void)
 				 : "m"(taken[V1])
 				 : "memory");
 		CHECK_EQ("apic: not in the shadow of STI", inside, 0);
-		CHECK_EQ("apic: right behind it", after, 1);
+		CHECK_EQ("apic: right after it", after, 1);
 	}
 }

@@ -1,8 +1,8 @@
-/* A guest plays with its NIC's configuration space, BARs and MSI-X table, in every width at every
- * offset, while its other vCPU hammers on where the registers were, are and will be. What it writes
- * must stay an opinion of its own: a BAR that really moved would lie over another device, a
- * function-level reset or D3 would happen behind Weir's back, a message of its own in the real
- * table would be anybody's interrupt. tests/system/test_hostile.py looks at the real registers
+/* A guest writes random values to its NIC's configuration space, BARs and MSI-X table, at every
+ * width and offset, while its other vCPU accesses the addresses where the registers were, are and
+ * will be. Nothing of that may reach the device: a BAR that really moved could overlap another
+ * device, a function-level reset or D3 would happen without Weir's knowledge, and a message in the
+ * real table could be any interrupt. tests/system/test_hostile.py reads the real registers
  * meanwhile. Without the device the group is skipped. */
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
@@ -19,8 +19,8 @@
 #define MSIX_ENABLE ((u32)PCI_MSIX_ENABLE << 16)
 
 static u32 slot;
-static u32 bar0, bar3; /* as they were at first; BAR 3 has the MSI-X table */
-static volatile u32 target[2]; /* where the other vCPU hammers */
+static u32 bar0, bar3; /* their initial values; BAR 3 has the MSI-X table */
+static volatile u32 target[2]; /* where the other vCPU accesses memory */
 static volatile bool stop;
 static u64 random_state = 0x9e3779b97f4a7c15UL;
 
@@ -66,7 +66,7 @@ static u32 interesting(void)
 	}
 }
 
-/* Registers in the device window: those of the NIC, or nothing. Never RAM. */
+/* Access the device window, where the NIC's registers are, or nothing. Never RAM. */
 static void touch(u32 at)
 {
 	volatile u8 *p = (volatile u8 *)(u64)at;
@@ -97,8 +97,8 @@ static void touch(u32 at)
 static void hammer(void)
 {
 	while (!stop) {
-		/* The MSI-X table; reads only from the registers, which are the NIC's own business.
-		 */
+		/* The MSI-X table; of the NIC's registers only reads, since writes would really
+		 * change them. */
 		touch((target[1] & ~0xfu) + any() % 0x60);
 		if (target[0] >= WINDOW && target[0] < WINDOW_END - 0x20000)
 			(void)*(volatile u32 *)(u64)((target[0] & ~0xfu) + STATUS);
@@ -124,7 +124,7 @@ static void play(u32 rounds)
 			write_config(slot, PCI_BAR(3), 4,
 				     target[1] = config_read(slot, PCI_BAR(0)) + (any() % 4 << 14));
 			break;
-		case 4: /* others' functions, or nobody's */
+		case 4: /* other functions, or absent ones */
 			write_config(any() % 32 == slot ? 0 : any() % 8, at, width, interesting());
 			break;
 		case 5: /* straddles the end of the register */
@@ -137,7 +137,7 @@ static void play(u32 rounds)
 	}
 }
 
-static void as_at_first(void)
+static void restore(void)
 {
 	config_write(slot, PCI_COMMAND, 0);
 	config_write(slot, PCI_BAR(0), bar0);
@@ -185,8 +185,8 @@ static bool interrupt_works(void)
 	return taken[VECTOR] > before;
 }
 
-/* The ring's address is what a reset would clear. (QEMU's NIC knows no function-level reset: that
- * the bit does not arrive is seen from outside.) */
+/* A reset would clear the ring's address. (QEMU's NIC has no function-level reset: the test outside
+ * checks that the bit does not arrive.) */
 static void reset_is_not_offered(void)
 {
 	u32 pcie = config_capability(slot, PCI_CAP_PCIE), pm = config_capability(slot, PCI_CAP_PM);
@@ -198,7 +198,7 @@ static void reset_is_not_offered(void)
 		 config_read(slot, pm + PCI_PM_CTRL) & PCI_PM_CTRL_STATE, PCI_PM_CTRL_STATE_D3HOT);
 	config_write(slot, pm + PCI_PM_CTRL, 0);
 	spin_us(200000);
-	CHECK_EQ("config: neither a reset nor D3 took place", *reg(TDBAL), 0x123450);
+	CHECK_EQ("config: neither a reset nor D3 happened", *reg(TDBAL), 0x123450);
 }
 
 static void others_are_not_there(void)
@@ -221,7 +221,7 @@ static void sizes(void)
 	CHECK_EQ("config: nothing is mapped meanwhile", *reg(STATUS), 0xffffffff);
 	config_write(slot, PCI_BAR(0), bar0);
 	config_write(slot, PCI_BAR(3), bar3);
-	CHECK("config: and there again", *reg(STATUS) != 0xffffffff);
+	CHECK("config: the registers are back", *reg(STATUS) != 0xffffffff);
 }
 
 void test_config(void)
@@ -235,7 +235,7 @@ void test_config(void)
 	}
 	bar0 = config_read(slot, PCI_BAR(0));
 	bar3 = config_read(slot, PCI_BAR(3));
-	as_at_first();
+	restore();
 	CHECK("config: the NIC sends", send_works());
 	CHECK("config: and interrupts", interrupt_works());
 	others_are_not_there();
@@ -248,17 +248,17 @@ void test_config(void)
 	print("config: games begin\n");
 	for (u32 game = 0; game < 10; game++) {
 		play(1000);
-		bad_ends += config_capability(slot, 0xff) !=
-			    0; /* looked for in vain, but the list ends */
-		as_at_first();
+		/* There is no such capability; the search must end. */
+		bad_ends += config_capability(slot, 0xff) != 0;
+		restore();
 		dead += *reg(STATUS) == 0xffffffff || !send_works();
 	}
 	stop = true;
 	spin_us(10000);
 	print("config: games end\n");
-	CHECK_EQ("config: the list of capabilities ends at any time", bad_ends, 0);
+	CHECK_EQ("config: the list of capabilities always ends", bad_ends, 0);
 	CHECK_EQ("config: the NIC sends between the games", dead, 0);
-	as_at_first();
+	restore();
 	CHECK("config: it sends after them", send_works());
 	CHECK("config: and interrupts", interrupt_works());
 }

@@ -1,5 +1,5 @@
-/* A guest with a dialogue on COM1: it answers a line with the same line backwards, or does what one
- * of some words says. It sleeps until an event tells it that something was typed. */
+/* A guest with a dialogue on COM1: it answers a line with the same line reversed, or carries out a
+ * command. It sleeps until an event reports input. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
@@ -9,7 +9,7 @@
 #define LSR_THRE 0x20u
 #define VECTOR 0x9a
 
-/* As a driver has to, unlike print(). */
+/* Waits for the transmitter, as a driver must; print() does not. */
 static void put(char c)
 {
 	while (!(inb(COM1 + 5) & LSR_THRE))

@@ -1,4 +1,4 @@
-/* CPUID: what is offered, what is not, and XCR0. */
+/* CPUID: features that are offered, features that are hidden; and XCR0. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
@@ -27,7 +27,7 @@ void test_cpuid(void)
 		CHECK("cpuid: no SVM", !(cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_SVM));
 		CHECK("cpuid: TSC deadline timer", r.ecx & CPUID1_ECX_TSC_DEADLINE);
 		CHECK_EQ("cpuid: nothing in the SVM leaf", cpuid(0x8000000a, 0).edx, 0);
-		CHECK_EQ("cpuid: nothing behind the last hypervisor leaf",
+		CHECK_EQ("cpuid: nothing after the last hypervisor leaf",
 			 cpuid(WEIR_CPUID_BASE + 0x11, 0).eax, 0);
 	}
 	CHECK("cpuid: no VMX", !(r.ecx & CPUID1_ECX_VMX));

@@ -1,17 +1,16 @@
-/* A programmable DMA engine (QEMU's edu device) in a guest's hands: it reaches all of the guest's
+/* A programmable DMA engine (QEMU's edu device) under a guest's control reaches all of the guest's
  * own memory, and nothing else.
  *
- * What is forbidden, only the test outside knows: Weir's tables and other guests' memory are at
- * machine addresses that no guest can find out. So the guest leaves a mailbox in its memory, and
- * tests/system/test_dma.py writes into it where to reach. Without the device the group is skipped,
- * without the test outside that part. */
+ * A guest cannot find out the machine addresses of Weir's tables or of other guests' memory. So it
+ * keeps a mailbox in its memory, into which tests/system/test_dma.py writes the addresses to try.
+ * Without the device the group is skipped; without the test outside, only that part is. */
 #include <tests/guests/edu.h>
 
 #include <kernel/abi/hypercall.h>
 
 #define SIZE EDU_BYTES
 #define MAX_TARGETS 60
-#define WITHDRAWN 0x2400000UL /* a page of the guest's */
+#define WITHDRAWN 0x2400000UL /* a page that the guest releases during DMA */
 
 static u8 page[2][SIZE] __aligned(PAGE_SIZE);
 
@@ -21,7 +20,7 @@ static volatile struct {
 	u64 address[MAX_TARGETS];
 } mailbox __aligned(PAGE_SIZE);
 
-/* Not in the ELF file, where the test would find them too. */
+/* The magic words are complements, so that the test does not find them in the ELF file too. */
 static void open_mailbox(void)
 {
 	mailbox.magic[1] = ~0x61627564206f7420UL;
@@ -60,8 +59,9 @@ static void own_memory_works(const char *name, u8 seed)
 			    !differences(page[1], seed));
 }
 
-/* Writes there must not arrive, and reads from there must not bring anything in: the device's
- * buffer stays what it was, or gets all the same bytes from a bus on which nobody answers. */
+/* Writes to this address must not arrive, and reads must not return its contents: the device's
+ * buffer stays unchanged, or is filled with equal bytes, as from an address where nothing
+ * responds. */
 static void reach_for(u64 address)
 {
 	u8 *seen = page[0];
@@ -86,8 +86,7 @@ static void forbidden_addresses(void)
 	print("dma: reached for %lu addresses\n", mailbox.nr);
 }
 
-/* A transfer that begins in the guest's memory and ends outside: its last page is still the
- * guest's, what is behind is not. */
+/* A transfer that starts in the last page of the guest's memory and ends beyond it. */
 static void across_the_end(void)
 {
 	struct weir_stats *stats = (struct weir_stats *)page[0];
@@ -105,8 +104,8 @@ static void across_the_end(void)
 	CHECK_EQ("dma: the part inside arrives", missing, 0);
 }
 
-/* A page that was given back is not the guest's any more: a write to it must not be found in what
- * comes in its place. */
+/* A page that was given back no longer belongs to the guest: a write to it must not show up in the
+ * page that replaces it. */
 static void page_given_back(void)
 {
 	u64 gfn = 0x02000000 >> 12, dirty = 0;
@@ -114,16 +113,16 @@ static void page_given_back(void)
 
 	p[0] = 1;
 	fill(page[1], 0x77);
-	CHECK("dma: to a page that will go",
+	CHECK("dma: to a page that will be released",
 	      edu_read((u64)page[1], SIZE) && edu_write(gfn << 12, SIZE));
 	CHECK_EQ("dma: page released", hypercall(WEIR_HC_MEM_RELEASE, gfn, 1, 0), 1);
-	CHECK("dma: to the page that went", edu_write(gfn << 12, SIZE));
+	CHECK("dma: to the page that was released", edu_write(gfn << 12, SIZE));
 	CHECK_EQ("dma: page populated", hypercall(WEIR_HC_MEM_POPULATE, gfn, 1, 0), 1);
 	for (u32 i = 0; i < SIZE / 8; i++)
 		dirty |= p[i];
 	CHECK_EQ("dma: the new page is clean", dirty, 0);
 	CHECK("dma: to the new page", edu_write(gfn << 12, SIZE));
-	CHECK_EQ("dma: which arrives", differences((const u8 *)p, 0x77), 0);
+	CHECK_EQ("dma: the write arrives", differences((const u8 *)p, 0x77), 0);
 }
 
 static void bus_master_off(void)
@@ -137,28 +136,28 @@ static void release_page(void)
 		 hypercall(WEIR_HC_MEM_RELEASE, WITHDRAWN >> 12, 1, 0), 1);
 }
 
-/* The device is about to write when it loses the bus, or the page. */
+/* Bus mastering is disabled, or the page is released, just before the device writes. */
 static void withdrawn_meanwhile(void)
 {
 	u64 dirty = 0;
 
 	fill(page[1], 0x66);
-	CHECK("dma: its buffer is full", edu_read((u64)page[1], SIZE));
+	CHECK("dma: the buffer is filled", edu_read((u64)page[1], SIZE));
 	fill(page[0], 0x22);
 	CHECK("dma: bus mastering goes off in the middle",
 	      edu_write_meanwhile((u64)page[0], SIZE, bus_master_off));
 	CHECK_EQ("dma: nothing arrives without it", differences(page[0], 0x22), 0);
 	edu_bus_master(true);
-	CHECK("dma: with it again", edu_write((u64)page[0], SIZE));
+	CHECK("dma: with bus mastering on again", edu_write((u64)page[0], SIZE));
 	CHECK_EQ("dma: it arrives", differences(page[0], 0x66), 0);
 
-	CHECK("dma: to a page that goes in the middle",
+	CHECK("dma: to a page that is released in the middle",
 	      edu_write_meanwhile(WITHDRAWN, SIZE, release_page));
 	CHECK_EQ("dma: another page comes in its place",
 		 hypercall(WEIR_HC_MEM_POPULATE, WITHDRAWN >> 12, 1, 0), 1);
 	for (u32 i = 0; i < SIZE / 8; i++)
 		dirty |= ((volatile u64 *)WITHDRAWN)[i];
-	CHECK_EQ("dma: which is clean", dirty, 0);
+	CHECK_EQ("dma: that page is clean", dirty, 0);
 }
 
 void test_dma(void)

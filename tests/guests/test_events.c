@@ -1,4 +1,4 @@
-/* Events, and the hypercalls that only the control domain may ask. */
+/* Events, and the hypercalls that only the control domain may use. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
@@ -24,7 +24,7 @@ void test_events(void)
 	CHECK_EQ("events: one that does not exist", hypercall(0xfff, 0, 0, 0), -ENOSYS);
 	for (unsigned int i = 0; i < ARRAY_SIZE(buffer); i++)
 		if (buffer[i])
-			CHECK_EQ("events: nothing was told", buffer[i], 0);
+			CHECK_EQ("events: nothing was revealed", buffer[i], 0);
 
 	CHECK_EQ("events: an exception's vector", hypercall(WEIR_HC_EVENT_VECTOR, 15, 0, 0),
 		 -EINVAL);

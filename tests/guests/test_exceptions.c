@@ -1,9 +1,27 @@
-/* Exceptions of the guest's own, and instructions that it may not execute. */
+/* Exceptions that the guest causes, and instructions that it may not execute. */
 #include <tests/guests/guest.h>
+
+/* The trap comes after the instruction, even if that instruction exits. */
+static void test_single_step(void)
+{
+	u64 after;
+
+	caught.vector = NONE;
+	__asm__ volatile("pushf; orl $0x100, (%%rsp); popf; nop" ::: "memory", "cc");
+	CHECK_EQ("exceptions: #DB", caught.vector, EXC_DB);
+	CHECK_EQ("exceptions: #DB, DR6 says single step", caught.dr6 & DR6_BS, DR6_BS);
+	write_dr(6, DR6_RESET);
+	caught.vector = NONE;
+	__asm__ volatile("mov $0x40000000, %%eax; pushf; orl $0x100, (%%rsp); popf; cpuid; 1: lea "
+			 "1b(%%rip), %%rax; mov %%rax, %0"
+			 : "=m"(after)::"rax", "rbx", "rcx", "rdx", "memory", "cc");
+	CHECK_EQ("exceptions: #DB after an instruction that exits", caught.vector, EXC_DB);
+	CHECK_EQ("exceptions: #DB after it, RIP", caught.rip, after);
+}
 
 void test_exceptions(void)
 {
-	u64 flags, zero = 0;
+	u64 zero = 0;
 
 	TRY_PLAIN("ud2");
 	CHECK_EQ("exceptions: #UD", caught.vector, EXC_UD);
@@ -12,7 +30,7 @@ void test_exceptions(void)
 	TRY_PLAIN("int3");
 	CHECK_EQ("exceptions: #BP", caught.vector, EXC_BP);
 
-	/* The last GiB below 4 is mapped as the others are; above that nothing is. */
+	/* Nothing is mapped above 4 GiB. */
 	TRY_PLAIN("mov $0x123456789, %%rax; mov (%%rax), %%ebx");
 	CHECK_EQ("exceptions: #PF", caught.vector, EXC_PF);
 	CHECK_EQ("exceptions: #PF, CR2", caught.cr2, 0x123456789UL);
@@ -25,19 +43,7 @@ void test_exceptions(void)
 	CHECK_EQ("exceptions: #GP for a selector", caught.vector, EXC_GP);
 	CHECK_EQ("exceptions: #GP, error code", caught.error, 0xfc);
 
-	/* Single step: the trap comes behind the instruction, and an instruction that exits is none
-	 * the less one. */
-	caught.vector = NONE;
-	__asm__ volatile("pushf; orl $0x100, (%%rsp); popf; nop" ::: "memory", "cc");
-	CHECK_EQ("exceptions: #DB", caught.vector, EXC_DB);
-	CHECK_EQ("exceptions: #DB, DR6 says single step", caught.dr6 & DR6_BS, DR6_BS);
-	write_dr(6, DR6_RESET);
-	caught.vector = NONE;
-	__asm__ volatile("mov $0x40000000, %%eax; pushf; orl $0x100, (%%rsp); popf; cpuid; 1: lea "
-			 "1b(%%rip), %%rax; mov %%rax, %0"
-			 : "=m"(flags)::"rax", "rbx", "rcx", "rdx", "memory", "cc");
-	CHECK_EQ("exceptions: #DB after an instruction that exits", caught.vector, EXC_DB);
-	CHECK_EQ("exceptions: #DB after it, RIP", caught.rip, flags);
+	test_single_step();
 
 	TRY_PLAIN("rdpmc");
 	if (under_weir)

@@ -1,7 +1,7 @@
-/* A NIC that its guest makes read where nothing is, just not often enough to be quarantined (see
- * test_flood.c): ten thousand faults, each of which interrupts whoever runs. Told one by one, they
- * would fill the log, and whoever writes it by polling would have no time for its guests.
- * tests/system/test_hostile.py watches who runs there. */
+/* A guest makes its NIC read unmapped addresses, but not often enough to be quarantined (see
+ * test_flood.c): ten thousand faults, each of which interrupts the guest that is running. Logged
+ * one by one, they would fill the log, and a CPU that writes it by polling would have no time for
+ * guests. tests/system/test_hostile.py watches the guest that runs there. */
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
 
@@ -10,8 +10,8 @@
 #define DESCRIPTORS 256u
 #define NOWHERE 0x40000000u
 #define FAULTS 10000u
-/* At most twice as many fall into a second that Weir counts, and it quarantines the device above
- * 1000. */
+/* At most twice as many fall into one of the seconds that Weir counts, and it quarantines the
+ * device above 1000. */
 #define PER_SECOND 450
 
 static struct weir_stats stats __aligned(PAGE_SIZE);

@@ -1,6 +1,6 @@
-/* A network device that its guest makes read where nothing is, as fast as it can: Weir quarantines
- * it and sends an event. Then the control domain takes the device away and gives it back. Without
- * the device the group is skipped. */
+/* A guest makes its network device read unmapped addresses as fast as it can: Weir quarantines the
+ * device and sends an event. Then the control domain detaches the device and attaches it again.
+ * Without the device the group is skipped. */
 #include <tests/guests/guest.h>
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
@@ -81,16 +81,17 @@ void test_flood(void)
 		spin_us(20);
 	}
 	print("flood: gives up\n");
-	/* One may have been under way. */
-	CHECK("flood: not heard any more", faults() <= before + 1);
+	/* One may have been in flight. */
+	CHECK("flood: no more faults", faults() <= before + 1);
 
 	sleep_until(WEIR_EVENT_DEVICES);
 	CHECK_EQ("flood: taken away", config_read(slot, PCI_VENDOR_ID), 0xffffffff);
-	/* Where its registers were there is nothing now. */
+	/* Its registers are gone. */
 	CHECK_EQ("flood: no registers", *(volatile u32 *)(nic + TCTL), 0xffffffff);
 	sleep_until(WEIR_EVENT_DEVICES);
 	CHECK("flood: given back", find());
-	CHECK_EQ("flood: as it was at first", config_read(slot, PCI_COMMAND) & 0xffff, 0);
+	CHECK_EQ("flood: the command register is clear", config_read(slot, PCI_COMMAND) & 0xffff,
+		 0);
 	(void)hypercall(WEIR_HC_EVENT_VECTOR, 0, 0, 0);
 	interrupts_off();
 }

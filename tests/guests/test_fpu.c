@@ -1,5 +1,5 @@
-/* The vector registers stay this guest's while others run on the same CPU: run two of these
- * there. */
+/* Vector and debug registers keep their values while others run on the same CPU: run two of these
+ * guests there. */
 #include <tests/guests/guest.h>
 
 void test_fpu(void)

@@ -1,5 +1,5 @@
-/* The control domain's device: it reaches the domain's memory by the addresses that Weir names for
- * its pages, and by no others. tests/system/test_control_iommu.py says what control-iommu= is. */
+/* The control domain's device reaches the domain's memory at the addresses that Weir returns for
+ * its pages, and at no others. tests/system/test_control_iommu.py sets control-iommu=. */
 #include <tests/guests/edu.h>
 
 #include <kernel/abi/hypercall.h>

@@ -3,7 +3,7 @@
 
 #include <kernel/abi/hypercall.h>
 
-#define FRAME 0xa00UL /* at 10 MiB: nothing of this guest's lies there */
+#define FRAME 0xa00UL /* at 10 MiB, which this guest does not use */
 
 static struct weir_stats stats __aligned(PAGE_SIZE);
 
@@ -34,18 +34,18 @@ void test_memory(void)
 	CHECK("memory: exits are counted", stats.exits[WEIR_EXIT_CPUID] &&
 						   stats.exits[WEIR_EXIT_IO] &&
 						   stats.exits[WEIR_EXIT_HYPERCALL]);
-	CHECK_EQ("memory: statistics to where no memory is",
+	CHECK_EQ("memory: statistics to an address without memory",
 		 hypercall(WEIR_HC_STATS, 0xfe000000, 8, 0), -14);
 	owned = stats.pages_owned;
 
 	p[0] = 0x1234;
 	p[512] = 0x5678;
 	CHECK_EQ("memory: release", all(WEIR_HC_MEM_RELEASE, FRAME, 2), 0);
-	CHECK_EQ("memory: what was given back reads as ones", p[0], ~0UL);
+	CHECK_EQ("memory: a released page reads as ones", p[0], ~0UL);
 	p[512] = 1;
 	CHECK_EQ("memory: and drops writes", p[512], ~0UL);
 	hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
-	CHECK("memory: it belongs to nobody, or waits",
+	CHECK("memory: it is no longer owned, or still waits",
 	      stats.pages_owned >= owned - 2 && stats.pages_owned <= owned);
 	CHECK_EQ("memory: populate", all(WEIR_HC_MEM_POPULATE, FRAME, 2), 0);
 	for (unsigned int i = 0; i < 1024; i++)

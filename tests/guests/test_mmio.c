@@ -1,6 +1,6 @@
-/* Instructions on addresses where nothing is: reads give all ones, writes are dropped, flags and
- * registers are those of a processor that read all ones. The address lies in the window of the
- * virtual PCI bus. */
+/* Instructions that access an address without a device: reads return all ones, writes are dropped,
+ * and flags and registers are as if the processor had read all ones. The address is in the window
+ * of the virtual PCI bus. */
 #include <tests/guests/guest.h>
 
 #define NOWHERE 0xfe000000UL
@@ -106,7 +106,7 @@ static void test_strings(void)
 	__asm__ volatile("lodsw" : "+S"(from), "+a"(nr)::"memory");
 	CHECK("mmio: LODSW", nr == 0xffff && from == (void *)(NOWHERE + 2));
 
-	/* A page fault in the middle: what has been done stays done. */
+	/* A page fault in the middle: completed iterations are kept. */
 	to = (void *)(0x100000000UL - 8);
 	nr = 8;
 	TRY("rep stosl", "+D"(to), "+c"(nr) : "a"(5) : "memory");
@@ -123,7 +123,7 @@ static void test_ports(void)
 	const void *text = "PASS ports: OUTS\n";
 
 	__asm__ volatile("inl %%dx, %%eax" : "=a"(value) : "d"(0x1234));
-	CHECK_EQ("ports: a port where nothing is", value, 0xffffffff);
+	CHECK_EQ("ports: an absent port", value, 0xffffffff);
 	__asm__ volatile("rep insw" : "+D"(p), "+c"(nr) : "d"(0x1234) : "memory");
 	CHECK("ports: INS", p == buffer + 6 && !nr && buffer[5] == 0xff);
 	nr = 17;

@@ -1,9 +1,9 @@
-/* Interrupt messages of the guest's own making (VT-d 5.1). A message is a write to 0xfeexxxxx, so a
- * device with programmable DMA can send any: in remappable format with the handles of others, or in
- * the old format with any vector for any CPU. Believed, they would be interrupts of other guests'
- * devices, or Weir's own. Then all that can be written into the device's MSI registers: NMI, SMI,
- * INIT, vectors of exceptions, addresses that are no interrupt's. With edu's DMA engine; see
- * tests/system/test_hostile.py.
+/* Forged interrupt messages (VT-d 5.1). A message is a write to 0xfeexxxxx, so a device with
+ * programmable DMA can send any: in remappable format with the handles of others, or in
+ * compatibility format with any vector for any CPU. If they were accepted, they would be interrupts
+ * of other guests' devices, or Weir's own. Then invalid values in the device's MSI registers: NMI,
+ * SMI, INIT, vectors of exceptions, addresses that are not for interrupts. Uses edu's DMA engine;
+ * see tests/system/test_hostile.py.
  */
 #include <tests/guests/edu.h>
 
@@ -12,7 +12,7 @@
 #define REMAPPABLE 0x10u
 #define HANDLE(h) ((h) << 5)
 #define HANDLE_15 0x4u
-#define SUBHANDLE 0x8u /* added to the handle: the data's low half */
+#define SUBHANDLE 0x8u /* the low half of the data is added to the handle */
 
 static u8 page[EDU_BYTES] __aligned(PAGE_SIZE);
 
@@ -40,11 +40,10 @@ static void own_interrupt_works(const char *name)
 static void send(u64 address, u32 data)
 {
 	edu_set(page, &data, sizeof(data));
-	CHECK("msi: a message of its own making ends", edu_write(address, sizeof(data)));
+	CHECK("msi: sending a forged message ends", edu_write(address, sizeof(data)));
 }
 
-/* The table has 256 entries. The guest's own is among the first; it may send that as often as it
- * likes. */
+/* The table has 256 entries. The guest's own is among the first ones; sending that is allowed. */
 static void handles_of_others(void)
 {
 	static const struct {
@@ -72,10 +71,10 @@ static void handles_of_others(void)
 		send(TO_VCPU_0 | REMAPPABLE | forged[i].address, forged[i].data);
 }
 
-/* The unit blocks them (GCMD.CFI = 0); QEMU's lets them through. Then they are interrupts without a
- * cause, for which no handler of Weir's may fall: queue, faults, timer, other CPUs' requests,
- * devices. Vectors below 0x20 would be exceptions: no software can tell them from real ones, so
- * they are left out. */
+/* The unit blocks these (GCMD.CFI = 0), but QEMU's lets them through. Then they are interrupts
+ * without a cause, which none of Weir's handlers may be fooled by: queue, faults, timer, requests
+ * of other CPUs, devices. Vectors below 0x20 are left out: software cannot tell them from real
+ * exceptions. */
 static void old_format(void)
 {
 	static const u8 vectors[] = { 0x20, 0x30, 0x31, 0x32, 0x33, 0x40, 0xdf,
@@ -85,7 +84,7 @@ static void old_format(void)
 		send(TO_VCPU_0 | (i & 1) << 12, vectors[i]);
 }
 
-/* What is no fixed interrupt for a vCPU of the guest's is none. */
+/* Only fixed interrupts for a vCPU of this guest are delivered. */
 static void messages_in_its_registers(void)
 {
 	static const struct {
@@ -98,7 +97,7 @@ static void messages_in_its_registers(void)
 		{ TO_VCPU_0, 0x600 | 0x08 }, /* SIPI */
 		{ TO_VCPU_0, 0x700 }, /* ExtINT */
 		{ TO_VCPU_0, 0x0e }, /* a page fault */
-		{ TO_VCPU_0 | 1 << 12, DEVICE_VECTOR }, /* a vCPU that it has not got */
+		{ TO_VCPU_0 | 1 << 12, DEVICE_VECTOR }, /* a vCPU that does not exist */
 		{ TO_VCPU_0 | 0xff << 12, DEVICE_VECTOR },
 		{ 0xfec00000, DEVICE_VECTOR },
 		{ 0xfed90000, DEVICE_VECTOR },
@@ -114,7 +113,7 @@ static void messages_in_its_registers(void)
 		spin_us(20000);
 		edu_acknowledge();
 	}
-	CHECK_EQ("msi: what is no interrupt of its own does not come",
+	CHECK_EQ("msi: invalid messages in its registers raise nothing",
 		 others_taken() + taken[DEVICE_VECTOR], before);
 }
 
@@ -136,7 +135,7 @@ void test_msi(void)
 	CHECK("msi: a read of the interrupt window ends", edu_read(TO_VCPU_0, EDU_BYTES));
 	print("msi: its registers\n");
 	messages_in_its_registers();
-	CHECK_EQ("msi: nobody else's interrupt came", others_taken(), others);
+	CHECK_EQ("msi: no other interrupt came", others_taken(), others);
 	own_interrupt_works("msi: its own interrupt, after all that");
 	edu_msi_off();
 	interrupts_off();

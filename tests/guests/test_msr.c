@@ -1,4 +1,4 @@
-/* MSRs: those that exist, those that do not, and what EFER and PAT refuse. */
+/* MSRs that exist, MSRs that do not, and values that EFER and PAT reject. */
 #include <tests/guests/guest.h>
 
 static void round_trip(const char *name, u32 msr, u64 value)

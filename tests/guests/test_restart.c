@@ -1,6 +1,5 @@
-/* A guest that is started again finds everything as at its first start; then it leaves all it can
- * in disorder, and reboots in the way that its command line names. It goes on until Weir has had
- * enough. */
+/* A restarted guest finds everything as at its first start. It checks that, then changes everything
+ * it can, and reboots in the way that its command line names, until Weir no longer restarts it. */
 #include <tests/guests/edu.h>
 #include <tests/guests/pci.h>
 
@@ -10,14 +9,14 @@
 
 #define VECTOR 0x99
 
-/* Of 64 MiB, what lies behind the kernel. */
+/* The memory after the kernel, of 64 MiB. */
 #define FIRST 0x800000UL
 #define END 0x4000000UL
 #define GIVEN_BACK_FRAME 0x2100UL
 #define GIVEN_BACK 700UL
 #define DMA_TARGET 0x1800000UL
 
-static u32 lives = 1; /* in the file */
+static u32 lives = 1; /* the value in the ELF file */
 static u8 clock_page[4096] __aligned(PAGE_SIZE);
 
 static void look_at_memory(void)
@@ -27,7 +26,7 @@ static void look_at_memory(void)
 	for (const volatile u64 *p = (u64 *)FIRST; p < (u64 *)END; p++)
 		dirty += *p != 0;
 	CHECK_EQ("restart: memory is clear", dirty, 0);
-	CHECK_EQ("restart: what the file holds is as it was", lives, 1);
+	CHECK_EQ("restart: data is as in the file", lives, 1);
 }
 
 static void look_at_cpu(void)
@@ -38,7 +37,7 @@ static void look_at_cpu(void)
 	CHECK_EQ("restart: TSC_AUX", aux, 0);
 	CHECK_EQ("restart: LSTAR", rdmsr(MSR_LSTAR), 0);
 	CHECK_EQ("restart: DR0", read_dr(0), 0);
-	CHECK_EQ("restart: no clock is wanted", rdmsr(MSR_KVM_SYSTEM_TIME_NEW), 0);
+	CHECK_EQ("restart: the KVM clock is off", rdmsr(MSR_KVM_SYSTEM_TIME_NEW), 0);
 	CHECK_EQ("restart: the timer is off", rdmsr(X2APIC(APIC_TIMER_INITIAL)), 0);
 	for (u32 i = 0; i < 8; i++)
 		CHECK_EQ("restart: no interrupt is pending", rdmsr(X2APIC(APIC_IRR + i)), 0);
@@ -82,7 +81,7 @@ static void leave_disorder(void)
 
 static enum way way;
 
-/* The other CPU comes by SIPI in real mode to this, and goes on where a PC begins. */
+/* SIPI starts the other CPU at this code in real mode, which jumps to the reset vector. */
 static void jump_to_reset_vector(void)
 {
 	static const u8 far_jump[] = { 0xea, 0xf0, 0xff, 0x00, 0xf0 };
@@ -94,7 +93,7 @@ static void jump_to_reset_vector(void)
 	spin_us(1000000);
 }
 
-/* None returns before the vCPU stops. */
+/* Each way stops the vCPU before it returns. */
 static void reboot(void)
 {
 	switch (way) {
@@ -117,7 +116,7 @@ static void reboot(void)
 	print("FAIL restart: the guest is still running\n");
 }
 
-/* With a transfer under way that must not arrive. */
+/* Reboot during a transfer, which must not arrive. */
 static void leave_device_busy(void)
 {
 	static u8 page[4096] __aligned(PAGE_SIZE);

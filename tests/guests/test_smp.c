@@ -56,7 +56,7 @@ bool smp_start(void (*work)(void))
 		*(volatile u8 *)(u64)d = *s;
 	ap_work = work;
 	started = 0;
-	/* With no pause between them: INIT must not swallow the SIPI that follows. */
+	/* Without a pause between them: INIT must not swallow the SIPI that follows. */
 	send_all_others(ICR_INIT | ICR_ASSERT);
 	send_all_others(ICR_STARTUP | TRAMPOLINE >> 12);
 	return wait_for(&started, (1u << nr_cpus()) - 2, 2000);
@@ -101,8 +101,8 @@ void test_smp(void)
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_STARTUP | TRAMPOLINE >> 12);
 	CHECK("smp: SIPI starts it again", wait_for(&started, 2, 2000));
 
-	/* With no pause between them, to a CPU that runs or waits for its turn: neither is lost,
-	 * and the NMI that came before does not hit it in real mode. */
+	/* Without a pause between them, to a CPU that runs or waits to be scheduled: none is lost,
+	 * and the earlier NMI is not delivered in real mode. */
 	started = 0;
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_NMI);
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_INIT | ICR_ASSERT);

@@ -1,8 +1,7 @@
-/* A device that its guest makes interrupt without end, on a CPU where the guest itself does not
- * run: each interrupt costs whoever runs there an exit. Without a limit that CPU does little else
- * (tests/system/test_hostile.py watches who runs there). With two vCPUs, of which the second, on
- * the other CPU, is the one that the interrupts are for. With edu's MSI, or with the MSI-X of a
- * NIC. */
+/* A guest makes its device interrupt without end, on a CPU where the guest itself does not run:
+ * each interrupt causes an exit of the guest that runs there. Without a limit that CPU would do
+ * little else (tests/system/test_hostile.py watches the guest there). This guest has two vCPUs; the
+ * interrupts are for the second one, on the other CPU. Uses edu's MSI, or the MSI-X of a NIC. */
 #include <tests/guests/edu.h>
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
@@ -96,8 +95,8 @@ void test_storm(void)
 	CHECK("storm: told by an event",
 	      taken[EVENT_VECTOR] && hypercall(WEIR_HC_EVENTS, 0, 0, 0) & WEIR_EVENT_STORM);
 
-	/* Single ones arrive as ever. Pauses may add some, in place of those that MSI cannot keep,
-	 * but none is lost. */
+	/* Single interrupts still arrive. A pause may add some, in place of those that MSI cannot
+	 * keep pending, but none is lost. */
 	route(TO_VCPU_0);
 	for (u32 i = 0; i < 100; i++) {
 		u32 before = taken[DEVICE_VECTOR];

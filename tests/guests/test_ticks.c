@@ -1,6 +1,6 @@
-/* A bystander: as long as it lives it counts its timer's interrupts and the longest time between
- * two of them, and looks whether what is its own stays as it was: memory, FPU, debug registers,
- * MSRs. One line a second. */
+/* A bystander: it counts its timer's interrupts, measures the longest time between two of them, and
+ * checks that its memory, FPU, debug registers and MSRs stay unchanged. Prints a line per
+ * second. */
 #include <tests/guests/guest.h>
 
 #define VECTOR 0x55
@@ -41,7 +41,7 @@ static u32 wrong_registers(void)
 	return wrong;
 }
 
-/* In pieces, so that a tick is not missed for it. */
+/* Check one piece at a time, so that no tick is missed meanwhile. */
 static u32 wrong_words(u64 piece)
 {
 	u64 nr = WORDS / TICKS_A_LINE, from = piece * nr;

@@ -1,4 +1,4 @@
-/* Exceptions that a check has provoked, and interrupts counted. */
+/* Catches exceptions that a check provokes, and counts interrupts. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
@@ -37,7 +37,7 @@ void trap(struct trap_frame *f)
 		caught.rip = f->rip;
 		caught.cr2 = read_cr2();
 		caught.dr6 = read_dr(6);
-		f->rflags &= ~RFLAGS_TF; /* one single step is enough */
+		f->rflags &= ~RFLAGS_TF; /* only one single step */
 		if (caught.resume) {
 			f->rip = caught.resume;
 			return;

@@ -10,7 +10,7 @@ from linux_guest import BOOT, Guest, sound
 from weir import Nic
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
-EMPTY = "  linux: 0 MiB asked for, 0 MiB given back, 256 of 256 MiB in use"
+EMPTY = "  linux: 0 MiB requested, 0 MiB given back, 256 of 256 MiB in use"
 
 SCRIPT = """
 total() { awk '/MemTotal/ { print $2 }' /proc/meminfo; }
@@ -40,14 +40,14 @@ def test_linux_gives_memory_back(boot, tmp_path):
     weir.wait_for(guest.said("ready"), BOOT)
 
     def free():
-        return int(re.search(r"free (\d+) MiB", weir.command("memory")[0])[1])
+        return int(re.search(r"(\d+) MiB free", weir.command("memory")[0])[1])
 
     before = free()
     assert weir.command("balloon linux 64", timeout=60) == [
-        "  linux: 64 MiB asked for, 64 MiB given back, 192 of 256 MiB in use"]
+        "  linux: 64 MiB requested, 64 MiB given back, 192 of 256 MiB in use"]
     assert free() >= before + 60
     weir.wait_for(guest.said("less by 64 MiB"), 10)
-    assert "no 256 MiB to give" in weir.command("balloon linux 256")[0]
+    assert "does not have 256 MiB" in weir.command("balloon linux 256")[0]
     assert weir.command("balloon linux 0", timeout=60) == [EMPTY]
     assert free() <= before + 4
     weir.wait_for(guest.said("done"), 60)

@@ -20,14 +20,14 @@ class Consoles:
 
     def open(self, name):
         self.weir.type(f"console {name}\r")
-        self.weir.wait_for(rf"^The console of {name}; Ctrl-\] returns\.$")
+        self.weir.wait_for(rf"^Connected to {name}; Ctrl-\] returns\.$")
 
     def leave(self, name, typed=""):
         """Types this and Ctrl-] in one piece. Returns the lines that this has brought."""
         since = len(self.weir.lines)
         self.weir.type(typed + BACK)
         self.weir.wait_prompt(timeout=120)
-        assert f"Back from {name}" in self.weir.lines[since:]
+        assert f"Disconnected from {name}" in self.weir.lines[since:]
         return self.weir.lines[since:]
 
     def prompt(self, prompt, timeout=30):
@@ -75,10 +75,10 @@ def test_two_guests_have_a_console_each(boot, smp):
     weir.count(r"\| (desserts|repaid)", 0)
     consoles.open("a")
     weir.type("quit\r")
-    weir.wait_for(r"^The domain has ended: a$")
+    weir.wait_for(r"^Domain ended: a$")
     weir.wait_for(r"domain a: its \d+ pages are free again")
-    assert weir.command("console a") == ['"a": there is no such domain; domains lists them']
-    assert weir.command("console control") == ['"control": this is the control domain itself: its console is here']
+    assert weir.command("console a") == ['"a": no such domain; type domains for a list']
+    assert weir.command("console control") == ['"control": this is the control domain; you are using its console']
 
 
 def test_nothing_is_lost(boot):
@@ -190,4 +190,4 @@ def test_two_linux_guests_have_a_login_each(boot, tmp_path):
             weir.type("\r")
         consoles.prompt("# ")
         weir.type("poweroff -f\r")
-        weir.wait_for(rf"^The domain has ended: {n}$", 60)
+        weir.wait_for(rf"^Domain ended: {n}$", 60)

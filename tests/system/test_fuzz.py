@@ -186,7 +186,7 @@ def test_memory_given_back_and_taken(boot, late):
     weir.count(r"f\d: ended by Weir", 0)
     # After they have ended, as much is free as if they had never been started.
     for i in range(4):
-        assert weir.command(f"destroy f{i}") == [f"f{i}: gone, its 65536 KiB are free"]
+        assert weir.command(f"destroy f{i}") == [f"f{i}: destroyed, 65536 KiB freed"]
         weir.count(rf"domain f{i}: its 16384 pages are free again", 1)
     assert abs(free_mib(weir) - free) <= 1
 

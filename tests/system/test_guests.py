@@ -17,7 +17,7 @@ def test_a_guest_runs_and_ends(boot):
     weir.count(r'hello\| hello: command line "a b=c"', 1)
     weir.count(r"hello\| hello: no module", 1)
     weir.count(r"hello\| hello: powering off", 1)
-    weir.count(r"the hypercall has come back", 0)
+    weir.count(r"the shutdown hypercall has returned", 0)
 
 
 def test_a_ramdisk_reaches_its_guest(boot, tmp_path):
@@ -136,7 +136,7 @@ def test_a_pvh_kernel_boots(boot, tmp_path):
     assert weir.wait_exit() == IDLE
     weir.count(r"domain p: kernel by PVH", 1)
     weir.count(r'p\| runtime: started by PVH, command line "exit=1 word"', 1)
-    weir.count(r"p\| runtime: hypervisor is Weir", 1)
+    weir.count(r"p\| runtime: running under Weir", 1)
 
 
 def test_ports_are_documented(boot):

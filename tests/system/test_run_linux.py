@@ -24,4 +24,4 @@ def test_the_menu_of_run_linux_boots(boot, tmp_path):
     weir.wait_for(r"PCI-MSI \S+ +eth0-rx-0")
     console.leave("linux")
     assert weir.command("balloon linux 128", timeout=60) == [
-        "  linux: 128 MiB asked for, 128 MiB given back, 384 of 512 MiB in use"]
+        "  linux: 128 MiB requested, 128 MiB given back, 384 of 512 MiB in use"]

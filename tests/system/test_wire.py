@@ -148,7 +148,7 @@ def test_the_guest_boots_natively(request, tmp_path, protocol):
     nic = Nic()
     with Native(directory(request), elf, "exit=4", nics=[nic]) as machine:
         machine.wait_for(f"runtime: started by {protocol}")
-        machine.wait_for("runtime: no Weir here")
+        machine.wait_for("runtime: not running under Weir")
         machine.wait_for("net: serving http")
         with urllib.request.urlopen(f"http://127.0.0.1:{nic.tcp()}/stats.json", timeout=5) as answer:
             assert b'"hypervisor":null' in answer.read()

@@ -207,7 +207,7 @@ static void without_virtual_functions(void **state)
 	command = 0;
 	printed[0] = 0;
 	igb_pf_probe();
-	assert_non_null(strstr(printed, "say sriov="));
+	assert_non_null(strstr(printed, "enable them with sriov="));
 	assert_int_equal(command & PCI_COMMAND_BUS_MASTER, 0);
 	assert_int_equal(reg(IGB_VFRE), 0);
 }

@@ -1,4 +1,4 @@
-/* The table of commands, and the way from a line to one of them. */
+/* The table of commands, and the parser that runs a command from a line. */
 #include <stdio.h>
 #include <string.h>
 #include "shell.h"
@@ -8,37 +8,38 @@
 static void help_command(int argc, char **argv);
 
 static const struct command commands[] = {
-	{ "help", "", 0, 0, "this list", help_command },
-	{ "domains", "", 0, 0, "the domains: id, name, state, vCPUs, memory, devices",
+	{ "help", "", 0, 0, "list the commands", help_command },
+	{ "domains", "", 0, 0, "list the domains: id, name, state, vCPUs, memory, devices",
 	  domains_command },
-	{ "console", "DOMAIN", 1, 1, "connect to its console; Ctrl-] returns", console_command },
-	{ "devices", "", 0, 0, "the PCI functions: who has them, and what can be done with them",
+	{ "console", "DOMAIN", 1, 1, "connect to a domain's console; Ctrl-] returns",
+	  console_command },
+	{ "devices", "", 0, 0, "list the PCI functions: domain, state, reset method",
 	  devices_command },
 	{ "attach", "DEVICE DOMAIN [ats]", 2, 3,
 	  "give a free device to a domain (ats: trust the device with all memory)",
 	  attach_command },
 	{ "detach", "DEVICE", 1, 1, "take a device from its domain", detach_command },
-	{ "destroy", "DOMAIN", 1, 1, "end a domain", destroy_command },
-	{ "exits", "DOMAIN", 1, 1,
-	  "why a domain's vCPUs have left it, and the interrupts they took", exits_command },
+	{ "destroy", "DOMAIN", 1, 1, "destroy a domain", destroy_command },
+	{ "exits", "DOMAIN", 1, 1, "count a domain's exits to Weir by reason, and its interrupts",
+	  exits_command },
 	{ "iommu show", "DEVICE ADDRESS", 2, 2,
-	  "how an address of a device is translated: entries, page, references",
+	  "show how a device address is translated: entries, page, references",
 	  iommu_show_command },
-	{ "iommu stats", "DOMAIN", 1, 1, "counters of a domain's I/O tables and invalidations",
-	  iommu_stats_command },
-	{ "iommu unit", "NUMBER", 1, 1, "a remapping unit: its queue, errors and faults",
+	{ "iommu stats", "DOMAIN", 1, 1,
+	  "show the counters of a domain's I/O tables and invalidations", iommu_stats_command },
+	{ "iommu unit", "NUMBER", 1, 1, "show a remapping unit: its queue, errors and faults",
 	  iommu_unit_command },
-	{ "iommu trace", "[EVENTS]", 0, 1, "the last events of the IOMMU core (20)",
+	{ "iommu trace", "[EVENTS]", 0, 1, "show the last events of the IOMMU core (20 by default)",
 	  iommu_trace_command },
-	{ "log", "[LINES]", 0, 1, "the log in memory, or its last lines", log_command },
+	{ "log", "[LINES]", 0, 1, "show the log from memory, or only its last lines", log_command },
 	{ "memory carve", "MIB", 1, 1, "carve memory out of this domain's identity map",
 	  memory_carve_command },
-	{ "memory lend", "", 0, 0, "lend what is free to this domain's devices again",
+	{ "memory lend", "", 0, 0, "lend free memory to this domain's devices again",
 	  memory_lend_command },
 	{ "balloon", "DOMAIN [MIB]", 1, 2,
-	  "ask a domain to give memory back, or show what it has given", balloon_command },
-	/* Behind those whose name begins with it. */
-	{ "memory", "", 0, 0, "what is free, and what is lent to this domain's devices",
+	  "ask a domain to give back memory, or show what it has given back", balloon_command },
+	/* After the two-word commands that begin with it: the first match wins. */
+	{ "memory", "", 0, 0, "show free memory, and memory lent to this domain's devices",
 	  memory_command },
 };
 
@@ -52,7 +53,7 @@ static void help_command(int argc, char **argv)
 		snprintf(head, sizeof(head), "%s %s", commands[i].name, commands[i].arguments);
 		print("  %-28s %s\n", head, commands[i].help);
 	}
-	print("DOMAIN is a name or an id, DEVICE is bus:device.function as devices shows it.\n"
+	print("DOMAIN is a name or an id; DEVICE is bus:device.function, as devices shows it.\n"
 	      "Ctrl-U clears the line, Ctrl-C cancels it.\n");
 }
 
@@ -72,7 +73,7 @@ static int split(char *line, char *word[MAX_WORDS])
 	return n;
 }
 
-/* How many of the words are the command's name; 0: they are not. */
+/* How many of the words form the command's name; 0: it is another command. */
 static int match(const struct command *c, int n, char *word[MAX_WORDS])
 {
 	size_t first = strlen(word[0]);
@@ -88,9 +89,9 @@ static int match(const struct command *c, int n, char *word[MAX_WORDS])
 static void run(const struct command *c, int argc, char **argv)
 {
 	if (argc < c->min_arguments)
-		print("%s: an argument is missing; usage: %s %s\n", c->name, c->name, c->arguments);
+		print("%s: missing argument; usage: %s %s\n", c->name, c->name, c->arguments);
 	else if (argc > c->max_arguments)
-		print("\"%s\": one word too many; usage: %s %s\n", argv[c->max_arguments], c->name,
+		print("\"%s\": too many arguments; usage: %s %s\n", argv[c->max_arguments], c->name,
 		      c->arguments);
 	else
 		c->run(argc, argv);
@@ -111,6 +112,6 @@ void command_execute(char *line)
 			return;
 		}
 	}
-	print("\"%s%s%s\": no such command; help lists them\n", word[0], n > 1 ? " " : "",
+	print("\"%s%s%s\": no such command; type help for a list\n", word[0], n > 1 ? " " : "",
 	      n > 1 ? word[1] : "");
 }

@@ -1,16 +1,17 @@
-/* Another domain's console on this one's: what it writes is shown, what is typed is its, up to the
- * key that comes back. */
+/* The command console: shows what another domain writes to its console and passes on what is typed,
+ * until Ctrl-]. */
 #include <string.h>
 #include "shell.h"
 
-#define LEAVE_KEY 0x1d /* Ctrl-] */
+#define DISCONNECT 0x1d /* Ctrl-] */
 #define ESCAPE 0x1b
 #define DELETE 0x7f
 
-/* A guest without an interrupt looks at its UART some hundred times a second. */
+/* When to retry input for a full UART. A guest that polls its UART does so about a hundred times a
+ * second. */
 #define INPUT_RETRY_NS 4000000UL
-/* The shell looks this often whether the domain has ended. */
-#define LOOK_NS 250000000UL
+/* How often to check whether the domain has ended: no event reports that. */
+#define CHECK_NS 250000000UL
 /* How long the shell waits for a guest to read what was typed before Ctrl-]. Both the time and the
  * tries must be used up: on a busy machine the time may pass without the guest having run. */
 #define LEAVE_NS 2000000000UL
@@ -25,15 +26,15 @@ static struct {
 	u32 nr, lost;
 } waiting;
 
-/* What a guest may do to the administrator's terminal: move its cursor, erase, set colours. That is
- * control sequences (ECMA-48) with one of these final bytes. Titles, reports and what else a
- * terminal can be told are for nobody who is not trusted with it. */
+/* A guest may move the cursor of the administrator's terminal, erase, and set colours: these are
+ * the control sequences (ECMA-48) with one of these final bytes. It is not trusted to set titles,
+ * request reports, or send any other sequence. */
 static bool may_end_sequence(u8 c)
 {
 	return strchr("ABCDEFGHJKLMPSTXZ`abdefghlmrs@", c) && c;
 }
 
-/* A sequence is held back until it is complete. */
+/* Holds a sequence back until it is complete. */
 static void show(u8 c)
 {
 	static enum { TEXT, INTRODUCER, BODY } state;
@@ -90,7 +91,7 @@ static enum keys { KEYS_ALL, KEYS_MORE, KEYS_LEAVE } take_keys(void)
 
 		if (c < 0)
 			return KEYS_ALL;
-		if (c == LEAVE_KEY)
+		if (c == DISCONNECT)
 			return KEYS_LEAVE;
 		if (waiting.nr < sizeof(waiting.key))
 			waiting.key[waiting.nr++] = (u8)c;
@@ -138,21 +139,21 @@ void console_command(int argc, char **argv)
 	if (!find_domain(argv[0], &d))
 		return;
 	if (d.control) {
-		print("\"%s\": this is the control domain itself: its console is here\n", argv[0]);
+		print("\"%s\": this is the control domain; you are using its console\n", argv[0]);
 		return;
 	}
 	if (hypercall(WEIR_HC_CONSOLE_SELECT, d.id, 0, 0)) {
 		print("\"%s\": this domain has just ended\n", argv[0]);
 		return;
 	}
-	print("The console of %s; Ctrl-] returns.\n", d.name);
+	print("Connected to %s; Ctrl-] returns.\n", d.name);
 	waiting.nr = waiting.lost = 0;
 	do {
 		keys = take_keys();
 		send_keys();
 		there = show_output();
 		if (there && keys == KEYS_ALL)
-			shell_sleep(waiting.nr ? INPUT_RETRY_NS : LOOK_NS);
+			shell_sleep(waiting.nr ? INPUT_RETRY_NS : CHECK_NS);
 	} while (there && keys != KEYS_LEAVE);
 	there = there && send_rest();
 	(void)hypercall(WEIR_HC_CONSOLE_SELECT, 0, 0, 0);
@@ -160,5 +161,5 @@ void console_command(int argc, char **argv)
 	if (there && waiting.nr + waiting.lost)
 		print("%u characters are lost, because %s did not read them\n",
 		      waiting.nr + waiting.lost, d.name);
-	print("%s%s\n", there ? "Back from " : "The domain has ended: ", d.name);
+	print("%s%s\n", there ? "Disconnected from " : "Domain ended: ", d.name);
 }

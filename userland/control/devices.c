@@ -67,7 +67,7 @@ void devices_command(int argc, char **argv)
 				     "none: keeps its state for the next owner");
 }
 
-/* Exactly `digits` hexadecimal digits, and `end` behind them. */
+/* Parse exactly `digits` hexadecimal digits, followed by `end`. */
 static bool take(const char **p, int digits, char end, u32 *n)
 {
 	*n = 0;
@@ -108,20 +108,20 @@ bool find_device(const char *text, struct weir_device_info *info)
 	u32 device;
 
 	if (!parse(text, &device)) {
-		print("\"%s\": no PCI address; write bus:device.function as lspci does: 00:03.0\n",
+		print("\"%s\": not a PCI address; write bus:device.function, as in 00:03.0\n",
 		      text);
 		return false;
 	}
 	for (u64 i = 0; get_device(i, info); i++)
 		if (info->device == device)
 			return true;
-	print("\"%s\": there is no such device; devices lists them\n", text);
+	print("\"%s\": no such device; type devices for a list\n", text);
 	return false;
 }
 
-/* --- giving and taking ---------------------------------------------------- */
+/* --- attach and detach ---------------------------------------------------- */
 
-/* Watch the device until it is neither coming nor going any more; false: Ctrl-C. */
+/* Wait until the device is no longer being attached or detached; false: Ctrl-C was typed. */
 static bool wait_for(u64 device, struct weir_device_info *d)
 {
 	for (;;) {
@@ -145,10 +145,10 @@ static const char *why_not_permitted(const struct weir_device_info *d,
 	if (ats && d->why_no_ats[0])
 		return d->why_no_ats;
 	if (to->control)
-		return "the firmware has reserved memory for it: with control-iommu=none no domain "
-		       "may have it";
-	return "only the control domain may have it: the firmware has reserved memory for it, or "
-	       "its virtual functions are on";
+		return "the firmware reserved memory for it, so no domain can own it with "
+		       "control-iommu=none";
+	return "only the control domain can own it: the firmware reserved memory for it, or its "
+	       "virtual functions are enabled";
 }
 
 static void say_why_not_attached(s64 error, const char *text, const struct weir_device_info *d,
@@ -159,8 +159,8 @@ static void say_why_not_attached(s64 error, const char *text, const struct weir_
 		print("\"%s\": %s\n", text, why_not_permitted(d, to, ats));
 		break;
 	case -EBUSY:
-		print("\"%s\": it is %s%s%s; detach it first\n", text, state_name(d->state),
-		      d->owner ? ": " : "", d->owner ? domain_name(d->owner) : "");
+		print("\"%s\": it is %s (domain %s); detach it first\n", text, state_name(d->state),
+		      domain_name(d->owner));
 		break;
 	case -ENOENT:
 		print("\"%s\": this domain has just ended\n", to->name);
@@ -178,7 +178,7 @@ void attach_command(int argc, char **argv)
 	s64 ret;
 
 	if (ats && strcmp(argv[2], "ats")) {
-		print("\"%s\": unknown word; the only one here is ats\n", argv[2]);
+		print("\"%s\": unknown word; only ats is allowed here\n", argv[2]);
 		return;
 	}
 	if (!find_device(argv[0], &device) || !find_domain(argv[1], &domain))
@@ -193,7 +193,7 @@ void attach_command(int argc, char **argv)
 	if (device.state == WEIR_DEVICE_ATTACHED && device.owner == domain.id)
 		print("%s: attached to %s\n", argv[0], domain.name);
 	else
-		print("\"%s\": it could not be attached: the last error in the log says why\n",
+		print("\"%s\": it could not be attached; the last error in the log says why\n",
 		      argv[0]);
 }
 
@@ -207,7 +207,8 @@ void detach_command(int argc, char **argv)
 		return;
 	copy_string(from, domain_name(device.owner), sizeof(from));
 	if (hypercall(WEIR_HC_DEVICE_DETACH, device.device, 0, 0)) {
-		print("\"%s\": it is %s: nothing to detach\n", argv[0], state_name(device.state));
+		print("\"%s\": it is %s; there is nothing to detach\n", argv[0],
+		      state_name(device.state));
 		return;
 	}
 	if (wait_for(device.device, &device))

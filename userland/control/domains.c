@@ -26,7 +26,7 @@ static u32 count_devices(u16 owner)
 
 static const char *state_name(u8 state)
 {
-	static const char *const name[] = { "building", "running", "dying", "restarts" };
+	static const char *const name[] = { "building", "running", "dying", "restarting" };
 
 	return state < ARRAY_SIZE(name) ? name[state] : "?";
 }
@@ -38,10 +38,10 @@ void domains_command(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	print("%3s  %-16s %-9s %5s %9s %9s  %s\n", "id", "name", "state", "vCPUs", "KiB", "of KiB",
+	print("%3s  %-16s %-10s %5s %9s %9s  %s\n", "id", "name", "state", "vCPUs", "KiB", "of KiB",
 	      "devices");
 	while (next_domain(&id, &d))
-		print("%3u  %-16s %-9s %5u %9lu %9lu  %u%s\n", d.id, d.name, state_name(d.state),
+		print("%3u  %-16s %-10s %5u %9lu %9lu  %u%s\n", d.id, d.name, state_name(d.state),
 		      d.nr_vcpus, d.pages_owned * 4, d.pages_limit * 4, count_devices(d.id),
 		      d.control ? "  (this one)" : "");
 }
@@ -60,7 +60,7 @@ bool find_domain(const char *name, struct weir_domain_info *info)
 		print("\"%s\": this domain is ending\n", name);
 		return false;
 	}
-	print("\"%s\": there is no such domain; domains lists them\n", name);
+	print("\"%s\": no such domain; type domains for a list\n", name);
 	return false;
 }
 
@@ -80,7 +80,7 @@ void destroy_command(int argc, char **argv)
 	if (!find_domain(argv[0], &d))
 		return;
 	if (d.control) {
-		print("\"%s\": this is the control domain itself, which stays\n", argv[0]);
+		print("\"%s\": the control domain cannot be destroyed\n", argv[0]);
 		return;
 	}
 	ret = hypercall(WEIR_HC_DOMAIN_DESTROY, d.id, 0, 0);
@@ -96,7 +96,7 @@ void destroy_command(int argc, char **argv)
 		}
 		shell_sleep(POLL_NS);
 	}
-	print("%s: gone, its %lu KiB are free\n", d.name, d.pages_limit * 4);
+	print("%s: destroyed, %lu KiB freed\n", d.name, d.pages_limit * 4);
 }
 
 static void print_count(const char *what, u64 n)

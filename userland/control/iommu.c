@@ -1,9 +1,9 @@
-/* Looking into the IOMMU core. */
+/* The commands iommu show, iommu unit and iommu stats. */
 #include <stdlib.h>
 #include <string.h>
 #include "shell.h"
 
-#define NUMBER_DIGITS 18 /* of 64 bits, with the 0x */
+#define NUMBER_DIGITS 18 /* a 64-bit number in hexadecimal, with the 0x */
 
 bool parse_number(const char *text, u64 *n)
 {
@@ -12,7 +12,7 @@ bool parse_number(const char *text, u64 *n)
 	*n = strtoul(text, &end, 0);
 	if (!*end && end != text && strlen(text) <= NUMBER_DIGITS)
 		return true;
-	print("\"%s\": no number; write it decimal, or hexadecimal after 0x\n", text);
+	print("\"%s\": not a number; write it in decimal, or in hexadecimal with 0x\n", text);
 	return false;
 }
 
@@ -26,19 +26,19 @@ static void print_page(const struct weir_walk *w)
 	u32 level = w->top_level + 1 - w->nr_entries;
 
 	print("  %s, %s: machine address 0x%lx\n",
-	      w->result == WEIR_WALK_WAITS ? "unmapped, waits for its release" :
+	      w->result == WEIR_WALK_WAITS ? "unmapped, waiting for its release" :
 	      w->readable && w->writable   ? "read and write" :
 	      w->readable		   ? "read only" :
 					     "write only",
 	      leaf_size(level), w->page);
 	if (w->page_type[0])
-		print("  page: type %s%s, owner %s, dev_tlb references: %u its own, %u of the "
-		      "blocks around it\n",
+		print("  page: type %s%s, owner %s, dev_tlb references: %u on the page, %u on "
+		      "blocks that contain it\n",
 		      w->page_type, w->references || w->block_references ? " (now dev_tlb)" : "",
 		      w->page_owner <= 64 ? domain_name(w->page_owner) : "-", w->references,
 		      w->block_references);
 	else
-		print("  page: no RAM\n");
+		print("  page: not RAM\n");
 }
 
 void iommu_show_command(int argc, char **argv)
@@ -53,12 +53,12 @@ void iommu_show_command(int argc, char **argv)
 		return;
 	ret = hypercall(WEIR_HC_IOMMU_WALK, d.device, address, (u64)&w);
 	if (ret) {
-		print("\"%s\": its tables cannot be walked (error %ld)\n", argv[0], -ret);
+		print("\"%s\": cannot walk its tables (error %ld)\n", argv[0], -ret);
 		return;
 	}
 	if (w.result == WEIR_WALK_NOBODYS) {
-		print("  nothing that %s does passes its remapping unit: it is %s\n", argv[0],
-		      d.state == WEIR_DEVICE_QUARANTINED ? "quarantined" : "no domain's");
+		print("  all accesses of %s are blocked: it is %s\n", argv[0],
+		      d.state == WEIR_DEVICE_QUARANTINED ? "quarantined" : "not attached");
 		return;
 	}
 	for (u32 i = 0; i < w.nr_entries; i++)
@@ -80,11 +80,11 @@ void iommu_unit_command(int argc, char **argv)
 	if (!parse_number(argv[0], &unit))
 		return;
 	if (hypercall(WEIR_HC_UNIT_STATS, unit, (u64)&s, sizeof(s)) <= 0) {
-		print("\"%s\": there is no such unit; the first is 0\n", argv[0]);
+		print("\"%s\": no such unit; the first is 0\n", argv[0]);
 		return;
 	}
 	print("  registers at 0x%lx, CAP %016lx, ECAP %016lx, %s\n", s.base, s.cap, s.ecap,
-	      s.works ? "works" : "does not work: its devices cannot be given");
+	      s.works ? "works" : "does not work: its devices cannot be attached");
 	print("  devices attached %lu, interrupt entries %lu\n", s.devices, s.interrupt_entries);
 	print("  queue: %lu requests posted, %lu completed, %lu waiting for room; %lu completion "
 	      "interrupts\n",
@@ -119,7 +119,7 @@ void iommu_stats_command(int argc, char **argv)
 	print("  splits %lu, collapses %lu, tables freed %lu\n", s.io_splits, s.io_collapses,
 	      s.io_tables_freed);
 	print("  pages held for release: %lu, at most %lu; batches: %lu posted, %lu completed, %lu "
-	      "under way\n",
+	      "in flight\n",
 	      s.pages_held, s.pages_held_max, s.batches_posted, s.batches_completed,
 	      s.batches_in_flight);
 	print("  invalidations: %lu posted, %lu completed (IOTLB %lu, device TLB %lu, context "

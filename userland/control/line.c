@@ -1,4 +1,4 @@
-/* Reading a line from a terminal that shows only what it is sent. */
+/* Reads a line from the terminal, with echo and simple editing. */
 #include "shell.h"
 
 #define CTRL_C 3
@@ -7,8 +7,8 @@
 #define ESCAPE 27
 #define DELETE 127
 
-/* ECMA-48: what the cursor keys and their like send is ESC [ ... and one final byte; it is dropped.
- */
+/* Cursor keys and the like send ESC [ or ESC O, then more bytes up to a final one (ECMA-48). All of
+ * it is dropped. */
 static bool in_sequence(u8 c)
 {
 	static enum { NONE, INTRODUCER, BODY } state;

@@ -1,7 +1,7 @@
-/* Weir's log, which the shell shows again from memory. */
+/* The command log: shows Weir's log again, from memory. */
 #include "shell.h"
 
-/* Reads on in the log as it was when the reading began. */
+/* Reads the log up to where it ended at begin_log(). */
 struct log_reader {
 	struct weir_log_position at;
 	u64 end;
@@ -11,12 +11,12 @@ struct log_reader {
 static void begin_log(struct log_reader *r)
 {
 	r->at.next = r->at.end = 0;
-	/* A read of nothing tells where the end is. */
+	/* A read of 0 bytes returns where the log ends. */
 	(void)hypercall(WEIR_HC_LOG_READ, (u64)&r->at, (u64)r->text, 0);
 	r->end = r->at.end;
 }
 
-/* The next part in r->text: how many bytes. 0: there is no more, or Ctrl-C was typed. */
+/* Read the next part into r->text and return its length; 0: at the end, or Ctrl-C was typed. */
 static size_t read_log(struct log_reader *r)
 {
 	u64 left = r->at.next < r->end ? r->end - r->at.next : 0;

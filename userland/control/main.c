@@ -1,5 +1,5 @@
-/* The control domain: a shell on Weir's console. It is a guest like any other; all it can do more
- * is to ask the privileged hypercalls. */
+/* The control domain: a shell on Weir's console. It is a guest like any other, except that it may
+ * use the privileged hypercalls. */
 #include <kernel/x86/interrupts.h>
 #include <userland/drivers/igb_pf.h>
 #include "shell.h"
@@ -19,7 +19,7 @@ void shell_sleep(u64 ns)
 		igb_pf_probe();
 }
 
-/* What was typed while a command ran: for the next line. */
+/* Keys typed while a command ran: input for the next line. */
 static struct {
 	u8 key[256];
 	u32 written, read;
@@ -52,11 +52,10 @@ void program_main(void)
 	s64 ret;
 
 	if (!hypervisor_is_weir())
-		fatal("the control domain has nothing to control: this machine does not run under "
-		      "Weir");
+		fatal("this machine does not run under Weir: there is nothing to control");
 	ret = hypercall(WEIR_HC_DOMAIN_INFO, 0, (u64)&info, sizeof(info));
 	if (ret < 0)
-		fatal("this domain may not control others (error %ld): put the word control on its "
+		fatal("this is not the control domain (error %ld): put the word control on its "
 		      "module line",
 		      -ret);
 	events_init();

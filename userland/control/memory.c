@@ -1,5 +1,4 @@
-/* The machine's memory: lent to this domain's devices by its identity map, carved out again, free.
- */
+/* The commands memory, memory carve, memory lend and balloon. */
 #include <string.h>
 #include <kernel/lib/errno.h>
 #include "shell.h"
@@ -19,8 +18,8 @@ void memory_command(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	read_info(&info);
-	print("  free %lu MiB (%lu of them Weir's reserve), lent to this domain's devices %lu MiB, "
-	      "on the way back %lu MiB\n",
+	print("  %lu MiB free (%lu MiB of it Weir's reserve), %lu MiB lent to this domain's "
+	      "devices, %lu MiB being taken back\n",
 	      info.free >> MIB_SHIFT, info.reserve >> MIB_SHIFT, info.lent >> MIB_SHIFT,
 	      info.carved >> MIB_SHIFT);
 }
@@ -34,7 +33,8 @@ void memory_carve_command(int argc, char **argv)
 	if (!parse_number(argv[0], &mib))
 		return;
 	if (hypercall(WEIR_HC_MEMORY_CARVE, mib << MIB_SHIFT, 0, 0) <= 0) {
-		print("nothing is lent: see control-iommu= in docs/command-line.md\n");
+		print("no memory is lent, so none can be carved out: see control-iommu= in "
+		      "docs/command-line.md\n");
 		return;
 	}
 	do {
@@ -51,7 +51,7 @@ void memory_lend_command(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	(void)hypercall(WEIR_HC_MEMORY_LEND, 0, 0, 0);
-	/* Until it does not grow any more. */
+	/* Until it no longer grows. */
 	read_info(&info);
 	do {
 		before = info;
@@ -61,14 +61,14 @@ void memory_lend_command(int argc, char **argv)
 	memory_command(0, NULL);
 }
 
-static void tell(const struct weir_domain_info *d)
+static void print_balloon(const struct weir_domain_info *d)
 {
-	print("  %s: %lu MiB asked for, %lu MiB given back, %lu of %lu MiB in use\n", d->name,
+	print("  %s: %lu MiB requested, %lu MiB given back, %lu of %lu MiB in use\n", d->name,
 	      d->balloon_asked >> MIB_SHIFT, d->balloon_given >> MIB_SHIFT,
 	      d->pages_owned >> MIB_SHIFT, d->pages_limit >> MIB_SHIFT);
 }
 
-/* Waits until it is done, or gets no further. */
+/* Wait until it is done, has made no progress for 100 polls (2 s), or Ctrl-C was typed. */
 static void wait_for_balloon(struct weir_domain_info *d)
 {
 	u64 before;
@@ -96,10 +96,10 @@ void balloon_command(int argc, char **argv)
 			return;
 		ret = hypercall(WEIR_HC_BALLOON, d.id, mib << MIB_SHIFT, 0);
 		if (ret == -EINVAL)
-			print("%s has no %lu MiB to give\n", d.name, mib);
+			print("%s does not have %lu MiB\n", d.name, mib);
 		else if (ret == -ENOMEM)
-			print("the memory that %s would get again is not free, see \"memory\"; try "
-			      "again\n",
+			print("not enough memory is free to return it to %s (type memory to see); "
+			      "try again later\n",
 			      d.name);
 		else if (ret)
 			print("%s has no balloon, or no driver for it: see \"balloon\" in "
@@ -113,5 +113,5 @@ void balloon_command(int argc, char **argv)
 		print("%s has no balloon: see \"balloon\" in docs/guests.md\n", d.name);
 		return;
 	}
-	tell(&d);
+	print_balloon(&d);
 }

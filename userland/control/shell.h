@@ -1,4 +1,4 @@
-/* The control domain's shell: what its files share. */
+/* Declarations that the files of the control domain's shell share. */
 #pragma once
 
 #include <kernel/abi/control.h>
@@ -7,22 +7,21 @@
 
 /* --- main.c: the terminal ------------------------------------------------- */
 
-/* Sleep until something is typed or comes, `ns` at most (0: without end). */
+/* Sleep until a key or an event arrives, for at most `ns` (0: without a limit). */
 void shell_sleep(u64 ns);
-#define POLL_NS 20000000UL /* between two looks at what is under way */
-/* What was typed next, or -1. */
+#define POLL_NS 20000000UL /* between two checks of something in progress */
+/* The next key typed, or -1. */
 int shell_key(void);
-/* While a command waits: true if Ctrl-C was typed, which drops what was typed before it; else that
- * is kept for shell_key(). */
+/* While a command waits: true if Ctrl-C was typed; keys typed before it are dropped. Otherwise they
+ * are kept for shell_key(). */
 bool shell_interrupted(void);
 
 /* --- line.c --------------------------------------------------------------- */
 
-/* Print the prompt and read one line, without its end; false: it was given up by Ctrl-C. */
+/* Print the prompt and read one line, without its line end; false: Ctrl-C cancelled it. */
 bool line_read(const char *prompt, char *line, size_t size);
 
-/* --- commands.c: one entry a command; add yours there
- * ---------------------------------------------------------------------------- */
+/* --- commands.c: the table; add your command there ------------------------ */
 
 struct command {
 	const char *name; /* one word or two */
@@ -32,7 +31,7 @@ struct command {
 	void (*run)(int argc, char **argv); /* argv[0]: the first argument */
 };
 
-/* Execute one line, which it takes apart. */
+/* Execute one line, which is modified. */
 void command_execute(char *line);
 
 /* --- domains.c ------------------------------------------------------------ */
@@ -40,8 +39,8 @@ void command_execute(char *line);
 void domains_command(int argc, char **argv);
 void destroy_command(int argc, char **argv);
 void exits_command(int argc, char **argv);
-/* The domain with this name, or id if it is a number; if there is none, or it is dying, that is
- * said and the result is false. */
+/* Find the domain with this name or id. If there is none, or it is dying, print that and return
+ * false. */
 bool find_domain(const char *name, struct weir_domain_info *info);
 /* The name of the domain with this id, for a table: "-" for 0, "?" if it is gone. */
 const char *domain_name(u16 id);
@@ -55,11 +54,11 @@ void console_command(int argc, char **argv);
 void devices_command(int argc, char **argv);
 void attach_command(int argc, char **argv);
 void detach_command(int argc, char **argv);
-/* bus:device.function, with or without a segment, as lspci prints it; if there is no such device,
- * that is said and the result is false. */
+/* Find the device with this address: bus:device.function as lspci prints it, with or without a
+ * segment. If there is none, print that and return false. */
 bool find_device(const char *text, struct weir_device_info *info);
 
-/* --- trace.c, memory.c ---------------------------------------------------- */
+/* --- log.c, trace.c, memory.c --------------------------------------------- */
 
 void log_command(int argc, char **argv);
 void iommu_trace_command(int argc, char **argv);
@@ -73,5 +72,6 @@ void memory_lend_command(int argc, char **argv);
 void iommu_show_command(int argc, char **argv);
 void iommu_stats_command(int argc, char **argv);
 void iommu_unit_command(int argc, char **argv);
-/* All of the word, decimal or after 0x hexadecimal; if it is no number, that is said. */
+/* Parse the whole word, as decimal, or as hexadecimal after 0x. If it is not a number, print that
+ * and return false. */
 bool parse_number(const char *text, u64 *n);

@@ -1,11 +1,11 @@
-/* The IOMMU core's events as text. */
+/* The command iommu trace: prints the IOMMU core's events. */
 #include <stdio.h>
 #include "shell.h"
 
 #define CHUNK 64
 #define DEFAULT_EVENTS 20
 
-/* What an event says, with its two numbers; NULL: their own way. */
+/* How each kind of event and its two numbers are printed; NULL: not as numbers. */
 static const struct {
 	const char *what, *numbers;
 } kinds[] = {
@@ -54,7 +54,7 @@ static void print_event(const struct weir_trace_event *e)
 	      e->kind < ARRAY_SIZE(kinds) && kinds[e->kind].what ? kinds[e->kind].what : "?", text);
 }
 
-/* Reads from *from on; how many. */
+/* Read events from number *from on; returns how many. */
 static s64 read_events(u64 *from, struct weir_trace_event *events)
 {
 	s64 n = hypercall(WEIR_HC_IOMMU_TRACE, *from, (u64)events, CHUNK * sizeof(*events));

@@ -1,6 +1,6 @@
-/* Driver for the 82574. One receive and one transmit queue. Interrupts are for waking up only: the
- * first one of a burst turns receive and transmit interrupts off, and the poll that finds nothing
- * more turns them on again. */
+/* Driver for the 82574, with one receive and one transmit queue. Interrupts only wake the main
+ * loop: the first one of a burst disables receive and transmit interrupts, and the first poll that
+ * finds no frames enables them again. */
 #include <userland/drivers/e1000e.h>
 
 #include <kernel/lib/errno.h>
@@ -33,7 +33,8 @@ static void other_interrupt(void *arg)
 {
 	struct e1000e *e = arg;
 
-	/* until poll() has looked: a cause that stays must not interrupt for ever */
+	/* Off until poll() has handled it, so that a cause that persists does not interrupt
+	 * again and again. */
 	reg_write(e, IMC, INT_LINK);
 	e->link_event = true;
 	e->net.pending = true;
@@ -111,11 +112,11 @@ static u32 poll(struct netdev *dev, u32 budget)
 
 	dev->counters.polls++;
 	dev->pending = false;
-	/* Causes from here on raise an interrupt when they are enabled again. */
+	/* Causes that occur from here on raise an interrupt once interrupts are enabled. */
 	reg_write(e, ICR, INT_QUEUES);
 	if (e->link_event) {
 		e->link_event = false;
-		/* before the look at STATUS: a change after it raises a new interrupt */
+		/* Clear before reading STATUS, so that a later change raises a new interrupt. */
 		reg_write(e, ICR, ~INT_QUEUES);
 		link_update(e);
 		reg_write(e, IMS, INT_LINK);
@@ -169,7 +170,8 @@ static bool wait_clear(const struct e1000e *e, u32 reg, u64 bits)
 	return false;
 }
 
-/* 4.6.3: quiet the device, wait for its DMA to end, reset, and quiet it again. */
+/* 4.6.3: disable interrupts and DMA, wait until DMA has stopped, reset, and disable interrupts
+ * again. */
 static bool reset(struct e1000e *e)
 {
 	reg_write(e, IMC, INT_ALL);
@@ -177,7 +179,7 @@ static bool reset(struct e1000e *e)
 	reg_write(e, TCTL, TCTL_PSP);
 	reg_write(e, CTRL, reg_read(e, CTRL) | CTRL_GIO_MASTER_DISABLE);
 	if (!wait_clear(e, STATUS, STATUS_GIO_MASTER_ENABLE))
-		print("%s: DMA does not stop; resetting anyway\n", e->net.name);
+		print("%s: DMA does not stop; resetting it anyway\n", e->net.name);
 	reg_write(e, CTRL, reg_read(e, CTRL) | CTRL_RST);
 	delay_us(1000);
 	if (!wait_clear(e, CTRL, CTRL_RST))
@@ -191,7 +193,7 @@ static bool reset(struct e1000e *e)
 	return true;
 }
 
-/* The address that the device has loaded from its NVM. */
+/* The MAC address, which the device has loaded from its NVM. */
 static bool read_mac(struct e1000e *e)
 {
 	u32 low = reg_read(e, RAL0), high = reg_read(e, RAH0);
@@ -204,7 +206,7 @@ static bool read_mac(struct e1000e *e)
 	return (high & RAH_AV) && !(mac[0] & 1) && (low || (high & 0xffff));
 }
 
-/* From the function on the bus to rings that wait for start(). What is wrong is printed. */
+/* Reset the device and set up its rings, ready for start(). Errors are printed. */
 static bool setup(struct e1000e *e, const struct pci_device *pci)
 {
 	u64 bar = pci_bar(pci, 0);
@@ -213,27 +215,27 @@ static bool setup(struct e1000e *e, const struct pci_device *pci)
 	snprintf(e->net.name, sizeof(e->net.name), "82574L at %02x:%02x.%x", pci->bus, pci->device,
 		 pci->function);
 	if (!bar) {
-		print("%s: BAR 0 has no address; left alone\n", e->net.name);
+		print("%s: BAR 0 has no address; not used\n", e->net.name);
 		return false;
 	}
-	/* It may still have the rings of another owner, at addresses that mean something else here:
-	 * no DMA before the reset. */
+	/* The device may still have the rings of a previous owner, whose addresses mean something
+	 * else here. So no DMA before the reset. */
 	pci_write16(pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	e->regs = (volatile void *)bar;
 	if (!reset(e)) {
-		print("%s: does not come out of its reset; left alone\n", e->net.name);
+		print("%s: its reset does not complete; not used\n", e->net.name);
 		return false;
 	}
 	pci_write16(pci, PCI_COMMAND,
 		    PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE);
 	if (!read_mac(e)) {
-		print("%s: has no usable Ethernet address in its NVM; left alone\n", e->net.name);
+		print("%s: no usable Ethernet address in its NVM; not used\n", e->net.name);
 		return false;
 	}
 	if (!e->queues_vector)
 		interrupts_choose(e);
 	if (interrupts_init(e)) {
-		print("%s: has neither MSI-X nor MSI; left alone\n", e->net.name);
+		print("%s: neither MSI-X nor MSI; not used\n", e->net.name);
 		return false;
 	}
 	if (!e->rx) {
@@ -245,7 +247,7 @@ static bool setup(struct e1000e *e, const struct pci_device *pci)
 	return true;
 }
 
-/* It answers, and is set up as we left it: one that left and came back meanwhile is not. */
+/* The device responds and is still set up; one that was removed and added again is not. */
 static bool present(const struct netdev *dev)
 {
 	const struct e1000e *e = container_of(dev, struct e1000e, net);

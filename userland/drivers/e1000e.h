@@ -9,6 +9,6 @@
 #define E1000E_82574L 0x10d3
 #define E1000E_82574LA 0x10f6
 
-/* Reset the device and prepare its rings. NULL if it does not work: the reason is printed. It uses
- * MSI-X where the device has it, else MSI, and MSI if the command line says interrupts=msi. */
+/* Reset the device and prepare its rings. NULL, with a message, if that fails. Uses MSI-X if the
+ * device has it, otherwise MSI; always MSI with interrupts=msi on the command line. */
 struct netdev *e1000e_probe(const struct pci_device *pci);

@@ -38,7 +38,6 @@ enum e1000e_register {
 	RAL0 = 0x5400,
 	RAH0 = 0x5404,
 };
-#define E1000E_REGISTER_BYTES 0x20000u
 
 #define CTRL_GIO_MASTER_DISABLE BIT(2)
 #define CTRL_SLU BIT(6) /* set link up */

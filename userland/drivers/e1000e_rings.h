@@ -1,4 +1,4 @@
-/* The 82574's two rings: e1000e_rx.c and e1000e_tx.c for the driver in e1000e.c. */
+/* The 82574's two rings, which e1000e_rx.c and e1000e_tx.c implement for the driver in e1000e.c. */
 #pragma once
 
 #include <userland/drivers/e1000e_regs.h>
@@ -20,10 +20,10 @@ struct e1000e {
 
 	struct rx_desc *rx;
 	struct netbuf *rx_buffer[RX_RING];
-	u32 rx_next,
-		rx_fill; /* free running: next to be looked at, next to be given to the device */
-	u32 rx_told; /* rx_fill as RDT has it */
-	bool rx_dropping; /* until the end of a frame that needs more than one buffer */
+	/* Free running: the next one to look at, and the next one to give to the device. */
+	u32 rx_next, rx_fill;
+	u32 rx_told; /* rx_fill when RDT was last written */
+	bool rx_dropping; /* the rest of a frame that needs more than one buffer */
 	struct netbuf *rx_free;
 
 	struct tx_desc *tx;
@@ -32,7 +32,7 @@ struct e1000e {
 		bool last; /* of its frame */
 	} tx_slot[TX_RING];
 	u32 tx_next, tx_clean; /* free running */
-	struct tx_desc tx_context; /* what the device has loaded */
+	struct tx_desc tx_context; /* the one that the device has loaded */
 	bool tx_context_loaded;
 };
 
@@ -53,15 +53,16 @@ static inline void reg_write(struct e1000e *e, u32 reg, u64 value)
 
 /* --- receive -------------------------------------------------------------- */
 
-/* Ring and buffers; once. */
+/* Allocate the ring and the buffers, once. */
 void e1000e_rx_allocate(struct e1000e *e);
-/* Empty ring: what the device had goes back to the pool. */
+/* Empty the ring; buffers that the device had return to the pool. */
 void e1000e_rx_reset(struct e1000e *e);
 /* Give free buffers to the device. */
 void e1000e_rx_refill(struct e1000e *e);
-/* Tell the device of all that it was given. */
+/* Write RDT, so that the device sees all buffers that it was given. */
 void e1000e_rx_tell(struct e1000e *e);
-/* The device has filled the next descriptor: e1000e_rx_one() hands its frame to the stack. */
+/* Whether the device has filled the next descriptor. e1000e_rx_one() passes its frame to the
+ * stack. */
 bool e1000e_rx_ready(const struct e1000e *e);
 void e1000e_rx_one(struct e1000e *e);
 /* netdev_ops.recycle. */
@@ -69,11 +70,11 @@ void e1000e_rx_recycle(struct netdev *dev, struct netbuf *buffer);
 
 /* --- transmit ------------------------------------------------------------- */
 
-/* The ring; once. */
+/* Allocate the ring, once. */
 void e1000e_tx_allocate(struct e1000e *e);
-/* Empty ring: what was in it is lost. */
+/* Empty the ring; its frames are lost. */
 void e1000e_tx_reset(struct e1000e *e);
-/* Give back to the stack what the device has sent. */
+/* Report sent frames to the stack. */
 void e1000e_tx_reclaim(struct e1000e *e);
 /* netdev_ops.transmit. */
 int e1000e_transmit(struct netdev *dev, const struct net_segment *segment, u32 segments,

@@ -1,4 +1,4 @@
-/* The 82574's receive ring: free buffers go to the device, filled ones to the stack. */
+/* The 82574's receive ring: passes free buffers to the device and filled ones to the stack. */
 #include <userland/drivers/e1000e_rings.h>
 #include <userland/drivers/offload.h>
 #include <userland/runtime/runtime.h>
@@ -15,8 +15,7 @@ void e1000e_rx_tell(struct e1000e *e)
 	e->rx_told = e->rx_fill;
 }
 
-/* One descriptor always stays with the driver: RDH = RDT means
- * none left (7.1.9). */
+/* One descriptor always stays with the driver: RDH = RDT means that the device has none (7.1.9). */
 void e1000e_rx_refill(struct e1000e *e)
 {
 	while (e->rx_free && e->rx_fill - e->rx_next < RX_RING - 1) {
@@ -40,7 +39,7 @@ void e1000e_rx_recycle(struct netdev *dev, struct netbuf *buffer)
 
 	buffer->next = e->rx_free;
 	e->rx_free = buffer;
-	/* Nothing may ever arrive to cause the next poll if the device has run out of buffers. */
+	/* If the device has run out of buffers, no frame may ever arrive to cause the next poll. */
 	if (e->rx_fill - e->rx_next < RX_RING / 2) {
 		e1000e_rx_refill(e);
 		e1000e_rx_tell(e);

@@ -1,11 +1,11 @@
-/* The 82574's transmit ring: frames of the stack, with checksums by the device. */
+/* The 82574's transmit ring: sends frames, with checksums computed by the device. */
 #include <kernel/lib/errno.h>
 #include <userland/drivers/e1000e_rings.h>
 #include <userland/drivers/offload.h>
 #include <userland/runtime/runtime.h>
 
-/* A frame takes a descriptor for each segment and one for the context; the ring is never filled
- * completely, for TDH = TDT means empty (7.2.4). */
+/* A frame takes a descriptor for each segment and one for the context. The ring is never filled
+ * completely, because TDH = TDT means empty (7.2.4). */
 #define TX_RESERVE 1u
 
 static u32 tx_space(const struct e1000e *e)
@@ -15,7 +15,7 @@ static u32 tx_space(const struct e1000e *e)
 
 void e1000e_tx_reclaim(struct e1000e *e)
 {
-	/* The device reports whole frames (RS stands in their last descriptor). */
+	/* The device reports whole frames: RS is set in their last descriptor. */
 	while (e->tx_clean != e->tx_next) {
 		u32 last = e->tx_clean;
 
@@ -42,7 +42,7 @@ static bool same_context(const struct tx_desc *a, const struct tx_desc *b)
 	return a->address == b->address && a->command == b->command;
 }
 
-/* Load the checksum context for this frame unless the device has it already (7.2.6); returns
+/* Queue the checksum context for this frame, unless the device has it already (7.2.6). Returns
  * POPTS. */
 static u32 tx_checksum(struct e1000e *e, const struct net_segment *head, u32 offload)
 {

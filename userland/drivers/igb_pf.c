@@ -1,7 +1,8 @@
-/* The mailbox: a virtual function writes a message into its 16 words and raises REQ; the physical
- * one takes the buffer (PFU), copies it, acknowledges, writes the answer and raises STS. What
- * stands there is a guest's: it is copied before it is looked at, and can change nothing but what
- * this guest's own frames do.
+/* Driver for the physical function. Virtual functions send it messages through a mailbox: a virtual
+ * function writes a message into 16 words and sets REQ; the physical function claims the buffer
+ * (PFU), copies it, acknowledges, writes the answer and sets STS. Guests write these messages, so
+ * they are copied before they are checked, and can change only how the sender's own frames are
+ * handled.
  */
 #include <userland/drivers/igb_pf.h>
 
@@ -14,12 +15,12 @@
 #define RESET_STEP_US 10
 #define RESET_TRIES 1000
 #define LONGEST_FRAME 1522 /* with a VLAN tag */
-#define MULTICASTS 30 /* that fit into a message */
+#define MULTICASTS 30 /* as many as fit into a message */
 
 struct function {
 	u8 mac[6];
 	u32 multicasts;
-	u16 multicast[MULTICASTS]; /* what the hardware looks for: 12 bits of an address */
+	u16 multicast[MULTICASTS]; /* the 12 bits of an address that the hardware compares */
 };
 
 static struct {
@@ -42,19 +43,18 @@ static void reg_write(u32 reg, u64 value)
 	mmio_write32((volatile u8 *)pf.regs + reg, (u32)value);
 }
 
-/* --- what a virtual function may send and receive
- * --------------------------------------------------------------------------------- */
+/* --- what a virtual function may send and receive ------------------------- */
 
-static void show_mac(u32 n)
+static void write_mac(u32 n)
 {
 	const u8 *m = pf.vf[n].mac;
 
-	/* Entry 0 is the physical function's own, which receives nothing. */
+	/* Entry 0 belongs to the physical function, which receives nothing. */
 	reg_write(IGB_RAL(n + 1), m[0] | (u32)m[1] << 8 | (u32)m[2] << 16 | (u32)m[3] << 24);
 	reg_write(IGB_RAH(n + 1), RAH_AV | RAH_POOL(n) | m[4] | (u32)m[5] << 8);
 }
 
-static void show_multicasts(void)
+static void write_multicasts(void)
 {
 	u32 word[IGB_MTA_WORDS] = { 0 };
 
@@ -65,18 +65,19 @@ static void show_multicasts(void)
 		reg_write(IGB_MTA + 4 * i, word[i]);
 }
 
-/* As it comes out of a reset. Its queues are off until its driver switches them on. */
+/* Set up a virtual function as after its reset. Its queues are off until its driver enables
+ * them. */
 static void begin(u32 n)
 {
 	struct function *f = &pf.vf[n];
 
-	/* The physical function's address, as one that is administered locally, with its number. */
+	/* The physical function's address, marked as locally administered, with the number n. */
 	memcpy(f->mac, pf.mac, sizeof(f->mac));
 	f->mac[0] |= 2;
 	f->mac[1] ^= (u8)(0x80 | n);
 	f->multicasts = 0;
-	show_mac(n);
-	show_multicasts();
+	write_mac(n);
+	write_multicasts();
 	reg_write(IGB_VMOLR(n), VMOLR_AUPE | VMOLR_BAM);
 	reg_write(IGB_VFTE, reg_read(IGB_VFTE) | BIT(n));
 	reg_write(IGB_VFRE, reg_read(IGB_VFRE) | BIT(n));
@@ -94,7 +95,7 @@ static bool set_mac(u32 n, const u8 mac[6])
 		if (i != n && !memcmp(mac, pf.vf[i].mac, 6))
 			return false;
 	memcpy(pf.vf[n].mac, mac, 6);
-	show_mac(n);
+	write_mac(n);
 	return true;
 }
 
@@ -107,12 +108,12 @@ static bool set_multicasts(u32 n, const u32 *word, u32 nr)
 	for (u32 i = 0; i < nr; i++)
 		f->multicast[i] = (word[i / 2] >> (16 * (i % 2))) & 0xfff;
 	f->multicasts = nr;
-	show_multicasts();
+	write_multicasts();
 	reg_write(IGB_VMOLR(n), VMOLR_AUPE | VMOLR_BAM | VMOLR_ROMPE);
 	return true;
 }
 
-/* True: granted. Longer frames, further addresses and VLANs are not. */
+/* True if the request is granted. Longer frames, additional addresses and VLANs are not. */
 static bool execute(u32 n, const u32 message[MESSAGE_WORDS])
 {
 	u32 info = (u32)FIELD_GET(MESSAGE_INFO, (u64)message[0]);
@@ -125,13 +126,13 @@ static bool execute(u32 n, const u32 message[MESSAGE_WORDS])
 	case VF_SET_LPE:
 		return message[1] <= LONGEST_FRAME;
 	case VF_SET_VLAN:
-		return !info || !message[1]; /* taking away; frames without a tag */
+		return !info || !message[1]; /* removal; frames without a tag */
 	default:
 		return false;
 	}
 }
 
-/* The mailbox is ours until the next write to its register; false: the guest keeps it. */
+/* Claim the mailbox until the next write to its register; false: the guest holds it. */
 static bool take_mailbox(u32 n)
 {
 	reg_write(IGB_P2VMAILBOX(n), P2V_PFU);
@@ -157,7 +158,7 @@ static void take_message(u32 n)
 	for (u32 i = 0; i < MESSAGE_WORDS; i++)
 		message[i] = reg_read(IGB_VMBMEM(n) + 4 * i);
 	reg_write(IGB_P2VMAILBOX(n), P2V_ACK);
-	if (message[0] & (MESSAGE_ACK | MESSAGE_NACK)) /* our own */
+	if (message[0] & (MESSAGE_ACK | MESSAGE_NACK)) /* an answer of our own */
 		return;
 	if ((message[0] & MESSAGE_KIND) == VF_RESET) {
 		begin(n);
@@ -176,7 +177,7 @@ static void interrupt(void *ctx)
 	u32 gone, mail;
 
 	(void)ctx;
-	(void)reg_read(IGB_ICR); /* clears it: what comes from here on is a new interrupt */
+	(void)reg_read(IGB_ICR); /* clears it: later causes raise a new interrupt */
 	gone = reg_read(IGB_VFLRE);
 	reg_write(IGB_VFLRE, gone);
 	mail = reg_read(IGB_MBVFICR);
@@ -184,7 +185,7 @@ static void interrupt(void *ctx)
 	for (u32 n = 0; n < pf.nr; n++)
 		if (gone & BIT(n))
 			begin(n);
-	/* Who was reset waits for this; others do not look. */
+	/* Functions that were reset wait for this; others ignore it. */
 	if (gone)
 		reg_write(IGB_CTRL_EXT, reg_read(IGB_CTRL_EXT) | CTRL_EXT_PFRSTD);
 	for (u32 n = 0; n < pf.nr; n++)
@@ -223,7 +224,7 @@ static bool reset(void)
 	return true;
 }
 
-/* The link's speed is negotiated by the PHY alone; virtual functions see the result in their own
+/* The PHY negotiates the link's speed by itself; virtual functions see the result in their own
  * STATUS. */
 static void start_link(void)
 {
@@ -233,7 +234,7 @@ static void start_link(void)
 		delay_us(RESET_STEP_US);
 }
 
-/* The address that the device has loaded from its NVM. */
+/* The MAC address, which the device has loaded from its NVM. */
 static bool read_mac(void)
 {
 	u32 low = reg_read(IGB_RAL(0)), high = reg_read(IGB_RAH(0));
@@ -243,9 +244,9 @@ static bool read_mac(void)
 	return (high & RAH_AV) && !(pf.mac[0] & 1) && (low || (high & 0xffff));
 }
 
-/* Frames go to those whose address they carry, also from one virtual function to another, and to
- * nobody else. None may send under another's address, and one that has no buffers does not hold the
- * others up. */
+/* Each frame goes to the functions that its destination address belongs to, and to no others;
+ * frames between virtual functions included. No function may send with another's source address. A
+ * function without free buffers does not block the others. */
 static void switch_frames(void)
 {
 	u64 check = DTXSWC_LOOPBACK;
@@ -285,24 +286,24 @@ static const char *start(void)
 	if (!bar)
 		return "BAR 0 has no address";
 	if (!pci_msix_table(&pf.pci, &table))
-		return "it has no MSI-X";
+		return "no MSI-X";
 	pci_write16(&pf.pci, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	pf.regs = (volatile void *)bar;
 	if (!(reg_read(IGB_STATUS) & STATUS_IOV))
-		return "its virtual functions are off: say sriov= on Weir's command line";
+		return "virtual functions are off; enable them with sriov= on Weir's command line";
 	pf.nr = MIN((u32)FIELD_GET(STATUS_NUM_VFS, (u64)reg_read(IGB_STATUS)), (u32)IGB_MAX_VF);
 	if (!reset())
-		return "it does not come out of its reset";
+		return "its reset does not complete";
 	if (!read_mac())
-		return "it has no usable Ethernet address in its NVM";
-	/* For its interrupts, and for the virtual functions' frames. */
+		return "no usable Ethernet address in its NVM";
+	/* Its interrupts and the virtual functions' frames need bus mastering. */
 	pci_write16(&pf.pci, PCI_COMMAND,
 		    PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE);
 	start_interrupts(table);
 	switch_frames();
 	start_link();
 	reg_write(IGB_CTRL_EXT, reg_read(IGB_CTRL_EXT) | CTRL_EXT_DRV_LOAD | CTRL_EXT_PFRSTD);
-	/* Drivers that were at work before the reset begin again when they find this in their
+	/* Drivers that were running before the reset start over when they find this in their
 	 * mailbox. */
 	for (u32 n = 0; n < pf.nr; n++)
 		answer(n, &begin_again, 1);
@@ -329,14 +330,14 @@ void igb_pf_probe(void)
 		 pf.pci.function);
 	why = start();
 	if (why) {
-		print("%s: %s; left alone\n", pf.name, why);
+		print("%s: %s; not used\n", pf.name, why);
 		return;
 	}
 	print("%s: serves %u virtual function%s\n", pf.name, pf.nr, pf.nr == 1 ? "" : "s");
 	for (u32 n = 0; n < pf.nr; n++) {
 		const u8 *m = pf.vf[n].mac;
 
-		print("%s: %u has address %02x:%02x:%02x:%02x:%02x:%02x\n", pf.name, n, m[0], m[1],
-		      m[2], m[3], m[4], m[5]);
+		print("%s: virtual function %u has address %02x:%02x:%02x:%02x:%02x:%02x\n",
+		      pf.name, n, m[0], m[1], m[2], m[3], m[4], m[5]);
 	}
 }

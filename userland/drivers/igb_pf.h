@@ -1,6 +1,6 @@
-/* The physical function of an Intel 82576 (QEMU's igb) as the keeper of its virtual ones: it lets
- * them send and receive, gives each its Ethernet address, and answers what their drivers ask. It
- * moves no frames of its own. */
+/* Driver for the physical function of an Intel 82576 (QEMU's igb). It serves the virtual functions:
+ * lets them send and receive, gives each an Ethernet address, and answers their drivers' requests.
+ * It sends and receives no frames itself. */
 #pragma once
 
 #include <userland/runtime/pci.h>
@@ -8,6 +8,6 @@
 #define IGB_VENDOR 0x8086
 #define IGB_82576 0x10c9
 
-/* Look for one that has virtual functions and is not at work yet, and start it. From then on it is
- * served in its interrupt. Call it again when devices have come. What is wrong is printed. */
+/* Find one that is not running yet, and start it; from then on its interrupt handler does the work.
+ * Call this again when devices were added. Errors are printed. */
 void igb_pf_probe(void);

@@ -1,6 +1,6 @@
-/* Registers of the physical function of an 82576 that concern its virtual ones ("Intel 82576 GbE
- * Controller Datasheet", revision 2.87, chapter 8), and the messages that Intel's drivers of the
- * two exchange. */
+/* Registers of the 82576's physical function that the driver for virtual functions uses ("Intel
+ * 82576 GbE Controller Datasheet", revision 2.87, chapter 8), and the messages that Intel's drivers
+ * for physical and virtual functions exchange. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -18,9 +18,9 @@ enum igb_register {
 	IGB_IMC = 0x00d8,
 	IGB_RCTL = 0x0100,
 	IGB_TCTL = 0x0400,
-	IGB_MBVFICR = 0x0c80, /* who has sent or acknowledged a message; write 1 to clear */
+	IGB_MBVFICR = 0x0c80, /* VFs that sent or acknowledged a message; write 1 to clear */
 	IGB_MBVFIMR = 0x0c84,
-	IGB_VFLRE = 0x0c88, /* who was reset; write 1 to clear */
+	IGB_VFLRE = 0x0c88, /* VFs that were reset; write 1 to clear */
 	IGB_VFRE = 0x0c8c,
 	IGB_VFTE = 0x0c90,
 	IGB_GPIE = 0x1514,
@@ -70,12 +70,11 @@ enum igb_register {
 #define GPIE_PBA BIT(31)
 #define IVAR_OTHER(vector) (((vector) | 0x80u) << 8)
 #define MBVFICR_REQUEST(vf) BIT(vf)
-#define MBVFICR_ACK(vf) BIT(16 + (vf))
 #define P2V_STS BIT(0)
 #define P2V_ACK BIT(1)
 #define P2V_PFU BIT(3)
 #define VMOLR_AUPE BIT(24) /* untagged frames */
-#define VMOLR_ROMPE BIT(25) /* multicast that MTA lets through */
+#define VMOLR_ROMPE BIT(25) /* multicast frames that pass MTA */
 #define VMOLR_BAM BIT(27)
 #define MRQC_VMDQ 3
 #define VT_CTL_NO_DEFAULT BIT(29)
@@ -85,11 +84,11 @@ enum igb_register {
 #define RAH_POOL(vf) BIT(18 + (vf))
 #define RAH_AV BIT(31)
 
-/* A message is up to 16 words; the first is the kind, with what it is about in bits 23:16. */
+/* A message has up to 16 words. The first has the kind, and an argument in bits 23:16. */
 #define MESSAGE_WORDS 16
 #define MESSAGE_ACK BIT(31)
 #define MESSAGE_NACK BIT(30)
-#define MESSAGE_CTS BIT(29) /* the physical function listens */
+#define MESSAGE_CTS BIT(29) /* the physical function is ready for messages */
 #define MESSAGE_INFO MASK(23, 16)
 #define MESSAGE_KIND MASK(15, 0)
 enum igb_message {
@@ -98,6 +97,6 @@ enum igb_message {
 	VF_SET_MULTICAST = 3,
 	VF_SET_VLAN = 4,
 	VF_SET_LPE = 5,
-	PF_CONTROL = 0x100, /* the other way; whether it listens is all it says */
+	PF_CONTROL = 0x100, /* from the physical function; says only whether it is ready (CTS) */
 };
-#define MAC_FILTERS_CLEAR 1 /* info of VF_SET_MAC: forget further addresses */
+#define MAC_FILTERS_CLEAR 1 /* info of VF_SET_MAC: remove additional addresses */

@@ -1,4 +1,4 @@
-/* Finds a network device that there is a driver for. */
+/* Finds a network device that has a driver, and follows its removal and return. */
 #include <userland/drivers/netdev.h>
 
 #include <kernel/abi/virtio_regs.h>

@@ -1,4 +1,4 @@
-/* Finds the headers of a frame, for checksums by the device. */
+/* Finds the headers of a frame, and computes what checksum offloads need. */
 #include <userland/drivers/offload.h>
 
 #define ETHERTYPE_IPV4 0x0800

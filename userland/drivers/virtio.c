@@ -1,6 +1,6 @@
-/* Driver for virtio-net. One receive and one transmit queue, each buffer a frame of its own.
- * Interrupts are for waking up only, as in the 82574's driver: the first one of a burst turns them
- * off, and the poll that finds nothing more turns them on again. */
+/* Driver for virtio-net, with one receive and one transmit queue, and one buffer per received
+ * frame. Interrupts only wake the main loop: each poll disables them, and one that finds no frames
+ * enables them again. */
 #include <userland/drivers/virtio.h>
 
 #include <kernel/lib/errno.h>
@@ -9,8 +9,8 @@
 #include <userland/drivers/virtio_pci.h>
 #include <userland/runtime/mmio.h>
 
-#define RX_BUFFERS                                                                                 \
-	(VIRTQUEUE_MAX + 1024u) /* the queue stays full while the stack holds up to 1024 */
+/* The queue stays full while the stack holds up to 1024 buffers. */
+#define RX_BUFFERS (VIRTQUEUE_MAX + 1024u)
 #define RX_BUFFER_BYTES 2048u
 #define TX_MAX_SEGMENTS 16u
 
@@ -19,7 +19,7 @@
 	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_STATUS |                       \
 	 VIRTIO_NET_F_SPEED_DUPLEX)
 
-/* What every device has; the speed comes with its feature. */
+/* The fields that every device has; the speed has a feature bit. */
 #define CONFIG_BYTES offsetof(struct virtio_net_config, max_queue_pairs)
 
 #define VECTOR_QUEUES 0
@@ -31,7 +31,7 @@ struct queue {
 	volatile void *notify;
 };
 
-/* What the device reads in front of a frame, for each that may be under way. */
+/* The header that the device reads before a frame; one for each frame that may be in flight. */
 struct tx_slot {
 	struct virtio_net_header header;
 	void *token;
@@ -111,7 +111,7 @@ static void link_update(struct virtio_net *v)
 	if (up == v->net.link_up)
 		return;
 	if (broken)
-		print("%s: breaks the rules of its queues; left alone\n", v->net.name);
+		print("%s: wrote invalid data into its queues; not used any more\n", v->net.name);
 	v->net.link_up = up;
 	if (v->net.link_changed)
 		v->net.link_changed(&v->net);
@@ -125,7 +125,7 @@ static void publish(struct queue *q, u16 index)
 		mmio_write16(q->notify, index);
 }
 
-/* The header lies in front of the frame, in the same buffer. */
+/* The header lies before the frame, in the same buffer. */
 static u8 *rx_memory(const struct netbuf *b)
 {
 	return b->data - sizeof(struct virtio_net_header);
@@ -155,13 +155,13 @@ static void recycle(struct netdev *dev, struct netbuf *buffer)
 	struct virtio_net *v = to_virtio(dev);
 
 	rx_put(v, buffer);
-	/* Nothing may ever arrive to cause the next poll if the device has run out of buffers. */
+	/* If the device has run out of buffers, no frame may ever arrive to cause the next poll. */
 	if (!dev->gone && v->rx.ring.free > v->rx.ring.size / 2)
 		rx_refill(v);
 }
 
-/* The device vouches for TCP's and UDP's checksum only, or has left it to whoever forwards the
- * frame (5.1.6.4.1); IPv4's header is summed up here. */
+/* The flags cover only TCP and UDP: their checksum is correct, or left to be computed if the frame
+ * is forwarded (5.1.6.4.1). The IPv4 header's checksum is verified here. */
 static bool rx_checksum_good(const struct virtio_net *v, const struct netbuf *b)
 {
 	const struct virtio_net_header *header = (const void *)rx_memory(b);
@@ -222,7 +222,8 @@ static void tx_reclaim(struct virtio_net *v)
 	}
 }
 
-/* The device sums from checksum_start on, and adds what it finds in the field (5.1.6.2). */
+/* The device computes the sum from checksum_start on, including the value in the checksum field
+ * (5.1.6.2). */
 static struct virtio_net_header tx_header(const struct net_segment *head, u32 offload)
 {
 	struct virtio_net_header header = { .flags = 0 };
@@ -254,7 +255,7 @@ static int transmit(struct netdev *dev, const struct net_segment *segment, u32 s
 		dev->counters.tx_full++;
 		return -EAGAIN;
 	}
-	slot = v->tx_free; /* there are as many as descriptors */
+	slot = v->tx_free; /* not NULL: there are as many slots as descriptors */
 	slot->header = tx_header(&segment[0], offload);
 	slot->token = token;
 	chain[0] = (struct virtqueue_buffer){ &slot->header, sizeof(slot->header) };
@@ -301,7 +302,7 @@ static u32 poll(struct netdev *dev, u32 budget)
 	if (!done) {
 		bool more = virtqueue_interrupts(&v->rx.ring, true);
 
-		/* What came after the last look has raised no interrupt. */
+		/* Buffers used since the last check raised no interrupt. */
 		if (virtqueue_interrupts(&v->tx.ring, true) || more)
 			dev->pending = true;
 	}
@@ -317,16 +318,16 @@ static int start(struct netdev *dev)
 	virtio_pci_run(&v->device);
 	link_update(v);
 	rx_refill(v);
-	dev->pending = true; /* the first poll turns the interrupts on */
+	dev->pending = true; /* the first poll enables the interrupts */
 	return 0;
 }
 
 static void read_counters(struct netdev *dev)
 {
-	(void)dev; /* the device keeps none */
+	(void)dev; /* the device has no counters */
 }
 
-/* What a device that was reset had goes back; what was to be sent is lost. */
+/* Take back the buffers of a device that was reset. Frames that it had not sent are lost. */
 static void take_back(struct virtio_net *v)
 {
 	struct tx_slot *slot;
@@ -355,14 +356,14 @@ static const char *try_setup(struct virtio_net *v, const struct pci_device *pci)
 	if (!virtio_pci_negotiate(&v->device, NEEDED, WANTED))
 		return "does not offer VERSION_1, ACCESS_PLATFORM and MAC, or refuses them";
 	if (!interrupts_init(v))
-		return "has not got two MSI-X vectors";
+		return "has fewer than two MSI-X vectors";
 	take_back(v);
 	if (!queue_init(v, &v->rx, QUEUE_RECEIVE) || !queue_init(v, &v->tx, QUEUE_TRANSMIT))
 		return "has no usable queues";
 	return NULL;
 }
 
-/* From the function on the bus to queues that wait for start(). What is wrong is printed. */
+/* Reset the device and set up its queues, ready for start(). Errors are printed. */
 static bool setup(struct virtio_net *v, const struct pci_device *pci)
 {
 	const char *wrong;
@@ -371,7 +372,7 @@ static bool setup(struct virtio_net *v, const struct pci_device *pci)
 		 pci->device, pci->function);
 	wrong = try_setup(v, pci);
 	if (wrong) {
-		print("%s: %s; left alone\n", v->net.name, wrong);
+		print("%s: %s; not used\n", v->net.name, wrong);
 		return false;
 	}
 	for (u32 i = 0; i < sizeof(v->net.mac); i++)
@@ -382,7 +383,7 @@ static bool setup(struct virtio_net *v, const struct pci_device *pci)
 	return true;
 }
 
-/* It answers, and is set up as we left it: one that left and came back meanwhile is not. */
+/* The device responds and is still set up; one that was removed and added again is not. */
 static bool present(const struct netdev *dev)
 {
 	const struct virtio_net *v = container_of(dev, struct virtio_net, net);

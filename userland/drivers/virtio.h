@@ -1,5 +1,4 @@
-/* virtio-net over PCI, as version 1 of the standard has it ("Virtual I/O Device (VIRTIO)
- * Version 1.2"; sections are its). */
+/* virtio-net over PCI. Section numbers refer to "Virtual I/O Device (VIRTIO) Version 1.2". */
 #pragma once
 
 #include <userland/drivers/netdev.h>
@@ -7,7 +6,6 @@
 
 #define VIRTIO_NET 0x1041
 
-/* Reset the device and prepare its queues. NULL if it does not work: the reason is printed. Only a
- * device that puts all it does through the IOMMU (VIRTIO_F_ACCESS_PLATFORM) and that has MSI-X is
- * taken. */
+/* Reset the device and prepare its queues. NULL, with a message, if that fails. The device must
+ * have MSI-X, and send all its accesses through the IOMMU (VIRTIO_F_ACCESS_PLATFORM). */
 struct netdev *virtio_net_probe(const struct pci_device *pci);

@@ -6,8 +6,8 @@
 #define RESET_TRIES 1000
 #define RESET_STEP_US 100
 
-/* Where the registers of this kind are; the first capability with them counts (4.1.4.1). NULL:
- * nowhere, or there are too few bytes of them. *cap: the capability. */
+/* Find the registers of this kind, at the first capability that describes them (4.1.4.1), which is
+ * returned in *cap. NULL: there are none, or they are too short. */
 static volatile u8 *find_registers(const struct pci_device *pci, u32 kind, u32 bytes, u8 *cap)
 {
 	u8 at = pci_find_capability(pci, PCI_CAP_VENDOR);
@@ -53,7 +53,7 @@ const char *virtio_pci_open(struct virtio_pci *v, const struct pci_device *pci, 
 	v->notify_multiplier = pci_read32(pci, (u8)(cap + VIRTIO_CAP_NOTIFY_MULTIPLIER));
 	pci_write16(pci, PCI_COMMAND,
 		    PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER | PCI_COMMAND_INTX_DISABLE);
-	return reset(v) ? NULL : "does not come out of its reset";
+	return reset(v) ? NULL : "its reset does not complete";
 }
 
 bool virtio_pci_negotiate(struct virtio_pci *v, u64 needed, u64 wanted)
@@ -78,7 +78,7 @@ bool virtio_pci_negotiate(struct virtio_pci *v, u64 needed, u64 wanted)
 	return c->device_status & STATUS_FEATURES_OK;
 }
 
-/* A low and a high half, each written by itself (4.1.3.1). */
+/* Write the low and the high half separately (4.1.3.1). */
 static void set_address(volatile u32 half[2], const void *p)
 {
 	half[0] = (u32)(u64)p;

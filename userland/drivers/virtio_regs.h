@@ -21,7 +21,7 @@ struct virtio_net_config {
 #define QUEUE_RECEIVE 0
 #define QUEUE_TRANSMIT 1
 
-/* In front of each frame (5.1.6) */
+/* Precedes each frame (5.1.6) */
 struct virtio_net_header {
 	u8 flags, gso_type;
 	u16 header_length, gso_size, checksum_start, checksum_offset, buffers;

@@ -3,8 +3,8 @@
 
 #include <kernel/lib/string.h>
 
-/* The device is another CPU as far as memory is concerned. Names of kernel/lib/atomic.h are not
- * used: this runs in a guest. */
+/* Memory is shared with the device as with another CPU. Names of kernel/lib/atomic.h are not used:
+ * this runs in a guest. */
 static u16 load(const u16 *p)
 {
 	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
@@ -15,7 +15,7 @@ static void store(u16 *p, u16 value)
 	__atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
 
-/* What was stored is seen before what follows is loaded. */
+/* Stores before it are visible before loads after it are done. */
 static void full_barrier(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -66,7 +66,7 @@ bool virtqueue_publish(struct virtqueue *q)
 	return !(load(&m->used.flags) & VRING_USED_NO_NOTIFY);
 }
 
-/* Its descriptors are free again. */
+/* Free the chain's descriptors and return its token. */
 static void *release(struct virtqueue *q, u16 head)
 {
 	u16 last = head;

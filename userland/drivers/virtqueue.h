@@ -1,7 +1,7 @@
-/* A split virtqueue (virtio 1.2, 2.7): the driver's side of three rings in memory. It knows nothing
- * of PCI or of networks. Not locked: one CPU, no interrupt handler calls it. What the device writes
- * is not trusted: a wrong index or identity marks the queue as broken, and nothing is taken from it
- * any more. */
+/* The driver's side of a split virtqueue (virtio 1.2, 2.7). Independent of PCI and of networks.
+ * There are no locks: there is one CPU, and no interrupt handler calls this. The device is not
+ * trusted: after a wrong index or identity the queue is marked as broken, and nothing is taken from
+ * it any more. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -30,7 +30,7 @@ struct vring_used {
 };
 #define VRING_USED_NO_NOTIFY 1u
 
-/* All three lie on one page each; the device is told their addresses. */
+/* Each of the three starts on a page of its own. The device gets their addresses. */
 struct virtqueue_memory {
 	struct vring_desc desc[VIRTQUEUE_MAX] __aligned(4096);
 	struct vring_avail avail __aligned(4096);
@@ -42,13 +42,14 @@ struct virtqueue {
 	u16 size; /* a power of two */
 	u16 free; /* descriptors */
 	u16 free_head;
-	u16 next[VIRTQUEUE_MAX]; /* of a free descriptor, or of one in a chain; what is in memory
-				    the device could change */
+	/* The descriptor after each one, in the free list or in a chain. Not read from the
+	 * descriptors, which the device could change. */
+	u16 next[VIRTQUEUE_MAX];
 	u16 avail_next, used_next; /* free running */
 	bool broken;
 	struct {
 		void *token;
-		u16 length; /* descriptors of the chain that begins here; 0: none begins here */
+		u16 length; /* descriptors of the chain that starts here; 0: none does */
 	} chain[VIRTQUEUE_MAX];
 };
 
@@ -57,20 +58,20 @@ struct virtqueue_buffer {
 	u32 length;
 };
 
-/* Make it empty, with `size` descriptors. */
+/* Initialize it, empty, with `size` descriptors. */
 void virtqueue_init(struct virtqueue *q, struct virtqueue_memory *memory, u16 size);
-/* Offer a chain of n buffers, n > 0, for the device to read, or to write if device_writes. The
- * token is returned with it. False if there are not so many descriptors free. */
+/* Add a chain of n > 0 buffers for the device to read, or to write if device_writes. The token
+ * comes back with the chain. False if there are fewer than n free descriptors. */
 bool __must_check virtqueue_add(struct virtqueue *q, const struct virtqueue_buffer *buffer, u32 n,
 				bool device_writes, void *token);
-/* Let the device see what was added. True: it wants to be notified. */
+/* Make added chains visible to the device. True: it must be notified. */
 bool __must_check virtqueue_publish(struct virtqueue *q);
-/* The next chain that the device is done with, and how many bytes it says it wrote. False if there
- * is none. */
+/* Take the next chain that the device has finished: its token, and the number of bytes that the
+ * device claims to have written. False if there is none. */
 bool virtqueue_take(struct virtqueue *q, void **token, u32 *length);
-/* The token of a chain that the device still has, which it then has no more: for a device that was
- * reset. NULL if there is none. */
+/* For a device that was reset: take a chain that it had not finished and return its token; NULL if
+ * there is none. */
 void *virtqueue_drop(struct virtqueue *q);
-/* Ask for interrupts, or for none, which is only a hint. True if something can be taken that may
- * not raise one any more. */
+/* Enable interrupts, or disable them, which is only a hint. True if a chain is ready that may not
+ * raise one. */
 bool virtqueue_interrupts(struct virtqueue *q, bool on);

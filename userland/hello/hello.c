@@ -1,4 +1,4 @@
-/* The smallest guest: says what its loader gave it, and powers off. */
+/* The smallest guest: prints what its loader passed to it, and powers off. */
 #include <kernel/abi/hypercall.h>
 #include <kernel/x86/io.h>
 #include <kernel/x86/vmcall.h>
@@ -76,15 +76,15 @@ static void power_off(void)
 			vmmcall(WEIR_HC_SHUTDOWN, 0, 0, 0);
 		else
 			vmcall(WEIR_HC_SHUTDOWN, 0, 0, 0);
-		print("hello: the hypercall has come back\n");
+		print("hello: the shutdown hypercall has returned\n");
 	}
 	outw(Q35_PM1A_CNT, SLP_EN);
 }
 
 void hello_main(u32 magic, const struct information *info)
 {
-	print("hello: a guest of 32 bits, started by ");
-	print(magic == MULTIBOOT_MAGIC ? "Multiboot\n" : "something that is not Multiboot\n");
+	print("hello: a 32-bit guest, started by ");
+	print(magic == MULTIBOOT_MAGIC ? "Multiboot\n" : "something other than Multiboot\n");
 	if (magic == MULTIBOOT_MAGIC) {
 		print("hello: command line \"");
 		if (info->flags & INFO_CMDLINE)

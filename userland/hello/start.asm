@@ -1,4 +1,4 @@
-; A guest that a Multiboot loader starts as an ELF file of 32 bits: header, stack, main.
+; Entry of a 32-bit ELF guest that a Multiboot loader starts: header, stack, call of main.
 global start
 extern hello_main
 

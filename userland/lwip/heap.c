@@ -1,13 +1,13 @@
-/* lwIP's heap: free lists of a few block sizes, cut from a region of fixed size, never joined
- * again. A request is served from its own list, from the rest of the region, or by a larger block,
- * in this order. */
+/* lwIP's heap: free lists for a few block sizes. Blocks are cut from a fixed region and never
+ * merged again. A request takes a block from the list of its size, or cuts a new one from the
+ * region, or takes a larger free block, in this order. */
 #include "heap.h"
 
 #include <lwip/opt.h>
 #include <string.h>
 #include "../runtime/runtime.h"
 
-/* TCP_SND_BUF for each connection that http and echo accept, and their small things. */
+/* TCP_SND_BUF for each connection that http and echo accept, plus their small allocations. */
 #define REGION_SIZE (14UL << 20)
 
 /* The third from the end holds a full segment with pbuf and headers. */
@@ -19,7 +19,7 @@ struct block {
 		struct block *next; /* free */
 		u64 size_index; /* in use */
 	};
-	u64 reserved; /* what follows lies on 16 bytes */
+	u64 reserved; /* aligns data to 16 bytes */
 	u8 data[];
 };
 _Static_assert(sizeof(struct block) % MEM_ALIGNMENT == 0, "lwipopts.h");

@@ -12,8 +12,8 @@ void lwip_heap_free(void *block);
 #define LWIP_SOCKET 0
 
 #define MEM_ALIGNMENT 16
-/* heap.c's, for lwIP's own searches its list of blocks, which takes long when there are thousands.
- * Under the names of lwIP 2.2 (which has acd.h) or of 2.1. */
+/* The heap is heap.c: lwIP's own searches a list of blocks, which is slow with thousands of them.
+ * lwIP 2.2 (which has acd.h) and 2.1 name the options differently. */
 #if __has_include(<lwip/acd.h>)
 #define MEM_CUSTOM_ALLOCATOR 1
 #define MEM_CUSTOM_MALLOC lwip_heap_malloc
@@ -69,7 +69,7 @@ void lwip_heap_free(void *block);
 #define LWIP_TCP_SACK_OUT 1
 #define TCP_LISTEN_BACKLOG 1
 
-/* Who checks and computes TCP's checksum is told per frame: see netif.c */
+/* netif.c decides per frame who checks and computes the TCP checksum. */
 #define LWIP_CHECKSUM_CTRL_PER_NETIF 1
 #define LWIP_CHKSUM_ALGORITHM 3
 

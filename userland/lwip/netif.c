@@ -1,6 +1,6 @@
-/* Frames between a network driver and lwIP, copied in neither direction: a received buffer is a
- * custom pbuf until lwIP frees it, a frame to be sent keeps its pbufs referenced until the device
- * has read it. */
+/* Passes frames between a network driver and lwIP without copying: a received buffer becomes a
+ * custom pbuf until lwIP frees it; the pbufs of a frame to be sent stay referenced until the device
+ * has read them. */
 #include "netif.h"
 
 #include <lwip/dhcp.h>
@@ -18,8 +18,8 @@
 
 #define MAX_SEGMENTS 16
 /* Peers that do not read what they are sent can make the stack hold buffers. Above this many, small
- * frames (acknowledgements, requests) are copied and others lost, so that they cannot starve
- * everybody else; the driver has some hundred more. */
+ * frames (acknowledgements, requests) are copied and larger ones dropped, so that such peers cannot
+ * starve the others. The driver has more buffers than this. */
 #define HELD_LIMIT 768
 #define SMALL_FRAME 512
 #define DHCP_PATIENCE_MS 5000
@@ -87,8 +87,8 @@ static void receive(struct netdev *dev, struct netbuf *buffer)
 		netif_counters.rx_dropped++;
 		return;
 	}
-	/* input is not queued, so the flags hold for this frame (and for a datagram that it
-	 * completes: fragments are never checked by the device) */
+	/* lwIP processes the frame in this call, so the flags apply to it alone (and to a datagram
+	 * that it completes: devices never check fragments). */
 	netif.chksum_flags = generate(dev) | (good ? CHECK_REST : CHECK_ALL);
 	if (netif.input(p, &netif) != ERR_OK)
 		pbuf_free(p);
@@ -100,8 +100,7 @@ static void sent(struct netdev *dev, void *token)
 	pbuf_free(token);
 }
 
-/* lwIP has left TCP's checksum to the device; other protocols' are done, and fragments hold no TCP
- * of ours. */
+/* lwIP leaves only TCP checksums to the device, and never sends TCP in fragments. */
 static bool is_tcp(const struct pbuf *p)
 {
 	const struct eth_hdr *eth = p->payload;
@@ -144,7 +143,7 @@ static err_t transmit(struct netif *n, struct pbuf *p)
 static void link_changed(struct netdev *dev)
 {
 	if (dev->link_up) {
-		/* it may be another device than before */
+		/* This may be another device than before. */
 		memcpy(netif.hwaddr, dev->mac, sizeof(dev->mac));
 		if (dev->link_mbps)
 			print("net: %s: link up, %u Mb/s\n", dev->name, dev->link_mbps);
@@ -194,8 +193,8 @@ static bool parse(const char *key, const char *otherwise, ip4_addr_t *address)
 	if (text && ip4addr_aton(text, address))
 		return true;
 	if (text)
-		print("net: %s=%s is no IPv4 address; write for example %s=%s\n", key, text, key,
-		      otherwise);
+		print("net: %s=%s is not an IPv4 address; write for example %s=%s\n", key, text,
+		      key, otherwise);
 	ip4addr_aton(otherwise, address);
 	return false;
 }
@@ -210,13 +209,13 @@ static void set_static(void)
 	netif_set_addr(&netif, &ip, &mask, &gw);
 }
 
-/* DHCP goes on: an answer that comes late still wins. */
+/* DHCP continues: a late answer still takes effect. */
 static void dhcp_too_slow(void *arg)
 {
 	(void)arg;
 	if (!ip4_addr_isany_val(*netif_ip4_addr(&netif)))
 		return;
-	print("net: no answer from DHCP after %u ms, taking a static address\n", DHCP_PATIENCE_MS);
+	print("net: no answer from DHCP after %u ms; using a static address\n", DHCP_PATIENCE_MS);
 	set_static();
 }
 
@@ -232,7 +231,7 @@ bool netif_open(struct netdev *dev, void (*ready)(struct netif *netif))
 	dev->link_changed = link_changed;
 	dev->stack = &netif;
 	if (netdev_start(dev)) {
-		print("net: %s does not start\n", dev->name);
+		print("net: cannot start %s\n", dev->name);
 		return false;
 	}
 	netif_set_up(&netif);

@@ -1,4 +1,4 @@
-/* lwIP's demands on the platform: time, chance, messages. */
+/* What lwIP needs from its platform: time, random numbers, messages. */
 #include <lwip/sys.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@ u32_t sys_now(void)
 	return (u32_t)(clock_ns() / 1000000);
 }
 
-/* xorshift64*, seeded by the processor's generator where it has one. */
+/* xorshift64*, seeded with RDRAND if the CPU has it. */
 uint32_t lwip_port_random(void)
 {
 	static u64 state;

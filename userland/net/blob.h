@@ -1,6 +1,6 @@
-/* The stream of GET /blob: xorshift64* (Vigna). The state x begins as the seed (1 if that is 0);
- *for each word x ^= x >> 12; x ^= x << 25; x ^= x >> 27; word = x * 2685821657736338717 (mod 2^64)
- * and words are sent with their least significant byte first. */
+/* The stream of GET /blob: xorshift64* (Vigna). The state x starts as the seed (as 1 if that is 0).
+ * For each word: x ^= x >> 12; x ^= x << 25; x ^= x >> 27; word = x * 2685821657736338717 (modulo
+ * 2^64). Words are sent with their least significant byte first. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

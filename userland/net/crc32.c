@@ -1,12 +1,11 @@
-/* CRC-32 as in Ethernet and gzip. */
+/* CRC-32, eight bytes at a time (slicing by 8). */
 #include "crc32.h"
 
 #include <string.h>
 
 #define POLYNOMIAL 0xedb88320u
 
-/* table[k][b]: what byte b does to the remainder when k more bytes follow it; eight bytes a
- * turn. */
+/* table[k][b]: the contribution of byte b to the remainder when k more bytes follow it. */
 static u32 table[8][256];
 
 void crc32_init(void)

@@ -1,4 +1,4 @@
-/* The echo server. */
+/* The echo server. Data that a TCP peer does not read keeps its window closed. */
 #include "echo.h"
 
 #include <lwip/tcp.h>
@@ -8,7 +8,7 @@
 #define ECHO_PORT 7
 #define MAX_CONNECTIONS 32
 #define MAX_WRITE 0x4000
-#define IDLE_POLLS 120 /* of half a second each, with something to send and nobody who takes it */
+#define IDLE_POLLS 120 /* of half a second each, with data that the peer does not take */
 
 struct echo {
 	struct tcp_pcb *pcb; /* NULL: free */
@@ -27,8 +27,7 @@ static void release(struct echo *e)
 	*e = (struct echo){ 0 };
 }
 
-/* Send what fits; open the peer's window by exactly what was taken. ERR_ABRT if the connection is
- * gone. */
+/* Send back what fits, and open the peer's window by exactly that much. */
 static err_t pump(struct echo *e)
 {
 	struct tcp_pcb *pcb = e->pcb;
@@ -42,7 +41,7 @@ static err_t pump(struct echo *e)
 			break;
 		if (n && tcp_write(pcb, (u8_t *)p->payload + e->offset, (u16_t)n,
 				   TCP_WRITE_FLAG_COPY) != ERR_OK)
-			break; /* goes on when something is acknowledged, or polled */
+			break; /* continues at the next acknowledgement or poll */
 		e->offset = (u16_t)(e->offset + n);
 		if (n)
 			tcp_recved(pcb, (u16_t)n);

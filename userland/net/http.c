@@ -1,4 +1,4 @@
-/* The connections of the HTTP server: accepted, sent to, closed. */
+/* The connections of the HTTP server: accepts them, sends answers, closes them. */
 #include "http.h"
 
 #include <string.h>
@@ -34,7 +34,7 @@ static void detach(struct connection *c)
 	tcp_err(c->pcb, NULL);
 }
 
-/* Returns what an lwIP callback has to return. */
+/* Returns what the calling lwIP callback must return. */
 static err_t close_connection(struct connection *c)
 {
 	struct tcp_pcb *pcb = c->pcb;
@@ -47,7 +47,7 @@ static err_t close_connection(struct connection *c)
 	return ERR_ABRT;
 }
 
-/* tcp_write() as much as fits of a piece. False when it must wait for acknowledgements. */
+/* Queue as much of a piece as fits. False if the rest must wait for acknowledgements. */
 static bool send_piece(struct connection *c, const char *data, size_t length, size_t *done,
 		       u8_t flags)
 {
@@ -97,16 +97,16 @@ err_t http_pump(struct connection *c)
 		else
 			c->state = DRAIN;
 	}
-	if (c->state == DRAIN &&
-	    c->input) { /* else the end would be a reset, which may overtake the answer */
+	/* Closing with unread input would send a reset, which may overtake the answer. */
+	if (c->state == DRAIN && c->input) {
 		for (const struct pbuf *p = c->input; p; p = p->next)
 			tcp_recved(c->pcb, p->len);
 		pbuf_free(c->input);
 		c->input = NULL;
 	}
 	tcp_output(c->pcb);
-	/* The end that came with the last data is told, and counted, right after them: before that
-	 * it looks to lwIP like data that nobody has read. */
+	/* lwIP reports a FIN that came with the last data right after that data. Until then, it
+	 * takes the FIN for unread data, and closing would send a reset. */
 	if (c->state == DRAIN && !c->peer_ended && c->pcb->rcv_wnd != TCP_WND_MAX(c->pcb))
 		return ERR_OK;
 	if (c->state == DRAIN ||
@@ -185,7 +185,7 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 		tcp_nagle_disable(pcb);
 		return ERR_OK;
 	}
-	print("http: all %u connections are in use; refused one\n", MAX_CONNECTIONS);
+	print("http: all %u connections are in use; another one was refused\n", MAX_CONNECTIONS);
 	tcp_abort(pcb);
 	return ERR_ABRT;
 }

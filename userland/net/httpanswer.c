@@ -1,4 +1,4 @@
-/* What the HTTP server answers: the page, counters, release jobs, streams. */
+/* Makes the answers of the HTTP server: the page, counters, release jobs, streams. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,10 +95,10 @@ static void release_done(struct release_job *job)
 		     r->nonzero_pages, r->pages_held_max, r->release_ns, r->populate_ns,
 		     r->total_ns, r->release_calls, r->populate_calls, r->error);
 	answer_json(c, r->error ? 503 : 200, json, (size_t)n);
-	http_pump(c); /* outside of lwIP's callbacks, so what it returns does not matter */
+	http_pump(c); /* not in an lwIP callback, so its result does not matter */
 }
 
-/* The number behind key= in a query; `otherwise` if it is not there. */
+/* The number after key= in a query; `otherwise` if the key is absent. */
 static u64 query_number(const char *query, const char *key, u64 otherwise)
 {
 	size_t n = strlen(key);
@@ -118,9 +118,7 @@ static void start_release(struct connection *c, const char *query)
 	char why[128];
 
 	if (!hypervisor_is_weir()) {
-		http_answer_error(c, 501,
-				  "there is no hypervisor here that could take memory: this guest "
-				  "runs natively");
+		http_answer_error(c, 501, "not running under Weir: nothing takes memory back");
 		return;
 	}
 	if (!mb || mb > release_max_pages() >> 8 || hold > HOLD_MAX_MS) {
@@ -137,14 +135,12 @@ static void start_release(struct connection *c, const char *query)
 	release_submit(&c->job);
 }
 
-/* The peer hears no more of it. */
+/* The peer gets no answer. */
 static void reboot(struct connection *c)
 {
 	if (hypervisor_is_weir())
 		shutdown(HOW_REBOOT, 0);
-	http_answer_error(c, 501,
-			  "there is no hypervisor here that starts this guest again: it runs "
-			  "natively");
+	http_answer_error(c, 501, "not running under Weir: nothing would restart this guest");
 }
 
 static void start_blob(struct connection *c, const char *query)
@@ -177,18 +173,18 @@ void http_answer(struct connection *c, const char *method, char *target)
 		*query++ = 0;
 	if (!strcmp(target, "/sink")) {
 		if (strcmp(method, "POST") && strcmp(method, "PUT"))
-			http_answer_error(c, 405, "POST a body to /sink");
+			http_answer_error(c, 405, "/sink supports POST and PUT only");
 		else if (c->body_left)
 			c->state = READ_BODY;
 		else
 			http_answer_sink(c);
 		return;
 	}
-	if (c->body_left) { /* nobody wants this body: it is not read */
+	if (c->body_left) { /* it is not read, so the connection must close */
 		c->keep_alive = false;
 		http_answer_error(c, 400, "only /sink takes a body");
 	} else if (strcmp(method, "GET")) {
-		http_answer_error(c, 405, "only GET here");
+		http_answer_error(c, 405, "this path supports GET only");
 	} else if (!strcmp(target, "/")) {
 		answer_page(c);
 	} else if (!strcmp(target, "/stats.json")) {
@@ -203,7 +199,8 @@ void http_answer(struct connection *c, const char *method, char *target)
 	} else if (!strcmp(target, "/reboot")) {
 		reboot(c);
 	} else {
-		http_answer_error(c, 404,
-				  "there are / /stats.json /release /take /reboot /blob /sink");
+		http_answer_error(
+			c, 404,
+			"unknown path; known: / /stats.json /release /take /reboot /blob /sink");
 	}
 }

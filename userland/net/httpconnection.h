@@ -1,6 +1,6 @@
-/* A connection of the HTTP server, and what its files do with it: httprequest.c reads a request,
- * httpanswer.c makes the answer, http.c sends it. All of it in lwIP's callbacks and the main loop.
- */
+/* A connection of the HTTP server, and the functions that work on it: httprequest.c reads a
+ * request, httpanswer.c makes the answer, http.c sends it. All of them run in lwIP's callbacks or
+ * in the main loop. */
 #pragma once
 
 #include <lwip/tcp.h>
@@ -13,9 +13,9 @@
 enum state {
 	READ_HEAD,
 	READ_BODY,
-	WAIT_RELEASE, /* a release job is under way */
+	WAIT_RELEASE, /* a release job is in progress */
 	SEND,
-	DRAIN, /* all is queued: close */
+	DRAIN, /* the answer is queued: close */
 };
 
 struct connection {
@@ -25,7 +25,7 @@ struct connection {
 	unsigned int idle_polls;
 	u64 body_left, body_bytes; /* of the request */
 	u32 crc;
-	struct pbuf *input; /* received while a request is answered: the next ones */
+	struct pbuf *input; /* received, but not read yet */
 	/* The answer: header and text in `text`, then a constant, then a stream */
 	const char *constant;
 	size_t text_length, text_sent, constant_length, constant_sent;
@@ -39,22 +39,22 @@ struct connection {
 
 /* --- http.c --------------------------------------------------------------- */
 
-/* The NIC whose counters are shown. */
+/* The network device whose counters are shown. */
 extern struct netdev *http_device;
-/* Go on with the connection: read what has come, send what there is room for. Returns what an lwIP
- * callback has to return; ERR_ABRT: the connection is gone. */
+/* Continue: read what was received, send what fits. Returns what an lwIP callback must return;
+ * ERR_ABRT: the connection is gone. */
 err_t http_pump(struct connection *c);
 
 /* --- httprequest.c -------------------------------------------------------- */
 
-/* Feed what was received to the request that is being read; stop when one is being answered. */
+/* Read received data into the current request; stop while a request is being answered. */
 void http_read_input(struct connection *c);
 
 /* --- httpanswer.c --------------------------------------------------------- */
 
-/* Answer a request for `target` (which is cut at its query), or go on to its body. */
+/* Answer a request for `target` (which is cut before its query), or go on to read its body. */
 void http_answer(struct connection *c, const char *method, char *target);
-/* why: without quotation marks; it goes into JSON. */
+/* why: without quotation marks and backslashes, because it goes into JSON unchanged. */
 void http_answer_error(struct connection *c, int status, const char *why);
 /* The body of a request to /sink has been read. */
 void http_answer_sink(struct connection *c);

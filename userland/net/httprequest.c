@@ -10,8 +10,8 @@ static char lower(char ch)
 	return ch >= 'A' && ch <= 'Z' ? (char)(ch | 0x20) : ch;
 }
 
-/* The value of a header field (without leading blanks) in a head whose lines end in CR LF; name in
- * small letters. */
+/* The value of a header field, without leading blanks, in a head whose lines end with CR LF; NULL
+ * if it is absent. name: in lower case. */
 static const char *field(const char *head, const char *name)
 {
 	for (const char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
@@ -38,7 +38,7 @@ static bool begins_with(const char *text, const char *word)
 	return !*word;
 }
 
-/* head is terminated, without the blank line. */
+/* c->head is complete and null-terminated, without the blank line. */
 static void handle_head(struct connection *c)
 {
 	char *method = c->head, *target = strchr(method, ' '), *version,
@@ -50,7 +50,7 @@ static void handle_head(struct connection *c)
 	c->keep_alive = false;
 	version = target ? strchr(target + 1, ' ') : NULL;
 	if (!version || (end && version > end) || strncmp(version + 1, "HTTP/1.", 7)) {
-		http_answer_error(c, 400, "this is not an HTTP/1 request");
+		http_answer_error(c, 400, "not an HTTP/1 request");
 		return;
 	}
 	value = field(c->head, "connection");
@@ -84,7 +84,7 @@ static void handle_head(struct connection *c)
 	http_answer(c, method, target + 1);
 }
 
-/* Take bytes of the head; returns how many. */
+/* Take bytes of the head; returns how many were taken. */
 static size_t read_head(struct connection *c, const char *data, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {

@@ -1,5 +1,6 @@
-/* The network guest: a web server, echo and a throughput server over lwIP; without a NIC, a
- * heartbeat. Options on its command line: ip= gw= mask= interrupts=msi test=spin exit=SECONDS. */
+/* The network guest: a web server, an echo server and a throughput server over lwIP; without a
+ * network device, a heartbeat. Command line: ip= gw= mask= interrupts=msi test=spin
+ * exit=SECONDS. */
 #include <lwip/apps/lwiperf.h>
 #include <lwip/timeouts.h>
 #include <string.h>
@@ -25,7 +26,7 @@ static void exit_if_due(void)
 	}
 }
 
-/* Halt until an interrupt, `until` at the latest; not at all if *pending is set. */
+/* Halt until an interrupt, but not beyond the time `until`, and not at all if *pending is set. */
 static void halt(u64 until, const volatile bool *pending)
 {
 	u64 now = clock_ns();
@@ -56,7 +57,7 @@ static void spin(void)
 	}
 }
 
-/* Until devices come or go. */
+/* Returns when devices came or went. */
 static void heartbeat(void)
 {
 	u64 second = clock_ns() / SECOND;
@@ -70,7 +71,7 @@ static void heartbeat(void)
 	}
 }
 
-static void say(const struct netdev *dev)
+static void print_device(const struct netdev *dev)
 {
 	print("net: %s, %s, MAC %02x:%02x:%02x:%02x:%02x:%02x\n", dev->name, dev->interrupt_kind,
 	      dev->mac[0], dev->mac[1], dev->mac[2], dev->mac[3], dev->mac[4], dev->mac[5]);
@@ -81,15 +82,16 @@ static void handle_events(struct netdev *dev)
 	u64 events = events_take();
 
 	if (events & WEIR_EVENT_QUARANTINED)
-		print("net: Weir has quarantined %s: it cannot reach memory any more\n", dev->name);
+		print("net: Weir has quarantined %s: it can no longer access memory\n", dev->name);
 	if ((events & WEIR_EVENT_DEVICES) && netdev_changed(dev)) {
 		if (dev->gone)
 			print("net: %s is gone; waiting for it to come back\n", dev->name);
 		else
-			say(dev);
+			print_device(dev);
 	}
 }
 
+/* lwiperf_report_fn */
 static void perf_report(void *arg, enum lwiperf_report_type type, const ip_addr_t *local_address,
 			u16_t local_port, const ip_addr_t *remote, u16_t remote_port, u32_t bytes,
 			u32_t ms, u32_t kbits)
@@ -97,8 +99,8 @@ static void perf_report(void *arg, enum lwiperf_report_type type, const ip_addr_
 	(void)arg;
 	(void)local_address;
 	(void)local_port;
-	print("net: lwiperf with %s port %u, end %d: %u bytes in %u ms, %u kbit/s\n",
-	      ipaddr_ntoa(remote), remote_port, type, bytes, ms, kbits);
+	print("net: lwiperf with %s port %u: %u bytes in %u ms, %u kbit/s (report type %d)\n",
+	      ipaddr_ntoa(remote), remote_port, bytes, ms, kbits, type);
 }
 
 static void address_ready(struct netif *netif)
@@ -149,12 +151,12 @@ void program_main(void)
 	events_init();
 	dev = netdev_probe();
 	if (!dev)
-		print("net: no network device with a driver; a heartbeat is all there is\n");
+		print("net: no network device that this guest has a driver for; waiting for one\n");
 	while (!dev) {
 		heartbeat();
 		dev = netdev_probe();
 	}
-	say(dev);
+	print_device(dev);
 	if (!netif_open(dev, address_ready))
 		for (;;)
 			heartbeat();

@@ -1,4 +1,4 @@
-; The page, as it is, in memory.
+; The HTML page, included as a file.
 global page_html, page_html_end
 section .rodata
 page_html:

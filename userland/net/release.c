@@ -1,4 +1,4 @@
-/* Memory of the spare region given back to Weir and taken again, step by step. */
+/* Gives memory of the spare region back to Weir and takes it again, step by step. */
 #include "release.h"
 
 #include <string.h>
@@ -6,15 +6,15 @@
 #include "stats.h"
 
 #define PAGES_PER_STEP 64
-#define PATTERN 0x5a /* any that is not zero */
+#define PATTERN 0x5a /* anything but zero */
 
 static enum { IDLE, MEND, DIRTY, RELEASE, HOLD, POPULATE, VERIFY } phase;
-static struct release_job *queue; /* the first one runs unless the phase is IDLE */
+static struct release_job *queue; /* the first one is running, unless phase is IDLE */
 static struct release_job *running; /* the queue's first, or &orphan */
-static struct release_job orphan; /* takes the place of a running job that was cancelled */
+static struct release_job orphan; /* replaces a running job that was cancelled */
 static u64 at; /* pages done in this phase */
 static u64 begun, hold_until, jobs_done;
-static u64 hole_first, hole_pages; /* pages that an earlier job released and could not get back */
+static u64 hole_first, hole_pages; /* pages that an earlier job could not get back */
 
 u64 release_max_pages(void)
 {
@@ -75,8 +75,8 @@ static void enter(int next)
 	at = 0;
 }
 
-/* Pages are held for a fraction of a millisecond, so looking from here would miss them: Weir's own
- * maximum counts. */
+/* Pages are held for less than a millisecond, so polling from here would miss them. Weir's own
+ * maximum does not. */
 static void take_held_max(struct release_result *r)
 {
 	const struct weir_stats *s = stats_weir();
@@ -103,8 +103,8 @@ static void finish(void)
 		job->done(job);
 }
 
-/* One call of MEM_RELEASE or MEM_POPULATE; both do a bounded part. On an error the job goes on with
- * what it can: what was released must come back, else the spare region has holes. */
+/* One call of MEM_RELEASE or MEM_POPULATE, each of which does a bounded part. After an error the
+ * job continues: what was released must come back, or the spare region would have holes. */
 static void call(u64 number, u64 *done, u64 total, u64 *ns, u64 *calls, int next)
 {
 	u64 start = clock_ns();
@@ -124,6 +124,7 @@ static void call(u64 number, u64 *done, u64 total, u64 *ns, u64 *calls, int next
 		enter(next);
 }
 
+/* Take back what an earlier job could not. */
 static void mend(void)
 {
 	s64 ret = hypercall(WEIR_HC_MEM_POPULATE, first_gfn() + hole_first, hole_pages, 0);

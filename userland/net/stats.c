@@ -34,18 +34,15 @@ static void add(struct text *t, const char *fmt, ...)
 
 const struct weir_stats *stats_weir(void)
 {
-	static union {
-		struct weir_stats stats;
-		u8 page[PAGE_SIZE]; /* a page of its own: the call takes one at most */
-	} answer __aligned(PAGE_SIZE);
+	static struct weir_stats stats;
 
 	if (!hypervisor_is_weir())
 		return NULL;
-	memset(&answer, 0, sizeof(answer.stats)); /* what this Weir does not know of stays 0 */
-	if (hypercall(WEIR_HC_STATS, (u64)&answer.stats, sizeof(answer.stats), 0) < 0)
+	memset(&stats, 0, sizeof(stats)); /* members that this Weir does not know stay 0 */
+	if (hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0) < 0)
 		return NULL;
-	answer.stats.domain_name[sizeof(answer.stats.domain_name) - 1] = 0;
-	return &answer.stats;
+	stats.domain_name[sizeof(stats.domain_name) - 1] = 0;
+	return &stats;
 }
 
 static void add_sizes(struct text *t, const char *name, const u64 *count)
@@ -109,7 +106,7 @@ static void add_weir(struct text *t, const struct weir_stats *s)
 #undef ADD
 }
 
-#define NOT_OURS (-1) /* EPERM: no device of this domain is behind that unit */
+#define NOT_OURS (-1) /* -EPERM: none of this domain's devices is behind that unit */
 
 /* The remapping units that this domain's devices are behind. */
 static void add_units(struct text *t)
@@ -123,7 +120,7 @@ static void add_units(struct text *t)
 		if (found == NOT_OURS)
 			continue;
 		if (found < 0)
-			break; /* a Weir that does not know the call */
+			break; /* this Weir does not know the call */
 		add(t,
 		    "%s{\"unit\":%lu,\"devices\":%lu,\"requests_posted\":%lu,\"requests_"
 		    "completed\":%lu,",
@@ -142,7 +139,8 @@ static void add_network(struct text *t, struct netdev *dev)
 {
 	const struct netdev_counters *c = &dev->counters;
 
-	netdev_read_counters(dev);
+	if (!dev->gone)
+		netdev_read_counters(dev);
 #define ADD(field) add(t, "\"" #field "\":%lu,", c->field)
 	add(t, "{\"device\":\"%s\",\"interrupt_kind\":\"%s\",\"link_mbps\":%u,", dev->name,
 	    dev->interrupt_kind, dev->link_up ? dev->link_mbps : 0);

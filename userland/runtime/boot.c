@@ -1,5 +1,5 @@
-/* What the loader says: command line, memory map, what is already used. PVH (Xen,
- * arch-x86/hvm/start_info.h) and Multiboot 0.6.96 (3.3). */
+/* Reads what the loader passes: command line, memory map, memory already in use. Protocols: PVH
+ * (Xen, arch-x86/hvm/start_info.h) and Multiboot 0.6.96 (3.3). */
 #include "boot.h"
 
 #include <stdlib.h>
@@ -43,7 +43,7 @@ struct multiboot_module {
 };
 
 struct multiboot_map_entry {
-	u32 size; /* of what follows */
+	u32 size; /* of the fields after this one */
 	u64 base, length;
 	u32 type;
 } __packed;
@@ -69,7 +69,8 @@ static void add(struct memory_region *list, u32 *nr, u64 base, u64 size, const c
 static void take_line(u64 address)
 {
 	if (address && !copy_string(line, (const char *)address, sizeof(line)))
-		print("boot: the command line is cut after %zu characters\n", sizeof(line) - 1);
+		print("boot: the command line is longer than %zu characters; the rest is ignored\n",
+		      sizeof(line) - 1);
 }
 
 static void mark_used(u64 base, u64 size)
@@ -88,7 +89,7 @@ static void take_pvh(const struct hvm_start_info *info)
 	for (u32 i = 0; i < info->nr_modules; i++)
 		mark_used(module[i].base, module[i].size);
 	if (info->version < 1 || !info->memmap)
-		fatal("PVH start information of version %u has no memory map", info->version);
+		fatal("the PVH start information (version %u) has no memory map", info->version);
 	map = (const void *)info->memmap;
 	for (u32 i = 0; i < info->memmap_entries; i++)
 		if (map[i].type == MEMORY_USABLE)
@@ -128,7 +129,7 @@ void boot_init(void)
 	else if (info && info->magic == PVH_MAGIC)
 		take_pvh(info);
 	else
-		fatal("started neither by Multiboot (EAX is %x) nor by PVH", start_magic);
+		fatal("not started by Multiboot (EAX is %x) or PVH", start_magic);
 }
 
 const struct memory_region *boot_usable(u32 *nr)

@@ -1,4 +1,4 @@
-/* The clock: the TSC, whose rate Weir tells in a CPUID leaf; else it is measured against the
+/* The clock: the TSC. Weir reports its rate in a CPUID leaf; otherwise it is measured against the
  * PIT. */
 #include <kernel/lib/atomic.h>
 #include <kernel/x86/cpuid.h>
@@ -39,7 +39,7 @@ void clock_init(void)
 	if (!khz)
 		khz = measure_khz();
 	if (!khz)
-		fatal("no clock: neither CPUID leaf %x nor a PIT gives the TSC rate",
+		fatal("the TSC rate is unknown: neither CPUID leaf %x nor a PIT provides it",
 		      WEIR_CPUID_TIMING);
 	mult = (1000000UL << 32) / khz;
 	start = rdtsc();

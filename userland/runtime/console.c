@@ -19,8 +19,8 @@
 #define IIR_FIFO 0xc0
 #define FIFO_BYTES 16
 
-/* Bytes that the transmitter takes each time it is empty; each look at LSR saved is an exit saved
- * in a domain. */
+/* Bytes that the transmitter takes each time it is empty. In a domain, each read of LSR costs an
+ * exit. */
 static u32 burst, room;
 
 void console_init(void)
@@ -37,7 +37,7 @@ void console_init(void)
 
 static void put(char c)
 {
-	/* bounded, so that a machine without the port does not hang */
+	/* Bounded, so that a machine without the port does not hang. */
 	for (unsigned int i = 0; !room && i < 100000 && !(inb(COM1 + UART_LSR) & LSR_THRE); i++)
 		cpu_relax();
 	if (!room)

@@ -1,4 +1,4 @@
-/* What Weir tells outside of devices' interrupts (kernel/abi/hypercall.h). */
+/* Weir's events, which come by a vector of their own (kernel/abi/hypercall.h). */
 #include "runtime.h"
 
 volatile bool event_pending;

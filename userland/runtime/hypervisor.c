@@ -1,4 +1,4 @@
-/* Is a hypervisor there, and Weir's calls (kernel/abi/hypercall.h). */
+/* Detection of Weir, and its hypercalls (kernel/abi/hypercall.h). */
 #include <string.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/interrupts.h>
@@ -38,7 +38,7 @@ s64 hypercall(u64 number, u64 a, u64 b, u64 c)
 	return amd ? vmmcall(number, a, b, c) : vmcall(number, a, b, c);
 }
 
-/* PM1a_CNT of the ICH9 as QEMU's firmware places it: SLP_EN, and S5 is type 0. */
+/* PM1a_CNT of the ICH9, where QEMU's firmware places it. The sleep type of S5 is 0. */
 #define Q35_PM1A_CNT 0x604
 #define SLP_EN BIT(13)
 

@@ -1,4 +1,4 @@
-/* The start in C: brings up the runtime, calls the program. */
+/* The C entry: initializes the runtime and calls the program. */
 #include <string.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/interrupts.h>
@@ -8,8 +8,8 @@
 extern u64 pdpt[512];
 void runtime_main(void);
 
-/* Device registers may lie above 4 GiB (64-bit BARs); uncached is right for them, and memory there
- * is not used. */
+/* Map everything above 4 GiB uncached: device registers may lie there (64-bit BARs), and the
+ * runtime does not use memory there. */
 static void map_high(void)
 {
 	if (cpuid(0x80000000, 0).eax < 0x80000001 ||
@@ -25,11 +25,11 @@ void greet(void)
 
 	print("runtime: started by %s, command line \"%s\"\n", boot_protocol(), command_line());
 	if (hypervisor_is_weir())
-		print("runtime: hypervisor is Weir, ABI version %ld\n",
+		print("runtime: running under Weir, ABI version %ld\n",
 		      hypercall(WEIR_HC_VERSION, 0, 0, 0));
 	else
-		print("runtime: no Weir here: native%s%s\n",
-		      hypervisor_name()[0] ? ", but CPUID names " : "", hypervisor_name());
+		print("runtime: not running under Weir%s%s\n",
+		      hypervisor_name()[0] ? "; CPUID reports " : "", hypervisor_name());
 	print("runtime: memory %lu KiB, heap %lu KiB, spare %lu KiB at %lx; TSC %lu kHz\n",
 	      memory_total() >> 10, heap_free_bytes() >> 10, spare.size >> 10, spare.base,
 	      clock_tsc_khz());
@@ -47,5 +47,5 @@ void runtime_main(void)
 	x2apic_init();
 	interrupts_on();
 	program_main();
-	fatal("the program has ended");
+	fatal("program_main() has returned");
 }

@@ -1,16 +1,17 @@
-/* Memory: the largest free piece below 4 GiB, its lower part the heap, its upper part kept aside as
- * the spare region. */
+/* Memory: the largest free block below 4 GiB. Its lower part is the heap, its upper part the spare
+ * region. */
 #include <string.h>
 #include "boot.h"
 
-#define LOW_END 0x100000UL /* below: start structures of the loader */
+#define LOW_END 0x100000UL /* the loader's structures may lie below */
 #define SPARE_ALIGN 0x200000UL
 #define HEAP_MINIMUM (16UL << 20)
 
 static struct memory_region heap, spare;
 static u64 heap_next;
 
-/* The largest free piece that begins at `from` or right behind a used one, in one usable region. */
+/* Make the free block of this usable region that starts at `from` the heap, if it is the largest so
+ * far. */
 static void consider(u64 from, const struct memory_region *region)
 {
 	u64 end = MIN(region->base + region->size, 1UL << 32);
@@ -61,7 +62,7 @@ void *heap_take(size_t size, size_t align)
 	u64 at = ALIGN_UP(heap_next, align);
 
 	if (size > heap.size || at + size > heap.base + heap.size)
-		fatal("the heap is too small: %zu KiB asked, %lu KiB left; give more memory",
+		fatal("out of heap: %zu KiB requested, %lu KiB left; give this guest more memory",
 		      size >> 10, heap_free_bytes() >> 10);
 	heap_next = at + size;
 	return memset((void *)at, 0, size);

@@ -1,4 +1,4 @@
-/* Device registers in memory, and the order of accesses as a device sees it. */
+/* Access to memory-mapped registers, and the order of accesses as a device sees it. */
 #pragma once
 
 #include <kernel/lib/atomic.h>
@@ -18,14 +18,14 @@ static inline void mmio_write32(volatile void *p, u32 value)
 	*(volatile u32 *)p = value;
 }
 
-/* Stores before it are visible to a device before stores after it. x86 keeps this order by itself,
- * so only the compiler has to be told. */
+/* A device sees the stores before it before the stores after it. x86 keeps this order by itself, so
+ * this only has to stop the compiler from reordering. */
 static inline void write_barrier(void)
 {
 	barrier();
 }
 
-/* The same for loads of what a device writes. */
+/* The same for loads of memory that a device writes. */
 static inline void read_barrier(void)
 {
 	barrier();

@@ -40,8 +40,8 @@ static bool probe(struct pci_device *d)
 	return d->vendor != 0xffff;
 }
 
-/* True if fn has had enough. Buses behind a bridge have higher numbers than its own, so this comes
- * to an end. */
+/* True if fn returned true. A bus behind a bridge has a higher number than the bridge's own bus, so
+ * this recursion ends. */
 static bool scan_bus(u8 bus, bool (*fn)(const struct pci_device *d, void *ctx), void *ctx)
 {
 	for (u8 device = 0; device < 32; device++) {
@@ -73,7 +73,7 @@ bool pci_for_each(bool (*fn)(const struct pci_device *d, void *ctx), void *ctx)
 	return scan_bus(0, fn, ctx);
 }
 
-/* The first capability with this id from `at` on; `at` is 0 behind the last. */
+/* The first capability with this id from `at` on, or 0. */
 static u8 find_from(const struct pci_device *d, u8 at, u8 id)
 {
 	for (unsigned int i = 0; at >= PCI_HEADER_END && i < PCI_MAX_CAPABILITIES; i++) {
@@ -127,7 +127,7 @@ u32 pci_msix_table(const struct pci_device *d, volatile struct pci_msix_entry **
 	return (pci_read16(d, (u8)(cap + PCI_MSIX_CONTROL)) & PCI_MSIX_SIZE) + 1;
 }
 
-/* Messages go to this CPU. */
+/* MSI address of this CPU. */
 static u32 own_msi_address(void)
 {
 	return MSI_ADDRESS | (u32)FIELD_PREP(MSI_ADDRESS_DESTINATION, x2apic_id());

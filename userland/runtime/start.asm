@@ -1,6 +1,6 @@
-; The first instructions: a 32-bit entry that PVH (EBX = hvm_start_info) and Multiboot (EAX =
-; 0x2BADB002, EBX = its information) share, page tables that map the first 4 GiB one to one, long
-; mode, main.
+; Entry: a 32-bit entry point for both PVH (EBX = hvm_start_info) and Multiboot (EAX = 0x2BADB002,
+; EBX = its information). Builds page tables that identity-map the first 4 GiB, switches to long
+; mode and calls runtime_main().
 
 %include "kernel/x86/constants.inc"
 
@@ -10,7 +10,8 @@ extern image_start, data_end, bss_end, runtime_main
 global start32, start_magic, start_information, pml4, pdpt
 
 section .multiboot progbits alloc noexec align=8
-MULTIBOOT_FLAGS equ (1 << 0) | (1 << 1) | (1 << 16) ; modules on pages, memory map, addresses below
+; modules on page boundaries, memory map, addresses in this header
+MULTIBOOT_FLAGS equ (1 << 0) | (1 << 1) | (1 << 16)
 multiboot_header:
 	dd 0x1badb002
 	dd MULTIBOOT_FLAGS
@@ -31,7 +32,8 @@ start32:
 	mov [start_magic], eax
 	mov [start_information], ebx
 
-	; 2048 entries of 2 MiB in four consecutive tables; the last GiB, device registers, is uncached
+	; 2048 entries of 2 MiB in four consecutive tables. The last GiB (device registers) is
+	; uncached.
 	mov edi, page_directories
 	mov eax, PTE_P | PTE_W | PTE_PS
 	xor ecx, ecx

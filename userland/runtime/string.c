@@ -1,10 +1,9 @@
-/* The C library's memory and string functions that lwIP, the compiler and our programs use. */
+/* The C library functions that lwIP, the compiler and the guests use: memory, strings, numbers. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include "runtime.h"
 
-/* gcc must not turn these loops into calls of the functions that they are. */
+/* gcc must not turn these loops into calls of the very functions that they implement. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 #endif
@@ -134,9 +133,4 @@ int atoi(const char *s)
 	if (*s == '-')
 		return -(int)strtoul(s + 1, NULL, 10);
 	return (int)strtoul(s, NULL, 10);
-}
-
-void abort(void)
-{
-	fatal("abort() was called");
 }

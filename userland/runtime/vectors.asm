@@ -1,4 +1,4 @@
-; Entry of all exceptions and interrupts: userland/runtime/trap.c has their trap().
+; Entry of all exceptions and interrupts. Their trap() is in userland/runtime/trap.c.
 
 %include "kernel/x86/trap.inc"
 

@@ -8,7 +8,7 @@
 #define MEASURE_NS 10000000UL
 
 static bool deadline;
-static u64 timer_khz; /* behind the divider */
+static u64 timer_khz; /* after the divider */
 
 static u64 measure_khz(void)
 {

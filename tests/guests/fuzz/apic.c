@@ -1,4 +1,4 @@
-/* Interrupts to itself and others, INIT and SIPI, sleep; and the ways to end. */
+/* Interrupts to this and other vCPUs, INIT and SIPI, sleep; and the ways to end the guest. */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/abi/hypercall.h>
@@ -20,12 +20,12 @@ void step_interrupts(struct cpu *c)
 		u8 reg = registers[random_below(c, sizeof(registers))];
 
 		wrmsr(X2APIC(reg), one_in(c, 8) ? value : value & 0xff);
-		/* All modes but INIT and SIPI, to all destinations. */
+		/* All delivery modes but INIT and SIPI, to all destinations. */
 		if (one_in(c, 2))
 			wrmsr(X2APIC(APIC_ICR), (random64(c) & 0xf000cb0ffUL) | random_below(c, 2)
 											<< 10);
 	}
-	/* A storm: the shortest period there is. */
+	/* A storm: the shortest periods. */
 	if (one_in(c, 8)) {
 		wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_1);
 		wrmsr(X2APIC(APIC_LVT_TIMER), LVT_PERIODIC | (random64(c) & 0xff));
@@ -43,8 +43,7 @@ void startup(u32 id, u64 page)
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(id) | ICR_STARTUP | page);
 }
 
-/* Another vCPU is stopped in the middle of what it does and started again, now and then where
- * nothing of sense is. */
+/* Stop another vCPU at any point and restart it, sometimes at an address without code. */
 void step_other_cpu(struct cpu *c)
 {
 	u32 id = (u32)random_below(c, nr_cpus);
@@ -78,7 +77,7 @@ void step_end(struct cpu *c)
 		(void)hypercall(WEIR_HC_SHUTDOWN, random_below(c, 3), random64(c), 0);
 		break;
 	case 1:
-		/* No handler: a triple fault. */
+		/* An empty IDT: a triple fault. */
 		lidt(NULL, 1);
 		__asm__ volatile("ud2");
 		break;
@@ -86,7 +85,7 @@ void step_end(struct cpu *c)
 		((void (*)(void))random_address(c))();
 		break;
 	default:
-		/* No page table, and no memory where it ought to be. */
+		/* CR3 points to random memory, or to none. */
 		write_cr3(random_address(c) & 0xfffffff000UL);
 		__asm__ volatile("int3");
 	}

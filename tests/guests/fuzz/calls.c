@@ -1,10 +1,10 @@
-/* Hypercalls: all numbers, arguments that nearly make sense; and memory given back and taken, by
+/* Hypercalls with any number and nearly valid arguments; and release and population of memory by
  * all vCPUs at once. */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/abi/hypercall.h>
 
-/* Shutting down is step_end()'s. */
+/* Except shutdown, which step_end() does. */
 void step_hypercall(struct cpu *c)
 {
 	static const u64 bases[] = { 0, 0x100, 0x108, 0xffffffffffffff00 };
@@ -15,7 +15,7 @@ void step_hypercall(struct cpu *c)
 
 	if (number == WEIR_HC_SHUTDOWN && a <= 2)
 		a += 3;
-	/* The memory that this program lives in is given back but seldom. */
+	/* The memory that this program uses is rarely given back. */
 	if ((number == WEIR_HC_MEM_RELEASE) && !one_in(c, 64 * (u64)rare))
 		a |= SPARE >> 12;
 	(void)hypercall(number, a, b, random_edge(c));
@@ -37,8 +37,8 @@ void step_memory(struct cpu *c)
 	*(volatile u64 *)(gfn << 12) = random64(c);
 }
 
-/* Every second page goes, so that each 2 MiB page becomes a table and each release a batch of its
- * own. */
+/* Release every second page, so that each 2 MiB page becomes a table and each release a batch of
+ * its own. */
 void step_shatter(struct cpu *c)
 {
 	u64 frames = (memory_size - SPARE) >> 12,
@@ -50,7 +50,7 @@ void step_shatter(struct cpu *c)
 		(void)hypercall(WEIR_HC_MEM_POPULATE, SPARE >> 12, frames, 0);
 }
 
-/* As much as the console takes. */
+/* Print as much as the console takes. */
 void step_log(struct cpu *c)
 {
 	print("%lx%lx%lx\n", random64(c), random64(c), random64(c));

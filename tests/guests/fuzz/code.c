@@ -1,10 +1,10 @@
-/* Machine code made up by chance. */
+/* Generates and runs random machine code. */
 #include <tests/guests/fuzz/fuzz.h>
 
 #define SIZE 128u
 #define LONGEST 15u
 
-/* One buffer a vCPU, and one for all of them: there an instruction may change between its execution
+/* One buffer per vCPU, and a shared one, in which an instruction may change between its execution
  * and its emulation. */
 static u8 buffers[MAX_CPUS + 1][SIZE] __aligned(PAGE_SIZE);
 
@@ -26,7 +26,7 @@ void code_byte(struct code *code, u64 byte)
 		code->bytes[code->nr++] = (u8)byte;
 }
 
-/* Behind it is INT3, all the way: the step ends there. */
+/* Fill the rest with INT3, which ends the step. */
 void code_end(struct code *code)
 {
 	for (u32 i = code->nr; i < SIZE; i++)
@@ -57,8 +57,7 @@ static void prefixes(struct cpu *c, struct code *code)
 		code_byte(code, 0x40 | random_below(c, 16));
 }
 
-/* ModRM with a memory operand near a register, at no more than a page's distance most of the time.
- */
+/* ModRM with a memory operand near a register, mostly within a page of it. */
 static void operand(struct cpu *c, struct code *code, u64 reg)
 {
 	u64 mod = random_below(c, 3), rm = random_below(c, 8);
@@ -76,7 +75,7 @@ static void operand(struct cpu *c, struct code *code, u64 reg)
 	}
 }
 
-/* Of these opcodes ModRM.reg says which one it is, and not all are emulated. */
+/* A value for ModRM.reg. For some opcodes it selects the operation, and not all are emulated. */
 static u64 group_reg(struct cpu *c, u8 opcode)
 {
 	static const u8 of_f6[] = { 0, 2, 3 };
@@ -98,7 +97,7 @@ static u64 group_reg(struct cpu *c, u8 opcode)
 
 void code_memory_instruction(struct cpu *c, struct code *code, bool strange)
 {
-	/* What is emulated: moves, arithmetic, exchanges, strings; and the opcodes of 0f: MOVZX,
+	/* Emulated instructions: moves, arithmetic, exchanges, strings; and after 0f, MOVZX and
 	 * MOVSX. */
 	static const u8 known[] = { 0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0b, 0x11, 0x13,
 				    0x19, 0x21, 0x23, 0x29, 0x31, 0x33, 0x39, 0x3b, 0x84,
@@ -134,7 +133,7 @@ void code_memory_instruction(struct cpu *c, struct code *code, bool strange)
 		code_byte(code, random64(c));
 	}
 	operand(c, code, reg);
-	/* An immediate, if it takes one; if not, four NOPs. */
+	/* An immediate, if the instruction takes one; otherwise NOPs. */
 	for (u32 i = 0; i < 4; i++)
 		code_byte(code, 0x90);
 }

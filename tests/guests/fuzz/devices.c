@@ -1,4 +1,4 @@
-/* Ports of all widths, configuration space, and memory where none is. */
+/* Ports at all widths, configuration space, MMIO, DMA. */
 #include <tests/guests/fuzz/fuzz.h>
 #include <tests/guests/pci.h>
 
@@ -13,11 +13,11 @@ static u16 port_of(struct cpu *c)
 	/* Power-off and reset would end the run. */
 	if (port >= 0x600 && port <= 0x602)
 		return 0x603;
-	/* What it would send by the UART is the log's test. */
+	/* Output by the UART is tested by step_log(). */
 	return port == 0x3f8 ? 0x3fa : port;
 }
 
-/* With memory that is none, string I/O ends a domain. */
+/* String I/O to an address without memory ends the domain. */
 static void string_port(struct cpu *c, u16 port)
 {
 	static u8 buffer[8192];
@@ -25,8 +25,7 @@ static void string_port(struct cpu *c, u16 port)
 						 (u64)buffer + random_below(c, 0x1000);
 	u64 count = random_below(c, 70);
 
-	/* The next lines change these registers in ways that a compiler need not know of: the step
-	 * ends here. */
+	/* These change registers that the compiler may not know of, so the step ends here. */
 	if (one_in(c, 2))
 		__asm__ volatile("rep insb" : "+D"(address), "+c"(count) : "d"(port) : "memory");
 	else
@@ -68,7 +67,7 @@ void step_pci(struct cpu *c)
 
 	if (one_in(c, 8))
 		reg |= (u32)random_edge(c);
-	/* Not by config_read(): the register may have any bit set. */
+	/* Not config_read(), because the register number may have any bit set. */
 	outl(PCI_CONFIG_ADDRESS, (u32)PCI_CONFIG_ENABLE | slot << 11 | reg);
 	if (one_in(c, 2))
 		(void)inl(PCI_CONFIG_DATA);
@@ -83,7 +82,7 @@ void step_mmio(struct cpu *c)
 	struct code code = code_begin(c);
 	u64 reg[16], near = random_address(c);
 
-	/* An instruction that cannot be emulated ends a domain. */
+	/* An instruction that cannot be emulated ends the domain. */
 	code_memory_instruction(c, &code, one_in(c, 4 * (u64)rare));
 	code_end(&code);
 	for (u32 i = 0; i < 16; i++)
@@ -92,8 +91,8 @@ void step_mmio(struct cpu *c)
 	code_run(c, &code, reg, selectors[random_below(c, ARRAY_SIZE(selectors))]);
 }
 
-/* QEMU's edu device (docs/specs/edu.rst), if this guest has one: a page to or from somewhere, while
- * the memory under it comes and goes. */
+/* DMA by QEMU's edu device (docs/specs/edu.rst), if there is one: a page to or from any address,
+ * while memory there is released and populated. */
 void step_dma(struct cpu *c)
 {
 	static volatile u8 *edu;
@@ -115,7 +114,8 @@ void step_dma(struct cpu *c)
 	*(volatile u64 *)(edu + 0x98) = 1 | (to_memory ? 2 : 0);
 }
 
-/* The first two BARs of the first device at one place: one of them cannot be mapped. */
+/* Place the first two BARs of the first device at or near the same address, so that they
+ * overlap. */
 void step_bars(struct cpu *c)
 {
 	u32 slot = 1;

@@ -1,6 +1,6 @@
-/* A guest that does what no sane one does. Each vCPU takes random steps; each step runs guarded:
- * whatever exception it meets ends the step, and the vCPU goes on with its state mended. What a
- * step does follows from the seed, the vCPU and the step's number. */
+/* A guest that does everything a sane one does not. Each vCPU takes random steps. Each step runs
+ * guarded: an exception ends it, and the vCPU continues after its state was restored. What a step
+ * does depends on the seed, the vCPU and the number of the step. */
 #pragma once
 
 #include <tests/guests/guest.h>
@@ -9,7 +9,7 @@
 
 #define MAX_CPUS 16u
 
-/* Nothing of the guest's own lies from here up to the end of its memory. */
+/* The guest does not use its memory from here on. */
 #define SPARE 0x800000UL
 
 #define TRAMPOLINE 0x8000UL
@@ -20,19 +20,18 @@ struct cpu {
 	u8 exception_stack[STACK], nmi_stack[STACK], stack[2 * STACK];
 	struct tss tss;
 	u64 gdt[9];
-	volatile u64 kept_rsp; /* of the step; 0: no step runs */
+	volatile u64 kept_rsp; /* to return from the step; 0: no step is running */
 	u64 random; /* state of the generator */
 	volatile u64 steps; /* begun so far */
 	u64 steps_at_nmi;
 	u32 id;
-	bool dirty; /* a step changes control registers, EFER or the APIC: to be put right behind it
-		     */
+	bool dirty; /* the step changes control registers, EFER or the APIC: restore them */
 } __aligned(PAGE_SIZE);
 
 extern struct cpu cpus[MAX_CPUS];
 
-/* A value that is likely to be at some edge: small, a power of two, near one, or anything. */
 u64 random64(struct cpu *c);
+/* A likely edge case: a small value, a power of two, a value near one, or anything. */
 u64 random_edge(struct cpu *c);
 /* 0 .. n - 1 */
 u64 random_below(struct cpu *c, u64 n);
@@ -40,8 +39,7 @@ static inline bool one_in(struct cpu *c, u64 n)
 {
 	return !random_below(c, n);
 }
-/* Something that a guest's physical address may lead to: own memory, device windows, Weir's memory,
- * nothing. */
+/* A guest-physical address: in or near the guest's memory, in a device window, or at nothing. */
 u64 random_address(struct cpu *c);
 
 /* vCPUs of this guest, its memory in bytes; one in `rare` steps may end it. */
@@ -49,7 +47,7 @@ extern u32 nr_cpus;
 extern u64 memory_size;
 extern u32 rare;
 
-/* Start another vCPU anew, in real mode at this page. */
+/* Restart another vCPU, in real mode at this page. */
 void startup(u32 id, u64 page);
 
 /* The steps. */
@@ -76,9 +74,9 @@ void step_log(struct cpu *c);
 
 /* --- recover.c ------------------------------------------------------------ */
 
-/* traps_init() first of all, once. Then: call fn(c); an exception in it ends it. */
+/* Call fn(c); an exception in it ends it. Needs traps_init(), once. */
 void guarded(struct cpu *c, void (*fn)(struct cpu *c));
-/* On the vCPU itself, first of all; `id` counts from 0. Returns its record. */
+/* Must be called first on each vCPU; `id` counts from 0. Returns the vCPU's record. */
 struct cpu *cpu_init(u32 id);
 
 #define SELECTOR_CODE_64 0x08
@@ -90,20 +88,19 @@ struct cpu *cpu_init(u32 id);
 
 /* --- code.c --------------------------------------------------------------- */
 
-/* Instructions that a vCPU executes, made of bytes; a second page of it may be shared with another
- * vCPU that changes them. */
+/* A buffer of instruction bytes for a vCPU. It may be the shared one, which other vCPUs change. */
 struct code {
 	u8 *bytes;
 	u32 nr;
 };
-/* Where the segment of 16-bit code begins, for its descriptor. */
+/* The base of the 16-bit code segment, for its descriptor. */
 u64 code_base_16(void);
 struct code code_begin(struct cpu *c);
 void code_byte(struct code *code, u64 byte);
 void code_end(struct code *code);
-/* Execute it with these registers, RAX first, as the SDM numbers them (RSP's is ignored), in a code
- * segment. */
+/* Execute it in this code segment with these registers, in the SDM's order from RAX (RSP is
+ * ignored). */
 void code_run(struct cpu *c, const struct code *code, const u64 reg[16], u16 selector);
-/* An instruction with a memory operand, at `reg` or near it. `strange`: also those that nobody
- * emulates. */
+/* Append an instruction with a memory operand at or near a register. `strange`: also instructions
+ * that Weir does not emulate. */
 void code_memory_instruction(struct cpu *c, struct code *code, bool strange);

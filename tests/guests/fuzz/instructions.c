@@ -1,6 +1,32 @@
-/* Exceptions of every kind, the instructions of the CPU's own virtualisation, bytes without sense.
- */
+/* Exceptions of every kind, virtualization instructions, random bytes. */
 #include <tests/guests/fuzz/fuzz.h>
+
+/* Only CPL 3 can cause an alignment check. */
+static void alignment_check(struct cpu *c)
+{
+	static const u8 bytes[] = { 0x8b, 0x43, 0x01, 0x0f, 0x01, 0xd9, 0xf4 };
+	struct code code = code_begin(c);
+	u64 reg[16];
+
+	c->dirty = true;
+	for (u32 i = 0; i < 16; i++)
+		reg[i] = SPARE;
+	for (u32 i = 0; i < sizeof(bytes); i++)
+		code_byte(&code, bytes[i]);
+	code_end(&code);
+	write_cr0(read_cr0() | CR0_AM);
+	code_run(c, &code, reg, SELECTOR_USER_CODE);
+}
+
+/* x87 and SSE exceptions, unmasked. */
+static void floating_point_exceptions(void)
+{
+	const u16 control = 0x340;
+	const u32 mxcsr = 0x0000;
+
+	__asm__ volatile("fninit; fldcw %0; fld1; fldz; fdivrp; fwait" ::"m"(control));
+	__asm__ volatile("ldmxcsr %0; pxor %%xmm0, %%xmm0; divsd %%xmm0, %%xmm0" ::"m"(mxcsr));
+}
 
 void step_exception(struct cpu *c)
 {
@@ -33,21 +59,7 @@ void step_exception(struct cpu *c)
 		__asm__ volatile("mov %w0, %%ss; int $0x40" ::"r"(0));
 		break;
 	case 8:
-		/* An alignment check, which only CPL 3 can meet, and the way there and back. */
-		c->dirty = true;
-		{
-			static const u8 bytes[] = { 0x8b, 0x43, 0x01, 0x0f, 0x01, 0xd9, 0xf4 };
-			struct code code = code_begin(c);
-			u64 reg[16];
-
-			for (u32 i = 0; i < 16; i++)
-				reg[i] = SPARE;
-			for (u32 i = 0; i < sizeof(bytes); i++)
-				code_byte(&code, bytes[i]);
-			code_end(&code);
-			write_cr0(read_cr0() | CR0_AM);
-			code_run(c, &code, reg, SELECTOR_USER_CODE);
-		}
+		alignment_check(c);
 		break;
 	case 9:
 		__asm__ volatile("int $0x80; int $0x12; int $0xe0");
@@ -56,31 +68,21 @@ void step_exception(struct cpu *c)
 		__asm__ volatile(".byte 0xf1" ::: "memory");
 		break;
 	case 11:
-		/* LTR would do, but without a TSS QEMU ends itself at the next exception. */
+		/* Not LTR: without a TSS, QEMU aborts at the next exception. */
 		__asm__ volatile("verr %w0; lsl %w0, %%eax; str %%eax" ::"r"((u32)random64(c))
 				 : "eax", "cc");
 		break;
 	case 12:
 		__asm__ volatile("lldt %w0" ::"r"((u32)random_below(c, 16) * 8));
 		break;
-	default: {
-		/* x87 and SSE exceptions, unmasked. */
-		const u16 control = 0x340;
-		const u32 mxcsr = 0x0000;
-
-		__asm__ volatile("fninit; fldcw %0; fld1; fldz; fdivrp; fwait" ::"m"(control));
-		__asm__ volatile(
-			"ldmxcsr %0; pxor %%xmm0, %%xmm0; divsd %%xmm0, %%xmm0" ::"m"(mxcsr));
-	}
+	default:
+		floating_point_exceptions();
 	}
 }
 
-void step_privileged(struct cpu *c)
+static void svm_instruction(u64 which, u64 address, u32 number)
 {
-	u64 address = one_in(c, 2) ? random_address(c) & ~0xfffUL : random_edge(c);
-	u32 number = (u32)random_edge(c);
-
-	switch (random_below(c, 18)) {
+	switch (which) {
 	case 0:
 		__asm__ volatile("vmrun %%rax" ::"a"(address) : "memory");
 		break;
@@ -99,8 +101,20 @@ void step_privileged(struct cpu *c)
 	case 5:
 		__asm__ volatile("invlpga %%rax, %%ecx" ::"a"(address), "c"(number) : "memory");
 		break;
-	case 6:
+	default:
 		__asm__ volatile("skinit %%eax" ::"a"((u32)address) : "memory");
+	}
+}
+
+void step_privileged(struct cpu *c)
+{
+	u64 address = one_in(c, 2) ? random_address(c) & ~0xfffUL : random_edge(c);
+	u32 number = (u32)random_edge(c);
+	u64 which = random_below(c, 18);
+
+	switch (which) {
+	case 0 ... 6:
+		svm_instruction(which, address, number);
 		break;
 	case 7:
 		__asm__ volatile("wbinvd" ::: "memory");
@@ -127,7 +141,7 @@ void step_privileged(struct cpu *c)
 		__asm__ volatile("sysenter");
 		break;
 	case 15:
-		/* To wherever LSTAR leads. */
+		/* Jumps to wherever LSTAR points. */
 		if (one_in(c, rare))
 			__asm__ volatile("syscall" ::: "rcx", "r11");
 		break;
@@ -141,8 +155,8 @@ void step_privileged(struct cpu *c)
 	}
 }
 
-/* What its instructions find in memory is this guest, too; they end at the first exception, or by
- * an NMI. */
+/* Random instructions, which may overwrite this guest itself. They end at the first exception, or
+ * by an NMI. */
 void step_garbage(struct cpu *c)
 {
 	static const u16 selectors[] = { SELECTOR_CODE_64, SELECTOR_CODE_32, SELECTOR_CODE_16,

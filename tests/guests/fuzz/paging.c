@@ -1,5 +1,5 @@
-/* Page tables that nobody should use: entries of all kinds, tables that hold themselves, reserved
- * bits. All vCPUs share them, so that they change while an access through them is emulated. */
+/* Malformed page tables: entries of all kinds, tables that contain themselves, reserved bits. All
+ * vCPUs share them, so they change while an access through them is emulated. */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/x86/pagetable.h>
@@ -13,7 +13,7 @@ static u64 entry(struct cpu *c)
 {
 	u64 e = (u64)tables[random_below(c, 5)];
 
-	/* A table where no memory is ends a domain, a leaf may be anything. */
+	/* A table at an address without memory ends the domain; a leaf may have any address. */
 	if (one_in(c, 2))
 		e = (random_address(c) & ~0xfffUL) | (one_in(c, 8 * (u64)rare) ? 0 : PTE_PS);
 	e |= random64(c) & 0xe7f;
@@ -26,8 +26,8 @@ static u64 entry(struct cpu *c)
 	return e;
 }
 
-/* The tables that start.asm has made, but through here. This guest's own 2 MiB pages, the lowest
- * four, stay. */
+/* Restore the mappings that start.asm made, with these tables. step_tables() rarely changes those
+ * of the lowest four 2 MiB pages, which this guest uses. */
 static void renew(void)
 {
 	const u64 *level_3 = (const u64 *)(level_4[0] & ~0xfffUL),
@@ -64,8 +64,7 @@ static void touch(struct cpu *c)
 		invlpg(address);
 		break;
 	case 3:
-		/* What is executed there may be anything; seldom, since it may be nothing that
-		 * ends. */
+		/* Rarely, because the code there may never end. */
 		if (one_in(c, rare))
 			((void (*)(void))address)();
 		break;
@@ -90,7 +89,7 @@ void step_tables(struct cpu *c)
 	write_cr3((u64)tables[0] | (one_in(c, 8) ? PTE_UNCACHED : 0));
 	for (u64 i = random_below(c, 8); i; i--)
 		touch(c);
-	/* Emulated with these tables, instruction fetch and all. */
+	/* Emulate an instruction, including its fetch, with these tables. */
 	if (one_in(c, 2))
 		step_mmio(c);
 }

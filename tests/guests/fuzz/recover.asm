@@ -1,4 +1,4 @@
-; Calls that an exception may end. See recover.c.
+; Calls that an exception ends. See recover.c.
 
 global guarded_call, guarded_end, run_with
 
@@ -17,7 +17,7 @@ guarded_call:
 	mov	rax, rdi
 	mov	rdi, rsi
 	call	rax
-; An exception comes here too, with RSP as it was kept.
+; An exception returns here too, with the RSP that was saved.
 guarded_end:
 	pop	r15
 	pop	r14
@@ -27,8 +27,8 @@ guarded_end:
 	pop	rbx
 	ret
 
-; run_with(registers: RDI, IRETQ frame: RSI): load all registers and go there. It returns by an
-; exception only.
+; run_with(registers: RDI, IRETQ frame: RSI): load all registers and jump there. Returns only by an
+; exception.
 run_with:
 	mov	rsp, rsi
 	mov	rax, [rdi]

@@ -1,6 +1,6 @@
-/* Exceptions end a step and nothing else. Each vCPU has its own stack for them (IST, SDM vol.
- * 3, 6.14.5), by whose address the handler knows the vCPU: nothing that a step can change is needed
- * for that, but tables that map this guest. */
+/* Exceptions end a step and nothing else. Each vCPU has its own exception stack (IST, SDM vol. 3,
+ * 6.14.5), whose address tells the handler which vCPU it is on. That needs nothing that a step can
+ * change, except page tables that map this guest. */
 #include <tests/guests/fuzz/fuzz.h>
 
 #include <kernel/x86/trap.h>
@@ -20,9 +20,9 @@ static void load_tables(struct cpu *c)
 	lidt(idt, sizeof(idt));
 }
 
-/* What a step may have changed, back to where start.asm had it. CR3 first: the rest is reached by
- * it. */
-static void mend(struct cpu *c)
+/* Restore what a step may have changed to the state that start.asm set up. CR3 comes first, because
+ * the rest needs valid page tables. */
+static void restore(struct cpu *c)
 {
 	write_cr3((u64)level_4);
 	load_tables(c);
@@ -41,7 +41,7 @@ static void mend(struct cpu *c)
 
 static void recover(struct cpu *c, struct trap_frame *f)
 {
-	mend(c);
+	restore(c);
 	f->rip = (u64)guarded_end;
 	f->cs = SELECTOR_CODE_64;
 	f->rflags = RFLAGS_RESERVED;
@@ -57,13 +57,13 @@ void trap(struct trap_frame *f)
 		wrmsr(X2APIC(APIC_EOI), 0);
 		return;
 	}
-	/* Another vCPU sends this when it sees no steps; between two steps there is nothing to end.
-	 */
+	/* Another vCPU sends an NMI when it sees no progress. Between two steps there is nothing
+	 * to end. */
 	if (f->vector == EXC_NMI && (c->steps != c->steps_at_nmi || !c->kept_rsp)) {
 		c->steps_at_nmi = c->steps;
 		return;
 	}
-	/* A breakpoint that the last step has set. */
+	/* A breakpoint that the last step set. */
 	if (f->vector == EXC_DB && !c->kept_rsp) {
 		write_dr(7, DR7_RESET);
 		return;
@@ -81,14 +81,14 @@ void guarded(struct cpu *c, void (*fn)(struct cpu *c))
 	guarded_call(fn, c, &c->kept_rsp);
 	__asm__ volatile("cli; cld" ::: "memory");
 	c->kept_rsp = 0;
-	mend(c);
+	restore(c);
 }
 
 void traps_init(void)
 {
 	for (u32 v = 0; v < NR_VECTORS; v++)
 		idt[v] = interrupt_gate(trap_stubs[v], SELECTOR_CODE_64,
-					/* INT n in user mode reaches some of them. */
+					/* User mode can reach some of them with INT n. */
 					v % 16 == 3 ? GATE_INTERRUPT_USER : GATE_INTERRUPT,
 					v == EXC_NMI ? IST_NMI : IST_EXCEPTION);
 }
@@ -113,6 +113,6 @@ struct cpu *cpu_init(u32 id)
 	set_tss_descriptor(&c->gdt[7], &c->tss);
 	load_tables(c);
 	ltr(7 * 8);
-	mend(c);
+	restore(c);
 	return c;
 }

@@ -16,7 +16,7 @@ void step_msr(struct cpu *c)
 		(void)rdmsr(msr);
 		return;
 	}
-	/* INIT and SIPI are step_other_cpu()'s. */
+	/* step_other_cpu() sends INIT and SIPI. */
 	if (msr == X2APIC(APIC_ICR) && !one_in(c, rare))
 		value &= ~0x600UL;
 	c->dirty = true;
@@ -57,13 +57,13 @@ void step_control_registers(struct cpu *c)
 	c->dirty = true;
 	switch (random_below(c, 6)) {
 	case 0:
-		/* Without paging there is no 64-bit code: CR0.PG stays, but for once in a while. */
+		/* 64-bit code needs paging, so CR0.PG mostly stays set. */
 		value = read_cr0() ^ bit;
 		write_cr0(one_in(c, rare) ? value : value | CR0_PG | CR0_PE);
 		break;
 	case 1:
 		value = read_cr4();
-		/* What the CPU would refuse, QEMU's takes, and then refuses to run. */
+		/* QEMU accepts bits that a CPU would reject, and then cannot run the guest. */
 		if ((bit & 0x107df) || one_in(c, rare))
 			write_cr4(value ^ bit);
 		break;

@@ -1,4 +1,4 @@
-/* What lwIP asks of a compiler and a platform. */
+/* What lwIP needs to know about the compiler and the platform. */
 #pragma once
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* What lwIP and the runtime need of the C library: limits. */
+/* The part of the C library that lwIP and the guests use: limits. */
 #pragma once
 
 #define INT_MAX __INT_MAX__

@@ -1,10 +1,9 @@
-/* What lwIP and the runtime need of the C library: numbers and memory. */
+/* The part of the C library that lwIP and the guests use: numbers. */
 #pragma once
 
 #include <stddef.h>
 
 int atoi(const char *s);
-/* Decimal, or hexadecimal after "0x" when base is 0 or 16; *end (may be null) is the first
- * character not used. */
+/* base: 10, 16, or 0 (hexadecimal after "0x", otherwise decimal). *end, unless it is NULL, is set
+ * to the first character that was not used. */
 unsigned long strtoul(const char *s, char **end, int base);
-void abort(void) __attribute__((noreturn));

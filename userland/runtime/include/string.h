@@ -1,4 +1,4 @@
-/* What lwIP and the runtime need of the C library: strings. */
+/* The part of the C library that lwIP and the guests use: strings. */
 #pragma once
 
 #include <stddef.h>
