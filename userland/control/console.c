@@ -19,8 +19,8 @@
 /* Keys taken before the guest's output is shown again. */
 #define KEYS_AT_ONCE 64u
 
-/* Input for which the guest's UART had no room. Keys are still read when this is full, because Ctrl-]
- * may be behind them, and are lost. */
+/* Input for which the guest's UART had no room. Keys are still read when this is full, because
+ * Ctrl-] may be behind them, and are lost. */
 static struct {
 	u8 key[8192];
 	u32 nr, lost;
@@ -114,8 +114,8 @@ static void send_keys(void)
 	}
 }
 
-/* Pass on what was typed before Ctrl-], for a limited time: a guest that does not read must not keep
- * the shell from its user. False: the domain has ended. */
+/* Pass on what was typed before Ctrl-], for a limited time: a guest that does not read must not
+ * keep the shell from its user. False: the domain has ended. */
 static bool send_rest(void)
 {
 	u64 end = clock_ns() + LEAVE_NS;
