@@ -126,7 +126,7 @@ def test_a_guest_that_does_not_read(boot, keys):
     # The guest's UART has room for 64; those that wait in the shell, 8192 at most, are lost as well.
     told = consoles.leave("deaf", "x" * keys)
     assert f"{keys - 64} characters are lost, because deaf did not read them" in told, told
-    assert weir.command("destroy deaf") == ["deaf: gone, its 16384 KiB are free"]
+    assert weir.command("destroy deaf") == ["deaf: destroyed, 16384 KiB freed"]
 
 
 def test_it_is_the_administrators_terminal(boot):

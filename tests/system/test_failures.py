@@ -100,4 +100,4 @@ def test_device_given_and_taken(boot):
     weir.count(r"panic|ended by Weir|iommu: fault", 0)
     assert refused and attached >= 4, (refused, attached)
     for name in ("net0", "net1"):
-        assert weir.command(f"destroy {name}")[0].startswith(f"{name}: gone")
+        assert weir.command(f"destroy {name}")[0].startswith(f"{name}: destroyed")

@@ -169,7 +169,7 @@ def greedy(words, count, pci=""):
 
 
 def free_mib(weir):
-    return int(re.search(r"free (\d+) MiB", weir.command("memory")[0])[1])
+    return int(re.search(r"(\d+) MiB free", weir.command("memory")[0])[1])
 
 
 @pytest.mark.parametrize("late", [pytest.param(False, id="prompt"), pytest.param(True, id="late")])
