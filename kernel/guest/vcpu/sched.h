@@ -12,7 +12,9 @@ void sched_enter(void (*handle_exit)(struct vcpu *v)) __noreturn;
 /* The lock that guards the state of v and of all other vCPUs of its CPU. */
 void sched_lock(const struct vcpu *v);
 void sched_unlock(const struct vcpu *v);
-/* Make v runnable and queue it. That lock is held. */
-void sched_make_runnable(struct vcpu *v);
-/* Make v's CPU check its queue and v's pending interrupts. Any CPU, no lock needed. */
+/* Make v runnable and queue it. That lock is held. True: its CPU runs nothing of higher priority,
+ * so sched_nudge() must follow. Otherwise it finds v when that one stops. */
+bool __must_check sched_make_runnable(struct vcpu *v);
+/* Make v's CPU check its queue and v's pending interrupts. It costs that CPU an exit of the guest
+ * that it runs, so only a change is worth a call. Any CPU, no lock needed. */
 void sched_nudge(const struct vcpu *v);

@@ -7,8 +7,8 @@
 struct vcpu;
 struct vlapic;
 
-/* Make `vector` pending (edge-triggered), and wake or kick the vCPU. Vectors below 16 are ignored.
- * Any CPU, any context. */
+/* Make `vector` pending (edge-triggered), and wake or kick the vCPU unless it was pending already.
+ * Vectors below 16 are ignored. Any CPU, any context. */
 void vlapic_deliver(struct vcpu *v, u8 vector);
 /* The highest pending vector above the processor priority, or -1. This function and those below run
  * on the vCPU's own CPU. */
