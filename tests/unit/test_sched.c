@@ -74,9 +74,11 @@ void timer_cancel(struct timer *t)
 	(void)t;
 }
 
+static u64 now;
+
 u64 clock_ns(void)
 {
-	return 0;
+	return now;
 }
 
 u64 clock_tsc_to_ns(u64 ticks)
@@ -327,6 +329,48 @@ static void equals_are_told(void **state)
 	assert_ptr_equal(entered, &victim);
 }
 
+static u64 ends[2]; /* of the bystander's quantum, before and after */
+
+static void charge_victim(void)
+{
+	on(1);
+	cpu[1].current = &bystander;
+	ends[0] = bystander.quantum_end_ns;
+	for (int i = 0; i < 10; i++)
+		sched_charge(&victim, 1000);
+	sched_charge(&bystander, 1000); /* its own time */
+	ends[1] = bystander.quantum_end_ns;
+}
+
+/* What a vCPU's timer costs the one that runs is given back to that one, and taken from its own
+ * next quantum, of which half remains at least. */
+static void timers_are_paid_by_their_owner(void **state)
+{
+	u64 whole;
+
+	(void)state;
+	begin();
+	bystander.priority = victim.priority;
+	run(charge_victim);
+	assert_ptr_equal(entered, &bystander);
+	assert_true(ends[1] - ends[0] >= 10000);
+	whole = ends[0] - now;
+	assert_int_equal(victim.owed_ns, ends[1] - ends[0]);
+
+	bystander.state = VCPU_HALTED;
+	send_startups();
+	run(NULL);
+	assert_ptr_equal(entered, &victim);
+	assert_int_equal(victim.quantum_end_ns - now, whole - (ends[1] - ends[0]));
+	assert_int_equal(victim.owed_ns, 0);
+
+	victim.owed_ns = 100 * whole;
+	run(NULL);
+	assert_ptr_equal(entered, &victim);
+	assert_int_equal(victim.quantum_end_ns - now, whole / 2);
+	assert_int_equal(victim.owed_ns, 100 * whole - whole / 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +378,7 @@ int main(void)
 		cmocka_unit_test(an_idle_cpu_is_told_once),
 		cmocka_unit_test(a_running_vcpu_exits_for_changes),
 		cmocka_unit_test(equals_are_told),
+		cmocka_unit_test(timers_are_paid_by_their_owner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,8 @@
 #include <kernel/guest/vcpu/vcpustate.h>
 
 #define QUANTUM_NS 10000000UL
+/* An interrupt, with the exit and the entry of the vCPU that it disturbs. */
+#define INTERRUPT_NS 2000UL
 
 struct sched {
 	struct spinlock
@@ -115,9 +117,22 @@ static bool keep_running(struct sched *s, struct vcpu *v)
 	return go_on;
 }
 
+void sched_charge(struct vcpu *v, u64 ns)
+{
+	struct vcpu *current = this_cpu()->current;
+
+	if (scheds[this_cpu()->id].running < 0 || !current || current == v)
+		return;
+	current->quantum_end_ns += ns + INTERRUPT_NS;
+	v->owed_ns += ns + INTERRUPT_NS;
+}
+
 static void run_vcpu(struct sched *s, struct vcpu *v, void (*handle_exit)(struct vcpu *v))
 {
-	v->quantum_end_ns = clock_ns() + QUANTUM_NS;
+	u64 pays = MIN(v->owed_ns, QUANTUM_NS / 2);
+
+	v->owed_ns -= pays;
+	v->quantum_end_ns = clock_ns() + QUANTUM_NS - pays;
 	vcpu_load(v);
 	while (keep_running(s, v)) {
 		vcpu_backend->enter(v);

@@ -9,6 +9,10 @@ void sched_init(void);
  * there is nothing to do. handle_exit() is called after each exit of a vCPU. */
 void sched_enter(void (*handle_exit)(struct vcpu *v)) __noreturn;
 
+/* The calling CPU has handled an interrupt for v, which took `ns` without the interrupt itself. If
+ * another vCPU runs here, it gets the time back, and v's next quantum is shorter. v's own CPU. */
+void sched_charge(struct vcpu *v, u64 ns);
+
 /* The lock that guards the state of v and of all other vCPUs of its CPU. */
 void sched_lock(const struct vcpu *v);
 void sched_unlock(const struct vcpu *v);

@@ -72,6 +72,7 @@ struct vcpu {
 	struct vlapic lapic;
 
 	u64 quantum_end_ns;
+	u64 owed_ns; /* time of other vCPUs that its interrupts took: sched_charge() */
 	u64 exits[WEIR_NR_EXIT_REASONS];
 	u64 msr_exits[WEIR_NR_MSR_EXITS];
 	u64 interrupts_delivered, interrupts_taken;

@@ -44,6 +44,11 @@ void vlapic_deliver(struct vcpu *v, u8 vector)
 		vcpu_interrupt(v);
 }
 
+bool vlapic_is_pending(const struct vlapic *a, u8 vector)
+{
+	return read_once(&a->irr[vector / 32]) & 1u << vector % 32;
+}
+
 int vlapic_pending(struct vcpu *v)
 {
 	int vector = highest_vector(v->lapic.irr);

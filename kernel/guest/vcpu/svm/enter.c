@@ -8,6 +8,7 @@
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
+#include <kernel/guest/vcpu/vlapictimer.h>
 #include <kernel/lib/atomic.h>
 
 /* run.asm */
@@ -63,6 +64,7 @@ static void inject_next(struct vcpu *v)
 		c->eventinj = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_NMI) | 2;
 	}
 	offer_interrupt(v);
+	vlapic_timer_before_entry(&v->lapic);
 	pveoi_before_entry(v, s->offered);
 }
 
