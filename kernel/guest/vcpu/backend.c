@@ -13,11 +13,14 @@ int vcpu_backend_init(void)
 {
 	int ret;
 
-	if (!vcpu_backend) {
-		if (!svm_backend.supported())
-			return -ENODEV;
-		vcpu_backend = &svm_backend;
+	if (!svm_backend.supported()) {
+		if (vcpu_backend)
+			log_err("CPU %u: no %s, unlike the first CPU: no guest runs on it; "
+				"look at the firmware's setup",
+				this_cpu()->id, vcpu_backend->name);
+		return -ENODEV;
 	}
+	vcpu_backend = &svm_backend;
 	ret = exit_ring_init();
 	if (!ret)
 		ret = vcpu_backend->cpu_init();

@@ -20,7 +20,7 @@ enum guest_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 
 struct vcpu_backend {
 	const char *name;
-	bool (*supported)(void); /* logs why not */
+	bool (*supported)(void); /* on each CPU; logs why not */
 	int (*cpu_init)(void); /* on each CPU */
 	int (*create)(struct vcpu *v);
 	void (*destroy)(struct vcpu *v);

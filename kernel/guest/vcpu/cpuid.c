@@ -51,6 +51,11 @@ u64 policy_xcr0(void)
 	return cpuid(0xd, 0).eax & XCR0_ALLOWED;
 }
 
+bool policy_has_tsc_aux(void)
+{
+	return cpuid(0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP;
+}
+
 static struct cpuid masked(u32 leaf, u32 subleaf)
 {
 	struct cpuid r = { 0, 0, 0, 0 };

@@ -2,10 +2,10 @@
 #include <kernel/guest/vcpu/vcpu.h>
 
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/fpu.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
-#include <kernel/x86/cpuid.h>
 #include <kernel/x86/debug.h>
 #include <kernel/x86/msr.h>
 
@@ -73,7 +73,7 @@ void vcpu_load(struct vcpu *v)
 		return;
 	fpu_switch(cpu->current, v);
 	switch_breakpoints(cpu->current, v);
-	if (cpuid(0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP)
+	if (policy_has_tsc_aux())
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vcpu_backend->load(v);
 	cpu->current = v;

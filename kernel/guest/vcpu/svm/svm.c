@@ -18,8 +18,10 @@
 
 #define CPUID_SVM 0x8000000a
 
-struct svm_features svm_features;
+struct svm_features svm_features = { true, true };
 
+/* Each CPU looks for itself: firmware can switch SVM off on some. VM_CR exists wherever CPUID
+ * reports SVM (15.4). */
 static bool svm_supported(void)
 {
 	struct cpuid features;
@@ -36,8 +38,10 @@ static bool svm_supported(void)
 		log_err("this CPU has SVM without nested paging: guests cannot run");
 		return false;
 	}
-	svm_features.next_rip = features.edx & CPUID8000000A_EDX_NRIPS;
-	svm_features.decode_assists = features.edx & CPUID8000000A_EDX_DECODE_ASSISTS;
+	if (!(features.edx & CPUID8000000A_EDX_NRIPS))
+		svm_features.next_rip = false;
+	if (!(features.edx & CPUID8000000A_EDX_DECODE_ASSISTS))
+		svm_features.decode_assists = false;
 	return true;
 }
 
