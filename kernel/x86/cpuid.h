@@ -19,10 +19,17 @@
 #define CPUID7_EBX_SMEP BIT(7)
 #define CPUID7_EBX_SMAP BIT(20)
 
+/* Leaf 0DH, subleaf 1. */
+#define CPUIDD_EAX_XSAVEOPT BIT(0)
+#define CPUIDD_EAX_XSAVEC BIT(1)
+#define CPUIDD_EAX_XGETBV1 BIT(2)
+
 /* Leaf 0BH: the topology. */
 #define CPUIDB_ECX_LEVEL MASK(15, 8)
 #define CPUIDB_LEVEL_THREAD 1
 #define CPUIDB_LEVEL_CORE 2
+
+#define CPUID_EXTENDED 0x80000000u /* the first extended leaf; EAX is the last one */
 
 #define CPUID80000001_ECX_SVM BIT(2)
 #define CPUID80000001_EDX_SYSCALL BIT(11)

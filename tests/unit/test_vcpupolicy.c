@@ -11,19 +11,56 @@
 
 /* --- a processor ---------------------------------------------------------- */
 
-static bool has_rdtscp;
+static bool has_rdtscp, has_xsave, has_xsavec, has_avx, has_more; /* more: PKRU, AVX-512, XSAVES */
+static u32 last_leaf, last_extended;
+static u32 features_1_ecx, features_1_edx, features_7_ebx, features_7_ecx;
 static u32 tsc_aux_writes;
 
+static struct cpuid xsave_leaf(u32 subleaf)
+{
+	switch (subleaf) {
+	case 0:
+		return (struct cpuid){ 3 | (has_avx ? 4 : 0) | (has_more ? 0x2e0 : 0), 576,
+				       has_more ? 2696 :
+				       has_avx	? 832 :
+						  576,
+				       0 };
+	case 1:
+		return (struct cpuid){ 1 | (has_xsavec ? 6 : 0) | (has_more ? 8 : 0), 576, 0, 0 };
+	case 2:
+		return (struct cpuid){ has_avx ? 256 : 0, has_avx ? 576 : 0, 0, 0 };
+	default:
+		return (struct cpuid){ has_more ? 64 : 0, has_more ? 1088 : 0, 0, 0 };
+	}
+}
+
+/* Like Intel's, it answers for a leaf above the last one as for the last one. */
 static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 {
 	struct cpuid r = { 0, 0, 0, 0 };
 
-	(void)subleaf;
-	if (leaf == 0x80000000)
-		r.eax = 0x80000008;
-	else if (leaf == 0x80000001 && has_rdtscp)
-		r.edx = CPUID80000001_EDX_RDTSCP;
-	return r;
+	if (leaf > (leaf < 0x80000000 ? last_leaf : last_extended))
+		leaf = last_leaf;
+	switch (leaf) {
+	case 0:
+		return (struct cpuid){ last_leaf, 0x68747541, 0x444d4163, 0x69746e65 };
+	case 1:
+		r.ecx = features_1_ecx & ~(u32)(CPUID1_ECX_XSAVE | CPUID1_ECX_OSXSAVE);
+		r.ecx |= has_xsave ? (u32)CPUID1_ECX_XSAVE : 0;
+		r.edx = features_1_edx;
+		return r;
+	case 7:
+		return (struct cpuid){ 2, features_7_ebx, features_7_ecx, ~0u };
+	case 0xd:
+		return has_xsave ? xsave_leaf(subleaf) : r;
+	case 0x80000000:
+		return (struct cpuid){ last_extended, 0x68747541, 0x444d4163, 0x69746e65 };
+	case 0x80000001:
+		return (struct cpuid){ 0, 0, ~0u,
+				       has_rdtscp ? ~0u : ~(u32)CPUID80000001_EDX_RDTSCP };
+	default:
+		return (struct cpuid){ 0xffffff, ~0u, ~0u, ~0u };
+	}
 }
 
 static void test_wrmsr(u32 msr, u64 value)
@@ -112,6 +149,36 @@ static void begin(void)
 	vcpu.vm = &vm;
 	vm.nr_vcpus = 1;
 	tsc_aux_writes = 0;
+	has_rdtscp = has_xsave = has_xsavec = has_avx = has_more = true;
+	last_leaf = 0x20;
+	last_extended = 0x80000021;
+	features_1_ecx = features_1_edx = features_7_ebx = features_7_ecx = ~0u;
+	mode_now = (struct vcpu_mode){ .cr4 = 0 };
+}
+
+/* A processor of any age, and a guest in any state on it. */
+static void any_processor(void)
+{
+	begin();
+	has_rdtscp = rand() % 2;
+	has_xsave = rand() % 4;
+	has_xsavec = rand() % 2;
+	has_avx = rand() % 2;
+	has_more = has_avx && rand() % 2;
+	last_leaf = has_xsave ? 0xdu + (u32)rand() % 0x20 : 1u + (u32)rand() % 0xc;
+	last_extended = 0x80000008u + (u32)rand() % 0x20;
+	features_1_ecx = (u32)rand() * 2 ^ (u32)rand();
+	features_1_edx = (u32)rand() * 2 ^ (u32)rand();
+	features_7_ebx = (u32)rand() * 2 ^ (u32)rand();
+	features_7_ecx = (u32)rand() * 2 ^ (u32)rand();
+	vm.nr_vcpus = 1 + (u32)rand() % 16;
+	vcpu.id = (u32)rand() % vm.nr_vcpus;
+	vcpu.xcr0 = XCR0_X87;
+	if (has_xsave)
+		vcpu.xcr0 |= (u64)rand() & (has_avx ? 6 : 2);
+	if (vcpu.xcr0 & XCR0_AVX)
+		vcpu.xcr0 |= XCR0_SSE;
+	mode_now.cr4 = rand() % 2 && has_xsave ? CR4_OSXSAVE : 0;
 }
 
 /* TSC_AUX is there if CPUID has RDTSCP, for the guest as for Weir. */
@@ -137,10 +204,81 @@ static void tsc_aux(void **state)
 	assert_int_equal(policy_wrmsr(&vcpu, MSR_TSC_AUX, 1UL << 32), -EINVAL);
 }
 
+static struct cpuid ask(u32 leaf, u32 subleaf)
+{
+	return policy_cpuid(&vcpu, leaf, subleaf);
+}
+
+static bool is_empty(struct cpuid r)
+{
+	return !(r.eax | r.ebx | r.ecx | r.edx);
+}
+
+/* SDM vol. 1, 13.2. */
+static void xsave_sizes_fit(void)
+{
+	struct cpuid all = ask(0xd, 0), more = ask(0xd, 1);
+	u32 standard = 576, compacted = 576, enabled = 576;
+
+	if (!(ask(1, 0).ecx & CPUID1_ECX_XSAVE)) {
+		for (u32 i = 0; i < 64; i++)
+			assert_true(is_empty(ask(0xd, i)));
+		return;
+	}
+	assert_true((all.eax & 3) == 3 && !all.edx);
+	for (u32 i = 2; i < 64; i++) {
+		struct cpuid part = ask(0xd, i);
+
+		if (i >= 32 || !(all.eax & 1u << i)) {
+			assert_true(is_empty(part));
+			continue;
+		}
+		standard = MAX(standard, part.ebx + part.eax);
+		if (!(vcpu.xcr0 & BIT(i)))
+			continue;
+		enabled = MAX(enabled, part.ebx + part.eax);
+		compacted += part.eax;
+	}
+	assert_int_equal(all.ecx, standard);
+	assert_int_equal(all.ebx, enabled);
+	assert_false(more.ecx || more.edx || (more.eax & ~7u));
+	if (more.eax & CPUIDD_EAX_XSAVEC)
+		assert_int_equal(more.ebx, compacted);
+}
+
+/* Whatever the processor has, the leaves agree with each other. */
+static void leaves_agree(void **state)
+{
+	(void)state;
+	srand(test_seed());
+	for (u32 i = 0; i < 20000; i++) {
+		struct cpuid zero, one, extended;
+
+		any_processor();
+		zero = ask(0, 0);
+		one = ask(1, 0);
+		extended = ask(0x80000000, 0);
+		assert_true(is_empty(ask(zero.eax + 1, 0)));
+		assert_true(is_empty(ask(extended.eax + 1, 0)));
+		assert_int_equal(zero.ebx, extended.ebx);
+		assert_int_equal(!!(one.ecx & CPUID1_ECX_OSXSAVE), !!(mode_now.cr4 & CR4_OSXSAVE));
+		xsave_sizes_fit();
+		if (last_leaf < 7)
+			assert_true(is_empty(ask(7, 0)));
+		/* The topology. */
+		assert_int_equal(one.ebx >> 24, vcpu.id);
+		assert_int_equal(ask(0xb, 0).edx, vcpu.id);
+		assert_int_equal(ask(0xb, 1).ebx, vm.nr_vcpus);
+		assert_int_equal(ask(0x80000008, 0).ecx + 1, vm.nr_vcpus);
+		assert_true(1u << ask(0xb, 1).eax >= vm.nr_vcpus);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tsc_aux),
+		cmocka_unit_test(leaves_agree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

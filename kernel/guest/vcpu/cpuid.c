@@ -13,6 +13,7 @@
 
 #define ALL 0xffffffffu
 
+#define XSAVE_MIN_SIZE 576u /* the legacy region and the header: SDM vol. 1, 13.4 */
 #define XCR0_ALLOWED (XCR0_X87 | XCR0_SSE | XCR0_AVX)
 
 struct leaf_policy {
@@ -48,7 +49,7 @@ static const struct leaf_policy leaves[] = {
 
 u64 policy_xcr0(void)
 {
-	return cpuid(0xd, 0).eax & XCR0_ALLOWED;
+	return cpuid(1, 0).ecx & CPUID1_ECX_XSAVE ? cpuid(0xd, 0).eax & XCR0_ALLOWED : 0;
 }
 
 bool policy_has_tsc_aux(void)
@@ -63,7 +64,8 @@ static struct cpuid masked(u32 leaf, u32 subleaf)
 	for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++) {
 		const struct leaf_policy *p = &leaves[i];
 
-		if (p->leaf != leaf)
+		/* For a leaf above its last one, the processor may answer with any other. */
+		if (p->leaf != leaf || leaf > cpuid(leaf & CPUID_EXTENDED, 0).eax)
 			continue;
 		r = cpuid(leaf, subleaf);
 		r.eax &= p->eax;
@@ -104,25 +106,35 @@ static struct cpuid topology(struct vcpu *v, u32 subleaf)
 	return r;
 }
 
-/* Leaf 0DH. EBX depends on XCR0, which still has the guest's value after an exit. */
-static struct cpuid xsave(u32 subleaf)
+/* The size of an XSAVE area with these features. Compacted, each state lies behind the last one
+ * (SDM vol. 1, 13.4.3); the alignment of AVX, 64, makes no gap. */
+static u32 xsave_size(u64 features, bool compacted)
+{
+	struct cpuid avx;
+
+	if (!(features & XCR0_AVX))
+		return XSAVE_MIN_SIZE;
+	avx = cpuid(0xd, 2);
+	return compacted ? XSAVE_MIN_SIZE + avx.eax : avx.ebx + avx.eax;
+}
+
+/* Leaf 0DH. IA32_XSS is always 0, because XSAVES is not offered. */
+static struct cpuid xsave(const struct vcpu *v, u32 subleaf)
 {
 	u64 allowed = policy_xcr0();
 	struct cpuid r = { 0, 0, 0, 0 };
 
+	if (!allowed)
+		return r;
 	if (subleaf == 0) {
-		r = cpuid(0xd, 0);
 		r.eax = (u32)allowed;
-		r.edx = 0;
-		r.ecx = 512 + 64;
-		if (allowed & XCR0_AVX) {
-			struct cpuid avx = cpuid(0xd, 2);
-
-			r.ecx = avx.ebx + avx.eax;
-		}
+		r.ebx = xsave_size(v->xcr0, false);
+		r.ecx = xsave_size(allowed, false);
 	} else if (subleaf == 1) {
-		/* XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES. */
-		r.eax = cpuid(0xd, 1).eax & 0x7;
+		r.eax = cpuid(0xd, 1).eax &
+			(CPUIDD_EAX_XSAVEOPT | CPUIDD_EAX_XSAVEC | CPUIDD_EAX_XGETBV1);
+		if (r.eax & CPUIDD_EAX_XSAVEC)
+			r.ebx = xsave_size(v->xcr0, true);
 	} else if (subleaf < 63 && (allowed & BIT(subleaf))) {
 		r = cpuid(0xd, subleaf);
 	}
@@ -171,7 +183,7 @@ struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf)
 		r = topology(v, subleaf);
 		break;
 	case 0xd:
-		r = xsave(subleaf);
+		r = xsave(v, subleaf);
 		break;
 	case 0x80000000:
 		r.eax = LAST_EXTENDED;
