@@ -63,6 +63,7 @@ static u64 test_rdmsr(u32 msr)
 #define svm_set_rip NULL
 #define svm_inject NULL
 #define svm_set_cr2 NULL
+#define svm_write_cr4 NULL
 #define svm_read_msr NULL
 #define svm_write_msr NULL
 #define svm_maps_init() 0

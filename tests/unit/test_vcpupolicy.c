@@ -274,11 +274,49 @@ static void leaves_agree(void **state)
 	}
 }
 
+/* CR4 has the bits of what CPUID offers, and no others. */
+static void cr4_follows_cpuid(void **state)
+{
+	const u64 hidden = ~(CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |
+			     CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE |
+			     CR4_SMEP | CR4_SMAP);
+
+	(void)state;
+	begin();
+	assert_int_equal(policy_cr4(), ~hidden);
+	srand(test_seed());
+	for (u32 i = 0; i < 20000; i++) {
+		struct cpuid one, seven;
+		u64 cr4, value = (u64)rand() << 32 ^ (u64)rand();
+
+		any_processor();
+		one = ask(1, 0);
+		seven = ask(7, 0);
+		cr4 = policy_cr4();
+		assert_false(cr4 & hidden);
+		assert_int_equal(!!(cr4 & CR4_OSXSAVE), !!(one.ecx & CPUID1_ECX_XSAVE));
+		assert_int_equal(!!(cr4 & CR4_PGE), !!(one.edx & CPUID1_EDX_PGE));
+		assert_int_equal(!!(cr4 & CR4_SMEP), !!(seven.ebx & CPUID7_EBX_SMEP));
+		assert_int_equal(!!(cr4 & CR4_SMAP), !!(seven.ebx & CPUID7_EBX_SMAP));
+		assert_int_equal(!!(cr4 & CR4_FSGSBASE), !!(seven.ebx & CPUID7_EBX_FSGSBASE));
+		assert_int_equal(!!(cr4 & CR4_UMIP), !!(seven.ecx & CPUID7_ECX_UMIP));
+
+		vcpu.cr4_allowed = cr4;
+		mode_now.efer = 0;
+		assert_true(policy_cr4_is_valid(&vcpu, &mode_now, value & cr4));
+		if (value & ~cr4)
+			assert_false(policy_cr4_is_valid(&vcpu, &mode_now, value));
+		mode_now.efer = EFER_LMA;
+		assert_false(policy_cr4_is_valid(&vcpu, &mode_now, value & ~CR4_PAE));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tsc_aux),
 		cmocka_unit_test(leaves_agree),
+		cmocka_unit_test(cr4_follows_cpuid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

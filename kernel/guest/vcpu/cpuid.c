@@ -76,6 +76,44 @@ static struct cpuid masked(u32 leaf, u32 subleaf)
 	return r;
 }
 
+enum cpuid_register { EBX, ECX, EDX };
+
+/* Which feature makes each bit of CR4 valid (SDM vol. 3, 2.5). The others are never offered: VME,
+ * LA57, VMXE, SMXE, PCIDE, KL, PKE, CET and newer ones. */
+static const struct {
+	u64 cr4;
+	u32 leaf;
+	enum cpuid_register reg;
+	u64 feature;
+} cr4_features[] = {
+	{ CR4_TSD, 1, EDX, CPUID1_EDX_TSC },	   { CR4_DE, 1, EDX, CPUID1_EDX_DE },
+	{ CR4_PSE, 1, EDX, CPUID1_EDX_PSE },	   { CR4_PAE, 1, EDX, CPUID1_EDX_PAE },
+	{ CR4_MCE, 1, EDX, CPUID1_EDX_MCE },	   { CR4_PGE, 1, EDX, CPUID1_EDX_PGE },
+	{ CR4_OSFXSR, 1, EDX, CPUID1_EDX_FXSR },   { CR4_OSXMMEXCPT, 1, EDX, CPUID1_EDX_SSE },
+	{ CR4_OSXSAVE, 1, ECX, CPUID1_ECX_XSAVE }, { CR4_FSGSBASE, 7, EBX, CPUID7_EBX_FSGSBASE },
+	{ CR4_SMEP, 7, EBX, CPUID7_EBX_SMEP },	   { CR4_SMAP, 7, EBX, CPUID7_EBX_SMAP },
+	{ CR4_UMIP, 7, ECX, CPUID7_ECX_UMIP },
+};
+
+u64 policy_cr4(void)
+{
+	u64 allowed = CR4_PCE; /* no feature; RDPMC raises #GP all the same */
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cr4_features); i++) {
+		struct cpuid r = masked(cr4_features[i].leaf, 0);
+		const u32 value[] = { r.ebx, r.ecx, r.edx };
+
+		if (value[cr4_features[i].reg] & cr4_features[i].feature)
+			allowed |= cr4_features[i].cr4;
+	}
+	return allowed;
+}
+
+bool policy_cr4_is_valid(const struct vcpu *v, const struct vcpu_mode *mode, u64 value)
+{
+	return !(value & ~v->cr4_allowed) && (!(mode->efer & EFER_LMA) || (value & CR4_PAE));
+}
+
 static void features(struct vcpu *v, struct cpuid *r)
 {
 	struct vcpu_mode m;

@@ -37,6 +37,7 @@ void vcpu_reset(struct vcpu *v)
 	memset(v->dr, 0, sizeof(v->dr));
 	v->tsc_aux = v->kvmclock = 0;
 	v->kvmclock_version = 0;
+	v->cr4_allowed = policy_cr4();
 	vlapic_init(v);
 	fpu_reset(v);
 	vcpu_backend->reset(v);

@@ -118,7 +118,7 @@ void svm_enter(struct vcpu *v)
 	 * would allow an interrupt that is not offered. */
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
 	exits = vlapic_held_by_tpr(v) || emulator_needs_cr8_exits(s->offered);
-	c->cr_write = exits ? CR_WRITE_CR8 : 0;
+	c->cr_write = CR_WRITE_CR4 | (exits ? CR_WRITE_CR8 : 0);
 	c->rax = v->reg[RAX];
 	c->rsp = v->reg[RSP];
 	c->rip = v->rip;

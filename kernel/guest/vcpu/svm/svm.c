@@ -91,6 +91,7 @@ const struct vcpu_backend svm_backend = {
 	.set_rip = svm_set_rip,
 	.inject = svm_inject,
 	.set_cr2 = svm_set_cr2,
+	.write_cr4 = svm_write_cr4,
 	.read_msr = svm_read_msr,
 	.write_msr = svm_write_msr,
 };
