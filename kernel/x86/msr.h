@@ -8,6 +8,7 @@
 #define MSR_PLATFORM_ID 0x17
 #define MSR_APIC_BASE 0x1b /* fields: kernel/x86/apic.h */
 #define MSR_FEATURE_CONTROL 0x3a
+#define MSR_TSC_ADJUST 0x3b
 #define MSR_BIOS_SIGN_ID 0x8b /* microcode revision */
 #define MSR_MTRRCAP 0xfe
 #define MSR_SYSENTER_CS 0x174
