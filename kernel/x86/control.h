@@ -40,6 +40,7 @@
 #define EFER_NXE BIT(11) /* no-execute pages */
 #define EFER_SVME BIT(12) /* SVM */
 #define EFER_FFXSR BIT(14) /* fast FXSAVE */
+#define EFER_AIBRSE BIT(21) /* automatic IBRS */
 
 #define RFLAGS_CF BIT(0)
 #define RFLAGS_RESERVED BIT(1) /* always 1 */

@@ -104,6 +104,10 @@ const struct vcpu_backend svm_backend = {
 const struct nested_format *nested_format;
 const char *(*exit_reason_name)(u32 reason);
 
+void speculation_cpu_init(void)
+{
+}
+
 int exit_ring_init(void)
 {
 	return 0;

@@ -4,6 +4,7 @@
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/fpu.h>
+#include <kernel/guest/vcpu/speculation.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/x86/debug.h>
@@ -72,6 +73,9 @@ void vcpu_load(struct vcpu *v)
 
 	if (cpu->current == v)
 		return;
+	/* After vcpu_unload(), the last domain is not known. */
+	if (!cpu->current || cpu->current->vm != v->vm)
+		speculation_change_domain();
 	fpu_switch(cpu->current, v);
 	switch_breakpoints(cpu->current, v);
 	if (policy_has_tsc_aux())
