@@ -29,6 +29,7 @@
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/sched.h>
+#include <kernel/guest/vcpu/speculation.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
@@ -61,6 +62,8 @@ static void read_boot_information(u32 magic, u32 info)
 	log_set_level(options.loglevel);
 	debug_exit_choose(options.exit_at);
 	irqstorm_set_limit(options.irq_limit);
+	if (options.mitigations_off)
+		speculation_off();
 }
 
 /* ACPI tables, interrupt controllers, clock and timers. */

@@ -133,6 +133,17 @@ static bool set_x2apic(const char *v)
 	return true;
 }
 
+static bool set_mitigations(const char *v)
+{
+	if (!strcmp(v, "on"))
+		options.mitigations_off = false;
+	else if (!strcmp(v, "off"))
+		options.mitigations_off = true;
+	else
+		return false;
+	return true;
+}
+
 static bool set_exit(const char *v)
 {
 	if (!strcmp(v, "ready"))
@@ -195,6 +206,7 @@ static const struct {
 	{ "irq-limit", set_irq_limit, "0, 100 to 10000000" },
 	{ "sriov", set_sriov, "DEVICE,1 to DEVICE,64, for at most 4 devices" },
 	{ "x2apic", set_x2apic, "on, off" },
+	{ "mitigations", set_mitigations, "on, off" },
 	{ "exit", set_exit, "ready, idle, never" },
 #ifdef WEIR_DEBUG
 	{ "fail-alloc", set_fail_alloc, "builds, or a number" },

@@ -4,6 +4,7 @@
 #include <kernel/core/cpuinit.h>
 #include <kernel/core/idt.h>
 #include <kernel/core/log.h>
+#include <kernel/x86/cache.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/msr.h>
@@ -40,12 +41,25 @@ static void set_control_registers(void)
 	write_cr4(cr4);
 }
 
+/* Weir's page tables, and the guests' nested ones, count on the PAT's reset value, which firmware
+ * may have changed. Afterwards no cache or TLB has a trace of another one (SDM vol. 3, 12.12.4). */
+static void set_pat(void)
+{
+	if (!(cpuid(1, 0).edx & CPUID1_EDX_PAT) || rdmsr(MSR_PAT) == PAT_RESET)
+		return;
+	wbinvd();
+	wrmsr(MSR_PAT, PAT_RESET);
+	wbinvd();
+	write_cr3(read_cr3());
+}
+
 void cpu_init(struct cpu_area *area)
 {
 	segments_load(&area->segments);
 	load_gs(area); /* after the selector, which would clear it */
 	idt_load();
 	set_control_registers();
+	set_pat();
 }
 
 void cpu_init_boot(void)

@@ -12,7 +12,7 @@ struct cpu_area {
 
 /* The bootstrap processor, before anything that may panic: per-CPU data, segments, exceptions. */
 void cpu_init_boot(void);
-/* The calling CPU: GS, segments, exceptions, control registers. */
+/* The calling CPU: GS, segments, exceptions, control registers, PAT. */
 void cpu_init(struct cpu_area *area);
 /* Log the CPU, and what it lacks. False: Weir cannot run on it. */
 bool cpu_check(void) __must_check;

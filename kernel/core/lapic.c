@@ -10,10 +10,13 @@
 #include <kernel/x86/apic.h>
 #include <kernel/x86/cache.h>
 #include <kernel/x86/cpuid.h>
+#include <kernel/x86/interrupts.h>
 #include <kernel/x86/msr.h>
 
 /* Delivery of an xAPIC interrupt message takes microseconds. */
 #define ICR_POLLS 100000
+/* The task priority that holds back vectors 0x10 to 0x1f, which would be taken for exceptions. */
+#define TPR_EXCEPTIONS 0x10
 
 static bool x2apic, tsc_deadline;
 static volatile u8 *registers;
@@ -54,6 +57,43 @@ int lapic_init(paddr_t address, bool avoid_x2apic)
 	return 0;
 }
 
+/* Mask the entries that not every APIC has (11.5.1): firmware may have left them on. */
+static void mask_optional_entries(void)
+{
+	u64 version = lapic_read(APIC_VERSION), entries = FIELD_GET(VERSION_MAX_LVT, version) + 1;
+
+	if (entries > 4)
+		lapic_write(APIC_LVT_PERF, LVT_MASKED);
+	if (entries > 5)
+		lapic_write(APIC_LVT_THERMAL, LVT_MASKED);
+	if (entries > 6)
+		lapic_write(APIC_LVT_CMCI, LVT_MASKED);
+	if (!(version & VERSION_EXTENDED))
+		return;
+	entries = FIELD_GET(EXT_FEATURE_LVTS, (u64)lapic_read(APIC_EXT_FEATURE));
+	for (u32 i = 0; i < MIN(entries, 4UL); i++)
+		lapic_write((enum apic_register)(APIC_EXT_LVT + i), LVT_MASKED);
+}
+
+static bool any_vector(enum apic_register first)
+{
+	u32 bits = 0;
+
+	for (u32 i = 0; i < 8; i++)
+		bits |= lapic_read((enum apic_register)(first + i));
+	return bits;
+}
+
+/* End what the firmware has left in service, which would hold back all lower vectors, and take what
+ * it has left pending while nothing uses those vectors yet. */
+static void drain(void)
+{
+	for (u32 i = 0; i < 256 && any_vector(APIC_ISR); i++)
+		lapic_eoi();
+	if (any_vector(APIC_IRR))
+		interrupts_window();
+}
+
 void lapic_enable(void)
 {
 	u64 base = rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE;
@@ -63,10 +103,13 @@ void lapic_enable(void)
 	if (x2apic)
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
 	lapic_write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
-	lapic_write(APIC_TPR, 0);
+	lapic_write(APIC_TPR, TPR_EXCEPTIONS);
 	lapic_write(APIC_LVT_LINT0, LVT_MASKED);
 	lapic_write(APIC_LVT_LINT1, LVT_MASKED);
 	lapic_write(APIC_LVT_ERROR, LVT_MASKED);
+	mask_optional_entries();
+	lapic_write(APIC_LVT_TIMER, LVT_MASKED);
+	drain();
 	lapic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
 	lapic_write(APIC_LVT_TIMER, VECTOR_TIMER | (tsc_deadline ? LVT_TSC_DEADLINE : 0));
 	/* The mode must be in place before the first write of the deadline; SDM vol. 3,

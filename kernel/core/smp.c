@@ -7,15 +7,17 @@
 #include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/core/tscsync.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
-#include <kernel/x86/tsc.h>
+#include <kernel/x86/interrupts.h>
 
 #define STACK_PAGES 8
 /* Real hardware answers within a millisecond. An emulated CPU may have to wait for time on a busy
  * host. */
 #define START_TIMEOUT_NS 1000000000UL
+#define STARTUP_AGAIN_NS 200000UL /* SDM vol. 3, 9.4.4.1 */
 
 /* At the end of kernel/core/trampoline.asm. */
 struct trampoline_words {
@@ -27,8 +29,6 @@ struct trampoline_words {
 
 extern const u8 trampoline_start[], trampoline_end[], trampoline_words[];
 
-static u64 tsc_before; /* the bootstrap processor's TSC before it woke this CPU */
-static bool tsc_behind;
 static void (*ap_main)(void);
 
 static void ap_entry(struct cpu_area *area) __noreturn;
@@ -37,11 +37,39 @@ static void ap_entry(struct cpu_area *area)
 	cpu_init(area);
 	paging_flush();
 	lapic_enable();
-	if (rdtsc() < load_acquire(&tsc_before))
-		write_once(&tsc_behind, true);
+	if (!tscsync_join())
+		halt_forever();
 	store_release(&area->cpu.online, true);
 	ap_main();
 	__builtin_unreachable();
+}
+
+/* Wait until it is online, or known to differ; false after this time. */
+static bool wait_for(const struct cpu_area *area, u64 ns)
+{
+	u64 deadline = clock_ns() + ns;
+	enum tscsync tsc;
+
+	do {
+		tsc = tscsync_poll();
+		if (load_acquire(&area->cpu.online) || tsc == TSC_BEHIND || tsc == TSC_AHEAD)
+			return true;
+		cpu_relax();
+	} while (clock_ns() < deadline);
+	return false;
+}
+
+static const char *why_off(void)
+{
+	switch (tscsync_poll()) {
+	case TSC_BEHIND:
+		return "has a TSC that is behind the first CPU's, and cannot be set by TSC_ADJUST";
+	case TSC_AHEAD:
+		return "has a TSC that is ahead of the first CPU's, and cannot be set by "
+		       "TSC_ADJUST";
+	default:
+		return "does not start";
+	}
 }
 
 /* True once it is online. */
@@ -51,7 +79,6 @@ static bool start_cpu(u32 apic_id, u8 *page)
 									 trampoline_start));
 	struct cpu_area *area = kzalloc(sizeof(*area));
 	void *stack = area ? paging_map_stack(STACK_PAGES) : NULL;
-	u64 deadline;
 
 	if (!stack) {
 		kfree(area);
@@ -65,22 +92,20 @@ static bool start_cpu(u32 apic_id, u8 *page)
 	w->entry = (u64)ap_entry;
 	w->argument = (u64)area;
 	cpus[nr_cpus] = &area->cpu;
-	store_release(&tsc_before, rdtsc());
+	tscsync_begin();
 
 	lapic_send_init(apic_id);
 	clock_delay_us(10000);
-	for (u32 tries = 0; tries < 2 && !load_acquire(&area->cpu.online); tries++) {
+	lapic_send_startup(apic_id, (u8)(virt_to_phys(page) >> PAGE_SHIFT));
+	if (!wait_for(area, STARTUP_AGAIN_NS)) {
 		lapic_send_startup(apic_id, (u8)(virt_to_phys(page) >> PAGE_SHIFT));
-		clock_delay_us(200);
+		(void)wait_for(area, START_TIMEOUT_NS);
 	}
-	deadline = clock_ns() + START_TIMEOUT_NS;
-	while (!load_acquire(&area->cpu.online) && clock_ns() < deadline)
-		cpu_relax();
-	if (!area->cpu.online) {
+	if (!load_acquire(&area->cpu.online)) {
 		/* It may still start later: stop it with another INIT, and keep its memory. */
 		lapic_send_init(apic_id);
 		cpus[nr_cpus] = NULL;
-		log_warn("cpu: the CPU with APIC id 0x%x does not start; it stays off", apic_id);
+		log_warn("cpu: the CPU with APIC id 0x%x %s; it stays off", apic_id, why_off());
 		return false;
 	}
 	store_release(&nr_cpus, nr_cpus + 1);
@@ -123,7 +148,5 @@ void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*main)(void))
 	}
 	paging_unmap_identity();
 	free_frames(mfn, ORDER_4K);
-	if (tsc_behind)
-		log_warn("cpu: the CPUs' TSCs do not agree; time may jump between CPUs");
 	log_info("cpu: %u CPUs online", nr_cpus);
 }

@@ -95,15 +95,27 @@ void timer_set(struct timer *t, u64 deadline_ns)
 	spin_unlock(&q->lock);
 }
 
+static u32 count_due(const struct timer_queue *q, u64 now)
+{
+	u32 nr = 0;
+
+	for (const struct list *at = q->timers.next; at != &q->timers; at = at->next)
+		nr += list_entry(at, struct timer, link)->deadline_ns <= now;
+	return nr;
+}
+
+/* Handles what is due now. What becomes due meanwhile, such as a timer that its function sets again
+ * for the past, raises an interrupt of its own, so that this one ends. */
 static void timer_interrupt(void *arg __unused)
 {
 	struct timer_queue *q = &queues[this_cpu()->id];
+	u64 now = clock_ns();
 
 	spin_lock(&q->lock);
-	while (!list_empty(&q->timers)) {
+	for (u32 nr = count_due(q, now); nr && !list_empty(&q->timers); nr--) {
 		struct timer *t = list_first(&q->timers, struct timer, link);
 
-		if (t->deadline_ns > clock_ns())
+		if (t->deadline_ns > now)
 			break;
 		list_del(&t->link);
 		t->armed = false;

@@ -31,8 +31,15 @@ enum apic_register {
 	APIC_TIMER_CURRENT = 0x39,
 	APIC_TIMER_DIVIDE = 0x3e,
 	APIC_SELF_IPI = 0x3f, /* x2APIC mode only */
+	APIC_EXT_FEATURE = 0x40, /* AMD, with VERSION_EXTENDED: APM vol. 2, 16.3.5 */
+	APIC_EXT_LVT = 0x50, /* AMD: four registers at most */
 };
 #define X2APIC(reg) (MSR_X2APIC + (u32)(reg))
+
+/* APIC_VERSION, 11.4.8. */
+#define VERSION_MAX_LVT MASK(23, 16) /* entries of the local vector table, minus 1 */
+#define VERSION_EXTENDED BIT(31) /* AMD: there is an extended register space */
+#define EXT_FEATURE_LVTS MASK(23, 16)
 
 /* MSR_APIC_BASE, 11.4.4 and 11.12.1. */
 #define APIC_BASE_BSP BIT(8) /* the bootstrap processor */

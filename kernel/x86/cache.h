@@ -13,6 +13,12 @@ static inline void clflush(const void *p)
 	__asm__ volatile("clflush %0" ::"m"(*(const char *)p) : "memory");
 }
 
+/* Write back and invalidate all caches of this CPU. */
+static inline void wbinvd(void)
+{
+	__asm__ volatile("wbinvd" ::: "memory");
+}
+
 /* Loads, stores and CLFLUSH before it are globally visible before any load or store after it. */
 static inline void mfence(void)
 {

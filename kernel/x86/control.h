@@ -14,16 +14,25 @@
 #define CR0_AM BIT(18) /* alignment mask */
 #define CR0_PG BIT(31) /* paging */
 
+#define CR4_TSD BIT(2) /* RDTSC for the supervisor only */
 #define CR4_DE BIT(3) /* debugging extensions */
 #define CR4_PSE BIT(4) /* 4 MiB pages in 32-bit paging */
 #define CR4_PAE BIT(5) /* physical address extension */
 #define CR4_MCE BIT(6) /* machine-check exceptions */
+#define CR4_PGE BIT(7) /* global pages */
+#define CR4_PCE BIT(8) /* RDPMC for all */
 #define CR4_OSFXSR BIT(9) /* FXSAVE and SSE */
 #define CR4_OSXMMEXCPT BIT(10) /* #XM */
+#define CR4_UMIP BIT(11) /* SGDT and others for the supervisor only */
 #define CR4_LA57 BIT(12) /* five-level paging */
+#define CR4_VMXE BIT(13) /* VMX */
+#define CR4_FSGSBASE BIT(16) /* RDFSBASE and others */
+#define CR4_PCIDE BIT(17) /* process-context ids */
 #define CR4_OSXSAVE BIT(18) /* XSAVE and XCR0 */
 #define CR4_SMEP BIT(20) /* the supervisor does not execute user pages */
 #define CR4_SMAP BIT(21) /* nor access them while RFLAGS.AC is 0 */
+#define CR4_PKE BIT(22) /* protection keys, PKRU */
+#define CR4_CET BIT(23) /* shadow stacks, branch tracking */
 
 #define EFER_SCE BIT(0) /* SYSCALL */
 #define EFER_LME BIT(8) /* long mode, enabled */
@@ -31,6 +40,7 @@
 #define EFER_NXE BIT(11) /* no-execute pages */
 #define EFER_SVME BIT(12) /* SVM */
 #define EFER_FFXSR BIT(14) /* fast FXSAVE */
+#define EFER_AIBRSE BIT(21) /* automatic IBRS */
 
 #define RFLAGS_CF BIT(0)
 #define RFLAGS_RESERVED BIT(1) /* always 1 */

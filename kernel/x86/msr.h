@@ -8,8 +8,16 @@
 #define MSR_PLATFORM_ID 0x17
 #define MSR_APIC_BASE 0x1b /* fields: kernel/x86/apic.h */
 #define MSR_FEATURE_CONTROL 0x3a
+#define MSR_TSC_ADJUST 0x3b
+#define MSR_SPEC_CTRL 0x48
+#define SPEC_CTRL_IBRS BIT(0)
+#define SPEC_CTRL_STIBP BIT(1)
+#define MSR_PRED_CMD 0x49
+#define PRED_CMD_IBPB BIT(0)
 #define MSR_BIOS_SIGN_ID 0x8b /* microcode revision */
 #define MSR_MTRRCAP 0xfe
+#define MSR_ARCH_CAPABILITIES 0x10a
+#define ARCH_CAPABILITIES_IBRS_ALL BIT(1)
 #define MSR_SYSENTER_CS 0x174
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176

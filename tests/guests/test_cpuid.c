@@ -5,6 +5,27 @@
 
 #define NEEDED (CPUID80000001_EDX_LM | CPUID80000001_EDX_NX | CPUID80000001_EDX_SYSCALL)
 
+/* A bit of CR4 whose feature CPUID hides is reserved. */
+static void hidden_bits_of_cr4(void)
+{
+	static const u64 hidden[] = { CR4_LA57, CR4_VMXE,	    CR4_PCIDE,	      CR4_PKE,
+				      CR4_CET,	BIT(14) /* SMXE */, BIT(0) /* VME */, BIT(63) };
+	u64 cr4 = read_cr4();
+	u32 refused = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(hidden); i++) {
+		TRY("movq %[value], %%cr4", "+m"(refused) : [value] "r"(cr4 | hidden[i]));
+		refused += caught.vector == EXC_GP && !caught.error;
+	}
+	CHECK_EQ("cpuid: hidden bits of CR4 are #GP", refused, ARRAY_SIZE(hidden));
+	TRY("movq %[value], %%cr4", "+m"(refused) : [value] "r"(cr4 & ~CR4_PAE));
+	CHECK_EQ("cpuid: CR4 without PAE in long mode is #GP", caught.vector, EXC_GP);
+	CHECK_EQ("cpuid: CR4 is unchanged", read_cr4(), cr4);
+	write_cr4(cr4 ^ CR4_PGE);
+	CHECK_EQ("cpuid: CR4 can be written", read_cr4(), cr4 ^ CR4_PGE);
+	write_cr4(cr4);
+}
+
 void test_cpuid(void)
 {
 	struct cpuid r = cpuid(0, 0), x;
@@ -35,6 +56,8 @@ void test_cpuid(void)
 	CHECK_EQ("cpuid: initial APIC id", r.ebx >> 24, 0);
 	CHECK("cpuid: long mode, NX, SYSCALL", (cpuid(0x80000001, 0).edx & NEEDED) == NEEDED);
 
+	if (under_weir)
+		hidden_bits_of_cr4();
 	x = cpuid(0xb, 0);
 	CHECK_EQ("cpuid: topology, thread level", FIELD_GET(CPUIDB_ECX_LEVEL, x.ecx),
 		 CPUIDB_LEVEL_THREAD);

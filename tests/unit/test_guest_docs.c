@@ -173,7 +173,7 @@ static struct cpuid ask(u32 leaf, u32 subleaf, u32 bits, u32 id, u32 nr, u64 hz)
 	own_bits = bits;
 	tsc_hz = hz;
 	vm.nr_vcpus = nr;
-	v = (struct vcpu){ .vm = &vm, .id = id };
+	v = (struct vcpu){ .vm = &vm, .id = id, .xcr0 = XCR0_X87 | XCR0_AVX };
 	return policy_cpuid(&v, leaf, subleaf);
 }
 
@@ -221,7 +221,7 @@ static void check_leaf(u32 leaf, char cell[CELLS][512])
 		struct said is = answer(leaf, reg), said;
 
 		if (!strcmp(cell[1 + reg], "a size")) {
-			assert_true(is.own && is.always);
+			assert_true(is.own);
 			continue;
 		}
 		if (!strcmp(cell[1 + reg], "varies")) {

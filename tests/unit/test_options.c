@@ -34,7 +34,7 @@ static void test_words(void **state)
 {
 	(void)state;
 	options_parse("console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 "
-		      "irq-limit=0 x2apic=off exit=idle panic=test");
+		      "irq-limit=0 x2apic=off exit=idle panic=test mitigations=off");
 	assert_int_equal(warnings, 0);
 	assert_int_equal(options.console, UART_COM2);
 	assert_int_equal(options.loglevel, LOG_DEBUG);
@@ -43,6 +43,7 @@ static void test_words(void **state)
 	assert_int_equal(options.max_cpus, 3);
 	assert_int_equal(options.irq_limit, 0);
 	assert_true(options.x2apic_off);
+	assert_true(options.mitigations_off);
 	assert_int_equal(options.exit_at, DEBUG_EXIT_IDLE);
 	assert_true(options.panic_test);
 }
@@ -100,6 +101,7 @@ static void test_wrong_words(void **state)
 		"loglevel=Info",
 		"exit=now",
 		"x2apic=maybe",
+		"mitigations=auto",
 		"sriov=",
 		"sriov=01:00.0",
 		"sriov=01:00.0,",

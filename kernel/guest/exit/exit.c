@@ -64,6 +64,24 @@ void exit_wrmsr(struct vcpu *v)
 	skip_instruction(v, 2);
 }
 
+void exit_write_cr4(struct vcpu *v, int source)
+{
+	struct vcpu_mode m;
+	u64 value;
+
+	v->exits[WEIR_EXIT_OTHER]++;
+	if (source < 0)
+		return;
+	vcpu_backend->mode(v, &m);
+	value = (m.efer & EFER_LMA) && m.cs_long ? v->reg[source] : (u32)v->reg[source];
+	if (!policy_cr4_is_valid(v, &m, value)) {
+		inject_gp(v);
+		return;
+	}
+	vcpu_backend->write_cr4(v, value);
+	skip_instruction(v, 3);
+}
+
 void exit_write_cr8(struct vcpu *v, int source)
 {
 	u64 value;

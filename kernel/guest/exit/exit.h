@@ -8,7 +8,8 @@
 void exit_cpuid(struct vcpu *v);
 void exit_rdmsr(struct vcpu *v);
 void exit_wrmsr(struct vcpu *v);
-/* MOV to CR8 from this enum guest_register; < 0 if the instruction is not a MOV to CR8 any more. */
+/* MOV to CR4 or CR8 from this enum guest_register; < 0 if the instruction is not that any more. */
+void exit_write_cr4(struct vcpu *v, int source);
 void exit_write_cr8(struct vcpu *v, int source);
 void exit_xsetbv(struct vcpu *v);
 void exit_hlt(struct vcpu *v);

@@ -39,11 +39,11 @@ static void handle_io(struct vcpu *v, const struct vmcb *c)
 	exit_string_io(v, &io);
 }
 
-static int cr8_source(struct vcpu *v, const struct vmcb *c)
+static int cr_source(struct vcpu *v, const struct vmcb *c, unsigned int cr)
 {
 	if (svm_features.decode_assists)
 		return (int)FIELD_GET(CR_WRITE_REGISTER, c->exitinfo1);
-	return noassists_cr8_source(v);
+	return noassists_cr_source(v, cr);
 }
 
 static void handle_nested_fault(struct vcpu *v, const struct vmcb *c)
@@ -81,8 +81,11 @@ void svm_handle_exit(struct vcpu *v)
 	case VMEXIT_CPUID:
 		exit_cpuid(v);
 		return;
+	case VMEXIT_CR4_WRITE:
+		exit_write_cr4(v, cr_source(v, c, 4));
+		return;
 	case VMEXIT_CR8_WRITE:
-		exit_write_cr8(v, cr8_source(v, c));
+		exit_write_cr8(v, cr_source(v, c, 8));
 		return;
 	case VMEXIT_MSR:
 		if (c->exitinfo1)

@@ -66,7 +66,7 @@ enum guest_segment noassists_outs_segment(struct vcpu *v)
 	return s;
 }
 
-int noassists_cr8_source(struct vcpu *v)
+int noassists_cr_source(struct vcpu *v, unsigned int cr)
 {
 	bool long_mode = in_long_mode(v);
 	u8 bytes[15], rex = 0;
@@ -74,7 +74,9 @@ int noassists_cr8_source(struct vcpu *v)
 
 	for (; at < nr && is_prefix(bytes[at], long_mode); at++)
 		rex = long_mode && (bytes[at] & 0xf0) == 0x40 ? bytes[at] : 0;
-	if (at + 3 > nr || bytes[at] != 0x0f || bytes[at + 1] != 0x22)
+	/* CR8 is encoded as CR0 with a prefix, REX.R or LOCK. */
+	if (at + 3 > nr || bytes[at] != 0x0f || bytes[at + 1] != 0x22 ||
+	    (bytes[at + 2] >> 3 & 7) != (cr & 7))
 		return -ENOENT;
 	return (bytes[at + 2] & 7) | (rex & 1 ? 8 : 0);
 }

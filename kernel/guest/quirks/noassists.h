@@ -10,6 +10,6 @@
 u64 noassists_next_rip(struct vcpu *v, unsigned int opcode_length);
 /* The source segment of the OUTS at RIP. */
 enum guest_segment noassists_outs_segment(struct vcpu *v);
-/* The register that the MOV to CR8 at RIP reads: enum guest_register, or -ENOENT if there is
- * another instruction at RIP. */
-int noassists_cr8_source(struct vcpu *v);
+/* The register that the MOV to control register `cr` at RIP reads: enum guest_register, or -ENOENT
+ * if there is another instruction at RIP. */
+int noassists_cr_source(struct vcpu *v, unsigned int cr);

@@ -4,6 +4,7 @@
 #include <kernel/core/cpu.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/vcpu/exitring.h>
+#include <kernel/guest/vcpu/speculation.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/lib/errno.h>
 
@@ -13,11 +14,15 @@ int vcpu_backend_init(void)
 {
 	int ret;
 
-	if (!vcpu_backend) {
-		if (!svm_backend.supported())
-			return -ENODEV;
-		vcpu_backend = &svm_backend;
+	if (!svm_backend.supported()) {
+		if (vcpu_backend)
+			log_err("CPU %u: no %s, unlike the first CPU: no guest runs on it; "
+				"look at the firmware's setup",
+				this_cpu()->id, vcpu_backend->name);
+		return -ENODEV;
 	}
+	vcpu_backend = &svm_backend;
+	speculation_cpu_init();
 	ret = exit_ring_init();
 	if (!ret)
 		ret = vcpu_backend->cpu_init();

@@ -20,7 +20,7 @@ enum guest_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 
 struct vcpu_backend {
 	const char *name;
-	bool (*supported)(void); /* logs why not */
+	bool (*supported)(void); /* on each CPU; logs why not */
 	int (*cpu_init)(void); /* on each CPU */
 	int (*create)(struct vcpu *v);
 	void (*destroy)(struct vcpu *v);
@@ -43,6 +43,8 @@ struct vcpu_backend {
 	/* Raise an exception at the next entry. error < 0: it has no error code. */
 	void (*inject)(struct vcpu *v, u8 vector, s64 error);
 	void (*set_cr2)(struct vcpu *v, u64 cr2);
+	/* A write to CR4, with the flush of the TLB that it causes. */
+	void (*write_cr4)(struct vcpu *v, u64 cr4);
 	/* EFER, PAT and TSC, the MSRs whose values the back end keeps. */
 	u64 (*read_msr)(const struct vcpu *v, u32 msr);
 	void (*write_msr)(struct vcpu *v, u32 msr, u64 value);

@@ -13,6 +13,7 @@
 
 #define ALL 0xffffffffu
 
+#define XSAVE_MIN_SIZE 576u /* the legacy region and the header: SDM vol. 1, 13.4 */
 #define XCR0_ALLOWED (XCR0_X87 | XCR0_SSE | XCR0_AVX)
 
 struct leaf_policy {
@@ -48,7 +49,12 @@ static const struct leaf_policy leaves[] = {
 
 u64 policy_xcr0(void)
 {
-	return cpuid(0xd, 0).eax & XCR0_ALLOWED;
+	return cpuid(1, 0).ecx & CPUID1_ECX_XSAVE ? cpuid(0xd, 0).eax & XCR0_ALLOWED : 0;
+}
+
+bool policy_has_tsc_aux(void)
+{
+	return cpuid(0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP;
 }
 
 static struct cpuid masked(u32 leaf, u32 subleaf)
@@ -58,7 +64,8 @@ static struct cpuid masked(u32 leaf, u32 subleaf)
 	for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++) {
 		const struct leaf_policy *p = &leaves[i];
 
-		if (p->leaf != leaf)
+		/* For a leaf above its last one, the processor may answer with any other. */
+		if (p->leaf != leaf || leaf > cpuid(leaf & CPUID_EXTENDED, 0).eax)
 			continue;
 		r = cpuid(leaf, subleaf);
 		r.eax &= p->eax;
@@ -67,6 +74,44 @@ static struct cpuid masked(u32 leaf, u32 subleaf)
 		r.edx &= p->edx;
 	}
 	return r;
+}
+
+enum cpuid_register { EBX, ECX, EDX };
+
+/* Which feature makes each bit of CR4 valid (SDM vol. 3, 2.5). The others are never offered: VME,
+ * LA57, VMXE, SMXE, PCIDE, KL, PKE, CET and newer ones. */
+static const struct {
+	u64 cr4;
+	u32 leaf;
+	enum cpuid_register reg;
+	u64 feature;
+} cr4_features[] = {
+	{ CR4_TSD, 1, EDX, CPUID1_EDX_TSC },	   { CR4_DE, 1, EDX, CPUID1_EDX_DE },
+	{ CR4_PSE, 1, EDX, CPUID1_EDX_PSE },	   { CR4_PAE, 1, EDX, CPUID1_EDX_PAE },
+	{ CR4_MCE, 1, EDX, CPUID1_EDX_MCE },	   { CR4_PGE, 1, EDX, CPUID1_EDX_PGE },
+	{ CR4_OSFXSR, 1, EDX, CPUID1_EDX_FXSR },   { CR4_OSXMMEXCPT, 1, EDX, CPUID1_EDX_SSE },
+	{ CR4_OSXSAVE, 1, ECX, CPUID1_ECX_XSAVE }, { CR4_FSGSBASE, 7, EBX, CPUID7_EBX_FSGSBASE },
+	{ CR4_SMEP, 7, EBX, CPUID7_EBX_SMEP },	   { CR4_SMAP, 7, EBX, CPUID7_EBX_SMAP },
+	{ CR4_UMIP, 7, ECX, CPUID7_ECX_UMIP },
+};
+
+u64 policy_cr4(void)
+{
+	u64 allowed = CR4_PCE; /* no feature; RDPMC raises #GP all the same */
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cr4_features); i++) {
+		struct cpuid r = masked(cr4_features[i].leaf, 0);
+		const u32 value[] = { r.ebx, r.ecx, r.edx };
+
+		if (value[cr4_features[i].reg] & cr4_features[i].feature)
+			allowed |= cr4_features[i].cr4;
+	}
+	return allowed;
+}
+
+bool policy_cr4_is_valid(const struct vcpu *v, const struct vcpu_mode *mode, u64 value)
+{
+	return !(value & ~v->cr4_allowed) && (!(mode->efer & EFER_LMA) || (value & CR4_PAE));
 }
 
 static void features(struct vcpu *v, struct cpuid *r)
@@ -99,25 +144,35 @@ static struct cpuid topology(struct vcpu *v, u32 subleaf)
 	return r;
 }
 
-/* Leaf 0DH. EBX depends on XCR0, which still has the guest's value after an exit. */
-static struct cpuid xsave(u32 subleaf)
+/* The size of an XSAVE area with these features. Compacted, each state lies behind the last one
+ * (SDM vol. 1, 13.4.3); the alignment of AVX, 64, makes no gap. */
+static u32 xsave_size(u64 features, bool compacted)
+{
+	struct cpuid avx;
+
+	if (!(features & XCR0_AVX))
+		return XSAVE_MIN_SIZE;
+	avx = cpuid(0xd, 2);
+	return compacted ? XSAVE_MIN_SIZE + avx.eax : avx.ebx + avx.eax;
+}
+
+/* Leaf 0DH. IA32_XSS is always 0, because XSAVES is not offered. */
+static struct cpuid xsave(const struct vcpu *v, u32 subleaf)
 {
 	u64 allowed = policy_xcr0();
 	struct cpuid r = { 0, 0, 0, 0 };
 
+	if (!allowed)
+		return r;
 	if (subleaf == 0) {
-		r = cpuid(0xd, 0);
 		r.eax = (u32)allowed;
-		r.edx = 0;
-		r.ecx = 512 + 64;
-		if (allowed & XCR0_AVX) {
-			struct cpuid avx = cpuid(0xd, 2);
-
-			r.ecx = avx.ebx + avx.eax;
-		}
+		r.ebx = xsave_size(v->xcr0, false);
+		r.ecx = xsave_size(allowed, false);
 	} else if (subleaf == 1) {
-		/* XSAVEOPT, XSAVEC, XGETBV with ECX = 1; not XSAVES. */
-		r.eax = cpuid(0xd, 1).eax & 0x7;
+		r.eax = cpuid(0xd, 1).eax &
+			(CPUIDD_EAX_XSAVEOPT | CPUIDD_EAX_XSAVEC | CPUIDD_EAX_XGETBV1);
+		if (r.eax & CPUIDD_EAX_XSAVEC)
+			r.ebx = xsave_size(v->xcr0, true);
 	} else if (subleaf < 63 && (allowed & BIT(subleaf))) {
 		r = cpuid(0xd, subleaf);
 	}
@@ -166,7 +221,7 @@ struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf)
 		r = topology(v, subleaf);
 		break;
 	case 0xd:
-		r = xsave(subleaf);
+		r = xsave(v, subleaf);
 		break;
 	case 0x80000000:
 		r.eax = LAST_EXTENDED;

@@ -4,8 +4,15 @@
 #include <kernel/core/cpu.h>
 
 struct vcpu;
+struct vcpu_mode;
 
 /* Answer CPUID for this vCPU, on its own CPU, in an exit. */
 struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf);
+/* True if there is MSR_TSC_AUX, which RDTSCP reads: only then may Weir or a guest access it. */
+bool policy_has_tsc_aux(void);
+/* The bits of CR4 that this CPU's vCPUs may set: those of features that policy_cpuid() offers. */
+u64 policy_cr4(void);
+/* False: the write to CR4 raises #GP. v is in this mode, and has its cr4_allowed. */
+bool policy_cr4_is_valid(const struct vcpu *v, const struct vcpu_mode *mode, u64 value);
 /* The XSAVE features that a guest may enable, as a mask for XCR0. */
 u64 policy_xcr0(void);

@@ -6,6 +6,7 @@
 #include <kernel/abi/kvm.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -89,9 +90,23 @@ static int write_pat(struct vcpu *v, u64 value)
 	return 0;
 }
 
-static u64 read_own(struct vcpu *v, u32 msr)
+static int refuse(struct vcpu *v, u32 msr)
 {
-	return msr == MSR_TSC_AUX ? v->tsc_aux : vcpu_backend->read_msr(v, msr);
+	static struct log_limit limit = LOG_LIMIT_INIT(20);
+
+	v->absent_msrs++;
+	if (!find(msr) && log_shows(LOG_DEBUG) && log_allowed(&limit))
+		log_debug("domain %s: vCPU %u: unknown MSR 0x%x: #GP", v->vm->memory.name, v->id,
+			  msr);
+	return -EINVAL;
+}
+
+static int read_own(struct vcpu *v, u32 msr, u64 *value)
+{
+	if (msr == MSR_TSC_AUX && !policy_has_tsc_aux())
+		return refuse(v, msr);
+	*value = msr == MSR_TSC_AUX ? v->tsc_aux : vcpu_backend->read_msr(v, msr);
+	return 0;
 }
 
 static int write_own(struct vcpu *v, u32 msr, u64 value)
@@ -102,6 +117,8 @@ static int write_own(struct vcpu *v, u32 msr, u64 value)
 	case MSR_PAT:
 		return write_pat(v, value);
 	case MSR_TSC_AUX:
+		if (!policy_has_tsc_aux())
+			return refuse(v, msr);
 		if (value >> 32)
 			return -EINVAL;
 		v->tsc_aux = value;
@@ -112,17 +129,6 @@ static int write_own(struct vcpu *v, u32 msr, u64 value)
 		kvmclock_update(v);
 		return 0;
 	}
-}
-
-static int refuse(struct vcpu *v, u32 msr)
-{
-	static struct log_limit limit = LOG_LIMIT_INIT(20);
-
-	v->absent_msrs++;
-	if (!find(msr) && log_shows(LOG_DEBUG) && log_allowed(&limit))
-		log_debug("domain %s: vCPU %u: unknown MSR 0x%x: #GP", v->vm->memory.name, v->id,
-			  msr);
-	return -EINVAL;
 }
 
 int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
@@ -136,8 +142,7 @@ int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
 	case APIC:
 		return vlapic_read_msr(v, msr, value);
 	case OWN:
-		*value = read_own(v, msr);
-		return 0;
+		return read_own(v, msr, value);
 	case KVM:
 		*value = kvmclock_read_msr(v, msr);
 		return 0;

@@ -10,10 +10,14 @@
 #include <kernel/guest/vcpu/vcpustate.h>
 
 #define QUANTUM_NS 10000000UL
+/* An interrupt, with the exit and the entry of the vCPU that it disturbs. */
+#define INTERRUPT_NS 2000UL
 
 struct sched {
-	struct spinlock lock; /* guards `ready` and the state of this CPU's vCPUs; leaf */
+	struct spinlock
+		lock; /* guards `ready`, `running` and the state of this CPU's vCPUs; leaf */
 	struct list ready; /* highest priority first; equal ones in order of arrival */
+	int running; /* the priority of the vCPU that was picked last; -1: none was ready */
 	struct timer quantum; /* only its interrupt matters: it ends guest mode */
 };
 
@@ -58,13 +62,14 @@ void sched_nudge(const struct vcpu *v)
 		irq_send(v->tlb.cpu, VECTOR_KICK);
 }
 
-void sched_make_runnable(struct vcpu *v)
+bool sched_make_runnable(struct vcpu *v)
 {
 	struct sched *s = sched_of(v);
 
 	assert_locked(&s->lock);
 	v->state = VCPU_RUNNABLE;
 	enqueue(s, v);
+	return (int)v->priority >= s->running;
 }
 
 static struct vcpu *pick_next(struct sched *s)
@@ -74,9 +79,12 @@ static struct vcpu *pick_next(struct sched *s)
 	while (!list_empty(&s->ready)) {
 		v = list_first(&s->ready, struct vcpu, run_link);
 		dequeue(v);
-		if (vcpu_act_on_requests(v))
+		if (vcpu_act_on_requests(v)) {
+			s->running = v->priority;
 			return v;
+		}
 	}
+	s->running = -1;
 	return NULL;
 }
 
@@ -109,9 +117,22 @@ static bool keep_running(struct sched *s, struct vcpu *v)
 	return go_on;
 }
 
+void sched_charge(struct vcpu *v, u64 ns)
+{
+	struct vcpu *current = this_cpu()->current;
+
+	if (scheds[this_cpu()->id].running < 0 || !current || current == v)
+		return;
+	current->quantum_end_ns += ns + INTERRUPT_NS;
+	v->owed_ns += ns + INTERRUPT_NS;
+}
+
 static void run_vcpu(struct sched *s, struct vcpu *v, void (*handle_exit)(struct vcpu *v))
 {
-	v->quantum_end_ns = clock_ns() + QUANTUM_NS;
+	u64 pays = MIN(v->owed_ns, QUANTUM_NS / 2);
+
+	v->owed_ns -= pays;
+	v->quantum_end_ns = clock_ns() + QUANTUM_NS - pays;
 	vcpu_load(v);
 	while (keep_running(s, v)) {
 		vcpu_backend->enter(v);
@@ -145,6 +166,7 @@ void sched_init(void)
 	for (u32 i = 0; i < MAX_CPUS; i++) {
 		spin_init(&scheds[i].lock, LOCK_SCHED);
 		list_init(&scheds[i].ready);
+		scheds[i].running = -1;
 		timer_init(&scheds[i].quantum, quantum_over);
 	}
 	irq_set_fixed(VECTOR_KICK, kicked, NULL);

@@ -2,10 +2,11 @@
 #include <kernel/guest/vcpu/vcpu.h>
 
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/fpu.h>
+#include <kernel/guest/vcpu/speculation.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
-#include <kernel/x86/cpuid.h>
 #include <kernel/x86/debug.h>
 #include <kernel/x86/msr.h>
 
@@ -37,6 +38,7 @@ void vcpu_reset(struct vcpu *v)
 	memset(v->dr, 0, sizeof(v->dr));
 	v->tsc_aux = v->kvmclock = 0;
 	v->kvmclock_version = 0;
+	v->cr4_allowed = policy_cr4();
 	vlapic_init(v);
 	fpu_reset(v);
 	vcpu_backend->reset(v);
@@ -71,9 +73,12 @@ void vcpu_load(struct vcpu *v)
 
 	if (cpu->current == v)
 		return;
+	/* After vcpu_unload(), the last domain is not known. */
+	if (!cpu->current || cpu->current->vm != v->vm)
+		speculation_change_domain();
 	fpu_switch(cpu->current, v);
 	switch_breakpoints(cpu->current, v);
-	if (cpuid(0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP)
+	if (policy_has_tsc_aux())
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vcpu_backend->load(v);
 	cpu->current = v;

@@ -65,6 +65,7 @@ struct vcpu {
 	void *arch; /* the back end's record: VMCB and so on */
 	void *fpu; /* XSAVE area; valid while another vCPU's state is in the registers */
 	u64 xcr0;
+	u64 cr4_allowed; /* policy_cr4() */
 	u64 dr[4]; /* DR0 to DR3, valid likewise; the back end has DR6 and DR7 */
 	u64 tsc_aux;
 	u64 kvmclock; /* kernel/guest/vcpu/kvmclock.c: the MSR; where the guest wants the time */
@@ -72,6 +73,7 @@ struct vcpu {
 	struct vlapic lapic;
 
 	u64 quantum_end_ns;
+	u64 owed_ns; /* time of other vCPUs that its interrupts took: sched_charge() */
 	u64 exits[WEIR_NR_EXIT_REASONS];
 	u64 msr_exits[WEIR_NR_MSR_EXITS];
 	u64 interrupts_delivered, interrupts_taken;

@@ -12,6 +12,10 @@
  * sets it under the lock, and vcpu_park() checks it under the lock. For a halt: vcpu_halt() checks
  * for pending interrupts under the lock, and vcpu_interrupt() takes the lock after the interrupt
  * was made pending.
+ *
+ * A nudge costs another CPU an exit, perhaps of another domain's guest. So a signal that changes
+ * nothing sends none, nor does one to a vCPU that cannot run yet: a guest can send signals without
+ * end.
  */
 #include <kernel/guest/vcpu/vcpustate.h>
 
@@ -23,13 +27,16 @@
 
 void vcpu_start(struct vcpu *v, const struct guest_entry *entry)
 {
+	bool look = false;
+
 	sched_lock(v);
 	if (v->state == VCPU_OFFLINE) {
 		vcpu_backend->set_entry(v, entry);
-		sched_make_runnable(v);
+		look = sched_make_runnable(v);
 	}
 	sched_unlock(v);
-	sched_nudge(v);
+	if (look)
+		sched_nudge(v);
 }
 
 void vcpu_power_on(struct vcpu *v)
@@ -48,42 +55,45 @@ void vcpu_power_on(struct vcpu *v)
 
 void vcpu_sipi(struct vcpu *v, u8 vector)
 {
-	bool start;
+	bool look = false;
 
 	sched_lock(v);
-	start = v->state == VCPU_OFFLINE && !v->kill_pending;
-	if (start) {
+	if (v->state == VCPU_OFFLINE && !v->kill_pending) {
 		vcpu_backend->set_sipi(v, vector);
-		sched_make_runnable(v);
+		look = sched_make_runnable(v);
 	} else if (v->init_pending) {
 		v->sipi_pending = true;
 		v->sipi_vector = vector;
 	}
 	sched_unlock(v);
-	if (start)
+	if (look)
 		sched_nudge(v);
 }
 
 void vcpu_init_signal(struct vcpu *v)
 {
+	bool look = false;
+
 	sched_lock(v);
 	if (v->state != VCPU_OFFLINE && v->state != VCPU_DEAD) {
-		v->init_pending = true;
 		v->sipi_pending = false;
-		sched_make_runnable(v);
+		/* Whoever was first makes its CPU look. */
+		if (!v->init_pending)
+			look = sched_make_runnable(v);
+		v->init_pending = true;
 	}
 	sched_unlock(v);
-	sched_nudge(v);
+	if (look)
+		sched_nudge(v);
 }
 
 void vcpu_interrupt(struct vcpu *v)
 {
-	bool look;
+	bool look = false;
 
 	sched_lock(v);
-	look = v->state == VCPU_HALTED;
-	if (look)
-		sched_make_runnable(v);
+	if (v->state == VCPU_HALTED)
+		look = sched_make_runnable(v);
 	/* The pending interrupt was published before; the entry path sets in_guest before it checks
 	 * for one. */
 	smp_mb();
@@ -95,15 +105,14 @@ void vcpu_interrupt(struct vcpu *v)
 
 void vcpu_wake(struct vcpu *v)
 {
-	bool woken;
+	bool look = false;
 
 	sched_lock(v);
-	woken = v->state == VCPU_PARKED;
 	v->wake_pending = true;
-	if (woken)
-		sched_make_runnable(v);
+	if (v->state == VCPU_PARKED)
+		look = sched_make_runnable(v);
 	sched_unlock(v);
-	if (woken)
+	if (look)
 		sched_nudge(v);
 }
 
@@ -132,13 +141,16 @@ void vcpu_halt(struct vcpu *v)
 
 void vcpu_kill(struct vcpu *v)
 {
+	bool look = false;
+
 	sched_lock(v);
-	v->kill_pending = true;
 	/* Its own CPU, which may be running it right now, ends it. */
-	if (v->state != VCPU_DEAD)
-		sched_make_runnable(v);
+	if (v->state != VCPU_DEAD && !v->kill_pending)
+		look = sched_make_runnable(v);
+	v->kill_pending = true;
 	sched_unlock(v);
-	sched_nudge(v);
+	if (look)
+		sched_nudge(v);
 }
 
 bool vcpu_is_stopped(struct vcpu *v)

@@ -34,6 +34,7 @@ static void reset_registers(struct vlapic *a)
 	a->lvt_perf = a->lvt_error = VLAPIC_LVT_MASKED;
 	a->lvt_lint[0] = a->lvt_lint[1] = VLAPIC_LVT_MASKED;
 	a->timer_initial = a->timer_divide = 0;
+	a->timer_lapsed = false;
 	a->tsc_deadline = a->pv_eoi = 0;
 	a->pv_eoi_set = false;
 }
@@ -206,6 +207,7 @@ static int write_lvt(struct vlapic *a, u32 reg, u32 *entry, u32 writable, u64 va
 		a->tsc_deadline = 0;
 		if (new_mode == VLAPIC_TSC_DEADLINE || old_mode == VLAPIC_TSC_DEADLINE) {
 			a->timer_initial = 0;
+			a->timer_lapsed = false;
 			timer_cancel(&a->timer);
 		}
 	}
@@ -279,7 +281,7 @@ int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 		if (value & ~0xbUL)
 			return -EINVAL;
 		a->timer_divide = (u32)value;
-		if (a->timer.armed)
+		if (a->timer.armed || a->timer_lapsed)
 			vlapic_timer_start(a);
 		return 0;
 	case APIC_SELF_IPI:

@@ -24,6 +24,7 @@ struct vlapic {
 	u64 icr;
 	u32 timer_initial, timer_divide; /* divide: the value of the divide register */
 	u64 timer_start_ns; /* when the count began */
+	bool timer_lapsed; /* a periodic timer has fired; the next entry may arm it again */
 	u64 tsc_deadline;
 	u64 pv_eoi; /* kernel/guest/vcpu/pveoi.c: the MSR; 0: off */
 	bool pv_eoi_set; /* the guest may clear its flag instead of writing EOI */

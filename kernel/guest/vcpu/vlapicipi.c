@@ -50,8 +50,8 @@ static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
 			vlapic_deliver(v, vector);
 		break;
 	case DELIVERY_NMI:
-		write_once(&v->nmi_pending, true);
-		vcpu_interrupt(v);
+		if (!atomic_xchg(&v->nmi_pending, true))
+			vcpu_interrupt(v);
 		break;
 	case DELIVERY_INIT:
 		/* Old software also sends a level de-assert, which does nothing (11.6.1). */

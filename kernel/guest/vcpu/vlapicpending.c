@@ -16,9 +16,10 @@ static int highest_vector(const u32 *bits)
 	return -1;
 }
 
-static void set_vector(u32 *bits, u8 vector)
+/* True: it was not set. */
+static bool set_vector(u32 *bits, u8 vector)
 {
-	(void)atomic_or(&bits[vector / 32], 1u << vector % 32);
+	return !(atomic_or(&bits[vector / 32], 1u << vector % 32) & 1u << vector % 32);
 }
 
 static void clear_vector(u32 *bits, u8 vector)
@@ -38,8 +39,14 @@ void vlapic_deliver(struct vcpu *v, u8 vector)
 {
 	if (vector < 16)
 		return;
-	set_vector(v->lapic.irr, vector);
-	vcpu_interrupt(v);
+	/* Who set it first has made the vCPU look, or what holds it back still does. */
+	if (set_vector(v->lapic.irr, vector))
+		vcpu_interrupt(v);
+}
+
+bool vlapic_is_pending(const struct vlapic *a, u8 vector)
+{
+	return read_once(&a->irr[vector / 32]) & 1u << vector % 32;
 }
 
 int vlapic_pending(struct vcpu *v)
@@ -82,7 +89,7 @@ int vlapic_offer(struct vcpu *v)
 
 void vlapic_settle(struct vcpu *v, u8 vector, bool taken)
 {
-	set_vector(taken ? v->lapic.isr : v->lapic.irr, vector);
+	(void)set_vector(taken ? v->lapic.isr : v->lapic.irr, vector);
 	v->interrupts_taken += taken;
 }
 

@@ -1,7 +1,14 @@
-/* The timer of a virtual local APIC (SDM vol. 3, 11.5.4). */
+/* The timer of a virtual local APIC (SDM vol. 3, 11.5.4).
+ *
+ * A periodic timer is armed for one period at a time: by the entry that follows the last interrupt.
+ * So it costs the CPU at most one interrupt for each run of its vCPU, however short the period is
+ * and however many vCPUs sleep. A guest cannot tell: interrupts that it does not take in time are
+ * one interrupt, and the count is computed from the time.
+ */
 #include <kernel/guest/vcpu/vlapictimer.h>
 
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 
@@ -32,6 +39,7 @@ static u64 period_ns(const struct vlapic *a)
 
 void vlapic_timer_start(struct vlapic *a)
 {
+	a->timer_lapsed = false;
 	if (!a->timer_initial || vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE) {
 		timer_cancel(&a->timer);
 		return;
@@ -65,21 +73,31 @@ u32 vlapic_timer_count(const struct vlapic *a)
 	return counts >= a->timer_initial ? 0 : a->timer_initial - (u32)counts;
 }
 
+void vlapic_timer_before_entry(struct vlapic *a)
+{
+	u64 period;
+
+	if (!a->timer_lapsed || (a->lvt_timer & VLAPIC_LVT_MASKED) ||
+	    vlapic_is_pending(a, a->lvt_timer & VLAPIC_LVT_VECTOR))
+		return;
+	a->timer_lapsed = false;
+	/* Missed periods are not made up for. */
+	period = period_ns(a);
+	a->timer_start_ns += period * ((clock_ns() - a->timer_start_ns) / period);
+	timer_set(&a->timer, a->timer_start_ns + period);
+}
+
 static void timer_fired(struct timer *t)
 {
 	struct vlapic *a = container_of(t, struct vlapic, timer);
 	struct vcpu *v = container_of(a, struct vcpu, lapic);
+	u64 begin = clock_ns();
 
-	if (vlapic_timer_mode(a) == VLAPIC_PERIODIC && a->timer_initial) {
-		u64 period = period_ns(a), now = clock_ns();
-
-		/* Missed periods are not made up for. */
-		a->timer_start_ns += period * ((now - a->timer_start_ns) / period);
-		timer_set(t, a->timer_start_ns + period);
-	}
+	a->timer_lapsed = vlapic_timer_mode(a) == VLAPIC_PERIODIC && a->timer_initial;
 	a->tsc_deadline = 0;
 	if (!(a->lvt_timer & VLAPIC_LVT_MASKED))
 		vlapic_deliver(v, a->lvt_timer & VLAPIC_LVT_VECTOR);
+	sched_charge(v, clock_ns() - begin);
 }
 
 void vlapic_timer_init(struct vlapic *a)

@@ -21,5 +21,8 @@ void vlapic_timer_init(struct vlapic *a);
 void vlapic_timer_start(struct vlapic *a);
 /* Arm the timer for this value of the guest's TSC; 0: disarm it. */
 void vlapic_timer_set_deadline(struct vcpu *v, u64 deadline);
+/* Arm a periodic timer that has fired for its next period, unless it is masked or its last
+ * interrupt is still pending. Before each entry, when an interrupt may have been offered. */
+void vlapic_timer_before_entry(struct vlapic *a);
 /* The current count. */
 u32 vlapic_timer_count(const struct vlapic *a);

@@ -8,6 +8,7 @@
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
+#include <kernel/guest/vcpu/vlapictimer.h>
 #include <kernel/lib/atomic.h>
 
 /* run.asm */
@@ -63,6 +64,7 @@ static void inject_next(struct vcpu *v)
 		c->eventinj = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_NMI) | 2;
 	}
 	offer_interrupt(v);
+	vlapic_timer_before_entry(&v->lapic);
 	pveoi_before_entry(v, s->offered);
 }
 
@@ -116,7 +118,7 @@ void svm_enter(struct vcpu *v)
 	 * would allow an interrupt that is not offered. */
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
 	exits = vlapic_held_by_tpr(v) || emulator_needs_cr8_exits(s->offered);
-	c->cr_write = exits ? CR_WRITE_CR8 : 0;
+	c->cr_write = CR_WRITE_CR4 | (exits ? CR_WRITE_CR8 : 0);
 	c->rax = v->reg[RAX];
 	c->rsp = v->reg[RSP];
 	c->rip = v->rip;

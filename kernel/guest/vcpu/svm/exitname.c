@@ -6,6 +6,8 @@
 const char *svm_exit_name(u32 code)
 {
 	switch (code) {
+	case VMEXIT_CR4_WRITE:
+		return "CR4 write";
 	case VMEXIT_EXCP_DB:
 		return "#DB";
 	case VMEXIT_EXCP_AC:

@@ -49,10 +49,13 @@ static struct nested_format npt = {
 	.present = npt_present,
 	.is_leaf = npt_is_leaf,
 	.flags = npt_flags,
+	.has_1g = true,
 };
 
 void npt_init(void)
 {
-	npt.has_1g = cpuid(0x80000001, 0).edx & CPUID80000001_EDX_PAGE1GB;
+	/* All CPUs must have it. */
+	if (!(cpuid(0x80000001, 0).edx & CPUID80000001_EDX_PAGE1GB))
+		npt.has_1g = false;
 	nested_format = &npt;
 }

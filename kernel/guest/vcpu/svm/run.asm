@@ -8,7 +8,10 @@ default rel
 bits 64
 section .text progbits alloc exec nowrite align=16
 
+extern speculation_fill_rsb
 global svm_world_switch
+
+RSB_ENTRIES equ 32
 
 ; void svm_world_switch(u64 *reg, paddr_t guest_vmcb, paddr_t host_vmcb)
 ; reg[16] is in ModRM order; RAX and RSP are in the VMCB.
@@ -70,6 +73,18 @@ svm_world_switch:
 	vmload
 	cli
 	stgi
+
+	; Fill the return stack buffer, so that no RET below is predicted by what the guest has
+	; left there. The LFENCE ends a wrong prediction of the branch.
+	test	byte [speculation_fill_rsb], 1
+	jz	.filled
+%rep RSB_ENTRIES
+	call	$ + 6			; over the INT3, where speculation stops
+	int3
+%endrep
+	add	rsp, 8 * RSB_ENTRIES
+.filled:
+	lfence
 
 	; Leave no guest values in registers, where speculation could use them.
 	xor	ecx, ecx

@@ -180,6 +180,17 @@ void svm_set_cr2(struct vcpu *v, u64 cr2)
 	svm_vmcb(v)->cr2 = cr2;
 }
 
+void svm_write_cr4(struct vcpu *v, u64 cr4)
+{
+	struct svm_vcpu *s = v->arch;
+	u64 changed = s->vmcb->cr4 ^ cr4;
+
+	s->vmcb->cr4 = cr4;
+	/* SDM vol. 3, 4.10.4.1. Guests toggle PGE to flush global pages too. */
+	if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP))
+		s->asid_generation = 0;
+}
+
 u64 svm_read_msr(const struct vcpu *v, u32 msr)
 {
 	const struct vmcb *c = svm_vmcb(v);

@@ -15,5 +15,6 @@ u64 svm_segment_base(const struct vcpu *v, enum guest_segment seg);
 void svm_set_rip(struct vcpu *v, u64 rip);
 void svm_inject(struct vcpu *v, u8 vector, s64 error);
 void svm_set_cr2(struct vcpu *v, u64 cr2);
+void svm_write_cr4(struct vcpu *v, u64 cr4);
 u64 svm_read_msr(const struct vcpu *v, u32 msr);
 void svm_write_msr(struct vcpu *v, u32 msr, u64 value);

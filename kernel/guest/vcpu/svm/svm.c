@@ -18,8 +18,10 @@
 
 #define CPUID_SVM 0x8000000a
 
-struct svm_features svm_features;
+struct svm_features svm_features = { true, true };
 
+/* Each CPU looks for itself: firmware can switch SVM off on some. VM_CR exists wherever CPUID
+ * reports SVM (15.4). */
 static bool svm_supported(void)
 {
 	struct cpuid features;
@@ -36,8 +38,10 @@ static bool svm_supported(void)
 		log_err("this CPU has SVM without nested paging: guests cannot run");
 		return false;
 	}
-	svm_features.next_rip = features.edx & CPUID8000000A_EDX_NRIPS;
-	svm_features.decode_assists = features.edx & CPUID8000000A_EDX_DECODE_ASSISTS;
+	if (!(features.edx & CPUID8000000A_EDX_NRIPS))
+		svm_features.next_rip = false;
+	if (!(features.edx & CPUID8000000A_EDX_DECODE_ASSISTS))
+		svm_features.decode_assists = false;
 	return true;
 }
 
@@ -87,6 +91,7 @@ const struct vcpu_backend svm_backend = {
 	.set_rip = svm_set_rip,
 	.inject = svm_inject,
 	.set_cr2 = svm_set_cr2,
+	.write_cr4 = svm_write_cr4,
 	.read_msr = svm_read_msr,
 	.write_msr = svm_write_msr,
 };

@@ -33,7 +33,7 @@ static inline struct vmcb *svm_vmcb(const struct vcpu *v)
 
 extern const struct vcpu_backend svm_backend;
 
-/* Optional features of this machine's SVM; set at boot. */
+/* Optional features that the SVM of all CPUs has; cleared at boot by each CPU without. */
 struct svm_features {
 	bool next_rip; /* an exit says where the next instruction is */
 	bool decode_assists; /* ... and what the operands of the instruction are (15.8) */

@@ -43,6 +43,7 @@ enum vmcb_intercept_2 {
 #define TLB_CONTROL_FLUSH_ALL 1
 
 /* Offset 002h: one bit per register. */
+#define CR_WRITE_CR4 BIT(4)
 #define CR_WRITE_CR8 BIT(8)
 
 /* Offset 060h. */
@@ -64,6 +65,7 @@ enum vmcb_intercept_2 {
 
 /* Appendix C: exit codes. */
 enum vmexit {
+	VMEXIT_CR4_WRITE = 0x14,
 	VMEXIT_CR8_WRITE = 0x18,
 	VMEXIT_EXCP_BASE = 0x40,
 	VMEXIT_EXCP_DB = 0x41,

@@ -1,0 +1,323 @@
+/* sources: */
+/* What a guest sees of processors that differ: CPUID's answers fit each other, and Weir touches no
+ * register that the processor does not have. */
+#include "test.h"
+
+#include <kernel/guest/memory/guestcopy.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/pveoi.h>
+#include <kernel/x86/cpuid.h>
+#include <kernel/x86/msr.h>
+
+/* --- a processor ---------------------------------------------------------- */
+
+static bool has_rdtscp, has_xsave, has_xsavec, has_avx, has_more; /* more: PKRU, AVX-512, XSAVES */
+static u32 last_leaf, last_extended;
+static u32 features_1_ecx, features_1_edx, features_7_ebx, features_7_ecx;
+static u32 tsc_aux_writes;
+
+static struct cpuid xsave_leaf(u32 subleaf)
+{
+	switch (subleaf) {
+	case 0:
+		return (struct cpuid){ 3 | (has_avx ? 4 : 0) | (has_more ? 0x2e0 : 0), 576,
+				       has_more ? 2696 :
+				       has_avx	? 832 :
+						  576,
+				       0 };
+	case 1:
+		return (struct cpuid){ 1 | (has_xsavec ? 6 : 0) | (has_more ? 8 : 0), 576, 0, 0 };
+	case 2:
+		return (struct cpuid){ has_avx ? 256 : 0, has_avx ? 576 : 0, 0, 0 };
+	default:
+		return (struct cpuid){ has_more ? 64 : 0, has_more ? 1088 : 0, 0, 0 };
+	}
+}
+
+/* Like Intel's, it answers for a leaf above the last one as for the last one. */
+static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
+{
+	struct cpuid r = { 0, 0, 0, 0 };
+
+	if (leaf > (leaf < 0x80000000 ? last_leaf : last_extended))
+		leaf = last_leaf;
+	switch (leaf) {
+	case 0:
+		return (struct cpuid){ last_leaf, 0x68747541, 0x444d4163, 0x69746e65 };
+	case 1:
+		r.ecx = features_1_ecx & ~(u32)(CPUID1_ECX_XSAVE | CPUID1_ECX_OSXSAVE);
+		r.ecx |= has_xsave ? (u32)CPUID1_ECX_XSAVE : 0;
+		r.edx = features_1_edx;
+		return r;
+	case 7:
+		return (struct cpuid){ 2, features_7_ebx, features_7_ecx, ~0u };
+	case 0xd:
+		return has_xsave ? xsave_leaf(subleaf) : r;
+	case 0x80000000:
+		return (struct cpuid){ last_extended, 0x68747541, 0x444d4163, 0x69746e65 };
+	case 0x80000001:
+		return (struct cpuid){ 0, 0, ~0u,
+				       has_rdtscp ? ~0u : ~(u32)CPUID80000001_EDX_RDTSCP };
+	default:
+		return (struct cpuid){ 0xffffff, ~0u, ~0u, ~0u };
+	}
+}
+
+static void test_wrmsr(u32 msr, u64 value)
+{
+	(void)value;
+	assert_int_equal(msr, MSR_TSC_AUX);
+	if (!has_rdtscp)
+		fail_msg("a write to TSC_AUX, which this processor does not have");
+	tsc_aux_writes++;
+}
+
+#define cpuid(leaf, subleaf) test_cpuid(leaf, subleaf)
+#define wrmsr(msr, value) test_wrmsr(msr, value)
+#include <kernel/guest/vcpu/cpuid.c>
+#include <kernel/guest/vcpu/msr.c>
+#undef cpuid
+#undef wrmsr
+
+/* --- what the policies call ----------------------------------------------- */
+
+static struct vcpu_mode mode_now;
+
+static void mode(const struct vcpu *v, struct vcpu_mode *m)
+{
+	(void)v;
+	*m = mode_now;
+}
+
+static const struct vcpu_backend backend = { .mode = mode };
+const struct vcpu_backend *vcpu_backend = &backend;
+
+u64 clock_tsc_hz(void)
+{
+	return 2000000000;
+}
+
+struct cpuid kvmclock_cpuid(u32 leaf)
+{
+	(void)leaf;
+	return (struct cpuid){ 0, 0, 0, 0 };
+}
+
+u64 kvmclock_read_msr(const struct vcpu *v, u32 msr)
+{
+	(void)v, (void)msr;
+	return 0;
+}
+
+int kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value)
+{
+	(void)v, (void)msr, (void)value;
+	return 0;
+}
+
+void kvmclock_update(struct vcpu *v)
+{
+	(void)v;
+}
+
+int pveoi_write_msr(struct vcpu *v, u64 value)
+{
+	(void)v, (void)value;
+	return 0;
+}
+
+int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value)
+{
+	(void)v, (void)msr, (void)value;
+	return -EINVAL;
+}
+
+int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
+{
+	(void)v, (void)msr, (void)value;
+	return -EINVAL;
+}
+
+/* --- tests ---------------------------------------------------------------- */
+
+static struct vm vm;
+static struct vcpu vcpu;
+
+static void begin(void)
+{
+	memset(&vcpu, 0, sizeof(vcpu));
+	vcpu.vm = &vm;
+	vm.nr_vcpus = 1;
+	tsc_aux_writes = 0;
+	has_rdtscp = has_xsave = has_xsavec = has_avx = has_more = true;
+	last_leaf = 0x20;
+	last_extended = 0x80000021;
+	features_1_ecx = features_1_edx = features_7_ebx = features_7_ecx = ~0u;
+	mode_now = (struct vcpu_mode){ .cr4 = 0 };
+}
+
+/* A processor of any age, and a guest in any state on it. */
+static void any_processor(void)
+{
+	begin();
+	has_rdtscp = rand() % 2;
+	has_xsave = rand() % 4;
+	has_xsavec = rand() % 2;
+	has_avx = rand() % 2;
+	has_more = has_avx && rand() % 2;
+	last_leaf = has_xsave ? 0xdu + (u32)rand() % 0x20 : 1u + (u32)rand() % 0xc;
+	last_extended = 0x80000008u + (u32)rand() % 0x20;
+	features_1_ecx = (u32)rand() * 2 ^ (u32)rand();
+	features_1_edx = (u32)rand() * 2 ^ (u32)rand();
+	features_7_ebx = (u32)rand() * 2 ^ (u32)rand();
+	features_7_ecx = (u32)rand() * 2 ^ (u32)rand();
+	vm.nr_vcpus = 1 + (u32)rand() % 16;
+	vcpu.id = (u32)rand() % vm.nr_vcpus;
+	vcpu.xcr0 = XCR0_X87;
+	if (has_xsave)
+		vcpu.xcr0 |= (u64)rand() & (has_avx ? 6 : 2);
+	if (vcpu.xcr0 & XCR0_AVX)
+		vcpu.xcr0 |= XCR0_SSE;
+	mode_now.cr4 = rand() % 2 && has_xsave ? CR4_OSXSAVE : 0;
+}
+
+/* TSC_AUX is there if CPUID has RDTSCP, for the guest as for Weir. */
+static void tsc_aux(void **state)
+{
+	u64 value = 1;
+
+	(void)state;
+	begin();
+	has_rdtscp = false;
+	assert_false(policy_cpuid(&vcpu, 0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP);
+	assert_int_equal(policy_wrmsr(&vcpu, MSR_TSC_AUX, 5), -EINVAL);
+	assert_int_equal(policy_rdmsr(&vcpu, MSR_TSC_AUX, &value), -EINVAL);
+	assert_int_equal(vcpu.absent_msrs, 2);
+	assert_int_equal(vcpu.tsc_aux, 0);
+
+	has_rdtscp = true;
+	assert_true(policy_cpuid(&vcpu, 0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP);
+	assert_int_equal(policy_wrmsr(&vcpu, MSR_TSC_AUX, 5), 0);
+	assert_int_equal(policy_rdmsr(&vcpu, MSR_TSC_AUX, &value), 0);
+	assert_int_equal(value, 5);
+	assert_int_equal(tsc_aux_writes, 1);
+	assert_int_equal(policy_wrmsr(&vcpu, MSR_TSC_AUX, 1UL << 32), -EINVAL);
+}
+
+static struct cpuid ask(u32 leaf, u32 subleaf)
+{
+	return policy_cpuid(&vcpu, leaf, subleaf);
+}
+
+static bool is_empty(struct cpuid r)
+{
+	return !(r.eax | r.ebx | r.ecx | r.edx);
+}
+
+/* SDM vol. 1, 13.2. */
+static void xsave_sizes_fit(void)
+{
+	struct cpuid all = ask(0xd, 0), more = ask(0xd, 1);
+	u32 standard = 576, compacted = 576, enabled = 576;
+
+	if (!(ask(1, 0).ecx & CPUID1_ECX_XSAVE)) {
+		for (u32 i = 0; i < 64; i++)
+			assert_true(is_empty(ask(0xd, i)));
+		return;
+	}
+	assert_true((all.eax & 3) == 3 && !all.edx);
+	for (u32 i = 2; i < 64; i++) {
+		struct cpuid part = ask(0xd, i);
+
+		if (i >= 32 || !(all.eax & 1u << i)) {
+			assert_true(is_empty(part));
+			continue;
+		}
+		standard = MAX(standard, part.ebx + part.eax);
+		if (!(vcpu.xcr0 & BIT(i)))
+			continue;
+		enabled = MAX(enabled, part.ebx + part.eax);
+		compacted += part.eax;
+	}
+	assert_int_equal(all.ecx, standard);
+	assert_int_equal(all.ebx, enabled);
+	assert_false(more.ecx || more.edx || (more.eax & ~7u));
+	if (more.eax & CPUIDD_EAX_XSAVEC)
+		assert_int_equal(more.ebx, compacted);
+}
+
+/* Whatever the processor has, the leaves agree with each other. */
+static void leaves_agree(void **state)
+{
+	(void)state;
+	srand(test_seed());
+	for (u32 i = 0; i < 20000; i++) {
+		struct cpuid zero, one, extended;
+
+		any_processor();
+		zero = ask(0, 0);
+		one = ask(1, 0);
+		extended = ask(0x80000000, 0);
+		assert_true(is_empty(ask(zero.eax + 1, 0)));
+		assert_true(is_empty(ask(extended.eax + 1, 0)));
+		assert_int_equal(zero.ebx, extended.ebx);
+		assert_int_equal(!!(one.ecx & CPUID1_ECX_OSXSAVE), !!(mode_now.cr4 & CR4_OSXSAVE));
+		xsave_sizes_fit();
+		if (last_leaf < 7)
+			assert_true(is_empty(ask(7, 0)));
+		/* The topology. */
+		assert_int_equal(one.ebx >> 24, vcpu.id);
+		assert_int_equal(ask(0xb, 0).edx, vcpu.id);
+		assert_int_equal(ask(0xb, 1).ebx, vm.nr_vcpus);
+		assert_int_equal(ask(0x80000008, 0).ecx + 1, vm.nr_vcpus);
+		assert_true(1u << ask(0xb, 1).eax >= vm.nr_vcpus);
+	}
+}
+
+/* CR4 has the bits of what CPUID offers, and no others. */
+static void cr4_follows_cpuid(void **state)
+{
+	const u64 hidden = ~(CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |
+			     CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE |
+			     CR4_SMEP | CR4_SMAP);
+
+	(void)state;
+	begin();
+	assert_int_equal(policy_cr4(), ~hidden);
+	srand(test_seed());
+	for (u32 i = 0; i < 20000; i++) {
+		struct cpuid one, seven;
+		u64 cr4, value = (u64)rand() << 32 ^ (u64)rand();
+
+		any_processor();
+		one = ask(1, 0);
+		seven = ask(7, 0);
+		cr4 = policy_cr4();
+		assert_false(cr4 & hidden);
+		assert_int_equal(!!(cr4 & CR4_OSXSAVE), !!(one.ecx & CPUID1_ECX_XSAVE));
+		assert_int_equal(!!(cr4 & CR4_PGE), !!(one.edx & CPUID1_EDX_PGE));
+		assert_int_equal(!!(cr4 & CR4_SMEP), !!(seven.ebx & CPUID7_EBX_SMEP));
+		assert_int_equal(!!(cr4 & CR4_SMAP), !!(seven.ebx & CPUID7_EBX_SMAP));
+		assert_int_equal(!!(cr4 & CR4_FSGSBASE), !!(seven.ebx & CPUID7_EBX_FSGSBASE));
+		assert_int_equal(!!(cr4 & CR4_UMIP), !!(seven.ecx & CPUID7_ECX_UMIP));
+
+		vcpu.cr4_allowed = cr4;
+		mode_now.efer = 0;
+		assert_true(policy_cr4_is_valid(&vcpu, &mode_now, value & cr4));
+		if (value & ~cr4)
+			assert_false(policy_cr4_is_valid(&vcpu, &mode_now, value));
+		mode_now.efer = EFER_LMA;
+		assert_false(policy_cr4_is_valid(&vcpu, &mode_now, value & ~CR4_PAE));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tsc_aux),
+		cmocka_unit_test(leaves_agree),
+		cmocka_unit_test(cr4_follows_cpuid),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
