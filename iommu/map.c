@@ -138,16 +138,18 @@ static bool is_uniform(const u64 *table, unsigned int level)
 }
 
 /* If the table behind e maps what one leaf would, put that leaf there; the table is freed after the
- * flush. */
+ * flush. Memory that is not RAM is left as it was mapped: two reserved regions side by side would
+ * become one leaf, and unmapping one of them would need a table. */
 static __noinline bool collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t dfn)
 {
 	struct iommu_domain *d = g->domain;
 	u64 *table = table_at(*e), first = table[0];
 	mfn_t mfn = virt_to_mfn(table);
 
-	if ((level > 1 && level > iommu_common.largest) || !is_uniform(table, level - 1))
+	if ((level > 1 && level > iommu_common.largest) || (first & SS_NOT_RAM) ||
+	    !is_uniform(table, level - 1))
 		return false;
-	if (!counts(table)->whole && !(first & SS_NOT_RAM)) {
+	if (!counts(table)->whole) {
 		frame_merge_dev(mfn_of(first), order_of(level));
 		d->references -= ENTRIES - 1;
 	}

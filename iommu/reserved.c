@@ -25,7 +25,8 @@ static u32 first_index(u32 i)
 	return i;
 }
 
-/* The device does not use its regions below index `end` any more. */
+/* The device does not use its regions below index `end` any more. However many they are, one gather
+ * does: each is unmapped as it was mapped, so nothing is split. */
 static void drop_regions(struct iommu_gather *g, struct pci_id dev, u32 end)
 {
 	assert_locked(&g->domain->lock);

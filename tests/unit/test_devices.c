@@ -461,6 +461,48 @@ static void reserved_memory(void **state)
 	finish(false);
 }
 
+/* Region n of one device and region n of the other fill a block of 2 MiB together. */
+#define SHARED_BLOCKS 6u
+
+static void share_blocks(void)
+{
+	struct dmar_scope of[2] = { iommu_dmar.reserved[0].device, iommu_dmar.reserved[1].device };
+
+	iommu_dmar.nr_reserved = 2 * SHARED_BLOCKS;
+	for (u32 i = 0; i < 2 * SHARED_BLOCKS; i++) {
+		paddr_t first = (VTD_RESERVED_FIRST + 1024 * (i / 2) + (i % 2 ? 77 : 0))
+				<< PAGE_SHIFT;
+
+		iommu_dmar.reserved[i] = (struct dmar_reserved){
+			first, first + ((i % 2 ? 512 - 77UL : 77UL) << PAGE_SHIFT) - 1, of[i % 2]
+		};
+	}
+}
+
+/* One detach unmaps all regions of a device, and needs no memory for it. */
+static void ragged_reserved_regions(void **state)
+{
+	struct pci_id one = VTD_RESERVED_DEVICE(0), two = VTD_RESERVED_DEVICE(1);
+
+	(void)state;
+	start(&plain, false);
+	share_blocks();
+	assert_int_equal(iommu_attach(d, one, 0), 0);
+	assert_int_equal(iommu_attach(d, two, 0), 0);
+	for (u32 i = 0; i < SHARED_BLOCKS; i++)
+		assert_true(reserved_is_mapped(1024UL * i) && reserved_is_mapped(1024UL * i + 77));
+	detach(one);
+	for (u32 i = 0; i < SHARED_BLOCKS; i++) {
+		assert_false(reserved_is_mapped(1024UL * i + 76));
+		assert_true(reserved_is_mapped(1024UL * i + 77));
+		assert_true(reserved_is_mapped(1024UL * i + 511));
+	}
+	detach(two);
+	for (u32 i = 0; i < SHARED_BLOCKS; i++)
+		assert_false(reserved_is_mapped(1024UL * i + 77));
+	finish(false);
+}
+
 static bool no_memory(unsigned int order)
 {
 	(void)order;
@@ -562,6 +604,7 @@ int main(void)
 		cmocka_unit_test(faults_without_end),
 		cmocka_unit_test(reserved_memory),
 		cmocka_unit_test(reserved_memory_on_error_paths),
+		cmocka_unit_test(ragged_reserved_regions),
 		cmocka_unit_test(refusals),
 	};
 
