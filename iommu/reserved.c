@@ -66,16 +66,15 @@ int reserved_map(struct iommu_domain *d, struct pci_id dev)
 	return ret;
 }
 
-int reserved_unmap(struct iommu_domain *d, struct pci_id dev)
+bool reserved_unmap(struct iommu_domain *d, struct pci_id dev, struct batch_waiter *w)
 {
 	IOMMU_GATHER(g);
-	int ret = iommu_gather_begin(&g, d);
 
-	if (ret)
-		return ret;
+	if (!gather_begin_or_wait(&g, d, w))
+		return false;
 	spin_lock(&d->lock);
 	drop_regions(&g, dev, iommu_dmar.nr_reserved);
 	spin_unlock(&d->lock);
 	iommu_gather_commit(&g, 0);
-	return 0;
+	return true;
 }

@@ -461,6 +461,38 @@ static void reserved_memory(void **state)
 	finish(false);
 }
 
+/* With no free batch the region waits for one, and no work is done meanwhile: a CPU that has work
+ * enters no guest. */
+static void reserved_memory_waits_for_a_batch(void **state)
+{
+	struct iommu_gather g[BATCHES_PER_DOMAIN];
+	struct pci_id dev = VTD_RESERVED_DEVICE(0);
+	unsigned int steps = 0;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(iommu_attach(d, dev, 0), 0);
+	vtd_settle();
+	for (unsigned int i = 0; i < BATCHES_PER_DOMAIN; i++)
+		assert_int_equal(iommu_gather_begin(&g[i], d), 0);
+	detached = false;
+	iommu_detach(dev, mark_detached, NULL);
+	vtd_execute(1, ~0u);
+	vtd_interrupts();
+	while (vtd_work())
+		assert_true(++steps < 100);
+	assert_false(detached);
+	assert_int_equal(iommu_device_state(dev), IOMMU_DEVICE_DETACHING);
+	iommu_gather_commit(&g[0], 0);
+	run_work();
+	assert_true(detached);
+	for (unsigned int i = 1; i < BATCHES_PER_DOMAIN; i++)
+		iommu_gather_commit(&g[i], 0);
+	vtd_settle();
+	assert_false(reserved_is_mapped(5));
+	finish(false);
+}
+
 /* Region n of one device and region n of the other fill a block of 2 MiB together. */
 #define SHARED_BLOCKS 6u
 
@@ -605,6 +637,7 @@ int main(void)
 		cmocka_unit_test(reserved_memory),
 		cmocka_unit_test(reserved_memory_on_error_paths),
 		cmocka_unit_test(ragged_reserved_regions),
+		cmocka_unit_test(reserved_memory_waits_for_a_batch),
 		cmocka_unit_test(refusals),
 	};
 
