@@ -120,7 +120,8 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 			    "memory is not protected any more, and translation is off");
 		vtd_set_reg32(u, r, v & (u32)PMEN_EPM ? (u32)(PMEN_EPM | PMEN_PRS) : 0);
 	} else if (r == FSTS_REG || r == ICS_REG) {
-		clear_bits(u, r, v);
+		/* PPF says that a record has F set, and is read-only. */
+		clear_bits(u, r, r == FSTS_REG ? v & ~(u32)FSTS_PPF : v);
 	} else if (r == fault_register(u) + 12) {
 		pthread_mutex_lock(&u->lock);
 		clear_bits(u, r, v);

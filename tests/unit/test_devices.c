@@ -393,6 +393,13 @@ static void a_dead_queue_releases_nothing(void **state)
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 1);
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 2), 1);
 
+	/* Faults are reported all the same. */
+	for (u64 n = 1; n <= 2; n++) {
+		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 2, true, 5);
+		vtd_settle();
+		assert_int_equal(stat_of(write_faults), n);
+	}
+
 	/* For the next test: the unit works again. */
 	iommu_units[0].queue.bad_slot = ~0u;
 	queue_error(&iommu_units[0], FSTS_IQE);

@@ -241,8 +241,22 @@ static void left_running(void **state)
 		vtd_set_reg32(&vtd_units[0], GSTS_REG, running | (u32)GCMD_CFI);
 		vtd_set_reg32(&vtd_units[0], PMEN_REG, (u32)(PMEN_EPM | PMEN_PRS));
 		vtd_set_reg64(&vtd_units[0], IQH_REG, 0); /* as switching the queue off does */
+		/* Nobody has read its faults, nor seen its errors. */
+		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 1, true, 5);
+		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 2, true, 5);
+		vtd_raise_fault(&vtd_units[0], FSTS_IQE | FSTS_ICE | FSTS_ITE);
+		vtd_units[0].fault_raised = false; /* its interrupt went elsewhere */
+		told[0] = 0;
 		memset(iommu_units, 0, sizeof(iommu_units));
 		assert_int_equal(iommu_init(dmar, 64, &options), 0);
+		assert_non_null(strstr(told, "left by an earlier system: 1, one of them of device "
+					     "00:03.0 (reason 0x5)"));
+		assert_int_equal(vtd_reg32(&vtd_units[0], FSTS_REG), 0);
+		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 3, true, 5);
+		assert_true(vtd_interrupts());
+		while (vtd_work())
+			;
+		assert_int_equal(iommu_units[0].faults, 1);
 		assert_null(iommu_why_absent());
 		assert_true(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_IRE);
 		assert_false(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_CFI);
