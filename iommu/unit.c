@@ -67,6 +67,8 @@ static const char *why_unfit(const struct iommu_unit *u)
 		return "it has no queued invalidation (ECAP.QI)";
 	if (u->cap & CAP_RWBF)
 		return "it needs its write buffers flushed by hand (CAP.RWBF)";
+	if (!(u->cap & CAP_DRD) || !(u->cap & CAP_DWD))
+		return "a flush does not wait for requests under way (CAP.DRD, CAP.DWD)";
 	if (!(u->cap & (CAP_SAGAW_39 | CAP_SAGAW_48 | CAP_SAGAW_57)))
 		return "it has no second-stage tables of 3, 4 or 5 levels (CAP.SAGAW)";
 	return NULL;

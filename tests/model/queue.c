@@ -30,16 +30,14 @@ static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 	}
 }
 
-/* Requests translated earlier have reached memory afterwards, if the descriptor asks for draining
- * or the unit drains anyway. */
+/* Requests translated earlier have reached memory afterwards, if the descriptor asks for it. */
 static void drain(struct vtd_unit *u, const struct qi_desc *d, int did, dfn_t dfn, u32 order)
 {
 	for (unsigned int i = 0; i < MAX_FLIGHTS; i++) {
 		struct flight *f = &u->flight[i];
-		bool can = vtd_reg64(u, CAP_REG) & (f->write ? CAP_DWD : CAP_DRD);
 
 		if ((did < 0 || f->did == did) && f->dfn >> order == dfn >> order &&
-		    (!can || (d->lo & (f->write ? QI_IOTLB_DW : QI_IOTLB_DR))))
+		    (d->lo & (f->write ? QI_IOTLB_DW : QI_IOTLB_DR)))
 			f->used = false;
 	}
 }

@@ -66,6 +66,8 @@ static void units_that_do_not_fit(void **state)
 	expect_absent(&(struct vtd_config){ .ecap_set = ~0UL }, "lines above", "all ones");
 	expect_absent(&(struct vtd_config){ .ecap_clear = ECAP_QI }, "lines above", "ECAP.QI");
 	expect_absent(&(struct vtd_config){ .cap_set = CAP_RWBF }, "lines above", "CAP.RWBF");
+	expect_absent(&(struct vtd_config){ .cap_clear = CAP_DRD }, "lines above", "CAP.DRD");
+	expect_absent(&(struct vtd_config){ .cap_clear = CAP_DWD }, "lines above", "CAP.DWD");
 	expect_absent(&(struct vtd_config){ .cap_clear = CAP_SAGAW }, "lines above", "CAP.SAGAW");
 	for (unsigned int n = 1; n <= VTD_UNITS; n++) {
 		fail_mmio_map = n;
