@@ -22,7 +22,7 @@ struct options {
 		struct pci_id device;
 		u32 nr; /* 0: the entry is free */
 	} sriov[OPTIONS_SRIOV];
-	bool x2apic_off; /* x2apic=off */
+	bool x2apic_off, x2apic_on; /* x2apic=off; x2apic=on */
 	enum debug_exit exit_at; /* exit=ready, exit=idle: when to end QEMU */
 #ifdef WEIR_DEBUG
 	u64 fail_every; /* fail-alloc=N: once Weir is ready, every N-th allocation fails */

@@ -227,6 +227,34 @@ static void describe_unit(const struct iommu_unit *u)
 		 u->cap & CAP_CM ? ", caching mode" : "");
 }
 
+/* What the firmware says about the whole machine (8.1). */
+static void describe_firmware(void)
+{
+	if (!iommu_dmar.intr_remap)
+		log_warn("iommu: the firmware does not allow interrupt remapping "
+			 "(DMAR, INTR_REMAP = 0)");
+	if (iommu_dmar.dma_opt_in)
+		log_info("iommu: the firmware asks for protection against DMA "
+			 "(DMAR, DMA_CTRL_PLATFORM_OPT_IN_FLAG)");
+}
+
+/* Why devices cannot be passed through although units work, or NULL. */
+static const char *why_no_remapping(const struct iommu_options *options, bool all_remap)
+{
+	if (options->no_intremap)
+		return "interrupt remapping is switched off by iommu=nointremap, and "
+		       "without it a device could raise any interrupt";
+	if (!iommu_dmar.intr_remap)
+		return "the firmware does not allow interrupt remapping (DMAR, INTR_REMAP = 0), "
+		       "and without it a device could raise any interrupt; enable it in the "
+		       "firmware's setup, or give QEMU intel-iommu,intremap=on";
+	if (!all_remap)
+		return "a remapping unit has no interrupt remapping, and without it a device "
+		       "could raise any interrupt; enable it in the firmware's setup, or "
+		       "give QEMU intel-iommu,intremap=on";
+	return NULL;
+}
+
 static int start_units(const void *dmar, size_t length, const struct iommu_options *options)
 {
 	u32 working = 0, remapping = 0;
@@ -243,6 +271,7 @@ static int start_units(const void *dmar, size_t length, const struct iommu_optio
 	why_absent = "no remapping unit can be used; the lines above say why";
 	if (dmar_parse(dmar, length, read_bridge, &iommu_dmar))
 		return -ENODEV;
+	describe_firmware();
 
 	iommu_nr_units = iommu_dmar.nr_units;
 	for (u32 i = 0; i < iommu_nr_units; i++)
@@ -255,7 +284,7 @@ static int start_units(const void *dmar, size_t length, const struct iommu_optio
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		struct iommu_unit *u = &iommu_units[i];
 
-		u->works = start_unit(u, !options->no_intremap);
+		u->works = start_unit(u, iommu_dmar.intr_remap && !options->no_intremap);
 		if (!u->works)
 			continue;
 		describe_unit(u);
@@ -264,15 +293,7 @@ static int start_units(const void *dmar, size_t length, const struct iommu_optio
 	}
 	if (!working)
 		return -ENODEV;
-	if (options->no_intremap)
-		why_absent = "interrupt remapping is switched off by iommu=nointremap, and "
-			     "without it a device could raise any interrupt";
-	else if (remapping < working)
-		why_absent = "a remapping unit has no interrupt remapping, and without it a device "
-			     "could raise any interrupt; enable it in the firmware's setup, or "
-			     "give QEMU intel-iommu,intremap=on";
-	else
-		why_absent = NULL;
+	why_absent = why_no_remapping(options, remapping == working);
 	return 0;
 }
 

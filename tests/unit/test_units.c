@@ -214,6 +214,29 @@ static void commands_without_an_answer(void **state)
 	}
 }
 
+/* The firmware may know why interrupts must not be remapped: DMA is blocked all the same. */
+static void the_firmware_forbids_remapping(void **state)
+{
+	static const struct iommu_options options;
+	u8 dmar[64] = { [36] = 47, [37] = 4, [48 + 2] = 16, [48 + 4] = 1 };
+	u64 base = MACHINE_REGS;
+
+	(void)state;
+	assert_true(vtd_start(&plain));
+	memcpy(dmar + 48 + 8, &base, 8);
+	memset(iommu_units, 0, sizeof(iommu_units));
+	vtd_set_reg32(&vtd_units[0], GSTS_REG, 0);
+	vtd_set_reg64(&vtd_units[0], IQH_REG, 0);
+	told[0] = 0;
+	assert_int_equal(iommu_init(dmar, 64, &options), 0);
+	assert_true(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_TE);
+	assert_false(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_IRE);
+	assert_non_null(strstr(told, "does not allow interrupt remapping"));
+	assert_non_null(strstr(told, "DMA_CTRL_PLATFORM_OPT_IN"));
+	assert_non_null(strstr(iommu_why_not(VTD_DEVICE_0, true), "INTR_REMAP = 0"));
+	vtd_stop();
+}
+
 /* An earlier system left the unit running, and it can or cannot be stopped. */
 static void left_running(void **state)
 {
@@ -228,7 +251,7 @@ static void left_running(void **state)
 	vtd_set_reg64(&vtd_units[0], CAP_REG, cap);
 	for (size_t i = 0; i < ARRAY_SIZE(bits); i++) {
 		static const struct iommu_options options;
-		u8 dmar[64] = { [36] = 47, [48 + 2] = 16, [48 + 4] = 1 };
+		u8 dmar[64] = { [36] = 47, [37] = 1, [48 + 2] = 16, [48 + 4] = 1 };
 		u64 base = MACHINE_REGS;
 
 		memcpy(dmar + 48 + 8, &base, 8);
@@ -308,6 +331,7 @@ int main(void)
 		cmocka_unit_test_teardown(what_is_said, teardown),
 		cmocka_unit_test_teardown(one_unit_has_no_memory, teardown),
 		cmocka_unit_test_teardown(commands_without_an_answer, teardown),
+		cmocka_unit_test_teardown(the_firmware_forbids_remapping, teardown),
 		cmocka_unit_test_teardown(left_running, teardown),
 		cmocka_unit_test_teardown(an_answer_after_the_time_out, teardown),
 	};
