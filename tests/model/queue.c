@@ -1,6 +1,5 @@
 /* The units' invalidation queues (VT-d 6.5.2). */
 #include <drivers/pci.h>
-#include <drivers/pcidma.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/atomic.h>
 #include <tests/model/random.h>
@@ -192,7 +191,7 @@ static void ask_device(struct vtd_unit *u, const struct qi_desc *d)
 
 	depth = (unsigned int)FIELD_GET(QI_DEVICE_TLB_MAX_PENDING, d->lo);
 	depth = depth ? depth : 32;
-	vtd_require(depth <= pci_ats_depth(vtd_devices[device]),
+	vtd_require(depth <= vtd_ats_depth[device],
 		    "device %u is said to have a queue of %u invalidations", device, depth);
 	vtd_require(++s->outstanding <= depth,
 		    "device %u has more invalidations in its queue than %u", device, depth);

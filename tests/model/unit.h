@@ -71,6 +71,8 @@ extern struct vtd_device vtd_device_states[VTD_DEVICES];
 /* By frame: the number of cached pointers and context entries that lead to it. */
 extern u32 *vtd_pointers_to;
 
+/* By the device's index: how many invalidations its queue takes. */
+extern const u32 vtd_ats_depth[VTD_DEVICES];
 int vtd_device_index(struct pci_id dev);
 static inline unsigned int vtd_unit_of_device(unsigned int device)
 {

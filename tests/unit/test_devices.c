@@ -143,9 +143,11 @@ static void ranges_of_all_sizes(void **state)
 static void a_slow_device_is_asked_once_at_a_time(void **state)
 {
 	mfn_t seen;
+	u32 reads;
 
 	(void)state;
 	start_ats(&plain, false);
+	reads = vtd_ats_depth_reads;
 	assert_int_equal(map(0, VTD_RAM_FIRST + 1, 100), 0);
 	for (dfn_t i = 0; i < 10; i++) {
 		assert_true(vtd_translated_dma(VTD_DEVICE_0, 9 * i, &seen));
@@ -154,6 +156,8 @@ static void a_slow_device_is_asked_once_at_a_time(void **state)
 	assert_int_equal(stat_of(tlb_flushes), 1);
 	vtd_settle();
 	assert_int_equal(stat_of(tlb_flushes), 2);
+	/* It is not read from the device's configuration each time. */
+	assert_int_equal(vtd_ats_depth_reads, reads);
 	for (dfn_t i = 0; i < 10; i++) {
 		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1 + 9 * i), 0);
 		assert_false(vtd_translated_dma(VTD_DEVICE_0, 9 * i, &seen));
