@@ -74,6 +74,24 @@ static const char *why_unfit(const struct iommu_unit *u)
 	return NULL;
 }
 
+/* A queue may be switched off only while it is empty: IQH = IQT (6.5.2). What an earlier system has
+ * left in it is of no use any more. */
+static void empty_queue(struct iommu_unit *u)
+{
+	u64 deadline = clock_ns() + COMMAND_TIMEOUT_NS;
+
+	while (hw_read64(u->regs, IQH_REG) != hw_read64(u->regs, IQT_REG)) {
+		if (clock_ns() > deadline) {
+			log_warn("iommu: unit %u does not finish the invalidations that an earlier "
+				 "system has left: they are dropped",
+				 u->index);
+			hw_write64(u->regs, IQT_REG, hw_read64(u->regs, IQH_REG));
+			return;
+		}
+		cpu_relax();
+	}
+}
+
 /* Firmware or an earlier system may have left the unit running: translation is switched off
  * first, then what it depends on. */
 static bool stop_unit(struct iommu_unit *u)
@@ -81,9 +99,14 @@ static bool stop_unit(struct iommu_unit *u)
 	static const u64 order[] = { GCMD_TE, GCMD_IRE, GCMD_CFI, GCMD_QIE };
 	u32 status = hw_read32(u->regs, GSTS_REG);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
-		if ((status & order[i]) && !unit_command(u, order[i], false))
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
+		if (!(status & order[i]))
+			continue;
+		if (order[i] == GCMD_QIE)
+			empty_queue(u);
+		if (!unit_command(u, order[i], false))
 			return false;
+	}
 	return true;
 }
 

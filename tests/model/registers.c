@@ -110,6 +110,11 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 		vtd_before_register_write(r);
 
 	if (r == GCMD_REG) {
+		if (!(v & GCMD_QIE) && (vtd_reg32(u, GSTS_REG) & GCMD_QIE)) {
+			vtd_require(vtd_reg64(u, IQH_REG) == vtd_reg64(u, IQT_REG),
+				    "the queue is switched off with descriptors in it");
+			vtd_set_reg64(u, IQH_REG, 0);
+		}
 		/* One-shot bits stay set in the status; the others follow. */
 		vtd_set_reg32(u, GSTS_REG,
 			      v | (vtd_reg32(u, GSTS_REG) & (u32)(GCMD_SRTP | GCMD_SIRTP)));

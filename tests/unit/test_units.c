@@ -265,7 +265,9 @@ static void left_running(void **state)
 		/* Messages in compatibility format pass, and memory is protected. */
 		vtd_set_reg32(&vtd_units[0], GSTS_REG, running | (u32)GCMD_CFI);
 		vtd_set_reg32(&vtd_units[0], PMEN_REG, (u32)(PMEN_EPM | PMEN_PRS));
-		vtd_set_reg64(&vtd_units[0], IQH_REG, 0); /* as switching the queue off does */
+		/* Its queue has stopped at a descriptor, or is empty. */
+		vtd_set_reg64(&vtd_units[0], IQT_REG,
+			      (vtd_reg64(&vtd_units[0], IQH_REG) + 32 * i) % PAGE_SIZE);
 		/* Nobody has read its faults, nor seen its errors. */
 		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 1, true, 5);
 		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 2, true, 5);
@@ -276,6 +278,7 @@ static void left_running(void **state)
 		assert_int_equal(iommu_init(dmar, 64, &options), 0);
 		assert_non_null(strstr(told, "left by an earlier system: 1, one of them of device "
 					     "00:03.0 (reason 0x5)"));
+		assert_int_equal(!!strstr(told, "they are dropped"), i > 0);
 		assert_int_equal(vtd_reg32(&vtd_units[0], FSTS_REG), 0);
 		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 3, true, 5);
 		assert_true(vtd_interrupts());
