@@ -136,10 +136,29 @@ static bool release_protected_memory(struct iommu_unit *u)
 	return true;
 }
 
+/* Map the unit's registers and read what it can do. The fault records may lie beyond what the DMAR
+ * table says of the registers (11.4.14): then they are mapped once more, with them. */
+static bool map_registers(struct iommu_unit *u, struct dmar_unit *d)
+{
+	u32 end;
+
+	u->regs = mmio_map(d->base, registers_of(d));
+	if (!u->regs)
+		return false;
+	u->cap = hw_read64(u->regs, CAP_REG);
+	u->ecap = hw_read64(u->regs, ECAP_REG);
+	end = 16 * (u32)(FIELD_GET(CAP_FRO, u->cap) + FIELD_GET(CAP_NFR, u->cap) + 1);
+	if (u->cap == ~0UL || end <= registers_of(d))
+		return true;
+	d->size = (u32)ALIGN_UP(end, PAGE_SIZE);
+	u->regs = mmio_map(d->base, d->size);
+	return u->regs;
+}
+
 /* Map the unit's registers and check what it can do. */
 static bool find_unit(struct iommu_unit *u, u32 index)
 {
-	const struct dmar_unit *d = &iommu_dmar.unit[index];
+	struct dmar_unit *d = &iommu_dmar.unit[index];
 	const char *why;
 
 	u->index = index;
@@ -147,13 +166,10 @@ static bool find_unit(struct iommu_unit *u, u32 index)
 	spin_init(&u->irte_lock, LOCK_IRTE);
 	spin_init(&u->queue.lock, LOCK_QUEUE);
 	u->segment = d->segment;
-	u->regs = mmio_map(d->base, registers_of(d));
-	if (!u->regs) {
+	if (!map_registers(u, d)) {
 		log_err("iommu: unit %u: its registers at 0x%lx cannot be mapped", index, d->base);
 		return false;
 	}
-	u->cap = hw_read64(u->regs, CAP_REG);
-	u->ecap = hw_read64(u->regs, ECAP_REG);
 	why = why_unfit(u);
 	if (why) {
 		log_err("iommu: unit %u at 0x%lx cannot be used: %s", index, d->base, why);

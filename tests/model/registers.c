@@ -82,29 +82,34 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 	u64 i = (pa - MACHINE_REGS) / MACHINE_REGS_STEP;
 
 	vtd_require(i < VTD_UNITS && size <= sizeof(vtd_units[i].regs), "no register at 0x%lx", pa);
+	vtd_units[i].mapped = size;
 	return vtd_units[i].regs;
 }
 
-static struct vtd_unit *unit_at(volatile void *base)
+static struct vtd_unit *unit_with(volatile void *base, u32 r)
 {
-	return container_of((volatile u8(*)[2 * PAGE_SIZE]) base, struct vtd_unit, regs);
+	struct vtd_unit *u = container_of((volatile u8(*)[MACHINE_REGS_SIZE])base, struct vtd_unit,
+					  regs);
+
+	vtd_require(r + sizeof(u64) <= u->mapped, "register 0x%x is not mapped", r);
+	return u;
 }
 
 u32 hw_read32(volatile void *base, u32 r)
 {
-	return vtd_reg32(unit_at(base), r);
+	return vtd_reg32(unit_with(base, r), r);
 }
 
 u64 hw_read64(volatile void *base, u32 r)
 {
-	return vtd_reg64(unit_at(base), r);
+	return vtd_reg64(unit_with(base, r), r);
 }
 
 void (*vtd_before_register_write)(u32 r);
 
 void hw_write32(volatile void *base, u32 r, u32 v)
 {
-	struct vtd_unit *u = unit_at(base);
+	struct vtd_unit *u = unit_with(base, r);
 
 	if (vtd_before_register_write)
 		vtd_before_register_write(r);
@@ -139,7 +144,7 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 
 void hw_write64(volatile void *base, u32 r, u64 v)
 {
-	vtd_set_reg64(unit_at(base), r, v);
+	vtd_set_reg64(unit_with(base, r), r, v);
 }
 
 /* --- start and end -------------------------------------------------------- */
