@@ -66,6 +66,19 @@ static void read_boot_information(u32 magic, u32 info)
 		speculation_off();
 }
 
+/* x2APIC mode is used unless somebody does not want it. */
+static bool avoid_x2apic(void)
+{
+	const struct acpi_header *dmar = acpi_find("DMAR");
+
+	if (options.x2apic_off || options.x2apic_on ||
+	    !iommu_x2apic_opt_out(dmar, dmar ? dmar->length : 0))
+		return options.x2apic_off;
+	log_info("interrupts: the firmware asks for xAPIC mode (DMAR, X2APIC_OPT_OUT); "
+		 "x2apic=on overrides it");
+	return true;
+}
+
 /* ACPI tables, interrupt controllers, clock and timers. */
 static void init_interrupts(void)
 {
@@ -85,7 +98,7 @@ static void init_interrupts(void)
 	for (u32 i = 0; i < madt.nr_ioapics; i++)
 		ioapic_mask_all(madt.ioapic[i].id, madt.ioapic[i].address);
 	if (lapic_init(madt.lapic_address ? madt.lapic_address : APIC_DEFAULT_ADDRESS,
-		       options.x2apic_off))
+		       avoid_x2apic()))
 		halt_forever();
 	cpus[0]->apic_id = lapic_id();
 	log_info("interrupts: %s, %u I/O APICs masked", lapic_is_x2apic() ? "x2APIC" : "xAPIC",

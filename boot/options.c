@@ -124,13 +124,13 @@ static bool set_sriov(const char *v)
 
 static bool set_x2apic(const char *v)
 {
-	if (!strcmp(v, "on"))
-		options.x2apic_off = false;
-	else if (!strcmp(v, "off"))
-		options.x2apic_off = true;
-	else
-		return false;
-	return true;
+	bool on = !strcmp(v, "on"), off = !strcmp(v, "off");
+
+	if (on || off) {
+		options.x2apic_on = on;
+		options.x2apic_off = off;
+	}
+	return on || off;
 }
 
 static bool set_mitigations(const char *v)

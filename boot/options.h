@@ -22,7 +22,7 @@ struct options {
 		struct pci_id device;
 		u32 nr; /* 0: the entry is free */
 	} sriov[OPTIONS_SRIOV];
-	bool x2apic_off; /* x2apic=off */
+	bool x2apic_off, x2apic_on; /* x2apic=off; x2apic=on */
 	bool mitigations_off; /* mitigations=off */
 	enum debug_exit exit_at; /* exit=ready, exit=idle: when to end QEMU */
 #ifdef WEIR_DEBUG
@@ -35,7 +35,6 @@ struct options {
 extern struct options options;
 
 /* Parse the line into `options`, over the defaults. An unknown word or an invalid value is named in
- * the log and ignored. If a word is repeated, the last one wins, with two exceptions: iommu=off and
- * iommu=nointremap stay in effect until iommu=on, and sriov= counts for each device separately.
- * Boot. */
+ * the log and ignored. If a word is repeated, the last one wins; sriov= counts for each device
+ * separately. A file's name as the first word is skipped. Boot. */
 void options_parse(const char *cmdline);

@@ -16,7 +16,8 @@ struct qi_desc qi_context_device(u16 did, u16 sid)
 				 0 };
 }
 
-/* Reads and writes in progress may use an old translation: they are drained where the unit can. */
+/* Requests under way may use an old translation: the flush waits for them. Units that cannot do so
+ * are refused (iommu/unit.c). */
 static u64 drain_flags(const struct iommu_unit *u)
 {
 	return (u->cap & CAP_DRD ? QI_IOTLB_DR : 0) | (u->cap & CAP_DWD ? QI_IOTLB_DW : 0);

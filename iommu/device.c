@@ -42,8 +42,8 @@
  *	             own TLB: `tlb.request` is still in the queue
  *	ISOLATED     the device can reach nothing, no request of it is outstanding, no batch waits
  *	             for it; a quarantined device stays here until it is detached
- *	UNMAPPING    as ISOLATED, and unmap_work is queued; or attaching has failed, and the entry
- *	             was never present
+ *	UNMAPPING    as ISOLATED, and unmap_work is queued or waits for a batch; or attaching has
+ *	             failed, and the entry was never present
  *
  * A device that is detached before it is ISOLATED runs through the same states: `detached` is set,
  * and it does not stay there.
@@ -254,8 +254,8 @@ static enum step unmap_reserved_step(struct work *w)
 	struct iommu_domain *d = v->domain;
 	struct device_calls calls = { .domain = d };
 
-	if (reserved_unmap(d, v->dev))
-		return STEP_MORE; /* no batch or no memory just now */
+	if (!reserved_unmap(d, v->dev, &v->waiter))
+		return STEP_WAIT;
 	work_forget(w);
 	spin_lock(&devices_lock);
 	spin_lock(&d->lock);
@@ -286,6 +286,8 @@ static void claim_record(struct device *v, struct iommu_domain *d, struct pci_id
 	v->flush.done = device_flushed;
 	device_tlb_init(&v->tlb);
 	work_init(&v->unmap_work, unmap_reserved_step);
+	list_init(&v->waiter.link);
+	v->waiter.work = &v->unmap_work;
 	spin_lock(&d->lock);
 	device_transition(v, EVENT_CLAIM, &none);
 	spin_unlock(&d->lock);

@@ -39,6 +39,7 @@ struct device {
 	struct iommu_request flush; /* of the context cache and the IOTLB */
 	struct device_tlb tlb;
 	struct work unmap_work; /* unmaps the reserved memory */
+	struct batch_waiter waiter; /* of unmap_work */
 	void (*detached)(void *arg); /* NULL: nobody has asked for the device */
 	void *detached_arg;
 	struct fault_rate faults;

@@ -25,8 +25,7 @@ static void post_invalidation(struct device *v)
 	assert_locked(&v->domain->lock);
 	t->flushing = t->next;
 	t->next = 0;
-	t->request.desc[0] = qi_device_tlb(v->unit, v->dev.bdf, pci_ats_depth(v->dev), t->first,
-					   t->last);
+	t->request.desc[0] = qi_device_tlb(v->unit, v->dev.bdf, t->depth, t->first, t->last);
 	t->request.nr = 1;
 	trace(WEIR_TRACE_DEVICE_TLB, v->domain->owner, v->dev.bdf, t->first, t->last);
 	t->first = ~0UL;
@@ -93,6 +92,7 @@ void device_tlb_init(struct device_tlb *t)
 void device_tlb_add(struct device *v)
 {
 	assert_locked(&v->domain->lock);
+	v->tlb.depth = pci_ats_depth(v->dev);
 	list_add_tail(&v->domain->device_tlbs, &v->tlb.link);
 }
 

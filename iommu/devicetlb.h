@@ -13,6 +13,7 @@ struct device_tlb {
 	 * after it; a bit per batch. An invalidation is outstanding while `flushing` is not 0. */
 	u16 flushing, next;
 	dfn_t first, last; /* the range that the next one must cover */
+	u32 depth; /* of the device's queue of invalidations, read when it is attached */
 };
 _Static_assert(BATCHES_PER_DOMAIN <= 16, "one bit per batch");
 

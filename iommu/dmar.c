@@ -12,6 +12,8 @@
 #define TABLE_FLAGS 37
 #define TABLE_FIRST 48
 #define FLAGS_INTR_REMAP 0x01
+#define FLAGS_X2APIC_OPT_OUT 0x02 /* valid with INTR_REMAP only */
+#define FLAGS_DMA_CTRL_OPT_IN 0x04
 
 /* 8.2: remapping structure types. */
 enum structure_type { DRHD, RMRR, ATSR, RHSA, ANDD, SATC, SIDP };
@@ -255,6 +257,7 @@ int dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dma
 	}
 	d->address_width = p[TABLE_WIDTH] + 1u;
 	d->intr_remap = p[TABLE_FLAGS] & FLAGS_INTR_REMAP;
+	d->dma_opt_in = p[TABLE_FLAGS] & FLAGS_DMA_CTRL_OPT_IN;
 
 	for (p += TABLE_FIRST; end - p >= 4;) {
 		u32 type = get16(p), length = get16(p + 2);
@@ -277,6 +280,13 @@ int dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dma
 		p += length;
 	}
 	return d->nr_units && !d->incomplete ? 0 : -EINVAL;
+}
+
+bool iommu_x2apic_opt_out(const void *table, size_t size)
+{
+	static const u8 both = FLAGS_INTR_REMAP | FLAGS_X2APIC_OPT_OUT;
+
+	return table && size >= TABLE_FIRST && (((const u8 *)table)[TABLE_FLAGS] & both) == both;
 }
 
 /* --- questions ------------------------------------------------------------ */

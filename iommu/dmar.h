@@ -34,6 +34,7 @@ struct dmar_reserved {
 struct dmar {
 	u32 address_width; /* bits */
 	bool intr_remap; /* FLAGS.INTR_REMAP */
+	bool dma_opt_in; /* FLAGS.DMA_CTRL_PLATFORM_OPT_IN_FLAG */
 	bool incomplete; /* something did not fit, or could not be read, that safety depends on */
 	u32 nr_units, nr_scopes, nr_reserved, nr_ats;
 	struct dmar_unit unit[DMAR_MAX_UNITS];

@@ -91,6 +91,7 @@ int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
 	d->wake = wake;
 	d->wake_arg = arg;
 	list_init(&d->device_tlbs);
+	list_init(&d->batch_waiters);
 	work_init(&d->destroyer, destroy_step);
 
 	slot = take_slot(d);
@@ -148,6 +149,13 @@ void domain_batch_done(struct iommu_domain *d)
 	/* The batch still counts while the owner is called: so d cannot go away. */
 	d->wake(d->wake_arg);
 	spin_lock(&d->lock);
+	/* All of them: those that find no batch wait again. */
+	while (!list_empty(&d->batch_waiters)) {
+		struct batch_waiter *w = list_first(&d->batch_waiters, struct batch_waiter, link);
+
+		list_del(&w->link);
+		work_queue(w->work);
+	}
 	if (!--d->nr_batches && d->destroying)
 		work_queue(&d->destroyer);
 	spin_unlock(&d->lock);

@@ -16,6 +16,12 @@ _Static_assert(BATCHES_PER_DOMAIN *MAX_IOMMU_DOMAINS <= 2048, "batch numbers of 
  * one of the 2 MiB leaves that it was split into. */
 #define RESERVE_TABLES 4
 
+/* Work that waits for a free batch. */
+struct batch_waiter {
+	struct list link; /* empty: it does not wait */
+	struct work *work;
+};
+
 enum batch_state { BATCH_FREE, BATCH_OPEN, BATCH_POSTED };
 
 struct unit_request {
@@ -67,6 +73,7 @@ struct iommu_domain {
 	struct list device_tlbs; /* of the devices that have one */
 	u8 reserved_users[DMAR_MAX_RESERVED]; /* by region: see iommu/reserved.c */
 	u32 nr_batches; /* not free */
+	struct list batch_waiters;
 	struct iommu_batch *batch[BATCHES_PER_DOMAIN];
 
 	u64 entries[3]; /* leaves by size: present, and in unlinked tables until their release */
@@ -89,3 +96,8 @@ static inline void domain_count_completed(struct iommu_domain *d, u32 nr)
 
 /* A batch is free again: wake what waits for it. No lock held. */
 void domain_batch_done(struct iommu_domain *d);
+/* Begin a gather without tables for splits: for what unmaps only ranges as they were mapped, by
+ * leaves that nothing has joined (iommu/map.c, collapse()). Never allocates. False: no batch is
+ * free, and w's work is queued when one is. No lock held. */
+bool __must_check gather_begin_or_wait(struct iommu_gather *g, struct iommu_domain *d,
+				       struct batch_waiter *w);

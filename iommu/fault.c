@@ -114,14 +114,26 @@ static void report_fault(struct iommu_unit *u, u64 lo, u64 hi)
 		log_walk(owner, lo & FRCD_LO_ADDRESS);
 }
 
+/* Where the first record is; *nr: how many there are. */
+static u32 fault_records(const struct iommu_unit *u, u32 *nr)
+{
+	*nr = (u32)FIELD_GET(CAP_NFR, u->cap) + 1;
+	return (u32)FIELD_GET(CAP_FRO, u->cap) * 16;
+}
+
+/* F is cleared by writing 1. */
+static void clear_record(struct iommu_unit *u, u32 reg)
+{
+	hw_write32(u->regs, reg + 12, 1u << 31);
+}
+
 /* Handle what the unit reports now. While anything is left, new reports raise no interrupt
  * (FECTL_REG.IP): so this continues until nothing is left. It works in steps, since a device may
  * fault faster than this reads. */
 static enum step fault_step(struct work *w)
 {
 	struct iommu_unit *u = container_of(w, struct iommu_unit, fault_work);
-	u32 first = (u32)FIELD_GET(CAP_FRO, u->cap) * 16, nr = (u32)FIELD_GET(CAP_NFR, u->cap) + 1;
-	u32 status = hw_read32(u->regs, FSTS_REG);
+	u32 nr, first = fault_records(u, &nr), status = hw_read32(u->regs, FSTS_REG);
 
 	for (u32 i = 0; (status & FSTS_PPF) && i < nr; i++) {
 		u32 reg = first + 16 * (((u32)FIELD_GET(FSTS_FRI, status) + i) % nr);
@@ -130,7 +142,7 @@ static enum step fault_step(struct work *w)
 		if (!(hi & FRCD_HI_F))
 			continue;
 		report_fault(u, hw_read64(u->regs, reg), hi);
-		hw_write32(u->regs, reg + 12, 1u << 31); /* F is cleared by writing 1 */
+		clear_record(u, reg);
 	}
 	if (status & FSTS_PFO)
 		hw_write32(u->regs, FSTS_REG, FSTS_PFO);
@@ -147,6 +159,33 @@ static void fault_interrupt(void *arg)
 	work_queue(&u->fault_work);
 }
 
+/* While a record or an error of an earlier system is there, nothing new raises an interrupt. */
+static void clear_old_faults(struct iommu_unit *u)
+{
+	u32 nr, first = fault_records(u, &nr), old = 0;
+	u64 last = 0;
+
+	for (u32 i = 0; i < nr; i++) {
+		u64 hi = hw_read64(u->regs, first + 16 * i + 8);
+
+		if (!(hi & FRCD_HI_F))
+			continue;
+		clear_record(u, first + 16 * i);
+		last = hi;
+		old++;
+	}
+	hw_write32(u->regs, FSTS_REG, FSTS_CAUSES & ~FSTS_PPF);
+	if (old) {
+		struct pci_id dev = { u->segment, (u16)FIELD_GET(FRCD_HI_SID, last) };
+		char name[16];
+
+		(void)pci_name(dev, name);
+		log_info("iommu: unit %u: faults left by an earlier system: %u, one of them of "
+			 "device %s (reason 0x%lx)",
+			 u->index, old, name, FIELD_GET(FRCD_HI_FR, last));
+	}
+}
+
 int fault_init(struct iommu_unit *u)
 {
 	int vector = irq_alloc(0, fault_interrupt, u);
@@ -160,7 +199,7 @@ int fault_init(struct iommu_unit *u)
 	hw_write32(u->regs, FEDATA_REG, data);
 	hw_write32(u->regs, FEADDR_REG, (u32)address);
 	hw_write32(u->regs, FEUADDR_REG, (u32)(address >> 32));
-	hw_write32(u->regs, FSTS_REG, FSTS_CAUSES & ~FSTS_PPF);
+	clear_old_faults(u);
 	hw_write32(u->regs, FECTL_REG, 0);
 	return 0;
 }

@@ -35,6 +35,21 @@ static struct iommu_batch *take_free_batch(struct iommu_domain *d)
 	return NULL;
 }
 
+static void start_gather(struct iommu_gather *g, struct iommu_batch *b)
+{
+	b->user.step = NULL;
+	b->structural = b->split = b->changed = b->tables_released = false;
+	b->pending = 1; /* the commit */
+	b->tombstones = b->frames_held = 0;
+	b->next = 1;
+	b->last = 0;
+	b->deferred = NO_TABLE;
+	g->domain = b->domain;
+	g->batch = b;
+	g->first = ~0UL;
+	g->last = 0;
+}
+
 int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 {
 	struct iommu_batch *b;
@@ -50,19 +65,22 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 	spin_unlock(&d->lock);
 	if (!b)
 		return -EAGAIN;
-
-	b->user.step = NULL;
-	b->structural = b->split = b->changed = b->tables_released = false;
-	b->pending = 1; /* the commit */
-	b->tombstones = b->frames_held = 0;
-	b->next = 1;
-	b->last = 0;
-	b->deferred = NO_TABLE;
-	g->domain = d;
-	g->batch = b;
-	g->first = ~0UL;
-	g->last = 0;
+	start_gather(g, b);
 	return 0;
+}
+
+bool gather_begin_or_wait(struct iommu_gather *g, struct iommu_domain *d, struct batch_waiter *w)
+{
+	struct iommu_batch *b;
+
+	spin_lock(&d->lock);
+	b = take_free_batch(d);
+	if (!b && list_empty(&w->link))
+		list_add_tail(&d->batch_waiters, &w->link);
+	spin_unlock(&d->lock);
+	if (b)
+		start_gather(g, b);
+	return b;
 }
 
 struct iommu_batch_user *iommu_gather_user(struct iommu_gather *g)

@@ -33,6 +33,8 @@ struct iommu_options {
  * and the allocator. Boot, bootstrap processor. 0, or -ENODEV when no unit works:
  * iommu_why_absent() tells the reason. */
 int __must_check iommu_init(const void *dmar, size_t length, const struct iommu_options *options);
+/* True if the DMAR table (or NULL) asks for xAPIC mode (8.1, X2APIC_OPT_OUT). Any time. */
+bool iommu_x2apic_opt_out(const void *dmar, size_t length);
 /* NULL if devices can be passed through, else why not, for the administrator. */
 const char *iommu_why_absent(void);
 /* True if a unit's registers lie in [first, last]. */

@@ -8,9 +8,19 @@
 #include <kernel/lib/errno.h>
 #include <kernel/mm/frameref.h>
 
-/* Put an empty table behind an empty entry of `parent`. */
-static u64 *add_table(struct iommu_domain *d, u64 *parent, u64 *e)
+/* In caching mode: entries of this level, which map nr frames from dfn on, became present. A unit
+ * may have cached that they were not, above level 1 in its paging-structure caches (6.1). */
+static void became_present(struct iommu_gather *g, dfn_t dfn, u64 nr, unsigned int level)
 {
+	table_touched(g, dfn, nr);
+	if (level > 1)
+		table_structural(g);
+}
+
+/* Put an empty table behind e, an empty entry of `parent`, which has this level. */
+static u64 *add_table(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int level, dfn_t dfn)
+{
+	struct iommu_domain *d = g->domain;
 	u64 *t = table_alloc(d);
 
 	if (!t)
@@ -19,6 +29,8 @@ static u64 *add_table(struct iommu_domain *d, u64 *parent, u64 *e)
 	iommu_write_back(t, PAGE_SIZE);
 	table_publish(e, virt_to_phys(t) | SS_R | SS_W);
 	counts(parent)->present++;
+	if (iommu_common.caching_mode)
+		became_present(g, dfn, 1, level);
 	return t;
 }
 
@@ -118,7 +130,7 @@ static int add_full_table(struct iommu_gather *g, u64 *parent, u64 *e, dfn_t dfn
 	table_publish(e, virt_to_phys(t) | SS_R | SS_W);
 	counts(parent)->present++;
 	if (iommu_common.caching_mode)
-		table_touched(g, dfn, frames_of(r->level + 1));
+		became_present(g, dfn, frames_of(r->level + 1), r->level + 1);
 	return 0;
 }
 
@@ -138,16 +150,18 @@ static bool is_uniform(const u64 *table, unsigned int level)
 }
 
 /* If the table behind e maps what one leaf would, put that leaf there; the table is freed after the
- * flush. */
+ * flush. Memory that is not RAM is left as it was mapped: two reserved regions side by side would
+ * become one leaf, and unmapping one of them would need a table. */
 static __noinline bool collapse(struct iommu_gather *g, u64 *e, unsigned int level, dfn_t dfn)
 {
 	struct iommu_domain *d = g->domain;
 	u64 *table = table_at(*e), first = table[0];
 	mfn_t mfn = virt_to_mfn(table);
 
-	if ((level > 1 && level > iommu_common.largest) || !is_uniform(table, level - 1))
+	if ((level > 1 && level > iommu_common.largest) || (first & SS_NOT_RAM) ||
+	    !is_uniform(table, level - 1))
 		return false;
-	if (!counts(table)->whole && !(first & SS_NOT_RAM)) {
+	if (!counts(table)->whole) {
 		frame_merge_dev(mfn_of(first), order_of(level));
 		d->references -= ENTRIES - 1;
 	}
@@ -159,7 +173,7 @@ static __noinline bool collapse(struct iommu_gather *g, u64 *e, unsigned int lev
 	frame_links(mfn)->next = g->batch->deferred;
 	g->batch->deferred = (u32)mfn;
 	table_touched(g, ALIGN_DOWN(dfn, frames_of(level)), frames_of(level));
-	table_unlinked(g);
+	table_structural(g);
 	return true;
 }
 
@@ -220,7 +234,7 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 			collapse_above(g, dfn, level);
 			return (s64)frames_of(level);
 		}
-		table = add_table(g->domain, table, e);
+		table = add_table(g, table, e, level, dfn);
 		if (!table)
 			return -ENOMEM;
 	}
@@ -235,7 +249,7 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 	if (unlikely(ret))
 		return ret;
 	if (iommu_common.caching_mode)
-		table_touched(g, dfn, run << order_of(level));
+		became_present(g, dfn, run << order_of(level), level);
 	if (c->present == ENTRIES && level < iommu_common.largest)
 		collapse_above(g, dfn, level + 1);
 	return (s64)(run << order_of(level));
@@ -270,7 +284,7 @@ static __always_inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn
 	if (unlikely(c->present == ENTRIES))
 		collapse_above(g, dfn, level + 1);
 	if (unlikely(iommu_common.caching_mode))
-		table_touched(g, dfn, frames_of(level));
+		became_present(g, dfn, frames_of(level), level);
 	return true;
 }
 

@@ -12,7 +12,8 @@
  * of the IOTLB, its request fails, and the device is quarantined. Any other descriptor is written
  * again, since something has damaged it. If the unit stops a second time at the same entry, with
  * no request completed in between, its queue is dead: nothing is posted any more, and pages that
- * the unit's devices can reach are never freed.
+ * the unit's devices can reach are never freed. The unit finds its queue empty, so that IQE can be
+ * cleared: while it is set, no fault raises an interrupt.
  *
  * ICE, an answer to an invalidation that nobody requested: the device is quarantined.
  */
@@ -105,10 +106,11 @@ static void recover_bad_descriptor(struct iommu_unit *u)
 			  qi_iotlb_global(u);
 	}
 	iommu_write_back(at, sizeof(*at));
-	if (!q->stuck) {
-		hw_write32(u->regs, FSTS_REG, FSTS_IQE);
+	if (q->stuck)
+		hw_write64(u->regs, IQT_REG, slot * sizeof(struct qi_desc));
+	hw_write32(u->regs, FSTS_REG, FSTS_IQE);
+	if (!q->stuck)
 		hw_write64(u->regs, IQT_REG, q->tail * sizeof(struct qi_desc));
-	}
 	spin_unlock(&q->lock);
 	log_err("iommu: unit %u rejects the invalidation descriptor %016lx %016lx (IQERCD %lx)%s",
 		u->index, bad.lo, bad.hi, hw_read64(u->regs, IQERCD_REG), q->stuck ? again : "");

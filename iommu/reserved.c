@@ -25,7 +25,8 @@ static u32 first_index(u32 i)
 	return i;
 }
 
-/* The device does not use its regions below index `end` any more. */
+/* The device does not use its regions below index `end` any more. However many they are, one gather
+ * does: each is unmapped as it was mapped, so nothing is split. */
 static void drop_regions(struct iommu_gather *g, struct pci_id dev, u32 end)
 {
 	assert_locked(&g->domain->lock);
@@ -65,16 +66,15 @@ int reserved_map(struct iommu_domain *d, struct pci_id dev)
 	return ret;
 }
 
-int reserved_unmap(struct iommu_domain *d, struct pci_id dev)
+bool reserved_unmap(struct iommu_domain *d, struct pci_id dev, struct batch_waiter *w)
 {
 	IOMMU_GATHER(g);
-	int ret = iommu_gather_begin(&g, d);
 
-	if (ret)
-		return ret;
+	if (!gather_begin_or_wait(&g, d, w))
+		return false;
 	spin_lock(&d->lock);
 	drop_regions(&g, dev, iommu_dmar.nr_reserved);
 	spin_unlock(&d->lock);
 	iommu_gather_commit(&g, 0);
-	return 0;
+	return true;
 }

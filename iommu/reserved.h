@@ -8,6 +8,6 @@
  * already. If this fails, nothing is mapped and no count is changed: -EAGAIN (no batch), -ENOMEM,
  * -EEXIST (d has something else there), -EPERM (it is RAM). No lock held. */
 int __must_check reserved_map(struct iommu_domain *d, struct pci_id dev);
-/* Unmap what no other device of d uses. -EAGAIN, -ENOMEM: nothing was done, try again. No lock
- * held. */
-int __must_check reserved_unmap(struct iommu_domain *d, struct pci_id dev);
+/* Unmap what no other device of d uses. Never allocates. False: no batch is free; nothing was done,
+ * and w's work is queued when one is. No lock held. */
+bool __must_check reserved_unmap(struct iommu_domain *d, struct pci_id dev, struct batch_waiter *w);

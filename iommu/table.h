@@ -38,9 +38,9 @@ static inline void table_touched(struct iommu_gather *g, dfn_t dfn, u64 nr)
 	g->batch->changed = true;
 }
 
-/* A table was taken out of use: until the gather has completed, every flush of the domain must drop
- * cached pointers to tables. */
-static inline void table_unlinked(struct iommu_gather *g)
+/* A table was taken out of use, or, in caching mode, came into use: until the gather has completed,
+ * every flush of the domain must drop what is cached of the entries above the leaves. */
+static inline void table_structural(struct iommu_gather *g)
 {
 	if (g->batch->structural)
 		return;

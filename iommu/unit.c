@@ -67,9 +67,29 @@ static const char *why_unfit(const struct iommu_unit *u)
 		return "it has no queued invalidation (ECAP.QI)";
 	if (u->cap & CAP_RWBF)
 		return "it needs its write buffers flushed by hand (CAP.RWBF)";
+	if (!(u->cap & CAP_DRD) || !(u->cap & CAP_DWD))
+		return "a flush does not wait for requests under way (CAP.DRD, CAP.DWD)";
 	if (!(u->cap & (CAP_SAGAW_39 | CAP_SAGAW_48 | CAP_SAGAW_57)))
 		return "it has no second-stage tables of 3, 4 or 5 levels (CAP.SAGAW)";
 	return NULL;
+}
+
+/* A queue may be switched off only while it is empty: IQH = IQT (6.5.2). What an earlier system has
+ * left in it is of no use any more. */
+static void empty_queue(struct iommu_unit *u)
+{
+	u64 deadline = clock_ns() + COMMAND_TIMEOUT_NS;
+
+	while (hw_read64(u->regs, IQH_REG) != hw_read64(u->regs, IQT_REG)) {
+		if (clock_ns() > deadline) {
+			log_warn("iommu: unit %u does not finish the invalidations that an earlier "
+				 "system has left: they are dropped",
+				 u->index);
+			hw_write64(u->regs, IQT_REG, hw_read64(u->regs, IQH_REG));
+			return;
+		}
+		cpu_relax();
+	}
 }
 
 /* Firmware or an earlier system may have left the unit running: translation is switched off
@@ -79,9 +99,14 @@ static bool stop_unit(struct iommu_unit *u)
 	static const u64 order[] = { GCMD_TE, GCMD_IRE, GCMD_CFI, GCMD_QIE };
 	u32 status = hw_read32(u->regs, GSTS_REG);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
-		if ((status & order[i]) && !unit_command(u, order[i], false))
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
+		if (!(status & order[i]))
+			continue;
+		if (order[i] == GCMD_QIE)
+			empty_queue(u);
+		if (!unit_command(u, order[i], false))
 			return false;
+	}
 	return true;
 }
 
@@ -111,10 +136,29 @@ static bool release_protected_memory(struct iommu_unit *u)
 	return true;
 }
 
+/* Map the unit's registers and read what it can do. The fault records may lie beyond what the DMAR
+ * table says of the registers (11.4.14): then they are mapped once more, with them. */
+static bool map_registers(struct iommu_unit *u, struct dmar_unit *d)
+{
+	u32 end;
+
+	u->regs = mmio_map(d->base, registers_of(d));
+	if (!u->regs)
+		return false;
+	u->cap = hw_read64(u->regs, CAP_REG);
+	u->ecap = hw_read64(u->regs, ECAP_REG);
+	end = 16 * (u32)(FIELD_GET(CAP_FRO, u->cap) + FIELD_GET(CAP_NFR, u->cap) + 1);
+	if (u->cap == ~0UL || end <= registers_of(d))
+		return true;
+	d->size = (u32)ALIGN_UP(end, PAGE_SIZE);
+	u->regs = mmio_map(d->base, d->size);
+	return u->regs;
+}
+
 /* Map the unit's registers and check what it can do. */
 static bool find_unit(struct iommu_unit *u, u32 index)
 {
-	const struct dmar_unit *d = &iommu_dmar.unit[index];
+	struct dmar_unit *d = &iommu_dmar.unit[index];
 	const char *why;
 
 	u->index = index;
@@ -122,13 +166,10 @@ static bool find_unit(struct iommu_unit *u, u32 index)
 	spin_init(&u->irte_lock, LOCK_IRTE);
 	spin_init(&u->queue.lock, LOCK_QUEUE);
 	u->segment = d->segment;
-	u->regs = mmio_map(d->base, registers_of(d));
-	if (!u->regs) {
+	if (!map_registers(u, d)) {
 		log_err("iommu: unit %u: its registers at 0x%lx cannot be mapped", index, d->base);
 		return false;
 	}
-	u->cap = hw_read64(u->regs, CAP_REG);
-	u->ecap = hw_read64(u->regs, ECAP_REG);
 	why = why_unfit(u);
 	if (why) {
 		log_err("iommu: unit %u at 0x%lx cannot be used: %s", index, d->base, why);
@@ -225,6 +266,34 @@ static void describe_unit(const struct iommu_unit *u)
 		 u->cap & CAP_CM ? ", caching mode" : "");
 }
 
+/* What the firmware says about the whole machine (8.1). */
+static void describe_firmware(void)
+{
+	if (!iommu_dmar.intr_remap)
+		log_warn("iommu: the firmware does not allow interrupt remapping "
+			 "(DMAR, INTR_REMAP = 0)");
+	if (iommu_dmar.dma_opt_in)
+		log_info("iommu: the firmware asks for protection against DMA "
+			 "(DMAR, DMA_CTRL_PLATFORM_OPT_IN_FLAG)");
+}
+
+/* Why devices cannot be passed through although units work, or NULL. */
+static const char *why_no_remapping(const struct iommu_options *options, bool all_remap)
+{
+	if (options->no_intremap)
+		return "interrupt remapping is switched off by iommu=nointremap, and "
+		       "without it a device could raise any interrupt";
+	if (!iommu_dmar.intr_remap)
+		return "the firmware does not allow interrupt remapping (DMAR, INTR_REMAP = 0), "
+		       "and without it a device could raise any interrupt; enable it in the "
+		       "firmware's setup, or give QEMU intel-iommu,intremap=on";
+	if (!all_remap)
+		return "a remapping unit has no interrupt remapping, and without it a device "
+		       "could raise any interrupt; enable it in the firmware's setup, or "
+		       "give QEMU intel-iommu,intremap=on";
+	return NULL;
+}
+
 static int start_units(const void *dmar, size_t length, const struct iommu_options *options)
 {
 	u32 working = 0, remapping = 0;
@@ -241,6 +310,7 @@ static int start_units(const void *dmar, size_t length, const struct iommu_optio
 	why_absent = "no remapping unit can be used; the lines above say why";
 	if (dmar_parse(dmar, length, read_bridge, &iommu_dmar))
 		return -ENODEV;
+	describe_firmware();
 
 	iommu_nr_units = iommu_dmar.nr_units;
 	for (u32 i = 0; i < iommu_nr_units; i++)
@@ -253,7 +323,7 @@ static int start_units(const void *dmar, size_t length, const struct iommu_optio
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		struct iommu_unit *u = &iommu_units[i];
 
-		u->works = start_unit(u, !options->no_intremap);
+		u->works = start_unit(u, iommu_dmar.intr_remap && !options->no_intremap);
 		if (!u->works)
 			continue;
 		describe_unit(u);
@@ -262,15 +332,7 @@ static int start_units(const void *dmar, size_t length, const struct iommu_optio
 	}
 	if (!working)
 		return -ENODEV;
-	if (options->no_intremap)
-		why_absent = "interrupt remapping is switched off by iommu=nointremap, and "
-			     "without it a device could raise any interrupt";
-	else if (remapping < working)
-		why_absent = "a remapping unit has no interrupt remapping, and without it a device "
-			     "could raise any interrupt; enable it in the firmware's setup, or "
-			     "give QEMU intel-iommu,intremap=on";
-	else
-		why_absent = NULL;
+	why_absent = why_no_remapping(options, remapping == working);
 	return 0;
 }
 

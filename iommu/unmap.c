@@ -91,7 +91,7 @@ static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned 
 /* The table behind the entry of this level is unlinked, with all that may be in it. */
 static void note_unlinked(struct iommu_gather *g, dfn_t dfn, unsigned int level)
 {
-	table_unlinked(g);
+	table_structural(g);
 	trace(WEIR_TRACE_UNLINK, g->domain->owner, (u16)g->batch->number, dfn, level);
 }
 

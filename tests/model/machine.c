@@ -276,11 +276,13 @@ struct pci_id pci_physical(struct pci_id id)
 	return vtd_virtual.bdf && id.bdf == vtd_virtual.bdf ? vtd_physical : id;
 }
 
+const u32 vtd_ats_depth[VTD_DEVICES] = { 4, 4, 1, 32, 2, 8 };
+u32 vtd_ats_depth_reads;
+
 u32 pci_ats_depth(struct pci_id id)
 {
-	static const u32 depths[VTD_DEVICES] = { 4, 4, 1, 32, 2, 8 };
-
-	return depths[vtd_device_index(id)];
+	vtd_ats_depth_reads++;
+	return vtd_ats_depth[vtd_device_index(id)];
 }
 
 /* Enabling ATS empties the device's TLB. Disabling it does not, since a device may ignore that. */

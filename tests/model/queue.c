@@ -1,6 +1,5 @@
 /* The units' invalidation queues (VT-d 6.5.2). */
 #include <drivers/pci.h>
-#include <drivers/pcidma.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/atomic.h>
 #include <tests/model/random.h>
@@ -30,16 +29,14 @@ static void invalidate_context(struct vtd_unit *u, const struct qi_desc *d)
 	}
 }
 
-/* Requests translated earlier have reached memory afterwards, if the descriptor asks for draining
- * or the unit drains anyway. */
+/* Requests translated earlier have reached memory afterwards, if the descriptor asks for it. */
 static void drain(struct vtd_unit *u, const struct qi_desc *d, int did, dfn_t dfn, u32 order)
 {
 	for (unsigned int i = 0; i < MAX_FLIGHTS; i++) {
 		struct flight *f = &u->flight[i];
-		bool can = vtd_reg64(u, CAP_REG) & (f->write ? CAP_DWD : CAP_DRD);
 
 		if ((did < 0 || f->did == did) && f->dfn >> order == dfn >> order &&
-		    (!can || (d->lo & (f->write ? QI_IOTLB_DW : QI_IOTLB_DR))))
+		    (d->lo & (f->write ? QI_IOTLB_DW : QI_IOTLB_DR)))
 			f->used = false;
 	}
 }
@@ -194,7 +191,7 @@ static void ask_device(struct vtd_unit *u, const struct qi_desc *d)
 
 	depth = (unsigned int)FIELD_GET(QI_DEVICE_TLB_MAX_PENDING, d->lo);
 	depth = depth ? depth : 32;
-	vtd_require(depth <= pci_ats_depth(vtd_devices[device]),
+	vtd_require(depth <= vtd_ats_depth[device],
 		    "device %u is said to have a queue of %u invalidations", device, depth);
 	vtd_require(++s->outstanding <= depth,
 		    "device %u has more invalidations in its queue than %u", device, depth);

@@ -82,34 +82,44 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 	u64 i = (pa - MACHINE_REGS) / MACHINE_REGS_STEP;
 
 	vtd_require(i < VTD_UNITS && size <= sizeof(vtd_units[i].regs), "no register at 0x%lx", pa);
+	vtd_units[i].mapped = size;
 	return vtd_units[i].regs;
 }
 
-static struct vtd_unit *unit_at(volatile void *base)
+static struct vtd_unit *unit_with(volatile void *base, u32 r)
 {
-	return container_of((volatile u8(*)[2 * PAGE_SIZE]) base, struct vtd_unit, regs);
+	struct vtd_unit *u = container_of((volatile u8(*)[MACHINE_REGS_SIZE])base, struct vtd_unit,
+					  regs);
+
+	vtd_require(r + sizeof(u64) <= u->mapped, "register 0x%x is not mapped", r);
+	return u;
 }
 
 u32 hw_read32(volatile void *base, u32 r)
 {
-	return vtd_reg32(unit_at(base), r);
+	return vtd_reg32(unit_with(base, r), r);
 }
 
 u64 hw_read64(volatile void *base, u32 r)
 {
-	return vtd_reg64(unit_at(base), r);
+	return vtd_reg64(unit_with(base, r), r);
 }
 
 void (*vtd_before_register_write)(u32 r);
 
 void hw_write32(volatile void *base, u32 r, u32 v)
 {
-	struct vtd_unit *u = unit_at(base);
+	struct vtd_unit *u = unit_with(base, r);
 
 	if (vtd_before_register_write)
 		vtd_before_register_write(r);
 
 	if (r == GCMD_REG) {
+		if (!(v & GCMD_QIE) && (vtd_reg32(u, GSTS_REG) & GCMD_QIE)) {
+			vtd_require(vtd_reg64(u, IQH_REG) == vtd_reg64(u, IQT_REG),
+				    "the queue is switched off with descriptors in it");
+			vtd_set_reg64(u, IQH_REG, 0);
+		}
 		/* One-shot bits stay set in the status; the others follow. */
 		vtd_set_reg32(u, GSTS_REG,
 			      v | (vtd_reg32(u, GSTS_REG) & (u32)(GCMD_SRTP | GCMD_SIRTP)));
@@ -120,7 +130,8 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 			    "memory is not protected any more, and translation is off");
 		vtd_set_reg32(u, r, v & (u32)PMEN_EPM ? (u32)(PMEN_EPM | PMEN_PRS) : 0);
 	} else if (r == FSTS_REG || r == ICS_REG) {
-		clear_bits(u, r, v);
+		/* PPF says that a record has F set, and is read-only. */
+		clear_bits(u, r, r == FSTS_REG ? v & ~(u32)FSTS_PPF : v);
 	} else if (r == fault_register(u) + 12) {
 		pthread_mutex_lock(&u->lock);
 		clear_bits(u, r, v);
@@ -133,7 +144,7 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 
 void hw_write64(volatile void *base, u32 r, u64 v)
 {
-	vtd_set_reg64(unit_at(base), r, v);
+	vtd_set_reg64(unit_with(base, r), r, v);
 }
 
 /* --- start and end -------------------------------------------------------- */

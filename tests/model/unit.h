@@ -12,6 +12,7 @@
 #define MACHINE_FRAMES (1UL << 20)
 #define MACHINE_REGS 0xfed90000UL /* of unit 0; the others follow at this distance */
 #define MACHINE_REGS_STEP 0x10000UL
+#define MACHINE_REGS_SIZE (5 * PAGE_SIZE) /* the last fault record that CAP can name */
 /* The frames of the allocator. */
 #define MACHINE_ALLOC_FIRST 0x100UL
 #define MACHINE_ALLOC_FRAMES 0x2000UL
@@ -50,7 +51,8 @@ struct vtd_device {
 
 struct vtd_unit {
 	pthread_mutex_t lock; /* guards everything except regs, which are accessed atomically */
-	u8 regs[2 * PAGE_SIZE] __aligned(4096);
+	u8 regs[MACHINE_REGS_SIZE] __aligned(4096);
+	size_t mapped; /* bytes of regs */
 	struct cache iotlb, pointers;
 	struct context_copy context[VTD_DEVICES];
 	struct {
@@ -71,6 +73,8 @@ extern struct vtd_device vtd_device_states[VTD_DEVICES];
 /* By frame: the number of cached pointers and context entries that lead to it. */
 extern u32 *vtd_pointers_to;
 
+/* By the device's index: how many invalidations its queue takes. */
+extern const u32 vtd_ats_depth[VTD_DEVICES];
 int vtd_device_index(struct pci_id dev);
 static inline unsigned int vtd_unit_of_device(unsigned int device)
 {

@@ -99,6 +99,8 @@ extern struct pci_id vtd_virtual, vtd_physical;
 
 /* --- for inspection ------------------------------------------------------- */
 
+/* How often the depth of a device's queue was read from its configuration. */
+extern u32 vtd_ats_depth_reads;
 /* By the device's index. */
 extern bool vtd_ats[VTD_DEVICES], vtd_stopped[VTD_DEVICES];
 /* The last IOTLB descriptor that unit 0 got. */

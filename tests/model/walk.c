@@ -95,7 +95,8 @@ static void check_entry(const struct vtd_unit *u, u64 e, unsigned int level)
 }
 
 /* Walks from a table of `level`. If r.perm is 0, the entry at the end is not present. Pointers on
- * the way are cached in `pointers`, if that is not NULL. */
+ * the way are cached in `pointers`, if that is not NULL; in caching mode also that there is none
+ * (6.1). */
 static struct cached walk(struct vtd_unit *u, u16 did, paddr_t table, unsigned int level, dfn_t dfn,
 			  struct cache *pointers)
 {
@@ -108,8 +109,12 @@ static struct cached walk(struct vtd_unit *u, u16 did, paddr_t table, unsigned i
 		r.dfn = dfn & ~((1UL << r.order) - 1);
 		r.mfn = (e & SS_ADDR) >> PAGE_SHIFT;
 		r.perm = e & (SS_R | SS_W);
-		if (!r.perm)
+		if (!r.perm) {
+			r.mfn = 0;
+			if (pointers && level > 1 && (vtd_reg64(u, CAP_REG) & CAP_CM))
+				cache_add(pointers, r);
 			return r;
+		}
 		check_entry(u, e, level);
 		if (level == 1 || (e & SS_PS))
 			return r;
@@ -156,6 +161,8 @@ static struct cached translate(struct vtd_unit *u, const struct context_copy *c,
 	if (!in_width(u, c, dfn))
 		return (struct cached){ .perm = 0 };
 	pointer = cache_find(&u->pointers, c->did, dfn, vtd_whims);
+	if (pointer && !pointer->perm)
+		return (struct cached){ .perm = 0 };
 	if (pointer && !(vtd_whims && one_in(4)))
 		r = walk(u, c->did, pointer->mfn << PAGE_SHIFT, pointer->order / 9, dfn, p);
 	else
@@ -190,7 +197,7 @@ void vtd_try_walks(struct vtd_unit *u, unsigned int device, dfn_t dfn,
 		return;
 	try_one(u, c->did, c->root, c->levels, dfn, &a);
 	cache_for_each(e, &u->pointers, c->did)
-		if (cached_overlaps(e, dfn, 1))
+		if (e->perm && cached_overlaps(e, dfn, 1))
 			try_one(u, c->did, e->mfn << PAGE_SHIFT, e->order / 9u, dfn, &a);
 }
 

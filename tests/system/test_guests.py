@@ -113,7 +113,7 @@ def test_a_device_is_given_once(boot):
 
 @pytest.mark.parametrize("iommu, cmdline, reason", [
     ("none", "", "this machine has no VT-d"),
-    ("intremap=off", "", "has no interrupt remapping"),
+    ("intremap=off", "", "does not allow interrupt remapping"),
     (None, "iommu=off", "switched off by iommu=off"),
     (None, "iommu=nointremap", "switched off by iommu=nointremap"),
 ], ids=["no VT-d", "no interrupt remapping", "iommu=off", "iommu=nointremap"])

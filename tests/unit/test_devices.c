@@ -143,9 +143,11 @@ static void ranges_of_all_sizes(void **state)
 static void a_slow_device_is_asked_once_at_a_time(void **state)
 {
 	mfn_t seen;
+	u32 reads;
 
 	(void)state;
 	start_ats(&plain, false);
+	reads = vtd_ats_depth_reads;
 	assert_int_equal(map(0, VTD_RAM_FIRST + 1, 100), 0);
 	for (dfn_t i = 0; i < 10; i++) {
 		assert_true(vtd_translated_dma(VTD_DEVICE_0, 9 * i, &seen));
@@ -154,6 +156,8 @@ static void a_slow_device_is_asked_once_at_a_time(void **state)
 	assert_int_equal(stat_of(tlb_flushes), 1);
 	vtd_settle();
 	assert_int_equal(stat_of(tlb_flushes), 2);
+	/* It is not read from the device's configuration each time. */
+	assert_int_equal(vtd_ats_depth_reads, reads);
 	for (dfn_t i = 0; i < 10; i++) {
 		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1 + 9 * i), 0);
 		assert_false(vtd_translated_dma(VTD_DEVICE_0, 9 * i, &seen));
@@ -393,6 +397,13 @@ static void a_dead_queue_releases_nothing(void **state)
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 1);
 	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 2), 1);
 
+	/* Faults are reported all the same. */
+	for (u64 n = 1; n <= 2; n++) {
+		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 2, true, 5);
+		vtd_settle();
+		assert_int_equal(stat_of(write_faults), n);
+	}
+
 	/* For the next test: the unit works again. */
 	iommu_units[0].queue.bad_slot = ~0u;
 	queue_error(&iommu_units[0], FSTS_IQE);
@@ -458,6 +469,80 @@ static void reserved_memory(void **state)
 		unmap(i, 1);
 	detach(one);
 	assert_false(reserved_is_mapped(5));
+	finish(false);
+}
+
+/* With no free batch the region waits for one, and no work is done meanwhile: a CPU that has work
+ * enters no guest. */
+static void reserved_memory_waits_for_a_batch(void **state)
+{
+	struct iommu_gather g[BATCHES_PER_DOMAIN];
+	struct pci_id dev = VTD_RESERVED_DEVICE(0);
+	unsigned int steps = 0;
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(iommu_attach(d, dev, 0), 0);
+	vtd_settle();
+	for (unsigned int i = 0; i < BATCHES_PER_DOMAIN; i++)
+		assert_int_equal(iommu_gather_begin(&g[i], d), 0);
+	detached = false;
+	iommu_detach(dev, mark_detached, NULL);
+	vtd_execute(1, ~0u);
+	vtd_interrupts();
+	while (vtd_work())
+		assert_true(++steps < 100);
+	assert_false(detached);
+	assert_int_equal(iommu_device_state(dev), IOMMU_DEVICE_DETACHING);
+	iommu_gather_commit(&g[0], 0);
+	run_work();
+	assert_true(detached);
+	for (unsigned int i = 1; i < BATCHES_PER_DOMAIN; i++)
+		iommu_gather_commit(&g[i], 0);
+	vtd_settle();
+	assert_false(reserved_is_mapped(5));
+	finish(false);
+}
+
+/* Region n of one device and region n of the other fill a block of 2 MiB together. */
+#define SHARED_BLOCKS 6u
+
+static void share_blocks(void)
+{
+	struct dmar_scope of[2] = { iommu_dmar.reserved[0].device, iommu_dmar.reserved[1].device };
+
+	iommu_dmar.nr_reserved = 2 * SHARED_BLOCKS;
+	for (u32 i = 0; i < 2 * SHARED_BLOCKS; i++) {
+		paddr_t first = (VTD_RESERVED_FIRST + 1024 * (i / 2) + (i % 2 ? 77 : 0))
+				<< PAGE_SHIFT;
+
+		iommu_dmar.reserved[i] = (struct dmar_reserved){
+			first, first + ((i % 2 ? 512 - 77UL : 77UL) << PAGE_SHIFT) - 1, of[i % 2]
+		};
+	}
+}
+
+/* One detach unmaps all regions of a device, and needs no memory for it. */
+static void ragged_reserved_regions(void **state)
+{
+	struct pci_id one = VTD_RESERVED_DEVICE(0), two = VTD_RESERVED_DEVICE(1);
+
+	(void)state;
+	start(&plain, false);
+	share_blocks();
+	assert_int_equal(iommu_attach(d, one, 0), 0);
+	assert_int_equal(iommu_attach(d, two, 0), 0);
+	for (u32 i = 0; i < SHARED_BLOCKS; i++)
+		assert_true(reserved_is_mapped(1024UL * i) && reserved_is_mapped(1024UL * i + 77));
+	detach(one);
+	for (u32 i = 0; i < SHARED_BLOCKS; i++) {
+		assert_false(reserved_is_mapped(1024UL * i + 76));
+		assert_true(reserved_is_mapped(1024UL * i + 77));
+		assert_true(reserved_is_mapped(1024UL * i + 511));
+	}
+	detach(two);
+	for (u32 i = 0; i < SHARED_BLOCKS; i++)
+		assert_false(reserved_is_mapped(1024UL * i + 77));
 	finish(false);
 }
 
@@ -562,6 +647,8 @@ int main(void)
 		cmocka_unit_test(faults_without_end),
 		cmocka_unit_test(reserved_memory),
 		cmocka_unit_test(reserved_memory_on_error_paths),
+		cmocka_unit_test(ragged_reserved_regions),
+		cmocka_unit_test(reserved_memory_waits_for_a_batch),
 		cmocka_unit_test(refusals),
 	};
 

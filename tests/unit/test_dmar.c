@@ -114,6 +114,22 @@ static void make_good(void)
 	drhd(1, 0xfed92000);
 }
 
+/* Bit 1 counts with bit 0 only (8.1). */
+static void what_the_flags_say(void **state)
+{
+	(void)state;
+	assert_false(iommu_x2apic_opt_out(NULL, 0));
+	for (u8 flags = 0; flags < 8; flags++) {
+		make_good();
+		table[37] = flags;
+		assert_int_equal(parse(), 0);
+		assert_int_equal(dmar.intr_remap, flags & 1);
+		assert_int_equal(dmar.dma_opt_in, flags >> 2);
+		assert_int_equal(iommu_x2apic_opt_out(table, size), (flags & 3) == 3);
+		assert_false(iommu_x2apic_opt_out(table, 47));
+	}
+}
+
 static void good(void **state)
 {
 	const struct dmar_reserved *r;
@@ -295,6 +311,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good),
+		cmocka_unit_test(what_the_flags_say),
 		cmocka_unit_test(nothing_usable),
 		cmocka_unit_test(the_same_unit_twice),
 		cmocka_unit_test(too_many),

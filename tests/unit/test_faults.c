@@ -148,6 +148,23 @@ static void nobodys_device_and_a_full_record(void **state)
 	finish(false);
 }
 
+/* CAP may name records beyond the registers that the DMAR table tells of. */
+static void records_far_from_the_other_registers(void **state)
+{
+	static const struct vtd_config far = {
+		.cap_set = FIELD_PREP(CAP_FRO, 0x3ffUL) | CAP_NFR,
+	};
+
+	(void)state;
+	assert_false(iommu_overlaps(MACHINE_REGS + 4 * PAGE_SIZE, MACHINE_REGS + 5 * PAGE_SIZE));
+	start(&far, false);
+	assert_true(iommu_overlaps(MACHINE_REGS + 4 * PAGE_SIZE, MACHINE_REGS + 5 * PAGE_SIZE));
+	fault(VTD_DEVICE_0.bdf, 0x1000, false, 6);
+	fault(VTD_DEVICE_0.bdf, 0x1000, false, 6);
+	assert_int_equal(counted(WEIR_FAULT_READ), 2);
+	finish(false);
+}
+
 static void answer_unasked(u16 owner, struct pci_id dev, enum iommu_event event)
 {
 	(void)owner, (void)dev, (void)event;
@@ -177,6 +194,7 @@ int main(void)
 		cmocka_unit_test(the_walk_is_told),
 		cmocka_unit_test(nobodys_device_and_a_full_record),
 		cmocka_unit_test(an_error_while_faults_are_read),
+		cmocka_unit_test(records_far_from_the_other_registers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

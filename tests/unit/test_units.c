@@ -66,6 +66,8 @@ static void units_that_do_not_fit(void **state)
 	expect_absent(&(struct vtd_config){ .ecap_set = ~0UL }, "lines above", "all ones");
 	expect_absent(&(struct vtd_config){ .ecap_clear = ECAP_QI }, "lines above", "ECAP.QI");
 	expect_absent(&(struct vtd_config){ .cap_set = CAP_RWBF }, "lines above", "CAP.RWBF");
+	expect_absent(&(struct vtd_config){ .cap_clear = CAP_DRD }, "lines above", "CAP.DRD");
+	expect_absent(&(struct vtd_config){ .cap_clear = CAP_DWD }, "lines above", "CAP.DWD");
 	expect_absent(&(struct vtd_config){ .cap_clear = CAP_SAGAW }, "lines above", "CAP.SAGAW");
 	for (unsigned int n = 1; n <= VTD_UNITS; n++) {
 		fail_mmio_map = n;
@@ -212,6 +214,29 @@ static void commands_without_an_answer(void **state)
 	}
 }
 
+/* The firmware may know why interrupts must not be remapped: DMA is blocked all the same. */
+static void the_firmware_forbids_remapping(void **state)
+{
+	static const struct iommu_options options;
+	u8 dmar[64] = { [36] = 47, [37] = 4, [48 + 2] = 16, [48 + 4] = 1 };
+	u64 base = MACHINE_REGS;
+
+	(void)state;
+	assert_true(vtd_start(&plain));
+	memcpy(dmar + 48 + 8, &base, 8);
+	memset(iommu_units, 0, sizeof(iommu_units));
+	vtd_set_reg32(&vtd_units[0], GSTS_REG, 0);
+	vtd_set_reg64(&vtd_units[0], IQH_REG, 0);
+	told[0] = 0;
+	assert_int_equal(iommu_init(dmar, 64, &options), 0);
+	assert_true(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_TE);
+	assert_false(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_IRE);
+	assert_non_null(strstr(told, "does not allow interrupt remapping"));
+	assert_non_null(strstr(told, "DMA_CTRL_PLATFORM_OPT_IN"));
+	assert_non_null(strstr(iommu_why_not(VTD_DEVICE_0, true), "INTR_REMAP = 0"));
+	vtd_stop();
+}
+
 /* An earlier system left the unit running, and it can or cannot be stopped. */
 static void left_running(void **state)
 {
@@ -226,7 +251,7 @@ static void left_running(void **state)
 	vtd_set_reg64(&vtd_units[0], CAP_REG, cap);
 	for (size_t i = 0; i < ARRAY_SIZE(bits); i++) {
 		static const struct iommu_options options;
-		u8 dmar[64] = { [36] = 47, [48 + 2] = 16, [48 + 4] = 1 };
+		u8 dmar[64] = { [36] = 47, [37] = 1, [48 + 2] = 16, [48 + 4] = 1 };
 		u64 base = MACHINE_REGS;
 
 		memcpy(dmar + 48 + 8, &base, 8);
@@ -240,9 +265,26 @@ static void left_running(void **state)
 		/* Messages in compatibility format pass, and memory is protected. */
 		vtd_set_reg32(&vtd_units[0], GSTS_REG, running | (u32)GCMD_CFI);
 		vtd_set_reg32(&vtd_units[0], PMEN_REG, (u32)(PMEN_EPM | PMEN_PRS));
-		vtd_set_reg64(&vtd_units[0], IQH_REG, 0); /* as switching the queue off does */
+		/* Its queue has stopped at a descriptor, or is empty. */
+		vtd_set_reg64(&vtd_units[0], IQT_REG,
+			      (vtd_reg64(&vtd_units[0], IQH_REG) + 32 * i) % PAGE_SIZE);
+		/* Nobody has read its faults, nor seen its errors. */
+		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 1, true, 5);
+		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 2, true, 5);
+		vtd_raise_fault(&vtd_units[0], FSTS_IQE | FSTS_ICE | FSTS_ITE);
+		vtd_units[0].fault_raised = false; /* its interrupt went elsewhere */
+		told[0] = 0;
 		memset(iommu_units, 0, sizeof(iommu_units));
 		assert_int_equal(iommu_init(dmar, 64, &options), 0);
+		assert_non_null(strstr(told, "left by an earlier system: 1, one of them of device "
+					     "00:03.0 (reason 0x5)"));
+		assert_int_equal(!!strstr(told, "they are dropped"), i > 0);
+		assert_int_equal(vtd_reg32(&vtd_units[0], FSTS_REG), 0);
+		vtd_record_fault(&vtd_units[0], VTD_DEVICE_0.bdf, 3, true, 5);
+		assert_true(vtd_interrupts());
+		while (vtd_work())
+			;
+		assert_int_equal(iommu_units[0].faults, 1);
 		assert_null(iommu_why_absent());
 		assert_true(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_IRE);
 		assert_false(vtd_reg32(&vtd_units[0], GSTS_REG) & GCMD_CFI);
@@ -292,6 +334,7 @@ int main(void)
 		cmocka_unit_test_teardown(what_is_said, teardown),
 		cmocka_unit_test_teardown(one_unit_has_no_memory, teardown),
 		cmocka_unit_test_teardown(commands_without_an_answer, teardown),
+		cmocka_unit_test_teardown(the_firmware_forbids_remapping, teardown),
 		cmocka_unit_test_teardown(left_running, teardown),
 		cmocka_unit_test_teardown(an_answer_after_the_time_out, teardown),
 	};
