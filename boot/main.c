@@ -153,8 +153,8 @@ void boot_main(u32 magic, u32 info)
 	build_domains(&boot_info, &options.build);
 	log_info("weir: ready");
 #ifdef WEIR_DEBUG
-	alloc_fail(options.fail_every, options.fail_every);
 	late_start(options.late_posts, options.late_answers);
+	alloc_fail(options.fail_every, options.fail_every);
 #endif
 	debug_exit_when(DEBUG_EXIT_READY);
 	if (!domain_count())

@@ -122,7 +122,7 @@ static void add_unit_scope(struct dmar *d, const struct dmar_scope *s, u8 unit)
 {
 	if (d->nr_scopes == DMAR_MAX_SCOPES) {
 		/* The device would be taken for one of the unit that has all others. */
-		log_warn("iommu: DMAR: more device scopes than DMAR_MAX_SCOPES");
+		d->lost_scopes++;
 		d->incomplete = true;
 		return;
 	}
@@ -138,7 +138,7 @@ static const char *why_unusable(const struct dmar *d, const struct dmar_unit *u)
 	for (u32 i = 0; i < d->nr_units; i++)
 		if (d->unit[i].base == u->base)
 			return "is the second there";
-	return d->nr_units == DMAR_MAX_UNITS ? "is one more than DMAR_MAX_UNITS" : NULL;
+	return NULL;
 }
 
 /* The scopes of a unit that cannot be used are kept as well: its devices must not be taken for
@@ -148,7 +148,7 @@ static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 	struct scope_cursor c;
 	struct dmar_unit u;
 	const char *why;
-	u8 index;
+	u8 index = DMAR_NO_UNIT;
 
 	if (length < DRHD_LENGTH) {
 		log_warn("iommu: DMAR: a DRHD of %u bytes is too short", length);
@@ -162,12 +162,15 @@ static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 		.include_all = p[4] & DRHD_INCLUDE_PCI_ALL,
 	};
 	why = why_unusable(d, &u);
-	index = why ? DMAR_NO_UNIT : (u8)d->nr_units;
-	if (why)
+	if (why) {
 		log_warn("iommu: DMAR: the unit at 0x%lx %s: ignored, and its devices with it",
 			 u.base, why);
-	else
+	} else if (d->nr_units == DMAR_MAX_UNITS) {
+		d->lost_units++;
+	} else {
+		index = (u8)d->nr_units;
 		d->unit[d->nr_units++] = u;
+	}
 	c = (struct scope_cursor){ p + DRHD_LENGTH, p + length, u.segment, bridge,
 				   "DRHD",	    false,	{ 0 } };
 	while (next_scope(&c))
@@ -180,7 +183,7 @@ static void add_reserved(struct dmar *d, const struct dmar_scope *s, paddr_t fir
 	if (d->nr_reserved == DMAR_MAX_RESERVED) {
 		/* A device that is missing here could be given away while the firmware still uses
 		 * it. */
-		log_warn("iommu: DMAR: more reserved regions than DMAR_MAX_RESERVED");
+		d->lost_reserved++;
 		d->incomplete = true;
 		return;
 	}
@@ -214,7 +217,7 @@ static void parse_rmrr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 static void add_ats(struct dmar *d, const struct dmar_scope *s)
 {
 	if (d->nr_ats == DMAR_MAX_ATS)
-		log_warn("iommu: DMAR: more than DMAR_MAX_ATS root ports: a device TLB stays off");
+		d->lost_ats++;
 	else
 		d->ats[d->nr_ats++] = *s;
 }
@@ -242,6 +245,28 @@ static void parse_atsr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 				   false,	    { 0 } };
 	while (next_scope(&c))
 		add_ats(d, &c.scope);
+}
+
+static void log_limit(const char *what, u32 lost, const char *name, u32 max, const char *result)
+{
+	if (lost)
+		log_warn("iommu: DMAR: %u %s more than %s (%u): %s; a Weir built with a larger %s "
+			 "takes them",
+			 lost, what, name, max, result, name);
+}
+
+/* Each limit that was reached is named once. */
+static void log_limits(const struct dmar *d)
+{
+	static const char none[] = "no device can be assigned";
+
+	log_limit("remapping units", d->lost_units, "DMAR_MAX_UNITS", DMAR_MAX_UNITS,
+		  "the devices of these cannot be assigned");
+	log_limit("device scopes", d->lost_scopes, "DMAR_MAX_SCOPES", DMAR_MAX_SCOPES, none);
+	log_limit("reserved regions", d->lost_reserved, "DMAR_MAX_RESERVED", DMAR_MAX_RESERVED,
+		  none);
+	log_limit("root ports and devices with ATS", d->lost_ats, "DMAR_MAX_ATS", DMAR_MAX_ATS,
+		  "their device TLBs stay off");
 }
 
 int dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dmar *d)
@@ -276,6 +301,7 @@ int dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dma
 			log_debug("iommu: DMAR: ignoring a structure of type %u", type);
 		p += length;
 	}
+	log_limits(d);
 	return d->nr_units && !d->incomplete ? 0 : -EINVAL;
 }
 
