@@ -6,7 +6,7 @@
 #include <kernel/lib/pci_id.h>
 #include <kernel/lib/pci_regs.h>
 
-#define PCI_MAX_DEVICES 128
+#define PCI_MAX_DEVICES 1024
 #define PCI_VENDOR_CAPS 8
 
 struct pci_bar {
@@ -47,9 +47,12 @@ struct pci_device {
 
 /* --- functions ------------------------------------------------------------ */
 
-/* Find all functions behind the host bridges, and disable bus mastering of all that are no bridges:
- * it is enabled again when one is assigned. Boot. */
+/* Find all functions behind the host bridges, and disable bus mastering of all that are no bridges,
+ * of those too that do not fit into the list: it is enabled again when one is assigned. Boot, after
+ * the allocator is up. */
 void pci_init(void);
+/* True if the list has every function that the machine has. */
+bool pci_list_is_whole(void);
 /* The function, or NULL. */
 struct pci_device *pci_find(struct pci_id id);
 /* All functions, by number from 0; NULL behind the last. */
