@@ -139,9 +139,10 @@ void boot_main(u32 magic, u32 info)
 	init_interrupts();
 	emulator_detect();
 	sched_init();
-	shootdown_init();
 	(void)vcpu_backend_init(); /* if there is none, start_new() reports it for each domain */
 	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_main);
+	if (!shootdown_init())
+		halt_forever();
 	pci_init();
 	for (u32 i = 0; i < OPTIONS_SRIOV && options.sriov[i].nr; i++)
 		pci_enable_virtual(options.sriov[i].device, options.sriov[i].nr);

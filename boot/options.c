@@ -191,7 +191,7 @@ static const struct {
 	{ "loglevel", set_loglevel, "error, warning, info, debug" },
 	{ "iommu", set_iommu, "on, off, nointremap" },
 	{ "control-iommu", set_control_iommu, "strict, relaxed, inclusive, none" },
-	{ "maxcpus", set_maxcpus, "1 to 64" },
+	{ "maxcpus", set_maxcpus, "1 to 256" },
 	{ "irq-limit", set_irq_limit, "0, 100 to 10000000" },
 	{ "sriov", set_sriov, "DEVICE,1 to DEVICE,64, for at most 4 devices" },
 	{ "x2apic", set_x2apic, "on, off" },
@@ -203,7 +203,7 @@ static const struct {
 #endif
 	{ "panic", set_panic, "test" },
 };
-_Static_assert(MAX_CPUS == 64, "maxcpus= in words[]");
+_Static_assert(MAX_CPUS == 256, "maxcpus= in words[]");
 _Static_assert(MAX_IRQ_LIMIT == 10000000 && IRQ_WINDOWS_PER_SECOND == 100, "irq-limit= in words[]");
 _Static_assert(MAX_VIRTUAL == 64 && OPTIONS_SRIOV == 4, "sriov= in words[]");
 

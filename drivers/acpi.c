@@ -23,10 +23,10 @@ struct rsdp {
 _Static_assert(sizeof(struct rsdp) == 36, "ACPI 5.2.5.3");
 #define RSDP_V1_LENGTH 20
 
-#define MAX_TABLES 64
+#define MAX_TABLES 256
 
 static struct acpi_header *tables[MAX_TABLES];
-static u32 nr_tables;
+static u32 nr_tables, lost_tables;
 
 static bool sums_to_zero(const void *data, size_t len)
 {
@@ -89,8 +89,7 @@ static void add_table(paddr_t pa)
 	if (!pa)
 		return;
 	if (nr_tables == MAX_TABLES) {
-		log_warn("ACPI: more tables than MAX_TABLES (%d); the one at 0x%lx is ignored",
-			 MAX_TABLES, (unsigned long)pa);
+		lost_tables++;
 		return;
 	}
 	t = copy_table(pa);
@@ -124,6 +123,10 @@ static bool walk_root(paddr_t pa, const char *signature, size_t entry_size)
 		p += entry_size;
 	}
 	kfree(root);
+	if (lost_tables)
+		log_warn("ACPI: %u tables more than MAX_TABLES (%d): they are ignored, and the "
+			 "devices that they describe may be missing",
+			 lost_tables, MAX_TABLES);
 	return true;
 }
 
@@ -134,7 +137,7 @@ int acpi_init(const void *data, size_t length)
 
 	for (u32 i = 0; i < nr_tables; i++)
 		kfree(tables[i]);
-	nr_tables = 0;
+	nr_tables = lost_tables = 0;
 	if (length < RSDP_V1_LENGTH) {
 		log_warn("ACPI: the boot loader passed no root pointer (RSDP)");
 		return -ENODEV;
@@ -230,9 +233,7 @@ static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
 		if (madt->apic_id[i] == apic_id)
 			return;
 	if (madt->nr_cpus == ACPI_MAX_CPUS) {
-		log_warn("ACPI: MADT lists more CPUs than ACPI_MAX_CPUS (%d); "
-			 "APIC id 0x%x is ignored",
-			 ACPI_MAX_CPUS, apic_id);
+		madt->lost_cpus++;
 		return;
 	}
 	madt->apic_id[madt->nr_cpus++] = apic_id;
@@ -241,28 +242,16 @@ static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
 static void add_ioapic(struct acpi_madt *madt, const struct madt_io_apic *e)
 {
 	if (madt->nr_ioapics == ACPI_MAX_IOAPICS) {
-		log_warn("ACPI: MADT lists more I/O APICs than ACPI_MAX_IOAPICS (%d); "
-			 "the one at 0x%x is ignored",
-			 ACPI_MAX_IOAPICS, e->address);
+		madt->lost_ioapics++;
 		return;
 	}
 	madt->ioapic[madt->nr_ioapics++] = (struct acpi_ioapic){ e->id, e->address, e->gsi_base };
 }
 
-void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
+static void parse_entries(const struct acpi_header *table, struct acpi_madt *madt)
 {
-	struct madt head;
 	const u8 *p = (const u8 *)table;
-	size_t at = sizeof(head);
-
-	memset(madt, 0, sizeof(*madt));
-	if (table->length < sizeof(head)) {
-		log_warn("ACPI: MADT has only %u bytes; ignored", table->length);
-		return;
-	}
-	memcpy(&head, table, sizeof(head));
-	madt->lapic_address = head.lapic_address;
-	madt->has_8259 = head.flags & MADT_PCAT_COMPAT;
+	size_t at = sizeof(struct madt);
 
 	while (table->length - at >= sizeof(struct madt_entry)) {
 		struct madt_entry e;
@@ -299,6 +288,28 @@ void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
 			madt->lapic_address = u.address.address;
 		at += e.length;
 	}
+}
+
+void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
+{
+	struct madt head;
+
+	memset(madt, 0, sizeof(*madt));
+	if (table->length < sizeof(head)) {
+		log_warn("ACPI: MADT has only %u bytes; ignored", table->length);
+		return;
+	}
+	memcpy(&head, table, sizeof(head));
+	madt->lapic_address = head.lapic_address;
+	madt->has_8259 = head.flags & MADT_PCAT_COMPAT;
+	parse_entries(table, madt);
+	if (madt->lost_cpus)
+		log_warn("ACPI: MADT lists %u CPUs more than ACPI_MAX_CPUS (%d): they stay off",
+			 madt->lost_cpus, ACPI_MAX_CPUS);
+	if (madt->lost_ioapics)
+		log_warn("ACPI: MADT lists %u I/O APICs more than ACPI_MAX_IOAPICS (%d): what the "
+			 "firmware has enabled there stays enabled",
+			 madt->lost_ioapics, ACPI_MAX_IOAPICS);
 }
 
 /* --- MCFG ----------------------------------------------------------------- */

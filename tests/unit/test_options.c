@@ -90,7 +90,7 @@ static void test_wrong_words(void **state)
 		"=on",
 		"maxcpus=0",
 		"maxcpus=x",
-		"maxcpus=65",
+		"maxcpus=257",
 		"maxcpus=4294967297",
 		"maxcpus=1x",
 		"maxcpus=",
