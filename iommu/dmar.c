@@ -21,6 +21,8 @@ enum structure_type { DRHD, RMRR, ATSR, RHSA, ANDD, SATC, SIDP };
 #define RMRR_LENGTH 24
 #define ATSR_LENGTH 8 /* SATC's too */
 #define ATSR_ALL_PORTS 0x01
+#define ANDD_NUMBER 7
+#define ANDD_NAME 8
 
 /* 8.3.1 */
 #define SCOPE_LENGTH 6
@@ -50,7 +52,8 @@ static u64 get64(const u8 *p)
 
 /* --- device scopes -------------------------------------------------------- */
 
-/* The device scopes of one structure, one after the other. */
+/* The device scopes of one structure, one after the other. A device of the ACPI namespace (type 5)
+ * is no PCI function, but the path says under which id its requests arrive (8.3.1). */
 struct scope_cursor {
 	const u8 *at, *end;
 	u16 segment;
@@ -89,7 +92,7 @@ static bool resolve_scope(struct scope_cursor *c, const u8 *p)
 	return true;
 }
 
-/* Go to the next scope that means PCI devices. False: there is none. */
+/* Go to the next scope that means requests of devices. False: there is none. */
 static bool next_scope(struct scope_cursor *c)
 {
 	while (c->end - c->at >= SCOPE_LENGTH) {
@@ -104,7 +107,7 @@ static bool next_scope(struct scope_cursor *c)
 			return false;
 		}
 		c->at += length;
-		if (p[0] != SCOPE_ENDPOINT && p[0] != SCOPE_SUB_HIERARCHY)
+		if (p[0] != SCOPE_ENDPOINT && p[0] != SCOPE_SUB_HIERARCHY && p[0] != SCOPE_ACPI)
 			continue;
 		if (resolve_scope(c, p))
 			return true;
@@ -247,6 +250,22 @@ static void parse_atsr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 		add_ats(d, &c.scope);
 }
 
+/* The name of a device of the ACPI namespace (8.6), for people only. */
+static void parse_andd(const u8 *p, u32 length)
+{
+	char name[64] = "";
+
+	if (length <= ANDD_NAME) {
+		log_warn("iommu: DMAR: an ANDD of %u bytes is too short: ignored", length);
+		return;
+	}
+	for (u32 i = 0; i + 1 < sizeof(name) && ANDD_NAME + i < length && p[ANDD_NAME + i]; i++)
+		name[i] = p[ANDD_NAME + i] > ' ' && p[ANDD_NAME + i] < 0x7f ?
+				  (char)p[ANDD_NAME + i] :
+				  '?';
+	log_debug("iommu: DMAR: ACPI device %u is %s", p[ANDD_NUMBER], name);
+}
+
 static void log_limit(const char *what, u32 lost, const char *name, u32 max, const char *result)
 {
 	if (lost)
@@ -297,6 +316,8 @@ int dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dma
 			parse_rmrr(d, p, length, bridge);
 		else if (type == ATSR || type == SATC)
 			parse_atsr(d, p, length, bridge);
+		else if (type == ANDD)
+			parse_andd(p, length);
 		else
 			log_debug("iommu: DMAR: ignoring a structure of type %u", type);
 		p += length;

@@ -230,6 +230,36 @@ static void a_large_machine(void **state)
 	assert_int_equal(limits_named, 0);
 }
 
+/* An I2C controller that only ACPI lists: its requests arrive as 00:15.1, at its own unit, and its
+ * reserved memory counts. Its name is of no consequence. */
+static void devices_of_the_acpi_namespace(void **state)
+{
+	static const u8 i2c[] = { 0x15, 1 };
+	static const char *const names[] = { "\\_SB.PCI0.I2C1", "\x1b[2J", NULL };
+	size_t at;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		begin();
+		at = drhd(0, 0xfed90000);
+		scope(at, 5, 0, i2c, 1);
+		table[at + 16 + 4] = 1; /* ACPI device 1 */
+		drhd(1, 0xfed91000);
+		at = rmrr(0x7f000000, 0x7f0fffff);
+		scope(at, 5, 0, i2c, 1);
+		at = structure(4);
+		put(0, 3);
+		put(1, 1);
+		for (const char *c = names[i]; c && *c; c++)
+			put((u8)*c, 1);
+		end(at);
+		assert_int_equal(parse(), 0);
+		assert_int_equal(unit_of(0, 0x15, 1), 0);
+		assert_int_equal(unit_of(0, 0x15, 0), 1);
+		assert_non_null(dmar_reserved_of(&dmar, (struct pci_id){ 0, PCI_BDF(0, 0x15, 1) }));
+	}
+}
+
 /* The catch-all unit must not get devices of a unit that cannot be used: their DMA would pass a
  * unit that is not enabled. */
 static void devices_of_a_unit_that_is_ignored(void **state)
@@ -341,6 +371,7 @@ int main(void)
 		cmocka_unit_test(the_same_unit_twice),
 		cmocka_unit_test(too_many),
 		cmocka_unit_test(a_large_machine),
+		cmocka_unit_test(devices_of_the_acpi_namespace),
 		cmocka_unit_test(devices_of_a_unit_that_is_ignored),
 		cmocka_unit_test(scopes_that_are_lost),
 		cmocka_unit_test(paths_that_lead_nowhere),
