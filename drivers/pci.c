@@ -109,15 +109,19 @@ static void log_function(const struct pci_device *d)
 {
 	char name[16];
 
-	log_debug("pci: %s %04x:%04x class %04x%s%s%s%s%s", pci_name(d->id, name), d->vendor,
-		  d->device, d->class, d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "",
-		  d->pcie ? ", PCIe" : "", d->ats ? ", ATS" : "", d->sriov ? ", SR-IOV" : "");
+	log_debug("pci: %s %04x:%04x class %04x%s%s%s%s%s%s", pci_name(d->id, name), d->vendor,
+		  d->device, d->class,
+		  d->header && d->class != PCI_CLASS_PCI_BRIDGE ? " (a bridge by its header)" : "",
+		  d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "", d->pcie ? ", PCIe" : "",
+		  d->ats ? ", ATS" : "", d->sriov ? ", SR-IOV" : "");
 }
 
-/* True if it is a function that a domain may get, or that must at least be kept quiet. */
-static bool is_endpoint(const struct pci_device *d)
+/* The uncore functions of Intel's servers have other registers where BARs should be (Haswell-EP and
+ * Broadwell-EP, erratum BDF2). The DMA engines of the same class, which are real, have MSI-X. */
+static bool has_no_bars(const struct pci_device *d)
 {
-	return d->header == PCI_HEADER_TYPE_NORMAL && d->class >> 8 != PCI_CLASS_BRIDGE;
+	return d->vendor == PCI_VENDOR_INTEL && !d->msi && !d->msix &&
+	       (d->class == PCI_CLASS_OTHER_SYSTEM || d->class == PCI_CLASS_PERFORMANCE);
 }
 
 static struct pci_device *add_function(struct pci_id id, bool shared_id)
@@ -126,7 +130,7 @@ static struct pci_device *add_function(struct pci_id id, bool shared_id)
 
 	if (!d) {
 		read_function(&lost);
-		if (is_endpoint(&lost))
+		if (pci_is_endpoint(&lost))
 			pci_set_bus_master(&lost, false);
 		return NULL;
 	}
@@ -134,9 +138,12 @@ static struct pci_device *add_function(struct pci_id id, bool shared_id)
 	d->vendor = pci_read16(d, PCI_VENDOR_ID);
 	d->device = pci_read16(d, PCI_DEVICE_ID);
 	read_function(d);
-	if (is_endpoint(d)) {
+	if (pci_is_endpoint(d)) {
 		pci_set_bus_master(d, false);
-		pci_size_bars(d);
+		if (has_no_bars(d))
+			d->bars_ok = true;
+		else
+			pci_size_bars(d);
 	}
 	log_function(d);
 	return d;

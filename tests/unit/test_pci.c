@@ -465,6 +465,55 @@ static void behind_other_roots(void **state)
 	check(PCI_BDF(0xa1, 1, 0), true);
 }
 
+static void set_class(u16 bdf, u16 vendor, u16 class)
+{
+	u8 *c = function(bdf);
+	u32 value = 0xe4000000 + 0x1000u * (bdf & 0xff);
+
+	memcpy(c + PCI_VENDOR_ID, &vendor, 2);
+	memcpy(c + PCI_CLASS, &class, 2);
+	memcpy(c + PCI_BAR0, &value, 4);
+}
+
+#define CLASSES 0xd0
+
+static void classes(void)
+{
+	set_class(PCI_BDF(CLASSES, 0, 0), 0x8086, 0x0600);
+	set_class(PCI_BDF(CLASSES, 1, 0), 0x8086, 0x0601);
+	set_class(PCI_BDF(CLASSES, 2, 0), 0x8086, 0x0680);
+	set_class(PCI_BDF(CLASSES, 3, 0), 0x8086, 0x0604); /* no header of a bridge */
+	set_class(PCI_BDF(CLASSES, 4, 0), 0x8086, 0x0880); /* uncore */
+	set_class(PCI_BDF(CLASSES, 5, 0), 0x8086, 0x1101);
+	set_class(PCI_BDF(CLASSES, 6, 0), 0x1234, 0x0880);
+	set_class(PCI_BDF(CLASSES, 7, 0), 0x8086, 0x0880); /* a DMA engine */
+	add_pcie(config_of(PCI_BDF(CLASSES, 7, 0)), 9);
+	config_of(PCI_BDF(CLASSES, 7, 0))[CAPABILITY_AT] = PCI_CAP_MSIX;
+}
+
+/* What is an endpoint is quiet; where there are other registers in the place of BARs, they are not
+ * written. */
+static void classes_of_functions(void **state)
+{
+	static const struct {
+		bool endpoint, sized;
+	} expected[] = { { false, false }, { false, false }, { true, true }, { true, true },
+			 { true, false },  { true, false },  { true, true }, { true, true } };
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(expected); i++) {
+		u16 bdf = PCI_BDF(CLASSES, i, 0);
+		const struct pci_device *d = pci_find((struct pci_id){ 0, bdf });
+
+		assert_non_null(d);
+		assert_int_equal(pci_is_endpoint(d), expected[i].endpoint);
+		assert_int_equal(config_of(bdf)[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER,
+				 expected[i].endpoint ? 0 : PCI_COMMAND_BUS_MASTER);
+		assert_int_equal(d->bar[0].size != 0, expected[i].sized);
+		assert_true(!expected[i].endpoint || expected[i].sized || d->bars_ok);
+	}
+}
+
 /* Run last: the list is full, and those that are not in it are quiet all the same. */
 static void more_than_the_list_holds(void **state)
 {
@@ -503,6 +552,7 @@ static int setup(void **state)
 	physical();
 	resets();
 	other_roots();
+	classes();
 	pci_init();
 	return 0;
 }
@@ -517,6 +567,7 @@ int main(void)
 		cmocka_unit_test(virtual_functions),
 		cmocka_unit_test(ways_to_reset),
 		cmocka_unit_test(behind_other_roots),
+		cmocka_unit_test(classes_of_functions),
 		cmocka_unit_test(more_than_the_list_holds),
 	};
 
