@@ -44,19 +44,14 @@ static bool set_loglevel(const char *v)
 	return false;
 }
 
-/* "off" and "nointremap" may be given together, and stay in effect until "on". */
 static bool set_iommu(const char *v)
 {
-	if (!strcmp(v, "on")) {
-		options.iommu_off = false;
-		options.no_intremap = false;
-	} else if (!strcmp(v, "off")) {
-		options.iommu_off = true;
-	} else if (!strcmp(v, "nointremap")) {
-		options.no_intremap = true;
-	} else {
+	bool off = !strcmp(v, "off"), no_intremap = !strcmp(v, "nointremap");
+
+	if (!off && !no_intremap && strcmp(v, "on"))
 		return false;
-	}
+	options.iommu_off = off;
+	options.no_intremap = no_intremap;
 	return true;
 }
 
@@ -207,6 +202,12 @@ _Static_assert(MAX_CPUS == 256, "maxcpus= in words[]");
 _Static_assert(MAX_IRQ_LIMIT == 10000000 && IRQ_WINDOWS_PER_SECOND == 100, "irq-limit= in words[]");
 _Static_assert(MAX_VIRTUAL == 64 && OPTIONS_SRIOV == 4, "sriov= in words[]");
 
+/* Some boot loaders (kexec) pass the file's name as the first word. */
+static bool is_file_name(const char *word)
+{
+	return strchr(word, '/') && !strchr(word, '=');
+}
+
 static void parse_word(const char *word)
 {
 	const char *equals = strchr(word, '=');
@@ -226,6 +227,7 @@ static void parse_word(const char *word)
 void options_parse(const char *cmdline)
 {
 	char word[64];
+	bool first = true;
 
 	while (*cmdline) {
 		size_t n = 0;
@@ -236,7 +238,8 @@ void options_parse(const char *cmdline)
 			if (n + 1 < sizeof(word))
 				word[n++] = *cmdline;
 		word[n] = 0;
-		if (n)
+		if (n && !(first && is_file_name(word)))
 			parse_word(word);
+		first = false;
 	}
 }

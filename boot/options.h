@@ -34,7 +34,6 @@ struct options {
 extern struct options options;
 
 /* Parse the line into `options`, over the defaults. An unknown word or an invalid value is named in
- * the log and ignored. If a word is repeated, the last one wins, with two exceptions: iommu=off and
- * iommu=nointremap stay in effect until iommu=on, and sriov= counts for each device separately.
- * Boot. */
+ * the log and ignored. If a word is repeated, the last one wins; sriov= counts for each device
+ * separately. A file's name as the first word is skipped. Boot. */
 void options_parse(const char *cmdline);
