@@ -57,7 +57,10 @@ static void read_boot_information(u32 magic, u32 info)
 	if (multiboot2_parse(phys_to_virt(info), BOOT_INFORMATION_MAX, &boot_info))
 		halt_forever();
 	options_parse(boot_info.cmdline);
-	console_set(options.console);
+	if (!console_set(options.console))
+		log_warn("console: there is no UART at port 0x%x: the log goes to %s",
+			 options.console,
+			 console_present() ? "the serial ports that there are" : "memory only");
 	log_set_level(options.loglevel);
 	debug_exit_choose(options.exit_at);
 	irqstorm_set_limit(options.irq_limit);
@@ -124,7 +127,7 @@ void boot_main(u32 magic, u32 info)
 {
 	clock_start();
 	log_set_clock(clock_ns);
-	console_set(UART_COM1);
+	(void)console_set(UART_COM1);
 	log_info("Weir starts");
 	cpu_init_boot();
 	read_boot_information(magic, info);
