@@ -130,17 +130,56 @@ static bool walk_root(paddr_t pa, const char *signature, size_t entry_size)
 	return true;
 }
 
+/* --- the root pointer ----------------------------------------------------- */
+
+/* Where it may lie on a PC (section 5.2.5.1). */
+#define EBDA_SEGMENT 0x40e
+#define EBDA_LENGTH 0x400
+#define BIOS_START 0xe0000
+#define BIOS_END 0x100000
+
+static bool search_range(paddr_t start, paddr_t end, struct rsdp *r)
+{
+	for (paddr_t at = ALIGN_UP(start, 16); at + sizeof(*r) <= end; at += 16) {
+		phys_read(at, r, sizeof(*r));
+		if (memcmp(r->signature, "RSD PTR ", 8) || !sums_to_zero(r, RSDP_V1_LENGTH))
+			continue;
+		log_info("ACPI: the boot loader passed no root pointer (RSDP); there is one at "
+			 "0x%lx",
+			 (unsigned long)at);
+		return true;
+	}
+	return false;
+}
+
+static bool search_root_pointer(struct rsdp *r)
+{
+	u16 segment;
+	paddr_t ebda;
+
+	phys_read(EBDA_SEGMENT, &segment, sizeof(segment));
+	ebda = (paddr_t)segment << 4;
+	if (ebda >= 0x80000 && ebda < 0xa0000 && search_range(ebda, ebda + EBDA_LENGTH, r))
+		return true;
+	return search_range(BIOS_START, BIOS_END, r);
+}
+
 int acpi_init(const void *data, size_t length)
 {
-	struct rsdp rsdp = { .revision = 0 };
+	struct rsdp rsdp = { .revision = 0 }, found;
 	bool have_xsdt;
 
 	for (u32 i = 0; i < nr_tables; i++)
 		kfree(tables[i]);
 	nr_tables = lost_tables = 0;
 	if (length < RSDP_V1_LENGTH) {
-		log_warn("ACPI: the boot loader passed no root pointer (RSDP)");
-		return -ENODEV;
+		if (!search_root_pointer(&found)) {
+			log_warn("ACPI: the boot loader passed no root pointer (RSDP), and the "
+				 "BIOS has none: no further CPUs, no IOMMU; start Weir by GRUB");
+			return -ENODEV;
+		}
+		data = &found;
+		length = sizeof(found);
 	}
 	memcpy(&rsdp, data, MIN(length, sizeof(rsdp)));
 	if (memcmp(rsdp.signature, "RSD PTR ", 8) || !sums_to_zero(data, RSDP_V1_LENGTH)) {

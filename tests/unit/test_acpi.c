@@ -126,6 +126,36 @@ static void test_roots(void **state)
 	assert_int_equal(acpi_init(rsdp, 20), -ENODEV);
 }
 
+/* As by kexec: no tag. It is looked for where a PC's BIOS leaves it. */
+static void test_no_root_pointer(void **state)
+{
+	static const struct {
+		paddr_t at;
+		u16 ebda_segment;
+		bool found;
+	} where[] = {
+		{ 0xe0000, 0, true },	   { 0xf5aa0, 0, true },      { 0xfffd0, 0, true },
+		{ 0x9fc00, 0x9fc0, true }, { 0x9fc40, 0x9fc0, true }, { 0x9fc00, 0, false },
+		{ 0xf5aa8, 0, false },	   { 0xdfff0, 0, false },     { 0x90000, 0xffff, false },
+	};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(where); i++) {
+		setup(state);
+		make_rsdp(2, 0x1000, 0x2000);
+		memcpy(memory + where[i].at, rsdp, sizeof(rsdp));
+		memcpy(memory + 0x40e, &where[i].ebda_segment, 2);
+		assert_int_equal(acpi_init(rsdp, 0), where[i].found ? 0 : -ENODEV);
+		assert_int_equal(acpi_find("CCCC") != NULL, where[i].found);
+		assert_int_equal(warnings, !where[i].found);
+	}
+	/* One whose checksum is wrong is none. */
+	setup(state);
+	rsdp[8]++;
+	memcpy(memory + 0xf0000, rsdp, sizeof(rsdp));
+	assert_int_equal(acpi_init(rsdp, 0), -ENODEV);
+}
+
 static void test_broken_tables(void **state)
 {
 	struct acpi_header *b = (struct acpi_header *)(memory + 0x4000);
@@ -310,6 +340,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_roots, setup),
 		cmocka_unit_test_setup(test_broken_tables, setup),
+		cmocka_unit_test_setup(test_no_root_pointer, setup),
 		cmocka_unit_test_setup(test_madt, setup),
 		cmocka_unit_test_setup(test_large_machine, setup),
 		cmocka_unit_test_setup(test_mcfg, setup),
