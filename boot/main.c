@@ -117,6 +117,7 @@ static void init_iommu(void)
 	const struct iommu_options o = {
 		.off = options.iommu_off,
 		.no_intremap = options.no_intremap,
+		.has_ivrs = acpi_find("IVRS"),
 	};
 
 	if (iommu_init(dmar, dmar ? dmar->length : 0, &o))

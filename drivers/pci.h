@@ -75,8 +75,8 @@ enum pci_express_type {
 };
 enum pci_express_type pci_express_type(const struct pci_device *d);
 bool pci_is_bridge(const struct pci_device *d);
-/* True if a domain may get it, or it must at least be kept quiet. Of the classes of bridges, host and
- * ISA bridges have the same header as it; they stay as the firmware has set them up. */
+/* True if a domain may get it, or it must at least be kept quiet. Host and ISA bridges have the
+ * same header, but stay as the firmware has set them up. */
 static inline bool pci_is_endpoint(const struct pci_device *d)
 {
 	return d->header == PCI_HEADER_TYPE_NORMAL && d->class != PCI_CLASS_HOST_BRIDGE &&

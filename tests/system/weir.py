@@ -124,9 +124,9 @@ class PortNic(Nic):
 
 
 class Weir:
-    """One machine. `modules` are GRUB's lines without the word module2; `head` precedes the menu entry; `files` are put into /boot with the guests.
-    With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a CPU are then the same on
-    every host, however busy. 4 is at most the speed of TCG, so little time is spent waiting."""
+    """One machine. `modules` are GRUB's lines without the word module2; `head` precedes the menu entry; `files` are put
+    into /boot with the guests. With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a
+    CPU are then the same on every host, however busy. 4 is at most the speed of TCG, so little time is waited for."""
 
     silence = SILENCE
 

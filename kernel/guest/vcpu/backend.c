@@ -8,13 +8,20 @@
 #include <kernel/lib/errno.h>
 
 const struct vcpu_backend *vcpu_backend;
+static const char *why_none = "no CPU has been looked at";
+
+const char *vcpu_why_no_backend(void)
+{
+	return why_none;
+}
 
 int vcpu_backend_init(void)
 {
 	int ret;
 
 	if (!vcpu_backend) {
-		if (!svm_backend.supported())
+		why_none = svm_backend.why_unsupported();
+		if (why_none)
 			return -ENODEV;
 		vcpu_backend = &svm_backend;
 	}
