@@ -58,7 +58,10 @@ static void read_boot_information(u32 magic, u32 info)
 	if (multiboot2_parse(phys_to_virt(info), BOOT_INFORMATION_MAX, &boot_info))
 		halt_forever();
 	options_parse(boot_info.cmdline);
-	console_set(options.console);
+	if (!console_set(options.console))
+		log_warn("console: there is no UART at port 0x%x: the log goes to %s",
+			 options.console,
+			 console_present() ? "the serial ports that there are" : "memory only");
 	log_set_level(options.loglevel);
 	debug_exit_choose(options.exit_at);
 	irqstorm_set_limit(options.irq_limit);
@@ -130,6 +133,7 @@ static void init_iommu(void)
 	const struct iommu_options o = {
 		.off = options.iommu_off,
 		.no_intremap = options.no_intremap,
+		.has_ivrs = acpi_find("IVRS"),
 	};
 
 	if (iommu_init(dmar, dmar ? dmar->length : 0, &o))
@@ -140,7 +144,7 @@ void boot_main(u32 magic, u32 info)
 {
 	clock_start();
 	log_set_clock(clock_ns);
-	console_set(UART_COM1);
+	(void)console_set(UART_COM1);
 	log_info("Weir starts");
 	cpu_init_boot();
 	read_boot_information(magic, info);
@@ -155,9 +159,10 @@ void boot_main(u32 magic, u32 info)
 	init_interrupts();
 	emulator_detect();
 	sched_init();
-	shootdown_init();
 	(void)vcpu_backend_init(); /* if there is none, start_new() reports it for each domain */
 	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_main);
+	if (!shootdown_init())
+		halt_forever();
 	pci_init();
 	for (u32 i = 0; i < OPTIONS_SRIOV && options.sriov[i].nr; i++)
 		pci_enable_virtual(options.sriov[i].device, options.sriov[i].nr);
@@ -169,8 +174,8 @@ void boot_main(u32 magic, u32 info)
 	build_domains(&boot_info, &options.build);
 	log_info("weir: ready");
 #ifdef WEIR_DEBUG
-	alloc_fail(options.fail_every, options.fail_every);
 	late_start(options.late_posts, options.late_answers);
+	alloc_fail(options.fail_every, options.fail_every);
 #endif
 	debug_exit_when(DEBUG_EXIT_READY);
 	if (!domain_count())

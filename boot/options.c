@@ -44,19 +44,14 @@ static bool set_loglevel(const char *v)
 	return false;
 }
 
-/* "off" and "nointremap" may be given together, and stay in effect until "on". */
 static bool set_iommu(const char *v)
 {
-	if (!strcmp(v, "on")) {
-		options.iommu_off = false;
-		options.no_intremap = false;
-	} else if (!strcmp(v, "off")) {
-		options.iommu_off = true;
-	} else if (!strcmp(v, "nointremap")) {
-		options.no_intremap = true;
-	} else {
+	bool off = !strcmp(v, "off"), no_intremap = !strcmp(v, "nointremap");
+
+	if (!off && !no_intremap && strcmp(v, "on"))
 		return false;
-	}
+	options.iommu_off = off;
+	options.no_intremap = no_intremap;
 	return true;
 }
 
@@ -202,7 +197,7 @@ static const struct {
 	{ "loglevel", set_loglevel, "error, warning, info, debug" },
 	{ "iommu", set_iommu, "on, off, nointremap" },
 	{ "control-iommu", set_control_iommu, "strict, relaxed, inclusive, none" },
-	{ "maxcpus", set_maxcpus, "1 to 64" },
+	{ "maxcpus", set_maxcpus, "1 to 256" },
 	{ "irq-limit", set_irq_limit, "0, 100 to 10000000" },
 	{ "sriov", set_sriov, "DEVICE,1 to DEVICE,64, for at most 4 devices" },
 	{ "x2apic", set_x2apic, "on, off" },
@@ -215,9 +210,15 @@ static const struct {
 #endif
 	{ "panic", set_panic, "test" },
 };
-_Static_assert(MAX_CPUS == 64, "maxcpus= in words[]");
+_Static_assert(MAX_CPUS == 256, "maxcpus= in words[]");
 _Static_assert(MAX_IRQ_LIMIT == 10000000 && IRQ_WINDOWS_PER_SECOND == 100, "irq-limit= in words[]");
 _Static_assert(MAX_VIRTUAL == 64 && OPTIONS_SRIOV == 4, "sriov= in words[]");
+
+/* Some boot loaders (kexec) pass the file's name as the first word. */
+static bool is_file_name(const char *word)
+{
+	return strchr(word, '/') && !strchr(word, '=');
+}
 
 static void parse_word(const char *word)
 {
@@ -238,6 +239,7 @@ static void parse_word(const char *word)
 void options_parse(const char *cmdline)
 {
 	char word[64];
+	bool first = true;
 
 	while (*cmdline) {
 		size_t n = 0;
@@ -248,7 +250,8 @@ void options_parse(const char *cmdline)
 			if (n + 1 < sizeof(word))
 				word[n++] = *cmdline;
 		word[n] = 0;
-		if (n)
+		if (n && !(first && is_file_name(word)))
 			parse_word(word);
+		first = false;
 	}
 }

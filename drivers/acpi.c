@@ -23,10 +23,10 @@ struct rsdp {
 _Static_assert(sizeof(struct rsdp) == 36, "ACPI 5.2.5.3");
 #define RSDP_V1_LENGTH 20
 
-#define MAX_TABLES 64
+#define MAX_TABLES 256
 
 static struct acpi_header *tables[MAX_TABLES];
-static u32 nr_tables;
+static u32 nr_tables, lost_tables;
 
 static bool sums_to_zero(const void *data, size_t len)
 {
@@ -89,8 +89,7 @@ static void add_table(paddr_t pa)
 	if (!pa)
 		return;
 	if (nr_tables == MAX_TABLES) {
-		log_warn("ACPI: more tables than MAX_TABLES (%d); the one at 0x%lx is ignored",
-			 MAX_TABLES, (unsigned long)pa);
+		lost_tables++;
 		return;
 	}
 	t = copy_table(pa);
@@ -124,20 +123,63 @@ static bool walk_root(paddr_t pa, const char *signature, size_t entry_size)
 		p += entry_size;
 	}
 	kfree(root);
+	if (lost_tables)
+		log_warn("ACPI: %u tables more than MAX_TABLES (%d): they are ignored, and the "
+			 "devices that they describe may be missing",
+			 lost_tables, MAX_TABLES);
 	return true;
+}
+
+/* --- the root pointer ----------------------------------------------------- */
+
+/* Where it may lie on a PC (section 5.2.5.1). */
+#define EBDA_SEGMENT 0x40e
+#define EBDA_LENGTH 0x400
+#define BIOS_START 0xe0000
+#define BIOS_END 0x100000
+
+static bool search_range(paddr_t start, paddr_t end, struct rsdp *r)
+{
+	for (paddr_t at = ALIGN_UP(start, 16); at + sizeof(*r) <= end; at += 16) {
+		phys_read(at, r, sizeof(*r));
+		if (memcmp(r->signature, "RSD PTR ", 8) || !sums_to_zero(r, RSDP_V1_LENGTH))
+			continue;
+		log_info("ACPI: the boot loader passed no root pointer (RSDP); there is one at "
+			 "0x%lx",
+			 (unsigned long)at);
+		return true;
+	}
+	return false;
+}
+
+static bool search_root_pointer(struct rsdp *r)
+{
+	u16 segment;
+	paddr_t ebda;
+
+	phys_read(EBDA_SEGMENT, &segment, sizeof(segment));
+	ebda = (paddr_t)segment << 4;
+	if (ebda >= 0x80000 && ebda < 0xa0000 && search_range(ebda, ebda + EBDA_LENGTH, r))
+		return true;
+	return search_range(BIOS_START, BIOS_END, r);
 }
 
 int acpi_init(const void *data, size_t length)
 {
-	struct rsdp rsdp = { .revision = 0 };
+	struct rsdp rsdp = { .revision = 0 }, found;
 	bool have_xsdt;
 
 	for (u32 i = 0; i < nr_tables; i++)
 		kfree(tables[i]);
-	nr_tables = 0;
+	nr_tables = lost_tables = 0;
 	if (length < RSDP_V1_LENGTH) {
-		log_warn("ACPI: the boot loader passed no root pointer (RSDP)");
-		return -ENODEV;
+		if (!search_root_pointer(&found)) {
+			log_warn("ACPI: the boot loader passed no root pointer (RSDP), and the "
+				 "BIOS has none: no further CPUs, no IOMMU; start Weir by GRUB");
+			return -ENODEV;
+		}
+		data = &found;
+		length = sizeof(found);
 	}
 	memcpy(&rsdp, data, MIN(length, sizeof(rsdp)));
 	if (memcmp(rsdp.signature, "RSD PTR ", 8) || !sums_to_zero(data, RSDP_V1_LENGTH)) {
@@ -230,9 +272,7 @@ static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
 		if (madt->apic_id[i] == apic_id)
 			return;
 	if (madt->nr_cpus == ACPI_MAX_CPUS) {
-		log_warn("ACPI: MADT lists more CPUs than ACPI_MAX_CPUS (%d); "
-			 "APIC id 0x%x is ignored",
-			 ACPI_MAX_CPUS, apic_id);
+		madt->lost_cpus++;
 		return;
 	}
 	madt->apic_id[madt->nr_cpus++] = apic_id;
@@ -241,28 +281,16 @@ static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
 static void add_ioapic(struct acpi_madt *madt, const struct madt_io_apic *e)
 {
 	if (madt->nr_ioapics == ACPI_MAX_IOAPICS) {
-		log_warn("ACPI: MADT lists more I/O APICs than ACPI_MAX_IOAPICS (%d); "
-			 "the one at 0x%x is ignored",
-			 ACPI_MAX_IOAPICS, e->address);
+		madt->lost_ioapics++;
 		return;
 	}
 	madt->ioapic[madt->nr_ioapics++] = (struct acpi_ioapic){ e->id, e->address, e->gsi_base };
 }
 
-void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
+static void parse_entries(const struct acpi_header *table, struct acpi_madt *madt)
 {
-	struct madt head;
 	const u8 *p = (const u8 *)table;
-	size_t at = sizeof(head);
-
-	memset(madt, 0, sizeof(*madt));
-	if (table->length < sizeof(head)) {
-		log_warn("ACPI: MADT has only %u bytes; ignored", table->length);
-		return;
-	}
-	memcpy(&head, table, sizeof(head));
-	madt->lapic_address = head.lapic_address;
-	madt->has_8259 = head.flags & MADT_PCAT_COMPAT;
+	size_t at = sizeof(struct madt);
 
 	while (table->length - at >= sizeof(struct madt_entry)) {
 		struct madt_entry e;
@@ -299,6 +327,28 @@ void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
 			madt->lapic_address = u.address.address;
 		at += e.length;
 	}
+}
+
+void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
+{
+	struct madt head;
+
+	memset(madt, 0, sizeof(*madt));
+	if (table->length < sizeof(head)) {
+		log_warn("ACPI: MADT has only %u bytes; ignored", table->length);
+		return;
+	}
+	memcpy(&head, table, sizeof(head));
+	madt->lapic_address = head.lapic_address;
+	madt->has_8259 = head.flags & MADT_PCAT_COMPAT;
+	parse_entries(table, madt);
+	if (madt->lost_cpus)
+		log_warn("ACPI: MADT lists %u CPUs more than ACPI_MAX_CPUS (%d): they stay off",
+			 madt->lost_cpus, ACPI_MAX_CPUS);
+	if (madt->lost_ioapics)
+		log_warn("ACPI: MADT lists %u I/O APICs more than ACPI_MAX_IOAPICS (%d): what the "
+			 "firmware has enabled there stays enabled",
+			 madt->lost_ioapics, ACPI_MAX_IOAPICS);
 }
 
 /* --- MCFG ----------------------------------------------------------------- */

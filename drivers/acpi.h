@@ -36,7 +36,7 @@ struct acpi_ioapic {
 };
 
 #define ACPI_MAX_CPUS 256
-#define ACPI_MAX_IOAPICS 16
+#define ACPI_MAX_IOAPICS 64
 
 struct acpi_madt {
 	bool has_8259;
@@ -45,9 +45,11 @@ struct acpi_madt {
 	u32 apic_id[ACPI_MAX_CPUS];
 	u32 nr_ioapics;
 	struct acpi_ioapic ioapic[ACPI_MAX_IOAPICS];
+	u32 lost_cpus, lost_ioapics; /* beyond the limits */
 };
 
-/* Decode a MADT. A broken entry is named in the log and ends the list. */
+/* Decode a MADT. A broken entry is named in the log and ends the list; what does not fit is counted
+ * and named once. */
 void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt);
 
 /* --- MCFG, PCI firmware specification 3.3, section 4.1.2 ------------------ */

@@ -6,7 +6,7 @@
 #include <kernel/lib/pci_id.h>
 #include <kernel/lib/pci_regs.h>
 
-#define PCI_MAX_DEVICES 128
+#define PCI_MAX_DEVICES 1024
 #define PCI_VENDOR_CAPS 8
 
 struct pci_bar {
@@ -47,9 +47,12 @@ struct pci_device {
 
 /* --- functions ------------------------------------------------------------ */
 
-/* Find all functions behind the host bridges, and disable bus mastering of all that are no bridges:
- * it is enabled again when one is assigned. Boot. */
+/* Find all functions behind the host bridges, and disable bus mastering of all that are no bridges,
+ * of those too that do not fit into the list: it is enabled again when one is assigned. Boot, after
+ * the allocator is up. */
 void pci_init(void);
+/* True if the list has every function that the machine has. */
+bool pci_list_is_whole(void);
 /* The function, or NULL. */
 struct pci_device *pci_find(struct pci_id id);
 /* All functions, by number from 0; NULL behind the last. */
@@ -72,6 +75,13 @@ enum pci_express_type {
 };
 enum pci_express_type pci_express_type(const struct pci_device *d);
 bool pci_is_bridge(const struct pci_device *d);
+/* True if a domain may get it, or it must at least be kept quiet. Host and ISA bridges have the
+ * same header, but stay as the firmware has set them up. */
+static inline bool pci_is_endpoint(const struct pci_device *d)
+{
+	return d->header == PCI_HEADER_TYPE_NORMAL && d->class != PCI_CLASS_HOST_BRIDGE &&
+	       d->class != PCI_CLASS_ISA_BRIDGE;
+}
 /* The number of the bus behind a bridge. */
 u8 pci_secondary_bus(const struct pci_device *bridge);
 /* The bridge that leads to d's bus; NULL: it is a root bus. */

@@ -86,12 +86,17 @@ bool pci_bar_is_sane(const struct pci_bar *b)
 /* Of two that overlap, Weir cannot know which one is right, so it trusts neither. */
 void pci_compare_bars(struct pci_device *d, struct pci_device *e)
 {
-	for (u32 i = 0; i < PCI_BARS; i++)
-		for (u32 k = 0; k < PCI_BARS; k++) {
-			const struct pci_bar *a = &d->bar[i], *b = &e->bar[k];
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		const struct pci_bar *a = &d->bar[i];
 
-			if (a != b && pci_bar_is_memory(a) && pci_bar_is_memory(b) && a->base &&
-			    b->base && a->base <= pci_bar_last(b) && b->base <= pci_bar_last(a))
+		if (!pci_bar_is_memory(a) || !a->base)
+			continue;
+		for (u32 k = 0; k < PCI_BARS; k++) {
+			const struct pci_bar *b = &e->bar[k];
+
+			if (a != b && pci_bar_is_memory(b) && b->base &&
+			    a->base <= pci_bar_last(b) && b->base <= pci_bar_last(a))
 				d->bars_ok = e->bars_ok = false;
 		}
+	}
 }

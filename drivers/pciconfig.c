@@ -16,16 +16,15 @@
 #define CONFIG_ENABLE 0x80000000u
 #define CONFIG_SIZE 256 /* bytes of a function that mechanism 1 reaches */
 
-#define MAX_ECAM 4
+#define MAX_ECAM 16
 #define BUS_WINDOW (1UL << 20)
 #define FUNCTION_SHIFT 12
 
-/* Guards CONFIG_ADDRESS with CONFIG_DATA, and the creation of windows. Only the locks of mmio_map()
- * are taken inside it. */
+/* Guards CONFIG_ADDRESS with CONFIG_DATA. */
 static struct spinlock config_lock = SPINLOCK_INIT(LOCK_CONFIG);
 static struct acpi_ecam ecam[MAX_ECAM];
 static u32 nr_ecam;
-static volatile void *bus_window[MAX_ECAM][256];
+static volatile void *window[MAX_ECAM]; /* of its first bus */
 
 void pci_config_init(void)
 {
@@ -34,8 +33,19 @@ void pci_config_init(void)
 
 	nr_ecam = MIN(nr, (u32)MAX_ECAM);
 	if (nr > MAX_ECAM)
-		log_warn("pci: more ECAM windows than MAX_ECAM (%u); the other windows are ignored",
-			 MAX_ECAM);
+		log_warn("pci: %u ECAM windows more than MAX_ECAM (%u): the devices of these are "
+			 "not found, and cannot be assigned",
+			 nr - MAX_ECAM, MAX_ECAM);
+	for (u32 i = 0; i < nr_ecam; i++) {
+		const struct acpi_ecam *e = &ecam[i];
+
+		window[i] = mmio_map(e->address + e->first_bus * BUS_WINDOW,
+				     (e->last_bus - e->first_bus + 1UL) * BUS_WINDOW);
+		if (!window[i])
+			log_warn("pci: the ECAM window at 0x%lx cannot be mapped: the devices of "
+				 "segment %u are reached without it, or not at all",
+				 e->address, e->segment);
+	}
 }
 
 bool pci_has_ecam(void)
@@ -43,12 +53,11 @@ bool pci_has_ecam(void)
 	return nr_ecam;
 }
 
-bool pci_config_root(u32 index, u16 *segment, u8 *bus)
+bool pci_config_segment(u32 index, u16 *segment)
 {
 	if (index >= MAX(nr_ecam, 1u))
 		return false;
 	*segment = nr_ecam ? ecam[index].segment : 0;
-	*bus = nr_ecam ? ecam[index].first_bus : 0;
 	return true;
 }
 
@@ -58,19 +67,12 @@ static volatile void *ecam_register(u16 segment, u16 bdf, u16 offset)
 	u8 bus = (u8)(bdf >> 8);
 
 	for (u32 i = 0; i < nr_ecam; i++) {
-		volatile void **w = &bus_window[i][bus];
-		u64 at = ((u64)(bdf & 0xff) << FUNCTION_SHIFT) + offset;
+		u64 at = (bus - ecam[i].first_bus) * BUS_WINDOW +
+			 ((u64)(bdf & 0xff) << FUNCTION_SHIFT) + offset;
 
 		if (ecam[i].segment != segment || bus < ecam[i].first_bus || bus > ecam[i].last_bus)
 			continue;
-		if (!load_acquire(w)) {
-			spin_lock(&config_lock);
-			if (!*w)
-				store_release(w, mmio_map(ecam[i].address + bus * BUS_WINDOW,
-							  BUS_WINDOW));
-			spin_unlock(&config_lock);
-		}
-		return *w ? (volatile char *)*w + at : NULL;
+		return window[i] ? (volatile char *)window[i] + at : NULL;
 	}
 	return NULL;
 }

@@ -17,9 +17,9 @@ void pci_config_write32(u16 segment, u16 bdf, u16 offset, u32 value);
 /* True if a function answers there. Virtual functions do not: they have no vendor id. */
 bool pci_exists(u16 segment, u16 bdf);
 
-/* The first bus behind host bridge `index`, counted from 0; false if there are no more. Without
- * ECAM there is one, bus 0 of segment 0. */
-bool pci_config_root(u32 index, u16 *segment, u8 *bus);
+/* The segment of ECAM window `index`, counted from 0; false if there are no more. Without ECAM
+ * there is one, segment 0. Several windows may be of one segment. */
+bool pci_config_segment(u32 index, u16 *segment);
 /* True if there is an ECAM window. */
 bool pci_has_ecam(void);
 

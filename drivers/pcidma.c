@@ -8,13 +8,12 @@
 
 void pci_set_bus_master(const struct pci_device *d, bool on)
 {
-	u16 command = pci_read16(d, PCI_COMMAND);
+	u16 before = pci_read16(d, PCI_COMMAND), command = before & (u16)~PCI_COMMAND_BUS_MASTER;
 
 	if (on)
 		command |= PCI_COMMAND_BUS_MASTER;
-	else
-		command &= (u16)~PCI_COMMAND_BUS_MASTER;
-	pci_write16(d, PCI_COMMAND, command);
+	if (command != before)
+		pci_write16(d, PCI_COMMAND, command);
 }
 
 u32 pci_ats_depth(struct pci_id id)

@@ -19,8 +19,7 @@ static const struct pci_device *port_of(const struct pci_device *d)
 	enum pci_express_type type;
 	u8 first, last;
 
-	/* If the list is full, there may be other functions that are not in it. */
-	if (!port || !port->pcie || pci_device_at(PCI_MAX_DEVICES - 1))
+	if (!port || !port->pcie || !pci_list_is_whole())
 		return NULL;
 	type = pci_express_type(port);
 	if (type != PCI_EXPRESS_ROOT_PORT && type != PCI_EXPRESS_DOWNSTREAM)

@@ -23,6 +23,8 @@ enum structure_type { DRHD, RMRR, ATSR, RHSA, ANDD, SATC, SIDP };
 #define RMRR_LENGTH 24
 #define ATSR_LENGTH 8 /* SATC's too */
 #define ATSR_ALL_PORTS 0x01
+#define ANDD_NUMBER 7
+#define ANDD_NAME 8
 
 /* 8.3.1 */
 #define SCOPE_LENGTH 6
@@ -52,7 +54,8 @@ static u64 get64(const u8 *p)
 
 /* --- device scopes -------------------------------------------------------- */
 
-/* The device scopes of one structure, one after the other. */
+/* The device scopes of one structure, one after the other. A device of the ACPI namespace (type 5)
+ * is no PCI function, but the path says under which id its requests arrive (8.3.1). */
 struct scope_cursor {
 	const u8 *at, *end;
 	u16 segment;
@@ -91,7 +94,7 @@ static bool resolve_scope(struct scope_cursor *c, const u8 *p)
 	return true;
 }
 
-/* Go to the next scope that means PCI devices. False: there is none. */
+/* Go to the next scope that means requests of devices. False: there is none. */
 static bool next_scope(struct scope_cursor *c)
 {
 	while (c->end - c->at >= SCOPE_LENGTH) {
@@ -106,7 +109,7 @@ static bool next_scope(struct scope_cursor *c)
 			return false;
 		}
 		c->at += length;
-		if (p[0] != SCOPE_ENDPOINT && p[0] != SCOPE_SUB_HIERARCHY)
+		if (p[0] != SCOPE_ENDPOINT && p[0] != SCOPE_SUB_HIERARCHY && p[0] != SCOPE_ACPI)
 			continue;
 		if (resolve_scope(c, p))
 			return true;
@@ -124,7 +127,7 @@ static void add_unit_scope(struct dmar *d, const struct dmar_scope *s, u8 unit)
 {
 	if (d->nr_scopes == DMAR_MAX_SCOPES) {
 		/* The device would be taken for one of the unit that has all others. */
-		log_warn("iommu: DMAR: more device scopes than DMAR_MAX_SCOPES");
+		d->lost_scopes++;
 		d->incomplete = true;
 		return;
 	}
@@ -140,7 +143,7 @@ static const char *why_unusable(const struct dmar *d, const struct dmar_unit *u)
 	for (u32 i = 0; i < d->nr_units; i++)
 		if (d->unit[i].base == u->base)
 			return "is the second there";
-	return d->nr_units == DMAR_MAX_UNITS ? "is one more than DMAR_MAX_UNITS" : NULL;
+	return NULL;
 }
 
 /* The scopes of a unit that cannot be used are kept as well: its devices must not be taken for
@@ -150,7 +153,7 @@ static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 	struct scope_cursor c;
 	struct dmar_unit u;
 	const char *why;
-	u8 index;
+	u8 index = DMAR_NO_UNIT;
 
 	if (length < DRHD_LENGTH) {
 		log_warn("iommu: DMAR: a DRHD of %u bytes is too short", length);
@@ -164,12 +167,15 @@ static void parse_drhd(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 		.include_all = p[4] & DRHD_INCLUDE_PCI_ALL,
 	};
 	why = why_unusable(d, &u);
-	index = why ? DMAR_NO_UNIT : (u8)d->nr_units;
-	if (why)
+	if (why) {
 		log_warn("iommu: DMAR: the unit at 0x%lx %s: ignored, and its devices with it",
 			 u.base, why);
-	else
+	} else if (d->nr_units == DMAR_MAX_UNITS) {
+		d->lost_units++;
+	} else {
+		index = (u8)d->nr_units;
 		d->unit[d->nr_units++] = u;
+	}
 	c = (struct scope_cursor){ p + DRHD_LENGTH, p + length, u.segment, bridge,
 				   "DRHD",	    false,	{ 0 } };
 	while (next_scope(&c))
@@ -182,7 +188,7 @@ static void add_reserved(struct dmar *d, const struct dmar_scope *s, paddr_t fir
 	if (d->nr_reserved == DMAR_MAX_RESERVED) {
 		/* A device that is missing here could be given away while the firmware still uses
 		 * it. */
-		log_warn("iommu: DMAR: more reserved regions than DMAR_MAX_RESERVED");
+		d->lost_reserved++;
 		d->incomplete = true;
 		return;
 	}
@@ -216,7 +222,7 @@ static void parse_rmrr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 static void add_ats(struct dmar *d, const struct dmar_scope *s)
 {
 	if (d->nr_ats == DMAR_MAX_ATS)
-		log_warn("iommu: DMAR: more than DMAR_MAX_ATS root ports: a device TLB stays off");
+		d->lost_ats++;
 	else
 		d->ats[d->nr_ats++] = *s;
 }
@@ -244,6 +250,44 @@ static void parse_atsr(struct dmar *d, const u8 *p, u32 length, dmar_bridge_fn b
 				   false,	    { 0 } };
 	while (next_scope(&c))
 		add_ats(d, &c.scope);
+}
+
+/* The name of a device of the ACPI namespace (8.6), for people only. */
+static void parse_andd(const u8 *p, u32 length)
+{
+	char name[64] = "";
+
+	if (length <= ANDD_NAME) {
+		log_warn("iommu: DMAR: an ANDD of %u bytes is too short: ignored", length);
+		return;
+	}
+	for (u32 i = 0; i + 1 < sizeof(name) && ANDD_NAME + i < length && p[ANDD_NAME + i]; i++)
+		name[i] = p[ANDD_NAME + i] > ' ' && p[ANDD_NAME + i] < 0x7f ?
+				  (char)p[ANDD_NAME + i] :
+				  '?';
+	log_debug("iommu: DMAR: ACPI device %u is %s", p[ANDD_NUMBER], name);
+}
+
+static void log_limit(const char *what, u32 lost, const char *name, u32 max, const char *result)
+{
+	if (lost)
+		log_warn("iommu: DMAR: %u %s more than %s (%u): %s; a Weir built with a larger %s "
+			 "takes them",
+			 lost, what, name, max, result, name);
+}
+
+/* Each limit that was reached is named once. */
+static void log_limits(const struct dmar *d)
+{
+	static const char none[] = "no device can be assigned";
+
+	log_limit("remapping units", d->lost_units, "DMAR_MAX_UNITS", DMAR_MAX_UNITS,
+		  "the devices of these cannot be assigned");
+	log_limit("device scopes", d->lost_scopes, "DMAR_MAX_SCOPES", DMAR_MAX_SCOPES, none);
+	log_limit("reserved regions", d->lost_reserved, "DMAR_MAX_RESERVED", DMAR_MAX_RESERVED,
+		  none);
+	log_limit("root ports and devices with ATS", d->lost_ats, "DMAR_MAX_ATS", DMAR_MAX_ATS,
+		  "their device TLBs stay off");
 }
 
 int dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dmar *d)
@@ -275,10 +319,13 @@ int dmar_parse(const void *table, size_t size, dmar_bridge_fn bridge, struct dma
 			parse_rmrr(d, p, length, bridge);
 		else if (type == ATSR || type == SATC)
 			parse_atsr(d, p, length, bridge);
+		else if (type == ANDD)
+			parse_andd(p, length);
 		else
 			log_debug("iommu: DMAR: ignoring a structure of type %u", type);
 		p += length;
 	}
+	log_limits(d);
 	return d->nr_units && !d->incomplete ? 0 : -EINVAL;
 }
 

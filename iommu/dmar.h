@@ -3,11 +3,11 @@
 
 #include <iommu/iommu.h>
 
-#define DMAR_MAX_UNITS 8
+#define DMAR_MAX_UNITS 64
 #define DMAR_NO_UNIT 0xff /* the index of one that is listed, and cannot be used */
-#define DMAR_MAX_SCOPES 64
-#define DMAR_MAX_RESERVED 16
-#define DMAR_MAX_ATS 32
+#define DMAR_MAX_SCOPES 1024
+#define DMAR_MAX_RESERVED 256
+#define DMAR_MAX_ATS 256
 
 /* A device scope (8.3.1), resolved to the devices it means. */
 struct dmar_scope {
@@ -37,6 +37,7 @@ struct dmar {
 	bool dma_opt_in; /* FLAGS.DMA_CTRL_PLATFORM_OPT_IN_FLAG */
 	bool incomplete; /* something did not fit, or could not be read, that safety depends on */
 	u32 nr_units, nr_scopes, nr_reserved, nr_ats;
+	u32 lost_units, lost_scopes, lost_reserved, lost_ats; /* beyond the limits */
 	struct dmar_unit unit[DMAR_MAX_UNITS];
 	struct dmar_scope scope[DMAR_MAX_SCOPES]; /* of the units */
 	struct dmar_reserved reserved[DMAR_MAX_RESERVED];

@@ -25,6 +25,7 @@ struct iommu_batch;
 struct iommu_options {
 	bool off; /* leave the units alone; no device can be passed through */
 	bool no_intremap; /* leave interrupt remapping off */
+	bool has_ivrs; /* the firmware has a table for AMD's IOMMU */
 };
 
 /* Find the units in the DMAR table (NULL: there is none) and start them: every device blocked,

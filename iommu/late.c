@@ -4,6 +4,8 @@
 
 #if defined(WEIR_DEBUG) && !defined(WEIR_HOST)
 #include <kernel/core/clock.h>
+#include <kernel/core/log.h>
+#include <kernel/mm/alloc.h>
 
 #define LINE 32u
 
@@ -20,11 +22,11 @@ struct line {
 };
 
 static u64 posts_ns, answers_ns;
-static struct {
+static struct late {
 	struct line posts, answers;
 	u32 seen; /* of the status word */
 	late_look_fn look;
-} late[DMAR_MAX_UNITS];
+} *late; /* one per unit, or NULL */
 
 static void put_value(struct line *l, u64 delay_ns, u32 value)
 {
@@ -85,6 +87,13 @@ static void answer_due(struct timer *t)
 
 void late_start(u32 posts_ms, u32 answers_ms)
 {
+	if ((!posts_ms && !answers_ms) || !iommu_nr_units)
+		return;
+	late = kzalloc(iommu_nr_units * sizeof(*late));
+	if (!late) {
+		log_warn("iommu: no memory for late-posts= and late-answers=: ignored");
+		return;
+	}
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		spin_init(&late[i].posts.lock, LOCK_LATE_LINE);
 		spin_init(&late[i].answers.lock, LOCK_LATE_LINE);

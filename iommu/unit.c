@@ -302,6 +302,11 @@ static int start_units(const void *dmar, size_t length, const struct iommu_optio
 		why_absent = "the IOMMU is switched off by iommu=off";
 		return -ENODEV;
 	}
+	if (!dmar && options->has_ivrs) {
+		why_absent = "this machine has AMD's IOMMU (an IVRS table), which Weir has no "
+			     "driver for";
+		return -ENODEV;
+	}
 	if (!dmar) {
 		why_absent = "this machine has no VT-d (no DMAR table); enable it in the "
 			     "firmware's setup, or give QEMU -device intel-iommu,intremap=on";

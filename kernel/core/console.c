@@ -17,17 +17,43 @@
 
 /* Guards all below, except in a panic. */
 static struct spinlock console_lock = SPINLOCK_INIT(LOCK_CONSOLE);
-static u16 console_port;
+static u16 ports[4]; /* that exist, and are in use */
+static u32 nr_ports;
 static char line[LINE_SIZE]; /* the control domain's current line */
 static size_t line_len, line_cursor;
 
 static bool panicking;
 
-void console_set(u16 port)
+static bool uses(u16 port)
+{
+	for (u32 i = 0; i < nr_ports; i++)
+		if (ports[i] == port)
+			return true;
+	return false;
+}
+
+/* COM1 to COM4, of which a machine may have any. */
+static void use_all(void)
+{
+	static const u16 all[] = { UART_COM1, UART_COM2, UART_COM3, UART_COM4 };
+
+	_Static_assert(ARRAY_SIZE(all) == ARRAY_SIZE(ports), "room for all");
+	for (u32 i = 0; i < ARRAY_SIZE(all); i++)
+		if (uart_init(all[i]))
+			ports[nr_ports++] = all[i];
+}
+
+bool console_set(u16 port)
 {
 	/* Initialising the same UART again would lose what its FIFO still holds. */
-	if (port != console_port)
-		console_port = port && uart_init(port) ? port : 0;
+	if (port && !uses(port) && !uart_init(port)) {
+		if (!nr_ports)
+			use_all();
+		return false;
+	}
+	ports[0] = port;
+	nr_ports = port ? 1 : 0;
+	return true;
 }
 
 void console_panic(void)
@@ -37,12 +63,15 @@ void console_panic(void)
 
 bool console_present(void)
 {
-	return console_port;
+	return nr_ports;
 }
 
 bool console_read(u8 *c)
 {
-	return console_port && uart_read(console_port, c);
+	for (u32 i = 0; i < nr_ports; i++)
+		if (uart_read(ports[i], c))
+			return true;
+	return false;
 }
 
 bool console_in_panic(void)
@@ -52,8 +81,8 @@ bool console_in_panic(void)
 
 static void console_send(const char *text, size_t len)
 {
-	if (console_port)
-		uart_write(console_port, text, len);
+	for (u32 i = 0; i < nr_ports; i++)
+		uart_write(ports[i], text, len);
 }
 
 static void redraw(void)

@@ -4,9 +4,10 @@
 
 #include <kernel/lib/compiler.h>
 
-/* Send the log to the UART at this I/O port. With 0, or a port where no UART answers, the log goes
- * to memory only. Boot. */
-void console_set(u16 port);
+/* Send the log to the UART at this I/O port; 0: to memory only. False if no UART answers there: the
+ * log goes on where it went before, or, if it went nowhere, to COM1 to COM4, as far as they exist.
+ * Boot. */
+bool console_set(u16 port);
 /* From now on lines are sent without the lock, whose holder may never unlock it. Panic only. */
 void console_panic(void);
 bool console_in_panic(void);

@@ -4,7 +4,7 @@
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/list.h>
 
-#define MAX_CPUS 64
+#define MAX_CPUS 256
 
 struct vcpu;
 struct exit_ring;

@@ -6,17 +6,18 @@
 
 #define DEBUG_EXIT_PORT 0x501
 
+static enum debug_exit chosen;
+
 void debug_exit(enum debug_exit value)
 {
-	/* On real hardware anything may be at this port, so only a hypervisor's guest writes
-	 * there. An absent device reads as all ones. */
-	bool emulated = cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR;
+	/* On real hardware anything may be at this port, so Weir writes there only as a
+	 * hypervisor's guest, or when it was asked to. Not every emulator sets the bit in CPUID. An
+	 * absent device reads as all ones. */
+	bool may = chosen != DEBUG_EXIT_NEVER || cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR;
 
-	if (emulated && inb(DEBUG_EXIT_PORT) != 0xff)
+	if (may && inb(DEBUG_EXIT_PORT) != 0xff)
 		outb(DEBUG_EXIT_PORT, (u8)value);
 }
-
-static enum debug_exit chosen;
 
 void debug_exit_choose(enum debug_exit value)
 {

@@ -184,11 +184,15 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 	int r = -ENOMEM;
 
 	spin_lock(&paging_lock);
+	/* In a large window, most is mapped by pages of 2 MiB. */
 	va = mmio_next;
-	if (size && pa + size > pa && length <= MMIO_BASE + MMIO_SIZE - mmio_next) {
+	if (length >= 1UL << LEVEL_SHIFT(1))
+		va = ALIGN_UP(va, 1UL << LEVEL_SHIFT(1)) + (start & ((1UL << LEVEL_SHIFT(1)) - 1));
+	if (size && pa + size > pa && va < MMIO_BASE + MMIO_SIZE &&
+	    length <= MMIO_BASE + MMIO_SIZE - va) {
 		/* One page stays unmapped behind each window. */
-		mmio_next += length + PAGE_SIZE;
-		r = map_pages(va, start, length, MMIO_FLAGS, 0);
+		mmio_next = va + length + PAGE_SIZE;
+		r = map_pages(va, start, length, MMIO_FLAGS, 1);
 	}
 	spin_unlock(&paging_lock);
 	return r ? NULL : (volatile void *)(va + (pa - start));

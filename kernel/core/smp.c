@@ -112,6 +112,15 @@ static bool start_cpu(u32 apic_id, u8 *page)
 	return true;
 }
 
+/* The administrator's limit, or Weir's own. */
+static void log_limit(u32 max, u32 nr_off)
+{
+	if (max < MAX_CPUS)
+		log_info("cpu: limited to %u CPUs by maxcpus=; %u stay off", max, nr_off);
+	else
+		log_warn("cpu: more CPUs than MAX_CPUS (%u): %u stay off", MAX_CPUS, nr_off);
+}
+
 void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*main)(void))
 {
 	size_t size = (size_t)(trampoline_end - trampoline_start);
@@ -134,8 +143,7 @@ void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*main)(void))
 		if (apic_id[i] == this_cpu()->apic_id)
 			continue;
 		if (nr_cpus == max) {
-			log_info("cpu: limited to %u CPUs (maxcpus=); the others stay off",
-				 nr_cpus);
+			log_limit(max, nr - i);
 			break;
 		}
 		if (apic_id[i] > lapic_max_id()) {

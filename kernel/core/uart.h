@@ -5,6 +5,8 @@
 
 #define UART_COM1 0x3f8
 #define UART_COM2 0x2f8
+#define UART_COM3 0x3e8
+#define UART_COM4 0x2e8
 
 /* Set it up for 115200 baud, 8N1, FIFO on. False if nothing answers at this port. */
 bool uart_init(u16 port) __must_check;

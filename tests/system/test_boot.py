@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from weir import PANIC, READY
+from weir import PANIC, READY, ROOT
 
 
 @pytest.mark.parametrize("smp", [1, 2])
@@ -58,6 +58,19 @@ def test_weir_boots_without_a_console(boot):
     weir = boot(cmdline="console=none exit=ready")
     assert weir.wait_exit() == READY
     weir.count(r"weir: ready", 0)
+
+
+def test_a_serial_port_that_is_absent_is_named(boot):
+    weir = boot(cmdline="console=com2")
+    weir.wait_ready()
+    weir.count(r"warning: console: there is no UART at port 0x2f8", 1)
+
+
+def test_grub_speaks_on_the_serial_line(boot):
+    menu = (ROOT / "boot/grub.cfg").read_text().split("menuentry")[0]
+    weir = boot(head=menu + 'echo "this is GRUB"\n')
+    weir.wait_ready()
+    weir.count(r"this is GRUB", 1)
 
 
 @pytest.mark.parametrize("flags", ["none", "intremap=off"])

@@ -124,15 +124,14 @@ class PortNic(Nic):
 
 
 class Weir:
-    """One machine. `modules` are GRUB's lines without the word module2; `files` are put into /boot with the guests.
-    With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a CPU are then the same on
-    every host, however busy. 4 is at most the speed of TCG, so little time is spent waiting."""
+    """One machine. `modules` are GRUB's lines without the word module2; `head` precedes the menu entry; `files` are put
+    into /boot with the guests. With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a
+    CPU are then the same on every host, however busy. 4 is at most the speed of TCG, so little time is waited for."""
 
     silence = SILENCE
 
     def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(),
-                 elf=None,
-                 counted=None):
+                 elf=None, head="set timeout=0\n", counted=None):
         self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.elf = elf or BUILD / "boot/weir.elf"
@@ -145,7 +144,7 @@ class Weir:
             self.environment["ACCEL"] = "tcg"
             qemu = [*qemu, "-icount", f"shift={counted}"]
             cmdline += " x2apic=off"  # QEMU 10.0 cannot count the time of its timer
-        self.cmdline = cmdline
+        self.cmdline, self.head = cmdline, head
         self.options = [o for nic in nics for o in nic.options()] + list(qemu)
         self.changed = threading.Condition()
         self.process, self.ended, self.last_output = None, False, 0.0
@@ -156,7 +155,7 @@ class Weir:
     def image(self):
         """Makes the ISO that tools/qemu boots."""
         menu = self.directory / "grub.cfg"
-        menu.write_text("set timeout=0\nmenuentry Weir {\n"
+        menu.write_text(f"{self.head}menuentry Weir {{\n"
                         + f"\tmultiboot2 /boot/weir.elf {self.cmdline}\n"
                         + "".join(f"\tmodule2 {m}\n" for m in self.modules) + "}\n")
         iso = self.directory / "weir.iso"

@@ -46,7 +46,7 @@ static inline bool names_device(const u8 *s, size_t from, u8 bdf)
 	     at += s[at + 1]) {
 		if (at + s[at + 1] > word_at(s + 2))
 			return false;
-		if ((s[at] == 1 || s[at] == 2) && s[at + 1] == 8 && s[at + 5] == 0 &&
+		if ((s[at] == 1 || s[at] == 2 || s[at] == 5) && s[at + 1] == 8 && s[at + 5] == 0 &&
 		    s[at + 6] < 32 && s[at + 7] < 8 && bdf == (s[at + 6] << 3 | s[at + 7]))
 			return true;
 	}

@@ -126,6 +126,36 @@ static void test_roots(void **state)
 	assert_int_equal(acpi_init(rsdp, 20), -ENODEV);
 }
 
+/* As by kexec: no tag. It is looked for where a PC's BIOS leaves it. */
+static void test_no_root_pointer(void **state)
+{
+	static const struct {
+		paddr_t at;
+		u16 ebda_segment;
+		bool found;
+	} where[] = {
+		{ 0xe0000, 0, true },	   { 0xf5aa0, 0, true },      { 0xfffd0, 0, true },
+		{ 0x9fc00, 0x9fc0, true }, { 0x9fc40, 0x9fc0, true }, { 0x9fc00, 0, false },
+		{ 0xf5aa8, 0, false },	   { 0xdfff0, 0, false },     { 0x90000, 0xffff, false },
+	};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(where); i++) {
+		setup(state);
+		make_rsdp(2, 0x1000, 0x2000);
+		memcpy(memory + where[i].at, rsdp, sizeof(rsdp));
+		memcpy(memory + 0x40e, &where[i].ebda_segment, 2);
+		assert_int_equal(acpi_init(rsdp, 0), where[i].found ? 0 : -ENODEV);
+		assert_int_equal(acpi_find("CCCC") != NULL, where[i].found);
+		assert_int_equal(warnings, !where[i].found);
+	}
+	/* One whose checksum is wrong is none. */
+	setup(state);
+	rsdp[8]++;
+	memcpy(memory + 0xf0000, rsdp, sizeof(rsdp));
+	assert_int_equal(acpi_init(rsdp, 0), -ENODEV);
+}
+
 static void test_broken_tables(void **state)
 {
 	struct acpi_header *b = (struct acpi_header *)(memory + 0x4000);
@@ -190,6 +220,44 @@ static void test_madt(void **state)
 
 	acpi_parse_madt(table(0x6000, "APIC", endless, sizeof(endless)), &madt);
 	assert_int_equal(madt.nr_cpus, 0);
+}
+
+/* A hundred and fifty SSDTs before the DMAR, as on servers; then more than there is room for. Each
+ * limit is named once, however much is beyond it. */
+static void test_large_machine(void **state)
+{
+	static u64 xsdt[300];
+	static u8 body[8 + 260 * 16];
+	static struct acpi_madt madt;
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(xsdt); i++) {
+		xsdt[i] = 0x10000 + 64 * i;
+		table(xsdt[i], i == 150 ? "DMAR" : i == 299 ? "LAST" : "SSDT", "1", 1);
+	}
+	table(0x8000, "XSDT", xsdt, 200 * 8);
+	make_rsdp(2, 0, 0x8000);
+	assert_int_equal(acpi_init(rsdp, 36), 0);
+	assert_non_null(acpi_find("DMAR"));
+	assert_int_equal(warnings, 0);
+	table(0x8000, "XSDT", xsdt, sizeof(xsdt));
+	assert_int_equal(acpi_init(rsdp, 36), 0);
+	assert_null(acpi_find("LAST"));
+	assert_int_equal(warnings, 1);
+
+	for (u32 i = 0; i < 260; i++)
+		memcpy(body + 8 + 16 * i, (u8[16]){ 9, 16, 0, 0, (u8)i, (u8)(i >> 8), 0, 0, 1 },
+		       16);
+	acpi_parse_madt(table(0x6000, "APIC", body, 8 + 260 * 16), &madt);
+	assert_int_equal(madt.nr_cpus, ACPI_MAX_CPUS);
+	assert_int_equal(madt.lost_cpus, 260 - ACPI_MAX_CPUS);
+	assert_int_equal(warnings, 2);
+	for (u32 i = 0; i < 70; i++)
+		memcpy(body + 8 + 12 * i, (u8[12]){ 1, 12 }, 12);
+	acpi_parse_madt(table(0x6000, "APIC", body, 8 + 70 * 12), &madt);
+	assert_int_equal(madt.nr_ioapics, ACPI_MAX_IOAPICS);
+	assert_int_equal(madt.lost_ioapics, 70 - ACPI_MAX_IOAPICS);
+	assert_int_equal(warnings, 3);
 }
 
 static void test_mcfg(void **state)
@@ -272,7 +340,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_roots, setup),
 		cmocka_unit_test_setup(test_broken_tables, setup),
+		cmocka_unit_test_setup(test_no_root_pointer, setup),
 		cmocka_unit_test_setup(test_madt, setup),
+		cmocka_unit_test_setup(test_large_machine, setup),
 		cmocka_unit_test_setup(test_mcfg, setup),
 		cmocka_unit_test_setup(test_fadt, setup),
 		cmocka_unit_test_setup(test_random, setup),

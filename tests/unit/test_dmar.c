@@ -4,11 +4,18 @@
  */
 #include <tests/unit/dmar_check.h>
 
+#include <kernel/core/log.h>
 #include <kernel/lib/errno.h>
 
-static u8 table[2048];
+static u8 table[16384];
 static size_t size;
 static struct dmar dmar;
+static u32 limits_named; /* lines of the log that name a limit */
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	limits_named += level == LOG_WARN && strstr(fmt, "a Weir built with a larger") != NULL;
+}
 
 static void put(u64 v, unsigned int n)
 {
@@ -81,6 +88,7 @@ static int parse(void)
 	int ret;
 
 	memcpy(copy, table, size);
+	limits_named = 0;
 	ret = dmar_parse(copy, size, bridge, &dmar);
 	free(copy);
 	return ret;
@@ -191,6 +199,8 @@ static void too_many(void **state)
 	}
 	assert_int_equal(parse(), 0);
 	assert_int_equal(dmar.nr_units, DMAR_MAX_UNITS);
+	assert_int_equal(dmar.lost_units, 2);
+	assert_int_equal(limits_named, 1);
 	/* Its unit is not used, but that does not make it a device of the catch-all unit. */
 	assert_int_equal(unit_of(3, 0, 0), DMAR_MAX_UNITS - 1);
 	assert_int_equal(unit_of(0, 3, 0), -1);
@@ -199,11 +209,71 @@ static void too_many(void **state)
 	 * safer to use no table at all. */
 	begin();
 	drhd(1, 0xfed90000);
-	for (u64 i = 0; i < DMAR_MAX_RESERVED + 1; i++) {
+	for (u64 i = 0; i < DMAR_MAX_RESERVED + 3; i++) {
 		at = rmrr(0x1000, 0x1fff);
 		scope(at, 1, 0, nic, 1);
 	}
 	assert_int_equal(parse(), -EINVAL);
+	assert_int_equal(dmar.lost_reserved, 3);
+	assert_int_equal(limits_named, 1);
+}
+
+/* As large as servers are: ten units, the one with all other devices last; and a controller whose
+ * RMRRs name each of its functions. */
+static void a_large_machine(void **state)
+{
+	size_t at;
+
+	(void)state;
+	begin();
+	for (u8 i = 0; i < 10; i++) {
+		at = drhd(i == 9, 0xfbffc000 - i * 0x2000u);
+		for (u8 dev = 0; i < 9 && dev < 32; dev++)
+			scope(at, 1, (u8)(16 * i), (const u8[]){ dev, 0 }, 1);
+	}
+	for (u8 i = 0; i < 16; i++) {
+		at = rmrr(0xbddde000 + i * 0x1000u, 0xbdddefff + i * 0x1000u);
+		for (u8 fn = 0; fn < 8; fn++)
+			scope(at, 1, 0, (const u8[]){ 2, fn }, 1);
+	}
+	assert_int_equal(parse(), 0);
+	assert_int_equal(dmar.nr_units, 10);
+	assert_int_equal(dmar.nr_scopes, 288);
+	assert_int_equal(dmar.nr_reserved, 128);
+	assert_int_equal(unit_of(128, 31, 0), 8);
+	assert_int_equal(unit_of(144, 0, 0), 9);
+	assert_non_null(dmar_reserved_of(&dmar, (struct pci_id){ 0, PCI_BDF(0, 2, 7) }));
+	assert_int_equal(limits_named, 0);
+}
+
+/* An I2C controller that only ACPI lists: its requests arrive as 00:15.1, at its own unit, and its
+ * reserved memory counts. Its name is of no consequence. */
+static void devices_of_the_acpi_namespace(void **state)
+{
+	static const u8 i2c[] = { 0x15, 1 };
+	static const char *const names[] = { "\\_SB.PCI0.I2C1", "\x1b[2J", NULL };
+	size_t at;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		begin();
+		at = drhd(0, 0xfed90000);
+		scope(at, 5, 0, i2c, 1);
+		table[at + 16 + 4] = 1; /* ACPI device 1 */
+		drhd(1, 0xfed91000);
+		at = rmrr(0x7f000000, 0x7f0fffff);
+		scope(at, 5, 0, i2c, 1);
+		at = structure(4);
+		put(0, 3);
+		put(1, 1);
+		for (const char *c = names[i]; c && *c; c++)
+			put((u8)*c, 1);
+		end(at);
+		assert_int_equal(parse(), 0);
+		assert_int_equal(unit_of(0, 0x15, 1), 0);
+		assert_int_equal(unit_of(0, 0x15, 0), 1);
+		assert_non_null(dmar_reserved_of(&dmar, (struct pci_id){ 0, PCI_BDF(0, 0x15, 1) }));
+	}
 }
 
 /* The catch-all unit must not get devices of a unit that cannot be used: their DMA would pass a
@@ -238,12 +308,14 @@ static void scopes_that_are_lost(void **state)
 	(void)state;
 	begin();
 	drhd(1, 0xfed90000);
-	for (u64 i = 0; i < DMAR_MAX_SCOPES + 1; i++) {
-		if (i % 16 == 0)
+	for (u64 i = 0; i < DMAR_MAX_SCOPES + 69; i++) {
+		if (i % 32 == 0)
 			at = drhd(0, 0xfed91000 + i * 0x1000);
 		scope(at, 1, 0, nic, 1);
 	}
 	assert_int_equal(parse(), -EINVAL);
+	assert_int_equal(dmar.lost_scopes, 69);
+	assert_int_equal(limits_named, 1);
 
 	begin();
 	drhd(1, 0xfed90000);
@@ -315,6 +387,8 @@ int main(void)
 		cmocka_unit_test(nothing_usable),
 		cmocka_unit_test(the_same_unit_twice),
 		cmocka_unit_test(too_many),
+		cmocka_unit_test(a_large_machine),
+		cmocka_unit_test(devices_of_the_acpi_namespace),
 		cmocka_unit_test(devices_of_a_unit_that_is_ignored),
 		cmocka_unit_test(scopes_that_are_lost),
 		cmocka_unit_test(paths_that_lead_nowhere),

@@ -105,6 +105,21 @@ static void test_more_than_the_header_counts(void **state)
 	assert_true(all_bytes(f.ram + PREFERRED + 8000, 1000, FILL));
 }
 
+/* A kernel that cannot be moved is loaded where it wants to be, as all others. */
+static void test_not_relocatable(void **state)
+{
+	static u8 file[SETUP_SIZE + PAYLOAD];
+	struct guest_image image = {
+		.kernel = file, .kernel_len = sizeof(file), .command_line = "", .ram = 4 << 20
+	};
+
+	(void)state;
+	make_kernel(file);
+	set(file, 0x234, 0, 1);
+	assert_int_equal(load(&image), 0);
+	assert_int_equal(entry.eip, PREFERRED);
+}
+
 static void test_ramdisk_stays_where_the_kernel_reaches(void **state)
 {
 	static const u8 disk[7000] = { 1, [6999] = 2 };
@@ -124,7 +139,13 @@ static void test_ramdisk_stays_where_the_kernel_reaches(void **state)
 	assert_int_equal(guest_u32(&f, entry.esi + 0x218), 0x2ff000);
 	set(file, 0x22c, 0x10fff, 4);
 	assert_int_equal(load(&image), -ENOSPC);
-	assert_non_null(strstr(e.text, "ramdisk 0 of 7 KiB does not fit"));
+	assert_non_null(strstr(e.text, "ramdisk 0 of 7 KiB does not fit below 68 KiB"));
+	assert_non_null(strstr(e.text, "more mem= does not help"));
+	/* It is too large for the whole memory, too: that is not the kernel's limit. */
+	set(file, 0x22c, 0x7fffffff, 4);
+	image.module = &(const struct guest_module){ disk, 5 << 20, "" };
+	assert_int_equal(load(&image), -ENOSPC);
+	assert_non_null(strstr(e.text, "give more mem="));
 }
 
 static void test_messages(void **state)
@@ -139,7 +160,6 @@ static void test_messages(void **state)
 		{ 0x202, 4, 0, -ENOENT, "no bzImage" },
 		{ 0x206, 2, 0x209, -EINVAL, "boot protocol 2.09" },
 		{ 0x211, 1, 0, -EINVAL, "loadflags 0" },
-		{ 0x234, 1, 0, -EINVAL, "relocatable 0" },
 		{ 0x1f1, 1, 255, -EINVAL, "truncated" },
 		{ 0x1f4, 4, 0, -EINVAL, "truncated" },
 		{ 0x1f4, 4, 626, -EINVAL, "truncated" },
@@ -210,6 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loads),
 		cmocka_unit_test(test_more_than_the_header_counts),
+		cmocka_unit_test(test_not_relocatable),
 		cmocka_unit_test(test_ramdisk_stays_where_the_kernel_reaches),
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_cut_and_damaged),

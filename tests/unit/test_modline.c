@@ -147,7 +147,7 @@ static void test_messages(void **state)
 	bad("kernel name=a mem=2M vcpus=1x", "vcpus=1x", "vcpus=1");
 	bad("kernel name=a mem=2M vcpus=18446744073709551617", "vcpus=", "1 to 16");
 	bad("kernel name=a mem=2M prio=256", "prio=256", "0 to 255");
-	bad("kernel name=a mem=2M cpu=64", "cpu=64", "at most 63");
+	bad("kernel name=a mem=2M cpu=256", "cpu=256", "at most 255");
 	bad("kernel name=a mem=2M cpu=", "cpu=", "cpu=0");
 	bad("kernel name=a mem=2M restart=no", "restart=no", "never, reboot or fault");
 	bad("kernel name=a mem=2M restart=never restart=never", "restart=never", "given twice");

@@ -58,6 +58,12 @@ static void test_last_one_holds(void **state)
 	assert_true(options.no_intremap);
 	assert_int_equal(options.console, UART_COM1);
 	assert_int_equal(options.exit_at, 0);
+	options_parse("iommu=off iommu=nointremap");
+	assert_false(options.iommu_off);
+	assert_true(options.no_intremap);
+	options_parse("iommu=nointremap iommu=off");
+	assert_true(options.iommu_off);
+	assert_false(options.no_intremap);
 	options_parse("irq-limit=100 irq-limit=10000000");
 	assert_int_equal(options.irq_limit, 10000000);
 	/* Per device; there are four. */
@@ -78,6 +84,19 @@ static void test_last_one_holds(void **state)
 	assert_int_equal(warnings, 0);
 }
 
+/* As kexec passes it. Only the first word, and no word of Weir's. */
+static void test_file_name(void **state)
+{
+	(void)state;
+	options_parse("/boot/weir.elf maxcpus=2");
+	assert_int_equal(warnings, 0);
+	assert_int_equal(options.max_cpus, 2);
+	options_parse("maxcpus=2 /boot/weir.elf");
+	assert_int_equal(warnings, 1);
+	options_parse("foo=/boot");
+	assert_int_equal(warnings, 2);
+}
+
 static void test_wrong_words(void **state)
 {
 	static const char *const wrong[] = {
@@ -91,7 +110,7 @@ static void test_wrong_words(void **state)
 		"=on",
 		"maxcpus=0",
 		"maxcpus=x",
-		"maxcpus=65",
+		"maxcpus=257",
 		"maxcpus=4294967297",
 		"maxcpus=1x",
 		"maxcpus=",
@@ -149,6 +168,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_words, setup),
 		cmocka_unit_test_setup(test_last_one_holds, setup),
+		cmocka_unit_test_setup(test_file_name, setup),
 		cmocka_unit_test_setup(test_wrong_words, setup),
 		cmocka_unit_test_setup(test_long_word, setup),
 	};

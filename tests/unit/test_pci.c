@@ -25,10 +25,11 @@
 #define RAM_FRAMES 0x80000UL
 
 static u8 *ecam;
-static u32 vendor_warnings;
+static u32 vendor_warnings, list_warnings;
 
 void log_print(enum log_level level, const char *fmt, ...)
 {
+	list_warnings += level == LOG_WARN && strstr(fmt, "PCI_MAX_DEVICES") != NULL;
 	vendor_warnings += level == LOG_WARN && strstr(fmt, "PCI_VENDOR_CAPS") != NULL;
 }
 
@@ -51,6 +52,11 @@ volatile void *mmio_map(paddr_t pa, size_t size)
 {
 	assert_true(pa >= ECAM_BASE && pa + size <= ECAM_BASE + ECAM_SIZE);
 	return ecam + (pa - ECAM_BASE);
+}
+
+void *kzalloc(size_t size)
+{
+	return calloc(1, size);
 }
 
 const struct rangeset *bootmem_ram(void)
@@ -104,7 +110,7 @@ static void check(u16 bdf, bool shared_id)
 	bool is_bridge;
 
 	assert_non_null(d);
-	is_bridge = d->header == 1;
+	is_bridge = d->header;
 	if (d->shared_id != shared_id)
 		fail_msg("%04x: shared_id is %d", bdf, d->shared_id);
 	assert_int_equal(config_of(bdf)[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER,
@@ -426,6 +432,112 @@ static void ways_to_reset(void **state)
 	assert_int_equal(link_control(54), 0);
 }
 
+/* Root buses that no bridge leads to, as on every machine with several sockets. One has a bridge to
+ * a bus with a lower number. */
+static void other_roots(void)
+{
+	function(PCI_BDF(0x80, 1, 0));
+	bridge(PCI_BDF(0x80, 2, 0), 4, 0x81);
+	function(PCI_BDF(0x81, 0, 0));
+	bridge(PCI_BDF(0x80, 3, 0), CONVENTIONAL, 0x7f);
+	function(PCI_BDF(0x7f, 0, 0));
+	function(PCI_BDF(0xff, 31, 0))[PCI_HEADER_TYPE] = 0x80;
+	function(PCI_BDF(0xff, 31, 7));
+	/* A notebook's CardBus slot. */
+	function(PCI_BDF(0x80, 4, 0))[PCI_HEADER_TYPE] = 2;
+	config_of(PCI_BDF(0x80, 4, 0))[PCI_SECONDARY_BUS] = 0x90;
+	function(PCI_BDF(0x90, 0, 0));
+	/* These lead to each other. */
+	bridge(PCI_BDF(0xa0, 0, 0), 4, 0xa1);
+	bridge(PCI_BDF(0xa1, 0, 0), 4, 0xa0);
+	function(PCI_BDF(0xa1, 1, 0));
+}
+
+static void behind_other_roots(void **state)
+{
+	(void)state;
+	check(PCI_BDF(0x80, 1, 0), false);
+	check(PCI_BDF(0x81, 0, 0), false);
+	check(PCI_BDF(0x7f, 0, 0), true);
+	check(PCI_BDF(0xff, 31, 0), false);
+	check(PCI_BDF(0xff, 31, 7), false);
+	check(PCI_BDF(0x90, 0, 0), true);
+	check(PCI_BDF(0xa1, 1, 0), true);
+}
+
+static void set_class(u16 bdf, u16 vendor, u16 class)
+{
+	u8 *c = function(bdf);
+	u32 value = 0xe4000000 + 0x1000u * (bdf & 0xff);
+
+	memcpy(c + PCI_VENDOR_ID, &vendor, 2);
+	memcpy(c + PCI_CLASS, &class, 2);
+	memcpy(c + PCI_BAR0, &value, 4);
+}
+
+#define CLASSES 0xd0
+
+static void classes(void)
+{
+	set_class(PCI_BDF(CLASSES, 0, 0), 0x8086, 0x0600);
+	set_class(PCI_BDF(CLASSES, 1, 0), 0x8086, 0x0601);
+	set_class(PCI_BDF(CLASSES, 2, 0), 0x8086, 0x0680);
+	set_class(PCI_BDF(CLASSES, 3, 0), 0x8086, 0x0604); /* no header of a bridge */
+	set_class(PCI_BDF(CLASSES, 4, 0), 0x8086, 0x0880); /* uncore */
+	set_class(PCI_BDF(CLASSES, 5, 0), 0x8086, 0x1101);
+	set_class(PCI_BDF(CLASSES, 6, 0), 0x1234, 0x0880);
+	set_class(PCI_BDF(CLASSES, 7, 0), 0x8086, 0x0880); /* a DMA engine */
+	add_pcie(config_of(PCI_BDF(CLASSES, 7, 0)), 9);
+	config_of(PCI_BDF(CLASSES, 7, 0))[CAPABILITY_AT] = PCI_CAP_MSIX;
+}
+
+/* What is an endpoint is quiet; where there are other registers in the place of BARs, they are not
+ * written. */
+static void classes_of_functions(void **state)
+{
+	static const struct {
+		bool endpoint, sized;
+	} expected[] = { { false, false }, { false, false }, { true, true }, { true, true },
+			 { true, false },  { true, false },  { true, true }, { true, true } };
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(expected); i++) {
+		u16 bdf = PCI_BDF(CLASSES, i, 0);
+		const struct pci_device *d = pci_find((struct pci_id){ 0, bdf });
+
+		assert_non_null(d);
+		assert_int_equal(pci_is_endpoint(d), expected[i].endpoint);
+		assert_int_equal(config_of(bdf)[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER,
+				 expected[i].endpoint ? 0 : PCI_COMMAND_BUS_MASTER);
+		assert_int_equal(d->bar[0].size != 0, expected[i].sized);
+		assert_true(!expected[i].endpoint || expected[i].sized || d->bars_ok);
+	}
+}
+
+/* Run last: the list is full, and those that are not in it are quiet all the same. */
+static void more_than_the_list_holds(void **state)
+{
+	u32 nr = 0;
+
+	(void)state;
+	assert_true(pci_list_is_whole());
+	assert_string_equal(pci_reset_method(on_bus(50)), "hot reset");
+	for (u32 bus = 0xb0; bus < 0xc0; bus++)
+		for (u32 n = 0; n < 256; n++)
+			function((u16)(bus << 8 | n))[PCI_HEADER_TYPE] = 0x80;
+	pci_init();
+	while (pci_device_at(nr))
+		nr++;
+	assert_int_equal(nr, PCI_MAX_DEVICES);
+	assert_int_equal(list_warnings, 1);
+	assert_null(pci_find((struct pci_id){ 0, 0xbfff }));
+	for (u32 bdf = 0xb000; bdf < 0xc000; bdf++)
+		assert_int_equal(config_of((u16)bdf)[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER, 0);
+	/* There may be something else behind the port. */
+	assert_false(pci_list_is_whole());
+	assert_string_equal(pci_reset_method(on_bus(50)), "power state D3hot");
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -439,6 +551,8 @@ static int setup(void **state)
 	write_bars();
 	physical();
 	resets();
+	other_roots();
+	classes();
 	pci_init();
 	return 0;
 }
@@ -452,6 +566,9 @@ int main(void)
 		cmocka_unit_test(bars_that_do_not_tell_the_truth),
 		cmocka_unit_test(virtual_functions),
 		cmocka_unit_test(ways_to_reset),
+		cmocka_unit_test(behind_other_roots),
+		cmocka_unit_test(classes_of_functions),
+		cmocka_unit_test(more_than_the_list_holds),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -87,6 +87,8 @@ static void words_of_the_administrator(void **state)
 	options.off = false;
 	assert_int_equal(iommu_init(NULL, 0, &options), -ENODEV);
 	assert_non_null(strstr(iommu_why_absent(), "no DMAR table"));
+	assert_int_equal(iommu_init(NULL, 0, &(struct iommu_options){ .has_ivrs = true }), -ENODEV);
+	assert_non_null(strstr(iommu_why_absent(), "AMD's IOMMU"));
 	assert_int_equal(iommu_init(broken, sizeof(broken), &options), -ENODEV);
 	assert_non_null(strstr(iommu_why_absent(), "lines above"));
 	vtd_stop();

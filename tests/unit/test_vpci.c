@@ -390,7 +390,11 @@ static void refusals(void **state)
 	device.owner = 0;
 	refused(IOMMU_ATS, "no ATS capability");
 	device.class = 0x0604;
-	refused(0, "bridge");
+	refused(0, "name the device behind it");
+	device.class = 0x0601;
+	refused(0, "host or ISA bridge");
+	device.class = 0x0680; /* a bridge to something else is an endpoint of PCI */
+	assert_null(assignable_why_never(&device, false));
 	device.class = 0x0200;
 	device.bars_ok = false;
 	refused(0, "BARs");

@@ -54,7 +54,8 @@ static bool can_build(const struct module_line *line)
 	const char *why = line->nr_devices ? iommu_why_absent() : NULL;
 
 	if (!vcpu_backend) {
-		log_err("domain %s: left out: this machine cannot run guests", line->domain);
+		log_err("domain %s: left out: this machine cannot run guests: %s", line->domain,
+			vcpu_why_no_backend());
 		return false;
 	}
 	if (why) {

@@ -15,6 +15,7 @@ void layout_init(struct guest_layout *l, u64 ram)
 	u32 nr = guest_memory_map(ram, map);
 
 	l->ram = ram;
+	l->limit = 0;
 	rangeset_init(&l->free, "guest memory layout", l->storage, ARRAY_SIZE(l->storage));
 	for (u32 i = 0; i < nr; i++)
 		if (map[i].type == GUEST_MAP_USABLE)
@@ -92,6 +93,7 @@ bool layout_place_high(struct guest_layout *l, u64 len, gpaddr_t *gpa)
 
 void layout_limit(struct guest_layout *l, gpaddr_t last)
 {
+	l->limit = last + 1;
 	(void)rangeset_remove(&l->free, last + 1, ~0UL);
 }
 

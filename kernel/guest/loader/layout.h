@@ -6,6 +6,7 @@
 
 struct guest_layout {
 	u64 ram;
+	u64 limit; /* nothing is placed from here on, by the kernel's own wish; 0: it has none */
 	struct rangeset free;
 	struct range storage[64];
 };

@@ -89,13 +89,12 @@ static int check_setup_header(const struct guest_image *image, const struct setu
 	u64 wanted = (u64)h->syssize * 16;
 	unsigned long long line_len = strlen(image->command_line);
 
-	if (h->version < MIN_VERSION || !(h->loadflags & LOADED_HIGH) || !h->relocatable_kernel)
+	/* It is loaded where it wants to be, so it need not be relocatable. */
+	if (h->version < MIN_VERSION || !(h->loadflags & LOADED_HIGH))
 		return loader_fail(error, -EINVAL,
-				   "a Linux kernel of boot protocol %u.%02u, loadflags %x, "
-				   "relocatable %u: Weir starts relocatable bzImages of 2.10 or "
-				   "later (CONFIG_RELOCATABLE=y, Linux 2.6.31)",
-				   h->version >> 8, h->version & 0xff, h->loadflags,
-				   h->relocatable_kernel);
+				   "a Linux kernel of boot protocol %u.%02u, loadflags %x: Weir "
+				   "starts bzImages of 2.10 or later (Linux 2.6.31)",
+				   h->version >> 8, h->version & 0xff, h->loadflags);
 	/* 0 means 4, as in very old kernels. The boot sector is not counted. */
 	p->offset = (u64)SECTOR * ((h->setup_sects ? h->setup_sects : 4) + 1u);
 	/* The last 16 bytes need not be complete; a signature may follow. */

@@ -209,7 +209,7 @@ static const struct key {
 	{
 		.name = "cpu=",
 		.set = set_cpu,
-		.what = "no usable CPU; count from 0, at most 63: cpu=0",
+		.what = "no usable CPU; count from 0, at most 255: cpu=0",
 	},
 	{
 		.name = "restart=",
@@ -222,7 +222,7 @@ static const struct key {
 #define KEY_NAME 0
 #define KEY_MEMORY 1
 
-_Static_assert(DOMAIN_NAME_MAX == 32 && DOMAIN_MAX_VCPUS == 16 && MAX_CPUS == 64 &&
+_Static_assert(DOMAIN_NAME_MAX == 32 && DOMAIN_MAX_VCPUS == 16 && MAX_CPUS == 256 &&
 		       MODLINE_MAX_DEVICES == 16,
 	       "the messages name these limits");
 

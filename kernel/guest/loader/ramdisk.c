@@ -3,6 +3,23 @@
 
 #include <kernel/lib/errno.h>
 
+/* Because of where the kernel looks for it, or for want of memory? */
+static int fail_place(const struct guest_layout *l, u32 i, u64 len, struct loader_error *error)
+{
+	unsigned long long kib = (len + 1023) >> 10, free = layout_largest(l) >> 10;
+
+	if (l->limit && l->limit < l->ram)
+		return loader_fail(error, -ENOSPC,
+				   "ramdisk %u of %llu KiB does not fit below %llu KiB, where this "
+				   "kernel looks for it: %llu KiB are free there in one piece; "
+				   "make it smaller, more mem= does not help",
+				   i, kib, (unsigned long long)l->limit >> 10, free);
+	return loader_fail(error, -ENOSPC,
+			   "ramdisk %u of %llu KiB does not fit: of %llu KiB RAM, %llu KiB are "
+			   "free in one piece beside the kernel; give more mem=",
+			   i, kib, (unsigned long long)l->ram >> 10, free);
+}
+
 int ramdisks_place(struct guest_layout *l, const struct guest_image *image, gpaddr_t *gpa,
 		   struct loader_error *error)
 {
@@ -15,13 +32,7 @@ int ramdisks_place(struct guest_layout *l, const struct guest_image *image, gpad
 
 		/* An empty one needs an address too. */
 		if (!layout_place_high(l, len ? len : 1, &gpa[i]))
-			return loader_fail(error, -ENOSPC,
-					   "ramdisk %u of %llu KiB does not fit: of %llu KiB RAM, "
-					   "%llu KiB are free in one piece beside the kernel; "
-					   "give more mem=",
-					   i, (unsigned long long)(len + 1023) >> 10,
-					   (unsigned long long)l->ram >> 10,
-					   (unsigned long long)layout_largest(l) >> 10);
+			return fail_place(l, i, len, error);
 	}
 	return 0;
 }

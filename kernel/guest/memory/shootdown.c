@@ -4,14 +4,16 @@
 
 #include <iommu/iommu.h>
 #include <kernel/core/irq.h>
+#include <kernel/core/log.h>
 #include <kernel/guest/memory/nested.h>
 #include <kernel/lib/atomic.h>
+#include <kernel/mm/alloc.h>
 
 /* The batches waiting for each CPU, by batch number (below 2^11). A set bit is the request.
  * batch_of[] is written before the bit and stays valid, since the batch keeps its number until
  * every party has answered. */
 #define BATCH_WORDS (2048 / 64)
-static u64 requests[MAX_CPUS][BATCH_WORDS];
+static u64 (*requests)[BATCH_WORDS]; /* by CPU */
 static struct iommu_batch *batch_of[2048];
 
 /* Runs after the exit that this interrupt caused, so the vCPU has left guest mode. */
@@ -35,10 +37,9 @@ static bool must_answer(const struct nested_tlb *t)
 void shootdown_post(struct nested *n, struct iommu_gather *g)
 {
 	u32 number = iommu_gather_number(g);
-	u64 asked = 0;
+	u64 asked[ALIGN_UP(MAX_CPUS, 64) / 64] = { 0 };
 
 	assert_locked(&n->lock);
-	_Static_assert(MAX_CPUS <= 64, "one bit per CPU");
 	smp_mb();
 	for (u32 i = 0; i < n->nr_tlbs; i++) {
 		u32 cpu;
@@ -46,9 +47,9 @@ void shootdown_post(struct nested *n, struct iommu_gather *g)
 		if (!must_answer(n->tlb[i]))
 			continue;
 		cpu = n->tlb[i]->cpu;
-		if (asked & BIT(cpu))
+		if (asked[cpu / 64] & BIT(cpu % 64))
 			continue;
-		asked |= BIT(cpu);
+		asked[cpu / 64] |= BIT(cpu % 64);
 		batch_of[number] = iommu_gather_expect(g);
 		atomic_or(&requests[cpu][number / 64], BIT(number % 64));
 		irq_send(cpu, VECTOR_SHOOTDOWN);
@@ -75,7 +76,13 @@ bool shootdown_done(struct nested *n, u64 generation)
 	return true;
 }
 
-void shootdown_init(void)
+bool shootdown_init(void)
 {
+	requests = kzalloc(nr_cpus * sizeof(*requests));
+	if (!requests) {
+		log_err("no memory for the CPUs' shoot-down requests");
+		return false;
+	}
 	irq_set_fixed(VECTOR_SHOOTDOWN, handle_shootdown, NULL);
+	return true;
 }

@@ -26,5 +26,6 @@ void shootdown_kick(struct nested *n);
 /* For callers that must know when the flush after shootdown_kick() has happened: true if no CPU can
  * use cached entries that are older than this generation of the tables. */
 bool shootdown_done(struct nested *n, u64 generation);
-/* Install the interrupt handler. Boot. */
-void shootdown_init(void);
+/* Install the interrupt handler. False: no memory. Boot, when all CPUs are online and before any of
+ * them runs a guest. */
+bool __must_check shootdown_init(void);

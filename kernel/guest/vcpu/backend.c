@@ -9,16 +9,25 @@
 #include <kernel/lib/errno.h>
 
 const struct vcpu_backend *vcpu_backend;
+static const char *why_none = "no CPU has been looked at";
+
+const char *vcpu_why_no_backend(void)
+{
+	return why_none;
+}
 
 int vcpu_backend_init(void)
 {
+	const char *why = svm_backend.why_unsupported();
 	int ret;
 
-	if (!svm_backend.supported()) {
+	if (why) {
 		if (vcpu_backend)
 			log_err("CPU %u: no %s, unlike the first CPU: no guest runs on it; "
 				"look at the firmware's setup",
 				this_cpu()->id, vcpu_backend->name);
+		else
+			why_none = why;
 		return -ENODEV;
 	}
 	vcpu_backend = &svm_backend;

@@ -20,7 +20,7 @@ enum guest_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 
 struct vcpu_backend {
 	const char *name;
-	bool (*supported)(void); /* on each CPU; logs why not */
+	const char *(*why_unsupported)(void); /* on each CPU; NULL: this CPU has it */
 	int (*cpu_init)(void); /* on each CPU */
 	int (*create)(struct vcpu *v);
 	void (*destroy)(struct vcpu *v);
@@ -50,6 +50,8 @@ struct vcpu_backend {
 	void (*write_msr)(struct vcpu *v, u32 msr, u64 value);
 };
 extern const struct vcpu_backend *vcpu_backend; /* NULL: this machine cannot run guests */
+/* Why vcpu_backend is NULL, for a line of the log. */
+const char *vcpu_why_no_backend(void);
 /* Choose the back end, and initialise it on the calling CPU. -ENODEV: this machine cannot run
  * guests; -ENOMEM. Errors are logged. Each CPU, at boot. */
 int vcpu_backend_init(void);

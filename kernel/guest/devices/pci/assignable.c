@@ -9,7 +9,9 @@ const char *assignable_why_never(const struct pci_device *dev, bool trusted)
 {
 	if (!dev)
 		return "there is no such device: with loglevel=debug, the boot log lists them";
-	if (dev->header || dev->class >> 8 == 0x06)
+	if (dev->class == PCI_CLASS_HOST_BRIDGE || dev->class == PCI_CLASS_ISA_BRIDGE)
+		return "it is a host or ISA bridge, which stays with Weir";
+	if (dev->header || dev->class == PCI_CLASS_PCI_BRIDGE)
 		return "it is a bridge, which stays with Weir: name the device behind it";
 	if (iommu_why_not(dev->id, trusted))
 		return iommu_why_not(dev->id, trusted);

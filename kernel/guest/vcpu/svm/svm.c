@@ -22,27 +22,26 @@ struct svm_features svm_features = { true, true };
 
 /* Each CPU looks for itself: firmware can switch SVM off on some. VM_CR exists wherever CPUID
  * reports SVM (15.4). */
-static bool svm_supported(void)
+static const char *svm_why_unsupported(void)
 {
 	struct cpuid features;
 
 	if (cpuid(0x80000000, 0).eax < CPUID_SVM ||
 	    !(cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_SVM))
-		return false;
-	if (rdmsr(MSR_VM_CR) & MSR_VM_CR_SVMDIS) {
-		log_err("SVM is switched off by the firmware: enable virtualisation in its setup");
-		return false;
-	}
+		return cpuid(1, 0).ecx & CPUID1_ECX_VMX ?
+			       "its CPU has Intel's VMX, and Weir runs guests on AMD's SVM only" :
+			       "its CPU offers neither SVM nor VMX: enable virtualisation in the "
+			       "firmware's setup, or give QEMU a CPU model with +svm,+npt";
+	if (rdmsr(MSR_VM_CR) & MSR_VM_CR_SVMDIS)
+		return "SVM is switched off by the firmware: enable virtualisation in its setup";
 	features = cpuid(CPUID_SVM, 0);
-	if (!(features.edx & CPUID8000000A_EDX_NP)) {
-		log_err("this CPU has SVM without nested paging: guests cannot run");
-		return false;
-	}
+	if (!(features.edx & CPUID8000000A_EDX_NP))
+		return "its CPU has SVM without nested paging";
 	if (!(features.edx & CPUID8000000A_EDX_NRIPS))
 		svm_features.next_rip = false;
 	if (!(features.edx & CPUID8000000A_EDX_DECODE_ASSISTS))
 		svm_features.decode_assists = false;
-	return true;
+	return NULL;
 }
 
 static void vmsave(paddr_t pa)
@@ -77,7 +76,7 @@ static int svm_cpu_init(void)
 
 const struct vcpu_backend svm_backend = {
 	.name = "AMD SVM",
-	.supported = svm_supported,
+	.why_unsupported = svm_why_unsupported,
 	.cpu_init = svm_cpu_init,
 	.create = svm_create,
 	.destroy = svm_destroy,
