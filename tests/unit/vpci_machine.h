@@ -76,7 +76,7 @@ static int irqs, irtes;
 static u64 direct_pages;
 static struct timer *timers[4]; /* timers that are set: a function's own, and that of its pause */
 static u32 nr_timers;
-static int delivered_vcpu, delivered_vector;
+static int delivered_vcpu, delivered_vector, deliveries;
 static void (*irq_handler[256])(void *arg);
 static void *irq_arg[256];
 
@@ -376,16 +376,26 @@ void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg)
 	done(arg);
 }
 
+static bool irte_open[MSIX_VECTORS + 1]; /* by entry: the unit accepts its message */
+
 int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
 {
 	*e = (struct iommu_irte){ .dev = dev, .index = (u16)irtes++, .valid = true };
+	assert_true(e->index < ARRAY_SIZE(irte_open));
+	irte_open[e->index] = false;
 	return 0;
 }
 
 void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector)
 {
-	(void)e, (void)apic_id;
+	(void)apic_id;
 	assert_true(vector >= 0x30);
+	irte_open[e->index] = true;
+}
+
+void iommu_irte_mask(struct iommu_irte *e)
+{
+	irte_open[e->index] = false;
 }
 
 void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg)
@@ -406,6 +416,7 @@ void vlapic_deliver(struct vcpu *v, u8 vector)
 {
 	delivered_vcpu = (int)v->id;
 	delivered_vector = vector;
+	deliveries++;
 }
 
 static inline void put32(u32 offset, u32 v)

@@ -4,6 +4,7 @@
 #include <kernel/core/paging.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
 
@@ -110,6 +111,32 @@ static void update_device_entry(struct virq *q)
 	e[3] = 0;
 }
 
+static void deliver_latched(struct vfunction *f)
+{
+	for (u32 i = 0; i < f->nr_vectors; i++)
+		virq_deliver_latched(&f->vector[i]);
+}
+
+void vmsix_resume(struct vfunction *f)
+{
+	for (u32 i = 0; i < f->nr_vectors; i++)
+		if (f->vector[i].blocked)
+			update_device_entry(&f->vector[i]);
+	vmsix_update_control(f);
+	deliver_latched(f);
+}
+
+u64 vmsix_pending(const struct vfunction *f, u32 first, u32 nr)
+{
+	u64 bits = 0;
+
+	assert_locked(&f->bus->lock);
+	for (u32 i = 0; i < nr && first + i < f->nr_vectors; i++)
+		if (read_once(&f->vector[first + i].pending))
+			bits |= BIT(i);
+	return bits;
+}
+
 u32 vmsix_read(const struct vfunction *f, u8 offset)
 {
 	assert_locked(&f->bus->lock);
@@ -132,8 +159,10 @@ void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 	if (was_enabled != f->msix.enabled)
 		for (u32 i = 0; i < f->nr_vectors; i++)
 			update_device_entry(&f->vector[i]);
-	if (f->msix.enabled)
+	if (f->msix.enabled) {
 		vmsix_update_control(f);
+		deliver_latched(f);
+	}
 }
 
 /* --- the table ------------------------------------------------------------ */
