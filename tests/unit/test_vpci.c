@@ -195,6 +195,34 @@ static void msi_is_delivered(void **state)
 	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
 }
 
+/* The guest moves MSI to another vCPU, by a write to each register as Linux does: the device is not
+ * touched, since each moment in which MSI is off loses interrupts. */
+static void msi_is_moved(void **state)
+{
+	(void)state;
+	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee00000);
+	cfg_write(3, CAP_MSI_AT + 12, 2, 0x61);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
+	msi_writes = 0;
+	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee01000);
+	cfg_write(3, CAP_MSI_AT + 8, 4, 0);
+	cfg_write(3, CAP_MSI_AT + 12, 2, 0x62);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
+	assert_int_equal(msi_writes, 0);
+	irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(delivered_vcpu, 1);
+	assert_int_equal(delivered_vector, 0x62);
+	/* Something else has changed the device's message: it is written again. */
+	put32(CAP_MSI_AT + 4, 0xfee00000);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
+	check_device();
+	/* Switched off once. */
+	msi_writes = 0;
+	cfg_write(3, CAP_MSI_AT + 2, 2, 0);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 0);
+	assert_int_equal(msi_writes, 1);
+}
+
 /* Sends interrupts of one vector in succession; returns how many arrived. */
 static int interrupts(u32 which, int nr)
 {
@@ -777,6 +805,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(msix_is_delivered, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_arrives_while_masked_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(msi_is_delivered, setup, teardown),
+		cmocka_unit_test_setup_teardown(msi_is_moved, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_storm_is_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_storm_of_a_masked_vector_is_paused, setup,
 						teardown),

@@ -80,6 +80,13 @@ static int delivered_vcpu, delivered_vector, deliveries;
 static void (*irq_handler[256])(void *arg);
 static void *irq_arg[256];
 
+static u32 msi_writes; /* to the capability */
+
+static inline void count_write(u16 offset)
+{
+	msi_writes += offset >= CAP_MSI_AT && offset < CAP_PCIE_AT;
+}
+
 /* The number of MSI-X vectors cannot be written. */
 static inline void keep_read_only(void)
 {
@@ -101,6 +108,7 @@ static inline void keep_read_only(void)
 		(void)segment, (void)bdf;                                                          \
 		assert_true(offset + bits / 8 <= 256 && !(offset % (bits / 8)));                   \
 		memcpy(&config[offset], &v, sizeof(v));                                            \
+		count_write(offset);                                                               \
 		keep_read_only();                                                                  \
 	}
 ACCESS(8)

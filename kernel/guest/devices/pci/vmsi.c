@@ -8,32 +8,50 @@
 #define MSI_CONTROL_ENABLE (PCI_MSI_ENABLE << 16)
 #define MSI_CONTROL_64 (PCI_MSI_64 << 16)
 
-void vmsi_update_device(struct vfunction *f)
+/* Write message control, unless it is as it should be. */
+static void set_control(const struct vfunction *f, u32 *control, u32 value)
 {
-	u32 cap = f->dev->msi, control = device_config_read32(f, cap) >> 16;
-	u64 address;
+	if (*control != value)
+		device_config_write16(f, f->dev->msi + PCI_MSI_CONTROL, value);
+	*control = value;
+}
+
+/* Write the message. A device that may send must not see half of it, so MSI is switched off first,
+ * which may lose an interrupt: nothing is written if it is there already. */
+static void set_message(const struct vfunction *f, u32 *control)
+{
+	u32 cap = f->dev->msi,
+	    data_at = *control & (u32)PCI_MSI_64 ? PCI_MSI_DATA_64 : PCI_MSI_DATA_32;
+	u64 address, old = device_config_read32(f, cap + PCI_MSI_ADDRESS);
 	u32 data;
 
+	if (*control & (u32)PCI_MSI_64)
+		old |= (u64)device_config_read32(f, cap + PCI_MSI_ADDRESS_HIGH) << 32;
+	iommu_irte_message(&f->msi.irte, &address, &data);
+	if (old == address && (device_config_read32(f, cap + data_at) & 0xffff) == data)
+		return;
+	set_control(f, control, *control & ~(u32)PCI_MSI_ENABLE);
+	device_config_write32(f, cap + PCI_MSI_ADDRESS, (u32)address);
+	if (*control & (u32)PCI_MSI_64)
+		device_config_write32(f, cap + PCI_MSI_ADDRESS_HIGH, (u32)(address >> 32));
+	device_config_write16(f, cap + data_at, data);
+}
+
+void vmsi_update_device(struct vfunction *f)
+{
+	u32 cap = f->dev->msi, control = device_config_read32(f, cap) >> 16, mask_at;
+
 	assert_locked(&f->bus->lock);
-	control &= ~(u32)PCI_MSI_ENABLE & ~(u32)PCI_MSI_COUNT; /* one vector */
 	if (!virq_update(&f->msi, f->msi_enabled) || f->storm.paused) {
-		device_config_write16(f, cap + 2, control);
+		set_control(f, &control, control & ~(u32)PCI_MSI_ENABLE);
 		return;
 	}
-	iommu_irte_message(&f->msi.irte, &address, &data);
-	device_config_write16(f, cap + 2, control);
-	device_config_write32(f, cap + 4, (u32)address);
-	if (control & (u32)PCI_MSI_64) {
-		device_config_write32(f, cap + 8, (u32)(address >> 32));
-		device_config_write16(f, cap + 12, data);
-		if (control & (u32)PCI_MSI_MASKS)
-			device_config_write32(f, cap + 16, 0);
-	} else {
-		device_config_write16(f, cap + 8, data);
-		if (control & (u32)PCI_MSI_MASKS)
-			device_config_write32(f, cap + 12, 0);
-	}
-	device_config_write16(f, cap + 2, control | (u32)PCI_MSI_ENABLE);
+	set_message(f, &control);
+	mask_at = cap + (control & (u32)PCI_MSI_64 ? PCI_MSI_DATA_64 : PCI_MSI_DATA_32) + 4;
+	if (control & (u32)PCI_MSI_MASKS && device_config_read32(f, mask_at))
+		device_config_write32(f, mask_at, 0);
+	/* One vector. */
+	set_control(f, &control, (control & ~(u32)PCI_MSI_COUNT) | (u32)PCI_MSI_ENABLE);
 }
 
 u32 vmsi_read(const struct vfunction *f, u8 offset)
