@@ -236,6 +236,106 @@ static int interrupts(u32 which, int nr)
 	return arrived;
 }
 
+static int setup_short_msi(void **state)
+{
+	msi_at = CAP_PCIE_AT - 12;
+	msi_control = 0;
+	return setup(state);
+}
+
+static int setup_msi_with_masks(void **state)
+{
+	msi_at = CAP_VENDOR_AT - 24;
+	msi_control = PCI_MSI_64 | PCI_MSI_MASKS;
+	return setup(state);
+}
+
+static int setup_short_msi_with_masks(void **state)
+{
+	msi_at = CAP_VENDOR_AT - 20;
+	msi_control = PCI_MSI_MASKS;
+	return setup(state);
+}
+
+static int teardown_msi(void **state)
+{
+	int ret = teardown(state);
+
+	msi_at = CAP_MSI_AT;
+	msi_control = PCI_MSI_64;
+	return ret;
+}
+
+/* A capability for 32-bit addresses has 10 bytes, and the next one follows: the guest's data must
+ * not land there. */
+static void msi_is_as_long_as_the_devices(void **state)
+{
+	u32 next = get32(CAP_PCIE_AT);
+
+	(void)state;
+	assert_int_equal(cfg_read(3, msi_at + 2, 2), 0);
+	assert_int_equal(cfg_read(3, msi_at + 1, 1), CAP_PCIE_AT);
+	cfg_write(3, msi_at + 4, 4, 0xfee01000);
+	cfg_write(3, msi_at + 8, 2, 0x61);
+	cfg_write(3, msi_at + 2, 2, 1);
+	assert_int_equal(cfg_read(3, msi_at + 4, 4), 0xfee01000);
+	assert_int_equal(cfg_read(3, msi_at + 8, 4), 0x61);
+	assert_int_equal(config[msi_at + 2] & 1, 1);
+	assert_int_equal(get32(CAP_PCIE_AT), next);
+	irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(delivered_vcpu, 1);
+	assert_int_equal(delivered_vector, 0x61);
+	check_device();
+}
+
+/* The device's own mask bit is what the guest's write to it ends in: so MSI stays on, and the
+ * device keeps what it may not send. What was on its way is Weir's to keep. */
+static void msi_can_be_masked(void **state)
+{
+	u32 data = msi_control & (u32)PCI_MSI_64 ? 12 : 8, mask = data + 4, pending = data + 8;
+	u32 next = get32(CAP_VENDOR_AT);
+
+	(void)state;
+	assert_int_equal(cfg_read(3, msi_at + 2, 2), msi_control);
+	cfg_write(3, msi_at + mask, 4, 0xffffffff);
+	assert_int_equal(cfg_read(3, msi_at + mask, 4), 1); /* there is one vector */
+	cfg_write(3, msi_at + 4, 4, 0xfee00000);
+	cfg_write(3, msi_at + data, 2, 0x61);
+	cfg_write(3, msi_at + 2, 2, 1);
+	assert_int_equal(config[msi_at + 2] & 1, 1);
+	assert_int_equal(get32(msi_at + mask), 1);
+	put32(msi_at + pending, 1);
+	assert_int_equal(cfg_read(3, msi_at + pending, 4), 1);
+	put32(msi_at + pending, 0);
+	assert_int_equal(cfg_read(3, msi_at + pending, 4), 0);
+	deliveries = 0;
+	irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(deliveries, 0);
+	assert_int_equal(cfg_read(3, msi_at + pending, 4), 1);
+	cfg_write(3, msi_at + data, 2, 0x62);
+	cfg_write(3, msi_at + mask, 4, 0);
+	assert_int_equal(get32(msi_at + mask), 0);
+	assert_int_equal(deliveries, 1);
+	assert_int_equal(delivered_vector, 0x62);
+	assert_int_equal(cfg_read(3, msi_at + pending, 4), 0);
+	assert_int_equal(get32(CAP_VENDOR_AT), next);
+	check_device();
+
+	/* A pause masks it too, and does not make up an interrupt. */
+	irqstorm_set_limit(100);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(0, 1), 1);
+	assert_int_equal(interrupts(0, 1), 0);
+	assert_int_equal(get32(msi_at + mask), 1);
+	assert_int_equal(config[msi_at + 2] & 1, 1);
+	assert_int_equal(cfg_read(3, msi_at + mask, 4), 0);
+	deliveries = 0;
+	fire();
+	assert_int_equal(deliveries, 1);
+	assert_int_equal(get32(msi_at + mask), 0);
+	irqstorm_set_limit(0);
+}
+
 static bool msix_can_send(void)
 {
 	return (config[CAP_MSIX_AT + 3] & 0xc0) == 0x80;
@@ -443,6 +543,39 @@ static void bars_on_top_of_each_other(void **state)
 	cfg_write(3, 0x1c, 4, at + 0x10000);
 	assert_int_equal(mem_read(at + 0x10000, 4), 0);
 	assert_true(dom.vm.mmio.nr >= 1);
+	check_device();
+}
+
+static int setup_pba_outside(void **state)
+{
+	pba_outside = true;
+	return setup(state);
+}
+
+static int teardown_pba_outside(void **state)
+{
+	int ret = teardown(state);
+
+	pba_outside = false;
+	return ret;
+}
+
+/* A driver can do without the pending bits: their place is wrong, and the device is given. */
+static void pending_bits_in_no_bar(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	assert_int_equal(device.state, PCI_ATTACHED);
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	/* Only the page of the table is trapped. */
+	assert_int_equal(direct_pages, 0x20 + 3);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	mem_write(table, 4, 0xfee00000);
+	mem_write(table + 8, 4, 0x41);
+	mem_write(table + 12, 4, 0);
+	irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(delivered_vector, 0x41);
 	check_device();
 }
 
@@ -806,6 +939,16 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_arrives_while_masked_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(msi_is_delivered, setup, teardown),
 		cmocka_unit_test_setup_teardown(msi_is_moved, setup, teardown),
+		cmocka_unit_test_setup_teardown(msi_is_as_long_as_the_devices, setup_short_msi,
+						teardown_msi),
+		cmocka_unit_test_setup_teardown(msi_can_be_masked, setup_msi_with_masks,
+						teardown_msi),
+		cmocka_unit_test_setup_teardown(msi_can_be_masked, setup_short_msi_with_masks,
+						teardown_msi),
+		cmocka_unit_test_setup_teardown(random_accesses, setup_short_msi_with_masks,
+						teardown_msi),
+		cmocka_unit_test_setup_teardown(pending_bits_in_no_bar, setup_pba_outside,
+						teardown_pba_outside),
 		cmocka_unit_test_setup_teardown(a_storm_is_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_storm_of_a_masked_vector_is_paused, setup,
 						teardown),

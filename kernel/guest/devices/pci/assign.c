@@ -175,7 +175,7 @@ static enum step reset_stage(struct vfunction *f)
 		return become_free(f);
 	ret = vfunction_read_capabilities(f);
 	if (ret)
-		return fail_and_free(f, "its MSI-X capability is invalid", ret);
+		return fail_and_free(f, "its MSI-X table is not in its BARs", ret);
 	lock_and_enter_stage(f, ASSIGN_MAP);
 	return STEP_MORE;
 }

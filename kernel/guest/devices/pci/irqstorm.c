@@ -53,10 +53,7 @@ static void begin_pause(struct vfunction *f)
 static void resume(struct vfunction *f)
 {
 	assert_locked(&f->bus->lock);
-	if (f->msi_enabled) {
-		vmsi_update_device(f);
-		virq_latch(&f->msi);
-	}
+	vmsi_resume(f);
 	if (f->nr_vectors)
 		vmsix_resume(f);
 }
@@ -90,9 +87,9 @@ static void pause_function(struct vfunction *f)
 			 f->domain->name, pci_name(f->dev->id, name), irq_limit);
 }
 
-/* The window is over. The device has kept MSI-X messages as pending bits. MSI was disabled during
- * the pause, and its messages may be lost, so deliver one; a spurious one does no harm. Interrupt
- * context. */
+/* The window is over. The device has kept its messages as pending bits, unless it cannot mask MSI:
+ * then MSI was disabled during the pause, and its messages may be lost, so one is delivered; a
+ * spurious one does no harm. Interrupt context. */
 static void end_pause(struct timer *t)
 {
 	struct vfunction *f = container_of(t, struct vfunction, storm.timer);

@@ -141,7 +141,9 @@ bool virq_update(struct virq *q, bool enabled)
 		route = route_of_message(d, q->message.address, q->message.data);
 	else
 		write_once(&q->pending, 0u);
-	if (route && !masked && !allocate_host_vector(q, vcpu_of_route(d, route)->tlb.cpu))
+	/* MSI that is masked must be on in the device all the same, which keeps its pending bit. */
+	if (route && (!masked || q == &q->function->msi) &&
+	    !allocate_host_vector(q, vcpu_of_route(d, route)->tlb.cpu))
 		route = 0;
 	if (q->allocated && q->blocked && !q->function->storm.paused)
 		unblock(q);

@@ -27,7 +27,7 @@ struct vfunction;
 struct virq {
 	struct vfunction *function;
 	u32 index; /* in the MSI-X table */
-	struct msix_entry message; /* as the guest wrote it; MSI is never masked */
+	struct msix_entry message; /* as the guest wrote it */
 	/* The handler uses these two without a lock. Route: HELD while it is masked, and VALID |
 	 * vCPU << 8 | vector if the message is an interrupt; 0 if it is not enabled. */
 	u32 route;

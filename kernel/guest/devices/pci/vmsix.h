@@ -6,8 +6,8 @@
 
 struct vfunction;
 
-/* Read the device's capability, if it has one, and disable MSI-X. -ENOMEM; -EINVAL: the capability
- * is invalid. */
+/* Read the device's capability, if it has one, and disable MSI-X. -ENOMEM; -EINVAL: the table is
+ * not in the device's BARs. */
 int __must_check vmsix_init(struct vfunction *f);
 /* Free the vectors' records. Nothing uses them. */
 void vmsix_free(struct vfunction *f);
