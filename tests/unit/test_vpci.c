@@ -6,6 +6,8 @@
  */
 #include <tests/unit/vpci_machine.h>
 
+#include <kernel/guest/devices/pci/vbar.h>
+
 static void what_is_there(void **state)
 {
 	(void)state;
@@ -82,6 +84,39 @@ static void bars_are_sized_and_moved(void **state)
 	cfg_write(3, 0x10, 4, 0xfee00000);
 	assert_int_equal(dom.vm.mmio.nr, 0);
 	check_device();
+}
+
+/* Two devices of 32 MiB come and go in turn: the window's addresses are used again, whatever the
+ * guest has written into its BARs. */
+static void the_window_is_used_again(void **state)
+{
+	struct pci_device big = { .bar[1] = { .base = 1UL << 32, .size = 32UL << 20 } };
+	struct vpci *p = dom.pci;
+	struct vfunction f[2] = { { .domain = &dom, .bus = p, .dev = &big },
+				  { .domain = &dom, .bus = p, .dev = &big } };
+
+	(void)state;
+	spin_lock(&p->lock);
+	for (u32 i = 0; i < 40; i++) {
+		struct vfunction *here = &f[i % 2], *other = &f[!(i % 2)];
+
+		p->slot[5 + i % 2] = NULL;
+		assert_int_equal(vbar_place(here), 0);
+		assert_true(here->bar[1].address == 0xe2000000 ||
+			    here->bar[1].address == 0xe4000000);
+		assert_int_equal(here->bar[1].address & 0x1ffffff, 0);
+		assert_int_not_equal(here->bar[1].address, other->bar[1].place);
+		here->bar[1].address = 0xfc000000; /* the guest moves it */
+		p->slot[5 + i % 2] = here;
+	}
+	/* It is full: 256 MiB more, and what is left is in two pieces. */
+	big.bar[1].size = 256UL << 20;
+	p->slot[5] = NULL;
+	assert_int_equal(vbar_place(&f[0]), -ENOSPC);
+	big.bar[1].size = 1UL << 40;
+	assert_int_equal(vbar_place(&f[0]), -ENOSPC);
+	p->slot[5] = p->slot[6] = NULL;
+	spin_unlock(&p->lock);
 }
 
 static void msix_is_delivered(void **state)
@@ -935,6 +970,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(capabilities_are_filtered, setup, teardown),
 		cmocka_unit_test_setup_teardown(vendor_capability_is_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(bars_are_sized_and_moved, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_window_is_used_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(msix_is_delivered, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_arrives_while_masked_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(msi_is_delivered, setup, teardown),

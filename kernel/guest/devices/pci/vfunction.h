@@ -17,7 +17,8 @@ struct vpci;
 
 /* A BAR as the guest sees it. */
 struct vbar {
-	u64 address; /* guest-physical, as the guest wrote it */
+	u64 place; /* guest-physical, as Weir chose it; 0: it is no memory BAR */
+	u64 address; /* the same at first, then as the guest wrote it */
 	bool mapped; /* for the CPUs, at mapped_at */
 	u64 mapped_at;
 };
