@@ -52,6 +52,10 @@ static u8 bar3[BAR3_SIZE] __aligned(4096);
 #define PBA_IN_BAR0 0x10000UL
 static u8 bar0_page[PAGE_SIZE] __aligned(4096);
 static bool pba_in_bar0;
+/* Where the MSI capability is, and its message control. */
+static u8 msi_at = CAP_MSI_AT;
+static u16 msi_control = PCI_MSI_64;
+static bool pba_outside; /* the pending bits are in no BAR */
 static struct pci_device device;
 static struct domain dom;
 static struct vcpu vcpus[2];
@@ -76,13 +80,22 @@ static int irqs, irtes;
 static u64 direct_pages;
 static struct timer *timers[4]; /* timers that are set: a function's own, and that of its pause */
 static u32 nr_timers;
-static int delivered_vcpu, delivered_vector;
+static int delivered_vcpu, delivered_vector, deliveries;
 static void (*irq_handler[256])(void *arg);
 static void *irq_arg[256];
 
-/* The number of MSI-X vectors cannot be written. */
+static u32 msi_writes; /* to the capability */
+
+static inline void count_write(u16 offset)
+{
+	msi_writes += offset >= msi_at && offset < CAP_PCIE_AT;
+}
+
+/* What MSI can, and the number of MSI-X vectors, cannot be written. */
 static inline void keep_read_only(void)
 {
+	config[msi_at + 2] = (u8)((config[msi_at + 2] & 0x71) | (msi_control & 0x8e));
+	config[msi_at + 3] = (u8)(msi_control >> 8);
 	config[CAP_MSIX_AT + 2] = MSIX_VECTORS - 1;
 	config[CAP_MSIX_AT + 3] &= 0xc0;
 }
@@ -101,6 +114,7 @@ static inline void keep_read_only(void)
 		(void)segment, (void)bdf;                                                          \
 		assert_true(offset + bits / 8 <= 256 && !(offset % (bits / 8)));                   \
 		memcpy(&config[offset], &v, sizeof(v));                                            \
+		count_write(offset);                                                               \
 		keep_read_only();                                                                  \
 	}
 ACCESS(8)
@@ -275,8 +289,9 @@ int memory_map_device(struct memory *m, gfn_t gfn, mfn_t mfn, u64 nr)
 		    (mfn > BAR3_BASE >> 12 && mfn + nr <= (BAR3_BASE + BAR3_SIZE) >> 12));
 	assert_true(gfn >= WINDOW_FIRST && gfn + nr <= WINDOW_FIRST + WINDOW_FRAMES);
 	for (u64 i = 0; i < nr; i++)
-		assert_int_not_equal((mfn + i) << 12,
-				     pba_in_bar0 ? BAR0_BASE + PBA_IN_BAR0 : BAR3_BASE + 0x2000);
+		assert_true(pba_outside ||
+			    (mfn + i) << 12 !=
+				    (pba_in_bar0 ? BAR0_BASE + PBA_IN_BAR0 : BAR3_BASE + 0x2000));
 	for (u64 i = 0; i < nr; i++)
 		if (direct[gfn - WINDOW_FIRST + i])
 			return -EEXIST;
@@ -376,16 +391,26 @@ void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg)
 	done(arg);
 }
 
+static bool irte_open[MSIX_VECTORS + 1]; /* by entry: the unit accepts its message */
+
 int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
 {
 	*e = (struct iommu_irte){ .dev = dev, .index = (u16)irtes++, .valid = true };
+	assert_true(e->index < ARRAY_SIZE(irte_open));
+	irte_open[e->index] = false;
 	return 0;
 }
 
 void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector)
 {
-	(void)e, (void)apic_id;
+	(void)apic_id;
 	assert_true(vector >= 0x30);
+	irte_open[e->index] = true;
+}
+
+void iommu_irte_mask(struct iommu_irte *e)
+{
+	irte_open[e->index] = false;
 }
 
 void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg)
@@ -406,6 +431,7 @@ void vlapic_deliver(struct vcpu *v, u8 vector)
 {
 	delivered_vcpu = (int)v->id;
 	delivered_vector = vector;
+	deliveries++;
 }
 
 static inline void put32(u32 offset, u32 v)
@@ -432,13 +458,15 @@ static inline int setup(void **state)
 	put32(0x10, (u32)BAR0_BASE);
 	put32(0x1c, (u32)BAR3_BASE);
 	put32(0x34, CAP_PM_AT);
-	put32(CAP_PM_AT, 0xc8220001 | CAP_MSI_AT << 8);
-	put32(CAP_MSI_AT, 0x00800005 | CAP_PCIE_AT << 8);
+	put32(CAP_PM_AT, 0xc8220001 | (u32)msi_at << 8);
+	put32(msi_at, 0x00000005 | CAP_PCIE_AT << 8 | (u32)msi_control << 16);
 	put32(CAP_PCIE_AT, 0x00010010 | CAP_MSIX_AT << 8);
 	put32(CAP_PCIE_AT + 4, 0x10008cc1);
 	put32(CAP_MSIX_AT, 0x00000011 | CAP_VENDOR_AT << 8 | (MSIX_VECTORS - 1) << 16);
 	put32(CAP_MSIX_AT + 4, 3);
-	put32(CAP_MSIX_AT + 8, pba_in_bar0 ? PBA_IN_BAR0 : 0x2000 | 3);
+	put32(CAP_MSIX_AT + 8, pba_outside ? (u32)BAR3_SIZE | 3 :
+			       pba_in_bar0 ? PBA_IN_BAR0 :
+					     0x2000 | 3);
 	put32(CAP_VENDOR_AT, 0x00000009 | CAP_VENDOR_LENGTH << 16);
 	for (u32 i = 1; i < 8; i++) /* more than belongs to it */
 		put32(CAP_VENDOR_AT + 4 * i, VENDOR_WORD(i));
@@ -448,7 +476,7 @@ static inline int setup(void **state)
 		.device = 0x10d3,
 		.class = 0x0200,
 		.pm = CAP_PM_AT,
-		.msi = CAP_MSI_AT,
+		.msi = msi_at,
 		.msix = CAP_MSIX_AT,
 		.pcie = CAP_PCIE_AT,
 		.vendor_cap = { CAP_VENDOR_AT },
@@ -572,9 +600,9 @@ static inline void check_device(void)
 	assert_true(config[PCI_COMMAND + 1] & 4);
 	assert_int_equal(config[PCI_COMMAND] & ~6, 0);
 	/* MSI: off, or a message in remappable format. */
-	if (config[CAP_MSI_AT + 2] & 1) {
-		assert_int_equal(get32(CAP_MSI_AT + 4) & 0xfff00010, 0xfee00010);
-		assert_int_equal(get32(CAP_MSI_AT + 8), 0);
+	if (config[msi_at + 2] & 1) {
+		assert_int_equal(get32(msi_at + 4) & 0xfff00010, 0xfee00010);
+		assert_int_equal(get32(msi_at + 8), 0);
 	}
 	assert_int_equal(get32(CAP_PM_AT + 4), 0);
 	/* Device control: no phantom functions, whose requests carry other ids (XSA-449), no

@@ -56,10 +56,12 @@
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
 
 #define RETRY_NS 1000000UL
 
 #define WHY_NO_MEMORY "there is no memory for it"
+#define WHAT_HELPS "give the guest fewer devices"
 
 struct spinlock assign_lock = SPINLOCK_INIT(LOCK_ASSIGN);
 
@@ -175,7 +177,7 @@ static enum step reset_stage(struct vfunction *f)
 		return become_free(f);
 	ret = vfunction_read_capabilities(f);
 	if (ret)
-		return fail_and_free(f, "its MSI-X capability is invalid", ret);
+		return fail_and_free(f, "its MSI-X table is not in its BARs", ret);
 	lock_and_enter_stage(f, ASSIGN_MAP);
 	return STEP_MORE;
 }
@@ -207,9 +209,9 @@ static bool must_wait_for_restart(struct vfunction *f)
 	return f->suspended;
 }
 
-/* Put the function into a slot of the guest's bus. On an error, *why is the reason; -EBUSY: the
+/* Put the function into a slot of the guest's bus. -ENOSPC: `why` is what is full; -EBUSY: the
  * domain is ending. */
-static int put_on_bus(struct vfunction *f, const char **why)
+static int put_on_bus(struct vfunction *f, char *why, size_t size)
 {
 	struct vpci *p = f->bus;
 	u32 slot;
@@ -220,13 +222,17 @@ static int put_on_bus(struct vfunction *f, const char **why)
 	 * free, so that the guest sees what the administrator wrote. */
 	slot = vpci_choose_slot(p, f->slot ? f->slot : f->dev->id.bdf >> 3 & 31);
 	if (!slot) {
-		*why = "the guest's PCI bus has no free slot: detach another device first";
+		snprintf(why, size, "all %u slots of the guest's PCI bus are taken: " WHAT_HELPS,
+			 VPCI_MAX_FUNCTIONS);
 		ret = -ENOSPC;
 	} else {
-		*why = "its BARs do not fit into what is left of the guest's 492 MiB device "
-		       "window: give the guest fewer devices";
 		ret = vbar_place(f);
 	}
+	if (slot && ret)
+		snprintf(why, size,
+			 "its BARs take %lu KiB, and the guest's window for all devices' BARs (%u "
+			 "MiB) has no such place free: " WHAT_HELPS,
+			 vbar_total_size(f) >> 10, VPCI_WINDOW_MIB);
 	spin_lock(&assign_lock);
 	if (p->ending)
 		ret = -EBUSY;
@@ -263,7 +269,7 @@ static void start_detach(struct vfunction *f);
  * its own steps, so not before this step is over. */
 static enum step attach_stage(struct vfunction *f)
 {
-	const char *why = "the IOMMU cannot attach it";
+	char why[160];
 	int ret;
 
 	if (read_once(&f->bus->ending))
@@ -274,8 +280,8 @@ static enum step attach_stage(struct vfunction *f)
 	if (ret == -EAGAIN)
 		return step_after(f, RETRY_NS);
 	if (ret)
-		return fail_and_free(f, why, ret);
-	ret = put_on_bus(f, &why);
+		return fail_and_free(f, "the IOMMU cannot attach it", ret);
+	ret = put_on_bus(f, why, sizeof(why));
 	if (ret) {
 		log_failure(f, why, ret);
 		lock_and_enter_stage(f, ASSIGN_DETACH);

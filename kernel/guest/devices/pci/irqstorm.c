@@ -35,14 +35,27 @@ static bool is_over_limit(struct irqstorm *s)
 	return atomic_add(&s->window_count, 1) > limit && limit;
 }
 
-/* Update what the device may send to match storm.paused. */
-static void apply_pause(struct vfunction *f)
+/* Update what the device may send to match storm.paused. First the device is told, and then its
+ * unit: what is on its way is still accepted (a configuration access completes behind the messages
+ * that were sent before it), and what comes after that is a fault. */
+static void begin_pause(struct vfunction *f)
 {
 	assert_locked(&f->bus->lock);
 	if (f->nr_vectors)
 		vmsix_update_control(f);
 	if (f->msi_enabled)
 		vmsi_update_device(f);
+	virq_block(&f->msi);
+	for (u32 i = 0; i < f->nr_vectors; i++)
+		virq_block(&f->vector[i]);
+}
+
+static void resume(struct vfunction *f)
+{
+	assert_locked(&f->bus->lock);
+	vmsi_resume(f);
+	if (f->nr_vectors)
+		vmsix_resume(f);
 }
 
 static void pause_function(struct vfunction *f)
@@ -56,10 +69,11 @@ static void pause_function(struct vfunction *f)
 	if (!s->paused && vpci_is_on_bus(f)) {
 		u64 now = clock_ns();
 
-		begins = s->paused = true;
+		begins = true;
+		write_once(&s->paused, true);
 		is_new = !s->paused_at || now - s->paused_at > NEW_STORM_NS;
 		s->paused_at = now;
-		apply_pause(f);
+		begin_pause(f);
 		timer_set(&s->timer, read_once(&s->window_start) + WINDOW_NS);
 	}
 	spin_unlock(&f->bus->lock);
@@ -73,9 +87,9 @@ static void pause_function(struct vfunction *f)
 			 f->domain->name, pci_name(f->dev->id, name), irq_limit);
 }
 
-/* The window is over. The device has kept MSI-X messages as pending bits. MSI was disabled during
- * the pause, and its messages may be lost, so deliver one; a spurious one does no harm. Interrupt
- * context. */
+/* The window is over. The device has kept its messages as pending bits, unless it cannot mask MSI:
+ * then MSI was disabled during the pause, and its messages may be lost, so one is delivered; a
+ * spurious one does no harm. Interrupt context. */
 static void end_pause(struct timer *t)
 {
 	struct vfunction *f = container_of(t, struct vfunction, storm.timer);
@@ -83,13 +97,10 @@ static void end_pause(struct timer *t)
 	bool is_held;
 
 	spin_lock(&p->lock);
-	f->storm.paused = false;
+	write_once(&f->storm.paused, false);
 	is_held = f->storm.is_held;
-	if (vpci_is_on_bus(f)) {
-		apply_pause(f);
-		if (f->msi_enabled)
-			(void)virq_deliver(&f->msi);
-	}
+	if (vpci_is_on_bus(f))
+		resume(f);
 	spin_unlock(&p->lock);
 	if (is_held)
 		assign_release(f);

@@ -3,7 +3,9 @@
  * Each interrupt costs the CPU that takes it an exit, whichever guest is running there. So Weir
  * counts the interrupts of a function, summed over all its vectors. If there are more in a time
  * window than the limit allows, the function is paused: it sends no messages until the window is
- * over, whatever its guest writes.
+ * over, whatever its guest writes. Messages that its guest has masked count too. Meanwhile the
+ * remapping unit blocks the function's entries: a device that goes on regardless, by DMA, raises
+ * faults, and is quarantined if they are a flood.
  */
 #pragma once
 

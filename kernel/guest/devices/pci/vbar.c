@@ -22,38 +22,66 @@ static u64 bar_size(const struct pci_bar *b)
 	return MAX(b->size, PAGE_SIZE);
 }
 
-static u64 end_of_bars(const struct vfunction *f)
+/* The end of a place that f has and that overlaps [from, from + size), or 0. Places are what Weir
+ * has chosen: so a guest that moves its BARs takes no room from a device that comes later. */
+static u64 end_of_overlap(const struct vfunction *f, u64 from, u64 size)
 {
-	u64 end = 0;
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		u64 place = f->bar[i].place, end = place + bar_size(&f->dev->bar[i]);
 
-	for (u32 i = 0; i < PCI_BARS; i++)
-		if (is_memory(&f->dev->bar[i]))
-			end = MAX(end, f->bar[i].address + bar_size(&f->dev->bar[i]));
-	return end;
+		if (place && from < end && place < from + size)
+			return end;
+	}
+	return 0;
+}
+
+/* The lowest free place for a BAR of f; 0: there is none. Each round begins behind another BAR, so
+ * there are no more rounds than BARs on the bus. */
+static u64 find_place(const struct vfunction *f, u64 size)
+{
+	u64 at = VPCI_WINDOW_START, end;
+
+	do {
+		at = ALIGN_UP(at, size);
+		if (at > VPCI_WINDOW_END - size)
+			return 0;
+		end = end_of_overlap(f, at, size);
+		for (u32 s = 0; s < VPCI_SLOTS && !end; s++)
+			if (f->bus->slot[s])
+				end = end_of_overlap(f->bus->slot[s], at, size);
+		at = MAX(at, end);
+	} while (end);
+	return at;
 }
 
 int vbar_place(struct vfunction *f)
 {
-	u64 next = VPCI_WINDOW_START;
-
 	assert_locked(&f->bus->lock);
-	/* Start above the BARs of the domain's other functions. */
-	for (u32 s = 0; s < VPCI_SLOTS; s++)
-		if (f->bus->slot[s])
-			next = MAX(next, end_of_bars(f->bus->slot[s]));
+	for (u32 i = 0; i < PCI_BARS; i++)
+		f->bar[i].place = 0;
 	for (u32 i = 0; i < PCI_BARS; i++) {
-		const struct pci_bar *b = &f->dev->bar[i];
-		u64 size = bar_size(b);
+		u64 size = bar_size(&f->dev->bar[i]);
 
-		if (!is_memory(b))
+		if (!is_memory(&f->dev->bar[i]))
 			continue;
-		next = ALIGN_UP(next, size);
-		if (size > VPCI_WINDOW_END - VPCI_WINDOW_START || next + size > VPCI_WINDOW_END)
+		if (size > VPCI_WINDOW_END - VPCI_WINDOW_START)
 			return -ENOSPC;
-		f->bar[i].address = next;
-		next += size;
+		f->bar[i].place = find_place(f, size);
+		if (!f->bar[i].place)
+			return -ENOSPC;
+		f->bar[i].address = f->bar[i].place;
 	}
 	return 0;
+}
+
+u64 vbar_total_size(const struct vfunction *f)
+{
+	u64 total = 0;
+
+	for (u32 i = 0; i < PCI_BARS; i++)
+		if (is_memory(&f->dev->bar[i]))
+			total += bar_size(&f->dev->bar[i]);
+	return total;
 }
 
 /* --- mapping -------------------------------------------------------------- */

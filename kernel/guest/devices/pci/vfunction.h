@@ -17,7 +17,8 @@ struct vpci;
 
 /* A BAR as the guest sees it. */
 struct vbar {
-	u64 address; /* guest-physical, as the guest wrote it */
+	u64 place; /* guest-physical, as Weir chose it; 0: it is no memory BAR */
+	u64 address; /* the same at first, then as the guest wrote it */
 	bool mapped; /* for the CPUs, at mapped_at */
 	u64 mapped_at;
 };
@@ -41,7 +42,8 @@ struct vfunction {
 	struct msix_control msix;
 	u32 nr_vectors; /* of MSI-X; 0: no MSI-X */
 	struct virq *vector;
-	u32 msix_bar, msix_offset, pba_bar, pba_offset;
+	u32 msix_bar, msix_offset;
+	u32 pba_bar, pba_offset; /* PCI_BARS: the pending bits are in no BAR */
 	struct irqstorm storm;
 
 	/* Attaching and detaching: assign.c */
@@ -63,7 +65,7 @@ struct vfunction *vfunction_create(struct domain *d, struct pci_device *dev, u32
 /* Free the record. Nothing holds it. */
 void vfunction_free(struct vfunction *f);
 /* Read the device's capabilities, and disable its interrupts. -ENOMEM; -EINVAL: its MSI-X
- * capability is invalid. */
+ * table is not in its BARs. */
 int __must_check vfunction_read_capabilities(struct vfunction *f);
 /* Block all its interrupts. Each one that was in use holds the function (assign_hold()) until it
  * cannot arrive any longer. The function has left the bus, which is not locked. */

@@ -12,6 +12,7 @@
 #include <kernel/x86/apic.h>
 
 #define ROUTE_VALID BIT(31)
+#define ROUTE_HELD BIT(30)
 #define ROUTE_VCPU MASK(23, 8)
 #define ROUTE_VECTOR MASK(7, 0)
 
@@ -49,9 +50,28 @@ static bool deliver_route(const struct domain *d, u32 route)
 	return true;
 }
 
-bool virq_deliver(const struct virq *q)
+/* True while messages are latched instead of delivered. */
+static bool is_held(const struct virq *q)
 {
-	return deliver_route(q->function->domain, read_once(&q->route));
+	const struct vfunction *f = q->function;
+
+	return read_once(&q->route) & ROUTE_HELD || read_once(&f->storm.paused) ||
+	       (q != &f->msi && read_once(&f->msix.masked));
+}
+
+/* Whoever ends what holds it back changes that first and looks at `pending` after; virq_latch()
+ * does the reverse. So one of the two delivers. */
+void virq_deliver_latched(struct virq *q)
+{
+	smp_mb();
+	if (read_once(&q->pending) && !is_held(q) && atomic_xchg(&q->pending, 0u))
+		(void)deliver_route(q->function->domain, read_once(&q->route));
+}
+
+void virq_latch(struct virq *q)
+{
+	write_once(&q->pending, 1u);
+	virq_deliver_latched(q);
 }
 
 bool virq_send(const struct domain *d, u64 address, u32 data)
@@ -64,9 +84,17 @@ bool virq_send(const struct domain *d, u64 address, u32 data)
 static void handle_device_interrupt(void *arg)
 {
 	struct virq *q = arg;
+	u32 route;
 
-	if (virq_deliver(q))
-		irqstorm_count(q->function);
+	/* One that the guest does not get costs its CPU as much as one that it gets. */
+	irqstorm_count(q->function);
+	route = read_once(&q->route);
+	if (!route)
+		return;
+	if (is_held(q))
+		virq_latch(q);
+	else
+		(void)deliver_route(q->function->domain, route);
 }
 
 /* Allocate a host vector on the CPU that runs the vCPU, so that the interrupt itself makes the vCPU
@@ -83,23 +111,45 @@ static bool allocate_host_vector(struct virq *q, u32 cpu)
 		irq_free(cpu, q->host_vector);
 		return false;
 	}
-	iommu_irte_set(&q->irte, cpus[cpu]->apic_id, (u8)q->host_vector);
-	q->allocated = true;
+	q->allocated = q->blocked = true;
 	return true;
+}
+
+static void unblock(struct virq *q)
+{
+	iommu_irte_set(&q->irte, cpus[q->host_cpu]->apic_id, (u8)q->host_vector);
+	q->blocked = false;
+}
+
+void virq_block(struct virq *q)
+{
+	assert_locked(&q->function->bus->lock);
+	if (!q->allocated || q->blocked)
+		return;
+	iommu_irte_mask(&q->irte);
+	q->blocked = true;
 }
 
 bool virq_update(struct virq *q, bool enabled)
 {
 	const struct domain *d = q->function->domain;
+	bool masked = q->message.masked;
 	u32 route = 0;
 
 	assert_locked(&q->function->bus->lock);
-	if (enabled && !q->message.masked)
+	if (enabled)
 		route = route_of_message(d, q->message.address, q->message.data);
-	if (route && !allocate_host_vector(q, vcpu_of_route(d, route)->tlb.cpu))
+	else
+		write_once(&q->pending, 0u);
+	/* MSI that is masked must be on in the device all the same, which keeps its pending bit. */
+	if (route && (!masked || q == &q->function->msi) &&
+	    !allocate_host_vector(q, vcpu_of_route(d, route)->tlb.cpu))
 		route = 0;
-	write_once(&q->route, route);
-	return route;
+	if (q->allocated && q->blocked && !q->function->storm.paused)
+		unblock(q);
+	write_once(&q->route, route | (enabled && masked ? (u32)ROUTE_HELD : 0));
+	virq_deliver_latched(q);
+	return route && !masked && !q->blocked;
 }
 
 static void free_host_vector(void *arg)

@@ -9,6 +9,10 @@
  * The address and data that the guest wrote never reach the device. The host vector and the
  * remapping entry are allocated when the interrupt is first unmasked, and stay until the device is
  * taken away. To mask or re-route it, Weir changes only the route and the device's mask bit.
+ *
+ * A message that arrives while the interrupt is masked, or its function is paused (irqstorm.h), is
+ * latched: the guest sees its pending bit, and gets it once when it is unmasked. So nothing is lost
+ * that was on its way when the guest masked.
  */
 #pragma once
 
@@ -23,10 +27,13 @@ struct vfunction;
 struct virq {
 	struct vfunction *function;
 	u32 index; /* in the MSI-X table */
-	struct msix_entry message; /* as the guest wrote it; MSI is never masked */
-	/* 0, or VALID | vCPU << 8 | vector. The handler reads it without a lock. */
+	struct msix_entry message; /* as the guest wrote it */
+	/* The handler uses these two without a lock. Route: HELD while it is masked, and VALID |
+	 * vCPU << 8 | vector if the message is an interrupt; 0 if it is not enabled. */
 	u32 route;
+	u32 pending; /* atomic; a message has been latched */
 	bool allocated; /* it has a host vector and a remapping entry */
+	bool blocked; /* the remapping entry is masked, since the function is paused */
 	u32 host_cpu;
 	int host_vector;
 	struct iommu_irte irte;
@@ -35,9 +42,13 @@ struct virq {
 /* Update the route to match what the guest wrote. enabled: the capability enables interrupts. True
  * if the device may send the message that iommu_irte_message() returns. The bus is locked. */
 bool virq_update(struct virq *q, bool enabled);
-/* The interrupt has arrived: make the guest's vector pending. False: it has no route. Any
- * context. */
-bool virq_deliver(const struct virq *q);
+/* The function is paused: from now on its unit reports this interrupt as a fault. The device has
+ * been told to send none, so only a forged message is one. The bus is locked. */
+void virq_block(struct virq *q);
+/* Latch an interrupt, as if a message had arrived. Any context. */
+void virq_latch(struct virq *q);
+/* Deliver what has been latched, unless the interrupt is still held back. Any context. */
+void virq_deliver_latched(struct virq *q);
 /* Block the interrupt. If it was in use, hold the function (assign_hold()) until it cannot arrive
  * any longer. The function has left the bus, which is not locked. */
 void virq_remove(struct virq *q);

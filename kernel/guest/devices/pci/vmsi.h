@@ -1,5 +1,6 @@
-/* MSI of an assigned function (PCI Local Bus 3.0, 6.8.1). The guest sees the 64-bit layout, without
- * mask bits and with one vector. */
+/* MSI of an assigned function (PCI Local Bus 3.0, 6.8.1). The guest sees one vector, in the
+ * device's layout: with 32 or 64 address bits, with or without a mask bit. A longer one could lie
+ * over the next capability. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -13,5 +14,8 @@ void vmsi_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
 /* Update the device's capability to match what the guest wrote and whether the function is paused
  * (irqstorm.h). The bus is locked. */
 void vmsi_update_device(struct vfunction *f);
+/* The pause is over: let the device send again, and deliver what has been latched, or was lost. The
+ * bus is locked. */
+void vmsi_resume(struct vfunction *f);
 /* Disable MSI in the device. */
 void vmsi_disable(const struct vfunction *f);

@@ -1,9 +1,12 @@
 /* MSI-X of an assigned function. See vmsix.h. */
 #include <kernel/guest/devices/pci/vmsix.h>
 
+#include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/domain/domain.h>
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
 
@@ -32,6 +35,17 @@ static bool lies_in_bar(const struct pci_device *d, u32 bar, u64 offset, u64 siz
 	return bar < PCI_BARS && !d->bar[bar].io && offset + size <= d->bar[bar].size;
 }
 
+/* A driver rarely reads the pending bits, so it gets the device without them. */
+static void hide_pba(struct vfunction *f)
+{
+	char name[16];
+
+	log_warn("domain %s: device %s: its MSI-X pending bits are not in its BARs: its guest "
+		 "does not see them",
+		 f->domain->name, pci_name(f->dev->id, name));
+	f->pba_bar = PCI_BARS;
+}
+
 int vmsix_init(struct vfunction *f)
 {
 	struct pci_device *d = f->dev;
@@ -47,9 +61,10 @@ int vmsix_init(struct vfunction *f)
 	f->msix_offset = table & ~PCI_MSIX_BIR;
 	f->pba_bar = pba & PCI_MSIX_BIR;
 	f->pba_offset = pba & ~PCI_MSIX_BIR;
-	if (!lies_in_bar(d, f->msix_bar, f->msix_offset, table_size(nr)) ||
-	    !lies_in_bar(d, f->pba_bar, f->pba_offset, pba_size(nr)))
+	if (!lies_in_bar(d, f->msix_bar, f->msix_offset, table_size(nr)))
 		return -EINVAL;
+	if (!lies_in_bar(d, f->pba_bar, f->pba_offset, pba_size(nr)))
+		hide_pba(f);
 	f->vector = kzalloc(nr * sizeof(*f->vector));
 	if (!d->msix_table)
 		d->msix_table = mmio_map(d->bar[f->msix_bar].base + f->msix_offset, table_size(nr));
@@ -110,6 +125,32 @@ static void update_device_entry(struct virq *q)
 	e[3] = 0;
 }
 
+static void deliver_latched(struct vfunction *f)
+{
+	for (u32 i = 0; i < f->nr_vectors; i++)
+		virq_deliver_latched(&f->vector[i]);
+}
+
+void vmsix_resume(struct vfunction *f)
+{
+	for (u32 i = 0; i < f->nr_vectors; i++)
+		if (f->vector[i].blocked)
+			update_device_entry(&f->vector[i]);
+	vmsix_update_control(f);
+	deliver_latched(f);
+}
+
+u64 vmsix_pending(const struct vfunction *f, u32 first, u32 nr)
+{
+	u64 bits = 0;
+
+	assert_locked(&f->bus->lock);
+	for (u32 i = 0; i < nr && first + i < f->nr_vectors; i++)
+		if (read_once(&f->vector[first + i].pending))
+			bits |= BIT(i);
+	return bits;
+}
+
 u32 vmsix_read(const struct vfunction *f, u8 offset)
 {
 	assert_locked(&f->bus->lock);
@@ -132,8 +173,10 @@ void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 	if (was_enabled != f->msix.enabled)
 		for (u32 i = 0; i < f->nr_vectors; i++)
 			update_device_entry(&f->vector[i]);
-	if (f->msix.enabled)
+	if (f->msix.enabled) {
 		vmsix_update_control(f);
+		deliver_latched(f);
+	}
 }
 
 /* --- the table ------------------------------------------------------------ */

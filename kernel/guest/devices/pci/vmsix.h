@@ -6,8 +6,8 @@
 
 struct vfunction;
 
-/* Read the device's capability, if it has one, and disable MSI-X. -ENOMEM; -EINVAL: the capability
- * is invalid. */
+/* Read the device's capability, if it has one, and disable MSI-X. -ENOMEM; -EINVAL: the table is
+ * not in the device's BARs. */
 int __must_check vmsix_init(struct vfunction *f);
 /* Free the vectors' records. Nothing uses them. */
 void vmsix_free(struct vfunction *f);
@@ -22,6 +22,12 @@ void vmsix_table_write(struct vfunction *f, u32 offset, u32 value);
 /* Update the device's message control to match what the guest wrote and whether the function is
  * paused (irqstorm.h). The bus is locked. */
 void vmsix_update_control(const struct vfunction *f);
+/* The pause is over: let the device send again, and deliver what has been latched. The bus is
+ * locked. */
+void vmsix_resume(struct vfunction *f);
+/* The pending bits that Weir has latched for vectors `first` to `first` + nr - 1. The bus is
+ * locked. */
+u64 vmsix_pending(const struct vfunction *f, u32 first, u32 nr);
 /* Disable MSI-X in the device. */
 void vmsix_disable(const struct vfunction *f);
 

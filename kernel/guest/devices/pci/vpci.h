@@ -23,6 +23,8 @@ struct vfunction;
  * guest's ACPI tables describe it. */
 #define VPCI_WINDOW_START 0xe0000000UL
 #define VPCI_WINDOW_END 0xfec00000UL
+#define VPCI_WINDOW_MIB 492
+_Static_assert(VPCI_WINDOW_END - VPCI_WINDOW_START == VPCI_WINDOW_MIB * 0x100000UL, "its size");
 
 struct vpci {
 	struct domain *domain;

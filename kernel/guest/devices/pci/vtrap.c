@@ -132,6 +132,8 @@ static int trap_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned in
 	f = trapped_function(t, offset, size, &at);
 	if (f && !is_in_msix_table(f, t->bar, at)) {
 		*value &= read_register(f, t->bar, at, size);
+		if (is_in_pba(f, t->bar, at))
+			*value |= vmsix_pending(f, (u32)(at - f->pba_offset) * 8, size * 8);
 	} else if (f && suits_msix_table(at, size)) {
 		*value = vmsix_table_read(f, (u32)(at - f->msix_offset));
 		if (size == 8)
