@@ -6,6 +6,7 @@
 #include <kernel/core/irqoff.h>
 #include <kernel/core/panic.h>
 #include <kernel/lib/atomic.h>
+#include <kernel/mm/alloc.h>
 
 /* Steps done by one call of work_run(). */
 #define STEPS_PER_RUN 8
@@ -70,7 +71,9 @@ static void run_first(struct list *q)
 	list_del(&w->link);
 	store_release(&w->state, WORK_RUNNING);
 	*current = w;
+	alloc_step_begins();
 	done = step(w) != STEP_MORE;
+	alloc_step_ends();
 	irqoff_part((const void *)step);
 	if (!*current)
 		return;

@@ -38,7 +38,8 @@ struct memory {
  * completed. -ENOMEM, -ENOSPC; memory_free() then frees what was created. */
 int __must_check memory_init(struct memory *m, u16 owner, const char *name, void (*wake)(void *arg),
 			     void *arg);
-/* Free the nested tables, which must be empty. The I/O tables must already be gone. */
+/* Free the nested tables, which must be empty: after memory_empty_step(), only the root is left.
+ * The I/O tables must already be gone. */
 void memory_free(struct memory *m);
 
 /* If *gfn is in the hole below 4 GiB, advance it to the next RAM. Returns the number of contiguous
