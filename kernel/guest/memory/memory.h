@@ -28,10 +28,8 @@ struct memory {
 	u64 pages_owned, pages_limit; /* under nested.lock */
 };
 
-/* How many entries one call or one release step may visit, and how many frames one call may clear:
- * some tens of microseconds. */
+/* How many entries one call or one release step may visit: some tens of microseconds. */
 #define MEMORY_STEP_ENTRIES 512
-#define MEMORY_STEP_CLEAR 512
 
 /* Create empty nested and I/O tables for the domain with this id and name. wake(arg) is called (in
  * any context, with no lock held) when something that one of its vCPUs may be waiting for has
