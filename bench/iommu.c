@@ -154,6 +154,7 @@ static void identity(void)
 	struct range ranges[4];
 	struct rangeset set;
 	mfn_t other = alloc_frames(ORDER_1G);
+	IOMMU_GATHER(g);
 	u64 start;
 
 	if (other == INVALID_MFN || frame_set(other, ORDER_1G, FRAME_RAM, OWNER))
@@ -162,8 +163,10 @@ static void identity(void)
 	rangeset_init(&set, "bench", ranges, ARRAY_SIZE(ranges));
 	/* The first megabyte is not RAM, so all leaf sizes occur. */
 	if (rangeset_add(&set, block + 256, block + GIB - 1) ||
-	    rangeset_add(&set, other, other + GIB - 1) || identity_map(d, &set, 0))
+	    rangeset_add(&set, other, other + GIB - 1) || iommu_gather_begin(&g, d) ||
+	    identity_map(&g, &set, 0))
 		panic("bench: no identity map");
+	iommu_gather_commit(&g, 0);
 	tell("identity map of 2 GiB", start, 1);
 	(void)settle();
 	(void)unmap(NULL, block, GIB);

@@ -30,16 +30,13 @@ int identity_reserved(const struct rangeset *reserved, const struct rangeset *ho
 	return ret;
 }
 
-int identity_map(struct iommu_domain *d, const struct rangeset *frames, u32 flags)
+int identity_map(struct iommu_gather *g, const struct rangeset *frames, u32 flags)
 {
 	const struct range *failed = NULL;
-	IOMMU_GATHER(g);
-	int ret = iommu_gather_begin(&g, d);
+	int ret = 0;
 
-	if (ret)
-		return ret;
 	rangeset_for_each(r, frames) {
-		ret = iommu_map(&g, r->first, r->first, r->last - r->first + 1,
+		ret = iommu_map(g, r->first, r->first, r->last - r->first + 1,
 				IOMMU_READ | IOMMU_WRITE | flags);
 		if (ret) {
 			failed = r;
@@ -48,7 +45,6 @@ int identity_map(struct iommu_domain *d, const struct rangeset *frames, u32 flag
 	}
 	/* Whole ranges: nothing of them is split. */
 	for (const struct range *r = frames->range; failed && r < failed; r++)
-		iommu_unmap(&g, r->first, r->last - r->first + 1);
-	iommu_gather_commit(&g, 0);
+		iommu_unmap(g, r->first, r->last - r->first + 1);
 	return ret;
 }

@@ -18,6 +18,8 @@ enum identity_policy {
  * small. */
 int __must_check identity_reserved(const struct rangeset *reserved, const struct rangeset *holes,
 				   struct rangeset *out);
-/* Map each range of frames to itself for d's devices, read and write. flags: 0 for RAM, which d's
- * owner must own, or IOMMU_NOT_RAM. All or nothing. -EAGAIN: no batch; otherwise as iommu_map(). */
-int __must_check identity_map(struct iommu_domain *d, const struct rangeset *frames, u32 flags);
+/* Map each range of frames to itself for the devices of the gather's domain, read and write.
+ * flags: 0 for RAM, which the domain must own, or IOMMU_NOT_RAM. All or nothing; errors are those
+ * of iommu_map(). After an error the gather's batch may hold references to the frames until it is
+ * complete. */
+int __must_check identity_map(struct iommu_gather *g, const struct rangeset *frames, u32 flags);

@@ -18,6 +18,8 @@
 #include <iommu/trace.h>
 
 #define STEP_ENTRIES 512
+/* With less than this left, the step ends before the caller's own release begins. */
+#define STEP_ENTRIES_LEFT (STEP_ENTRIES / 2)
 
 static void recycle(struct iommu_batch *b)
 {
@@ -39,10 +41,12 @@ static enum step release_step(struct work *w)
 	struct iommu_batch *b = container_of(w, struct iommu_batch, work);
 
 	if (!b->tables_released) {
+		u32 budget = STEP_ENTRIES;
+
 		spin_lock(&b->domain->lock);
-		b->tables_released = table_release(b, STEP_ENTRIES) == STEP_DONE;
+		b->tables_released = table_release(b, &budget) == STEP_DONE;
 		spin_unlock(&b->domain->lock);
-		if (!b->tables_released)
+		if (!b->tables_released || budget < STEP_ENTRIES_LEFT)
 			return STEP_MORE;
 	}
 	if (b->user.step && b->user.step(b) != STEP_DONE)

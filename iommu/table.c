@@ -78,6 +78,14 @@ int table_init(struct iommu_domain *d)
 
 /* --- release -------------------------------------------------------------- */
 
+/* What freeing a table takes from a budget of entries: it takes as long as clearing that many. */
+#define TABLE_COST 8
+
+static void spend(u32 *budget, u32 cost)
+{
+	*budget -= MIN(*budget, cost);
+}
+
 /* Clear the entry, drop its reference and take it out of the counts. No walker can use it, so
  * nothing is written back. */
 static void clear_leaf(struct iommu_domain *d, u64 *e, unsigned int level)
@@ -94,49 +102,55 @@ static void clear_leaf(struct iommu_domain *d, u64 *e, unsigned int level)
 }
 
 /* As empty_table() for a table of 4 KiB leaves, all at once. The entries stay as they are: the
- * table is freed. */
-static bool empty_leaf_table(struct iommu_domain *d, u64 *table, u32 *budget)
+ * table is freed next. */
+static void empty_leaf_table(struct iommu_domain *d, u64 *table, u32 *budget)
 {
 	const struct frame_table_counts *c = counts(table);
 
-	if (!*budget)
-		return false;
 	d->references -= frame_put_dev_words(table, ENTRIES, SS_ADDR, SS_NOT_RAM);
 	d->entries[0] -= c->present;
 	d->tombstones -= c->tombstones;
-	*budget -= MIN(*budget, (u32)c->present + c->tombstones);
+	spend(budget, (u32)c->present + c->tombstones);
+}
+
+static bool empty_table(struct iommu_domain *d, u64 *table, unsigned int level, u32 *budget);
+
+/* Release what the entry holds. False: the budget was used up first. */
+static bool empty_entry(struct iommu_domain *d, u64 *e, unsigned int level, u32 *budget)
+{
+	if (!*budget)
+		return false;
+	if (!holds_table(*e, level)) {
+		clear_leaf(d, e, level);
+		(*budget)--;
+		return true;
+	}
+	if (!empty_table(d, table_at(*e), level - 1, budget))
+		return false;
+	d->tombstones -= is_tombstone(*e);
+	*e = 0;
 	return true;
 }
 
-/* Release all that is in a table that no walker can reach. False: the budget was used up first. */
+/* Release all that is in a table that no walker can reach, and the table. False: the budget was
+ * used up first. */
 static bool empty_table(struct iommu_domain *d, u64 *table, unsigned int level, u32 *budget)
 {
+	if (!*budget)
+		return false;
 	if (counts(table)->whole) {
 		frame_put_dev(mfn_of(table[0]), order_of(level + 1));
 		d->references--;
 		d->entries[level - 1] -= ENTRIES;
-		return true;
+	} else if (level == 1) {
+		empty_leaf_table(d, table, budget);
+	} else {
+		for (unsigned int i = 0; i < ENTRIES; i++)
+			if (table[i] && !empty_entry(d, &table[i], level, budget))
+				return false;
 	}
-	if (level == 1)
-		return empty_leaf_table(d, table, budget);
-	for (unsigned int i = 0; i < ENTRIES; i++) {
-		u64 *e = &table[i];
-
-		if (!*e)
-			continue;
-		if (!*budget)
-			return false;
-		if (!holds_table(*e, level)) {
-			clear_leaf(d, e, level);
-			(*budget)--;
-			continue;
-		}
-		if (!empty_table(d, table_at(*e), level - 1, budget))
-			return false;
-		table_free(d, table_at(*e));
-		d->tombstones -= is_tombstone(*e);
-		*e = 0;
-	}
+	table_free(d, table);
+	spend(budget, TABLE_COST);
 	return true;
 }
 
@@ -158,7 +172,6 @@ static bool release_entry(struct iommu_batch *b, u32 *budget)
 		if (holds_table(*e, level)) {
 			if (!empty_table(d, table_at(*e), level - 1, budget))
 				return false;
-			table_free(d, table_at(*e));
 			d->tombstones--;
 			write_once(e, 0UL);
 		} else {
@@ -182,16 +195,16 @@ static bool free_deferred(struct iommu_batch *b)
 	return true;
 }
 
-enum step table_release(struct iommu_batch *b, u32 budget)
+enum step table_release(struct iommu_batch *b, u32 *budget)
 {
-	while (budget && b->next <= b->last) {
-		budget--;
-		if (!release_entry(b, &budget))
+	while (*budget && b->next <= b->last) {
+		(*budget)--;
+		if (!release_entry(b, budget))
 			return STEP_MORE;
 	}
-	while (budget && free_deferred(b))
-		budget--;
-	return budget ? STEP_DONE : STEP_MORE;
+	while (*budget && free_deferred(b))
+		spend(budget, TABLE_COST);
+	return *budget ? STEP_DONE : STEP_MORE;
 }
 
 enum step table_destroy_step(struct iommu_domain *d)
@@ -200,7 +213,6 @@ enum step table_destroy_step(struct iommu_domain *d)
 
 	if (!empty_table(d, d->root, iommu_common.levels, &budget))
 		return STEP_MORE;
-	table_free(d, d->root);
 	d->root = NULL;
 	return STEP_DONE;
 }

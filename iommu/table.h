@@ -9,11 +9,11 @@
 /* The root table. -ENOMEM. */
 int __must_check table_init(struct iommu_domain *d);
 
-/* Release the batch's tombstones from b->next on, looking at about `budget` entries. STEP_DONE or
- * STEP_MORE. */
-enum step table_release(struct iommu_batch *b, u32 budget);
-/* Release everything, when no device can reach it and no batch is left: about one table per call.
- * STEP_DONE or STEP_MORE. */
+/* Release the batch's tombstones from b->next on, looking at about *budget entries; a table that is
+ * freed counts as several. *budget: what is left of it. STEP_DONE or STEP_MORE. */
+enum step table_release(struct iommu_batch *b, u32 *budget);
+/* Release everything, when no device can reach it and no batch is left: a bounded part per
+ * call. STEP_DONE or STEP_MORE. */
 enum step table_destroy_step(struct iommu_domain *d);
 
 /* A table, typed and zeroed (raw: not zeroed), or NULL. */

@@ -3,6 +3,7 @@
 #include <kernel/core/irq.h>
 
 #include <kernel/core/irqhandle.h>
+#include <kernel/core/irqoff.h>
 #include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
@@ -70,9 +71,11 @@ void irq_handle(int vector)
 			lapic_eoi();
 		return;
 	}
+	irqoff_begin();
 	handler = load_acquire(&s->handler);
 	if (handler) {
 		handler(read_once(&s->arg));
+		irqoff_part((const void *)handler);
 	} else {
 		static struct log_limit limit = LOG_LIMIT_INIT(5);
 
@@ -80,6 +83,7 @@ void irq_handle(int vector)
 			log_warn("CPU %u: unexpected interrupt 0x%x", this_cpu()->id, (u32)vector);
 	}
 	lapic_eoi();
+	irqoff_end();
 }
 
 void irq_send(u32 cpu, int vector)
@@ -95,12 +99,16 @@ void irq_stop_others(void)
 
 void irq_window(void)
 {
+	irqoff_end();
 	interrupts_window();
+	irqoff_begin();
 }
 
 void irq_wait(void)
 {
+	irqoff_end();
 	halt_until_interrupt();
+	irqoff_begin();
 }
 
 void irq_msi_message(u32 cpu, int vector, u64 *address, u32 *data)

@@ -6,6 +6,7 @@
 #include <kernel/core/cpu.h>
 #include <kernel/core/debugexit.h>
 #include <kernel/core/irqhandle.h>
+#include <kernel/core/irqoff.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panictrap.h>
@@ -90,6 +91,7 @@ static void __noreturn finish(void)
 {
 	if (on_panic)
 		on_panic();
+	irqoff_report();
 	log_err("Weir has stopped. This is a fault in Weir itself: please report the lines above.");
 	debug_exit(DEBUG_EXIT_PANIC);
 	halt_forever();

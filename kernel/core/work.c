@@ -2,8 +2,11 @@
 #include <kernel/core/work.h>
 
 #include <kernel/core/cpu.h>
+#include <kernel/core/irq.h>
+#include <kernel/core/irqoff.h>
 #include <kernel/core/panic.h>
 #include <kernel/lib/atomic.h>
+#include <kernel/mm/alloc.h>
 
 /* Steps done by one call of work_run(). */
 #define STEPS_PER_RUN 8
@@ -56,27 +59,40 @@ void work_forget(struct work *w)
 	running[this_cpu()->id] = NULL;
 }
 
+/* Do one step of the first item. */
+static void run_first(struct list *q)
+{
+	struct work *w = list_first(q, struct work, link);
+	struct work **current = &running[this_cpu()->id];
+	enum step (*step)(struct work *w) = w->step;
+	u32 expected = WORK_RUNNING;
+	bool done;
+
+	list_del(&w->link);
+	store_release(&w->state, WORK_RUNNING);
+	*current = w;
+	alloc_step_begins();
+	done = step(w) != STEP_MORE;
+	alloc_step_ends();
+	irqoff_part((const void *)step);
+	if (!*current)
+		return;
+	*current = NULL;
+	if (done && atomic_cmpxchg(&w->state, &expected, WORK_IDLE))
+		return;
+	store_release(&w->state, WORK_QUEUED);
+	append(w);
+}
+
 bool work_run(void)
 {
 	struct list *q = my_queue();
-	struct work **current = &running[this_cpu()->id];
 
 	for (u32 n = 0; n < STEPS_PER_RUN && !list_empty(q); n++) {
-		struct work *w = list_first(q, struct work, link);
-		u32 expected = WORK_RUNNING;
-		bool done;
-
-		list_del(&w->link);
-		store_release(&w->state, WORK_RUNNING);
-		*current = w;
-		done = w->step(w) != STEP_MORE;
-		if (!*current)
-			continue;
-		*current = NULL;
-		if (done && atomic_cmpxchg(&w->state, &expected, WORK_IDLE))
-			continue;
-		store_release(&w->state, WORK_QUEUED);
-		append(w);
+		/* The interrupts of one step do not wait for the next. */
+		if (n)
+			irq_window();
+		run_first(q);
 	}
 	write_once(&this_cpu()->work_pending, !list_empty(q));
 	return !list_empty(q);

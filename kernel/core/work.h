@@ -1,7 +1,7 @@
 /* Work that follows an interrupt, done in bounded steps between two runs of a vCPU.
  *
  * A CPU's scheduler calls work_run() before it enters a guest or halts. Each call does a few steps
- * and leaves the rest for the next call; pending interrupts are taken in between. Nothing here
+ * and leaves the rest for the next call; pending interrupts are taken after each step. Nothing here
  * waits for a vCPU or allocates memory. */
 #pragma once
 
@@ -26,5 +26,5 @@ void work_init(struct work *w, enum step (*step)(struct work *w));
 void work_queue(struct work *w);
 /* Called by w's step: work_run() does not touch w after the step returns. */
 void work_forget(struct work *w);
-/* Do some steps; true if work is left. */
+/* Do some steps, and take interrupts between them; true if work is left. No lock may be held. */
 bool work_run(void);

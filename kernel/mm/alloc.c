@@ -7,6 +7,7 @@
  * allocates or frees it. */
 #include <kernel/mm/alloc.h>
 
+#include <kernel/core/cpu.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
@@ -67,6 +68,56 @@ static inline bool alloc_should_fail(unsigned int order __unused)
 	return false;
 }
 #endif
+
+/* --- what one step frees -------------------------------------------------- */
+
+#if defined(WEIR_DEBUG) || defined(WEIR_HOST)
+struct freed {
+	u64 frames, blocks;
+};
+
+#ifdef WEIR_HOST
+static struct freed *my_freed(void)
+{
+	static _Thread_local struct freed freed;
+
+	return &freed;
+}
+#else
+static struct freed *my_freed(void)
+{
+	static struct freed freed[MAX_CPUS];
+
+	return &freed[this_cpu()->id];
+}
+#endif
+
+static void count_freed(unsigned int order)
+{
+	my_freed()->frames += BIT(order);
+	my_freed()->blocks++;
+}
+
+void alloc_step_begins(void)
+{
+	*my_freed() = (struct freed){ 0 };
+}
+
+void alloc_step_ends(void)
+{
+	const struct freed *f = my_freed();
+
+	if (f->frames > STEP_FREES_FRAMES || f->blocks > STEP_FREES_BLOCKS)
+		panic("alloc: one step freed %lu frames in %lu blocks", (unsigned long)f->frames,
+		      (unsigned long)f->blocks);
+}
+#else
+static inline void count_freed(unsigned int order __unused)
+{
+}
+#endif
+
+/* --- lists ---------------------------------------------------------------- */
 
 /* No block lies in both zones: insert_block() does not join across the limit, and alloc_add() cuts
  * there. */
@@ -191,6 +242,7 @@ static void give_block(mfn_t mfn, unsigned int order)
 {
 	int err = frame_set(mfn, order, FRAME_FREE, OWNER_NONE);
 
+	count_freed(order);
 	if (err) {
 		u64 i = 0;
 

@@ -20,6 +20,22 @@ mfn_t alloc_frames_below(unsigned int order, mfn_t limit) __must_check;
 /* Free 1 << order frames. Panics if any of them still has a dev_tlb reference: no frame is reused
  * while a device may reach it. */
 void free_frames(mfn_t mfn, unsigned int order);
+/* How much one step of deferred work may free: some tens of microseconds. Blocks of more than 2 MiB
+ * are freed in pieces. */
+#define STEP_FREES_FRAMES 5120
+#define STEP_FREES_BLOCKS 640
+#if defined(WEIR_DEBUG) || defined(WEIR_HOST)
+/* A step begins on this CPU; it ends: panic if it has freed more than that. */
+void alloc_step_begins(void);
+void alloc_step_ends(void);
+#else
+static inline void alloc_step_begins(void)
+{
+}
+static inline void alloc_step_ends(void)
+{
+}
+#endif
 /* Frames free now. */
 u64 alloc_free_frames(void);
 

@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include <kernel/core/work.h>
+#include <kernel/mm/alloc.h>
 #include <tests/model/unit.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -54,7 +55,9 @@ bool vtd_work(void)
 	if (!w)
 		return false;
 	running = w;
+	alloc_step_begins();
 	done = w->step(w) != STEP_MORE;
+	alloc_step_ends();
 	if (!running)
 		return true;
 	running = NULL;

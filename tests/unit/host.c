@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include <kernel/core/irq.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/lib/string.h>
@@ -30,6 +31,10 @@ bool __attribute__((weak)) log_allowed(struct log_limit *limit)
 {
 	(void)limit;
 	return true;
+}
+
+void __attribute__((weak)) irq_window(void)
+{
 }
 
 void __attribute__((weak)) panic(const char *fmt, ...)

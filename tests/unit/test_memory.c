@@ -10,10 +10,12 @@
 #include <time.h>
 
 #include <iommu/iommu.h>
+#include <kernel/core/irq.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/frame.h>
+#include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/populate.h>
 #include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/devicemap.h>
@@ -352,6 +354,102 @@ static void none_where_interrupts_go(void **state)
 	finish();
 }
 
+/* --- how much is cleared while no interrupt can be taken ------------------ */
+
+static u64 clear_before, clear_at_most;
+static bool counting;
+
+static u64 clear_frames_now(void)
+{
+	u64 n = 0;
+
+	for (mfn_t mfn = MACHINE_ALLOC_FIRST; mfn < MACHINE_ALLOC_FIRST + MACHINE_ALLOC_FRAMES;
+	     mfn++)
+		n += !*(u64 *)mfn_to_virt(mfn);
+	return n;
+}
+
+void irq_window(void)
+{
+	u64 now = counting ? clear_frames_now() : 0;
+
+	if (now > clear_before)
+		clear_at_most = MAX(clear_at_most, now - clear_before);
+	clear_before = now;
+}
+
+/* From now on, count what is cleared between two windows; all of this memory is not clear now. */
+static void count_cleared(enum frame_type type)
+{
+	for (mfn_t mfn = MACHINE_ALLOC_FIRST; mfn < MACHINE_ALLOC_FIRST + MACHINE_ALLOC_FRAMES;
+	     mfn++) {
+		struct frame_info f;
+
+		assert_true(frame_query(mfn, &f));
+		if (f.type == type)
+			*(u64 *)mfn_to_virt(mfn) = ~0UL;
+	}
+	counting = true;
+	clear_before = clear_frames_now();
+	clear_at_most = 0;
+}
+
+static u64 stop_counting(void)
+{
+	irq_window();
+	counting = false;
+	return clear_at_most;
+}
+
+/* A table or two may be cleared too. */
+#define CLEAR_LIMIT (CLEAR_STEP + 4)
+
+static void cleared_in_steps(void **state)
+{
+	gfn_t gfn = 0;
+	int ret;
+
+	(void)state;
+	assert_true(vtd_start(&plain));
+	nested_format = &test_format;
+	before = alloc_free_frames();
+	memset(&d, 0, sizeof(d));
+	assert_int_equal(memory_init(&d, 1, "d", wake, NULL), 0);
+	count_cleared(FRAME_FREE);
+	assert_int_equal(memory_build(&d, FRAMES << PAGE_SHIFT), 0);
+	assert_in_range(stop_counting(), CLEAR_STEP, CLEAR_LIMIT);
+
+	for (gfn_t at = 0; at < FRAMES; at += 512)
+		assert_int_equal(memory_release(&d, at, 512), 512);
+	vtd_settle();
+	assert_int_equal(d.pages_owned, 0);
+	count_cleared(FRAME_FREE);
+	for (u64 nr = 0; nr < FRAMES / 2; irq_window()) {
+		s64 n = memory_populate(&d, nr, FRAMES - nr);
+
+		assert_true(n > 0);
+		nr += (u64)n;
+	}
+	assert_in_range(stop_counting(), CLEAR_STEP, CLEAR_LIMIT);
+	assert_true(d.nested.entries[1] > 0);
+
+	/* Half of it is there, half of it is not. */
+	assert_int_equal(memory_release(&d, 100, 300), 300);
+	vtd_settle();
+	count_cleared(FRAME_RAM);
+	while ((ret = memory_renew_step(&d, &gfn)) == STEP_MORE)
+		irq_window();
+	assert_int_equal(ret, STEP_DONE);
+	assert_in_range(stop_counting(), CLEAR_STEP, CLEAR_LIMIT);
+
+	gfn = 0;
+	while (map_step(&gfn))
+		;
+	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+	vtd_settle();
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +459,7 @@ int main(void)
 		cmocka_unit_test(not_for_the_control_domain),
 		cmocka_unit_test(none_where_interrupts_go),
 		cmocka_unit_test(renewed),
+		cmocka_unit_test(cleared_in_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -307,6 +307,65 @@ static void out_of_range(void **state)
 	assert_int_equal(nested_lookup(&n, ~0UL).flags, 0);
 }
 
+/* 2 GiB are two leaves, but what is taken from them at once is bounded. */
+static void large_leaves_are_taken_in_pieces(void **state)
+{
+	const u64 nr = 2UL << ORDER_1G;
+
+	(void)state;
+	for (int leaf = 0; leaf < 2; leaf++) {
+		struct nested_walk all = { &n, 0, nr - 1, 512 }, w = all;
+		struct nested_leaf taken;
+		u64 frames = 0, done;
+
+		assert_int_equal(nested_map(&n, 0, FIRST_MFN, nr, NESTED_RAM, &done), 0);
+		assert_int_equal(n.entries[2], 2);
+		if (!leaf)
+			assert_int_equal(nested_unmap(&all, 1), nr);
+		while (nested_walk_state(&w) == STEP_MORE) {
+			u64 before = frames;
+
+			w.budget = 512;
+			while (leaf ? nested_take_leaf(&w, &taken) :
+				      nested_take_tombstone(&w, 1, &taken)) {
+				assert_int_equal(taken.order, NESTED_PIECE_ORDER);
+				assert_int_equal(taken.mfn, FIRST_MFN + frames);
+				frames += 1UL << taken.order;
+			}
+			assert_in_range(frames - before, 1, 4096);
+			/* It is a tombstone until all of it has been taken. */
+			assert_int_equal(nested_lookup(&n, nr - 1).tombstone, !leaf && frames < nr);
+		}
+		assert_int_equal(frames, nr);
+		assert_int_equal(n.entries[2], 0);
+		assert_int_equal(nested_lookup(&n, 0).flags, 0);
+	}
+}
+
+/* Most of a domain's tables may be at the lowest level: one for each 2 MiB. */
+static void tables_are_freed_in_steps(void **state)
+{
+	struct nested_walk w = { &n, 0, NESTED_LAST, ~0UL };
+	struct nested_leaf taken;
+	u64 done;
+	u32 steps = 0;
+
+	(void)state;
+	for (gfn_t gfn = 0; gfn < 1000 * 512; gfn += 512)
+		assert_int_equal(nested_map(&n, gfn, FIRST_MFN + gfn, 1, NESTED_RAM, &done), 0);
+	assert_true(n.tables > 1000);
+	while (nested_take_leaf(&w, &taken))
+		;
+	for (enum step step = STEP_MORE; step == STEP_MORE; steps++) {
+		long before = pages_live;
+
+		step = nested_free_step(&n);
+		assert_in_range(before - pages_live, 1, NESTED_STEP_TABLES);
+	}
+	assert_in_range(steps, 1000 / NESTED_STEP_TABLES, 1000 / NESTED_STEP_TABLES + 2);
+	assert_int_equal(n.tables, 1); /* the root */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +373,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(uses_superpages, setup, teardown),
 		cmocka_unit_test_setup_teardown(split_without_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(out_of_range, setup, teardown),
+		cmocka_unit_test_setup_teardown(large_leaves_are_taken_in_pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(tables_are_freed_in_steps, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

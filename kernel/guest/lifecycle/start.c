@@ -7,6 +7,7 @@
 #include <kernel/guest/lifecycle/start.h>
 
 #include <iommu/iommu.h>
+#include <kernel/core/irqoff.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/devices/guestfirmware.h>
 #include <kernel/guest/devices/guestpower.h>
@@ -172,6 +173,16 @@ static bool make_vcpus(struct domain *d, const struct module_line *line)
 	return true;
 }
 
+/* The first guest starts: from here on it matters how long interrupts are disabled. */
+static void start_counting(void)
+{
+	static bool counting;
+
+	if (!counting)
+		irqoff_start();
+	counting = true;
+}
+
 void start_new(u32 index, enum identity_policy policy)
 {
 	const struct module_line *line = &module_at(index)->line;
@@ -205,5 +216,6 @@ void start_new(u32 index, enum identity_policy policy)
 		 d->vm.memory.nested.entries[1], d->vm.memory.nested.entries[0], d->vm.nr_vcpus,
 		 d->vm.nr_vcpus == 1 ? "" : "s", line->nr_devices,
 		 line->nr_devices == 1 ? "" : "s");
+	start_counting();
 	start_run(d, &entry);
 }

@@ -11,6 +11,7 @@
 #include <iommu/iommu.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/debugexit.h>
+#include <kernel/core/irqoff.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/guestconsole.h>
@@ -44,6 +45,7 @@ static void vanish(struct domain *d)
 	if (domain_free(d)) {
 		log_info("weir: the last domain has ended, %lu pages are free",
 			 alloc_free_frames());
+		irqoff_report();
 		debug_exit_when(DEBUG_EXIT_IDLE);
 	}
 }

@@ -28,17 +28,16 @@ struct memory {
 	u64 pages_owned, pages_limit; /* under nested.lock */
 };
 
-/* How many entries one call or one release step may visit, and how many frames one call may clear:
- * some tens of microseconds. */
+/* How many entries one call or one release step may visit: some tens of microseconds. */
 #define MEMORY_STEP_ENTRIES 512
-#define MEMORY_STEP_CLEAR 512
 
 /* Create empty nested and I/O tables for the domain with this id and name. wake(arg) is called (in
  * any context, with no lock held) when something that one of its vCPUs may be waiting for has
  * completed. -ENOMEM, -ENOSPC; memory_free() then frees what was created. */
 int __must_check memory_init(struct memory *m, u16 owner, const char *name, void (*wake)(void *arg),
 			     void *arg);
-/* Free the nested tables, which must be empty. The I/O tables must already be gone. */
+/* Free the nested tables, which must be empty: after memory_empty_step(), only the root is left.
+ * The I/O tables must already be gone. */
 void memory_free(struct memory *m);
 
 /* If *gfn is in the hole below 4 GiB, advance it to the next RAM. Returns the number of contiguous

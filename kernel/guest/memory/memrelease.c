@@ -75,13 +75,16 @@ u64 memory_unmap(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr, u6
 enum step memory_empty_step(struct memory *m, gfn_t *gfn)
 {
 	struct nested_walk w = { &m->nested, *gfn, NESTED_LAST, MEMORY_STEP_ENTRIES };
+	enum step ret = STEP_MORE;
 	struct nested_leaf block;
 
 	spin_lock(&m->nested.lock);
+	if (nested_walk_state(&w) == STEP_DONE)
+		ret = nested_free_step(&m->nested);
 	while (nested_take_leaf(&w, &block))
 		if (!(block.flags & NESTED_DEVICE))
 			free_block(m, &block);
 	spin_unlock(&m->nested.lock);
 	*gfn = w.gfn;
-	return nested_walk_state(&w);
+	return ret;
 }

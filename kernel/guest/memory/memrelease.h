@@ -21,5 +21,5 @@ s64 memory_release(struct memory *m, gfn_t gfn, u64 nr);
 u64 memory_unmap(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr, u64 *unmapped);
 
 /* For a domain that ends, once neither CPUs nor devices can reach its memory: free a bounded part,
- * starting at *gfn (initially 0), and advance *gfn. */
+ * starting at *gfn (initially 0), and advance *gfn; in the end, the nested tables too. */
 enum step memory_empty_step(struct memory *m, gfn_t *gfn);

@@ -115,23 +115,41 @@ int nested_init(struct nested *n, u16 owner)
 	return 0;
 }
 
-static void free_below(struct nested *n, u64 *table, unsigned int level)
+/* Free the tables behind the entries of this one. False: the budget of tables was used up first. */
+static bool free_below(struct nested *n, u64 *table, unsigned int level, u32 *budget)
 {
 	for (unsigned int i = 0; level > 1 && i < ENTRIES; i++) {
-		u64 e = table[i];
+		u64 *below = phys_to_virt(table[i] & ADDRESS);
 
-		BUG_ON(e && !is_table(e, level));
-		if (e)
-			free_below(n, phys_to_virt(e & ADDRESS), level - 1);
+		if (!table[i])
+			continue;
+		BUG_ON(!is_table(table[i], level));
+		if (!free_below(n, below, level - 1, budget) || !*budget)
+			return false;
+		(*budget)--;
+		table[i] = 0;
+		drop_table(n, below);
 	}
-	drop_table(n, table);
+	return true;
+}
+
+enum step nested_free_step(struct nested *n)
+{
+	u32 budget = NESTED_STEP_TABLES;
+
+	assert_locked(&n->lock);
+	return free_below(n, phys_to_virt(n->root), LEVELS, &budget) ? STEP_DONE : STEP_MORE;
 }
 
 void nested_free(struct nested *n)
 {
 	if (!n->root)
 		return;
-	free_below(n, phys_to_virt(n->root), LEVELS);
+	spin_lock(&n->lock);
+	while (nested_free_step(n))
+		;
+	spin_unlock(&n->lock);
+	drop_table(n, phys_to_virt(n->root));
 	BUG_ON(n->tables);
 	n->root = 0;
 }
@@ -315,6 +333,23 @@ struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn)
 	return leaf;
 }
 
+/* Take the frames of the leaf or tombstone from the walk's place on, at most one piece. The entry
+ * is cleared with its last piece. */
+static void take_piece(struct nested_walk *w, u64 *e, unsigned int level, struct nested_leaf *taken)
+{
+	u64 place = w->gfn & (level_frames(level) - 1);
+	unsigned int order = MIN(level_order(level), (unsigned int)NESTED_PIECE_ORDER);
+
+	BUG_ON(place & (BIT(order) - 1)); /* the walk began before the entry, or at a piece */
+	taken->mfn = entry_mfn(*e, level) + place;
+	taken->order = order;
+	if (order == NESTED_PIECE_ORDER)
+		w->budget -= MIN(w->budget, NESTED_PIECE_COST);
+	w->gfn += BIT(order);
+	if (place + BIT(order) == level_frames(level))
+		*e = 0;
+}
+
 bool nested_take_tombstone(struct nested_walk *w, u32 number, struct nested_leaf *taken)
 {
 	unsigned int level;
@@ -322,17 +357,12 @@ bool nested_take_tombstone(struct nested_walk *w, u32 number, struct nested_leaf
 
 	assert_locked(&w->nested->lock);
 	while ((e = entry_at(w, &level))) {
-		bool found = is_tombstone(*e) && FIELD_GET(TOMB_NUMBER, *e) == number;
-
-		if (found) {
-			*taken = (struct nested_leaf){ .mfn = entry_mfn(*e, level),
-						       .order = level_order(level),
-						       .tombstone = true };
-			*e = 0;
+		if (is_tombstone(*e) && FIELD_GET(TOMB_NUMBER, *e) == number) {
+			*taken = (struct nested_leaf){ .tombstone = true };
+			take_piece(w, e, level, taken);
+			return true;
 		}
 		w->gfn += rest_of_entry(w->gfn, level);
-		if (found)
-			return true;
 	}
 	return false;
 }
@@ -344,19 +374,14 @@ bool nested_take_leaf(struct nested_walk *w, struct nested_leaf *taken)
 
 	assert_locked(&w->nested->lock);
 	while ((e = entry_at(w, &level))) {
-		bool found = is_leaf(*e, level);
-
 		BUG_ON(is_tombstone(*e)); /* all of this domain's batches have been released */
-		if (found) {
-			*taken = (struct nested_leaf){ .mfn = entry_mfn(*e, level),
-						       .order = level_order(level),
-						       .flags = nested_format->flags(*e) };
-			w->nested->entries[level - 1]--;
-			*e = 0;
+		if (is_leaf(*e, level)) {
+			*taken = (struct nested_leaf){ .flags = nested_format->flags(*e) };
+			take_piece(w, e, level, taken);
+			w->nested->entries[level - 1] -= !*e;
+			return true;
 		}
 		w->gfn += rest_of_entry(w->gfn, level);
-		if (found)
-			return true;
 	}
 	return false;
 }

@@ -57,7 +57,7 @@ struct nested {
 
 /* Create empty tables for frames of this owner (a domain id). -ENOMEM. */
 int __must_check nested_init(struct nested *n, u16 owner);
-/* Free all tables. No leaf may be left. */
+/* Free all tables. No leaf may be left. Takes long unless nested_free_step() has been done. */
 void nested_free(struct nested *n);
 
 /* Register a new vCPU that will run on these tables. Boot. */
@@ -70,12 +70,20 @@ void nested_add_tlb(struct nested *n, const struct nested_tlb *tlb);
  * is the number of those frames. */
 int __must_check nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 flags, u64 *done);
 
+/* What is taken is at most a piece of this order, since freeing it takes time. */
+#define NESTED_PIECE_ORDER ORDER_2M
+#define NESTED_PIECE_COST 64UL
+
+/* Free the tables below the root, at most NESTED_STEP_TABLES per call. No leaf may be left. */
+#define NESTED_STEP_TABLES 128
+enum step nested_free_step(struct nested *n);
+
 /* A walk over [gfn, last] in bounded steps. */
 struct nested_walk {
 	struct nested *nested;
 	gfn_t gfn; /* where to continue; beyond `last`: the walk is finished */
 	gfn_t last;
-	u64 budget; /* entries that may still be visited */
+	u64 budget; /* entries that may still be visited; a piece taken costs NESTED_PIECE_COST */
 };
 
 /* Turn the RAM leaves of the walk into tombstones of batch `number`; device leaves stay. Stops
@@ -95,8 +103,8 @@ struct nested_leaf {
 /* What the tables hold for gfn. mfn is the frame of gfn itself, not of the leaf's start. If nothing
  * is mapped, order is the size of the aligned block around gfn that is known to be empty. */
 struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn);
-/* Clear the walk's next tombstone of batch `number`; *taken is the block of frames that it names.
- * False: none is left, or the budget is used up. */
+/* Take the frames of the walk's next tombstone of batch `number`, or the next piece of them:
+ * *taken. The last piece clears the tombstone. False: none is left, or the budget is used up. */
 bool nested_take_tombstone(struct nested_walk *w, u32 number, struct nested_leaf *taken);
 /* The same for a leaf of any kind. For a domain that ends, once nothing can reach its memory. */
 bool nested_take_leaf(struct nested_walk *w, struct nested_leaf *taken);

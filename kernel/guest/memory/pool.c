@@ -6,6 +6,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/work.h>
+#include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
@@ -27,7 +28,7 @@ static struct {
 	bool closed; /* the owner is ending */
 	struct rangeset set; /* frames lent */
 	struct range range[POOL_RANGES];
-	u32 carving; /* batches in flight */
+	u32 carving; /* batches in flight that will free frames */
 	u64 carved; /* their frames */
 	struct work returner;
 } pool = { .lock = SPINLOCK_INIT(LOCK_POOL) };
@@ -47,28 +48,86 @@ u64 pool_frames(u64 *carved)
 
 /* --- lending -------------------------------------------------------------- */
 
-/* Move a block of this order from the allocator to the pool's set, unless that would use up the
- * reserve. */
-static bool lend_block(unsigned int order, mfn_t *mfn)
+/* The tables that mapping nr frames for devices takes, but for the ends of the ranges. */
+static u64 tables_for(u64 nr)
 {
-	u64 free = alloc_free_frames();
+	u64 tables = 0;
 
+	for (unsigned int order = iommu_leaf_order() + 9; order <= 36; order += 9)
+		tables += nr >> order;
+	return tables;
+}
+
+/* A cleared block of this order from the allocator, unless that would use up the reserve or the
+ * tables' memory for it and for `unmapped` other frames: INVALID_MFN. Takes interrupts. */
+static mfn_t take_block(unsigned int order, u64 unmapped)
+{
+	u64 nr = 1UL << order;
+	mfn_t mfn;
+
+	if (alloc_free_frames() < POOL_RESERVE + nr + tables_for(unmapped + nr))
+		return INVALID_MFN;
+	mfn = alloc_frames(order);
+	if (mfn != INVALID_MFN)
+		clear_frames(mfn, nr);
+	return mfn;
+}
+
+/* Move the block to the pool's set; if that is full, back to the allocator. */
+static bool add_block(mfn_t mfn, unsigned int order)
+{
 	assert_locked(&pool.lock);
-	if (free < POOL_RESERVE + (1UL << order))
-		return false;
-	*mfn = alloc_frames(order);
-	if (*mfn == INVALID_MFN)
-		return false;
-	if (rangeset_add(&pool.set, *mfn, *mfn + (1UL << order) - 1)) {
+	if (rangeset_add(&pool.set, mfn, mfn + (1UL << order) - 1)) {
 		log_warn("%s: no room for more than %u ranges (POOL_RANGES): the rest is not lent",
 			 pool.set.name, POOL_RANGES);
-		free_frames(*mfn, order);
+		free_frames(mfn, order);
 		return false;
 	}
-	if (frame_set(*mfn, order, FRAME_RAM, pool.owner->owner))
-		panic("frame table: a free block 0x%lx is in use", *mfn);
+	if (frame_set(mfn, order, FRAME_RAM, pool.owner->owner))
+		panic("frame table: a free block 0x%lx is in use", mfn);
 	return true;
 }
+
+/* Lend all that is free. */
+static void lend_all(u64 own)
+{
+	for (unsigned int order = ALLOC_MAX_ORDER; order >= ORDER_2M; order--) {
+		bool lent = true;
+		mfn_t mfn;
+
+		while (lent) {
+			u64 carved, unmapped = own + pool_frames(&carved);
+
+			mfn = take_block(order, unmapped);
+			if (mfn == INVALID_MFN)
+				break;
+			spin_lock(&pool.lock);
+			lent = add_block(mfn, order);
+			spin_unlock(&pool.lock);
+			irq_window();
+		}
+	}
+}
+
+/* Return the last block of the set to the allocator. False: the set is empty. */
+static bool free_last_block(void)
+{
+	mfn_t mfn = INVALID_MFN;
+
+	spin_lock(&pool.lock);
+	if (pool.set.nr) {
+		const struct range *r = &pool.set.range[pool.set.nr - 1];
+
+		mfn = r->last + 1 - BLOCK;
+		(void)rangeset_remove(&pool.set, mfn, r->last);
+	}
+	spin_unlock(&pool.lock);
+	if (mfn != INVALID_MFN)
+		free_frames(mfn, ORDER_2M);
+	return mfn != INVALID_MFN;
+}
+
+/* --- the identity map ----------------------------------------------------- */
 
 static void log_unmapped(const char *what, int error)
 {
@@ -98,10 +157,72 @@ static int add_own(struct memory *m, struct rangeset *set)
 	return ret;
 }
 
+/* Map the set. After an error, *undoing: a batch may still hold references to the frames, and *undo
+ * is what it does when it is complete; else nothing was mapped. */
+static int map_set(struct memory *m, const struct rangeset *set, u32 flags,
+		   const struct iommu_batch_user *undo, bool *undoing)
+{
+	IOMMU_GATHER(g);
+	int ret = iommu_gather_begin(&g, m->iommu);
+
+	*undoing = false;
+	if (ret)
+		return ret;
+	ret = identity_map(&g, set, flags);
+	if (ret && undo->step) {
+		*undoing = true;
+		*iommu_gather_user(&g) = *undo;
+	}
+	iommu_gather_commit(&g, 0);
+	return ret;
+}
+
+/* Every party has answered the batch of a map that failed: return one block per call to the
+ * allocator. */
+static enum step free_unmapped_step(struct iommu_batch *b __unused)
+{
+	if (free_last_block())
+		return STEP_MORE;
+	spin_lock(&pool.lock);
+	pool.carving--;
+	spin_unlock(&pool.lock);
+	pool.wake_all();
+	return STEP_DONE;
+}
+
+/* Nothing of it is mapped: return all that is lent to the allocator. Returns the error. */
+static int give_up(int error)
+{
+	spin_lock(&pool.lock);
+	pool.closed = true;
+	spin_unlock(&pool.lock);
+	while (free_last_block())
+		irq_window();
+	return error;
+}
+
+/* Map all that is lent, and the control domain's own memory. If it fails, nothing is lent. */
+static int map_all(struct memory *m, const struct rangeset *all)
+{
+	const struct iommu_batch_user undo = { .step = free_unmapped_step };
+	bool undoing;
+	int ret;
+
+	spin_lock(&pool.lock);
+	ret = map_set(m, all, 0, &undo, &undoing);
+	if (ret)
+		pool.closed = true;
+	pool.carving += undoing;
+	spin_unlock(&pool.lock);
+	return ret && !undoing ? give_up(ret) : ret;
+}
+
 static void map_reserved(struct memory *m)
 {
 	static struct range ranges[64], hole[64];
+	const struct iommu_batch_user nothing = { .step = NULL };
 	struct rangeset set, holes;
+	bool undoing;
 	int ret;
 
 	rangeset_init(&set, "reserved memory for the control domain", ranges, ARRAY_SIZE(ranges));
@@ -115,7 +236,7 @@ static void map_reserved(struct memory *m)
 	if (!ret)
 		ret = identity_reserved(bootmem_reserved(), &holes, &set);
 	if (!ret)
-		ret = identity_map(m->iommu, &set, IOMMU_NOT_RAM);
+		ret = map_set(m, &set, IOMMU_NOT_RAM, &nothing, &undoing);
 	if (ret)
 		log_unmapped("reserved memory", ret);
 	else
@@ -128,7 +249,6 @@ void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(
 {
 	static struct range ranges[POOL_RANGES];
 	struct rangeset all;
-	mfn_t mfn;
 	int ret;
 
 	rangeset_init(&pool.set, "memory lent to the control domain", pool.range, POOL_RANGES);
@@ -139,21 +259,16 @@ void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(
 	pool.owner = m;
 	pool.wake_all = wake_all;
 	pool.lends = policy >= IDENTITY_RELAXED;
-	spin_lock(&pool.lock);
-	for (unsigned int order = ALLOC_MAX_ORDER; pool.lends && order >= ORDER_2M; order--)
-		while (lend_block(order, &mfn))
-			;
-	spin_unlock(&pool.lock);
+	pool.closed = false;
+	if (pool.lends)
+		lend_all(m->pages_owned);
 	ret = add_own(m, &all);
 	rangeset_for_each(r, &pool.set)
 		if (!ret)
 			ret = rangeset_add(&all, r->first, r->last);
-	if (!ret)
-		ret = identity_map(m->iommu, &all, 0);
+	ret = ret ? give_up(ret) : map_all(m, &all);
 	if (ret) {
 		log_unmapped("memory", ret);
-		while (pool_end_step(m) == STEP_MORE)
-			;
 		return;
 	}
 	log_info("iommu: identity-mapped %lu MiB (%u range%s) for the control domain's devices, "
@@ -237,30 +352,55 @@ void pool_make_room(u64 nr)
 
 /* --- lending again -------------------------------------------------------- */
 
-/* Lend one more free block per step. */
+static bool may_lend(void)
+{
+	return pool.owner && pool.lends && !pool.closed && !pool.carving;
+}
+
+/* Map the block, which is in the set. If that fails, it goes back to the allocator. */
+static int map_block(mfn_t mfn)
+{
+	const struct iommu_batch_user undo = { .step = free_carved_step,
+					       .word = { mfn, mfn + BLOCK } };
+	struct range range[1] = { { mfn, mfn + BLOCK - 1 } };
+	struct rangeset one = { "a block for the pool", range, 1, 1 };
+	bool undoing;
+	int ret;
+
+	assert_locked(&pool.lock);
+	ret = map_set(pool.owner, &one, 0, &undo, &undoing);
+	if (!ret)
+		return 0;
+	(void)rangeset_remove(&pool.set, mfn, mfn + BLOCK - 1);
+	if (undoing) {
+		pool.carving++;
+		pool.carved += BLOCK;
+	} else {
+		free_frames(mfn, ORDER_2M);
+	}
+	return ret;
+}
+
+/* Lend one more free block per step. What fails now, since no batch or table is free, a later
+ * pool_return() will do. */
 static enum step lend_again_step(struct work *w __unused)
 {
-	unsigned int order = ORDER_2M;
-	bool taken, done = false;
+	bool lent = false;
 	mfn_t mfn;
 
 	spin_lock(&pool.lock);
-	taken = pool.owner && pool.lends && !pool.closed && !pool.carving;
-	taken = taken && lend_block(order, &mfn);
-	if (taken) {
-		struct range range[1] = { { mfn, mfn + BLOCK - 1 } };
-		struct rangeset one = { "a block for the pool", range, 1, 1 };
-
-		if (identity_map(pool.owner->iommu, &one, 0)) {
-			/* No free batch or table at the moment; a later pool_return() will lend the
-			 * block. */
-			(void)rangeset_remove(&pool.set, mfn, mfn + BLOCK - 1);
-			free_frames(mfn, order);
-			done = true;
-		}
-	}
+	lent = may_lend();
 	spin_unlock(&pool.lock);
-	return done || !taken ? STEP_DONE : STEP_MORE;
+	mfn = lent ? take_block(ORDER_2M, 0) : INVALID_MFN;
+	if (mfn == INVALID_MFN)
+		return STEP_DONE;
+	spin_lock(&pool.lock);
+	lent = may_lend();
+	if (!lent)
+		free_frames(mfn, ORDER_2M);
+	lent = lent && add_block(mfn, ORDER_2M) && !map_block(mfn);
+	spin_unlock(&pool.lock);
+	return lent ? STEP_MORE : STEP_DONE;
 }
 
 void pool_return(void)
@@ -278,21 +418,12 @@ void pool_close(struct memory *m)
 
 enum step pool_end_step(struct memory *m)
 {
-	const struct range *r;
-	mfn_t mfn;
-
 	if (pool.owner != m)
 		return STEP_DONE;
+	if (free_last_block())
+		return STEP_MORE;
 	spin_lock(&pool.lock);
-	if (!pool.set.nr) {
-		pool.owner = NULL;
-		spin_unlock(&pool.lock);
-		return STEP_DONE;
-	}
-	r = &pool.set.range[pool.set.nr - 1];
-	mfn = r->last + 1 - BLOCK;
-	(void)rangeset_remove(&pool.set, mfn, r->last);
+	pool.owner = NULL;
 	spin_unlock(&pool.lock);
-	free_frames(mfn, ORDER_2M);
-	return STEP_MORE;
+	return STEP_DONE;
 }

@@ -7,7 +7,8 @@
  *	    ^                             |
  *	    '-- frames freed <-- batch <--' pool_reclaim()
  *
- * The allocator keeps POOL_RESERVE frames for Weir's own tables.
+ * The allocator keeps POOL_RESERVE frames for Weir's own tables, and what the tables of the
+ * identity map take. What is lent is cleared first; interrupts are taken meanwhile.
  *
  * Lock: pool.lock, taken before the locks of IOMMU domains and of the allocator.
  */

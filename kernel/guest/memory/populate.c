@@ -2,20 +2,20 @@
 #include <kernel/guest/memory/populate.h>
 
 #include <iommu/iommu.h>
+#include <kernel/core/irq.h>
 #include <kernel/core/log.h>
-#include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
+#include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/errno.h>
-#include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 
 /* Allocate zeroed frames for the domain, of the wanted order or a smaller one; *order is
- * updated. */
+ * updated. Takes interrupts if it is more than CLEAR_STEP. */
 static mfn_t take_frames(struct memory *m, unsigned int *order)
 {
 	mfn_t mfn;
@@ -25,7 +25,7 @@ static mfn_t take_frames(struct memory *m, unsigned int *order)
 			return INVALID_MFN;
 		(*order)--;
 	}
-	memset(mfn_to_virt(mfn), 0, PAGE_SIZE << *order);
+	clear_frames(mfn, 1UL << *order);
 	if (frame_set(mfn, *order, FRAME_RAM, m->owner))
 		panic("frame table: fresh frames 0x%lx+%lu are in use", mfn, 1UL << *order);
 	return mfn;
@@ -62,9 +62,12 @@ static int build_range(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 
 		mfn = take_frames(m, &order);
 		if (mfn == INVALID_MFN)
 			return -ENOMEM;
+		spin_lock(&m->nested.lock);
 		ret = map_frames(m, g, gfn, mfn, order, &done);
+		spin_unlock(&m->nested.lock);
 		if (ret)
 			return ret;
+		irq_window();
 		gfn += 1UL << order;
 		nr -= 1UL << order;
 	}
@@ -98,9 +101,7 @@ int memory_build(struct memory *m, u64 bytes)
 	}
 	ret = iommu_gather_begin(&g, m->iommu);
 	if (!ret) {
-		spin_lock(&m->nested.lock);
 		ret = build_all(m, &g);
-		spin_unlock(&m->nested.lock);
 		iommu_gather_commit(&g, 0);
 	}
 	m->devices_see_all = m->has_devices && !ret;
@@ -110,18 +111,24 @@ int memory_build(struct memory *m, u64 bytes)
 	return ret;
 }
 
+/* The largest block that fits into a hole of nr frames at gfn. */
+static unsigned int hole_order(gfn_t gfn, u64 nr)
+{
+	unsigned int order = MIN(63 - __builtin_clzl(nr), ORDER_2M);
+
+	return gfn ? MIN(order, (unsigned int)__builtin_ctzl(gfn)) : order;
+}
+
 /* Fill the unmapped range at gfn with at most nr frames. Returns how many, or the error. *held: the
  * number of frames that the gather's batch must free. */
 static s64 populate_hole(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr, u64 *held)
 {
-	unsigned int order = MIN(63 - __builtin_clzl(nr), ORDER_2M);
+	unsigned int order = hole_order(gfn, nr);
 	struct nested_leaf at;
 	u64 done = 0;
 	mfn_t mfn;
 	int ret;
 
-	if (gfn)
-		order = MIN(order, (unsigned int)__builtin_ctzl(gfn));
 	/* Do not use Weir's own reserve while the pool has memory. */
 	if (alloc_free_frames() < POOL_RESERVE + (1UL << order) && pool_reclaim(1UL << order))
 		return -EAGAIN;
@@ -162,7 +169,7 @@ s64 memory_populate(struct memory *m, gfn_t gfn, u64 nr)
 		return ret;
 
 	for (unsigned int steps = 0;
-	     done < nr && cleared < MEMORY_STEP_CLEAR && steps < MEMORY_STEP_ENTRIES; steps++) {
+	     done < nr && cleared < CLEAR_STEP && steps < MEMORY_STEP_ENTRIES; steps++) {
 		struct nested_leaf at;
 		u64 span;
 
@@ -180,6 +187,9 @@ s64 memory_populate(struct memory *m, gfn_t gfn, u64 nr)
 			ret = -EAGAIN;
 			break;
 		}
+		/* What takes longer begins its own call. */
+		if (cleared && cleared + BIT(hole_order(gfn + done, span)) > CLEAR_STEP)
+			break;
 		ret = populate_hole(m, &g, gfn + done, span, &held);
 		if (ret == -EEXIST)
 			continue;
@@ -190,6 +200,19 @@ s64 memory_populate(struct memory *m, gfn_t gfn, u64 nr)
 	}
 	iommu_gather_commit(&g, held);
 	return done ? (s64)done : ret;
+}
+
+/* Clear nr frames of the domain's memory, and take interrupts before each part. */
+static int clear_again(struct memory *m, gfn_t gfn, u64 nr)
+{
+	int ret = 0;
+
+	for (u64 n; !ret && nr; gfn += n, nr -= n) {
+		n = MIN(nr, CLEAR_STEP);
+		irq_window();
+		ret = guest_zero(m, gfn << PAGE_SHIFT, n << PAGE_SHIFT);
+	}
+	return ret;
 }
 
 int memory_renew_step(struct memory *m, gfn_t *gfn)
@@ -204,7 +227,7 @@ int memory_renew_step(struct memory *m, gfn_t *gfn)
 	there = memory_populate(m, *gfn, MIN(nr, to_block));
 	if (there < 0)
 		return there == -EAGAIN ? STEP_WAIT : (int)there;
-	ret = guest_zero(m, *gfn << PAGE_SHIFT, (u64)there << PAGE_SHIFT);
+	ret = clear_again(m, *gfn, (u64)there);
 	*gfn += (u64)there;
 	return ret ? ret : STEP_MORE;
 }

@@ -4,6 +4,7 @@
 
 #include <kernel/core/clock.h>
 #include <kernel/core/irq.h>
+#include <kernel/core/irqoff.h>
 #include <kernel/core/work.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/backend.h>
@@ -137,6 +138,7 @@ static void run_vcpu(struct sched *s, struct vcpu *v, void (*handle_exit)(struct
 	while (keep_running(s, v)) {
 		vcpu_backend->enter(v);
 		handle_exit(v);
+		irqoff_part((const void *)handle_exit);
 		if (read_once(&this_cpu()->work_pending)) {
 			work_run();
 			irq_window();

@@ -2,6 +2,7 @@
 #include <kernel/guest/vcpu/svm/enter.h>
 
 #include <kernel/core/cpu.h>
+#include <kernel/core/irqoff.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/exitring.h>
@@ -124,7 +125,9 @@ void svm_enter(struct vcpu *v)
 	c->rip = v->rip;
 	c->rflags = v->rflags;
 
+	irqoff_end();
 	svm_world_switch(v->reg, virt_to_phys(c), virt_to_phys(cpu->host));
+	irqoff_begin();
 
 	store_release(&v->tlb.in_guest, false);
 	v->reg[RAX] = c->rax;
