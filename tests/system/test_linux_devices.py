@@ -228,7 +228,7 @@ def test_virtual_functions(boot, tmp_path):
     assert weir.command("detach 01:10.0") == ["01:10.0: detached from linux1, free"]
     still_alive(weir, guests[1])
     assert weir.command("detach 01:00.0") == ["01:00.0: detached from control, free"]
-    assert "only the control domain may have it" in weir.command("attach 01:00.0 net0")[0]
+    assert "only the control domain can own it" in weir.command("attach 01:00.0 net0")[0]
     assert weir.command("attach 01:00.0 control") == ["01:00.0: attached to control"]
     still_alive(weir, guests[1])
     sound(weir)

@@ -49,7 +49,7 @@ static u64 test_rdmsr(u32 msr)
 	return has.switched_off ? MSR_VM_CR_SVMDIS : 0;
 }
 
-/* --- SVM, of which only svm_supported() and npt_init() are called --------- */
+/* --- SVM, of which only svm_why_unsupported() and npt_init() are called --- */
 
 #define svm_create NULL
 #define svm_destroy NULL
@@ -98,7 +98,7 @@ static int cpu_init(void)
 
 const struct vcpu_backend svm_backend = {
 	.name = "AMD SVM",
-	.supported = svm_supported,
+	.why_unsupported = svm_why_unsupported,
 	.cpu_init = cpu_init,
 };
 const struct nested_format *nested_format;
