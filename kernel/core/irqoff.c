@@ -66,6 +66,8 @@ void irqoff_end(void)
 	struct irqoff *r = &records[this_cpu()->id];
 	u64 counts = rdtsc() - r->since;
 
+	/* The part that is still open: its function is on the stack. */
+	irqoff_part(__builtin_return_address(0));
 	if (r->since && r->generation == read_once(&generation) && counts > r->longest) {
 		r->longest = counts;
 		r->longest_part = r->part;
@@ -94,13 +96,14 @@ static const char *name_of(u64 address, u64 *offset)
 static void report(u32 cpu, const struct irqoff *r)
 {
 	u64 offset[CALLERS] = { 0 }, at = 0;
-	const char *part = name_of((u64)r->longest_part.function, &at);
+	const char *name[CALLERS];
 
+	for (u32 i = 0; i < CALLERS; i++)
+		name[i] = name_of(r->caller[i], &offset[i]);
 	log_info("irqoff: CPU %u: %lu counts at most, %lu of them in %s", cpu, r->longest,
-		 r->longest_part.counts, part);
-	log_info("irqoff:   ended at %s+0x%lx < %s+0x%lx < %s+0x%lx",
-		 name_of(r->caller[0], &offset[0]), offset[0], name_of(r->caller[1], &offset[1]),
-		 offset[1], name_of(r->caller[2], &offset[2]), offset[2]);
+		 r->longest_part.counts, name_of((u64)r->longest_part.function, &at));
+	log_info("irqoff:   ended at %s+0x%lx < %s+0x%lx < %s+0x%lx", name[0], offset[0], name[1],
+		 offset[1], name[2], offset[2]);
 }
 
 void irqoff_report(void)

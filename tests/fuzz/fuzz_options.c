@@ -4,6 +4,7 @@
  */
 #include <tests/fuzz/fuzz.h>
 
+#include <kernel/core/cpu.h>
 #include <kernel/core/uart.h>
 #include <boot/options.h>
 
@@ -29,18 +30,20 @@ static void check_options(void)
 		    !options.console);
 	assert_in_range(options.loglevel, LOG_ERR, LOG_DEBUG);
 	assert_in_range(options.build.control_iommu, IDENTITY_NONE, IDENTITY_INCLUSIVE);
-	assert_in_range(options.max_cpus, 1, 64);
+	assert_in_range(options.max_cpus, 1, MAX_CPUS);
 }
 
 /* A single word: if a warning quotes it, nothing has changed. */
-static void parse_alone(const char *word, size_t n)
+static void parse_alone(const char *word, size_t n, bool first)
 {
 	struct options before = options;
 	unsigned int so_far = warnings;
 	char text[SHOWN + 3];
+	/* The name of a file is skipped where it is the first word, so another one goes before. */
+	const char *before_it = first ? "" : "/ ";
 
 	n = MIN(n, (size_t)SHOWN);
-	snprintf(text, sizeof(text), "%.*s", (int)n, word);
+	snprintf(text, sizeof(text), "%s%.*s", before_it, (int)n, word);
 	options_parse(text);
 	check_options();
 	if (warnings == so_far)
@@ -73,8 +76,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 
 	options = defaults;
 	warnings = 0;
-	for (const char *p = line; *(p += strspn(p, " \t")); p += strcspn(p, " \t"))
-		parse_alone(p, strcspn(p, " \t"));
+	for (const char *p = line, *first = p + strspn(p, " \t"); *(p += strspn(p, " \t"));
+	     p += strcspn(p, " \t"))
+		parse_alone(p, strcspn(p, " \t"), p == first);
 	assert_memory_equal(&options, &all, sizeof(all));
 	assert_int_equal(warnings, warned);
 	free(line);

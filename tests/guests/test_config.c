@@ -246,7 +246,7 @@ void test_config(void)
 	target[1] = bar3;
 	CHECK("config: the other vCPU hammers", smp_start(hammer));
 	print("config: games begin\n");
-	for (u32 game = 0; game < 10; game++) {
+	for (u32 game = 0; game < 30; game++) {
 		play(1000);
 		/* There is no such capability; the search must end. */
 		bad_ends += config_capability(slot, 0xff) != 0;

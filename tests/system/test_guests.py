@@ -69,7 +69,7 @@ BAD = {
     "too small": ("/boot/hello.elf kernel name=x mem=1M", '"mem=1M": no usable size'),
     "no vcpu": ("{} vcpus=0", '"vcpus=0": no usable number'),
     "bad priority": ("{} prio=256", '"prio=256": no usable priority'),
-    "bad CPU": ("{} cpu=64", '"cpu=64": no usable CPU'),
+    "bad CPU": ("{} cpu=256", '"cpu=256": no usable CPU'),
     "CPU that is not there": ("{} cpu=7", "domain x: left out: cpu=7"),
     "bad device": ("{} pci=3", '"pci=3": no PCI address'),
     "device twice": ("{} pci=00:03.0,00:03.0", "names a device twice"),
