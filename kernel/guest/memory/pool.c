@@ -177,16 +177,22 @@ static int map_set(struct memory *m, const struct rangeset *set, u32 flags,
 	return ret;
 }
 
+/* A batch has returned its memory: those who wait for memory may look again. */
+static void end_carving(void)
+{
+	spin_lock(&pool.lock);
+	pool.carving--;
+	spin_unlock(&pool.lock);
+	pool.wake_all();
+}
+
 /* Every party has answered the batch of a map that failed: return one block per call to the
  * allocator. */
 static enum step free_unmapped_step(struct iommu_batch *b __unused)
 {
 	if (free_last_block())
 		return STEP_MORE;
-	spin_lock(&pool.lock);
-	pool.carving--;
-	spin_unlock(&pool.lock);
-	pool.wake_all();
+	end_carving();
 	return STEP_DONE;
 }
 
@@ -293,10 +299,7 @@ static enum step free_carved_step(struct iommu_batch *b)
 	spin_unlock(&pool.lock);
 	if (u->word[0] < u->word[1])
 		return STEP_MORE;
-	spin_lock(&pool.lock);
-	pool.carving--;
-	spin_unlock(&pool.lock);
-	pool.wake_all();
+	end_carving();
 	return STEP_DONE;
 }
 
