@@ -71,7 +71,7 @@ int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
 	spin_unlock(&d->lock);
 	spin_unlock(&devices_lock);
 	if (!ret)
-		trace(WEIR_TRACE_ATTACH, d->owner, dev.bdf, flags, u->index);
+		trace_always(WEIR_TRACE_ATTACH, d->owner, dev.bdf, flags, u->index);
 	return ret;
 }
 

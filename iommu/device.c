@@ -158,7 +158,7 @@ static void post_flush(struct device *v, u16 context_did)
 /* A quarantined device is blocked without fault records. */
 static void stop_device(struct device *v)
 {
-	trace(WEIR_TRACE_ISOLATE, v->domain->owner, v->dev.bdf, v->detached != NULL, 0);
+	trace_always(WEIR_TRACE_ISOLATE, v->domain->owner, v->dev.bdf, v->detached != NULL, 0);
 	pci_stop(v->dev);
 	(void)context_clear(v->unit, v->dev.bdf, !v->detached);
 }
@@ -176,7 +176,7 @@ static void enter_state(struct device *v, enum device_state from, struct device_
 	if (from < DEVICE_STOPPED && (v->state == DEVICE_STOPPED || v->state == DEVICE_LAST_FLUSH))
 		stop_device(v);
 	if (from == DEVICE_LAST_FLUSH)
-		trace(WEIR_TRACE_ISOLATED, v->domain->owner, v->dev.bdf, v->detached != NULL, 0);
+		trace_always(WEIR_TRACE_ISOLATED, v->domain->owner, v->dev.bdf, v->detached != NULL, 0);
 	switch (v->state) {
 	case DEVICE_CLAIMED:
 		/* Counted before the entry is present: from then on every commit flushes the

@@ -98,7 +98,7 @@ static void report_fault(struct iommu_unit *u, u64 lo, u64 hi)
 	u16 owner = quarantine_count_fault(dev, what.kind, owner_name, sizeof(owner_name));
 
 	u->faults++;
-	trace(WEIR_TRACE_FAULT, owner, dev.bdf, lo, reason);
+	trace_always(WEIR_TRACE_FAULT, owner, dev.bdf, lo, reason);
 	if (!log_allowed(&limits[owner % OWNERS]))
 		return;
 	(void)pci_name(dev, device_name);

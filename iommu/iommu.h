@@ -216,6 +216,9 @@ void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s);
 bool iommu_domain_uses(const struct iommu_domain *d, u32 unit);
 /* The counters of a unit, by its index in the DMAR table. False: there is none. */
 bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s);
+/* Record what happens to pages too (mappings, commits, answers, releases), or only what happens to
+ * devices, as at boot. Returns what it was. Any context. */
+bool iommu_trace_pages(bool on);
 /* Copy up to max events from number *from on, oldest first. Returns how many; *from: where to go
  * on. */
 u32 iommu_trace_read(u64 *from, struct weir_trace_event *out, u32 max);

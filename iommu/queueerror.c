@@ -124,7 +124,7 @@ void queue_error(struct iommu_unit *u, u32 fsts)
 	const char *why = "answered an invalidation nobody requested";
 
 	u->queue.errors++;
-	trace(WEIR_TRACE_ERROR, OWNER_NONE, (u16)u->index, fsts, hw_read64(u->regs, IQERCD_REG));
+	trace_always(WEIR_TRACE_ERROR, OWNER_NONE, (u16)u->index, fsts, hw_read64(u->regs, IQERCD_REG));
 	if (fsts & FSTS_IQE)
 		recover_bad_descriptor(u);
 	if (fsts & FSTS_ICE) {

@@ -550,7 +550,7 @@ static void ask(struct input *in, unsigned int who)
 		WEIR_HC_MEMORY_LEND,	WEIR_HC_VERSION,       WEIR_HC_SHUTDOWN,
 		WEIR_HC_DOMAIN_DESTROY, WEIR_HC_DEVICE_FRAME,  WEIR_HC_CONSOLE_SELECT,
 		WEIR_HC_CONSOLE_READ,	WEIR_HC_CONSOLE_WRITE, WEIR_HC_BALLOON,
-		WEIR_HC_LOG_READ,
+		WEIR_HC_LOG_READ,	WEIR_HC_IOMMU_TRACE_PAGES,
 	};
 	struct vcpu *v = &vcpu[who];
 	u64 which = take(in, 1), other_pages = dom[!who].vm.memory.pages_owned;

@@ -486,11 +486,14 @@ static void the_trace_tells_what_happened(void **state)
 
 	(void)state;
 	start(&cm, false);
-	assert_int_equal(map(9, VTD_RAM_FIRST, 1), 0);
-	vtd_settle();
 	while (iommu_trace_read(&from, e, 16))
 		;
 	after = from;
+	/* Off, as at boot. */
+	assert_int_equal(map(9, VTD_RAM_FIRST, 1), 0);
+	vtd_settle();
+	assert_int_equal(iommu_trace_read(&from, e, 16), 0);
+	assert_false(iommu_trace_pages(true));
 	assert_int_equal(map(3, VTD_RAM_FIRST, 2), 0);
 	vtd_settle();
 	unmap(3, 2);
@@ -510,6 +513,7 @@ static void the_trace_tells_what_happened(void **state)
 		assert_int_equal(map(1UL << 40, 0, 1), -ERANGE);
 	assert_int_equal(iommu_trace_read(&from, e, 16), 16);
 	assert_true(e[0].number > after + n);
+	assert_true(iommu_trace_pages(false));
 	finish(false);
 }
 

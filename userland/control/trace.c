@@ -1,5 +1,6 @@
 /* The command iommu trace: prints the IOMMU core's events. */
 #include <stdio.h>
+#include <string.h>
 #include "shell.h"
 
 #define CHUNK 64
@@ -64,12 +65,24 @@ static s64 read_events(u64 *from, struct weir_trace_event *events)
 	return n;
 }
 
+static void switch_pages(bool on)
+{
+	bool was = hypercall(WEIR_HC_IOMMU_TRACE_PAGES, on, 0, 0) == 1;
+
+	print("  what happens to pages %s recorded%s\n", on ? "is" : "is not",
+	      was == on ? " already" : " from now on");
+}
+
 void iommu_trace_command(int argc, char **argv)
 {
 	static struct weir_trace_event events[CHUNK];
 	u64 wanted = DEFAULT_EVENTS, from = 0, last;
 	s64 n;
 
+	if (argc && (!strcmp(argv[0], "on") || !strcmp(argv[0], "off"))) {
+		switch_pages(!strcmp(argv[0], "on"));
+		return;
+	}
 	if (argc && !parse_number(argv[0], &wanted))
 		return;
 	while (read_events(&from, events) > 0)

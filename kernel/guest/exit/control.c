@@ -237,6 +237,11 @@ static s64 trace_call(struct domain *caller, u64 from, gpaddr_t gpa, u64 size)
 	return (s64)done;
 }
 
+static s64 trace_pages_call(struct domain *caller __unused, u64 on, u64 b __unused, u64 c __unused)
+{
+	return on > 1 ? -EINVAL : iommu_trace_pages(on);
+}
+
 static s64 memory_info_call(struct domain *caller, gpaddr_t gpa, u64 size, u64 c __unused)
 {
 	struct weir_memory_info info = { .free = alloc_free_frames(), .reserve = POOL_RESERVE };
@@ -326,6 +331,7 @@ static s64 (*const calls[])(struct domain *caller, u64 a, u64 b, u64 c) = {
 	[WEIR_HC_CONSOLE_WRITE - FIRST_CALL] = console_write_call,
 	[WEIR_HC_BALLOON - FIRST_CALL] = balloon_call,
 	[WEIR_HC_LOG_READ - FIRST_CALL] = log_read_call,
+	[WEIR_HC_IOMMU_TRACE_PAGES - FIRST_CALL] = trace_pages_call,
 };
 
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)
