@@ -17,34 +17,33 @@
 
 /* --- the commit ----------------------------------------------------------- */
 
-/* The invalidation for this gather on one unit: by pages if one descriptor covers the range, else
+/* The invalidation of [first, last] on one unit: by pages if one descriptor covers the range, else
  * the whole domain. */
-static struct qi_desc invalidation_for(const struct iommu_gather *g, const struct iommu_unit *u)
+static inline struct qi_desc invalidation_for(const struct iommu_domain *d,
+					      const struct iommu_unit *u, dfn_t first, dfn_t last)
 {
-	const struct iommu_domain *d = g->domain;
-	u32 am = g->first == g->last ? 0 : 64 - (u32)__builtin_clzl(g->first ^ g->last);
+	u32 am = first == last ? 0 : 64 - (u32)__builtin_clzl(first ^ last);
 
 	/* The old translation of a superpage that was split is dropped only by a mask of its
 	 * size. It may be cached until the gather that split it has completed. */
 	if (d->splits || !(u->cap & CAP_PSI) || am > FIELD_GET(CAP_MAMV, u->cap))
-		return qi_iotlb_domain(u, d->did);
+		return qi_iotlb_domain(d->did);
 	/* A walker may still have the address of a table that this gather, or one that has not
 	 * completed, unlinked: until then every flush of this domain must include the
 	 * paging-structure caches. */
-	return qi_iotlb_pages(u, d->did, ALIGN_DOWN(g->first, 1UL << am), am, !d->structural);
+	return qi_iotlb_pages(d->did, ALIGN_DOWN(first, 1UL << am), am, !d->structural);
 }
 
 /* Post one request to each unit that has devices of the domain. Under the lock no device is
  * attached meanwhile. */
-static void post_invalidations(const struct iommu_gather *g, struct iommu_batch *b)
+static inline void post_invalidations(struct iommu_domain *d, struct iommu_batch *b, dfn_t first,
+				      dfn_t last)
 {
-	struct iommu_domain *d = g->domain;
-
 	assert_locked(&d->lock);
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		if (!d->devices_on[i])
 			continue;
-		b->unit[i].request.desc[0] = invalidation_for(g, &iommu_units[i]);
+		b->unit[i].request.desc[0] = invalidation_for(d, &iommu_units[i], first, last);
 		b->unit[i].request.nr = 1;
 		d->counters.iotlb_invalidations++;
 		d->counters.invalidations_posted++;
@@ -52,7 +51,7 @@ static void post_invalidations(const struct iommu_gather *g, struct iommu_batch 
 		queue_submit(&iommu_units[i], &b->unit[i].request);
 	}
 	if (!list_empty(&d->device_tlbs))
-		device_flush_tlbs(d, b, g->first, g->last);
+		device_flush_tlbs(d, b, first, last);
 }
 
 void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
@@ -78,7 +77,7 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
 	if (b->changed) {
 		b->next = g->first;
 		b->last = g->last;
-		post_invalidations(g, b);
+		post_invalidations(d, b, g->first, g->last);
 	}
 	spin_unlock(&d->lock);
 	iommu_batch_answer(b);

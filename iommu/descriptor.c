@@ -16,32 +16,6 @@ struct qi_desc qi_context_device(u16 did, u16 sid)
 				 0 };
 }
 
-/* Requests under way may use an old translation: the flush waits for them. Units that cannot do so
- * are refused (iommu/unit.c). */
-static u64 drain_flags(const struct iommu_unit *u)
-{
-	return (u->cap & CAP_DRD ? QI_IOTLB_DR : 0) | (u->cap & CAP_DWD ? QI_IOTLB_DW : 0);
-}
-
-struct qi_desc qi_iotlb_global(const struct iommu_unit *u)
-{
-	return (struct qi_desc){ QI_TYPE_IOTLB | QI_GLOBAL | drain_flags(u), 0 };
-}
-
-struct qi_desc qi_iotlb_domain(const struct iommu_unit *u, u16 did)
-{
-	u64 domain = QI_DOMAIN | FIELD_PREP(QI_DID, did);
-
-	return (struct qi_desc){ QI_TYPE_IOTLB | domain | drain_flags(u), 0 };
-}
-
-struct qi_desc qi_iotlb_pages(const struct iommu_unit *u, u16 did, u64 dfn, u32 am, bool leaf_only)
-{
-	return (struct qi_desc){ QI_TYPE_IOTLB | QI_PAGE | drain_flags(u) | FIELD_PREP(QI_DID, did),
-				 (dfn << PAGE_SHIFT & QI_IOTLB_ADDR) | FIELD_PREP(QI_IOTLB_AM, am) |
-					 (leaf_only ? QI_IOTLB_IH : 0) };
-}
-
 struct qi_desc qi_device_tlb(const struct iommu_unit *u, u16 sid, u32 depth, u64 first, u64 last)
 {
 	u32 order = first == last ? 0 : 64 - (u32)__builtin_clzl(first ^ last);

@@ -147,7 +147,7 @@ static void post_flush(struct device *v, u16 context_did)
 	struct iommu_domain *d = v->domain;
 
 	v->flush.desc[0] = qi_context_device(context_did, v->dev.bdf);
-	v->flush.desc[1] = qi_iotlb_domain(v->unit, d->did);
+	v->flush.desc[1] = qi_iotlb_domain(d->did);
 	v->flush.nr = 2;
 	d->counters.context_invalidations++;
 	d->counters.iotlb_invalidations++;
@@ -176,7 +176,8 @@ static void enter_state(struct device *v, enum device_state from, struct device_
 	if (from < DEVICE_STOPPED && (v->state == DEVICE_STOPPED || v->state == DEVICE_LAST_FLUSH))
 		stop_device(v);
 	if (from == DEVICE_LAST_FLUSH)
-		trace_always(WEIR_TRACE_ISOLATED, v->domain->owner, v->dev.bdf, v->detached != NULL, 0);
+		trace_always(WEIR_TRACE_ISOLATED, v->domain->owner, v->dev.bdf, v->detached != NULL,
+			     0);
 	switch (v->state) {
 	case DEVICE_CLAIMED:
 		/* Counted before the entry is present: from then on every commit flushes the

@@ -16,6 +16,10 @@ static inline void hw_write_back_line(const void *p)
 {
 	hw_write_back(p, 1);
 }
+static inline void hw_write_back_ends(const void *first, const void *last)
+{
+	hw_write_back(first, (size_t)((const char *)last - (const char *)first) + 1);
+}
 #else
 #include <kernel/core/clock.h>
 #include <kernel/x86/cache.h>
@@ -62,6 +66,15 @@ static inline void hw_write_back(const void *p, size_t n)
 static inline void hw_write_back_line(const void *p)
 {
 	clflush(p);
+	mfence();
+}
+
+/* The one or two lines that these two bytes lie in. */
+static inline void hw_write_back_ends(const void *first, const void *last)
+{
+	clflush(first);
+	if (((u64)first ^ (u64)last) >= 64)
+		clflush(last);
 	mfence();
 }
 

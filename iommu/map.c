@@ -6,6 +6,7 @@
 #include <iommu/trace.h>
 #include <iommu/unmap.h>
 #include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
 #include <kernel/mm/frameref.h>
 
 /* In caching mode: entries of this level, which map nr frames from dfn on, became present. A unit
@@ -90,8 +91,7 @@ static inline int take_references(struct iommu_domain *d, const struct leaf_run 
 	return ret;
 }
 
-/* Write a run to the entries from e on, which are empty: references first, then the entries, then
- * one write-back. */
+/* Write a run to the entries from e on, which are empty: references first. */
 static inline int fill_entries(struct iommu_domain *d, u64 *e, struct frame_table_counts *c,
 			       const struct leaf_run *r)
 {
@@ -103,18 +103,18 @@ static inline int fill_entries(struct iommu_domain *d, u64 *e, struct frame_tabl
 	if (ret)
 		return ret;
 	table_write_run(e, r->nr, first, frames_of(r->level) << PAGE_SHIFT);
-	iommu_write_back(e, r->nr * sizeof(*e));
 	c->present += (u16)r->nr;
 	c->whole = whole;
 	d->entries[r->level - 1] += r->nr;
 	return 0;
 }
 
-/* Put a full table behind an empty entry of `parent`: filled first, so it is written and written
- * back once. */
-static int add_full_table(struct iommu_gather *g, u64 *parent, u64 *e, dfn_t dfn,
-			  const struct leaf_run *r)
+/* Put a new table with a run of leaves from dfn on behind an empty entry of `parent`. It is filled
+ * first, so it is written back once. */
+static int add_filled_table(struct iommu_gather *g, u64 *parent, u64 *e, dfn_t dfn,
+			    const struct leaf_run *r)
 {
+	unsigned int first = index_of(dfn, r->level);
 	struct iommu_domain *d = g->domain;
 	u64 *t = table_alloc_raw(d);
 	int ret;
@@ -122,15 +122,20 @@ static int add_full_table(struct iommu_gather *g, u64 *parent, u64 *e, dfn_t dfn
 	if (!t)
 		return -ENOMEM;
 	d->tables++;
-	ret = fill_entries(d, t, counts(t), r);
+	if (r->nr < ENTRIES) {
+		memset(t, 0, first * sizeof(*t));
+		memset(&t[first + r->nr], 0, (ENTRIES - first - r->nr) * sizeof(*t));
+	}
+	ret = fill_entries(d, &t[first], counts(t), r);
 	if (ret) {
 		table_free(d, t);
 		return ret;
 	}
+	iommu_write_back(t, PAGE_SIZE);
 	table_publish(e, virt_to_phys(t) | SS_R | SS_W);
 	counts(parent)->present++;
 	if (iommu_common.caching_mode)
-		became_present(g, dfn, frames_of(r->level + 1), r->level + 1);
+		became_present(g, dfn, r->nr << order_of(r->level), r->level + 1);
 	return 0;
 }
 
@@ -190,22 +195,25 @@ static void collapse_above(struct iommu_gather *g, dfn_t dfn, unsigned int level
 	}
 }
 
-/* How many of the entries from e on are empty, at most max. */
-static inline u64 empty_run(const u64 *e, const struct frame_table_counts *c, u64 max)
+/* True if all entries that are not empty lie before the first few of them. */
+static inline bool all_lie_before(const u64 *table, unsigned int first, unsigned int used)
 {
-	u64 run = 0;
-
-	if (!(c->present | c->tombstones))
-		return max;
-	while (run < max && !e[run])
-		run++;
-	return run;
+	for (unsigned int i = 0; i < first && used; i++)
+		used -= table[i] != 0;
+	return !used;
 }
 
-/* True if nr frames from dfn on fill a table of leaves of this level. */
-static inline bool fills_table(dfn_t dfn, u64 nr, unsigned int level)
+/* How many of the table's entries from `first` on are empty, at most max. */
+static inline u64 empty_run(const u64 *table, unsigned int first, u64 max)
 {
-	return IS_ALIGNED(dfn, frames_of(level + 1)) && nr >= frames_of(level + 1);
+	const struct frame_table_counts *c = counts(table);
+	u64 run = 0;
+
+	if (all_lie_before(table, MIN(first, 16u), c->present + c->tombstones))
+		return max;
+	while (run < max && !table[first + run])
+		run++;
+	return run;
 }
 
 /* Map as much from dfn on as lies in one table. Returns how many frames, or the error. */
@@ -226,13 +234,15 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 			break;
 		if (*e)
 			return is_tombstone(*e) ? -EAGAIN : -EEXIST;
-		if (level == want + 1 && fills_table(dfn, nr, want)) {
-			ret = add_full_table(g, table, e, dfn,
-					     &(struct leaf_run){ mfn, ENTRIES, want, perm });
+		if (level == want + 1) {
+			run = MIN((u64)ENTRIES - index_of(dfn, want), nr >> order_of(want));
+			ret = add_filled_table(g, table, e, dfn,
+					       &(struct leaf_run){ mfn, run, want, perm });
 			if (ret)
 				return ret;
-			collapse_above(g, dfn, level);
-			return (s64)frames_of(level);
+			if (run == ENTRIES)
+				collapse_above(g, dfn, level);
+			return (s64)(run << order_of(want));
 		}
 		table = add_table(g, table, e, level, dfn);
 		if (!table)
@@ -244,10 +254,12 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 	c = counts(table);
 	run = nr >> order_of(level);
 	if (run > 1)
-		run = empty_run(e, c, MIN((u64)ENTRIES - index_of(dfn, level), run));
+		run = empty_run(table, index_of(dfn, level),
+				MIN((u64)ENTRIES - index_of(dfn, level), run));
 	ret = fill_entries(g->domain, e, c, &(struct leaf_run){ mfn, run, level, perm });
 	if (unlikely(ret))
 		return ret;
+	iommu_write_back(e, run * sizeof(*e));
 	if (iommu_common.caching_mode)
 		became_present(g, dfn, run << order_of(level), level);
 	if (c->present == ENTRIES && level < iommu_common.largest)
@@ -255,44 +267,12 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 	return (s64)(run << order_of(level));
 }
 
-/* Map one leaf of this level in a table that exists. False, and nothing is done, if it is not that
- * simple. */
-static __always_inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn,
-				    unsigned int level, u32 perm)
-{
-	struct iommu_domain *d = g->domain;
-	struct frame_table_counts *c;
-	u64 *table = d->root, *e, above;
-
-	if (level > iommu_common.largest || !IS_ALIGNED(dfn | mfn, frames_of(level)) ||
-	    !table_in_width(dfn, frames_of(level)))
-		return false;
-	for (unsigned int at = iommu_common.levels; at > level; at--) {
-		above = table[index_of(dfn, at)];
-		if ((above & (SS_R | SS_W | SS_PS)) != (SS_R | SS_W))
-			return false;
-		table = table_at(above);
-	}
-	e = &table[index_of(dfn, level)];
-	if (*e || frame_get_dev(mfn, order_of(level), d->owner))
-		return false;
-	table_publish(e, leaf(mfn, level, perm));
-	d->references++;
-	d->entries[level - 1]++;
-	c = counts(table);
-	c->present++;
-	if (unlikely(c->present == ENTRIES))
-		collapse_above(g, dfn, level + 1);
-	if (unlikely(iommu_common.caching_mode))
-		became_present(g, dfn, frames_of(level), level);
-	return true;
-}
-
-static __noinline int map_range(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
+int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 {
 	unsigned int limit = iommu_common.largest;
 	u64 done = 0;
 
+	assert_locked(&g->domain->lock);
 	if (!table_in_width(dfn, nr))
 		return -ERANGE;
 	if (!(perm & (IOMMU_READ | IOMMU_WRITE)))
@@ -323,21 +303,9 @@ static __noinline int map_range(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u6
 	return 0;
 }
 
-int table_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
-{
-	bool done = false;
+/* --- one leaf, the common case, kept short -------------------------------- */
 
-	assert_locked(&g->domain->lock);
-	/* The common cases, kept short. */
-	if (likely(perm == (IOMMU_READ | IOMMU_WRITE) || perm == IOMMU_READ))
-		done = nr == 1		  ? map_one(g, dfn, mfn, 1, perm) :
-		       nr == frames_of(2) ? map_one(g, dfn, mfn, 2, perm) :
-		       nr == frames_of(3) ? map_one(g, dfn, mfn, 3, perm) :
-					    false;
-	return done ? 0 : map_range(g, dfn, mfn, nr, perm);
-}
-
-int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
+static __noinline int map_any(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 {
 	int ret;
 
@@ -346,4 +314,67 @@ int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
 	ret = table_map(g, dfn, mfn, nr, perm);
 	spin_unlock(&g->domain->lock);
 	return ret;
+}
+
+/* What is left to do after the leaf at dfn has been mapped, for a table that is full now and for
+ * units in caching mode. Drops the lock. */
+static __noinline int finish_leaf(struct iommu_gather *g, dfn_t dfn, unsigned int level,
+				  u32 present)
+{
+	if (present == ENTRIES)
+		collapse_above(g, dfn, level + 1);
+	if (iommu_common.caching_mode)
+		became_present(g, dfn, frames_of(level), level);
+	spin_unlock(&g->domain->lock);
+	return 0;
+}
+
+/* Map one leaf of this level, a constant, if its table exists. */
+static __always_inline int map_leaf(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u32 perm,
+				    unsigned int level)
+{
+	struct iommu_domain *d = g->domain;
+	struct frame_table_counts *c;
+	u64 *table, *e;
+
+	if (unlikely(!table_in_width(dfn, frames_of(level)) ||
+		     (level > 1 &&
+		      (level > iommu_common.largest || !IS_ALIGNED(dfn | mfn, frames_of(level))))))
+		goto slow;
+	spin_lock(&d->lock);
+	table = table_find(d, dfn, level);
+	if (unlikely(!table))
+		goto slow_locked;
+	e = &table[index_of(dfn, level)];
+	if (unlikely(*e || !frame_try_get_dev(mfn, order_of(level), d->owner)))
+		goto slow_locked;
+	table_publish(e, leaf(mfn, level, perm));
+	d->references++;
+	d->entries[level - 1]++;
+	c = counts(table);
+	c->present++;
+	if (unlikely(c->present == ENTRIES || iommu_common.caching_mode))
+		return finish_leaf(g, dfn, level, c->present);
+	spin_unlock(&d->lock);
+	return 0;
+
+slow_locked:
+	spin_unlock(&d->lock);
+slow:
+	return map_any(g, dfn, mfn, frames_of(level), perm);
+}
+
+int iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm)
+{
+	bool usual = perm == (IOMMU_READ | IOMMU_WRITE) || perm == IOMMU_READ;
+
+	if (likely(usual && !trace_pages)) {
+		if (nr == 1)
+			return map_leaf(g, dfn, mfn, perm, 1);
+		if (nr == frames_of(2))
+			return map_leaf(g, dfn, mfn, perm, 2);
+		if (nr == frames_of(3))
+			return map_leaf(g, dfn, mfn, perm, 3);
+	}
+	return map_any(g, dfn, mfn, nr, perm);
 }

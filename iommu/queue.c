@@ -42,6 +42,7 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 
+#define ENTRIES_OF_A_LINE 4 /* of the cache */
 #define BOOT_TIMEOUT_NS 2000000000UL
 
 _Static_assert(RING_ENTRIES * sizeof(struct qi_desc) == PAGE_SIZE, "11.4.8.4");
@@ -79,26 +80,41 @@ static inline void write_request(struct iommu_queue *q, struct iommu_request *r)
 	list_add_tail(&q->posted, &r->link);
 	r->sequence = ++q->sequence;
 	r->slot = tail;
-	for (u32 i = 0; i < r->nr; i++, tail++)
-		ring[tail % RING_ENTRIES] = r->desc[i];
-	ring[tail++ % RING_ENTRIES] = status_wait(q, r);
-	ring[tail++ % RING_ENTRIES] = interrupt_wait;
-	q->tail = tail % RING_ENTRIES;
+	if (likely(r->slots == 3 && tail <= RING_ENTRIES - 3)) {
+		struct qi_desc *at = &ring[tail];
+
+		at[0] = r->desc[0];
+		at[1] = status_wait(q, r);
+		at[2] = interrupt_wait;
+	} else {
+		for (u32 i = 0; i < r->slots; i++)
+			ring[(tail + i) % RING_ENTRIES] = queue_entry_of(q, r, i);
+	}
+	q->tail = (tail + r->slots) % RING_ENTRIES;
 	q->used += r->slots;
 	q->nr_posted++;
 }
 
-/* The unit may take all that was written from this entry on. */
-static void ring_doorbell(struct iommu_unit *u, u32 from)
+/* Write back the ring from this entry to the tail. */
+static __noinline void write_back_ring(const struct iommu_queue *q, u32 from)
 {
-	struct iommu_queue *q = &u->queue;
-
-	assert_locked(&q->lock);
 	if (q->tail < from) {
 		iommu_write_back(&q->ring[from], (RING_ENTRIES - from) * sizeof(struct qi_desc));
 		from = 0;
 	}
 	iommu_write_back(&q->ring[from], (q->tail - from) * sizeof(struct qi_desc));
+}
+
+/* The unit may take all that was written from this entry on. */
+static inline void ring_doorbell(struct iommu_unit *u, u32 from)
+{
+	struct iommu_queue *q = &u->queue;
+
+	assert_locked(&q->lock);
+	if (likely(q->tail - from <= ENTRIES_OF_A_LINE))
+		iommu_write_back_ends(&q->ring[from], (const char *)&q->ring[q->tail] - 1);
+	else
+		write_back_ring(q, from);
 	smp_mb();
 	if (!late_post(u, q->tail * sizeof(struct qi_desc)))
 		hw_write64(u->regs, IQT_REG, q->tail * sizeof(struct qi_desc));

@@ -100,10 +100,10 @@ static void recover_bad_descriptor(struct iommu_unit *u)
 	q->bad_slot = slot;
 	if (r && r->device_tlb && slot == r->slot) {
 		r->failed = device_tlb = true;
-		*at = qi_iotlb_global(u);
+		*at = qi_iotlb_global();
 	} else {
 		*at = r ? queue_entry_of(q, r, (slot + RING_ENTRIES - r->slot) % RING_ENTRIES) :
-			  qi_iotlb_global(u);
+			  qi_iotlb_global();
 	}
 	iommu_write_back(at, sizeof(*at));
 	if (q->stuck)
@@ -124,7 +124,8 @@ void queue_error(struct iommu_unit *u, u32 fsts)
 	const char *why = "answered an invalidation nobody requested";
 
 	u->queue.errors++;
-	trace_always(WEIR_TRACE_ERROR, OWNER_NONE, (u16)u->index, fsts, hw_read64(u->regs, IQERCD_REG));
+	trace_always(WEIR_TRACE_ERROR, OWNER_NONE, (u16)u->index, fsts,
+		     hw_read64(u->regs, IQERCD_REG));
 	if (fsts & FSTS_IQE)
 		recover_bad_descriptor(u);
 	if (fsts & FSTS_ICE) {

@@ -60,6 +60,23 @@ static inline void table_write_run(u64 *e, u64 nr, u64 value, u64 step)
 		write_once(e++, value);
 }
 
+/* The table whose entries have this level and cover dfn, or NULL if there is none. The entry of a
+ * table has no flags but R and W. */
+static __always_inline u64 *table_find(const struct iommu_domain *d, dfn_t dfn, unsigned int level)
+{
+	u64 *table = d->root;
+
+	for (unsigned int shift = order_of(iommu_common.levels); shift > order_of(level);
+	     shift -= 9) {
+		u64 at = table[(dfn >> shift) % ENTRIES] - (SS_R | SS_W);
+
+		if (unlikely(at % PAGE_SIZE))
+			return NULL;
+		table = phys_to_virt(at);
+	}
+	return table;
+}
+
 static inline void table_publish(u64 *e, u64 value)
 {
 	store_release(e, value);

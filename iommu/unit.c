@@ -213,7 +213,7 @@ static bool find_common(void)
 static bool flush_all_caches(struct iommu_unit *u)
 {
 	struct iommu_request r = {
-		.desc = { qi_context_global(), qi_iotlb_global(u) },
+		.desc = { qi_context_global(), qi_iotlb_global() },
 		.nr = 2,
 	};
 	bool ok;

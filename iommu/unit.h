@@ -61,6 +61,13 @@ static inline void iommu_write_back(const void *p, size_t n)
 		hw_write_back(p, n);
 }
 
+/* What lies in one or two lines, from its first byte to its last. */
+static inline void iommu_write_back_ends(const void *first, const void *last)
+{
+	if (!iommu_common.coherent)
+		hw_write_back_ends(first, last);
+}
+
 static inline void iommu_write_back_entry(const u64 *e)
 {
 	if (!iommu_common.coherent)

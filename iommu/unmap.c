@@ -170,34 +170,7 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 				 (changed_to - changed_from + 1) * sizeof(*table));
 }
 
-/* The common case, kept short: the frames are one entry, a leaf or a table that may be unlinked
- * as a whole, and other entries stay in its table. False, and nothing is done, if it is not that
- * simple. */
-static inline bool unmap_one(struct iommu_gather *g, dfn_t dfn, u64 nr)
-{
-	unsigned int level = iommu_common.levels;
-	u64 *table = g->domain->root, *e;
-	struct frame_table_counts *c;
-
-	while (is_table(*(e = &table[index_of(dfn, level)]), level) && frames_of(level) > nr) {
-		table = table_at(*e);
-		level--;
-	}
-	c = counts(table);
-	if (nr != frames_of(level) || !IS_ALIGNED(dfn, nr) || !is_present(*e) || c->present == 1 ||
-	    c->whole)
-		return false;
-	if (is_table(*e, level)) {
-		if (!can_unlink(g, table_at(*e), level - 1, dfn, dfn + nr - 1))
-			return false;
-		note_unlinked(g, dfn, level);
-	}
-	make_tombstone(g, table, e, level);
-	iommu_write_back_entry(e);
-	return true;
-}
-
-static __noinline void unmap_range(struct iommu_gather *g, dfn_t dfn, dfn_t last)
+static void unmap_range(struct iommu_gather *g, dfn_t dfn, dfn_t last)
 {
 	unsigned int level = iommu_common.levels;
 	u64 *table = g->domain->root, *e;
@@ -223,15 +196,62 @@ void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
 	assert_locked(&g->domain->lock);
 	if (!table_in_width(dfn, nr))
 		return;
-	if (!unmap_one(g, dfn, nr))
-		unmap_range(g, dfn, dfn + nr - 1);
+	unmap_range(g, dfn, dfn + nr - 1);
 	table_touched(g, dfn, nr);
 }
 
-void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
+/* --- one entry, the common case, kept short ------------------------------- */
+
+static __noinline void unmap_any(struct iommu_gather *g, dfn_t dfn, u64 nr)
 {
 	trace(WEIR_TRACE_UNMAP, g->domain->owner, (u16)g->batch->number, dfn, nr);
 	spin_lock(&g->domain->lock);
 	table_unmap(g, dfn, nr);
 	spin_unlock(&g->domain->lock);
+}
+
+/* Unmap the entry of this level, a constant, that covers all from dfn on: a leaf, or a table that
+ * may be unlinked as a whole; other entries stay in its table. False, and nothing is done, if it
+ * is not that simple. */
+static __always_inline bool unmap_entry(struct iommu_gather *g, dfn_t dfn, unsigned int level)
+{
+	u64 *table = table_find(g->domain, dfn, level), *e;
+	struct frame_table_counts *c;
+
+	if (unlikely(!table || !IS_ALIGNED(dfn, frames_of(level))))
+		return false;
+	e = &table[index_of(dfn, level)];
+	c = counts(table);
+	if (unlikely(!is_present(*e) || c->present == 1 || c->whole))
+		return false;
+	if (is_table(*e, level)) {
+		const struct frame_table_counts *below = counts(table_at(*e));
+
+		if (!below->whole && have_foreign_tombstones(g) && (level > 2 || below->tombstones))
+			return false;
+		table_structural(g);
+	}
+	make_tombstone(g, table, e, level);
+	iommu_write_back_entry(e);
+	table_touched(g, dfn, frames_of(level));
+	return true;
+}
+
+void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
+{
+	struct iommu_domain *d = g->domain;
+	bool done = false;
+
+	if (likely(!trace_pages && table_in_width(dfn, nr))) {
+		spin_lock(&d->lock);
+		if (nr == 1)
+			done = unmap_entry(g, dfn, 1);
+		else if (nr == frames_of(2))
+			done = unmap_entry(g, dfn, 2);
+		else if (nr == frames_of(3))
+			done = unmap_entry(g, dfn, 3);
+		spin_unlock(&d->lock);
+	}
+	if (unlikely(!done))
+		unmap_any(g, dfn, nr);
 }

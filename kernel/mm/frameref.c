@@ -12,10 +12,6 @@
 _Static_assert(sizeof(struct frame_record) == 1 << (PAGE_SHIFT - RECORD_SHIFT),
 	       "a shift leads from an address to its record");
 
-/* No reference is taken beyond this count. Merges and splits may add the counts of all three sizes
- * up in one word, which must not overflow. */
-#define MAX_REFS BIT(25)
-
 static int why_refused(u64 word, u64 want, unsigned int order)
 {
 	if (order == ORDER_4K) {
@@ -25,27 +21,6 @@ static int why_refused(u64 word, u64 want, unsigned int order)
 		return -EBUSY;
 	}
 	return (word ^ want) & ~WORD_REFS ? -EPERM : -ERANGE;
-}
-
-/* The word of a record that `owner` may reference, without the count. */
-static u64 wanted_word(unsigned int order, u16 owner)
-{
-	return order == ORDER_4K ? frame_word(FRAME_RAM, owner) : owner_field(owner);
-}
-
-static inline bool try_reference(struct frame_record *r, u64 want, u64 *seen)
-{
-	u64 word = read_once(&r->word);
-
-	do {
-		/* One comparison checks all: type, owner, frozen, special frames below, and the
-		 * limit of the count. */
-		if (unlikely((word ^ want) >= MAX_REFS)) {
-			*seen = word;
-			return false;
-		}
-	} while (unlikely(!atomic_cmpxchg(&r->word, &word, word + 1)));
-	return true;
 }
 
 static inline void drop_reference(struct frame_record *r)
@@ -59,20 +34,36 @@ static inline void drop_reference(struct frame_record *r)
 
 int frame_get_dev(mfn_t mfn, unsigned int order, u16 owner)
 {
-	u64 want = wanted_word(order, owner), seen;
+	u64 want = wanted_word(order, owner), word = want;
 
 	if (unlikely(!has_records(mfn, order, 1)))
 		return -EINVAL;
 	if (unlikely(owner == OWNER_NONE))
 		return -EPERM;
-	if (likely(try_reference(record_of(mfn, order), want, &seen)))
+	if (likely(try_reference(record_of(mfn, order), want, &word)))
 		return 0;
-	return why_refused(seen, want, order);
+	return why_refused(word, want, order);
+}
+
+/* Reference records from r on, as long as their word is this one. Returns how many. */
+static inline u64 reference_alike(struct frame_record *r, u64 nr, u64 word)
+{
+	u64 done = 0, seen;
+
+	for (; done + 16 <= nr; done += 16) {
+#pragma GCC unroll 16
+		for (u64 i = 0; i < 16; i++) {
+			seen = word;
+			if (unlikely(!atomic_cmpxchg(&r[done + i].word, &seen, word + 1)))
+				return done + i;
+		}
+	}
+	return done;
 }
 
 int frame_get_dev_many(mfn_t mfn, unsigned int order, u64 nr, u16 owner)
 {
-	u64 want = wanted_word(order, owner), seen;
+	u64 want = wanted_word(order, owner), word = want;
 	struct frame_record *r;
 
 	if (!has_records(mfn, order, nr))
@@ -80,14 +71,18 @@ int frame_get_dev_many(mfn_t mfn, unsigned int order, u64 nr, u16 owner)
 	if (owner == OWNER_NONE)
 		return -EPERM;
 	r = record_of(mfn, order);
-	for (u64 i = 0; i < nr; i++) {
-		if (likely(try_reference(&r[i], want, &seen)))
+	for (u64 i = 0;;) {
+		i += reference_alike(&r[i], nr - i, word);
+		if (i == nr)
+			return 0;
+		if (likely(try_reference(&r[i], want, &word))) {
+			i++;
 			continue;
+		}
 		while (i--)
 			drop_reference(&r[i]);
-		return why_refused(seen, want, order);
+		return why_refused(word, want, order);
 	}
-	return 0;
 }
 
 void frame_put_dev(mfn_t mfn, unsigned int order)

@@ -2,7 +2,7 @@
  * table, on the record of the leaf's size. */
 #pragma once
 
-#include <kernel/lib/compiler.h>
+#include <kernel/mm/frameword.h>
 
 /* Take one dev_tlb reference for `owner` on the record of 1 << order frames (ORDER_4K, _2M or _1G;
  * mfn aligned). -EPERM if not all of it is FRAME_RAM of that owner, or (for a block) if it became
@@ -10,6 +10,15 @@
  * frame, or its type is being changed; -EINVAL if it has no record; -ERANGE if the count is full.
  * Any context, lock-free. */
 int __must_check frame_get_dev(mfn_t mfn, unsigned int order, u16 owner);
+/* The same inline, for a constant order. False: ask frame_get_dev() why. */
+static __always_inline bool frame_try_get_dev(mfn_t mfn, unsigned int order, u16 owner)
+{
+	u64 want = wanted_word(order, owner), word = want;
+
+	return has_records(mfn, order, 1) && owner != OWNER_NONE &&
+	       try_reference(record_of(mfn, order), want, &word);
+}
+
 /* Take nr references at ORDER_4K or ORDER_2M on consecutive frames or blocks: all or none. */
 int __must_check frame_get_dev_many(mfn_t mfn, unsigned int order, u64 nr, u16 owner);
 /* Drop one. Panics on underflow: that is a bug in Weir. */

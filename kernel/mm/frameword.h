@@ -83,3 +83,26 @@ static inline void mark_owner(struct frame_record *block, u16 owner)
 	while (!atomic_cmpxchg(&block->word, &word, (word & ~WORD_OWNER) | owner_field(owner)))
 		;
 }
+
+/* No reference is taken beyond this count. Merges and splits may add the counts of all three sizes
+ * up in one word, which must not overflow. */
+#define MAX_REFS BIT(25)
+
+/* The word of a record that `owner` may reference, without the count. */
+static inline u64 wanted_word(unsigned int order, u16 owner)
+{
+	return order == ORDER_4K ? frame_word(FRAME_RAM, owner) : owner_field(owner);
+}
+
+/* Count one more reference if the record's word is `want`, whatever its count. *guess: a word that
+ * it may well have; afterwards, the word that it had. */
+static __always_inline bool try_reference(struct frame_record *r, u64 want, u64 *guess)
+{
+	/* Most records have no reference, or as many as the one before: no need to look first. */
+	while (unlikely(!atomic_cmpxchg(&r->word, guess, *guess + 1)))
+		/* One comparison checks all: type, owner, frozen, special frames below, and the
+		 * limit of the count. */
+		if ((*guess ^ want) >= MAX_REFS)
+			return false;
+	return true;
+}

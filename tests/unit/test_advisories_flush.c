@@ -259,7 +259,7 @@ static void a_unit_that_answers_when_nobody_waits_any_more(void **state)
 
 	(void)state;
 	assert_true(vtd_start(&plain));
-	r.desc[0] = qi_iotlb_global(&iommu_units[0]);
+	r.desc[0] = qi_iotlb_global();
 	list_init(&r.link);
 	vtd_refuse_type = QI_TYPE_IOTLB;
 	vtd_refusals = 2;

@@ -178,9 +178,7 @@ static void forget(struct iommu_request *r)
 
 static void submit_other(struct iommu_request *r, u16 did)
 {
-	*r = (struct iommu_request){ .desc = { qi_iotlb_domain(&iommu_units[0], did) },
-				     .nr = 1,
-				     .done = forget };
+	*r = (struct iommu_request){ .desc = { qi_iotlb_domain(did) }, .nr = 1, .done = forget };
 	list_init(&r->link);
 	queue_submit(&iommu_units[0], r);
 }

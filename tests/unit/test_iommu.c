@@ -631,8 +631,8 @@ static void the_ring_is_full(void **state)
 	start(&plain, false);
 	for (int i = 0; i < 300; i++) {
 		list_init(&r[i].link);
-		r[i].desc[0] = qi_iotlb_domain(&iommu_units[0], 7);
-		r[i].desc[1] = qi_iotlb_domain(&iommu_units[0], 8);
+		r[i].desc[0] = qi_iotlb_domain(7);
+		r[i].desc[1] = qi_iotlb_domain(8);
 		r[i].nr = 2;
 		r[i].done = set_again;
 		queue_submit(&iommu_units[0], &r[i]);

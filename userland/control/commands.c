@@ -30,7 +30,7 @@ static const struct command commands[] = {
 	{ "iommu unit", "NUMBER", 1, 1, "show a remapping unit: its queue, errors and faults",
 	  iommu_unit_command },
 	{ "iommu trace", "[EVENTS|on|off]", 0, 1,
-	  "show the last events of the IOMMU core (20 by default); on: record what happens to pages too",
+	  "show the last events of the IOMMU core (20 by default; on: of pages too)",
 	  iommu_trace_command },
 	{ "log", "[LINES]", 0, 1, "show the log from memory, or only its last lines", log_command },
 	{ "memory carve", "MIB", 1, 1, "carve memory out of this domain's identity map",
