@@ -23,8 +23,8 @@ submake := $(MAKE) --no-print-directory
 comma := ,
 
 .DELETE_ON_ERROR:
-.PHONY: all bench bench-host bench-iommu bench-linux check check-long clean coverage debug-image deps format fuzz \
-	help iso lint model mutants run run-linux soak system unit FORCE
+.PHONY: all bench bench-host bench-iommu bench-linux check check-long check-quick clean coverage debug-image deps \
+	format fuzz help iso lint model mutants run run-linux soak system unit FORCE
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang; DEBUG=1: with checks; V=1: show commands)
 
@@ -290,9 +290,12 @@ endif
 
 # --- system tests -------------------------------------------------------------
 
+# A machine of the tests has two CPUs, mostly: on more CPUs, as many machines run side by side as fit.
+MACHINES ?= $(shell echo $$(($$(nproc) / 2)))
 system: ## boot Weir under QEMU and test it (K=EXPRESSION, MARK=MARK: only these; logs: build/tests/system)
 system: $(BUILD)/boot/weir.elf debug-image $(GUESTS) $(TEST_GUESTS) $(LINUX_PROGRAMS) third_party/linux/fetched
-	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider $(if $(MARK),-m '$(MARK)') $(if $(K),-k '$(K)') \
+	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider \
+		$(if $(filter-out 0 1,$(MACHINES)),-n $(MACHINES)) $(if $(MARK),-m '$(MARK)') $(if $(K),-k '$(K)') \
 		$(PYTEST_ARGS) tests/system
 
 soak: ## run random guests beside bystanders for T=MINUTES (10), printing its seeds (SEED=N: repeat that run)
@@ -333,6 +336,9 @@ bench-linux: iso third_party/linux/fetched ## compare Linux in Weir with native 
 
 check: ## run every check: gcc, clang, lint, unit tests, model, fuzzing, system tests; print the total
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check
+
+check-quick: ## between commits: lint, unit tests, a short model, one boot of each kind; print the total
+	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check quick
 
 check-long: deps ## run the system tests that `make check` omits, mostly Linux guests (K=EXPRESSION: only these)
 	$(Q)$(submake) system MARK=long

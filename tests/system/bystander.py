@@ -21,31 +21,27 @@ def kernel():
 class Watch:
     """Samples the counter. `ram` contains one copy that runs and others (GRUB's) that do not. A context manager."""
 
-    def __init__(self, ram):
-        self.ram, self.at = ram, self.find(ram)
+    def __init__(self, weir, ram):
+        self.weir, self.ram, self.at = weir, ram, self.find(weir, ram)
         self.longest, self.rounds, self.ended = 0.0, 0, threading.Event()
         self.thread = threading.Thread(target=self.sample, daemon=True)
 
     @staticmethod
-    def find(ram):
+    def find(weir, ram):
         places, at = [], ram.find(MARK)
         while at >= 0:
             places.append(at + len(MARK))
             at = ram.find(MARK, at + 1)
-        before, deadline = [ram[p:p + 4] for p in places], time.monotonic() + 30
-        while True:
-            running = [p for p, was in zip(places, before) if ram[p:p + 4] != was]
-            if running:
-                return running[0]
-            if time.monotonic() > deadline:
-                raise AssertionError(f"none of {len(places)} counters is running")
-            time.sleep(0.01)
+        before = [ram[p:p + 4] for p in places]
+        running = weir.wait_until(lambda: [p for p, was in zip(places, before) if ram[p:p + 4] != was],
+                                  f"none of {len(places)} counters is running")
+        return running[0]
 
     def sample(self):
-        last, since = self.ram[self.at:self.at + 4], time.monotonic()
+        last, since = self.ram[self.at:self.at + 4], self.weir.time()
         while not self.ended.is_set():
             time.sleep(0.0005)
-            value, now = self.ram[self.at:self.at + 4], time.monotonic()
+            value, now = self.ram[self.at:self.at + 4], self.weir.time()
             if value != last:
                 self.rounds += (int.from_bytes(value, "little") - int.from_bytes(last, "little")) & 0xFFFFFFFF
                 last, since = value, now

@@ -14,6 +14,7 @@ from weir import BUILD, ROOT, TAIL, Failure, Weir
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; left to `make check-long`")
+    config.addinivalue_line("markers", "quick: also in `make check-quick`: one boot of each kind")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -65,7 +66,7 @@ def machine(tmp_path):
 @pytest.fixture(scope="session")
 def blob():
     """blob(seed, size): the SHA-256 of what GET /blob should send."""
-    program = BUILD / "tests/system/blob"
+    program = BUILD / f"tests/system/blob{os.environ.get('PYTEST_XDIST_WORKER', '')}"
     program.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run([os.environ.get("HOSTCC", "gcc"), "-O2", "-Wall", "-o", program, ROOT / "tests/system/blob.c"],
                    check=True)

@@ -3,7 +3,6 @@ import contextlib
 import hashlib
 import json
 import threading
-import time
 import zlib
 
 import pytest
@@ -86,15 +85,16 @@ class Release(Asked):
     def __init__(self, guest, mb):
         before = guest.stats()["hypervisor"]["pages_owned"]
         super().__init__(guest, mb)
-        deadline = time.monotonic() + 30
-        while True:
+
+        def is_free():
             now = guest.stats()["hypervisor"]
             settled = not now["pages_held"] and not now["batches_in_flight"]
             if now["pages_owned"] == before - mb * MB // PAGE and settled:
-                break
-            if not self.asking.is_alive() or time.monotonic() > deadline:
+                return True
+            if not self.asking.is_alive():
                 guest.weir.fail(f"{guest.name}: the pages did not become free: {now}, {self.answer}")
-            time.sleep(0.05)
+            return False
+        guest.weir.wait_until(is_free, f"{guest.name}: the pages did not become free")
 
 
 class Ats:
@@ -232,7 +232,7 @@ def hold_up(ats, slow):
             assert event.answered is None
     device.released.clear()
     device.before_answer, device.delay = before_answer, 2 if slow else 3600
-    with bystander.Watch(device.memory.ram) as watch:
+    with bystander.Watch(ats.weir, device.memory.ram) as watch:
         if not slow:
             threading.Timer(4, device.released.set).start()
         release = Release(ats.guest, 1)
@@ -269,12 +269,10 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
             if answer["error"] or answer["populated_pages"] != RELEASED:  # there may be stamps again
                 wrong.append(answer)
     threads = [threading.Thread(target=ask, args=(i,), daemon=True) for i in range(len(done))]
-    with bystander.Watch(device.memory.ram) as watch:
+    with bystander.Watch(ats.weir, device.memory.ram) as watch:
         for t in threads:
             t.start()
-        begun = time.monotonic()
-        while time.monotonic() < begun + 8 or (min(done) < 3 and time.monotonic() < begun + 60):
-            time.sleep(0.1)
+        ats.weir.wait_until(lambda: min(done) >= 3 and sum(done) >= 40, lambda: f"{done} releases", 120)
         stop.set()
         for t in threads:
             t.join(60)
@@ -283,7 +281,7 @@ def test_released_and_taken_without_pause(boot, tmp_path, device):
     assert min(done) >= 3 and not wrong, (done, wrong)
     assert len(device.invalidations) >= sum(done) and watch.rounds > 1000
     device.delay = 0
-    frames = wait_held(device, device.targets)
+    frames = wait_held(ats.weir, device, device.targets)
     release = Release(ats.guest, 1)
     assert ats.late_writes(frames, release) == 0
     assert release.result()["zeroed"]
@@ -306,23 +304,20 @@ def test_a_device_that_asks_for_more(boot, tmp_path, device):
         release = Release(ats.guest, 1)
         refused = device.refused
         assert ats.late_writes(released, release) == 0
-        wait_held(device, neighbours)
+        wait_held(ats.weir, device, neighbours)
         held = device.held()
         release.still_out()
         assert not released.keys() & held.keys()
         assert device.refused > refused, "the device did not request the released pages"
         release.result()
-        released = wait_held(device, list(released))
+        released = wait_held(ats.weir, device, list(released))
     ats.device.check()
     assert ats.guest.settled()["devices_quarantined"] == 0
 
 
-def wait_held(device, wanted):
+def wait_held(weir, device, wanted):
     """Waits until the device holds these pages of the guest again. Returns their current addresses."""
-    deadline = time.monotonic() + 30
-    while not set(wanted) <= device.held().keys():
-        assert time.monotonic() < deadline, "translations of the guest's own pages are refused"
-        time.sleep(0.05)
+    weir.wait_until(lambda: set(wanted) <= device.held().keys(), "translations of the guest's own pages are refused")
     held = device.held()
     return {iova: held[iova] for iova in wanted}
 
@@ -357,7 +352,7 @@ def test_taken_away_and_given_back(boot, tmp_path, device):
         assert ats.late_writes(frames) == 0 and not device.held()
         assert device.refused > refused, "the device made no request"
         ats.weir.command("attach 01:00.0 net0 ats")
-        wait_held(device, frames)
+        wait_held(ats.weir, device, frames)
         assert ats.guest.json("/release?mb=1")["populated_pages"] == RELEASED
     ats.check()
 
@@ -367,13 +362,13 @@ def test_a_device_that_asks_too_much_is_quarantined(boot, tmp_path, device):
     holds."""
     ats = Ats(boot, tmp_path, device)
     frames = ats.aim(range(RELEASED))
-    asked, begun = 0, time.monotonic()
+    asked, begun = 0, ats.weir.time()
     while not ats.weir.find(r"01:00.0 of net0: floods Weir with faults: quarantined"):
-        assert time.monotonic() < begun + 60, f"{asked} refusals, but the device is not quarantined"
+        assert ats.weir.time() < begun + 60, f"{asked} refusals, but the device is not quarantined"
         for asked in range(asked + 1, asked + 101):
             with contextlib.suppress(Refused):
                 device.miss(2**40 + PAGE * asked, WRITE)
-    print(f"quarantined after {asked} refusals in {time.monotonic() - begun:.2f} s")
+    print(f"quarantined after {asked} refusals in {ats.weir.time() - begun:.2f} s")
     assert not device.held()
     assert ats.late_writes(frames) == 0
     with pytest.raises(Refused):

@@ -6,6 +6,7 @@ import pytest
 from weir import PANIC, READY, ROOT
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("smp", [1, 2])
 def test_all_cpus_start(boot, smp):
     weir = boot(smp=smp)
@@ -73,6 +74,7 @@ def test_grub_speaks_on_the_serial_line(boot):
     weir.count(r"this is GRUB", 1)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("flags", ["none", "intremap=off"])
 def test_weir_boots_without_remapping(boot, flags):
     weir = boot(iommu=flags)

@@ -32,10 +32,10 @@ class Consoles:
 
     def prompt(self, prompt, timeout=30):
         """Waits until the current line is this."""
-        deadline = time.monotonic() + timeout
+        deadline = self.weir.time() + timeout
         with self.weir.changed:
             while not SEQUENCE.sub("", self.weir.screen.line).endswith(prompt):
-                if self.weir.ended or time.monotonic() > deadline:
+                if self.weir.ended or self.weir.time() > deadline:
                     self.weir.fail(f"no {prompt!r}, but {self.weir.screen.line!r}")
                 self.weir.changed.wait(0.5)
 

@@ -18,6 +18,7 @@ def table(weir, command):
     return {words[0]: words for words in (line.split() for line in weir.command(command)[1:])}
 
 
+@pytest.mark.quick
 def test_the_shell_answers(boot):
     nic = Nic()
     weir = boot([NET0, CONTROL], nics=[nic], smp=2)
@@ -129,11 +130,8 @@ class Load:
 
     def wait_for_more(self, weir, timeout=60):
         """Waits until some more requests have been answered."""
-        wanted, deadline = self.answered + 3, time.monotonic() + timeout
-        while self.answered < wanted:
-            if time.monotonic() > deadline:
-                weir.fail("the requests are not answered")
-            time.sleep(0.05)
+        wanted = self.answered + 3
+        weir.wait_until(lambda: self.answered >= wanted, "the requests are not answered", timeout)
 
 
 @pytest.mark.parametrize("smp", [1, 2])
@@ -224,10 +222,8 @@ def test_a_walk_shows_the_tables(boot):
     # After the guest has released the page, it is not mapped.
     away = threading.Thread(target=net0.json, args=("/release?mb=2&hold=60000",))
     away.start()
-    deadline = time.monotonic() + 20
-    while weir.command(show)[-1] != "  nothing is mapped there":
-        if time.monotonic() > deadline:
-            weir.fail("the page that the guest released is still mapped")
+    weir.wait_until(lambda: weir.command(show)[-1] == "  nothing is mapped there",
+                    "the page that the guest released is still mapped")
     net0.json("/take")
     away.join()
     assert "owner net0" in weir.command(show)[-1]

@@ -11,6 +11,7 @@ HELLO = "/boot/hello.elf kernel name=hello mem=16M"
 NET = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
 
 
+@pytest.mark.quick
 def test_a_guest_runs_and_ends(boot):
     weir = boot([HELLO + " -- a b=c"], cmdline="exit=idle")
     assert weir.wait_exit() == IDLE
@@ -125,6 +126,7 @@ def test_without_remapping_no_device_is_given(boot, iommu, cmdline, reason):
     weir.count(r"hello\| hello: powering off", 1)
 
 
+@pytest.mark.quick
 def test_a_pvh_kernel_boots(boot, tmp_path):
     """The network guest has both signatures; without Multiboot's it is loaded as a PVH kernel."""
     elf = (GUESTS / "net.elf").read_bytes()

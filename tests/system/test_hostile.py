@@ -206,14 +206,14 @@ def test_nobodys_device_floods(boot, machine):
                 bus.write32(base + 0x3818, n % 256)
                 time.sleep(0.0001)  # for the CPU, which needs QEMU's lock as well
         switch_on()
-        begun = time.monotonic()
+        begun = weir.time()
         while not weir.find("iommu: device 00:04.0 of no domain: floods Weir with faults"):
-            assert time.monotonic() < begun + 60, faults()
+            assert weir.time() < begun + 60, faults()
             transmit()
         assert not machine.register(nic) >> 32 & 4, "its bus mastering is on"
         before = faults()
         assert before > 1000
-        print(f"{before} faults in {time.monotonic() - begun:.2f} s")
+        print(f"{before} faults in {weir.time() - begun:.2f} s")
         switch_on()
         transmit()
         assert faults() <= before + 2

@@ -22,6 +22,7 @@ before=$(hundredths); sleep 2; say "2 seconds took $(($(hundredths) - before)) h
 """
 
 
+@pytest.mark.quick
 @pytest.mark.long
 @pytest.mark.parametrize("vcpus", [1, 2])
 def test_linux_boots_and_powers_off(boot, tmp_path, vcpus):

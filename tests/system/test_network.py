@@ -22,7 +22,7 @@ class Guest:
     def __init__(self, weir, nic, name="net0"):
         self.weir, self.nic, self.name = weir, nic, name
 
-    def request(self, method, path, body=None, timeout=60):
+    def request(self, method, path, body=None, timeout=300):
         connection = http.client.HTTPConnection("127.0.0.1", self.nic.tcp(80), timeout=timeout)
         try:
             connection.request(method, path, body)
@@ -44,14 +44,10 @@ class Guest:
 
     def settled(self, timeout=10):
         """Returns the counters once no page is held for release."""
-        deadline = time.monotonic() + timeout
-        while True:
+        def free():
             now = self.stats()["hypervisor"]
-            if not now["pages_held"] and not now["batches_in_flight"]:
-                return now
-            if time.monotonic() > deadline:
-                self.weir.fail(f"{self.name}: pages are still held for release: {now}")
-            time.sleep(0.1)
+            return now if not now["pages_held"] and not now["batches_in_flight"] else None
+        return self.weir.wait_until(free, f"{self.name}: pages are still held for release", timeout)
 
 
 @pytest.fixture
@@ -79,7 +75,7 @@ def random_bytes(size):
 def echo_tcp(guest, data):
     """What TCP port 7 echoes for `data`."""
     back = bytearray()
-    with socket.create_connection(("127.0.0.1", guest.nic.tcp(7)), timeout=60) as s:
+    with socket.create_connection(("127.0.0.1", guest.nic.tcp(7)), timeout=300) as s:
         def send():
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)

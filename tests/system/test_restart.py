@@ -69,11 +69,8 @@ def reboot(weir, guest):
         pass
     finally:
         connection.close()
-    deadline = time.monotonic() + 60
-    while len(weir.find(rf"{guest.name}\| net: serving http")) == lives:
-        if time.monotonic() > deadline:
-            weir.fail(f"{guest.name} does not serve requests after the restart")
-        time.sleep(0.05)
+    weir.wait_until(lambda: len(weir.find(rf"{guest.name}\| net: serving http")) > lives,
+                    f"{guest.name} does not serve requests after the restart", 60)
 
 
 @pytest.mark.parametrize("times", [RESTARTS, pytest.param(8 * RESTARTS, marks=pytest.mark.long)])

@@ -1,6 +1,7 @@
 """Weir under QEMU, seen from outside: an ISO with a menu from the test, QEMU started by tools/qemu, the serial log."""
 import codecs
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 
+from machineclock import MachineClock
 from monitor import Monitor, where_cpus_are
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -21,7 +23,7 @@ DEBUG_ELF = BUILD / "debug/boot/weir.elf"
 # QEMU's exit status after isa-debug-exit (kernel/core/debugexit.h).
 READY, PANIC, IDLE = 33, 35, 37
 
-# TCG on a busy machine is slow, but a boot that logs nothing for this long hangs.
+# A boot that logs nothing for this long, by the machine's clock, hangs.
 SILENCE = 15
 TAIL = 60
 
@@ -39,10 +41,20 @@ class Failure(AssertionError):
     """The test timed out waiting for something; includes the end of the log."""
 
 
+# Below the ports that the system gives away by itself. Tests that run side by side have a range each.
+PORTS = itertools.cycle(range(*(20000 + 1000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 12 + i)
+                                for i in (0, 1))))
+
+
 def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in itertools.islice(PORTS, 1000):
+        with socket.socket(socket.AF_INET, kind) as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise RuntimeError("no port of this test's range is free")
 
 
 class Screen:
@@ -147,7 +159,7 @@ class Weir:
         self.cmdline, self.head = cmdline, head
         self.options = [o for nic in nics for o in nic.options()] + list(qemu)
         self.changed = threading.Condition()
-        self.process, self.ended, self.last_output = None, False, 0.0
+        self.process, self.clock, self.ended, self.last_output = None, None, False, 0.0
         # The path of a socket must be short.
         self.sockets = tempfile.TemporaryDirectory(prefix="weir-")  # pylint: disable=consider-using-with
         self.monitor = Monitor(f"{self.sockets.name}/monitor")
@@ -167,11 +179,12 @@ class Weir:
 
     def __enter__(self):
         image = self.image()
-        self.last_output = time.monotonic()
         self.stderr = open(self.directory / "qemu.log", "wb")
         self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options, *self.monitor.options],
                                         env=self.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
+        self.clock = MachineClock(self.process.pid)
+        self.last_output = self.time()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         return self
@@ -198,12 +211,16 @@ class Weir:
                     for line in self.screen.feed(decoder.decode(raw)):
                         log.write(line + "\n")
                         self.lines.append(line)
-                    self.last_output = time.monotonic()
+                    self.last_output = self.time()
                     self.changed.notify_all()
                 log.flush()
         with self.changed:
             self.ended = True
             self.changed.notify_all()
+
+    def time(self):
+        """Seconds by the machine's clock."""
+        return self.clock.time()
 
     def said(self):
         """QEMU's own output."""
@@ -228,7 +245,7 @@ class Weir:
     def wait_for(self, pattern, timeout=30, panic_is_fine=False):
         """Waits for a line of the log, from its beginning, that matches `pattern`. Returns the match. Fails at once if
         QEMU ends or Weir panics, and early if the log stops before Weir is ready."""
-        regex, seen, deadline, ready = re.compile(pattern), 0, time.monotonic() + timeout, False
+        regex, seen, deadline, ready = re.compile(pattern), 0, self.time() + timeout, False
         with self.changed:
             while True:
                 while seen < len(self.lines):
@@ -240,7 +257,7 @@ class Weir:
                     if DEFECT.search(line) and not panic_is_fine:
                         self.changed.wait(1)  # the backtrace
                         self.fail(f"Weir panicked while the test waited for {pattern!r}")
-                now = time.monotonic()
+                now = self.time()
                 if self.ended:
                     self.fail(f"QEMU ended (status {self.process.wait()}) while the test waited for {pattern!r}")
                 if now >= deadline:
@@ -260,7 +277,7 @@ class Weir:
     def wait_prompt(self, since=0, timeout=30):
         """Waits until the control domain's shell prompts; after the echo of a command in line `since` or later, if
         given. Returns the lines from this echo on, without log lines."""
-        deadline = time.monotonic() + timeout
+        deadline = self.time() + timeout
         with self.changed:
             while True:
                 dialogue = [SEQUENCE.sub("", line) for line in self.lines[since:] if not LOGGED.match(line)]
@@ -268,7 +285,7 @@ class Weir:
                     dialogue.pop(0)
                 if SEQUENCE.sub("", self.screen.line) == PROMPT and (dialogue or not since):
                     return dialogue
-                if self.ended or time.monotonic() >= deadline:
+                if self.ended or self.time() >= deadline:
                     self.fail(f"no shell prompt within {timeout} s; its line is {self.screen.line!r}")
                 self.changed.wait(0.5)
 
@@ -288,12 +305,19 @@ class Weir:
 
     def wait_exit(self, timeout=30):
         """Waits until QEMU ends. Returns its exit status."""
-        try:
-            status = self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.fail(f"QEMU did not end within {timeout} s")
+        self.wait_until(lambda: self.process.poll() is not None, f"QEMU did not end within {timeout} s", timeout)
         self.reader.join()
-        return status
+        return self.process.returncode
+
+    def wait_until(self, condition, otherwise, timeout=30, pause=0.05):
+        """Waits until condition() is true and returns what it returned. Fails with `otherwise` (or what that returns)
+        when the machine has had the time."""
+        deadline = self.time() + timeout
+        while not (value := condition()):
+            if self.time() > deadline:
+                self.fail(otherwise() if callable(otherwise) else otherwise)
+            time.sleep(pause)
+        return value
 
     def find(self, pattern):
         """All lines so far that match `pattern`."""

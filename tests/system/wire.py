@@ -78,7 +78,7 @@ class Wire:
         header = struct.pack(">HHIIBBHHH", source, port, sequence, acknowledged, 0x50, flags, 65535, 0, 0)
         self.send(TCP, header + payload, 16, wrong)
 
-    def receive(self, wanted, timeout=5):
+    def receive(self, wanted, timeout=30):
         """The next packet for which `wanted` is true; None if there is none in time. Answers the guest's neighbour
         solicitations."""
         deadline = time.monotonic() + timeout
