@@ -161,6 +161,13 @@ void domain_batch_done(struct iommu_domain *d)
 	spin_unlock(&d->lock);
 }
 
+void domain_held_up(const struct iommu_domain *d)
+{
+	for (u32 i = 0; i < iommu_nr_units; i++)
+		if (read_once(&d->devices_on[i]))
+			work_queue(&iommu_units[i].fault_work);
+}
+
 void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void *arg)
 {
 	spin_lock(&d->lock);

@@ -94,6 +94,9 @@ static inline void domain_count_completed(struct iommu_domain *d, u32 nr)
 	(void)atomic_add(&d->counters.invalidations_completed, (u64)nr);
 }
 
+/* All batches of d are in flight: deferred work looks whether a unit that must answer is gone. Any
+ * context. */
+void domain_held_up(const struct iommu_domain *d);
 /* A batch is free again: wake what waits for it. No lock held. */
 void domain_batch_done(struct iommu_domain *d);
 /* Begin a gather without tables for splits: for what unmaps only ranges as they were mapped, by

@@ -68,6 +68,27 @@ bool quarantine_requester(struct iommu_unit *u, u16 bdf, const char *why)
 	return owner != OWNER_NONE;
 }
 
+void quarantine_all(struct iommu_unit *u, const char *why)
+{
+	for (u32 i = 0; i < MAX_DEVICES; i++) {
+		u16 owner = OWNER_NONE;
+		struct pci_id dev = { 0 };
+		struct device *v;
+		bool first = false;
+
+		spin_lock(&devices_lock);
+		v = device_at(i);
+		if (v && v->unit == u) {
+			dev = v->dev;
+			owner = v->domain->owner;
+			first = quarantine(v, why);
+		}
+		spin_unlock(&devices_lock);
+		if (first)
+			call_event_hook(owner, dev, IOMMU_EVENT_QUARANTINED);
+	}
+}
+
 /* --- faults --------------------------------------------------------------- */
 
 /* One more fault. */

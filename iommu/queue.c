@@ -189,13 +189,17 @@ void queue_finish_done(struct iommu_unit *u)
 static void completion_interrupt(void *arg)
 {
 	struct iommu_unit *u = arg;
+	u32 ics;
 
 	u->queue.interrupts++;
 	do {
 		hw_write32(u->regs, ICS_REG, ICS_IWC);
 		if (!late_answer(u, queue_finish_done))
 			queue_finish_done(u);
-	} while (hw_read32(u->regs, ICS_REG) & ICS_IWC);
+		ics = hw_read32(u->regs, ICS_REG);
+	} while ((ics & ICS_IWC) && ics != ~0u);
+	if (ics == ~0u) /* the unit is gone */
+		work_queue(&u->fault_work);
 }
 
 /* --- recovery ------------------------------------------------------------- */

@@ -15,7 +15,8 @@ struct irte_slot;
 struct iommu_unit {
 	u32 index; /* in iommu_units[], and in the DMAR's list */
 	u16 segment;
-	bool works; /* translation is on, and the queue answers */
+	bool fits; /* Weir can work with it */
+	bool works; /* translation is on, and the queue answers; until it dies */
 	volatile void *regs;
 	u64 cap, ecap;
 	u32 nr_domains; /* domain ids */

@@ -300,7 +300,7 @@ unsigned int vtd_execute(unsigned int unit, unsigned int n)
 	unsigned int done = 0;
 
 	pthread_mutex_lock(&u->lock);
-	while (done < n && (vtd_reg32(u, GSTS_REG) & GCMD_QIE) && take_one(u))
+	while (done < n && !vtd_dead[unit] && (vtd_reg32(u, GSTS_REG) & GCMD_QIE) && take_one(u))
 		done++;
 	pthread_mutex_unlock(&u->lock);
 	return done;

@@ -95,14 +95,25 @@ static struct vtd_unit *unit_with(volatile void *base, u32 r)
 	return u;
 }
 
+bool vtd_dead[VTD_UNITS];
+
+static bool is_dead(const struct vtd_unit *u)
+{
+	return read_once(&vtd_dead[u - vtd_units]);
+}
+
 u32 hw_read32(volatile void *base, u32 r)
 {
-	return vtd_reg32(unit_with(base, r), r);
+	struct vtd_unit *u = unit_with(base, r);
+
+	return is_dead(u) ? ~0u : vtd_reg32(u, r);
 }
 
 u64 hw_read64(volatile void *base, u32 r)
 {
-	return vtd_reg64(unit_with(base, r), r);
+	struct vtd_unit *u = unit_with(base, r);
+
+	return is_dead(u) ? ~0UL : vtd_reg64(u, r);
 }
 
 void (*vtd_before_register_write)(u32 r);
@@ -113,7 +124,8 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 
 	if (vtd_before_register_write)
 		vtd_before_register_write(r);
-
+	if (is_dead(u))
+		return;
 	if (r == GCMD_REG) {
 		if (!(v & GCMD_QIE) && (vtd_reg32(u, GSTS_REG) & GCMD_QIE)) {
 			vtd_require(vtd_reg64(u, IQH_REG) == vtd_reg64(u, IQT_REG),
@@ -144,7 +156,10 @@ void hw_write32(volatile void *base, u32 r, u32 v)
 
 void hw_write64(volatile void *base, u32 r, u64 v)
 {
-	vtd_set_reg64(unit_with(base, r), r, v);
+	struct vtd_unit *u = unit_with(base, r);
+
+	if (!is_dead(u))
+		vtd_set_reg64(u, r, v);
 }
 
 /* --- start and end -------------------------------------------------------- */
@@ -197,14 +212,18 @@ static size_t make_dmar(u8 *table)
 	return (size_t)(p - table);
 }
 
-static void start_unit(struct vtd_unit *u, const struct vtd_config *config)
+static void start_unit(unsigned int i, const struct vtd_config *c)
 {
+	struct vtd_unit *u = &vtd_units[i];
+	u64 cap = (CAP_DEFAULT | c->cap_set) & ~c->cap_clear,
+	    ecap = (ECAP_DEFAULT | c->ecap_set) & ~c->ecap_clear;
+
 	memset(u, 0, sizeof(*u));
 	pthread_mutex_init(&u->lock, NULL);
 	cache_init(&u->iotlb, NULL);
 	cache_init(&u->pointers, vtd_pointers_to);
-	vtd_set_reg64(u, CAP_REG, (CAP_DEFAULT | config->cap_set) & ~config->cap_clear);
-	vtd_set_reg64(u, ECAP_REG, (ECAP_DEFAULT | config->ecap_set) & ~config->ecap_clear);
+	vtd_set_reg64(u, CAP_REG, (cap | c->only[i].cap_set) & ~c->only[i].cap_clear);
+	vtd_set_reg64(u, ECAP_REG, (ecap | c->only[i].ecap_set) & ~c->only[i].ecap_clear);
 }
 
 bool vtd_start(const struct vtd_config *config)
@@ -216,13 +235,15 @@ bool vtd_start(const struct vtd_config *config)
 	work_start();
 	memset(vtd_ats, 0, sizeof(vtd_ats));
 	memset(vtd_stopped, 0, sizeof(vtd_stopped));
+	memset(vtd_dead, 0, sizeof(vtd_dead));
+	memset(vtd_gone, 0, sizeof(vtd_gone));
 	vtd_device_answers = NULL;
 	vtd_refuse_type = 0;
 	memset(iommu_units, 0, sizeof(iommu_units));
 	memset(&iommu_common, 0, sizeof(iommu_common));
 	iommu_nr_units = 0;
 	for (unsigned int i = 0; i < VTD_UNITS; i++)
-		start_unit(&vtd_units[i], config);
+		start_unit(i, config);
 	memset(vtd_device_states, 0, sizeof(vtd_device_states));
 	for (unsigned int i = 0; i < VTD_DEVICES; i++)
 		cache_init(&vtd_device_states[i].tlb, NULL);
