@@ -149,6 +149,7 @@ static enum step fault_step(struct work *w)
 		report_fault(u, hw_read64(u->regs, reg), hi);
 		clear_record(u, reg);
 	}
+	quarantine_gone(u);
 	if (status & FSTS_PFO)
 		hw_write32(u->regs, FSTS_REG, FSTS_PFO);
 	if (status & (FSTS_IQE | FSTS_ICE | FSTS_ITE))

@@ -122,6 +122,7 @@ static void reset(unsigned int device)
 	s->suspect |= s->guilty;
 	s->guilty = false;
 	s->faults = 0;
+	vtd_gone[device] = false;
 	cache_drop_all(&s->tlb);
 }
 

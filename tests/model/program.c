@@ -139,6 +139,8 @@ void program_run(const struct model_config *config, u64 steps)
 	step = log_count = 0;
 	verbose = getenv("VERBOSE");
 	vtd_whims = true;
+	vtd_virtual = config->virtual ? vtd_devices[5] : (struct pci_id){ 0 };
+	vtd_physical = vtd_devices[1];
 	vtd_require(vtd_start(&config->hardware), "the units cannot be initialized");
 	shadow_start();
 	actions_start();
@@ -161,4 +163,5 @@ void program_run(const struct model_config *config, u64 steps)
 	shadow_stop();
 	vtd_stop();
 	vtd_whims = false;
+	vtd_virtual = (struct pci_id){ 0 };
 }

@@ -6,7 +6,8 @@
 struct model_config {
 	const char *name;
 	struct vtd_config hardware;
-	bool errors; /* time-outs, refused descriptors, unexpected answers */
+	bool errors; /* time-outs, refused descriptors, unexpected answers, dead links */
+	bool virtual; /* device 5 is a virtual function of device 1 */
 };
 
 #define MODEL_CONFIGS 12u
