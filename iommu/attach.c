@@ -64,7 +64,11 @@ int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
 	ret = device_claim(d, dev, u, &v);
 	if (ret)
 		return ret;
-	ret = reserved_map(d, dev);
+	spin_lock(&d->lock);
+	ret = domain_suits(d, u) ? 0 : -ENODEV;
+	spin_unlock(&d->lock);
+	if (!ret)
+		ret = reserved_map(d, dev);
 	spin_lock(&devices_lock);
 	spin_lock(&d->lock);
 	if (!ret) {

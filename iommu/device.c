@@ -170,6 +170,7 @@ static void free_record(struct device *v, struct device_calls *calls)
 	v->unit->devices--;
 	calls->detached = v->detached;
 	calls->detached_arg = v->detached_arg;
+	domain_destroy_if_idle(v->domain);
 }
 
 static void enter_state(struct device *v, enum device_state from, struct device_calls *calls)

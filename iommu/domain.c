@@ -90,6 +90,8 @@ int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
 	d->name = name;
 	d->wake = wake;
 	d->wake_arg = arg;
+	d->snoop = iommu_common.snoop;
+	d->coherent = iommu_common.coherent;
 	list_init(&d->device_tlbs);
 	list_init(&d->batch_waiters);
 	work_init(&d->destroyer, destroy_step);
@@ -156,9 +158,20 @@ void domain_batch_done(struct iommu_domain *d)
 		list_del(&w->link);
 		work_queue(w->work);
 	}
-	if (!--d->nr_batches && d->destroying)
-		work_queue(&d->destroyer);
+	d->nr_batches--;
+	domain_destroy_if_idle(d);
 	spin_unlock(&d->lock);
+}
+
+void domain_destroy_if_idle(struct iommu_domain *d)
+{
+	assert_locked(&d->lock);
+	if (!d->destroying || d->nr_batches)
+		return;
+	for (u32 i = 0; i < iommu_nr_units; i++)
+		if (d->devices_on[i])
+			return;
+	work_queue(&d->destroyer);
 }
 
 void domain_held_up(const struct iommu_domain *d)
@@ -171,13 +184,10 @@ void domain_held_up(const struct iommu_domain *d)
 void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void *arg)
 {
 	spin_lock(&d->lock);
-	for (u32 i = 0; i < iommu_nr_units; i++)
-		BUG_ON(d->devices_on[i]);
 	d->destroying = true;
 	d->destroyed = done;
 	d->destroyed_arg = arg;
-	if (!d->nr_batches)
-		work_queue(&d->destroyer);
+	domain_destroy_if_idle(d);
 	spin_unlock(&d->lock);
 }
 

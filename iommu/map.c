@@ -26,8 +26,8 @@ static u64 *add_table(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int 
 	if (!t)
 		return NULL;
 	d->tables++;
-	iommu_write_back(t, PAGE_SIZE);
-	table_publish(e, virt_to_phys(t) | SS_R | SS_W);
+	iommu_write_back(d, t, PAGE_SIZE);
+	table_publish(d, e, virt_to_phys(t) | SS_R | SS_W);
 	counts(parent)->present++;
 	if (iommu_common.caching_mode)
 		became_present(g, dfn, 1, level);
@@ -95,7 +95,7 @@ static inline int take_references(struct iommu_domain *d, const struct leaf_run 
 static inline int fill_entries(struct iommu_domain *d, u64 *e, struct frame_table_counts *c,
 			       const struct leaf_run *r)
 {
-	u64 first = leaf(r->mfn, r->level, r->perm);
+	u64 first = leaf(d, r->mfn, r->level, r->perm);
 	bool whole;
 	int ret;
 
@@ -103,7 +103,7 @@ static inline int fill_entries(struct iommu_domain *d, u64 *e, struct frame_tabl
 	if (ret)
 		return ret;
 	table_write_run(e, r->nr, first, frames_of(r->level) << PAGE_SHIFT);
-	iommu_write_back(e, r->nr * sizeof(*e));
+	iommu_write_back(d, e, r->nr * sizeof(*e));
 	c->present += (u16)r->nr;
 	c->whole = whole;
 	d->entries[r->level - 1] += r->nr;
@@ -127,7 +127,7 @@ static int add_full_table(struct iommu_gather *g, u64 *parent, u64 *e, dfn_t dfn
 		table_free(d, t);
 		return ret;
 	}
-	table_publish(e, virt_to_phys(t) | SS_R | SS_W);
+	table_publish(d, e, virt_to_phys(t) | SS_R | SS_W);
 	counts(parent)->present++;
 	if (iommu_common.caching_mode)
 		became_present(g, dfn, frames_of(r->level + 1), r->level + 1);
@@ -165,7 +165,7 @@ static __noinline bool collapse(struct iommu_gather *g, u64 *e, unsigned int lev
 		frame_merge_dev(mfn_of(first), order_of(level));
 		d->references -= ENTRIES - 1;
 	}
-	table_publish(e, first | SS_PS);
+	table_publish(g->domain, e, first | SS_PS);
 	d->entries[level - 2] -= ENTRIES;
 	d->entries[level - 1]++;
 	d->counters.io_collapses++;
@@ -276,7 +276,7 @@ static __always_inline bool map_one(struct iommu_gather *g, dfn_t dfn, mfn_t mfn
 	e = &table[index_of(dfn, level)];
 	if (*e || frame_get_dev(mfn, order_of(level), d->owner))
 		return false;
-	table_publish(e, leaf(mfn, level, perm));
+	table_publish(d, e, leaf(d, mfn, level, perm));
 	d->references++;
 	d->entries[level - 1]++;
 	c = counts(table);

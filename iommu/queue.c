@@ -95,10 +95,10 @@ static void ring_doorbell(struct iommu_unit *u, u32 from)
 
 	assert_locked(&q->lock);
 	if (q->tail < from) {
-		iommu_write_back(&q->ring[from], (RING_ENTRIES - from) * sizeof(struct qi_desc));
+		unit_write_back(u, &q->ring[from], (RING_ENTRIES - from) * sizeof(struct qi_desc));
 		from = 0;
 	}
-	iommu_write_back(&q->ring[from], (q->tail - from) * sizeof(struct qi_desc));
+	unit_write_back(u, &q->ring[from], (q->tail - from) * sizeof(struct qi_desc));
 	smp_mb();
 	if (!late_post(u, q->tail * sizeof(struct qi_desc)))
 		hw_write64(u->regs, IQT_REG, q->tail * sizeof(struct qi_desc));

@@ -60,10 +60,10 @@ static inline void table_write_run(u64 *e, u64 nr, u64 value, u64 step)
 		write_once(e++, value);
 }
 
-static inline void table_publish(u64 *e, u64 value)
+static inline void table_publish(const struct iommu_domain *d, u64 *e, u64 value)
 {
 	store_release(e, value);
-	iommu_write_back_entry(e);
+	iommu_write_back_entry(d, e);
 }
 
 /* --- inspection ----------------------------------------------------------- */

@@ -269,7 +269,7 @@ static bool start_unit(struct iommu_unit *u, bool remap_interrupts)
 		log_err("iommu: unit %u: no memory for its root table", u->index);
 		return false;
 	}
-	iommu_write_back(u->root, PAGE_SIZE);
+	unit_write_back(u, u->root, PAGE_SIZE);
 	if (!stop_unit(u))
 		return false;
 	hw_write64(u->regs, RTADDR_REG, virt_to_phys(u->root));

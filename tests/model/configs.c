@@ -29,4 +29,9 @@ const struct model_config model_configs[MODEL_CONFIGS] = {
 	  .errors = true },
 	{ .name = "caching mode, no snooping", .hardware = { .cap_set = CAP_CM } },
 	{ .name = "no device TLBs", .hardware = { .ecap_clear = ECAP_DT } },
+	{ .name = "only unit 0 snoops",
+	  .hardware = { .only[0].ecap_set = ECAP_C | ECAP_SC },
+	  .errors = true },
+	{ .name = "unit 0 walks snooping, unit 1 has snoop control",
+	  .hardware = { .only[0].ecap_set = ECAP_C, .only[1].ecap_set = ECAP_SC } },
 };

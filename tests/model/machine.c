@@ -81,6 +81,8 @@ void hw_write_back(const void *p, size_t n)
 
 	if (vtd_before_write_back)
 		vtd_before_write_back();
+	if (!may_be_table(pa))
+		return;
 	for (pa = ALIGN_DOWN(pa, LINE); pa < end; pa += LINE)
 		machine_evict(pa);
 }
@@ -144,9 +146,11 @@ void machine_stop(void)
 
 /* --- clock and timers ----------------------------------------------------- */
 
+u64 vtd_clock_step = 100;
+
 u64 clock_ns(void)
 {
-	return atomic_add(&now, vtd_whims ? 1 + below(100000) : 100);
+	return atomic_add(&now, vtd_whims ? 1 + below(100000) : vtd_clock_step);
 }
 
 u64 hw_cycles(void)

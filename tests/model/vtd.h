@@ -84,6 +84,8 @@ static inline bool vtd_translated_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 /* Caches drop and prefetch entries at random, superpages are cached in pieces, time-outs abort a
  * random number of waits. */
 extern bool vtd_whims;
+/* What the clock advances each time it is read, in ns. */
+extern u64 vtd_clock_step;
 /* Called before each write-back. */
 extern void (*vtd_before_write_back)(void);
 /* Called before each write of a 32-bit register. */

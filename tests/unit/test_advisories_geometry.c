@@ -178,6 +178,93 @@ static void leaves_are_snooped(void **state)
 	}
 }
 
+static unsigned int write_backs;
+
+static void count_write_backs(void)
+{
+	write_backs++;
+}
+
+static bool is_snooped(dfn_t dfn)
+{
+	u64 entry[5];
+	mfn_t mfn;
+	unsigned int n = iommu_walk_owner(OWNER, dfn, entry, &mfn);
+
+	assert_true(n && is_present(entry[n - 1]));
+	return entry[n - 1] & SS_SNP;
+}
+
+/* One unit without snoop control and coherence takes neither from domains that have no device
+ * behind it. A device behind it is refused where memory is mapped with them, and else adapted to:
+ * also to a root table that the walker has seen before. */
+static void each_domain_has_what_its_units_have(void **state)
+{
+	static const struct vtd_config differ = { .only[0].ecap_set = ECAP_SC | ECAP_C };
+	mfn_t seen;
+
+	(void)state;
+	assert_true(vtd_start(&differ));
+	assert_false(iommu_common.snoop || iommu_common.coherent);
+	assert_int_equal(frame_set(VTD_RAM_FIRST, ORDER_1G, FRAME_RAM, OWNER), 0);
+	vtd_before_write_back = count_write_backs;
+	/* Nobody has said which devices it will have. */
+	assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), 0);
+	assert_int_equal(map(1, VTD_RAM_FIRST + 1, 1), 0);
+	assert_false(is_snooped(1));
+	assert_null(iommu_why_not_beside(d, VTD_DEVICE_1));
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_1, 0), 0);
+	assert_true(vtd_dma(VTD_DEVICE_0, 1, &seen) && vtd_dma(VTD_DEVICE_1, 1, &seen));
+	detach(VTD_DEVICE_1);
+	detach(VTD_DEVICE_0);
+	iommu_domain_destroy(d, mark_gone, NULL);
+	vtd_settle();
+
+	assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
+	iommu_expect(d, VTD_DEVICE_0);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), 0);
+	write_backs = 0;
+	assert_int_equal(map(1, VTD_RAM_FIRST + 1, 600), 0);
+	unmap(2, 1);
+	vtd_settle();
+	assert_int_equal(write_backs, 0);
+	assert_true(is_snooped(1));
+	assert_true(vtd_dma(VTD_DEVICE_0, 1, &seen));
+	assert_non_null(strstr(iommu_why_not_beside(d, VTD_DEVICE_1), "ECAP.SC"));
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_1, 0), -ENODEV);
+	assert_int_equal(iommu_device_state(VTD_DEVICE_1), IOMMU_DEVICE_FREE);
+	/* The caches write back what they want, but not all. */
+	machine_evict(virt_to_phys(d->root));
+	unmap(0, 1000);
+	vtd_settle();
+	assert_null(iommu_why_not_beside(d, VTD_DEVICE_1));
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_1, 0), 0);
+	assert_false(vtd_dma(VTD_DEVICE_1, 1, &seen));
+	assert_int_equal(map(1, VTD_RAM_FIRST + 1, 1), 0);
+	assert_false(is_snooped(1));
+	assert_true(vtd_dma(VTD_DEVICE_0, 1, &seen) && vtd_dma(VTD_DEVICE_1, 1, &seen));
+	detach(VTD_DEVICE_1);
+	detach(VTD_DEVICE_0);
+	iommu_domain_destroy(d, mark_gone, NULL);
+	vtd_settle();
+
+	/* Both are expected: it has what both have. */
+	assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
+	iommu_expect(d, VTD_DEVICE_0);
+	iommu_expect(d, VTD_DEVICE_1);
+	assert_int_equal(map(1, VTD_RAM_FIRST + 1, 1), 0);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), 0);
+	assert_int_equal(iommu_attach(d, VTD_DEVICE_1, 0), 0);
+	assert_true(vtd_dma(VTD_DEVICE_0, 1, &seen) && vtd_dma(VTD_DEVICE_1, 1, &seen));
+	detach(VTD_DEVICE_1);
+	detach(VTD_DEVICE_0);
+	iommu_domain_destroy(d, mark_gone, NULL);
+	vtd_settle();
+	vtd_before_write_back = NULL;
+	vtd_stop();
+}
+
 static dfn_t gap;
 static unsigned int looks;
 
@@ -235,6 +322,7 @@ int main(void)
 		cmocka_unit_test(the_last_frame_and_the_one_behind),
 		cmocka_unit_test(units_that_differ),
 		cmocka_unit_test(leaves_are_snooped),
+		cmocka_unit_test(each_domain_has_what_its_units_have),
 		cmocka_unit_test(tables_change_under_a_device),
 	};
 

@@ -777,6 +777,33 @@ static void reserved_memory_on_error_paths(void **state)
 	finish(false);
 }
 
+/* Its domain ends before the reserved memory of a device that could not be attached is unmapped. */
+static void a_domain_ends_after_a_failed_attach(void **state)
+{
+	struct pci_id one = VTD_RESERVED_DEVICE(0);
+	unsigned int held_back = 0;
+	int ret = -ENOMEM;
+
+	(void)state;
+	for (unsigned int n = 1; ret; n++) {
+		assert_true(vtd_start(&plain));
+		assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
+		fail_in = n;
+		alloc_fail_hook = fails_once;
+		ret = iommu_attach(d, one, 0);
+		alloc_fail_hook = NULL;
+		if (!ret)
+			detach(one);
+		held_back += iommu_device_state(one) != IOMMU_DEVICE_FREE;
+		gone = false;
+		iommu_domain_destroy(d, mark_gone, NULL);
+		vtd_settle();
+		assert_true(gone);
+		vtd_stop();
+	}
+	assert_true(held_back);
+}
+
 static void refusals(void **state)
 {
 	static const struct vtd_config no_dt = { .ecap_clear = ECAP_DT };
@@ -814,6 +841,7 @@ int main(void)
 		cmocka_unit_test(reserved_memory_on_error_paths),
 		cmocka_unit_test(ragged_reserved_regions),
 		cmocka_unit_test(reserved_memory_waits_for_a_batch),
+		cmocka_unit_test(a_domain_ends_after_a_failed_attach),
 		cmocka_unit_test(refusals),
 	};
 
