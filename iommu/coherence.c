@@ -76,9 +76,8 @@ const char *iommu_why_not_beside(const struct iommu_domain *d, struct pci_id dev
 	fits = suits(d, u) || is_empty(d);
 	spin_unlock(&m->lock);
 	return fits ? NULL :
-		      "its remapping unit has no snoop control or page-walk coherency (ECAP.SC, "
-		      "ECAP.C), which the domain's memory is mapped with for its other devices: "
-		      "name it in the domain's own line (pci=)";
+		      "its remapping unit lacks what the domain's memory is mapped with (ECAP.SC, "
+		      "ECAP.C): name the device in the domain's line (pci=)";
 }
 
 void iommu_cleared(mfn_t mfn, u64 nr)

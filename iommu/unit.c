@@ -6,6 +6,7 @@
 #include <iommu/hw.h>
 #include <iommu/intremap.h>
 #include <iommu/lostunit.h>
+#include <iommu/reserved.h>
 #include <kernel/abi/iommu.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/log.h>
@@ -349,6 +350,7 @@ static int start_units(const void *dmar, size_t length, const struct iommu_optio
 	if (dmar_parse(dmar, length, read_bridge, &iommu_dmar))
 		return -ENODEV;
 	describe_firmware();
+	reserved_check();
 
 	iommu_nr_units = iommu_dmar.nr_units;
 	for (u32 i = 0; i < iommu_nr_units; i++)
@@ -442,5 +444,5 @@ const char *iommu_why_not(struct pci_id dev, bool trusted)
 		return "the firmware keeps memory for its own DMA by this device (RMRR), which the "
 		       "control domain alone may reach, by machine addresses "
 		       "(control-iommu=strict)";
-	return NULL;
+	return reserved_why_not(dev);
 }

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include <iommu/reserved.h>
 #include <kernel/abi/iommu.h>
 #include <kernel/core/log.h>
 #include <tests/unit/failures.h>
@@ -231,6 +232,36 @@ static void one_unit_does_not_remap(void **state)
 	assert_null(iommu_why_not(VTD_DEVICE_0, false));
 	assert_non_null(strstr(iommu_why_not(VTD_DEVICE_1, true), "no interrupt remapping"));
 	assert_false(vtd_dma(VTD_DEVICE_1, 1, &seen));
+	vtd_stop();
+}
+
+/* Seen: a region that the memory map says is RAM. Its device is refused in words, before anything
+ * is mapped, and so is one with a region that makes no sense; other devices are not concerned. */
+static void reserved_memory_that_is_ram(void **state)
+{
+	struct pci_id one = VTD_RESERVED_DEVICE(0), two = VTD_RESERVED_DEVICE(1);
+
+	(void)state;
+	assert_true(vtd_start(&plain));
+	assert_null(iommu_why_not(one, true));
+	assert_non_null(strstr(iommu_why_not(one, false), "control domain alone"));
+	assert_int_equal(frame_set(VTD_RESERVED_FIRST + VTD_RESERVED_FRAMES - 1, 0, FRAME_RAM, 7),
+			 0);
+	told[0] = 0;
+	reserved_check();
+	assert_non_null(strstr(told, "device 00:05.0 with 0x9000000-0x9257fff cannot be assigned"));
+	assert_non_null(strstr(iommu_why_not(one, true), "RAM in its own memory map"));
+	assert_non_null(iommu_why_not(two, true));
+	assert_null(iommu_why_not(VTD_DEVICE_0, true));
+
+	iommu_dmar.reserved[0].last -= PAGE_SIZE;
+	iommu_dmar.reserved[1].last = iommu_dmar.reserved[1].first - 1;
+	reserved_check();
+	assert_null(iommu_why_not(one, true));
+	assert_non_null(strstr(iommu_why_not(two, true), "makes no sense"));
+	iommu_dmar.reserved[1].last = ~0UL;
+	reserved_check();
+	assert_non_null(strstr(iommu_why_not(two, true), "makes no sense"));
 	vtd_stop();
 }
 
@@ -490,6 +521,7 @@ int main(void)
 		cmocka_unit_test_teardown(units_that_do_not_fit, teardown),
 		cmocka_unit_test_teardown(one_unit_does_not_fit, teardown),
 		cmocka_unit_test_teardown(one_unit_does_not_remap, teardown),
+		cmocka_unit_test_teardown(reserved_memory_that_is_ram, teardown),
 		cmocka_unit_test_teardown(words_of_the_administrator, teardown),
 		cmocka_unit_test_teardown(what_is_said, teardown),
 		cmocka_unit_test_teardown(one_unit_has_no_memory, teardown),
