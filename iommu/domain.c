@@ -217,11 +217,6 @@ static enum step destroy_step(struct work *w)
 
 /* --- inspection ----------------------------------------------------------- */
 
-bool iommu_domain_uses(const struct iommu_domain *d, u32 unit)
-{
-	return unit < iommu_nr_units && read_once(&d->devices_on[unit]);
-}
-
 void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 {
 	struct iommu_domain *m = (struct iommu_domain *)d;
@@ -246,10 +241,9 @@ void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 	s->devices_quarantined = c->devices_quarantined;
 	s->invalidations_posted = c->invalidations_posted;
 	s->invalidations_completed = read_once(&c->invalidations_completed);
+	s->completion_interrupts = read_once(&c->completion_interrupts);
 	memcpy(s->latency, c->latency, sizeof(s->latency));
 	s->io_faults = read_once(&c->io_faults);
 	memcpy(s->io_faults_by, c->io_faults_by, sizeof(s->io_faults_by));
 	spin_unlock(&m->lock);
-	for (u32 i = 0; i < iommu_nr_units; i++)
-		s->completion_interrupts += iommu_units[i].queue.interrupts;
 }

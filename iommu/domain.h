@@ -113,6 +113,7 @@ bool domain_suits(struct iommu_domain *d, const struct iommu_unit *u);
 static inline void domain_count_completed(struct iommu_domain *d, u32 nr)
 {
 	(void)atomic_add(&d->counters.invalidations_completed, (u64)nr);
+	(void)atomic_add(&d->counters.completion_interrupts, 1);
 }
 
 /* All batches of d are in flight: deferred work looks whether a unit that must answer is gone. Any

@@ -221,8 +221,6 @@ struct weir_trace_event;
 struct weir_unit_stats;
 /* Fill the io_, batch, invalidation and latency members. */
 void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s);
-/* True if a device of d is behind this unit. */
-bool iommu_domain_uses(const struct iommu_domain *d, u32 unit);
 /* The counters of a unit, by its index in the DMAR table. False: there is none. */
 bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s);
 /* Copy up to max events from number *from on, oldest first. Returns how many; *from: where to go
