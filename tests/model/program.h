@@ -10,7 +10,7 @@ struct model_config {
 	bool virtual; /* device 5 is a virtual function of device 1 */
 };
 
-#define MODEL_CONFIGS 14u
+#define MODEL_CONFIGS 16u
 extern const struct model_config model_configs[MODEL_CONFIGS];
 
 /* Runs a program; returns, or ends in vtd_fail(). The random numbers determine everything; if they

@@ -27,12 +27,15 @@ extern const struct pci_id vtd_devices[VTD_DEVICES];
 #define VTD_RAM_FIRST (1UL << 18)
 #define VTD_RAM_FRAMES (3UL << 18)
 
-/* What differs from the default: of all units, and of one of them besides. */
+/* What differs from the default, cleared first and then set: of all units, and of one of them
+ * besides. */
 struct vtd_config {
 	u64 cap_set, cap_clear, ecap_set, ecap_clear;
 	struct {
 		u64 cap_set, cap_clear, ecap_set, ecap_clear;
 	} only[VTD_UNITS];
+	/* An earlier system has left the caches full, and faults unread. */
+	bool used;
 };
 
 /* Reports a failure. The test provides it; it does not return. */
