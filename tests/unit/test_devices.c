@@ -678,7 +678,9 @@ static void share_blocks(void)
 				<< PAGE_SHIFT;
 
 		iommu_dmar.reserved[i] = (struct dmar_reserved){
-			first, first + ((i % 2 ? 512 - 77UL : 77UL) << PAGE_SHIFT) - 1, of[i % 2]
+			.first = first,
+			.last = first + ((i % 2 ? 512 - 77UL : 77UL) << PAGE_SHIFT) - 1,
+			.device = of[i % 2],
 		};
 	}
 }
