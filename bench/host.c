@@ -119,6 +119,7 @@ NEVER(void, hw_write64, volatile void *base __unused, u32 reg __unused, u64 valu
 NEVER(volatile void *, mmio_map, paddr_t pa __unused, size_t size __unused)
 NEVER(u32, pci_config_read32, u16 segment __unused, u16 bdf __unused, u16 offset __unused)
 NEVER(bool, pci_exists, u16 segment __unused, u16 bdf __unused)
+NEVER(struct pci_device *, pci_device_at, u32 index __unused)
 NEVER(struct pci_id, pci_physical, struct pci_id id __unused)
 NEVER(u32, pci_ats_depth, struct pci_id id __unused)
 NEVER(void, pci_ats_enable, struct pci_id id __unused)

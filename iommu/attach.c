@@ -7,6 +7,7 @@
 #include <iommu/reserved.h>
 #include <iommu/trace.h>
 #include <kernel/core/panic.h>
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 
 const char *iommu_why_no_ats(struct pci_id dev)
@@ -31,6 +32,9 @@ static int set_entry(struct device *v, bool ats)
 	int ret;
 
 	assert_locked(&d->lock);
+	/* It may have died since. Those who stop its devices hold devices_lock. */
+	if (!read_once(&v->unit->works))
+		return -ENODEV;
 	/* Like the unit, the device's TLB is flushed by every commit from before its entry is
 	 * present. */
 	if (ats)
@@ -57,10 +61,14 @@ int iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags)
 
 	if (!u || !d->root || ((flags & IOMMU_ATS) && iommu_why_no_ats(dev)))
 		return -ENODEV;
-	ret = device_claim(d, dev, &v);
+	ret = device_claim(d, dev, u, &v);
 	if (ret)
 		return ret;
-	ret = reserved_map(d, dev);
+	spin_lock(&d->lock);
+	ret = domain_suits(d, u) ? 0 : -ENODEV;
+	spin_unlock(&d->lock);
+	if (!ret)
+		ret = reserved_map(d, dev);
 	spin_lock(&devices_lock);
 	spin_lock(&d->lock);
 	if (!ret) {

@@ -26,9 +26,9 @@ static struct context_entry *context_table(struct iommu_unit *u, u8 bus, bool gr
 		free_page(table);
 		return NULL;
 	}
-	iommu_write_back(table, PAGE_SIZE);
+	unit_write_back(u, table, PAGE_SIZE);
 	write_once(&r->lo, virt_to_phys(table) | ROOT_P);
-	iommu_write_back(r, sizeof(*r));
+	unit_write_back(u, r, sizeof(*r));
 	return table;
 }
 
@@ -44,9 +44,9 @@ int context_set(struct iommu_unit *u, u16 bdf, const struct iommu_domain *d, boo
 		/* The walker must never see P with the other half unset. */
 		e->hi = FIELD_PREP(CONTEXT_AW, iommu_common.levels - 2) |
 			FIELD_PREP(CONTEXT_DID, d->did);
-		iommu_write_back(e, sizeof(*e));
+		unit_write_back(u, e, sizeof(*e));
 		store_release(&e->lo, virt_to_phys(d->root) | type | CONTEXT_P);
-		iommu_write_back(e, sizeof(*e));
+		unit_write_back(u, e, sizeof(*e));
 	}
 	spin_unlock(&u->context_lock);
 	return e ? 0 : -ENOMEM;
@@ -61,7 +61,7 @@ bool context_clear(struct iommu_unit *u, u16 bdf, bool quiet)
 	if (e) {
 		e += bdf & 0xff;
 		store_release(&e->lo, quiet ? CONTEXT_FPD : 0UL);
-		iommu_write_back(e, sizeof(*e));
+		unit_write_back(u, e, sizeof(*e));
 		write_once(&e->hi, 0UL);
 	}
 	spin_unlock(&u->context_lock);

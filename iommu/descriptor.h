@@ -6,6 +6,11 @@
 
 struct iommu_unit;
 
+/* Requester ids of a device and of its physical function, which may be itself. */
+struct qi_device_ids {
+	u16 sid, pfsid;
+};
+
 /* The context cache: all of it; the entry of one device, cached under this domain id. */
 struct qi_desc qi_context_global(void);
 struct qi_desc qi_context_device(u16 did, u16 sid);
@@ -36,7 +41,8 @@ static inline struct qi_desc qi_iotlb_pages(u16 did, u64 dfn, u32 am, bool leaf_
 
 /* A device's own TLB: device frames [first, last], rounded up to what the descriptor can say.
  * depth: the size of the device's invalidation queue, 1 to 32. */
-struct qi_desc qi_device_tlb(const struct iommu_unit *u, u16 sid, u32 depth, u64 first, u64 last);
+struct qi_desc qi_device_tlb(const struct iommu_unit *u, struct qi_device_ids ids, u32 depth,
+			     u64 first, u64 last);
 /* The interrupt entry cache: one entry; everything. */
 struct qi_desc qi_iec_index(u16 index);
 struct qi_desc qi_iec_global(void);

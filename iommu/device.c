@@ -61,22 +61,23 @@
 #include <kernel/core/log.h>
 #include <kernel/lib/errno.h>
 
-#define MAX_DEVICES 64
-
 struct spinlock devices_lock = SPINLOCK_INIT(LOCK_DEVICES);
 static struct device devices[MAX_DEVICES];
 
 /* --- the records ---------------------------------------------------------- */
 
-struct device *device_find(struct pci_id dev)
+struct device *device_at(u32 i)
 {
 	assert_locked(&devices_lock);
-	for (u32 i = 0; i < MAX_DEVICES; i++) {
-		struct device *v = &devices[i];
+	return devices[i].state == DEVICE_FREE ? NULL : &devices[i];
+}
 
-		if (v->state == DEVICE_FREE)
-			continue;
-		if (v->dev.segment == dev.segment && v->dev.bdf == dev.bdf)
+struct device *device_find(struct pci_id dev)
+{
+	for (u32 i = 0; i < MAX_DEVICES; i++) {
+		struct device *v = device_at(i);
+
+		if (v && v->dev.segment == dev.segment && v->dev.bdf == dev.bdf)
 			return v;
 	}
 	return NULL;
@@ -169,6 +170,7 @@ static void free_record(struct device *v, struct device_calls *calls)
 	v->unit->devices--;
 	calls->detached = v->detached;
 	calls->detached_arg = v->detached_arg;
+	domain_destroy_if_idle(v->domain);
 }
 
 static void enter_state(struct device *v, enum device_state from, struct device_calls *calls)
@@ -278,11 +280,12 @@ static struct device *find_free_record(void)
 	return NULL;
 }
 
-static void claim_record(struct device *v, struct iommu_domain *d, struct pci_id dev)
+static void claim_record(struct device *v, struct iommu_domain *d, struct pci_id dev,
+			 struct iommu_unit *u)
 {
 	struct device_calls none = { .domain = d };
 
-	*v = (struct device){ .dev = dev, .domain = d, .unit = iommu_unit_of(dev) };
+	*v = (struct device){ .dev = dev, .domain = d, .unit = u };
 	list_init(&v->flush.link);
 	v->flush.done = device_flushed;
 	device_tlb_init(&v->tlb);
@@ -294,7 +297,8 @@ static void claim_record(struct device *v, struct iommu_domain *d, struct pci_id
 	spin_unlock(&d->lock);
 }
 
-int device_claim(struct iommu_domain *d, struct pci_id dev, struct device **out)
+int device_claim(struct iommu_domain *d, struct pci_id dev, struct iommu_unit *u,
+		 struct device **out)
 {
 	struct device *v;
 	int ret = 0;
@@ -306,7 +310,7 @@ int device_claim(struct iommu_domain *d, struct pci_id dev, struct device **out)
 	} else {
 		v = find_free_record();
 		if (v)
-			claim_record(v, d, dev);
+			claim_record(v, d, dev, u);
 		else
 			ret = -ENOSPC;
 	}

@@ -6,6 +6,8 @@
 #include <iommu/domain.h>
 #include <iommu/quarantine.h>
 
+#define MAX_DEVICES 64
+
 enum device_state {
 	DEVICE_FREE, /* the record is not in use */
 	DEVICE_CLAIMED,
@@ -58,9 +60,12 @@ extern struct spinlock devices_lock;
 
 /* The record of dev, or NULL if no domain has it. devices_lock is held. */
 struct device *device_find(struct pci_id dev);
-/* Take a record for dev, which has a unit, and count it in d. -EBUSY: a domain has dev; -EAGAIN:
+/* The record of index i, below MAX_DEVICES, or NULL if it is not in use. devices_lock is held. */
+struct device *device_at(u32 i);
+/* Take a record for dev, which is behind u, and count it in d. -EBUSY: a domain has dev; -EAGAIN:
  * what an attaching that failed had mapped for dev is not gone yet; -ENOSPC. No lock held. */
-int __must_check device_claim(struct iommu_domain *d, struct pci_id dev, struct device **out);
+int __must_check device_claim(struct iommu_domain *d, struct pci_id dev, struct iommu_unit *u,
+			      struct device **out);
 /* The event happened to v: change its state, and do what the new state requires. devices_lock and
  * the domain's lock are held. */
 void device_transition(struct device *v, enum device_event event, struct device_calls *calls);

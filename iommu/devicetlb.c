@@ -9,23 +9,45 @@
  *
  * A stopped device (iommu/device.c) gets no more requests. The batches that wait for it are
  * answered when it is isolated: what its TLB still holds is of no use to it then.
+ *
+ * A device whose link is dead would not answer, and the unit's queue would stand until the unit
+ * gives up, at the cost of all who have devices behind it. So it is looked at before each request,
+ * and again when it has not answered for a while and somebody is held up. If it is gone it is
+ * quarantined, by the unit's fault_work, since that needs devices_lock.
  */
 #include <iommu/devicetlb.h>
 
+#include <drivers/pci.h>
 #include <drivers/pcidma.h>
 #include <iommu/commit.h>
 #include <iommu/device.h>
 #include <iommu/trace.h>
+#include <kernel/core/clock.h>
 #include <kernel/lib/atomic.h>
+
+#define LOOK_AFTER_NS 1000000UL
+
+/* A virtual function has no vendor id: its physical one tells. */
+static bool is_gone(const struct device *v)
+{
+	struct pci_id dev = pci_physical(v->dev);
+
+	return !pci_exists(dev.segment, dev.bdf);
+}
 
 static void post_invalidation(struct device *v)
 {
 	struct device_tlb *t = &v->tlb;
 
 	assert_locked(&v->domain->lock);
+	if (is_gone(v)) {
+		work_queue(&v->unit->fault_work);
+		return;
+	}
+	t->posted = clock_ns();
 	t->flushing = t->next;
 	t->next = 0;
-	t->request.desc[0] = qi_device_tlb(v->unit, v->dev.bdf, t->depth, t->first, t->last);
+	t->request.desc[0] = qi_device_tlb(v->unit, t->ids, t->depth, t->first, t->last);
 	t->request.nr = 1;
 	trace(WEIR_TRACE_DEVICE_TLB, v->domain->owner, v->dev.bdf, t->first, t->last);
 	t->first = ~0UL;
@@ -80,6 +102,23 @@ void device_flush_tlbs(struct iommu_domain *d, struct iommu_batch *b, dfn_t firs
 	}
 }
 
+bool device_tlb_is_gone(struct device *v)
+{
+	struct device_tlb *t = &v->tlb;
+
+	assert_locked(&v->domain->lock);
+	if (list_empty(&t->link) || device_is_stopped(v))
+		return false;
+	if (t->flushing ? clock_ns() - t->posted < LOOK_AFTER_NS : !t->next)
+		return false;
+	if (is_gone(v))
+		return true;
+	/* It has come back before anybody has looked. */
+	if (!t->flushing)
+		post_invalidation(v);
+	return false;
+}
+
 void device_tlb_init(struct device_tlb *t)
 {
 	list_init(&t->request.link);
@@ -91,8 +130,15 @@ void device_tlb_init(struct device_tlb *t)
 
 void device_tlb_add(struct device *v)
 {
+	struct pci_id physical = pci_physical(v->dev);
+
 	assert_locked(&v->domain->lock);
-	v->tlb.depth = pci_ats_depth(v->dev);
+	/* Virtual functions share the queue of their physical one, whose capability tells its depth
+	 * (PCI Express Base 5.0, 10.5.1.1). */
+	v->tlb.depth = pci_ats_depth(physical);
+	if (!v->tlb.depth)
+		v->tlb.depth = pci_ats_depth(v->dev);
+	v->tlb.ids = (struct qi_device_ids){ v->dev.bdf, physical.bdf };
 	list_add_tail(&v->domain->device_tlbs, &v->tlb.link);
 }
 

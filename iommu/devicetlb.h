@@ -13,7 +13,11 @@ struct device_tlb {
 	 * after it; a bit per batch. An invalidation is outstanding while `flushing` is not 0. */
 	u16 flushing, next;
 	dfn_t first, last; /* the range that the next one must cover */
-	u32 depth; /* of the device's queue of invalidations, read when it is attached */
+	/* Read when it is attached: the depth of its queue of invalidations, and its requester id
+	 * with that of its physical function. */
+	u32 depth;
+	struct qi_device_ids ids;
+	u64 posted; /* when the one that is outstanding was posted, in ns */
 };
 _Static_assert(BATCHES_PER_DOMAIN <= 16, "one bit per batch");
 
@@ -26,6 +30,9 @@ void device_tlb_add(struct device *v);
 void device_tlb_remove(struct device *v);
 /* Switch the TLB on. The context entry is present and allows it. */
 void device_tlb_enable(struct device *v);
+/* True if the device is needed for an invalidation, and its link is dead. devices_lock is held
+ * too. */
+bool device_tlb_is_gone(struct device *v);
 /* The device is isolated: remove its TLB, and return the batches that waited for it. */
 u16 device_tlb_retire(struct device *v);
 

@@ -27,6 +27,7 @@ struct dmar_unit {
 
 /* Reserved memory (8.4): the firmware's own DMA of these devices. */
 struct dmar_reserved {
+	const char *why_not; /* the device cannot be attached with it; NULL: it can */
 	paddr_t first, last;
 	struct dmar_scope device;
 };

@@ -90,6 +90,8 @@ int iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
 	d->name = name;
 	d->wake = wake;
 	d->wake_arg = arg;
+	d->snoop = iommu_common.snoop;
+	d->coherent = iommu_common.coherent;
 	list_init(&d->device_tlbs);
 	list_init(&d->batch_waiters);
 	work_init(&d->destroyer, destroy_step);
@@ -156,21 +158,36 @@ void domain_batch_done(struct iommu_domain *d)
 		list_del(&w->link);
 		work_queue(w->work);
 	}
-	if (!--d->nr_batches && d->destroying)
-		work_queue(&d->destroyer);
+	d->nr_batches--;
+	domain_destroy_if_idle(d);
 	spin_unlock(&d->lock);
+}
+
+void domain_destroy_if_idle(struct iommu_domain *d)
+{
+	assert_locked(&d->lock);
+	if (!d->destroying || d->nr_batches)
+		return;
+	for (u32 i = 0; i < iommu_nr_units; i++)
+		if (d->devices_on[i])
+			return;
+	work_queue(&d->destroyer);
+}
+
+void domain_held_up(const struct iommu_domain *d)
+{
+	for (u32 i = 0; i < iommu_nr_units; i++)
+		if (read_once(&d->devices_on[i]))
+			work_queue(&iommu_units[i].fault_work);
 }
 
 void iommu_domain_destroy(struct iommu_domain *d, void (*done)(void *arg), void *arg)
 {
 	spin_lock(&d->lock);
-	for (u32 i = 0; i < iommu_nr_units; i++)
-		BUG_ON(d->devices_on[i]);
 	d->destroying = true;
 	d->destroyed = done;
 	d->destroyed_arg = arg;
-	if (!d->nr_batches)
-		work_queue(&d->destroyer);
+	domain_destroy_if_idle(d);
 	spin_unlock(&d->lock);
 }
 
@@ -200,11 +217,6 @@ static enum step destroy_step(struct work *w)
 
 /* --- inspection ----------------------------------------------------------- */
 
-bool iommu_domain_uses(const struct iommu_domain *d, u32 unit)
-{
-	return unit < iommu_nr_units && read_once(&d->devices_on[unit]);
-}
-
 void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 {
 	struct iommu_domain *m = (struct iommu_domain *)d;
@@ -229,10 +241,9 @@ void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s)
 	s->devices_quarantined = c->devices_quarantined;
 	s->invalidations_posted = c->invalidations_posted;
 	s->invalidations_completed = read_once(&c->invalidations_completed);
+	s->completion_interrupts = read_once(&c->completion_interrupts);
 	memcpy(s->latency, c->latency, sizeof(s->latency));
 	s->io_faults = read_once(&c->io_faults);
 	memcpy(s->io_faults_by, c->io_faults_by, sizeof(s->io_faults_by));
 	spin_unlock(&m->lock);
-	for (u32 i = 0; i < iommu_nr_units; i++)
-		s->completion_interrupts += iommu_units[i].queue.interrupts;
 }

@@ -64,6 +64,10 @@ struct iommu_domain {
 	void *wake_arg;
 
 	u64 *root;
+	/* What the units of its devices can do (iommu/coherence.c). */
+	u64 snoop; /* SS_SNP: leaves have it */
+	bool coherent; /* the walkers snoop */
+	bool expected; /* a device was attached, or named by iommu_expect() */
 	/* Batches not recycled yet that unlinked a table: meanwhile every flush has IH = 0. */
 	u32 structural;
 	/* Batches not recycled yet that split a superpage: meanwhile every flush is of the whole
@@ -88,12 +92,36 @@ struct iommu_domain {
 	struct work destroyer;
 };
 
+/* Write back what a walker will read of d's tables, if one does not snoop: n bytes, or one
+ * entry. */
+static inline void iommu_write_back(const struct iommu_domain *d, const void *p, size_t n)
+{
+	if (!d->coherent)
+		hw_write_back(p, n);
+}
+
+static inline void iommu_write_back_entry(const struct iommu_domain *d, const u64 *e)
+{
+	if (!d->coherent)
+		hw_write_back_line(e);
+}
+
+/* True if a device behind u can use d's tables: from now on, if nothing is mapped in them. d's lock
+ * is held. iommu/coherence.c */
+bool domain_suits(struct iommu_domain *d, const struct iommu_unit *u);
 /* A unit has completed nr invalidations of the domain, or they have failed. Any context. */
 static inline void domain_count_completed(struct iommu_domain *d, u32 nr)
 {
 	(void)atomic_add(&d->counters.invalidations_completed, (u64)nr);
+	(void)atomic_add(&d->counters.completion_interrupts, 1);
 }
 
+/* All batches of d are in flight: deferred work looks whether a unit that must answer is gone. Any
+ * context. */
+void domain_held_up(const struct iommu_domain *d);
+/* If d shall be destroyed, and no batch of it is in flight, and no device counts (one that could
+ * not be attached may, until its reserved memory is unmapped): begin. d's lock is held. */
+void domain_destroy_if_idle(struct iommu_domain *d);
 /* A batch is free again: wake what waits for it. No lock held. */
 void domain_batch_done(struct iommu_domain *d);
 /* Begin a gather without tables for splits: for what unmaps only ranges as they were mapped, by

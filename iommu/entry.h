@@ -1,8 +1,8 @@
 /* The format of an entry of second-stage tables (VT-d 9.8). The picture is in iommu/table.c. */
 #pragma once
 
+#include <iommu/domain.h>
 #include <iommu/iommu.h>
-#include <iommu/unit.h>
 #include <kernel/core/paging.h>
 #include <kernel/mm/frame.h>
 
@@ -64,11 +64,11 @@ static inline u64 *table_at(u64 e)
 	return phys_to_virt(e & SS_ADDR);
 }
 
-static inline u64 leaf(mfn_t mfn, unsigned int level, u32 perm)
+static inline u64 leaf(const struct iommu_domain *d, mfn_t mfn, unsigned int level, u32 perm)
 {
 	/* Snooped whatever the device asks for: memory that was cleared may be in the caches
 	 * only. */
-	return mfn << PAGE_SHIFT | iommu_common.snoop | (perm & IOMMU_READ ? SS_R : 0) |
+	return mfn << PAGE_SHIFT | d->snoop | (perm & IOMMU_READ ? SS_R : 0) |
 	       (perm & IOMMU_WRITE ? SS_W : 0) | (perm & IOMMU_NOT_RAM ? SS_NOT_RAM : 0) |
 	       (level > 1 ? SS_PS : 0);
 }

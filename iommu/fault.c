@@ -2,6 +2,7 @@
 #include <iommu/fault.h>
 
 #include <iommu/hw.h>
+#include <iommu/lostunit.h>
 #include <iommu/quarantine.h>
 #include <iommu/queueerror.h>
 #include <iommu/table.h>
@@ -135,15 +136,20 @@ static enum step fault_step(struct work *w)
 	struct iommu_unit *u = container_of(w, struct iommu_unit, fault_work);
 	u32 nr, first = fault_records(u, &nr), status = hw_read32(u->regs, FSTS_REG);
 
+	if (unit_is_gone(u)) {
+		lost_while_running(u);
+		return STEP_DONE;
+	}
 	for (u32 i = 0; (status & FSTS_PPF) && i < nr; i++) {
 		u32 reg = first + 16 * (((u32)FIELD_GET(FSTS_FRI, status) + i) % nr);
 		u64 hi = hw_read64(u->regs, reg + 8);
 
-		if (!(hi & FRCD_HI_F))
+		if (!(hi & FRCD_HI_F) || hi == ~0UL)
 			continue;
 		report_fault(u, hw_read64(u->regs, reg), hi);
 		clear_record(u, reg);
 	}
+	quarantine_gone(u);
 	if (status & FSTS_PFO)
 		hw_write32(u->regs, FSTS_REG, FSTS_PFO);
 	if (status & (FSTS_IQE | FSTS_ICE | FSTS_ITE))

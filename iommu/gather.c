@@ -63,8 +63,10 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 		return -ENOMEM;
 	}
 	spin_unlock(&d->lock);
-	if (!b)
+	if (!b) {
+		domain_held_up(d);
 		return -EAGAIN;
+	}
 	start_gather(g, b);
 	return 0;
 }
@@ -80,6 +82,8 @@ bool gather_begin_or_wait(struct iommu_gather *g, struct iommu_domain *d, struct
 	spin_unlock(&d->lock);
 	if (b)
 		start_gather(g, b);
+	else
+		domain_held_up(d);
 	return b;
 }
 

@@ -55,7 +55,7 @@ bool intremap_init(struct iommu_unit *u)
 		s->unit = u;
 		s->index = i;
 	}
-	iommu_write_back(u->irtes, PAGE_SIZE);
+	unit_write_back(u, u->irtes, PAGE_SIZE);
 	u->eim = (u->ecap & ECAP_EIM) && lapic_is_x2apic();
 	irta = virt_to_phys(u->irtes) | FIELD_PREP(IRTA_S, IRTA_SIZE);
 	hw_write64(u->regs, IRTA_REG, irta | (u->eim ? IRTA_EIME : 0));
@@ -74,7 +74,7 @@ bool intremap_init(struct iommu_unit *u)
 static void invalidate_irte(struct irte_slot *s)
 {
 	assert_locked(&s->unit->irte_lock);
-	iommu_write_back(&s->unit->irtes[s->index], sizeof(struct irte));
+	unit_write_back(s->unit, &s->unit->irtes[s->index], sizeof(struct irte));
 	if (s->busy) {
 		s->again = true;
 		return;
@@ -126,7 +126,7 @@ int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
 		u->nr_irtes++;
 		u->irtes[i].lo = 0;
 		u->irtes[i].hi = FIELD_PREP(IRTE_HI_SID, dev.bdf) | IRTE_HI_SVT_SID;
-		iommu_write_back(&u->irtes[i], sizeof(struct irte));
+		unit_write_back(u, &u->irtes[i], sizeof(struct irte));
 	}
 	spin_unlock(&u->irte_lock);
 	if (i == IRTE_PER_UNIT) {

@@ -138,6 +138,15 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held);
 /* NULL if the device can be given to a domain, else why not. trusted: also if the firmware has
  * reserved memory for the device, which the device then reaches. */
 const char *iommu_why_not(struct pci_id dev, bool trusted);
+/* The device will be attached to d. If nothing is mapped in d, what is mapped from now on needs no
+ * more from the units than they can do, and no less than the units of d's devices can. Without this
+ * it is what all units can do. Any context. */
+void iommu_expect(struct iommu_domain *d, struct pci_id dev);
+/* NULL if the device can use what is mapped in d, else why not. */
+const char *iommu_why_not_beside(const struct iommu_domain *d, struct pci_id dev);
+/* Nr frames were cleared, which devices may reach next: if there is a unit that lets devices bypass
+ * the CPU's caches, write the zeros back. */
+void iommu_cleared(mfn_t mfn, u64 nr);
 /* NULL if the device's own TLB can be used, else why not. */
 const char *iommu_why_no_ats(struct pci_id dev);
 
@@ -146,9 +155,9 @@ const char *iommu_why_no_ats(struct pci_id dev);
  * memory; the administrator must have asked for it. */
 #define IOMMU_ATS 1u
 /* Let the device use d's tables. The caller has bus mastering off. -ENODEV: no unit covers the
- * device, or iommu_why_no_ats(); -EBUSY: a domain has it; -EAGAIN: what an attaching that failed
- * had mapped for it is not gone yet, or d has no batch for its reserved memory; -ENOSPC; and the
- * errors of iommu_map() for its reserved memory. No lock held. */
+ * device, iommu_why_no_ats() or iommu_why_not_beside(); -EBUSY: a domain has it; -EAGAIN: what an
+ * attaching that failed had mapped for it is not gone yet, or d has no batch for its reserved
+ * memory; -ENOSPC; and the errors of iommu_map() for its reserved memory. No lock held. */
 int __must_check iommu_attach(struct iommu_domain *d, struct pci_id dev, u32 flags);
 /* Stop and block the device. done(arg) is called when it can use no translation any more: from this
  * call, in interrupt context, or from deferred work. done is not NULL. */
@@ -212,8 +221,6 @@ struct weir_trace_event;
 struct weir_unit_stats;
 /* Fill the io_, batch, invalidation and latency members. */
 void iommu_domain_stats(const struct iommu_domain *d, struct weir_stats *s);
-/* True if a device of d is behind this unit. */
-bool iommu_domain_uses(const struct iommu_domain *d, u32 unit);
 /* The counters of a unit, by its index in the DMAR table. False: there is none. */
 bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s);
 /* Record what happens to pages too (mappings, commits, answers, releases), or only what happens to

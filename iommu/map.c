@@ -27,8 +27,8 @@ static u64 *add_table(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int 
 	if (!t)
 		return NULL;
 	d->tables++;
-	iommu_write_back(t, PAGE_SIZE);
-	table_publish(e, virt_to_phys(t) | SS_R | SS_W);
+	iommu_write_back(d, t, PAGE_SIZE);
+	table_publish(d, e, virt_to_phys(t) | SS_R | SS_W);
 	counts(parent)->present++;
 	if (iommu_common.caching_mode)
 		became_present(g, dfn, 1, level);
@@ -95,7 +95,7 @@ static inline int take_references(struct iommu_domain *d, const struct leaf_run 
 static inline int fill_entries(struct iommu_domain *d, u64 *e, struct frame_table_counts *c,
 			       const struct leaf_run *r)
 {
-	u64 first = leaf(r->mfn, r->level, r->perm);
+	u64 first = leaf(d, r->mfn, r->level, r->perm);
 	bool whole;
 	int ret;
 
@@ -131,8 +131,8 @@ static int add_filled_table(struct iommu_gather *g, u64 *parent, u64 *e, dfn_t d
 		table_free(d, t);
 		return ret;
 	}
-	iommu_write_back(t, PAGE_SIZE);
-	table_publish(e, virt_to_phys(t) | SS_R | SS_W);
+	iommu_write_back(d, t, PAGE_SIZE);
+	table_publish(d, e, virt_to_phys(t) | SS_R | SS_W);
 	counts(parent)->present++;
 	if (iommu_common.caching_mode)
 		became_present(g, dfn, r->nr << order_of(r->level), r->level + 1);
@@ -170,7 +170,7 @@ static __noinline bool collapse(struct iommu_gather *g, u64 *e, unsigned int lev
 		frame_merge_dev(mfn_of(first), order_of(level));
 		d->references -= ENTRIES - 1;
 	}
-	table_publish(e, first | SS_PS);
+	table_publish(g->domain, e, first | SS_PS);
 	d->entries[level - 2] -= ENTRIES;
 	d->entries[level - 1]++;
 	d->counters.io_collapses++;
@@ -259,7 +259,7 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 	ret = fill_entries(g->domain, e, c, &(struct leaf_run){ mfn, run, level, perm });
 	if (unlikely(ret))
 		return ret;
-	iommu_write_back(e, run * sizeof(*e));
+	iommu_write_back(g->domain, e, run * sizeof(*e));
 	if (iommu_common.caching_mode)
 		became_present(g, dfn, run << order_of(level), level);
 	if (c->present == ENTRIES && level < iommu_common.largest)
@@ -348,7 +348,7 @@ static __always_inline int map_leaf(struct iommu_gather *g, dfn_t dfn, mfn_t mfn
 	e = &table[index_of(dfn, level)];
 	if (unlikely(*e || !frame_try_get_dev(mfn, order_of(level), d->owner)))
 		goto slow_locked;
-	table_publish(e, leaf(mfn, level, perm));
+	table_publish(d, e, leaf(d, mfn, level, perm));
 	d->references++;
 	d->entries[level - 1]++;
 	c = counts(table);

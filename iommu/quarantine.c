@@ -68,6 +68,48 @@ bool quarantine_requester(struct iommu_unit *u, u16 bdf, const char *why)
 	return owner != OWNER_NONE;
 }
 
+static bool needed_and_gone(struct device *v)
+{
+	bool gone;
+
+	spin_lock(&v->domain->lock);
+	gone = device_tlb_is_gone(v);
+	spin_unlock(&v->domain->lock);
+	return gone;
+}
+
+/* Quarantine the devices behind u; with `only`, those of which it is true. */
+static void quarantine_behind(struct iommu_unit *u, bool (*only)(struct device *v), const char *why)
+{
+	for (u32 i = 0; i < MAX_DEVICES; i++) {
+		u16 owner = OWNER_NONE;
+		struct pci_id dev = { 0 };
+		struct device *v;
+		bool first = false;
+
+		spin_lock(&devices_lock);
+		v = device_at(i);
+		if (v && v->unit == u && (!only || only(v))) {
+			dev = v->dev;
+			owner = v->domain->owner;
+			first = quarantine(v, why);
+		}
+		spin_unlock(&devices_lock);
+		if (first)
+			call_event_hook(owner, dev, IOMMU_EVENT_QUARANTINED);
+	}
+}
+
+void quarantine_all(struct iommu_unit *u, const char *why)
+{
+	quarantine_behind(u, NULL, why);
+}
+
+void quarantine_gone(struct iommu_unit *u)
+{
+	quarantine_behind(u, needed_and_gone, "its link is dead, it reads as all ones");
+}
+
 /* --- faults --------------------------------------------------------------- */
 
 /* One more fault. */

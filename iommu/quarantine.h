@@ -14,6 +14,11 @@ struct fault_rate {
 /* A unit has named this requester id for an invalidation that failed: quarantine the device. False
  * if no domain has it. Deferred work, no lock held. */
 bool quarantine_requester(struct iommu_unit *u, u16 bdf, const char *why);
+/* Quarantine all devices behind u. Deferred work, no lock held. */
+void quarantine_all(struct iommu_unit *u, const char *why);
+/* Quarantine the devices behind u whose link is dead, and who hold up others. Deferred work, no
+ * lock held. */
+void quarantine_gone(struct iommu_unit *u);
 /* Count a fault of dev, and quarantine dev if it raises too many. If no domain has dev, its faults
  * are no longer recorded then. Returns the owner or OWNER_NONE, and the owner's name for the
  * message. Deferred work, no lock held. */

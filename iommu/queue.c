@@ -96,13 +96,15 @@ static inline void write_request(struct iommu_queue *q, struct iommu_request *r)
 }
 
 /* Write back the ring from this entry to the tail. */
-static __noinline void write_back_ring(const struct iommu_queue *q, u32 from)
+static __noinline void write_back_ring(const struct iommu_unit *u, u32 from)
 {
+	const struct iommu_queue *q = &u->queue;
+
 	if (q->tail < from) {
-		iommu_write_back(&q->ring[from], (RING_ENTRIES - from) * sizeof(struct qi_desc));
+		unit_write_back(u, &q->ring[from], (RING_ENTRIES - from) * sizeof(struct qi_desc));
 		from = 0;
 	}
-	iommu_write_back(&q->ring[from], (q->tail - from) * sizeof(struct qi_desc));
+	unit_write_back(u, &q->ring[from], (q->tail - from) * sizeof(struct qi_desc));
 }
 
 /* The unit may take all that was written from this entry on. */
@@ -112,9 +114,9 @@ static inline void ring_doorbell(struct iommu_unit *u, u32 from)
 
 	assert_locked(&q->lock);
 	if (likely(q->tail - from <= ENTRIES_OF_A_LINE))
-		iommu_write_back_ends(&q->ring[from], (const char *)&q->ring[q->tail] - 1);
+		unit_write_back_ends(u, &q->ring[from], (const char *)&q->ring[q->tail] - 1);
 	else
-		write_back_ring(q, from);
+		write_back_ring(u, from);
 	smp_mb();
 	if (!late_post(u, q->tail * sizeof(struct qi_desc)))
 		hw_write64(u->regs, IQT_REG, q->tail * sizeof(struct qi_desc));
@@ -205,13 +207,17 @@ void queue_finish_done(struct iommu_unit *u)
 static void completion_interrupt(void *arg)
 {
 	struct iommu_unit *u = arg;
+	u32 ics;
 
 	u->queue.interrupts++;
 	do {
 		hw_write32(u->regs, ICS_REG, ICS_IWC);
 		if (!late_answer(u, queue_finish_done))
 			queue_finish_done(u);
-	} while (hw_read32(u->regs, ICS_REG) & ICS_IWC);
+		ics = hw_read32(u->regs, ICS_REG);
+	} while ((ics & ICS_IWC) && ics != ~0u);
+	if (ics == ~0u) /* the unit is gone */
+		work_queue(&u->fault_work);
 }
 
 /* --- recovery ------------------------------------------------------------- */

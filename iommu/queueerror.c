@@ -105,7 +105,7 @@ static void recover_bad_descriptor(struct iommu_unit *u)
 		*at = r ? queue_entry_of(q, r, (slot + RING_ENTRIES - r->slot) % RING_ENTRIES) :
 			  qi_iotlb_global();
 	}
-	iommu_write_back(at, sizeof(*at));
+	unit_write_back(u, at, sizeof(*at));
 	if (q->stuck)
 		hw_write64(u->regs, IQT_REG, slot * sizeof(struct qi_desc));
 	hw_write32(u->regs, FSTS_REG, FSTS_IQE);

@@ -3,6 +3,11 @@
 
 #include <iommu/map.h>
 #include <iommu/unmap.h>
+#include <kernel/core/log.h>
+#include <kernel/mm/frame.h>
+
+/* No device needs more. It bounds what is looked at during the boot. */
+#define LARGEST_REGION (1UL << 18)
 
 static dfn_t first_frame(u32 i)
 {
@@ -23,6 +28,47 @@ static u32 first_index(u32 i)
 		if (r[k].first == r[i].first && r[k].last == r[i].last)
 			return k;
 	return i;
+}
+
+/* NULL if region i can be mapped. */
+static const char *why_broken(u32 i)
+{
+	const struct dmar_reserved *r = &iommu_dmar.reserved[i];
+	struct frame_info f;
+
+	if (r->first > r->last || frames_of_region(i) > LARGEST_REGION)
+		return "the firmware keeps memory for it (RMRR) that makes no sense: update it, or "
+		       "leave the device out";
+	for (mfn_t mfn = first_frame(i); mfn <= r->last >> PAGE_SHIFT; mfn++)
+		if (frame_query(mfn, &f) && f.type != FRAME_RESERVED)
+			return "the firmware keeps memory for it (RMRR) that is RAM in its own "
+			       "memory map: update it, or switch the device's legacy support "
+			       "off in its setup";
+	return NULL;
+}
+
+void reserved_check(void)
+{
+	char name[16];
+
+	for (u32 i = 0; i < iommu_dmar.nr_reserved; i++) {
+		struct dmar_reserved *r = &iommu_dmar.reserved[i];
+
+		r->why_not = why_broken(i);
+		if (r->why_not)
+			log_warn("iommu: DMAR: device %s with 0x%lx-0x%lx cannot be assigned: %s",
+				 pci_name((struct pci_id){ r->device.segment, r->device.bdf },
+					  name),
+				 r->first, r->last, r->why_not);
+	}
+}
+
+const char *reserved_why_not(struct pci_id dev)
+{
+	for (u32 i = 0; i < iommu_dmar.nr_reserved; i++)
+		if (dmar_is_reserved_for(&iommu_dmar, i, dev) && iommu_dmar.reserved[i].why_not)
+			return iommu_dmar.reserved[i].why_not;
+	return NULL;
 }
 
 /* The device does not use its regions below index `end` any more. However many they are, one gather

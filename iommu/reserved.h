@@ -4,6 +4,10 @@
 
 #include <iommu/domain.h>
 
+/* Look at all regions, and name those that cannot be mapped. Boot. */
+void reserved_check(void);
+/* NULL if the regions of dev can be mapped, else why not. */
+const char *reserved_why_not(struct pci_id dev);
 /* Map the reserved memory of dev in d's tables, unless it is mapped for another device of d
  * already. If this fails, nothing is mapped and no count is changed: -EAGAIN (no batch), -ENOMEM,
  * -EEXIST (d has something else there), -EPERM (it is RAM). No lock held. */

@@ -72,7 +72,7 @@ int table_init(struct iommu_domain *d)
 	if (!d->root)
 		return -ENOMEM;
 	d->tables = 1;
-	iommu_write_back(d->root, PAGE_SIZE);
+	iommu_write_back(d, d->root, PAGE_SIZE);
 	return 0;
 }
 

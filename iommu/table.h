@@ -77,10 +77,10 @@ static __always_inline u64 *table_find(const struct iommu_domain *d, dfn_t dfn, 
 	return table;
 }
 
-static inline void table_publish(u64 *e, u64 value)
+static inline void table_publish(const struct iommu_domain *d, u64 *e, u64 value)
 {
 	store_release(e, value);
-	iommu_write_back_entry(e);
+	iommu_write_back_entry(d, e);
 }
 
 /* --- inspection ----------------------------------------------------------- */

@@ -5,6 +5,8 @@
 #include <iommu/fault.h>
 #include <iommu/hw.h>
 #include <iommu/intremap.h>
+#include <iommu/lostunit.h>
+#include <iommu/reserved.h>
 #include <kernel/abi/iommu.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/log.h>
@@ -63,6 +65,8 @@ static const char *why_unfit(const struct iommu_unit *u)
 {
 	if (u->cap == ~0UL || u->ecap == ~0UL)
 		return "its registers read as all ones";
+	if (!u->cap && !u->ecap)
+		return "its registers read as zeros";
 	if (!(u->ecap & ECAP_QI))
 		return "it has no queued invalidation (ECAP.QI)";
 	if (u->cap & CAP_RWBF)
@@ -179,19 +183,54 @@ static bool find_unit(struct iommu_unit *u, u32 index)
 	return true;
 }
 
-/* Compute what all units can do. False: they have no table format in common. */
-static bool find_common(void)
+static unsigned int units_with(u64 sagaw)
+{
+	unsigned int n = 0;
+
+	for (u32 i = 0; i < iommu_nr_units; i++)
+		n += iommu_units[i].fits && (iommu_units[i].cap & sagaw);
+	return n;
+}
+
+/* Tables have the number of levels that most units know, since domains share them between units. A
+ * unit that does not know it is not used. */
+static void choose_levels(void)
+{
+	static const u64 sagaw[] = { CAP_SAGAW_48, CAP_SAGAW_39, CAP_SAGAW_57 };
+	static const unsigned int levels[] = { 4, 3, 5 };
+	unsigned int best = 0;
+
+	for (unsigned int i = 1; i < ARRAY_SIZE(sagaw); i++)
+		if (units_with(sagaw[i]) > units_with(sagaw[best]))
+			best = i;
+	iommu_common.levels = levels[best];
+	for (u32 i = 0; i < iommu_nr_units; i++) {
+		struct iommu_unit *u = &iommu_units[i];
+
+		if (!u->fits || (u->cap & sagaw[best]))
+			continue;
+		u->fits = false;
+		log_err("iommu: unit %u at 0x%lx cannot be used: it has no tables of %u levels, "
+			"as more of the other units have",
+			i, iommu_dmar.unit[i].base, iommu_common.levels);
+	}
+}
+
+/* Compute what all units can do. */
+static void find_common(void)
 {
 	struct iommu_common *c = &iommu_common;
-	u64 sagaw = CAP_SAGAW, superpages = CAP_SLLPS_2M | CAP_SLLPS_1G, width = 64;
+	u64 superpages = CAP_SLLPS_2M | CAP_SLLPS_1G, width = 64;
 
+	choose_levels();
 	c->coherent = true;
 	c->snoop = SS_SNP;
 	c->nr_domains = 1u << 16;
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		const struct iommu_unit *u = &iommu_units[i];
 
-		sagaw &= u->cap;
+		if (!u->fits)
+			continue;
 		superpages &= u->cap;
 		c->coherent = c->coherent && (u->ecap & ECAP_C);
 		c->caching_mode = c->caching_mode || (u->cap & CAP_CM);
@@ -200,14 +239,9 @@ static bool find_common(void)
 		if (!(u->ecap & ECAP_SC))
 			c->snoop = 0;
 	}
-	c->levels = sagaw & CAP_SAGAW_48 ? 4 :
-		    sagaw & CAP_SAGAW_39 ? 3 :
-		    sagaw & CAP_SAGAW_57 ? 5 :
-					   0;
 	width = MIN(width, 9UL * c->levels + PAGE_SHIFT);
 	c->limit = width > PAGE_SHIFT ? 1UL << (width - PAGE_SHIFT) : 0;
 	c->largest = superpages & CAP_SLLPS_1G ? 3 : superpages & CAP_SLLPS_2M ? 2 : 1;
-	return c->levels;
 }
 
 static bool flush_all_caches(struct iommu_unit *u)
@@ -236,7 +270,7 @@ static bool start_unit(struct iommu_unit *u, bool remap_interrupts)
 		log_err("iommu: unit %u: no memory for its root table", u->index);
 		return false;
 	}
-	iommu_write_back(u->root, PAGE_SIZE);
+	unit_write_back(u, u->root, PAGE_SIZE);
 	if (!stop_unit(u))
 		return false;
 	hw_write64(u->regs, RTADDR_REG, virt_to_phys(u->root));
@@ -278,7 +312,7 @@ static void describe_firmware(void)
 }
 
 /* Why devices cannot be passed through although units work, or NULL. */
-static const char *why_no_remapping(const struct iommu_options *options, bool all_remap)
+static const char *why_no_remapping(const struct iommu_options *options, bool any_remaps)
 {
 	if (options->no_intremap)
 		return "interrupt remapping is switched off by iommu=nointremap, and "
@@ -287,8 +321,8 @@ static const char *why_no_remapping(const struct iommu_options *options, bool al
 		return "the firmware does not allow interrupt remapping (DMAR, INTR_REMAP = 0), "
 		       "and without it a device could raise any interrupt; enable it in the "
 		       "firmware's setup, or give QEMU intel-iommu,intremap=on";
-	if (!all_remap)
-		return "a remapping unit has no interrupt remapping, and without it a device "
+	if (!any_remaps)
+		return "no remapping unit has interrupt remapping, and without it a device "
 		       "could raise any interrupt; enable it in the firmware's setup, or "
 		       "give QEMU intel-iommu,intremap=on";
 	return NULL;
@@ -316,28 +350,27 @@ static int start_units(const void *dmar, size_t length, const struct iommu_optio
 	if (dmar_parse(dmar, length, read_bridge, &iommu_dmar))
 		return -ENODEV;
 	describe_firmware();
+	reserved_check();
 
 	iommu_nr_units = iommu_dmar.nr_units;
 	for (u32 i = 0; i < iommu_nr_units; i++)
-		if (!find_unit(&iommu_units[i], i))
-			return -ENODEV;
-	if (!find_common()) {
-		why_absent = "the remapping units have no table format in common";
-		return -ENODEV;
-	}
+		iommu_units[i].fits = find_unit(&iommu_units[i], i);
+	find_common();
 	for (u32 i = 0; i < iommu_nr_units; i++) {
 		struct iommu_unit *u = &iommu_units[i];
 
-		u->works = start_unit(u, iommu_dmar.intr_remap && !options->no_intremap);
-		if (!u->works)
+		u->works = u->fits && start_unit(u, iommu_dmar.intr_remap && !options->no_intremap);
+		if (!u->works) {
+			lost_at_start(u);
 			continue;
+		}
 		describe_unit(u);
 		working++;
 		remapping += !!u->irtes;
 	}
 	if (!working)
 		return -ENODEV;
-	why_absent = why_no_remapping(options, remapping == working);
+	why_absent = why_no_remapping(options, remapping);
 	return 0;
 }
 
@@ -381,7 +414,7 @@ struct iommu_unit *iommu_unit_of(struct pci_id dev)
 	 * may be in the table (8.3.1). */
 	int i = dmar_unit_of(&iommu_dmar, pci_physical(dev));
 
-	return i >= 0 && iommu_units[i].works ? &iommu_units[i] : NULL;
+	return i >= 0 && read_once(&iommu_units[i].works) ? &iommu_units[i] : NULL;
 }
 
 bool iommu_overlaps(paddr_t first, paddr_t last)
@@ -397,13 +430,19 @@ bool iommu_overlaps(paddr_t first, paddr_t last)
 
 const char *iommu_why_not(struct pci_id dev, bool trusted)
 {
+	const struct iommu_unit *u;
+
 	if (why_absent)
 		return why_absent;
-	if (!iommu_unit_of(dev))
+	u = iommu_unit_of(dev);
+	if (!u)
 		return "no remapping unit that works covers it";
+	if (!u->irtes)
+		return "its remapping unit has no interrupt remapping, and without it the device "
+		       "could raise any interrupt: move it to a slot behind another unit";
 	if (dmar_reserved_of(&iommu_dmar, dev) && !trusted)
 		return "the firmware keeps memory for its own DMA by this device (RMRR), which the "
 		       "control domain alone may reach, by machine addresses "
 		       "(control-iommu=strict)";
-	return NULL;
+	return reserved_why_not(dev);
 }

@@ -15,7 +15,8 @@ struct irte_slot;
 struct iommu_unit {
 	u32 index; /* in iommu_units[], and in the DMAR's list */
 	u16 segment;
-	bool works; /* translation is on, and the queue answers */
+	bool fits; /* Weir can work with it */
+	bool works; /* translation is on, and the queue answers; until it dies */
 	volatile void *regs;
 	u64 cap, ecap;
 	u32 nr_domains; /* domain ids */
@@ -36,7 +37,8 @@ struct iommu_unit {
 	struct work fault_work; /* reads what the unit reports */
 };
 
-/* What all units can do: domains' tables are shared between them. */
+/* What all units can do: domains' tables are shared between them. Of snooping and coherence, a
+ * domain whose devices are known needs what their units can do only (iommu/coherence.c). */
 struct iommu_common {
 	unsigned int levels; /* 3, 4 or 5 */
 	dfn_t limit; /* device frames that can be addressed: by the levels, and by MGAW */
@@ -54,25 +56,21 @@ extern struct dmar iommu_dmar;
 
 /* The unit that translates for dev and works, or NULL. */
 struct iommu_unit *iommu_unit_of(struct pci_id dev);
-/* Write back what a walker will read, if walkers do not snoop: n bytes, or one entry. */
-static inline void iommu_write_back(const void *p, size_t n)
+/* Write back n bytes that this unit alone will read, if it does not snoop. */
+static inline void unit_write_back(const struct iommu_unit *u, const void *p, size_t n)
 {
-	if (!iommu_common.coherent)
+	if (!(u->ecap & ECAP_C))
 		hw_write_back(p, n);
 }
 
-/* What lies in one or two lines, from its first byte to its last. */
-static inline void iommu_write_back_ends(const void *first, const void *last)
+/* The same for what lies in one or two lines, from its first byte to its last. */
+static inline void unit_write_back_ends(const struct iommu_unit *u, const void *first,
+					const void *last)
 {
-	if (!iommu_common.coherent)
+	if (!(u->ecap & ECAP_C))
 		hw_write_back_ends(first, last);
 }
 
-static inline void iommu_write_back_entry(const u64 *e)
-{
-	if (!iommu_common.coherent)
-		hw_write_back_line(e);
-}
 /* Change one bit of GCMD and wait for its echo in GSTS (bounded, boot only; 11.4.4). False: the
  * unit does not answer. */
 bool __must_check unit_command(struct iommu_unit *u, u64 bit, bool on);

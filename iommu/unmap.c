@@ -30,13 +30,13 @@ static void split_superpage(struct iommu_gather *g, u64 *table, u64 *e, unsigned
 	t = g->batch->reserve[--g->batch->nr_reserve];
 	d->tables++;
 	table_write_run(t, ENTRIES, level == 2 ? old & ~SS_PS : old, step);
-	iommu_write_back(t, PAGE_SIZE);
+	iommu_write_back(d, t, PAGE_SIZE);
 	/* The superpage's reference stays where it is: it holds all that the table maps. */
 	*counts(t) = (struct frame_table_counts){ .present = ENTRIES };
 	counts(t)->whole = !(old & SS_NOT_RAM);
 	if (!atomic_cmpxchg(e, &old, virt_to_phys(t) | SS_R | SS_W))
 		panic("iommu: an entry of %s changed under its lock", d->name);
-	iommu_write_back_entry(e);
+	iommu_write_back_entry(d, e);
 	d->entries[level - 1]--;
 	d->entries[level - 2] += ENTRIES;
 	d->counters.io_splits++;
@@ -117,7 +117,7 @@ static void unlink_empty_above(struct iommu_gather *g, dfn_t dfn, unsigned int l
 		e = &table[index_of(dfn, level)];
 		if (!unlink_empty(g, table, e, level, dfn))
 			return;
-		iommu_write_back_entry(e);
+		iommu_write_back_entry(g->domain, e);
 	}
 }
 
@@ -166,7 +166,7 @@ static void unmap_in(struct iommu_gather *g, u64 *table, unsigned int level, dfn
 		dfn = to + 1;
 	}
 	if (changed_from <= changed_to)
-		iommu_write_back(&table[changed_from],
+		iommu_write_back(g->domain, &table[changed_from],
 				 (changed_to - changed_from + 1) * sizeof(*table));
 }
 
@@ -232,7 +232,7 @@ static __always_inline bool unmap_entry(struct iommu_gather *g, dfn_t dfn, unsig
 		table_structural(g);
 	}
 	make_tombstone(g, table, e, level);
-	iommu_write_back_entry(e);
+	iommu_write_back_entry(g->domain, e);
 	table_touched(g, dfn, frames_of(level));
 	return true;
 }

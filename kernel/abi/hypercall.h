@@ -52,7 +52,7 @@ enum weir_hypercall {
 
 	/* --- for the control domain --------------------------------------- */
 
-	/* All other domains get -EPERM, except for WEIR_HC_UNIT_STATS. The structures are in
+	/* All other domains get -EPERM. The structures are in
 	 * kernel/abi/control.h and kernel/abi/iommu.h. Their addresses are guest-physical and
 	 * 8-byte aligned; a bad one gives -EFAULT or -EINVAL. Unless another argument has it, RDX =
 	 * the structure's size: what fits is filled in. */
@@ -83,8 +83,7 @@ enum weir_hypercall {
 	WEIR_HC_IOMMU_WALK = 0x106,
 	/* RDI = number of a remapping unit, counted from 0, RSI = address of struct
 	 * weir_unit_stats.
-	 * -> 1; 0: there is none. Any domain may call this for a unit that translates for one of
-	 * its own devices; -EPERM for others */
+	 * -> 1; 0: there is none */
 	WEIR_HC_UNIT_STATS = 0x107,
 	/* RDI = number of an event, RSI = address of an array of struct weir_trace_event, RDX = its
 	 * size: the events from that number on that are still there, oldest first. -> how many */
@@ -187,7 +186,7 @@ struct weir_stats {
 	uint64_t batches_posted, batches_completed;
 	uint64_t iotlb_invalidations, device_tlb_invalidations, context_invalidations;
 	uint64_t invalidations_posted, invalidations_completed; /* descriptors, waits not counted */
-	uint64_t completion_interrupts; /* of all units, for all domains */
+	uint64_t completion_interrupts; /* that told that requests of the domain are done */
 	/* From the commit to the last answer: bucket i counts latencies below 1 us << i, the last
 	 * bucket all others. */
 	uint64_t latency[WEIR_LATENCY_BUCKETS];

@@ -589,6 +589,8 @@ static void ask(struct input *in, unsigned int who)
 	assert_true(ret >= -1000 || ret == (s64)0x8000000000000000);
 	assert_int_equal(dom[!who].vm.memory.pages_owned, other_pages);
 	if (!vcpu_domain(v)->privileged) {
+		assert_true(which >= 0xf0 || before.reg[RAX] < WEIR_HC_DOMAIN_INFO ||
+			    ret == -EPERM);
 		assert_int_equal(dom[!who].state, other_state);
 		/* Populating may request memory from the pool. */
 		assert_true(!privileged_done || before.reg[RAX] == WEIR_HC_MEM_POPULATE);

@@ -1,9 +1,11 @@
 /* The program's calls into the IOMMU core, each with a check of its result. */
+#include <drivers/pci.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/frame.h>
 #include <tests/model/actions.h>
 #include <tests/model/checker.h>
+#include <tests/model/program.h>
 #include <tests/model/random.h>
 
 static u64 injected; /* allocations that were made to fail */
@@ -75,6 +77,9 @@ void act_create(void)
 			    "two domains have the id %u", m->d->did);
 	m->did = m->d->did;
 	m->alive = true;
+	/* Some domains' devices are known before anything is mapped. */
+	for (u64 n = program_step() ? below(3) : 0; n; n--)
+		iommu_expect(m->d, vtd_devices[below(VTD_DEVICES)]);
 }
 
 static void gone(void *arg)
@@ -122,6 +127,8 @@ static void reset(unsigned int device)
 	s->suspect |= s->guilty;
 	s->guilty = false;
 	s->faults = 0;
+	vtd_gone[device] = false;
+	s->suspect |= vtd_gone[vtd_device_index(pci_physical(vtd_devices[device]))];
 	cache_drop_all(&s->tlb);
 }
 
@@ -190,6 +197,7 @@ void act_attach(void)
 	expect_error(ret, before,
 		     (ret == -EBUSY && taken) ||
 			     (ret == -ENODEV && ats && iommu_why_no_ats(vtd_devices[device])) ||
+			     (ret == -ENODEV && iommu_why_not_beside(m->d, vtd_devices[device])) ||
 			     (ret == -EAGAIN && reserved),
 		     "attach");
 	if (!taken)

@@ -1,4 +1,5 @@
 /* The hardware's part of a random program. */
+#include <drivers/pci.h>
 #include <tests/model/actions.h>
 #include <tests/model/checker.h>
 #include <tests/model/interleave.h>
@@ -19,8 +20,9 @@ void remember_place(struct model_domain *m, struct range at)
 
 static enum vtd_answer device_answers(u16 bdf)
 {
-	(void)bdf;
-	if (errors && one_in(40))
+	struct pci_id dev = { 0, bdf };
+
+	if (errors && (one_in(40) || vtd_gone[vtd_device_index(pci_physical(dev))]))
 		return VTD_SILENT;
 	return one_in(4) ? VTD_ANSWERS : VTD_ANSWERS_LATER;
 }
@@ -101,13 +103,25 @@ void hardware_access(void)
 	checker_access(device, dfn, write ? SS_W : SS_R, translated, reached, mfn);
 }
 
+/* A device's link is dead until it is attached again; with it those of its virtual functions. */
+static void lose_link(unsigned int device)
+{
+	say("the link of device %u is dead", device);
+	vtd_gone[device] = true;
+	for (unsigned int i = 0; i < VTD_DEVICES; i++)
+		if (pci_physical(vtd_devices[i]).bdf == vtd_devices[device].bdf)
+			vtd_device_states[i].suspect = true;
+}
+
 /* Rare, so that no unit refuses a descriptor that it has refused before. */
 static void go_wrong(void)
 {
 	unsigned int unit = (unsigned int)below(VTD_UNITS);
 	unsigned int device = (unsigned int)below(VTD_DEVICES);
 
-	if (one_in(3)) {
+	if (one_in(4)) {
+		lose_link(device);
+	} else if (one_in(3)) {
 		vtd_unexpected_answer(unit, vtd_unit_of_device(device) == unit && one_in(4) ?
 						    vtd_devices[device].bdf :
 						    0);

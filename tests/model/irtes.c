@@ -18,9 +18,15 @@ static struct used {
 	bool any; /* more settings than are recorded */
 } used[ENTRIES_USED];
 
-static u32 value_of(u64 lo)
+/* Without EIME the destination has 8 bits in the middle of the field (9.10). */
+static u32 value_of(unsigned int unit, u64 lo)
 {
-	return (u32)FIELD_GET(IRTE_VECTOR, lo) << 24 | (u32)FIELD_GET(IRTE_DST, lo);
+	bool extended = vtd_reg64(&vtd_units[unit], IRTA_REG) & IRTA_EIME;
+
+	vtd_require(extended || !(lo & IRTE_DST & ~IRTE_DST_XAPIC),
+		    "an interrupt entry with a destination of more than 8 bits: %016lx", lo);
+	return (u32)FIELD_GET(IRTE_VECTOR, lo) << 24 |
+	       (u32)(extended ? FIELD_GET(IRTE_DST, lo) : FIELD_GET(IRTE_DST_XAPIC, lo));
 }
 
 static bool may_deliver(const struct used *x, u32 value)
@@ -53,7 +59,7 @@ void irtes_raise(void)
 	x = owner_of(vtd_unit_of_device(device), index);
 	vtd_require(x && x->e.dev.bdf == vtd_devices[device].bdf,
 		    "device %u uses interrupt entry %u, which is not its own", device, index);
-	vtd_require(may_deliver(x, value_of(lo)),
+	vtd_require(may_deliver(x, value_of(x->e.unit, lo)),
 		    "interrupt entry %u delivers vector 0x%lx, of which it knows no more", index,
 		    FIELD_GET(IRTE_VECTOR, lo));
 }
@@ -142,7 +148,7 @@ void irtes_check_quiet(void)
 		x->nr_old = 0;
 		x->any = false;
 		delivers = vtd_interrupt(x->e.dev, x->e.index, &lo);
-		vtd_require(delivers ? x->now && value_of(lo) == x->now : !x->now,
+		vtd_require(delivers ? x->now && value_of(x->e.unit, lo) == x->now : !x->now,
 			    "interrupt entry %u %s", x->e.index,
 			    delivers ? "delivers what it should not" : "does not deliver");
 	}

@@ -81,6 +81,8 @@ void hw_write_back(const void *p, size_t n)
 
 	if (vtd_before_write_back)
 		vtd_before_write_back();
+	if (!may_be_table(pa))
+		return;
 	for (pa = ALIGN_DOWN(pa, LINE); pa < end; pa += LINE)
 		machine_evict(pa);
 }
@@ -144,9 +146,11 @@ void machine_stop(void)
 
 /* --- clock and timers ----------------------------------------------------- */
 
+u64 vtd_clock_step = 100;
+
 u64 clock_ns(void)
 {
-	return atomic_add(&now, vtd_whims ? 1 + below(100000) : 100);
+	return atomic_add(&now, vtd_whims ? 1 + below(100000) : vtd_clock_step);
 }
 
 u64 hw_cycles(void)
@@ -247,15 +251,7 @@ const struct pci_id vtd_devices[VTD_DEVICES] = {
 	{ 0, PCI_BDF(0, 3, 0) }, { 0, PCI_BDF(0, 4, 0) }, { 0, PCI_BDF(0, 5, 0) },
 	{ 0, PCI_BDF(0, 6, 0) }, { 0, PCI_BDF(2, 0, 0) }, { 0, PCI_BDF(2, 0, 1) },
 };
-bool vtd_ats[VTD_DEVICES], vtd_stopped[VTD_DEVICES];
-
-int vtd_device_index(struct pci_id dev)
-{
-	for (int i = 0; i < VTD_DEVICES; i++)
-		if (vtd_devices[i].bdf == dev.bdf)
-			return i;
-	vtd_fail("no such device: %04x", dev.bdf);
-}
+bool vtd_ats[VTD_DEVICES], vtd_stopped[VTD_DEVICES], vtd_gone[VTD_DEVICES];
 
 u32 pci_config_read32(u16 segment, u16 bdf, u16 offset)
 {
@@ -263,10 +259,43 @@ u32 pci_config_read32(u16 segment, u16 bdf, u16 offset)
 	return 0;
 }
 
+/* False: no such device. */
+static bool find_device(u16 bdf, int *i)
+{
+	for (*i = 0; *i < VTD_DEVICES; (*i)++)
+		if (vtd_devices[*i].bdf == bdf)
+			return true;
+	return false;
+}
+
+/* Virtual functions have no vendor id. */
 bool pci_exists(u16 segment, u16 bdf)
 {
-	(void)segment, (void)bdf;
-	return true;
+	int i;
+
+	(void)segment;
+	if (vtd_virtual.bdf && bdf == vtd_virtual.bdf)
+		return false;
+	return !find_device(bdf, &i) || !read_once(&vtd_gone[i]);
+}
+
+int vtd_device_index(struct pci_id dev)
+{
+	int i;
+
+	vtd_require(find_device(dev.bdf, &i), "no such device: %04x", dev.bdf);
+	return i;
+}
+
+/* Tests that have a list of their own replace this. */
+__attribute__((weak)) struct pci_device *pci_device_at(u32 i)
+{
+	static struct pci_device device[VTD_DEVICES];
+
+	if (i >= VTD_DEVICES)
+		return NULL;
+	device[i].id = vtd_devices[i];
+	return &device[i];
 }
 
 struct pci_id vtd_virtual, vtd_physical;

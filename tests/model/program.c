@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <iommu/unit.h>
 #include <kernel/mm/alloc.h>
 #include <tests/model/actions.h>
 #include <tests/model/checker.h>
@@ -131,6 +132,17 @@ static void warm_up(void)
 	actions_check_quiet();
 }
 
+/* The numbers of the units' waits come round soon. */
+static void start_near_the_wrap(void)
+{
+	for (unsigned int i = 0; i < VTD_UNITS; i++) {
+		struct iommu_queue *q = &iommu_units[i].queue;
+
+		q->sequence = (u32)-500;
+		*q->status = (u32)-500;
+	}
+}
+
 void program_run(const struct model_config *config, u64 steps)
 {
 	bool scripted = random_script != random_script_end;
@@ -139,7 +151,10 @@ void program_run(const struct model_config *config, u64 steps)
 	step = log_count = 0;
 	verbose = getenv("VERBOSE");
 	vtd_whims = true;
+	vtd_virtual = config->virtual ? vtd_devices[5] : (struct pci_id){ 0 };
+	vtd_physical = vtd_devices[1];
 	vtd_require(vtd_start(&config->hardware), "the units cannot be initialized");
+	start_near_the_wrap();
 	shadow_start();
 	actions_start();
 	hardware_start(config->errors);
@@ -161,4 +176,5 @@ void program_run(const struct model_config *config, u64 steps)
 	shadow_stop();
 	vtd_stop();
 	vtd_whims = false;
+	vtd_virtual = (struct pci_id){ 0 };
 }

@@ -6,10 +6,11 @@
 struct model_config {
 	const char *name;
 	struct vtd_config hardware;
-	bool errors; /* time-outs, refused descriptors, unexpected answers */
+	bool errors; /* time-outs, refused descriptors, unexpected answers, dead links */
+	bool virtual; /* device 5 is a virtual function of device 1 */
 };
 
-#define MODEL_CONFIGS 12u
+#define MODEL_CONFIGS 16u
 extern const struct model_config model_configs[MODEL_CONFIGS];
 
 /* Runs a program; returns, or ends in vtd_fail(). The random numbers determine everything; if they

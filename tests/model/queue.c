@@ -185,14 +185,21 @@ static void time_out(struct vtd_unit *u)
 static void ask_device(struct vtd_unit *u, const struct qi_desc *d)
 {
 	unsigned int device = device_asked(d), depth;
+	struct pci_id physical;
+	u16 pfsid;
 	struct vtd_device *s = &vtd_device_states[device];
 	enum vtd_answer how = vtd_device_answers ? vtd_device_answers(vtd_devices[device].bdf) :
 						   VTD_ANSWERS;
 
 	depth = (unsigned int)FIELD_GET(QI_DEVICE_TLB_MAX_PENDING, d->lo);
 	depth = depth ? depth : 32;
-	vtd_require(depth <= vtd_ats_depth[device],
+	physical = pci_physical(vtd_devices[device]);
+	vtd_require(depth <= vtd_ats_depth[vtd_device_index(physical)],
 		    "device %u is said to have a queue of %u invalidations", device, depth);
+	pfsid = (u16)(FIELD_GET(QI_DEVICE_TLB_PFSID_HI, d->lo) << 4 |
+		      FIELD_GET(QI_DEVICE_TLB_PFSID_LO, d->lo));
+	vtd_require(pfsid == (vtd_reg64(u, ECAP_REG) & ECAP_DIT ? physical.bdf : 0),
+		    "device %u is said to be a function of %04x", device, pfsid);
 	vtd_require(++s->outstanding <= depth,
 		    "device %u has more invalidations in its queue than %u", device, depth);
 	u->asked = *d;
@@ -300,7 +307,7 @@ unsigned int vtd_execute(unsigned int unit, unsigned int n)
 	unsigned int done = 0;
 
 	pthread_mutex_lock(&u->lock);
-	while (done < n && (vtd_reg32(u, GSTS_REG) & GCMD_QIE) && take_one(u))
+	while (done < n && !vtd_dead[unit] && (vtd_reg32(u, GSTS_REG) & GCMD_QIE) && take_one(u))
 		done++;
 	pthread_mutex_unlock(&u->lock);
 	return done;

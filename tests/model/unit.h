@@ -61,6 +61,7 @@ struct vtd_unit {
 	} interrupt[IRTE_PER_UNIT];
 	struct flight flight[MAX_FLIGHTS];
 	bool interrupt_raised, fault_raised;
+	u32 next_record; /* of faults */
 	/* A device-TLB invalidation in progress and the waits behind it; nothing behind a wait with
 	 * the fence flag is fetched. */
 	bool waits_for_device;

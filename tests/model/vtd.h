@@ -27,8 +27,15 @@ extern const struct pci_id vtd_devices[VTD_DEVICES];
 #define VTD_RAM_FIRST (1UL << 18)
 #define VTD_RAM_FRAMES (3UL << 18)
 
+/* What differs from the default, cleared first and then set: of all units, and of one of them
+ * besides. */
 struct vtd_config {
 	u64 cap_set, cap_clear, ecap_set, ecap_clear;
+	struct {
+		u64 cap_set, cap_clear, ecap_set, ecap_clear;
+	} only[VTD_UNITS];
+	/* An earlier system has left the caches full, and faults unread. */
+	bool used;
 };
 
 /* Reports a failure. The test provides it; it does not return. */
@@ -80,6 +87,8 @@ static inline bool vtd_translated_dma(struct pci_id dev, dfn_t dfn, mfn_t *mfn)
 /* Caches drop and prefetch entries at random, superpages are cached in pieces, time-outs abort a
  * random number of waits. */
 extern bool vtd_whims;
+/* What the clock advances each time it is read, in ns. */
+extern u64 vtd_clock_step;
 /* Called before each write-back. */
 extern void (*vtd_before_write_back)(void);
 /* Called before each write of a 32-bit register. */
@@ -94,6 +103,10 @@ bool vtd_answer_late(unsigned int unit, bool time_out);
 void vtd_unexpected_answer(unsigned int unit, u16 sid);
 /* The unit refuses descriptors of this type, this many times. */
 extern unsigned int vtd_refuse_type, vtd_refusals;
+/* By the unit's index: it has died, and its registers read as all ones. */
+extern bool vtd_dead[VTD_UNITS];
+/* By the device's index: its link is dead, and its configuration reads as all ones. */
+extern bool vtd_gone[VTD_DEVICES];
 /* The first, which no table lists, is a virtual function of the second. */
 extern struct pci_id vtd_virtual, vtd_physical;
 

@@ -8,6 +8,7 @@
 #include <iommu/entry.h>
 #include <iommu/quarantine.h>
 #include <iommu/queueerror.h>
+#include <kernel/core/clock.h>
 
 static bool silent; /* the device does not answer invalidations of its TLB */
 
@@ -63,6 +64,166 @@ static u64 write_faults(const struct weir_stats *s)
 static u64 in_flight(const struct weir_stats *s)
 {
 	return s->batches_in_flight;
+}
+
+/* A domain with a device behind the same unit as device 0. */
+static struct iommu_domain *neighbour(void)
+{
+	struct iommu_domain *other;
+	IOMMU_GATHER(g);
+
+	assert_int_equal(frame_set(VTD_RAM_FIRST + (2UL << 18), ORDER_1G, FRAME_RAM, OWNER + 1), 0);
+	assert_int_equal(iommu_domain_create(&other, OWNER + 1, "other", wake, NULL), 0);
+	assert_int_equal(iommu_attach(other, vtd_devices[4], 0), 0);
+	assert_int_equal(iommu_gather_begin(&g, other), 0);
+	assert_int_equal(iommu_map(&g, 0, VTD_RAM_FIRST + (2UL << 18), 64, RW), 0);
+	iommu_gather_commit(&g, 0);
+	vtd_settle();
+	return other;
+}
+
+static int unmap_of(struct iommu_domain *other, dfn_t dfn)
+{
+	IOMMU_GATHER(g);
+	int ret = iommu_gather_begin(&g, other);
+
+	if (ret)
+		return ret;
+	iommu_unmap(&g, dfn, 1);
+	iommu_gather_commit(&g, 1);
+	return 0;
+}
+
+static void neighbour_leaves(struct iommu_domain *other)
+{
+	detach(vtd_devices[4]);
+	iommu_domain_destroy(other, mark_gone, NULL);
+	vtd_settle();
+}
+
+static enum vtd_answer never(u16 bdf)
+{
+	(void)bdf;
+	return VTD_ANSWERS_LATER;
+}
+
+static void act(void)
+{
+	vtd_execute(0, ~0u);
+	vtd_interrupts();
+	run_work();
+	vtd_execute(0, ~0u);
+	vtd_interrupts();
+	run_work();
+}
+
+/* The link of a device with a TLB is dead: it is not asked, and the neighbour's page is back at
+ * once. A virtual function, which has no vendor id, lives and dies with its physical one. */
+static void a_dead_link(void **state)
+{
+	(void)state;
+	for (int virtual = 0; virtual < 2; virtual ++) {
+		struct iommu_domain *other;
+
+		vtd_virtual = virtual ? VTD_DEVICE_0 : (struct pci_id){ 0 };
+		vtd_physical = vtd_devices[4];
+		start_ats(&plain, false);
+		assert_int_equal(map(5, VTD_RAM_FIRST, 2), 0);
+		other = neighbour();
+		unmap(5, 1);
+		vtd_settle();
+		assert_int_equal(quarantined, 0);
+		vtd_device_answers = never;
+		vtd_gone[virtual ? 4 : 0] = true;
+		unmap(6, 1);
+		assert_int_equal(unmap_of(other, 7), 0);
+		act();
+		assert_true(vtd_idle(0));
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + (2UL << 18) + 7), 0);
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 0);
+		assert_int_equal(quarantined, 1);
+		assert_int_equal(stat_of(in_flight), 0);
+		memset(vtd_gone, 0, sizeof(vtd_gone));
+		neighbour_leaves(other);
+		vtd_virtual = (struct pci_id){ 0 };
+		finish(false);
+	}
+}
+
+/* It was there when it was asked. Who is held up by it has it looked at, and it is stopped before
+ * the unit gives up; then all goes on. One that is slow, and there, is left alone. */
+static void a_link_that_dies_meanwhile(void **state)
+{
+	(void)state;
+	for (int dead = 0; dead < 2; dead++) {
+		struct iommu_domain *other;
+		dfn_t dfn = 0;
+
+		start_ats(&plain, false);
+		assert_int_equal(map(5, VTD_RAM_FIRST, 1), 0);
+		other = neighbour();
+		vtd_device_answers = never;
+		unmap(5, 1);
+		vtd_execute(0, ~0u);
+		vtd_gone[0] = dead;
+		for (int i = 0; i < 11000; i++) /* 1.1 ms */
+			(void)clock_ns();
+		while (!unmap_of(other, dfn))
+			dfn++;
+		assert_int_equal(dfn, BATCHES_PER_DOMAIN);
+		act();
+		assert_int_equal(vtd_stopped[0], dead);
+		assert_int_equal(quarantined, dead);
+		assert_true(vtd_answer_late(0, dead));
+		vtd_device_answers = answers;
+		vtd_settle();
+		for (u64 i = 0; i < dfn; i++)
+			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + (2UL << 18) + i), 0);
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+		assert_int_equal(quarantined, dead);
+		vtd_gone[0] = false;
+		neighbour_leaves(other);
+		finish(false);
+	}
+}
+
+/* It has come back before anybody has looked: the batch is answered like any other. */
+static void a_link_that_comes_back(void **state)
+{
+	(void)state;
+	start_ats(&plain, false);
+	assert_int_equal(map(5, VTD_RAM_FIRST, 1), 0);
+	vtd_settle();
+	vtd_gone[0] = true;
+	unmap(5, 1);
+	vtd_gone[0] = false;
+	vtd_settle();
+	assert_int_equal(quarantined, 0);
+	assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+	finish(false);
+}
+
+/* The unit throttles invalidations by physical function, if it can (the model compares). The queue
+ * is the physical function's. */
+static void a_virtual_function_asks_in_its_name(void **state)
+{
+	const struct vtd_config dit = { .ecap_set = ECAP_DIT };
+	u64 flushes;
+
+	(void)state;
+	for (int can = 0; can < 2; can++) {
+		vtd_virtual = VTD_DEVICE_0;
+		vtd_physical = vtd_devices[4];
+		start_ats(can ? &dit : &plain, false);
+		assert_int_equal(map(5, VTD_RAM_FIRST, 1), 0);
+		flushes = stat_of(tlb_flushes);
+		unmap(5, 1);
+		vtd_settle();
+		assert_int_equal(stat_of(tlb_flushes), flushes + 1);
+		assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+		vtd_virtual = (struct pci_id){ 0 };
+		finish(false);
+	}
 }
 
 /* The IOTLB is flushed and its flush has completed, but the device still reaches the page through
@@ -515,7 +676,9 @@ static void share_blocks(void)
 				<< PAGE_SHIFT;
 
 		iommu_dmar.reserved[i] = (struct dmar_reserved){
-			first, first + ((i % 2 ? 512 - 77UL : 77UL) << PAGE_SHIFT) - 1, of[i % 2]
+			.first = first,
+			.last = first + ((i % 2 ? 512 - 77UL : 77UL) << PAGE_SHIFT) - 1,
+			.device = of[i % 2],
 		};
 	}
 }
@@ -614,6 +777,33 @@ static void reserved_memory_on_error_paths(void **state)
 	finish(false);
 }
 
+/* Its domain ends before the reserved memory of a device that could not be attached is unmapped. */
+static void a_domain_ends_after_a_failed_attach(void **state)
+{
+	struct pci_id one = VTD_RESERVED_DEVICE(0);
+	unsigned int held_back = 0;
+	int ret = -ENOMEM;
+
+	(void)state;
+	for (unsigned int n = 1; ret; n++) {
+		assert_true(vtd_start(&plain));
+		assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
+		fail_in = n;
+		alloc_fail_hook = fails_once;
+		ret = iommu_attach(d, one, 0);
+		alloc_fail_hook = NULL;
+		if (!ret)
+			detach(one);
+		held_back += iommu_device_state(one) != IOMMU_DEVICE_FREE;
+		gone = false;
+		iommu_domain_destroy(d, mark_gone, NULL);
+		vtd_settle();
+		assert_true(gone);
+		vtd_stop();
+	}
+	assert_true(held_back);
+}
+
 static void refusals(void **state)
 {
 	static const struct vtd_config no_dt = { .ecap_clear = ECAP_DT };
@@ -630,6 +820,10 @@ static void refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_dead_link),
+		cmocka_unit_test(a_link_that_dies_meanwhile),
+		cmocka_unit_test(a_link_that_comes_back),
+		cmocka_unit_test(a_virtual_function_asks_in_its_name),
 		cmocka_unit_test(a_device_tlb_holds_the_page),
 		cmocka_unit_test(attached_with_a_flush_under_way),
 		cmocka_unit_test(ranges_of_all_sizes),
@@ -647,6 +841,7 @@ int main(void)
 		cmocka_unit_test(reserved_memory_on_error_paths),
 		cmocka_unit_test(ragged_reserved_regions),
 		cmocka_unit_test(reserved_memory_waits_for_a_batch),
+		cmocka_unit_test(a_domain_ends_after_a_failed_attach),
 		cmocka_unit_test(refusals),
 	};
 

@@ -450,10 +450,41 @@ static void cleared_in_steps(void **state)
 	finish();
 }
 
+/* A unit without snoop control lets devices read memory past the CPU's caches: what is cleared, at
+ * first, again or anew, has reached memory. The units of the tests read from there. */
+static void clear_in_memory_too(void **state)
+{
+	gfn_t gfn = 0;
+	int ret;
+
+	(void)state;
+	start();
+	memset(phys_to_virt(lookup(5).mfn << PAGE_SHIFT), 0xff, PAGE_SIZE);
+	hw_write_back(phys_to_virt(lookup(5).mfn << PAGE_SHIFT), PAGE_SIZE);
+	while ((ret = memory_renew_step(&d, &gfn)) == STEP_MORE)
+		;
+	assert_int_equal(ret, STEP_DONE);
+	assert_int_equal(memory_release(&d, 512, 512), 512);
+	vtd_settle();
+	assert_int_equal(memory_populate(&d, 512, 512), 512);
+	for (gfn = 0; gfn < FRAMES; gfn++)
+		for (u64 at = 0; at < PAGE_SIZE; at += 64)
+			assert_int_equal(machine_walker_read(&vtd_units[0],
+							     (lookup(gfn).mfn << PAGE_SHIFT) + at),
+					 0);
+	gfn = 0;
+	while (map_step(&gfn))
+		;
+	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+	vtd_settle();
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mapped_later),
+		cmocka_unit_test(clear_in_memory_too),
 		cmocka_unit_test(largest_leaves_in_bounded_steps),
 		cmocka_unit_test(steps_count_the_entries_of_units),
 		cmocka_unit_test(not_for_the_control_domain),

@@ -349,6 +349,17 @@ const char *iommu_why_not(struct pci_id dev, bool trusted)
 	return NULL;
 }
 
+const char *iommu_why_not_beside(const struct iommu_domain *d, struct pci_id dev)
+{
+	(void)d, (void)dev;
+	return NULL;
+}
+
+void iommu_expect(struct iommu_domain *d, struct pci_id dev)
+{
+	(void)d, (void)dev;
+}
+
 const char *pci_reset_method(const struct pci_device *d)
 {
 	(void)d;

@@ -106,35 +106,6 @@ static void add_weir(struct text *t, const struct weir_stats *s)
 #undef ADD
 }
 
-#define NOT_OURS (-1) /* -EPERM: none of this domain's devices is behind that unit */
-
-/* The remapping units that this domain's devices are behind. */
-static void add_units(struct text *t)
-{
-	struct weir_unit_stats u;
-	const char *separator = "";
-	s64 found;
-
-	add(t, "[");
-	for (u64 i = 0; (found = hypercall(WEIR_HC_UNIT_STATS, i, (u64)&u, sizeof(u))); i++) {
-		if (found == NOT_OURS)
-			continue;
-		if (found < 0)
-			break; /* this Weir does not know the call */
-		add(t,
-		    "%s{\"unit\":%lu,\"devices\":%lu,\"requests_posted\":%lu,\"requests_"
-		    "completed\":%lu,",
-		    separator, i, u.devices, u.requests_posted, u.requests_completed);
-		add(t,
-		    "\"requests_waiting\":%lu,\"completion_interrupts\":%lu,\"queue_errors\":%lu,"
-		    "\"faults\":%lu,\"interrupt_entries\":%lu}",
-		    u.requests_waiting, u.completion_interrupts, u.queue_errors, u.faults,
-		    u.interrupt_entries);
-		separator = ",";
-	}
-	add(t, "]");
-}
-
 static void add_network(struct text *t, struct netdev *dev)
 {
 	const struct netdev_counters *c = &dev->counters;
@@ -182,11 +153,6 @@ size_t stats_json(char *buf, size_t size, struct netdev *dev)
 	add(&t, "\"release_jobs\":%lu,\"hypervisor\":", release_jobs_done());
 	if (s)
 		add_weir(&t, s);
-	else
-		add(&t, "null");
-	add(&t, ",\"units\":");
-	if (s)
-		add_units(&t);
 	else
 		add(&t, "null");
 	add(&t, ",\"network\":");

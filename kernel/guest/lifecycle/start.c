@@ -128,8 +128,20 @@ static bool assign_device(struct domain *d, struct pci_id id, u32 flags)
 	return !why;
 }
 
+/* The tables need what the units of these devices can do. */
+static void expect_devices(struct domain *d, const struct module_line *line)
+{
+	if (d->vm.memory.machine_addresses)
+		return;
+	for (u32 i = 0; i < line->nr_devices; i++)
+		iommu_expect(d->vm.memory.iommu, line->device[i]);
+}
+
+/* The control domain starts with what it gets, since only it can mend what is wrong. */
 static bool assign_devices(struct domain *d, const struct module_line *line)
 {
+	u32 assigned = 0;
+
 	if (vpci_init(d)) {
 		log_err("domain %s: no memory for its PCI bus", d->name);
 		return false;
@@ -145,9 +157,14 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 		return false;
 	}
 	for (u32 i = 0; i < line->nr_devices; i++)
-		if (!assign_device(d, line->device[i], line->ats[i] ? IOMMU_ATS : 0))
+		if (!assign_device(d, line->device[i], line->ats[i] ? IOMMU_ATS : 0) &&
+		    !line->control)
 			return false;
-	return vpci_settle(d) == line->nr_devices;
+	assigned = vpci_settle(d);
+	if (assigned < line->nr_devices && line->control)
+		log_warn("domain %s: starts with %u of its %u devices", d->name, assigned,
+			 line->nr_devices);
+	return assigned == line->nr_devices || line->control;
 }
 
 /* A vCPU without cpu= goes to the CPU that has waited longest for one. */
@@ -197,6 +214,7 @@ void start_new(u32 index, enum identity_policy policy)
 	if (line->control)
 		control_init(d, policy);
 	d->vm.memory.has_devices = line->nr_devices && !d->vm.memory.machine_addresses;
+	expect_devices(d, line);
 	if (memory_build(&d->vm.memory, line->memory) || !load(d, &entry)) {
 		domain_discard(d);
 		return;

@@ -1,6 +1,7 @@
 /* Copies between Weir's memory and a guest's. */
 #include <kernel/guest/memory/guestcopy.h>
 
+#include <iommu/iommu.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/errno.h>
@@ -45,6 +46,8 @@ static void copy_to_page(void *page, void *buf, size_t n)
 static void clear_page(void *page, void *ctx __unused, size_t n)
 {
 	memset(page, 0, n);
+	if (n == PAGE_SIZE)
+		iommu_cleared(virt_to_mfn(page), 1);
 }
 
 int guest_read(struct memory *m, gpaddr_t gpa, void *buf, size_t len)

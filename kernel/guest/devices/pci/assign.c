@@ -124,6 +124,9 @@ int assign_start(struct domain *d, struct pci_device *dev, u32 flags)
 		vfunction_free(f);
 		return -EBUSY;
 	}
+	/* The identity map serves whatever device the control domain gets later. */
+	if (!d->vm.memory.machine_addresses)
+		iommu_expect(d->vm.memory.iommu, dev->id);
 	pci_set_bus_master(dev, false);
 	if (pci_reset_start(dev))
 		(void)step_after(f, PCI_RESET_NS);

@@ -39,6 +39,9 @@ const char *assignable_why_not(const struct domain *d, const struct pci_device *
 
 	if (why)
 		return why;
+	why = iommu_why_not_beside(d->vm.memory.iommu, dev->id);
+	if (why)
+		return why;
 	if (dev->nr_virtual && !d->privileged)
 		return "its virtual functions are enabled (sriov=), so its owner can reach the "
 		       "memory of their owners: only the control domain may have it";
