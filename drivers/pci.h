@@ -19,6 +19,15 @@ enum pci_state { PCI_FREE, PCI_ATTACHING, PCI_ATTACHED, PCI_DETACHING };
 
 struct vfunction;
 
+enum pci_reset_phase { PCI_RESET_IDLE, PCI_RESET_PENDING, PCI_RESET_STARTED, PCI_RESET_ASKING };
+
+struct pci_reset {
+	enum pci_reset_phase phase;
+	u8 method; /* of the reset that is under way */
+	u32 waited_ms; /* in this phase */
+	bool lost; /* it did not answer after its last reset */
+};
+
 struct pci_device {
 	struct pci_id id;
 	u16 vendor, device, class;
@@ -27,7 +36,7 @@ struct pci_device {
 	u8 vendor_cap[PCI_VENDOR_CAPS]; /* offsets of the vendor-specific ones; 0: no more */
 	u16 ats, ari, sriov; /* offsets of extended capabilities; 0: absent */
 	u16 device_control; /* of PCI Express, as it was before the reset */
-	bool link_is_reset; /* in the first half of a hot reset */
+	struct pci_reset reset; /* see drivers/pcireset.h */
 	/* It is behind a bridge to conventional PCI, where requests carry no requester id: for all
 	 * of them the bridge uses its own id, or that of its secondary bus's 00.0. */
 	bool shared_id;

@@ -25,11 +25,12 @@
 #define RAM_FRAMES 0x80000UL
 
 static u8 *ecam;
-static u32 vendor_warnings, list_warnings;
+static u32 vendor_warnings, list_warnings, pending_warnings;
 
 void log_print(enum log_level level, const char *fmt, ...)
 {
 	list_warnings += level == LOG_WARN && strstr(fmt, "PCI_MAX_DEVICES") != NULL;
+	pending_warnings += level == LOG_WARN && strstr(fmt, "requests are pending") != NULL;
 	vendor_warnings += level == LOG_WARN && strstr(fmt, "PCI_VENDOR_CAPS") != NULL;
 }
 
@@ -305,6 +306,7 @@ static void physical(void)
 	u8 *c = function(PHYSICAL);
 
 	bridge(PCI_BDF(0, 11, 0), 4, 40);
+	config_of(PCI_BDF(0, 11, 0))[PCI_SUBORDINATE_BUS] = 40;
 	add_pcie(c, 0);
 	c[CAPABILITY_AT + 7] = 0x10; /* it can be reset */
 	c[0x100] = PCI_EXT_CAP_ARI, c[0x102] = 1, c[0x103] = 0x15;
@@ -317,6 +319,7 @@ static void virtual_functions(void **state)
 	struct pci_device *pf = pci_find((struct pci_id){ 0, PHYSICAL }), *d;
 	struct pci_bar bar[PCI_BARS] = { { .base = 0xe8000000, .size = 0x4000 } };
 	u8 *c = config_of(PHYSICAL + 0x80);
+	u64 ns;
 
 	(void)state;
 	assert_non_null(pf);
@@ -334,7 +337,8 @@ static void virtual_functions(void **state)
 	assert_int_equal(pci_physical(d->id).bdf, PHYSICAL);
 	assert_int_equal(pci_physical(pf->id).bdf, PHYSICAL);
 	assert_int_equal(pci_physical((struct pci_id){ 0, 0x7777 }).bdf, 0x7777);
-	assert_true(pci_reset_finish(d));
+	(void)pci_reset_start(d);
+	assert_int_equal(pci_reset_step(d, &ns), PCI_RESET_DONE);
 	assert_int_equal(*(u32 *)(c + PCI_BAR0), 0);
 	/* A second function overlaps the first. */
 	assert_false(pci_add_virtual(pf, PHYSICAL + 0x82, 0x10ca, bar)->bars_ok);
@@ -352,6 +356,7 @@ static void virtual_functions(void **state)
 }
 
 #define DEVCTL (CAPABILITY_AT + 8)
+#define DEVSTA (CAPABILITY_AT + 10)
 #define PM_AT 0x90
 
 /* Each device is behind its own port, which leads to the bus with its number. */
@@ -393,6 +398,7 @@ static void ways_to_reset(void **state)
 {
 	struct pci_device *d = on_bus(50);
 	u8 *c = config_of(d->id.bdf);
+	u64 ns;
 
 	(void)state;
 	assert_string_equal(pci_reset_method(on_bus(50)), "hot reset");
@@ -411,25 +417,126 @@ static void ways_to_reset(void **state)
 	assert_int_equal(link_control(50), 0x43);
 	c[DEVCTL] = c[PCI_BAR0 + 3] = 0;
 	c[PCI_COMMAND] = 0xff;
-	assert_false(pci_reset_finish(d));
+	assert_int_equal(pci_reset_step(d, &ns), PCI_RESET_WAIT);
+	assert_int_equal(ns, PCI_RESET_NS);
 	assert_int_equal(link_control(50), 3);
 	assert_int_equal(c[DEVCTL], 0);
-	assert_true(pci_reset_finish(d));
+	assert_int_equal(pci_reset_step(d, &ns), PCI_RESET_DONE);
 	assert_int_equal(c[DEVCTL], 0x30);
 	assert_int_equal(c[PCI_BAR0 + 3], 0xe9);
 	assert_int_equal(c[PCI_COMMAND], 0);
 
-	/* The other reset types finish in one step. */
+	/* After D3hot the function needs time too (5.9). */
 	c = config_of(PCI_BDF(52, 0, 0));
 	assert_true(pci_reset_start(on_bus(52)));
 	assert_int_equal(c[PM_AT + 4], 3);
-	assert_true(pci_reset_finish(on_bus(52)));
+	assert_int_equal(pci_reset_step(on_bus(52), &ns), PCI_RESET_WAIT);
 	assert_int_equal(c[PM_AT + 4], 0);
+	assert_int_equal(pci_reset_step(on_bus(52), &ns), PCI_RESET_DONE);
 	assert_int_equal(link_control(52), 0);
 	c = config_of(PCI_BDF(54, 0, 0));
 	assert_true(pci_reset_start(on_bus(54)));
 	assert_int_equal(c[DEVCTL + 1], 0x80);
 	assert_int_equal(link_control(54), 0);
+	assert_int_equal(pci_reset_step(on_bus(54), &ns), PCI_RESET_DONE);
+}
+
+/* The registers of a function that does not answer, until it is told to. */
+static u8 hidden[256];
+
+static void fall_silent(u8 *c)
+{
+	memcpy(hidden, c, sizeof(hidden));
+	memset(c, 0xff, sizeof(hidden));
+}
+
+static void answer(u8 *c)
+{
+	memcpy(c, hidden, sizeof(hidden));
+}
+
+/* Ask until `ms` have passed; the result of the last step. */
+static enum pci_reset_result wait_for(struct pci_device *d, u64 ms)
+{
+	enum pci_reset_result result;
+	u64 passed = 0, ns;
+
+	do {
+		result = pci_reset_step(d, &ns);
+		assert_true(ns <= 1000000000UL);
+		assert_true(result != PCI_RESET_WAIT || ns >= 10000000);
+		passed += ns;
+	} while (result == PCI_RESET_WAIT && passed < ms * 1000000);
+	return result;
+}
+
+/* A function that is not ready 100 ms after its reset is not touched before it answers; one that
+ * never answers is given up. */
+static void slow_to_come_back(void **state)
+{
+	struct pci_device *d = on_bus(54);
+	u8 *c = config_of(d->id.bdf);
+
+	(void)state;
+	d->bar[0] = (struct pci_bar){ .base = 0xe9001000, .size = 0x1000 };
+	assert_true(pci_reset_start(d));
+	c[PCI_BAR0 + 3] = 0;
+	fall_silent(c);
+	assert_int_equal(wait_for(d, 500), PCI_RESET_WAIT);
+	assert_int_equal(c[PCI_BAR0 + 3], 0xff);
+	assert_false(pci_reset_is_slow(d));
+	assert_int_equal(wait_for(d, 5000), PCI_RESET_WAIT);
+	assert_true(pci_reset_is_slow(d));
+	/* It asks for more time: "configuration request retry" (2.3.1). */
+	c[0] = 1, c[1] = 0;
+	assert_int_equal(wait_for(d, 5000), PCI_RESET_WAIT);
+	answer(c);
+	assert_int_equal(wait_for(d, 5000), PCI_RESET_DONE);
+	assert_int_equal(c[PCI_BAR0 + 3], 0xe9);
+	assert_false(pci_reset_is_slow(d));
+	assert_false(d->reset.lost);
+
+	assert_true(pci_reset_start(d));
+	fall_silent(c);
+	assert_int_equal(wait_for(d, 59000), PCI_RESET_WAIT);
+	assert_int_equal(wait_for(d, 3000), PCI_RESET_LOST);
+	assert_true(d->reset.lost);
+	assert_int_equal(wait_for(d, 1), PCI_RESET_LOST);
+	/* Nothing was written to it, and it may be tried again. */
+	for (u32 i = 0; i < sizeof(hidden); i++)
+		assert_int_equal(c[i], 0xff);
+	answer(c);
+	assert_true(pci_reset_start(d));
+	assert_int_equal(wait_for(d, 1000), PCI_RESET_DONE);
+}
+
+/* Answers to requests that are under way are awaited, but not for ever. */
+static void requests_under_way(void **state)
+{
+	struct pci_device *d = on_bus(54);
+	u8 *c = config_of(d->id.bdf);
+
+	(void)state;
+	c[DEVCTL + 1] = 0;
+	c[DEVSTA] = 0x20;
+	pending_warnings = 0;
+	assert_true(pci_reset_start(d));
+	assert_int_equal(wait_for(d, 300), PCI_RESET_WAIT);
+	assert_int_equal(c[DEVCTL + 1], 0);
+	c[DEVSTA] = 0;
+	assert_int_equal(wait_for(d, 1), PCI_RESET_WAIT);
+	assert_int_equal(c[DEVCTL + 1], 0x80);
+	assert_int_equal(wait_for(d, 1), PCI_RESET_DONE);
+	assert_int_equal(pending_warnings, 0);
+
+	c[DEVCTL + 1] = 0;
+	c[DEVSTA] = 0x20;
+	assert_true(pci_reset_start(d));
+	assert_int_equal(wait_for(d, 1050), PCI_RESET_WAIT);
+	assert_int_equal(c[DEVCTL + 1], 0x80);
+	assert_int_equal(pending_warnings, 1);
+	assert_int_equal(wait_for(d, 1), PCI_RESET_DONE);
+	c[DEVSTA] = 0;
 }
 
 /* Root buses that no bridge leads to, as on every machine with several sockets. One has a bridge to
@@ -566,6 +673,8 @@ int main(void)
 		cmocka_unit_test(bars_that_do_not_tell_the_truth),
 		cmocka_unit_test(virtual_functions),
 		cmocka_unit_test(ways_to_reset),
+		cmocka_unit_test(slow_to_come_back),
+		cmocka_unit_test(requests_under_way),
 		cmocka_unit_test(behind_other_roots),
 		cmocka_unit_test(classes_of_functions),
 		cmocka_unit_test(more_than_the_list_holds),

@@ -746,6 +746,56 @@ static void reset_in_two_halves(void **state)
 	two_halves = false;
 }
 
+/* A device that needs five seconds after its reset is attached then. Meanwhile its domain starts:
+ * it does not count as one that the domain waits for. */
+static void slow_after_its_reset(void **state)
+{
+	u32 rounds = 0;
+
+	(void)state;
+	take();
+	answers_after_ms = 5000;
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	assert_int_equal(vpci_settle(&dom), 1);
+	assert_int_equal(device.state, PCI_ATTACHING);
+	assert_true(silent_ms >= PCI_RESET_SLOW_MS && silent_ms < 2 * PCI_RESET_SLOW_MS);
+	while (device.state == PCI_ATTACHING) {
+		assert_false(attached);
+		fire();
+		assert_true(++rounds < 100);
+	}
+	assert_int_equal(device.state, PCI_ATTACHED);
+	assert_int_equal(cfg_read(3, 0, 4), 0x10d38086);
+	answers_after_ms = 0;
+}
+
+/* One that never answers again stays with nobody, whoever had it or wants it. */
+static void lost_after_its_reset(void **state)
+{
+	char why[160];
+
+	(void)state;
+	answers_after_ms = ~0u;
+	assert_int_equal(assign_take(&device), 0);
+	while (device.state == PCI_DETACHING)
+		fire();
+	check_free();
+	assert_non_null(
+		strstr(assignable_why_not(&dom, &device, 0, why, sizeof(why)), "does not answer"));
+	/* It answers once more, but not after the next reset. */
+	silent_ms = 0;
+	reset_is_lost = false;
+	answers = true;
+	assert_null(assignable_why_not(&dom, &device, 0, why, sizeof(why)));
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	while (device.state == PCI_ATTACHING)
+		fire();
+	check_free();
+	silent_ms = answers_after_ms = 0;
+	reset_is_lost = false;
+	answers = true;
+}
+
 static void taken_and_given_back(void **state)
 {
 	u64 table = cfg_read(3, 0x1c, 4);
@@ -1000,6 +1050,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_virtual_function_has_an_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(reset_in_two_halves, setup, teardown),
+		cmocka_unit_test_setup_teardown(slow_after_its_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_after_its_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(taken_and_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(quarantined_for_good, setup, teardown),
 		cmocka_unit_test_setup_teardown(attaching_fails, setup, teardown),

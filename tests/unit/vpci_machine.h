@@ -143,12 +143,39 @@ bool pci_reset_start(struct pci_device *d)
 	return true;
 }
 
-bool pci_reset_finish(struct pci_device *d)
+static u32 answers_after_ms, silent_ms;
+static bool reset_is_lost, answers = true;
+
+enum pci_reset_result pci_reset_step(struct pci_device *d, u64 *ns)
 {
 	(void)d;
 	/* Called once more for a device that is attached again. */
 	halves -= !!halves;
-	return !halves;
+	*ns = PCI_RESET_NS;
+	if (halves)
+		return PCI_RESET_WAIT;
+	if (reset_is_lost)
+		return PCI_RESET_LOST;
+	if (silent_ms >= answers_after_ms) {
+		silent_ms = 0;
+		return PCI_RESET_DONE;
+	}
+	silent_ms += PCI_RESET_MS;
+	reset_is_lost = silent_ms >= PCI_RESET_READY_MS;
+	answers = !reset_is_lost;
+	return PCI_RESET_WAIT;
+}
+
+bool pci_reset_is_slow(const struct pci_device *d)
+{
+	(void)d;
+	return silent_ms >= PCI_RESET_SLOW_MS;
+}
+
+bool pci_answers(const struct pci_device *d)
+{
+	(void)d;
+	return answers;
 }
 
 static u64 now_ns;

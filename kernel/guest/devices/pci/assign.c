@@ -7,7 +7,8 @@
  *	  |  assign_start()
  *	  v
  *	RESET     bus mastering off; reset (100 ms or twice that, by a        PCI_ATTACHING
- *	  |  ^    timer); then its capabilities are read
+ *	  |  ^    timer), asked until it answers (for at most 60 s);
+ *	  |  |    then its capabilities are read
  *	  |  |
  *	  |  +--------------------------------------------------------------+
  *	  v                                                                 |
@@ -23,8 +24,8 @@
  *	  v                                                                 |
  *	DETACH    out of its slot, bus mastering off, BARs unmapped,        | PCI_DETACHING
  *	  |       interrupts blocked; iommu_detach() (until no translation  |
- *	  |       is cached); reset (100 ms, by a timer); until no CPU has  |
- *	  |       its registers in its TLB                                  |
+ *	  |       is cached); reset, and asked until it answers; until no    |
+ *	  |       CPU has its registers in its TLB                          |
  *	  v                                                                 |
  *	DRAIN     until none of its interrupts can come any more            |
  *	  |                                                                 |
@@ -61,6 +62,10 @@
 #define RETRY_NS 1000000UL
 
 #define WHY_NO_MEMORY "there is no memory for it"
+#define WHY_LOST                                                                                   \
+	"it has not answered for 60 s after its reset: no domain can have it until it does, "      \
+	"which may need a power cycle of the machine"
+_Static_assert(PCI_RESET_READY_MS == 60000, "WHY_LOST");
 #define WHAT_HELPS "give the guest fewer devices"
 
 struct spinlock assign_lock = SPINLOCK_INIT(LOCK_ASSIGN);
@@ -167,12 +172,41 @@ static enum step fail_and_free(struct vfunction *f, const char *why, int error)
 	return become_free(f);
 }
 
+static void set_slow(struct vfunction *f, bool slow)
+{
+	spin_lock(&assign_lock);
+	f->slow = slow;
+	spin_unlock(&assign_lock);
+}
+
+/* The domain does not wait for it any longer. */
+static void say_if_slow(struct vfunction *f)
+{
+	char name[16];
+
+	if (f->slow || !pci_reset_is_slow(f->dev))
+		return;
+	set_slow(f, true);
+	log_warn("domain %s: device %s does not answer since its reset: it is attached when it "
+		 "does, within %u s",
+		 f->domain->name, pci_name(f->dev->id, name), PCI_RESET_READY_MS / 1000);
+}
+
 static enum step reset_stage(struct vfunction *f)
 {
 	int ret;
+	u64 ns;
 
-	if (!pci_reset_finish(f->dev))
-		return step_after(f, PCI_RESET_NS);
+	switch (pci_reset_step(f->dev, &ns)) {
+	case PCI_RESET_WAIT:
+		say_if_slow(f);
+		return step_after(f, ns);
+	case PCI_RESET_LOST:
+		return fail_and_free(f, WHY_LOST, -ENODEV);
+	case PCI_RESET_DONE:
+		break;
+	}
+	set_slow(f, false);
 	if (read_once(&f->bus->ending))
 		return become_free(f);
 	ret = vfunction_read_capabilities(f);
@@ -381,12 +415,23 @@ static void start_detach(struct vfunction *f)
 
 static enum step detach_stage(struct vfunction *f)
 {
+	char name[16];
+	u64 ns;
+
 	/* The next owner must not share the device with a CPU that may still have its registers in
 	 * its TLB. */
 	if (!shootdown_done(&f->domain->vm.memory.nested, f->generation))
 		return step_after(f, RETRY_NS);
-	if (!pci_reset_finish(f->dev))
-		return step_after(f, PCI_RESET_NS);
+	switch (pci_reset_step(f->dev, &ns)) {
+	case PCI_RESET_WAIT:
+		return step_after(f, ns);
+	case PCI_RESET_LOST:
+		if (!f->comes_back)
+			log_err("device %s: " WHY_LOST, pci_name(f->dev->id, name));
+		break;
+	case PCI_RESET_DONE:
+		break;
+	}
 	lock_and_enter_stage(f, ASSIGN_DRAIN);
 	assign_release(f);
 	return STEP_WAIT;
