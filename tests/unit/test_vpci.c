@@ -7,6 +7,7 @@
 #include <tests/unit/vpci_machine.h>
 
 #include <kernel/guest/devices/pci/vbar.h>
+#include <kernel/guest/devices/pci/vwindow.h>
 
 static void what_is_there(void **state)
 {
@@ -101,22 +102,97 @@ static void the_window_is_used_again(void **state)
 		struct vfunction *here = &f[i % 2], *other = &f[!(i % 2)];
 
 		p->slot[5 + i % 2] = NULL;
-		assert_int_equal(vbar_place(here), 0);
-		assert_true(here->bar[1].address == 0xe2000000 ||
-			    here->bar[1].address == 0xe4000000);
+		assert_int_equal(vwindow_place(here), 0);
+		assert_true(here->bar[1].address == 0xf2000000 ||
+			    here->bar[1].address == 0xf4000000);
 		assert_int_equal(here->bar[1].address & 0x1ffffff, 0);
 		assert_int_not_equal(here->bar[1].address, other->bar[1].place);
 		here->bar[1].address = 0xfc000000; /* the guest moves it */
 		p->slot[5 + i % 2] = here;
 	}
-	/* It is full: 256 MiB more, and what is left is in two pieces. */
+	/* There is room for 256 MiB beside them, but only once. */
 	big.bar[1].size = 256UL << 20;
 	p->slot[5] = NULL;
-	assert_int_equal(vbar_place(&f[0]), -ENOSPC);
+	assert_int_equal(vwindow_place(&f[0]), 0);
+	p->slot[5] = &f[0];
+	p->slot[6] = NULL;
+	assert_int_equal(vwindow_place(&f[1]), -ENOSPC);
+	p->slot[5] = NULL;
 	big.bar[1].size = 1UL << 40;
-	assert_int_equal(vbar_place(&f[0]), -ENOSPC);
+	assert_int_equal(vwindow_place(&f[0]), -ENOSPC);
 	p->slot[5] = p->slot[6] = NULL;
 	spin_unlock(&p->lock);
+}
+
+#define MIB(n) ((u64)(n) << 20)
+
+/* Places BARs of these sizes in MiB, in this order: 'p' has 64 bits and is prefetchable, 'q' has 64
+ * bits, '3' has 32. */
+static int place_bars(struct vfunction *f, struct pci_device *d, const u32 mib[PCI_BARS],
+		      const char *kind)
+{
+	memset(d->bar, 0, sizeof(d->bar));
+	for (u32 i = 0; kind[i]; i++) {
+		d->bar[i].size = MIB(mib[i]);
+		d->bar[i].is64 = kind[i] != '3';
+		d->bar[i].prefetchable = kind[i] == 'p';
+	}
+	*f = (struct vfunction){ .domain = &dom, .bus = dom.pci, .dev = d };
+	return vwindow_place(f);
+}
+
+static void check_places(const struct vfunction *f, struct vwindow high)
+{
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		u64 at = f->bar[i].place, size = f->dev->bar[i].size;
+
+		if (!size)
+			continue;
+		assert_int_equal(at % size, 0);
+		assert_int_equal(f->bar[i].address, at);
+		assert_true(vwindow_contains(f, at, size));
+		assert_true(at + size <= VPCI_WINDOW_END ||
+			    (f->dev->bar[i].is64 && at >= high.first && at + size <= high.end));
+		for (u32 k = 0; k < i; k++)
+			assert_true(!f->dev->bar[k].size || at + size <= f->bar[k].place ||
+				    f->bar[k].place + f->dev->bar[k].size <= at);
+	}
+}
+
+/* The BARs of graphics cards: whatever their order, they fit. */
+static void large_bars(void **state)
+{
+	struct pci_device d = { 0 };
+	struct vwindow high;
+	struct vfunction f;
+
+	(void)state;
+	dom.vm.memory.pages_limit = (6UL << 30) >> PAGE_SHIFT;
+	high = vwindow_above_ram(&dom);
+	assert_int_equal(high.first, 7UL << 30);
+	spin_lock(&dom.pci->lock);
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 16, 256, 32, 0 }, "333"), 0);
+	check_places(&f, high);
+	/* The second half of a 64-bit BAR has no size. */
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 16, 256, 0, 32, 0 }, "3p0p"), 0);
+	check_places(&f, high);
+	assert_true(f.bar[1].place >= high.first);
+	assert_true(f.bar[0].place < VPCI_WINDOW_END && f.bar[3].place < VPCI_WINDOW_END);
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 16384, 0, 256, 0, 32 }, "p0p03"), 0);
+	check_places(&f, high);
+	/* One that is not prefetchable goes up only for want of room, and one of 32 bits cannot. */
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 256, 0, 256, 0, 64 }, "q0q03"), 0);
+	check_places(&f, high);
+	assert_true((f.bar[0].place < VPCI_WINDOW_END) != (f.bar[2].place < VPCI_WINDOW_END));
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 256, 256 }, "33"), -ENOSPC);
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 1u << 20 }, "p"), -ENOSPC);
+	/* Neither the hole between the windows nor RAM is a place that a guest may choose. */
+	assert_false(vwindow_contains(&f, VPCI_WINDOW_END - 4096, 8192));
+	assert_false(vwindow_contains(&f, 0xfee00000, 4096));
+	assert_false(vwindow_contains(&f, high.first - 4096, 8192));
+	assert_false(vwindow_contains(&f, high.end - 4096, 8192));
+	assert_true(vwindow_contains(&f, high.end - 4096, 4096));
+	spin_unlock(&dom.pci->lock);
 }
 
 static void msix_is_delivered(void **state)
@@ -1025,6 +1101,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(vendor_capability_is_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(bars_are_sized_and_moved, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_window_is_used_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(large_bars, setup, teardown),
 		cmocka_unit_test_setup_teardown(msix_is_delivered, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_arrives_while_masked_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(msi_is_delivered, setup, teardown),

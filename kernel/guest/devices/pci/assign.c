@@ -50,6 +50,7 @@
 #include <kernel/guest/devices/pci/vbar.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/pci/vwindow.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
 #include <kernel/guest/memory/devicemap.h>
@@ -260,13 +261,13 @@ static int put_on_bus(struct vfunction *f, char *why, size_t size)
 			 VPCI_MAX_FUNCTIONS);
 		ret = -ENOSPC;
 	} else {
-		ret = vbar_place(f);
+		ret = vwindow_place(f);
 	}
 	if (slot && ret)
 		snprintf(why, size,
 			 "its BARs take %lu KiB, and the guest's window for all devices' BARs (%u "
 			 "MiB) has no such place free: " WHAT_HELPS,
-			 vbar_total_size(f) >> 10, VPCI_WINDOW_MIB);
+			 vwindow_total_size(f) >> 10, VPCI_WINDOW_MIB);
 	spin_lock(&assign_lock);
 	if (p->ending)
 		ret = -EBUSY;
