@@ -9,6 +9,7 @@
 #include <drivers/pcireset.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcipresence.h>
 #include <kernel/core/log.h>
 
 /* How long to wait for answers to requests that are under way. Most functions give up after 50 ms
@@ -137,18 +138,6 @@ bool pci_reset_start(struct pci_device *d)
 	else
 		trigger(d);
 	return true;
-}
-
-bool pci_answers(const struct pci_device *d)
-{
-	u32 id = pci_read32(d, PCI_VENDOR_ID);
-
-	if ((id & 0xffff) == PCI_VENDOR_NOT_READY)
-		return false;
-	/* A virtual function has no id of its own: it reads as all ones. */
-	if (d->physical)
-		id = pci_read32(d, PCI_COMMAND);
-	return id != ~0u;
 }
 
 /* False: this was only the first half of the reset. The function itself may not answer now. */

@@ -27,5 +27,3 @@ bool pci_reset_start(struct pci_device *d);
 enum pci_reset_result __must_check pci_reset_step(struct pci_device *d, u64 *ns);
 /* True if the function has not answered for PCI_RESET_SLOW_MS, and is still asked. */
 bool pci_reset_is_slow(const struct pci_device *d);
-/* True if the function answers configuration reads. */
-bool pci_answers(const struct pci_device *d);

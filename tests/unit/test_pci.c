@@ -1,7 +1,7 @@
 /* The list of PCI functions, against a simulated configuration space that may contain anything.
  *
  * sources: drivers/pci.c drivers/pciconfig.c drivers/pcicap.c drivers/pcidma.c drivers/pcibar.c
- * sources: drivers/pcireset.c kernel/lib/rangeset.c kernel/lib/pci_id.c
+ * sources: drivers/pcireset.c drivers/pcipresence.c kernel/lib/rangeset.c kernel/lib/pci_id.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 
 #include <drivers/acpi.h>
 #include <drivers/pci.h>
+#include <drivers/pcipresence.h>
 #include <drivers/pcireset.h>
 #include <kernel/core/log.h>
 #include <kernel/mm/bootmem.h>
@@ -621,6 +622,49 @@ static void classes_of_functions(void **state)
 	}
 }
 
+/* Functions come, go and are exchanged. */
+static void hot_plug(void **state)
+{
+	u16 bdf = PCI_BDF(CLASSES, 20, 0), behind = PCI_BDF(2, 9, 0);
+	u8 *c = function(bdf);
+	struct pci_device *d;
+	u64 ns;
+
+	(void)state;
+	set_class(bdf, 0x1234, 0x0108);
+	assert_null(pci_add_late((struct pci_id){ 0, PCI_BDF(CLASSES, 21, 0) }));
+	d = pci_add_late((struct pci_id){ 0, bdf });
+	assert_ptr_equal(d, pci_find((struct pci_id){ 0, bdf }));
+	assert_false(d->bars_ok); /* no firmware has set them all */
+	assert_int_equal(c[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER, 0);
+	function(behind);
+	assert_true(pci_add_late((struct pci_id){ 0, behind })->shared_id);
+
+	d->bar[0] = (struct pci_bar){ .base = 0xe4000000 + 0x1000 * 0xa0, .size = 0x1000 };
+	memset(d->bar + 1, 0, sizeof(d->bar) - sizeof(d->bar[0]));
+	assert_int_equal(pci_look(d), PCI_PRESENT);
+	/* Another one like it gets its addresses with its reset. */
+	memset(c + PCI_BAR0, 0, 4);
+	assert_int_equal(pci_look(d), PCI_UNSET);
+	(void)pci_reset_start(d);
+	while (pci_reset_step(d, &ns) == PCI_RESET_WAIT)
+		;
+	assert_int_equal(pci_look(d), PCI_PRESENT);
+	/* A different one is read anew. */
+	set_class(bdf, 0x4321, 0x0200);
+	assert_int_equal(pci_look(d), PCI_EXCHANGED);
+	assert_non_null(pci_presence_why_not(pci_seen(d)));
+	c[PCI_COMMAND] = PCI_COMMAND_BUS_MASTER;
+	pci_read_again(d);
+	assert_int_equal(d->vendor, 0x4321);
+	assert_int_equal(d->class, 0x0200);
+	assert_int_equal(c[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER, 0);
+	assert_int_equal(pci_look(d), PCI_PRESENT);
+	memset(c, 0xff, 256);
+	assert_int_equal(pci_look(d), PCI_GONE);
+	assert_non_null(pci_presence_why_not(pci_seen(d)));
+}
+
 /* Run last: the list is full, and those that are not in it are quiet all the same. */
 static void more_than_the_list_holds(void **state)
 {
@@ -677,6 +721,7 @@ int main(void)
 		cmocka_unit_test(requests_under_way),
 		cmocka_unit_test(behind_other_roots),
 		cmocka_unit_test(classes_of_functions),
+		cmocka_unit_test(hot_plug),
 		cmocka_unit_test(more_than_the_list_holds),
 	};
 

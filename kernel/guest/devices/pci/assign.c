@@ -42,6 +42,7 @@
 #include <kernel/guest/devices/pci/assign.h>
 
 #include <drivers/pcidma.h>
+#include <drivers/pcipresence.h>
 #include <drivers/pcireset.h>
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
@@ -66,6 +67,9 @@
 #define WHY_LOST                                                                                   \
 	"it has not answered for 60 s after its reset: no domain can have it until it does, "      \
 	"which may need a power cycle of the machine"
+#define WHY_UNSET                                                                                  \
+	"its BARs do not keep the addresses that the firmware gave it: another device is in its "  \
+	"place, and Weir does not move BARs"
 _Static_assert(PCI_RESET_READY_MS == 60000, "WHY_LOST");
 #define WHAT_HELPS "give the guest fewer devices"
 
@@ -131,7 +135,8 @@ int assign_start(struct domain *d, struct pci_device *dev, u32 flags)
 		return -EBUSY;
 	}
 	pci_set_bus_master(dev, false);
-	if (pci_reset_start(dev))
+	/* One that is gone is not touched: the next step sees it. */
+	if (!pci_presence_why_not(pci_look(dev)) && pci_reset_start(dev))
 		(void)step_after(f, PCI_RESET_NS);
 	else
 		work_queue(&f->work);
@@ -195,6 +200,7 @@ static void say_if_slow(struct vfunction *f)
 
 static enum step reset_stage(struct vfunction *f)
 {
+	const char *why;
 	int ret;
 	u64 ns;
 
@@ -210,6 +216,10 @@ static enum step reset_stage(struct vfunction *f)
 	set_slow(f, false);
 	if (read_once(&f->bus->ending))
 		return become_free(f);
+	if (pci_look(f->dev) != PCI_PRESENT) {
+		why = pci_presence_why_not(pci_seen(f->dev));
+		return fail_and_free(f, why ? why : WHY_UNSET, -ENODEV);
+	}
 	ret = vfunction_read_capabilities(f);
 	if (ret)
 		return fail_and_free(f, "its MSI-X table is not in its BARs", ret);
@@ -391,7 +401,8 @@ static void reset_detached(void *arg)
 {
 	struct vfunction *f = arg;
 
-	(void)pci_reset_start(f->dev);
+	if (!pci_presence_why_not(pci_look(f->dev)))
+		(void)pci_reset_start(f->dev);
 	(void)step_after(f, PCI_RESET_NS);
 }
 

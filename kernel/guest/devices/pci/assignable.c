@@ -1,7 +1,7 @@
 /* Checks whether a function may be assigned to a domain. See assignable.h. */
 #include <kernel/guest/devices/pci/assignable.h>
 
-#include <drivers/pcireset.h>
+#include <drivers/pcipresence.h>
 #include <iommu/iommu.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/string.h>
@@ -14,8 +14,8 @@ const char *assignable_why_never(const struct pci_device *dev, bool trusted)
 		return "it is a host or ISA bridge, which stays with Weir";
 	if (dev->header || dev->class == PCI_CLASS_PCI_BRIDGE)
 		return "it is a bridge, which stays with Weir: name the device behind it";
-	if (dev->state == PCI_FREE && !pci_answers(dev))
-		return "it does not answer: it is gone, or has not come back from its reset";
+	if (pci_presence_why_not(pci_seen(dev)))
+		return pci_presence_why_not(pci_seen(dev));
 	if (iommu_why_not(dev->id, trusted))
 		return iommu_why_not(dev->id, trusted);
 	if (dev->shared_id)
