@@ -97,9 +97,8 @@ static void add_nmi_pins(void)
 /* ACPI tables, interrupt controllers, clock and timers. */
 static void init_interrupts(void)
 {
-	const struct acpi_header *table, *fadt;
-	unsigned int pm_timer_bits = 0;
-	u16 pm_timer = 0;
+	const struct acpi_header *table, *fadt, *hpet;
+	struct clock_sources timers = { 0 };
 
 	if (!acpi_init(boot_info.rsdp, boot_info.rsdp_length)) {
 		table = acpi_find("APIC");
@@ -107,7 +106,10 @@ static void init_interrupts(void)
 		if (table)
 			acpi_parse_madt(table, &madt);
 		if (fadt)
-			pm_timer = acpi_pm_timer_port(fadt, &pm_timer_bits);
+			timers.pm_timer_port = acpi_pm_timer_port(fadt, &timers.pm_timer_bits);
+		hpet = acpi_find("HPET");
+		if (hpet)
+			timers.hpet = acpi_hpet_address(hpet);
 	}
 	pic_disable();
 	for (u32 i = 0; i < madt.nr_ioapics; i++)
@@ -120,9 +122,9 @@ static void init_interrupts(void)
 	log_info("interrupts: %s, %u I/O APICs masked", lapic_is_x2apic() ? "x2APIC" : "xAPIC",
 		 madt.nr_ioapics);
 
-	if (!clock_calibrate(pm_timer, pm_timer_bits)) {
-		log_err("no timer to calibrate the TSC against: "
-			"neither the ACPI timer nor the PIT runs");
+	if (!clock_calibrate(&timers)) {
+		log_err("nothing says how fast the TSC runs: neither the ACPI timer nor the HPET "
+			"nor the PIT runs, and CPUID has no leaf 15H or 16H");
 		halt_forever();
 	}
 	clock_read_date();
