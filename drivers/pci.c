@@ -138,12 +138,11 @@ static void read_function(struct pci_device *d)
 	d->vendor = pci_read16(d, PCI_VENDOR_ID);
 	d->device = pci_read16(d, PCI_DEVICE_ID);
 	read_registers(d);
-	if (pci_is_endpoint(d)) {
+	if (pci_is_endpoint(d) && has_no_bars(d)) {
 		pci_set_bus_master(d, false);
-		if (has_no_bars(d))
-			d->bars_ok = true;
-		else
-			pci_size_bars(d);
+		d->bars_ok = true;
+	} else if (pci_is_endpoint(d)) {
+		pci_size_bars(d);
 	}
 	log_function(d);
 }

@@ -2,6 +2,8 @@
  *
  * sources: drivers/pci.c drivers/pciconfig.c drivers/pcicap.c drivers/pcidma.c drivers/pcibar.c
  * sources: drivers/pcireset.c drivers/pcipresence.c kernel/lib/rangeset.c kernel/lib/pci_id.c
+ * libs: -Wl,--wrap=pci_config_read8,--wrap=pci_config_read16,--wrap=pci_config_read32
+ * libs: -Wl,--wrap=pci_config_write8,--wrap=pci_config_write16,--wrap=pci_config_write32
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,6 +70,30 @@ const struct rangeset *bootmem_ram(void)
 
 	return &ram;
 }
+
+/* --- accesses ------------------------------------------------------------- */
+
+static u32 reads, writes, commands;
+
+#define COUNT(bits)                                                                                \
+	u##bits __real_pci_config_read##bits(u16 segment, u16 bdf, u16 offset);                    \
+	u##bits __wrap_pci_config_read##bits(u16 segment, u16 bdf, u16 offset);                    \
+	u##bits __wrap_pci_config_read##bits(u16 segment, u16 bdf, u16 offset)                     \
+	{                                                                                          \
+		reads++;                                                                           \
+		return __real_pci_config_read##bits(segment, bdf, offset);                         \
+	}                                                                                          \
+	void __real_pci_config_write##bits(u16 segment, u16 bdf, u16 offset, u##bits v);           \
+	void __wrap_pci_config_write##bits(u16 segment, u16 bdf, u16 offset, u##bits v);           \
+	void __wrap_pci_config_write##bits(u16 segment, u16 bdf, u16 offset, u##bits v)            \
+	{                                                                                          \
+		writes++;                                                                          \
+		commands += offset == PCI_COMMAND;                                                 \
+		__real_pci_config_write##bits(segment, bdf, offset, v);                            \
+	}
+COUNT(8)
+COUNT(16)
+COUNT(32)
 
 static u8 *config_of(u16 bdf)
 {
@@ -622,6 +648,33 @@ static void classes_of_functions(void **state)
 	}
 }
 
+/* A function costs few accesses: on a slow machine each takes microseconds, and a change of the
+ * command register of an emulated one milliseconds. */
+static void few_accesses(void **state)
+{
+	u16 bdf = PCI_BDF(CLASSES, 19, 0);
+	u8 *c = function(bdf);
+
+	(void)state;
+	set_class(bdf, 0x1234, 0x0108);
+	add_pcie(c, 0);
+	c[PCI_COMMAND] = (u8)(PCI_COMMAND_BUS_MASTER | PCI_COMMAND_MEMORY);
+	reads = writes = commands = 0;
+	assert_non_null(pci_add_late((struct pci_id){ 0, bdf }));
+	assert_int_equal(c[PCI_COMMAND], PCI_COMMAND_MEMORY);
+	assert_int_equal(commands, 2);
+	assert_true(writes <= 2 + 2 * PCI_BARS);
+	/* The bridges above are looked through too. */
+	assert_true(reads <= 12 + 2 * PCI_BARS + 40);
+	/* One that does not decode yet. */
+	c = function(bdf + 1);
+	c[PCI_COMMAND] = (u8)PCI_COMMAND_BUS_MASTER;
+	commands = 0;
+	assert_non_null(pci_add_late((struct pci_id){ 0, (u16)(bdf + 1) }));
+	assert_int_equal(c[PCI_COMMAND], 0);
+	assert_int_equal(commands, 1);
+}
+
 /* Functions come, go and are exchanged. */
 static void hot_plug(void **state)
 {
@@ -721,6 +774,7 @@ int main(void)
 		cmocka_unit_test(requests_under_way),
 		cmocka_unit_test(behind_other_roots),
 		cmocka_unit_test(classes_of_functions),
+		cmocka_unit_test(few_accesses),
 		cmocka_unit_test(hot_plug),
 		cmocka_unit_test(more_than_the_list_holds),
 	};
