@@ -7,11 +7,10 @@
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 
-/* A position: which ECAM window, then bus and device number, as in a requester id without its
- * function. */
-#define DEVICES_PER_BUS 32u
-#define POSITIONS_PER_WINDOW (256u * DEVICES_PER_BUS)
-#define FUNCTIONS 8u
+/* A position: which ECAM window, then a requester id: bus, device, function. */
+#define FUNCTIONS_PER_BUS 256u
+#define FUNCTIONS_PER_WINDOW (256u * FUNCTIONS_PER_BUS)
+#define FUNCTION 7u
 
 static bool busy;
 
@@ -62,39 +61,36 @@ static bool is_used(u16 segment, u8 bus)
 	return false;
 }
 
-static void look_at_device(u16 segment, u16 bdf)
+static bool is_multi_function(u16 segment, u16 bdf)
 {
-	bool more = true;
+	return pci_exists(segment, bdf) &&
+	       pci_config_read8(segment, bdf, PCI_HEADER_TYPE) & PCI_HEADER_MULTI_FUNCTION;
+}
 
-	for (u32 n = 0; n < FUNCTIONS; n++) {
-		struct pci_id id = { segment, (u16)(bdf + n) };
-		struct pci_device *dev = pci_find(id);
+static void look_at_function(u16 segment, u16 bdf)
+{
+	struct pci_device *dev = pci_find((struct pci_id){ segment, bdf });
 
-		if (dev)
-			look_at(dev);
-		else if (more)
-			(void)pci_add_late(id);
-		if (!n)
-			more = pci_exists(segment, bdf) &&
-			       pci_config_read8(segment, bdf, PCI_HEADER_TYPE) &
-				       PCI_HEADER_MULTI_FUNCTION;
-	}
+	if (dev)
+		look_at(dev);
+	else if (!(bdf & FUNCTION) || is_multi_function(segment, bdf & (u16)~FUNCTION))
+		(void)pci_add_late((struct pci_id){ segment, bdf });
 }
 
 int rescan_step(u32 *position)
 {
-	u32 window = *position / POSITIONS_PER_WINDOW, at = *position % POSITIONS_PER_WINDOW;
+	u32 window = *position / FUNCTIONS_PER_WINDOW, at = *position % FUNCTIONS_PER_WINDOW;
 	u16 segment;
 
 	if (!pci_config_segment(window, &segment))
 		return false;
 	if (atomic_xchg(&busy, true))
 		return -EBUSY;
-	if (is_used(segment, (u8)(at / DEVICES_PER_BUS))) {
-		look_at_device(segment, (u16)(at * FUNCTIONS));
+	if (is_used(segment, (u8)(at / FUNCTIONS_PER_BUS))) {
+		look_at_function(segment, (u16)at);
 		(*position)++;
 	} else {
-		*position += DEVICES_PER_BUS - at % DEVICES_PER_BUS;
+		*position += FUNCTIONS_PER_BUS - at % FUNCTIONS_PER_BUS;
 	}
 	store_release(&busy, false);
 	return true;

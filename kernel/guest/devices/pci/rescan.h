@@ -3,6 +3,6 @@
 
 #include <kernel/lib/compiler.h>
 
-/* Look at one device number, or skip a bus that nothing leads to. *position is 0 at first; true if
- * there is more. -EBUSY: another CPU is doing this. No lock is held. */
+/* Look at one function number, or skip a bus that nothing leads to. *position is 0 at first; true
+ * if there is more. -EBUSY: another CPU is doing this. No lock is held. */
 int __must_check rescan_step(u32 *position);
