@@ -15,6 +15,8 @@
 #include <kernel/core/irq.h>
 #include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
+#include <kernel/core/mcheck.h>
+#include <kernel/core/nmi.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/pic.h>
@@ -23,6 +25,7 @@
 #include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
+#include <kernel/guest/exit/exitmcheck.h>
 #include <kernel/guest/exit/svmexit.h>
 #include <kernel/guest/lifecycle/builder.h>
 #include <kernel/guest/memory/shootdown.h>
@@ -82,12 +85,20 @@ static bool avoid_x2apic(void)
 	return true;
 }
 
+static void add_nmi_pins(void)
+{
+	for (u32 i = 0; i < madt.nr_nmis; i++)
+		for (u32 k = 0; k < madt.nr_cpus; k++)
+			if (madt.nmi[i].all || madt.nmi[i].processor_uid == madt.processor_uid[k])
+				lapic_add_nmi(madt.apic_id[k], madt.nmi[i].pin,
+					      madt.nmi[i].active_low);
+}
+
 /* ACPI tables, interrupt controllers, clock and timers. */
 static void init_interrupts(void)
 {
-	const struct acpi_header *table, *fadt;
-	unsigned int pm_timer_bits = 0;
-	u16 pm_timer = 0;
+	const struct acpi_header *table, *fadt, *hpet;
+	struct clock_sources timers = { 0 };
 
 	if (!acpi_init(boot_info.rsdp, boot_info.rsdp_length)) {
 		table = acpi_find("APIC");
@@ -95,11 +106,15 @@ static void init_interrupts(void)
 		if (table)
 			acpi_parse_madt(table, &madt);
 		if (fadt)
-			pm_timer = acpi_pm_timer_port(fadt, &pm_timer_bits);
+			timers.pm_timer_port = acpi_pm_timer_port(fadt, &timers.pm_timer_bits);
+		hpet = acpi_find("HPET");
+		if (hpet)
+			timers.hpet = acpi_hpet_address(hpet);
 	}
 	pic_disable();
 	for (u32 i = 0; i < madt.nr_ioapics; i++)
 		ioapic_mask_all(madt.ioapic[i].id, madt.ioapic[i].address);
+	add_nmi_pins();
 	if (lapic_init(madt.lapic_address ? madt.lapic_address : APIC_DEFAULT_ADDRESS,
 		       avoid_x2apic()))
 		halt_forever();
@@ -107,9 +122,9 @@ static void init_interrupts(void)
 	log_info("interrupts: %s, %u I/O APICs masked", lapic_is_x2apic() ? "x2APIC" : "xAPIC",
 		 madt.nr_ioapics);
 
-	if (!clock_calibrate(pm_timer, pm_timer_bits)) {
-		log_err("no timer to calibrate the TSC against: "
-			"neither the ACPI timer nor the PIT runs");
+	if (!clock_calibrate(&timers)) {
+		log_err("nothing says how fast the TSC runs: neither the ACPI timer nor the HPET "
+			"nor the PIT runs, and CPUID has no leaf 15H or 16H");
 		halt_forever();
 	}
 	clock_read_date();
@@ -122,6 +137,7 @@ static void init_interrupts(void)
 static void ap_main(void) __noreturn;
 static void ap_main(void)
 {
+	mcheck_poll();
 	if (vcpu_backend)
 		(void)vcpu_backend_init(); /* start_new() checks which CPUs can run guests */
 	sched_enter(svm_handle_exit);
@@ -157,6 +173,8 @@ void boot_main(u32 magic, u32 info)
 	if (!bootmem_start_allocator())
 		halt_forever();
 	init_interrupts();
+	mcheck_poll();
+	nmi_start(options.nmi_panics);
 	emulator_detect();
 	sched_init();
 	(void)vcpu_backend_init(); /* if there is none, start_new() reports it for each domain */
@@ -168,6 +186,7 @@ void boot_main(u32 magic, u32 info)
 		pci_enable_virtual(options.sriov[i].device, options.sriov[i].nr);
 	init_iommu();
 	event_init();
+	exitmcheck_init();
 
 	if (options.panic_test)
 		panic("requested by panic=test");

@@ -68,7 +68,20 @@ static void parse_cmdline(const u8 *data, size_t size, struct boot_info *info)
 	info->cmdline[len] = 0;
 }
 
-static void parse_module(const u8 *data, size_t size, struct boot_info *info)
+/* Modules for which there is no room. */
+struct lost {
+	u32 modules, lines;
+	char first[41]; /* the line of the first of them */
+};
+
+static void lose(struct lost *lost, u32 *counter, const char *line, size_t len)
+{
+	if (!lost->modules && !lost->lines)
+		copy_string(lost->first, line, MIN(len + 1, sizeof(lost->first)));
+	(*counter)++;
+}
+
+static void parse_module(const u8 *data, size_t size, struct boot_info *info, struct lost *lost)
 {
 	struct tag_module m;
 	struct boot_module *out;
@@ -85,15 +98,11 @@ static void parse_module(const u8 *data, size_t size, struct boot_info *info)
 		return;
 	}
 	if (info->nr_modules == BOOT_MAX_MODULES) {
-		log_warn("multiboot2: more modules than BOOT_MAX_MODULES (%d); "
-			 "\"%.40s\" is ignored",
-			 BOOT_MAX_MODULES, (const char *)data + sizeof(m));
+		lose(lost, &lost->modules, (const char *)data + sizeof(m), len);
 		return;
 	}
 	if (len + 1 > BOOT_STRINGS_SIZE - info->strings_used) {
-		log_warn("multiboot2: all module lines together exceed BOOT_STRINGS_SIZE "
-			 "(%d bytes); \"%.40s...\" is ignored",
-			 BOOT_STRINGS_SIZE, (const char *)data + sizeof(m));
+		lose(lost, &lost->lines, (const char *)data + sizeof(m), len);
 		return;
 	}
 	out = &info->module[info->nr_modules++];
@@ -140,27 +149,25 @@ static void parse_rsdp(const u8 *data, size_t size, struct boot_info *info)
 	info->rsdp_length = (u32)len;
 }
 
-int multiboot2_parse(const void *data, size_t size, struct boot_info *info)
+static void report_lost(const struct lost *lost)
 {
-	const u8 *bytes = data;
-	struct info_header header;
+	if (lost->modules)
+		log_warn("multiboot2: %u modules more than BOOT_MAX_MODULES (%d), from \"%s\" on: "
+			 "they are ignored; load fewer files",
+			 lost->modules, BOOT_MAX_MODULES, lost->first);
+	if (lost->lines)
+		log_warn(
+			"multiboot2: the module lines are longer than BOOT_STRINGS_SIZE (%d bytes) "
+			"together: %u modules are ignored, from \"%s\" on; write shorter lines",
+			BOOT_STRINGS_SIZE, lost->lines, lost->first);
+}
+
+static void parse_tags(const u8 *bytes, size_t size, struct boot_info *info, struct lost *lost)
+{
 	bool have_new_rsdp = false;
 	size_t at;
 
-	memset(info, 0, sizeof(*info));
-	if (size < sizeof(header)) {
-		log_err("multiboot2: the boot information is only %zu bytes long", size);
-		return -EINVAL;
-	}
-	memcpy(&header, data, sizeof(header));
-	if (header.total_size < sizeof(header) + sizeof(struct tag) || header.total_size > size) {
-		log_err("multiboot2: the boot information claims a size of %u bytes",
-			header.total_size);
-		return -EINVAL;
-	}
-	size = header.total_size;
-
-	for (at = sizeof(header); size - at >= sizeof(struct tag);) {
+	for (at = sizeof(struct info_header); size - at >= sizeof(struct tag);) {
 		struct tag tag;
 
 		memcpy(&tag, bytes + at, sizeof(tag));
@@ -168,16 +175,16 @@ int multiboot2_parse(const void *data, size_t size, struct boot_info *info)
 			log_warn("multiboot2: tag of type %u at offset %zu claims %u bytes; "
 				 "the rest is ignored",
 				 tag.type, at, tag.size);
-			return 0;
+			return;
 		}
 		switch (tag.type) {
 		case TAG_END:
-			return 0;
+			return;
 		case TAG_CMDLINE:
 			parse_cmdline(bytes + at, tag.size, info);
 			break;
 		case TAG_MODULE:
-			parse_module(bytes + at, tag.size, info);
+			parse_module(bytes + at, tag.size, info, lost);
 			break;
 		case TAG_MMAP:
 			parse_mmap(bytes + at, tag.size, info);
@@ -197,5 +204,25 @@ int multiboot2_parse(const void *data, size_t size, struct boot_info *info)
 		at += ALIGN_UP((size_t)tag.size, 8);
 	}
 	log_warn("multiboot2: the list of tags has no end tag");
+}
+
+int multiboot2_parse(const void *data, size_t size, struct boot_info *info)
+{
+	struct info_header header;
+	struct lost lost = { 0 };
+
+	memset(info, 0, sizeof(*info));
+	if (size < sizeof(header)) {
+		log_err("multiboot2: the boot information is only %zu bytes long", size);
+		return -EINVAL;
+	}
+	memcpy(&header, data, sizeof(header));
+	if (header.total_size < sizeof(header) + sizeof(struct tag) || header.total_size > size) {
+		log_err("multiboot2: the boot information claims a size of %u bytes",
+			header.total_size);
+		return -EINVAL;
+	}
+	parse_tags(data, header.total_size, info, &lost);
+	report_lost(&lost);
 	return 0;
 }

@@ -152,6 +152,16 @@ static bool set_exit(const char *v)
 	return true;
 }
 
+static bool set_nmi(const char *v)
+{
+	bool panics = !strcmp(v, "panic");
+
+	if (!panics && strcmp(v, "count"))
+		return false;
+	options.nmi_panics = panics;
+	return true;
+}
+
 static bool set_panic(const char *v)
 {
 	if (strcmp(v, "test"))
@@ -208,6 +218,7 @@ static const struct {
 	{ "late-posts", set_late_posts, "1 to 60000" },
 	{ "late-answers", set_late_answers, "1 to 60000" },
 #endif
+	{ "nmi", set_nmi, "count, panic" },
 	{ "panic", set_panic, "test" },
 };
 _Static_assert(MAX_CPUS == 256, "maxcpus= in words[]");

@@ -29,6 +29,7 @@ struct options {
 	u64 fail_every; /* fail-alloc=N: once Weir is ready, every N-th allocation fails */
 	u32 late_posts, late_answers; /* milliseconds: iommu/late.h */
 #endif
+	bool nmi_panics; /* nmi=panic */
 	bool panic_test; /* panic=test: show what a panic looks like */
 };
 

@@ -221,8 +221,10 @@ _Static_assert(sizeof(struct madt) == 44, "ACPI 5.2.12");
 enum madt_type {
 	MADT_LOCAL_APIC = 0,
 	MADT_IO_APIC = 1,
+	MADT_LOCAL_APIC_NMI = 4,
 	MADT_LOCAL_APIC_ADDRESS = 5,
 	MADT_LOCAL_X2APIC = 9,
+	MADT_LOCAL_X2APIC_NMI = 10,
 };
 
 struct madt_entry {
@@ -263,7 +265,26 @@ struct madt_local_x2apic {
 } __packed;
 _Static_assert(sizeof(struct madt_local_x2apic) == 16, "ACPI 5.2.12.12");
 
-static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
+struct madt_local_apic_nmi {
+	struct madt_entry entry;
+	u8 processor_uid; /* 0xff: all */
+	u16 flags;
+	u8 pin;
+} __packed;
+_Static_assert(sizeof(struct madt_local_apic_nmi) == 6, "ACPI 5.2.12.7");
+#define MADT_POLARITY MASK(1, 0)
+#define MADT_ACTIVE_LOW 3
+
+struct madt_local_x2apic_nmi {
+	struct madt_entry entry;
+	u16 flags;
+	u32 processor_uid; /* all ones: all */
+	u8 pin;
+	u8 reserved[3];
+} __packed;
+_Static_assert(sizeof(struct madt_local_x2apic_nmi) == 12, "ACPI 5.2.12.13");
+
+static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags, u32 uid)
 {
 	if (!(flags & MADT_CPU_ENABLED))
 		return;
@@ -275,7 +296,18 @@ static void add_cpu(struct acpi_madt *madt, u32 apic_id, u32 flags)
 		madt->lost_cpus++;
 		return;
 	}
+	madt->processor_uid[madt->nr_cpus] = uid;
 	madt->apic_id[madt->nr_cpus++] = apic_id;
+}
+
+/* Always edge-triggered, whatever the flags say (SDM vol. 3, 11.5.1). */
+static void add_nmi(struct acpi_madt *madt, struct acpi_nmi nmi, u16 flags)
+{
+	nmi.active_low = FIELD_GET(MADT_POLARITY, flags) == MADT_ACTIVE_LOW;
+	if (madt->nr_nmis == ACPI_MAX_NMIS)
+		madt->lost_nmis++;
+	else
+		madt->nmi[madt->nr_nmis++] = nmi;
 }
 
 static void add_ioapic(struct acpi_madt *madt, const struct madt_io_apic *e)
@@ -297,14 +329,18 @@ static void parse_entries(const struct acpi_header *table, struct acpi_madt *mad
 		union {
 			struct madt_local_apic lapic;
 			struct madt_io_apic ioapic;
+			struct madt_local_apic_nmi nmi;
 			struct madt_local_apic_address address;
 			struct madt_local_x2apic x2apic;
+			struct madt_local_x2apic_nmi x2apic_nmi;
 		} u;
 		static const u8 needed[] = {
 			[MADT_LOCAL_APIC] = sizeof(u.lapic),
 			[MADT_IO_APIC] = sizeof(u.ioapic),
+			[MADT_LOCAL_APIC_NMI] = sizeof(u.nmi),
 			[MADT_LOCAL_APIC_ADDRESS] = sizeof(u.address),
 			[MADT_LOCAL_X2APIC] = sizeof(u.x2apic),
+			[MADT_LOCAL_X2APIC_NMI] = sizeof(u.x2apic_nmi),
 		};
 
 		memcpy(&e, p + at, sizeof(e));
@@ -318,9 +354,21 @@ static void parse_entries(const struct acpi_header *table, struct acpi_madt *mad
 		if (e.type < ARRAY_SIZE(needed) && needed[e.type])
 			memcpy(&u, p + at, needed[e.type]);
 		if (e.type == MADT_LOCAL_APIC)
-			add_cpu(madt, u.lapic.apic_id, u.lapic.flags);
+			add_cpu(madt, u.lapic.apic_id, u.lapic.flags, u.lapic.processor_uid);
 		else if (e.type == MADT_LOCAL_X2APIC)
-			add_cpu(madt, u.x2apic.apic_id, u.x2apic.flags);
+			add_cpu(madt, u.x2apic.apic_id, u.x2apic.flags, u.x2apic.processor_uid);
+		else if (e.type == MADT_LOCAL_APIC_NMI)
+			add_nmi(madt,
+				(struct acpi_nmi){ .processor_uid = u.nmi.processor_uid,
+						   .all = u.nmi.processor_uid == 0xff,
+						   .pin = u.nmi.pin },
+				u.nmi.flags);
+		else if (e.type == MADT_LOCAL_X2APIC_NMI)
+			add_nmi(madt,
+				(struct acpi_nmi){ .processor_uid = u.x2apic_nmi.processor_uid,
+						   .all = u.x2apic_nmi.processor_uid == ~0u,
+						   .pin = u.x2apic_nmi.pin },
+				u.x2apic_nmi.flags);
 		else if (e.type == MADT_IO_APIC)
 			add_ioapic(madt, &u.ioapic);
 		else if (e.type == MADT_LOCAL_APIC_ADDRESS)
@@ -349,6 +397,10 @@ void acpi_parse_madt(const struct acpi_header *table, struct acpi_madt *madt)
 		log_warn("ACPI: MADT lists %u I/O APICs more than ACPI_MAX_IOAPICS (%d): what the "
 			 "firmware has enabled there stays enabled",
 			 madt->lost_ioapics, ACPI_MAX_IOAPICS);
+	if (madt->lost_nmis)
+		log_warn("ACPI: MADT lists %u NMI pins more than ACPI_MAX_NMIS (%d): NMIs that "
+			 "arrive there are not seen",
+			 madt->lost_nmis, ACPI_MAX_NMIS);
 }
 
 /* --- MCFG ----------------------------------------------------------------- */
@@ -412,4 +464,20 @@ u16 acpi_pm_timer_port(const struct acpi_header *fadt, unsigned int *bits)
 	if (flags & FADT_TMR_VAL_EXT)
 		*bits = 32;
 	return (u16)port;
+}
+
+/* --- HPET ----------------------------------------------------------------- */
+
+#define HPET_ADDRESS_SPACE 40 /* 0: memory */
+#define HPET_ADDRESS 44
+
+paddr_t acpi_hpet_address(const struct acpi_header *hpet)
+{
+	const u8 *p = (const u8 *)hpet;
+	u64 address;
+
+	if (hpet->length < HPET_ADDRESS + sizeof(address) || p[HPET_ADDRESS_SPACE])
+		return 0;
+	memcpy(&address, p + HPET_ADDRESS, sizeof(address));
+	return IS_ALIGNED(address, PAGE_SIZE / 4) ? address : 0;
 }

@@ -37,15 +37,27 @@ struct acpi_ioapic {
 
 #define ACPI_MAX_CPUS 256
 #define ACPI_MAX_IOAPICS 64
+#define ACPI_MAX_NMIS 256
+
+/* A pin of local APICs at which NMIs arrive. */
+struct acpi_nmi {
+	u32 processor_uid;
+	bool all; /* of every processor */
+	u8 pin; /* LINT0 or LINT1 */
+	bool active_low;
+};
 
 struct acpi_madt {
 	bool has_8259;
 	paddr_t lapic_address;
 	u32 nr_cpus; /* enabled ones */
 	u32 apic_id[ACPI_MAX_CPUS];
+	u32 processor_uid[ACPI_MAX_CPUS];
+	u32 nr_nmis;
+	struct acpi_nmi nmi[ACPI_MAX_NMIS];
 	u32 nr_ioapics;
 	struct acpi_ioapic ioapic[ACPI_MAX_IOAPICS];
-	u32 lost_cpus, lost_ioapics; /* beyond the limits */
+	u32 lost_cpus, lost_ioapics, lost_nmis; /* beyond the limits */
 };
 
 /* Decode a MADT. A broken entry is named in the log and ends the list; what does not fit is counted
@@ -68,3 +80,8 @@ u32 acpi_parse_mcfg(const struct acpi_header *table, struct acpi_ecam *ecam, u32
 
 /* I/O port of the power-management timer (3.579545 MHz), or 0; *bits is 24 or 32. */
 u16 acpi_pm_timer_port(const struct acpi_header *fadt, unsigned int *bits);
+
+/* --- HPET ----------------------------------------------------------------- */
+
+/* The registers of the HPET (IA-PC HPET 1.0a, 3.2.4); 0: the table names none in memory. */
+paddr_t acpi_hpet_address(const struct acpi_header *hpet);

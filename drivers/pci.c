@@ -5,6 +5,7 @@
 #include <drivers/pcicap.h>
 #include <drivers/pcidma.h>
 #include <kernel/core/log.h>
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
 
@@ -17,12 +18,14 @@ static u32 nr_lost; /* functions without a record */
 
 struct pci_device *pci_device_at(u32 index)
 {
-	return index < nr_devices ? devices[index] : NULL;
+	return index < load_acquire(&nr_devices) ? devices[index] : NULL;
 }
 
 struct pci_device *pci_find(struct pci_id id)
 {
-	for (u32 i = 0; i < nr_devices; i++)
+	u32 nr = load_acquire(&nr_devices);
+
+	for (u32 i = 0; i < nr; i++)
 		if (devices[i]->id.segment == id.segment && devices[i]->id.bdf == id.bdf)
 			return devices[i];
 	return NULL;
@@ -82,7 +85,7 @@ static bool passes_ids(const struct pci_device *bridge)
 
 /* --- functions ------------------------------------------------------------ */
 
-/* A new record at the end of the list; NULL: there is no room. */
+/* A new record, which is not in the list yet; NULL: there is no room. */
 static struct pci_device *new_function(struct pci_id id)
 {
 	struct pci_device *d = NULL;
@@ -94,11 +97,17 @@ static struct pci_device *new_function(struct pci_id id)
 		return NULL;
 	}
 	d->id = id;
-	devices[nr_devices++] = d;
 	return d;
 }
 
-static void read_function(struct pci_device *d)
+/* Other CPUs may be reading the list. */
+static void publish(struct pci_device *d)
+{
+	devices[nr_devices] = d;
+	store_release(&nr_devices, nr_devices + 1);
+}
+
+static void read_registers(struct pci_device *d)
 {
 	d->class = pci_read16(d, PCI_CLASS);
 	d->header = pci_read8(d, PCI_HEADER_TYPE) & PCI_HEADER_TYPE_MASK;
@@ -124,29 +133,40 @@ static bool has_no_bars(const struct pci_device *d)
 	       (d->class == PCI_CLASS_OTHER_SYSTEM || d->class == PCI_CLASS_PERFORMANCE);
 }
 
+static void read_function(struct pci_device *d)
+{
+	d->vendor = pci_read16(d, PCI_VENDOR_ID);
+	d->device = pci_read16(d, PCI_DEVICE_ID);
+	read_registers(d);
+	if (pci_is_endpoint(d) && has_no_bars(d)) {
+		pci_set_bus_master(d, false);
+		d->bars_ok = true;
+	} else if (pci_is_endpoint(d)) {
+		pci_size_bars(d);
+	}
+	log_function(d);
+}
+
 static struct pci_device *add_function(struct pci_id id, bool shared_id)
 {
 	struct pci_device *d = new_function(id), lost = { .id = id };
 
 	if (!d) {
-		read_function(&lost);
+		read_registers(&lost);
 		if (pci_is_endpoint(&lost))
 			pci_set_bus_master(&lost, false);
 		return NULL;
 	}
 	d->shared_id = shared_id;
-	d->vendor = pci_read16(d, PCI_VENDOR_ID);
-	d->device = pci_read16(d, PCI_DEVICE_ID);
 	read_function(d);
-	if (pci_is_endpoint(d)) {
-		pci_set_bus_master(d, false);
-		if (has_no_bars(d))
-			d->bars_ok = true;
-		else
-			pci_size_bars(d);
-	}
-	log_function(d);
+	publish(d);
 	return d;
+}
+
+static void compare_with_all(struct pci_device *d)
+{
+	for (u32 i = 0; i < nr_devices; i++)
+		pci_compare_bars(d, devices[i]);
 }
 
 struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 device,
@@ -160,15 +180,41 @@ struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 dev
 	d->shared_id = pf->shared_id;
 	d->vendor = pf->vendor;
 	d->device = device;
-	read_function(d);
+	read_registers(d);
 	memcpy(d->bar, bar, sizeof(d->bar));
 	d->bars_ok = true;
 	for (u32 i = 0; i < PCI_BARS; i++)
 		d->bars_ok = d->bars_ok && pci_bar_is_sane(&bar[i]);
-	for (u32 i = 0; i < nr_devices; i++)
-		pci_compare_bars(d, devices[i]);
+	publish(d);
+	compare_with_all(d);
 	log_function(d);
 	return d;
+}
+
+struct pci_device *pci_add_late(struct pci_id id)
+{
+	const struct pci_device *bridge = pci_bridge_above(&(struct pci_device){ .id = id });
+	struct pci_device *d;
+
+	if (!pci_exists(id.segment, id.bdf))
+		return NULL;
+	d = add_function(id, bridge && (bridge->shared_id || !passes_ids(bridge)));
+	if (d)
+		compare_with_all(d);
+	return d;
+}
+
+void pci_read_again(struct pci_device *d)
+{
+	*d = (struct pci_device){
+		.id = d->id,
+		.shared_id = d->shared_id,
+		.state = d->state,
+		.owner = d->owner,
+		.function = d->function,
+	};
+	read_function(d);
+	compare_with_all(d);
 }
 
 /* --- buses ---------------------------------------------------------------- */

@@ -1,4 +1,5 @@
-/* The machine's PCI functions: one record each, found at boot and kept for good. */
+/* The machine's PCI functions: one record each, kept for good. They are found at boot, or later by
+ * a scan that the control domain asks for. */
 #pragma once
 
 #include <drivers/pciconfig.h>
@@ -19,6 +20,15 @@ enum pci_state { PCI_FREE, PCI_ATTACHING, PCI_ATTACHED, PCI_DETACHING };
 
 struct vfunction;
 
+enum pci_reset_phase { PCI_RESET_IDLE, PCI_RESET_PENDING, PCI_RESET_STARTED, PCI_RESET_ASKING };
+
+struct pci_reset {
+	enum pci_reset_phase phase;
+	u8 method; /* of the reset that is under way */
+	u32 waited_ms; /* in this phase */
+	bool lost; /* it did not answer after its last reset */
+};
+
 struct pci_device {
 	struct pci_id id;
 	u16 vendor, device, class;
@@ -27,7 +37,8 @@ struct pci_device {
 	u8 vendor_cap[PCI_VENDOR_CAPS]; /* offsets of the vendor-specific ones; 0: no more */
 	u16 ats, ari, sriov; /* offsets of extended capabilities; 0: absent */
 	u16 device_control; /* of PCI Express, as it was before the reset */
-	bool link_is_reset; /* in the first half of a hot reset */
+	struct pci_reset reset; /* see drivers/pcireset.h */
+	u8 presence; /* atomic; see drivers/pcipresence.h */
 	/* It is behind a bridge to conventional PCI, where requests carry no requester id: for all
 	 * of them the bridge uses its own id, or that of its secondary bus's 00.0. */
 	bool shared_id;
@@ -61,6 +72,11 @@ struct pci_device *pci_device_at(u32 index);
  * Boot. */
 struct pci_device *pci_add_virtual(const struct pci_device *pf, u16 bdf, u16 device,
 				   const struct pci_bar bar[PCI_BARS]);
+/* The function at this address has come since the boot: add it. NULL: nothing is there, or there is
+ * no room. Only one CPU at a time. */
+struct pci_device *pci_add_late(struct pci_id id);
+/* Another function has taken d's place, and no domain has it: read it anew. */
+void pci_read_again(struct pci_device *d);
 /* The physical function of a virtual one; any other function is its own. */
 struct pci_id pci_physical(struct pci_id id);
 

@@ -8,10 +8,11 @@
 #define PLATFORM_FIRST 0xfec00000UL
 #define PLATFORM_LAST 0xffffffffUL
 
-/* Write all ones, see which bits stick, and put the old value back (PCI Local Bus 3.0, 6.2.5.1). */
-static u32 probe_bar(struct pci_id id, u16 reg)
+/* Write all ones, see which bits stick, and put the `old` value back (PCI Local Bus 3.0, 6.2.5.1,
+ * implementation note). */
+static u32 probe_bar(struct pci_id id, u16 reg, u32 old)
 {
-	u32 old = pci_config_read32(id.segment, id.bdf, reg), mask;
+	u32 mask;
 
 	pci_config_write32(id.segment, id.bdf, reg, ~0u);
 	mask = pci_config_read32(id.segment, id.bdf, reg);
@@ -22,7 +23,8 @@ static u32 probe_bar(struct pci_id id, u16 reg)
 void pci_size_bar(struct pci_id id, u16 reg, bool has_next, struct pci_bar *b)
 {
 	u32 low = pci_config_read32(id.segment, id.bdf, reg);
-	u64 mask = probe_bar(id, reg);
+	u64 mask = probe_bar(id, reg, low);
+	u32 high;
 
 	*b = (struct pci_bar){ 0 };
 	if (low & PCI_BAR_IO) {
@@ -36,8 +38,9 @@ void pci_size_bar(struct pci_id id, u16 reg, bool has_next, struct pci_bar *b)
 		b->base = low & ~PCI_BAR_MEMORY_FLAGS;
 		mask = (mask & ~PCI_BAR_MEMORY_FLAGS) | 0xffffffff00000000UL;
 		if (b->is64) {
-			b->base |= (u64)pci_config_read32(id.segment, id.bdf, reg + 4) << 32;
-			mask = (mask & 0xffffffff) | (u64)probe_bar(id, reg + 4) << 32;
+			high = pci_config_read32(id.segment, id.bdf, reg + 4);
+			b->base |= (u64)high << 32;
+			mask = (mask & 0xffffffff) | (u64)probe_bar(id, reg + 4, high) << 32;
 		}
 	}
 	if ((mask & 0xffffffff) || (b->is64 && mask >> 32))
@@ -46,17 +49,20 @@ void pci_size_bar(struct pci_id id, u16 reg, bool has_next, struct pci_bar *b)
 
 void pci_size_bars(struct pci_device *d)
 {
-	u16 command = pci_read16(d, PCI_COMMAND);
+	const u16 decoding = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
+	u16 command = pci_read16(d, PCI_COMMAND) & (u16)~PCI_COMMAND_BUS_MASTER;
 
 	d->bars_ok = true;
-	pci_write16(d, PCI_COMMAND, command & (u16) ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+	/* Both at once: under an emulator each change of this register costs milliseconds. */
+	pci_write16(d, PCI_COMMAND, command & (u16)~decoding);
 	for (u32 i = 0; i < PCI_BARS; i++) {
 		pci_size_bar(d->id, (u16)(PCI_BAR0 + 4 * i), i + 1 < PCI_BARS, &d->bar[i]);
 		d->bars_ok = d->bars_ok && pci_bar_is_sane(&d->bar[i]);
 		if (d->bar[i].is64)
 			i++;
 	}
-	pci_write16(d, PCI_COMMAND, command);
+	if (command & decoding)
+		pci_write16(d, PCI_COMMAND, command);
 }
 
 u64 pci_bar_last(const struct pci_bar *b)

@@ -7,7 +7,8 @@
 /* Read and size the BAR in register `reg`, whose decoding is off. It may be a 64-bit BAR only if
  * `has_next`. Boot. */
 void pci_size_bar(struct pci_id id, u16 reg, bool has_next, struct pci_bar *b);
-/* Size all BARs of a function; bars_ok says whether each makes sense by itself. Boot. */
+/* Switch bus mastering off, and size all BARs of a function; bars_ok says whether each makes sense
+ * by itself. No domain has it. */
 void pci_size_bars(struct pci_device *d);
 /* The address of its last byte. */
 u64 pci_bar_last(const struct pci_bar *b);

@@ -9,6 +9,13 @@
 #include <drivers/pcireset.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcipresence.h>
+#include <kernel/core/log.h>
+
+/* How long to wait for answers to requests that are under way. Most functions give up after 50 ms
+ * (7.5.3.16). */
+#define PENDING_MS 1000u
+#define LONGEST_PAUSE_MS 1000u
 
 enum reset { RESET_NONE, RESET_FLR, RESET_AF, RESET_LINK, RESET_PM };
 
@@ -79,39 +86,77 @@ static void set_power_state(const struct pci_device *d, u16 state)
 	pci_write16(d, d->pm + PCI_PM_CTRL, (u16)((control & ~PCI_PM_CTRL_STATE) | state));
 }
 
-bool pci_reset_start(struct pci_device *d)
+/* A function that is reset while answers to its requests are under way may take one of them for
+ * the answer to a request that it makes afterwards (6.6.2). */
+static bool has_requests_pending(const struct pci_device *d)
 {
-	u64 control;
+	if (d->pcie)
+		return pci_read16(d, d->pcie + PCI_EXP_DEVSTA) & PCI_EXP_DEVSTA_PENDING;
+	return d->af && pci_read8(d, d->af + PCI_AF_STATUS) & PCI_AF_STATUS_PENDING;
+}
 
-	/* It includes the packet size that the path to the function can take. */
-	d->device_control = d->pcie ? pci_read16(d, d->pcie + PCI_EXP_DEVCTL) : 0;
-	switch (find_reset(d)) {
+static void enter_phase(struct pci_device *d, enum pci_reset_phase phase)
+{
+	d->reset.phase = phase;
+	d->reset.waited_ms = 0;
+}
+
+static void trigger(struct pci_device *d)
+{
+	u64 control = d->device_control | PCI_EXP_DEVCTL_FLR;
+
+	enter_phase(d, PCI_RESET_STARTED);
+	switch ((enum reset)d->reset.method) {
 	case RESET_FLR:
-		control = d->device_control | PCI_EXP_DEVCTL_FLR;
 		pci_write16(d, d->pcie + PCI_EXP_DEVCTL, (u16)control);
-		return true;
+		break;
 	case RESET_AF:
 		pci_write8(d, d->af + PCI_AF_CTRL, PCI_AF_CTRL_FLR);
-		return true;
+		break;
 	case RESET_LINK:
-		d->link_is_reset = true;
 		set_link_reset(port_of(d), true);
-		return true;
+		break;
 	case RESET_PM:
 		set_power_state(d, PCI_PM_CTRL_STATE_D3HOT);
-		return true;
-	default:
-		return false;
+		break;
+	case RESET_NONE:
+		break;
 	}
 }
 
-bool pci_reset_finish(struct pci_device *d)
+bool pci_reset_start(struct pci_device *d)
 {
-	if (d->link_is_reset) {
-		d->link_is_reset = false;
+	enter_phase(d, PCI_RESET_ASKING);
+	d->reset.lost = false;
+	/* It includes the packet size that the path to the function can take. */
+	d->device_control = d->pcie ? pci_read16(d, d->pcie + PCI_EXP_DEVCTL) : 0;
+	d->reset.method = find_reset(d);
+	if (d->reset.method == RESET_NONE)
+		return false;
+	if (has_requests_pending(d))
+		enter_phase(d, PCI_RESET_PENDING);
+	else
+		trigger(d);
+	return true;
+}
+
+/* False: this was only the first half of the reset. The function itself may not answer now. */
+static bool end_first_half(struct pci_device *d)
+{
+	switch (d->reset.method) {
+	case RESET_LINK:
 		set_link_reset(port_of(d), false);
 		return false;
+	case RESET_PM:
+		set_power_state(d, PCI_PM_CTRL_STATE_D0);
+		return false;
+	default:
+		return true;
 	}
+}
+
+static void restore(struct pci_device *d)
+{
 	if (d->pm)
 		set_power_state(d, PCI_PM_CTRL_STATE_D0);
 	pci_write16(d, PCI_COMMAND, 0);
@@ -125,5 +170,63 @@ bool pci_reset_finish(struct pci_device *d)
 		if (d->bar[i].is64)
 			pci_write32(d, PCI_BAR0 + 4 * i + 4, (u32)(d->bar[i].base >> 32));
 	}
-	return true;
+}
+
+static enum pci_reset_result wait(struct pci_device *d, u32 ms, u64 *ns)
+{
+	d->reset.waited_ms += ms;
+	*ns = ms * 1000000UL;
+	return PCI_RESET_WAIT;
+}
+
+/* Ask at longer and longer intervals. */
+static enum pci_reset_result ask(struct pci_device *d, u64 *ns)
+{
+	u32 ms = MAX(d->reset.waited_ms, PCI_RESET_MS);
+
+	if (pci_answers(d)) {
+		restore(d);
+		enter_phase(d, PCI_RESET_IDLE);
+		return PCI_RESET_DONE;
+	}
+	if (d->reset.waited_ms < PCI_RESET_READY_MS)
+		return wait(d, MIN(ms, LONGEST_PAUSE_MS), ns);
+	enter_phase(d, PCI_RESET_IDLE);
+	d->reset.lost = true;
+	return PCI_RESET_LOST;
+}
+
+enum pci_reset_result pci_reset_step(struct pci_device *d, u64 *ns)
+{
+	char name[16];
+
+	*ns = 0;
+	switch (d->reset.phase) {
+	case PCI_RESET_PENDING:
+		if (has_requests_pending(d) && d->reset.waited_ms < PENDING_MS)
+			return wait(d, PCI_RESET_MS, ns);
+		if (has_requests_pending(d))
+			log_warn("pci: %s says that requests are pending %u ms after its bus "
+				 "mastering was switched off: it is reset all the same",
+				 pci_name(d->id, name), PENDING_MS);
+		trigger(d);
+		return wait(d, PCI_RESET_MS, ns);
+	case PCI_RESET_STARTED:
+		enter_phase(d, PCI_RESET_ASKING);
+		if (!end_first_half(d)) {
+			*ns = PCI_RESET_NS;
+			return PCI_RESET_WAIT;
+		}
+		return ask(d, ns);
+	case PCI_RESET_ASKING:
+		return ask(d, ns);
+	case PCI_RESET_IDLE:
+		break;
+	}
+	return d->reset.lost ? PCI_RESET_LOST : PCI_RESET_DONE;
+}
+
+bool pci_reset_is_slow(const struct pci_device *d)
+{
+	return d->reset.phase == PCI_RESET_ASKING && d->reset.waited_ms >= PCI_RESET_SLOW_MS;
 }

@@ -32,6 +32,7 @@ enum weir_device_state {
 	WEIR_DEVICE_ATTACHED,
 	WEIR_DEVICE_DETACHING,
 	WEIR_DEVICE_QUARANTINED, /* attached, but blocked from all memory because of a fault */
+	WEIR_DEVICE_GONE, /* it does not answer, or another is in its place; it may have an owner */
 };
 
 struct weir_device_info {

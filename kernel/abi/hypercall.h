@@ -116,9 +116,13 @@ enum weir_hypercall {
 	 * oldest part has been overwritten, the copy begins at the oldest complete line. -> bytes
 	 * copied, 4096 at most; 0: there is no more */
 	WEIR_HC_LOG_READ = 0x110,
+	/* RDI = position, 0 at first: look for PCI functions that have come or gone, a few at a
+	 * time. -> the position for the next call; 0: all have been looked at. -EBUSY: another vCPU
+	 * is doing this; -EINVAL */
+	WEIR_HC_RESCAN = 0x111,
 	/* RDI = 1: the trace of the IOMMU core records what happens to pages too; 0: only what
 	 * happens to devices, as at boot. -> what it was. -EINVAL: neither 0 nor 1 */
-	WEIR_HC_IOMMU_TRACE_PAGES = 0x111,
+	WEIR_HC_IOMMU_TRACE_PAGES = 0x112,
 };
 
 /* The device may use its own TLB (PCIe ATS), and is trusted with all of memory. */

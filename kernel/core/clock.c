@@ -4,7 +4,9 @@
 
 #include <kernel/core/clockinit.h>
 #include <kernel/core/cpu.h>
+#include <kernel/core/hpet.h>
 #include <kernel/core/log.h>
+#include <kernel/core/paging.h>
 #include <kernel/core/pit.h>
 #include <kernel/core/pmtimer.h>
 #include <kernel/core/rtc.h>
@@ -29,46 +31,113 @@ void clock_start(void)
 	tsc_start = rdtsc();
 }
 
-/* The median of three: one disturbed measurement has no effect. */
-static u64 measure(u64 (*once)(u16 port, unsigned int bits), u16 port, unsigned int bits)
-{
-	u64 low = once(port, bits), high = once(port, bits), third = once(port, bits), swap;
+/* --- how fast the TSC runs ------------------------------------------------ */
 
-	if (!low || !high || !third)
-		return 0;
-	if (low > high) {
-		swap = low;
-		low = high;
-		high = swap;
-	}
-	return third < low ? low : third > high ? high : third;
+/* What CPUID says may be wrong by this much, measured by a timer, in thousandths. */
+#define TOLERANCE 10
+
+static u64 by_pm_timer(const struct clock_sources *s)
+{
+	return s->pm_timer_port ? pmtimer_measure_tsc_hz(s->pm_timer_port, s->pm_timer_bits) : 0;
 }
 
-static u64 measure_pit(u16 port __unused, unsigned int bits __unused)
+static u64 by_hpet(const struct clock_sources *s)
+{
+	static volatile void *registers;
+
+	if (s->hpet && !registers)
+		registers = mmio_map(s->hpet, HPET_SIZE);
+	return registers ? hpet_measure_tsc_hz(registers) : 0;
+}
+
+static u64 by_pit(const struct clock_sources *s __unused)
 {
 	return pit_measure_tsc_hz();
 }
 
-bool clock_calibrate(u16 pm_timer_port, unsigned int pm_timer_bits)
+/* The median of three: one disturbed measurement has no effect. 0: the timer does not run, which is
+ * not tried again. */
+static u64 measure(u64 (*once)(const struct clock_sources *s), const struct clock_sources *s)
 {
-	const char *by = "the ACPI timer";
+	u64 a = once(s), b = a ? once(s) : 0, c = b ? once(s) : 0;
+	u64 low = MIN(a, b), high = MAX(a, b);
 
-	tsc_hz = pm_timer_port ? measure(pmtimer_measure_tsc_hz, pm_timer_port, pm_timer_bits) : 0;
-	if (!tsc_hz) {
-		by = "the PIT";
-		tsc_hz = measure(measure_pit, 0, 0);
+	if (!c)
+		return 0;
+	return c < low ? low : MIN(high, c);
+}
+
+/* SDM vol. 3, 20.7.3. Leaf 15H: the TSC's ratio to the crystal, and its frequency, which some
+ * processors leave out. Leaf 16H: the base frequency in MHz, which is the TSC's but rounded. */
+static u64 by_cpuid(bool *exact)
+{
+	u32 last = cpuid(0, 0).eax;
+	struct cpuid ratio = { 0 };
+
+	*exact = false;
+	if (last >= 0x15)
+		ratio = cpuid(0x15, 0);
+	if (ratio.eax && ratio.ebx && ratio.ecx) {
+		*exact = true;
+		return (u64)ratio.ecx * ratio.ebx / ratio.eax;
 	}
+	return last >= 0x16 ? (cpuid(0x16, 0).eax & 0xffff) * 1000000UL : 0;
+}
+
+static bool is_near(u64 a, u64 b)
+{
+	return (a > b ? a - b : b - a) <= b / 1000 * TOLERANCE;
+}
+
+static const char *find_tsc_hz(const struct clock_sources *s)
+{
+	static const struct {
+		u64 (*once)(const struct clock_sources *s);
+		const char *name;
+	} timers[] = {
+		{ by_pm_timer, "measured by the ACPI timer" },
+		{ by_hpet, "measured by the HPET" },
+		{ by_pit, "measured by the PIT" },
+	};
+	bool exact;
+	u64 said = by_cpuid(&exact);
+
+	for (u32 i = 0; i < ARRAY_SIZE(timers); i++) {
+		u64 hz = measure(timers[i].once, s);
+
+		if (!hz)
+			continue;
+		if (exact && is_near(said, hz)) {
+			tsc_hz = said;
+			return "says CPUID";
+		}
+		if (exact)
+			log_warn("clock: CPUID says that the TSC runs at %lu MHz, which is wrong",
+				 said / 1000000);
+		tsc_hz = hz;
+		return timers[i].name;
+	}
+	tsc_hz = said;
+	return exact ? "says CPUID; no timer runs" : "says CPUID, rounded; no timer runs";
+}
+
+bool clock_calibrate(const struct clock_sources *sources)
+{
+	const char *by = find_tsc_hz(sources);
+
 	if (!tsc_hz)
 		return false;
 	ns_mult = (NS_PER_S << 32) / tsc_hz;
 	tsc_mult = clock_mult(tsc_hz);
-	log_info("clock: TSC runs at %lu.%03lu MHz, measured by %s%s", tsc_hz / 1000000,
-		 tsc_hz / 1000 % 1000, by,
+	log_info("clock: TSC runs at %lu.%03lu MHz, %s%s", tsc_hz / 1000000, tsc_hz / 1000 % 1000,
+		 by,
 		 cpuid(0x80000007, 0).edx & CPUID80000007_EDX_TSC_INVARIANT ?
 			 "" :
 			 "; not reported as invariant");
 	return true;
 }
+
+/* --- time ----------------------------------------------------------------- */
 
 u64 clock_ns(void)
 {

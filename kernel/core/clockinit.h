@@ -5,9 +5,15 @@
 
 /* Time starts here. */
 void clock_start(void);
-/* Calibrate the TSC against the ACPI timer at this port (0: there is none), or else the PIT. False
- * if neither runs. */
-bool clock_calibrate(u16 pm_timer_port, unsigned int pm_timer_bits) __must_check;
+/* What the firmware says of the timers. */
+struct clock_sources {
+	u16 pm_timer_port; /* 0: there is none */
+	unsigned int pm_timer_bits;
+	paddr_t hpet; /* 0: there is none */
+};
+/* Find out how fast the TSC runs: from CPUID, by the ACPI timer, the HPET, or the PIT. False if
+ * there is none of them. */
+bool clock_calibrate(const struct clock_sources *sources) __must_check;
 /* Read the date from the real-time clock. */
 void clock_read_date(void);
 /* The TSC value at this time; the current one if the time has passed. */

@@ -4,6 +4,7 @@
 #include <kernel/core/cpuinit.h>
 #include <kernel/core/idt.h>
 #include <kernel/core/log.h>
+#include <kernel/core/mcheck.h>
 #include <kernel/x86/cache.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/cpuid.h>
@@ -60,6 +61,37 @@ void cpu_init(struct cpu_area *area)
 	idt_load();
 	set_control_registers();
 	set_pat();
+	mcheck_init_cpu();
+}
+
+static u32 initial_apic_id(void)
+{
+	if (cpuid(0, 0).eax >= 0xb && cpuid(0xb, 0).ebx)
+		return cpuid(0xb, 0).edx;
+	return cpuid(1, 0).ebx >> 24;
+}
+
+/* The record at this address, or that of the CPU with this APIC id; NULL: there is none. One that
+ * is being started is behind the last. */
+static struct cpu *find_cpu(const void *address, u32 apic_id)
+{
+	for (u32 i = 0; i < MAX_CPUS && i <= nr_cpus; i++)
+		if (cpus[i] && (address ? cpus[i] == address : cpus[i]->apic_id == apic_id))
+			return cpus[i];
+	return NULL;
+}
+
+void cpu_repair_gs(void)
+{
+	void *base = (void *)rdmsr(MSR_GS_BASE);
+	struct cpu *me = find_cpu(NULL, initial_apic_id());
+
+	if (!me)
+		me = find_cpu(base, 0);
+	if (!me)
+		me = cpus[0];
+	if (base != me)
+		wrmsr(MSR_GS_BASE, (u64)me);
 }
 
 void cpu_init_boot(void)

@@ -14,5 +14,7 @@ struct cpu_area {
 void cpu_init_boot(void);
 /* The calling CPU: GS, segments, exceptions, control registers, PAT. */
 void cpu_init(struct cpu_area *area);
+/* After an exception that may have come while GS was a guest's: this_cpu() works again. */
+void cpu_repair_gs(void);
 /* Log the CPU, and what it lacks. False: Weir cannot run on it. */
 bool cpu_check(void) __must_check;

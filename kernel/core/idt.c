@@ -2,6 +2,7 @@
 #include <kernel/core/idt.h>
 
 #include <kernel/core/cpu.h>
+#include <kernel/core/cpuinit.h>
 #include <kernel/core/gdt.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/irqhandle.h>
@@ -38,10 +39,16 @@ void idt_load(void)
 
 void trap(struct trap_frame *f)
 {
-	if (f->vector >= NR_EXCEPTIONS)
+	if (f->vector >= NR_EXCEPTIONS) {
 		irq_handle((int)f->vector);
-	else if (f->vector == EXC_NMI)
-		panic_nmi();
+		return;
+	}
+	/* Between a guest's exit and the reload of the host's state, only exceptions can come. */
+	cpu_repair_gs();
+	if (f->vector == EXC_NMI)
+		panic_nmi(f);
+	else if (f->vector == EXC_MC)
+		panic_machine_check(f);
 	else
 		panic_trap(f);
 }

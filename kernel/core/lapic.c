@@ -20,6 +20,11 @@
 
 static bool x2apic, tsc_deadline;
 static volatile u8 *registers;
+/* Where NMIs arrive: entries of the local vector table; 0: not there. */
+static struct {
+	u32 apic_id, entry[2];
+} nmi_pins[MAX_CPUS];
+static u32 nr_nmi_pins;
 
 static u32 lapic_read(enum apic_register reg)
 {
@@ -94,6 +99,15 @@ static void drain(void)
 		interrupts_window();
 }
 
+/* The entry of the calling CPU's LINT0 or LINT1. */
+static u32 pin_entry(u32 pin)
+{
+	for (u32 i = 0; i < nr_nmi_pins; i++)
+		if (nmi_pins[i].apic_id == lapic_id() && nmi_pins[i].entry[pin])
+			return nmi_pins[i].entry[pin];
+	return LVT_MASKED;
+}
+
 void lapic_enable(void)
 {
 	u64 base = rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE;
@@ -104,8 +118,8 @@ void lapic_enable(void)
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
 	lapic_write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
 	lapic_write(APIC_TPR, TPR_EXCEPTIONS);
-	lapic_write(APIC_LVT_LINT0, LVT_MASKED);
-	lapic_write(APIC_LVT_LINT1, LVT_MASKED);
+	lapic_write(APIC_LVT_LINT0, pin_entry(0));
+	lapic_write(APIC_LVT_LINT1, pin_entry(1));
 	lapic_write(APIC_LVT_ERROR, LVT_MASKED);
 	mask_optional_entries();
 	lapic_write(APIC_LVT_TIMER, LVT_MASKED);
@@ -115,6 +129,19 @@ void lapic_enable(void)
 	/* The mode must be in place before the first write of the deadline; SDM vol. 3,
 	 * 11.5.4.1. */
 	mfence();
+}
+
+void lapic_add_nmi(u32 apic_id, u32 pin, bool active_low)
+{
+	u32 i = 0;
+
+	while (i < nr_nmi_pins && nmi_pins[i].apic_id != apic_id)
+		i++;
+	if (i == ARRAY_SIZE(nmi_pins) || pin > 1)
+		return;
+	nr_nmi_pins = MAX(nr_nmi_pins, i + 1);
+	nmi_pins[i].apic_id = apic_id;
+	nmi_pins[i].entry[pin] = LVT_NMI | (active_low ? LVT_ACTIVE_LOW : 0);
 }
 
 bool lapic_is_x2apic(void)

@@ -7,8 +7,10 @@
 /* Choose the mode and enable the bootstrap processor's; address as in the MADT. avoid_x2apic: stay
  * in xAPIC mode unless the firmware has left it already. -ENODEV without a local APIC. */
 int __must_check lapic_init(paddr_t address, bool avoid_x2apic);
-/* Enable the calling CPU's own, everything masked, spurious vector set. What the firmware has left
- * pending is taken and dropped, so interrupts are on for a moment. */
+/* NMIs arrive at this pin (LINT0 or LINT1) of this CPU's APIC. Before its APIC is enabled. */
+void lapic_add_nmi(u32 apic_id, u32 pin, bool active_low);
+/* Enable the calling CPU's own, all but NMIs masked, spurious vector set. What the firmware has
+ * left pending is taken and dropped, so interrupts are on for a moment. */
 void lapic_enable(void);
 bool lapic_is_x2apic(void);
 u32 lapic_id(void);

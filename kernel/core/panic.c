@@ -8,6 +8,8 @@
 #include <kernel/core/irqhandle.h>
 #include <kernel/core/irqoff.h>
 #include <kernel/core/log.h>
+#include <kernel/core/mcheck.h>
+#include <kernel/core/nmi.h>
 #include <kernel/core/paging.h>
 #include <kernel/core/panictrap.h>
 #include <kernel/core/symbols.h>
@@ -21,7 +23,6 @@
 #define BACKTRACE_DEPTH 32
 
 static u32 panicking; /* 0, or 1 + the id of the CPU that panicked first */
-static u64 stray_nmis;
 static void (*on_panic)(void);
 
 void panic_set_hook(void (*print)(void))
@@ -87,14 +88,19 @@ static void enter_panic(void)
 	console_panic();
 }
 
-static void __noreturn finish(void)
+static void __noreturn stop(const char *why)
 {
 	if (on_panic)
 		on_panic();
 	irqoff_report();
-	log_err("Weir has stopped. This is a fault in Weir itself: please report the lines above.");
+	log_err("Weir has stopped. %s", why);
 	debug_exit(DEBUG_EXIT_PANIC);
 	halt_forever();
+}
+
+static void __noreturn finish(void)
+{
+	stop("This is a fault in Weir itself: please report the lines above.");
 }
 
 void panic(const char *fmt, ...)
@@ -142,11 +148,40 @@ void panic_trap(const struct trap_frame *f)
 	finish();
 }
 
-void panic_nmi(void)
+static void __noreturn stop_after_machine_check(u64 rip)
+{
+	enter_panic();
+	log_err("panic on CPU %u: a machine check that cannot be continued", this_cpu()->id);
+	mcheck_report(true);
+	if (rip)
+		print_rip(rip);
+	stop("The hardware has failed, not Weir: bank, status and address above tell which part.");
+}
+
+void panic_hardware(void)
+{
+	interrupts_off();
+	stop_after_machine_check(0);
+}
+
+void panic_machine_check(const struct trap_frame *f)
+{
+	/* This CPU may hold any lock: mcheck_poll() reports what it can go on after. */
+	if (mcheck_collect() != MCHECK_GOES_ON)
+		stop_after_machine_check(f->rip);
+}
+
+void panic_nmi(const struct trap_frame *f)
 {
 	u32 by = load_acquire(&panicking);
 
 	if (by && by != this_cpu()->id + 1)
 		halt_forever();
-	atomic_add(&stray_nmis, 1);
+	if (by || !nmi_take())
+		return;
+	enter_panic();
+	log_err("panic on CPU %u: an NMI; %s", this_cpu()->id, nmi_reason());
+	print_rip(f->rip);
+	backtrace((const u64 *)f->rbp);
+	stop("An NMI was to do that (nmi=panic); what this CPU did then is above.");
 }

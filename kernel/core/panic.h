@@ -7,6 +7,8 @@
 /* Print message, registers, backtrace, last exits; stop all CPUs (and QEMU, where isa-debug-exit is
  * present). */
 void panic(const char *fmt, ...) __printf(1, 2) __noreturn;
+/* The same after a machine check, whose banks have been collected: not Weir has failed. */
+void panic_hardware(void) __noreturn;
 /* What panic() prints last, on the CPU that panicked: the last exits. Boot. */
 void panic_set_hook(void (*print)(void));
 

@@ -14,8 +14,9 @@
 #define PORT_B_OUTPUT 0x20
 
 #define TICKS (PIT_HZ / 100)
-/* A port access takes about 1 us: some 10,000 fit into the measured time. */
-#define MAX_POLLS 10000000
+/* A port access takes about 1 us: some 10,000 fit into the measured time. A timer that stands still
+ * must not hold up the boot. */
+#define MAX_POLLS 200000
 
 u64 pit_measure_tsc_hz(void)
 {

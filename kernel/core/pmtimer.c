@@ -7,7 +7,7 @@
 
 #define PM_TIMER_HZ 3579545u
 #define TICKS (PM_TIMER_HZ / 100)
-#define MAX_POLLS 10000000
+#define MAX_POLLS 200000 /* as for the PIT */
 
 u64 pmtimer_measure_tsc_hz(u16 port, unsigned int bits)
 {

@@ -8,6 +8,7 @@
 /* --- header, 7.5.1.1 and 7.5.1.2 ------------------------------------------ */
 
 #define PCI_VENDOR_ID 0x00 /* all ones: there is no function */
+#define PCI_VENDOR_NOT_READY 0x0001 /* it answers later (2.3.1, CRS software visibility) */
 #define PCI_DEVICE_ID 0x02
 #define PCI_COMMAND 0x04
 #define PCI_COMMAND_IO BIT(0)
@@ -126,6 +127,8 @@ _Static_assert(sizeof(struct pci_msix_entry) == 16, "PCI Express Base 5.0, 7.7.2
 #define PCI_EXP_DEVCAP_FLR BIT(28)
 #define PCI_EXP_DEVCTL 0x08
 #define PCI_EXP_DEVCTL_FLR BIT(15)
+#define PCI_EXP_DEVSTA 0x0a
+#define PCI_EXP_DEVSTA_PENDING BIT(5)
 #define PCI_EXP_DEVCAP2 0x24
 #define PCI_EXP_DEVCAP2_ARI BIT(5)
 #define PCI_EXP_DEVCTL2 0x28
@@ -136,6 +139,8 @@ _Static_assert(sizeof(struct pci_msix_entry) == 16, "PCI Express Base 5.0, 7.7.2
 #define PCI_AF_CAP_FLR BIT(1)
 #define PCI_AF_CTRL 4
 #define PCI_AF_CTRL_FLR BIT(0)
+#define PCI_AF_STATUS 5
+#define PCI_AF_STATUS_PENDING BIT(0)
 
 /* SR-IOV, 9.3.3. */
 #define PCI_SRIOV_CTRL 0x08

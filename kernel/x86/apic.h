@@ -54,6 +54,9 @@ enum apic_register {
 
 /* The local vector table, 11.5.1. */
 #define LVT_VECTOR MASK(7, 0)
+#define LVT_MODE MASK(10, 8)
+#define LVT_NMI ((u32)FIELD_PREP(LVT_MODE, 4)) /* DELIVERY_NMI; the vector is ignored */
+#define LVT_ACTIVE_LOW ((u32)BIT(13)) /* of LINT0 and LINT1 */
 #define LVT_MASKED BIT(16)
 #define LVT_TIMER_MODE MASK(18, 17)
 enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };

@@ -22,12 +22,29 @@
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176
 #define MSR_MCG_CAP 0x179
+#define MCG_CAP_COUNT MASK(7, 0)
+#define MCG_CAP_CTL_P BIT(8)
+#define MCG_CAP_SER_P BIT(24)
 #define MSR_MCG_STATUS 0x17a
+#define MCG_STATUS_RIPV BIT(0)
+#define MCG_STATUS_MCIP BIT(2)
+#define MSR_MCG_CTL 0x17b
 #define MSR_MISC_ENABLE 0x1a0
 #define MSR_MISC_ENABLE_FAST_STRINGS BIT(0)
 #define MSR_DEBUGCTL 0x1d9
 #define MSR_PAT 0x277
 #define PAT_RESET 0x0007040600070406UL /* SDM vol. 3, table 12-12 */
+/* Of a machine-check bank. */
+#define MSR_MC_CTL(bank) (0x400 + 4 * (bank))
+#define MSR_MC_STATUS(bank) (0x401 + 4 * (bank))
+#define MC_STATUS_AR BIT(55)
+#define MC_STATUS_PCC BIT(57)
+#define MC_STATUS_ADDRV BIT(58)
+#define MC_STATUS_MISCV BIT(59)
+#define MC_STATUS_UC BIT(61)
+#define MC_STATUS_VALID BIT(63)
+#define MSR_MC_ADDR(bank) (0x402 + 4 * (bank))
+#define MSR_MC_MISC(bank) (0x403 + 4 * (bank))
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC 0x800 /* the first of 256; kernel/x86/apic.h */
 #define MSR_X2APIC_LAST 0x8ff

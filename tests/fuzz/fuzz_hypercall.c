@@ -19,6 +19,7 @@
 #include <kernel/guest/exit/hypercall.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcipresence.h>
 #include <drivers/pcireset.h>
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
@@ -27,6 +28,7 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/guest/devices/pci/assign.h>
 #include <kernel/guest/devices/pci/assignable.h>
+#include <kernel/guest/devices/pci/rescan.h>
 #include <kernel/core/console_input.h>
 #include <kernel/guest/exit/control.h>
 #include <kernel/guest/domain/domain.h>
@@ -218,6 +220,27 @@ struct pci_device *pci_device_at(u32 index)
 const char *pci_reset_method(const struct pci_device *d)
 {
 	return d->id.bdf & 8 ? "function-level reset" : NULL;
+}
+
+enum pci_presence pci_look(struct pci_device *d)
+{
+	return pci_seen(d);
+}
+
+enum pci_presence pci_seen(const struct pci_device *d)
+{
+	return d->id.bdf & 16 ? PCI_GONE : PCI_PRESENT;
+}
+
+const char *pci_presence_why_not(enum pci_presence presence)
+{
+	return presence == PCI_GONE ? "gone" : NULL;
+}
+
+int rescan_step(u32 *position)
+{
+	privileged_done = true;
+	return (*position += 7) < 1000000;
 }
 
 const char *assignable_why_never(const struct pci_device *dev, bool trusted)
@@ -542,19 +565,15 @@ static void check_memory_call(const struct vcpu *before, s64 ret)
 static void ask(struct input *in, unsigned int who)
 {
 	static const u64 numbers[] = {
-		WEIR_HC_MEM_RELEASE,	WEIR_HC_MEM_POPULATE,
-		WEIR_HC_STATS,		WEIR_HC_EVENT_VECTOR,
-		WEIR_HC_EVENTS,		WEIR_HC_DOMAIN_INFO,
-		WEIR_HC_DEVICE_INFO,	WEIR_HC_DOMAIN_STATS,
-		WEIR_HC_DEVICE_ATTACH,	WEIR_HC_DEVICE_DETACH,
-		WEIR_HC_IOMMU_WALK,	WEIR_HC_UNIT_STATS,
-		WEIR_HC_IOMMU_TRACE,	WEIR_HC_MEMORY_INFO,
-		WEIR_HC_MEMORY_CARVE,	WEIR_HC_MEMORY_LEND,
-		WEIR_HC_VERSION,	WEIR_HC_SHUTDOWN,
-		WEIR_HC_DOMAIN_DESTROY, WEIR_HC_DEVICE_FRAME,
-		WEIR_HC_CONSOLE_SELECT, WEIR_HC_CONSOLE_READ,
-		WEIR_HC_CONSOLE_WRITE,	WEIR_HC_BALLOON,
-		WEIR_HC_LOG_READ,	WEIR_HC_IOMMU_TRACE_PAGES,
+		WEIR_HC_MEM_RELEASE,	WEIR_HC_MEM_POPULATE,  WEIR_HC_STATS,
+		WEIR_HC_EVENT_VECTOR,	WEIR_HC_EVENTS,	       WEIR_HC_DOMAIN_INFO,
+		WEIR_HC_DEVICE_INFO,	WEIR_HC_DOMAIN_STATS,  WEIR_HC_DEVICE_ATTACH,
+		WEIR_HC_DEVICE_DETACH,	WEIR_HC_IOMMU_WALK,    WEIR_HC_UNIT_STATS,
+		WEIR_HC_IOMMU_TRACE,	WEIR_HC_MEMORY_INFO,   WEIR_HC_MEMORY_CARVE,
+		WEIR_HC_MEMORY_LEND,	WEIR_HC_VERSION,       WEIR_HC_SHUTDOWN,
+		WEIR_HC_DOMAIN_DESTROY, WEIR_HC_DEVICE_FRAME,  WEIR_HC_CONSOLE_SELECT,
+		WEIR_HC_CONSOLE_READ,	WEIR_HC_CONSOLE_WRITE, WEIR_HC_BALLOON,
+		WEIR_HC_LOG_READ,	WEIR_HC_RESCAN,	       WEIR_HC_IOMMU_TRACE_PAGES,
 	};
 	struct vcpu *v = &vcpu[who];
 	u64 which = take(in, 1), other_pages = dom[!who].vm.memory.pages_owned;

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from mutant import plant
 from weir import PANIC, READY, ROOT
 
 
@@ -53,6 +54,15 @@ def test_a_panic_is_readable(boot, smp):
     weir.count(r"from ffffffff8[0-9a-f]{7}  boot_main\+0x[0-9a-f]+$", 1)
     weir.count(r"Weir has stopped", 1)
     weir.count(r"weir: ready", 0)
+
+
+def test_a_fault_before_the_hosts_gs_is_back(boot, tmp_path):
+    """An exception between a guest's exit and the reload of the host's state ends in a readable panic."""
+    elf = plant(tmp_path, {"kernel/guest/vcpu/svm/run.asm": ("\tvmrun\n", "\tvmrun\n\tud2\n")})
+    weir = boot(["/boot/control.elf kernel name=control mem=16M control"], elf=elf)
+    weir.wait_for("panic on CPU 0: invalid opcode", 60, panic_is_fine=True)
+    weir.wait_for("rip .*svm_world_switch", 30, panic_is_fine=True)
+    weir.wait_for("Weir has stopped", 30, panic_is_fine=True)
 
 
 def test_weir_boots_without_a_console(boot):

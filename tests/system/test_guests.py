@@ -75,7 +75,7 @@ BAD = {
     "bad device": ("{} pci=3", '"pci=3": no PCI address'),
     "device twice": ("{} pci=00:03.0,00:03.0", "names a device twice"),
     "twice": ("{} mem=8M", '"mem=8M": given twice'),
-    "device that is not there": ("{} pci=00:1e.0", "domain x: pci=.*00:1e.0"),
+    "device that is not there": ("{} pci=00:1e.0", "domain x: left out: pci=.*00:1e.0"),
     "too much memory": ("/boot/hello.elf kernel name=x mem=100G", "domain x: mem=102400M is not available"),
     "name taken": ("/boot/hello.elf kernel name=hello mem=4M", "another domain has this name"),
     "kernel that does not fit": ("/boot/hello.elf kernel name=x mem=4M",
@@ -108,7 +108,7 @@ def test_a_device_is_given_once(boot):
     weir = boot([NET, NET.replace("net0", "net1")], nics=[Nic()], cmdline="exit=ready")
     assert weir.wait_exit() == READY
     weir.count(r"error: ", 1)
-    weir.count(r"error: domain net1: pci=.*00:03.0: it already belongs to domain net0", 1)
+    weir.count(r"error: domain net1: left out: pci=.*00:03.0: it already belongs to domain net0", 1)
     weir.count(r"domain net0: .*starts", 1)
 
 

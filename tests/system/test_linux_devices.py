@@ -314,6 +314,35 @@ def test_an_nvme_in_use_survives_a_reboot(boot, tmp_path):
 
 
 @pytest.mark.long
+def test_an_nvme_with_a_large_bar(boot, tmp_path):
+    """A BAR of 64 bits is above Linux' RAM and works there: it is the controller's memory buffer."""
+    size = 8 * MB
+    image = tmp_path / "disk"
+    image.write_bytes(random.Random(4).randbytes(4 * size))
+    options = disk_options(image)
+    options[-1] += ",cmb_size_mb=64,legacy-cmb=on"
+    script = DISK.format(blocks=size // (128 << 10)) + """
+        say "BAR 2: $(sed -n 3p /sys/bus/pci/devices/0000:00:05.0/resource)"
+        echo 0000:00:05.0 >/sys/bus/pci/drivers/nvme/unbind
+        devmem 0x103fffff8 32 0x12345678
+        say "its last words: $(devmem 0x103fffff8 32) $(devmem 0x103fffffc 32)"
+        say done
+        poweroff -f
+    """
+    guest = Guest(tmp_path, script, ["nvme"], words="pci=00:05.0")
+    weir = boot(guest.lines, cmdline="exit=idle", smp=2, files=[KERNEL, guest.initrd], qemu=options)
+    weir.wait_for(guest.said("done"), 2 * BOOT)
+    assert weir.wait_exit(60) == IDLE
+    data = weir.wait_for(guest.said("data is (\\w+)"), 1)[1]
+    for n in (1, 2, 3):
+        weir.count(guest.said(f"part {n} is {data}"), 1)
+    weir.count(guest.said("BAR 2: 0x0*100000000 0x0*103ffffff"), 1)
+    weir.count(guest.said("its last words: 0x12345678 0x0*"), 1)
+    weir.count(r"nvme.*(timeout|Abort|not ready)", 0)
+    sound(weir)
+
+
+@pytest.mark.long
 def test_an_nvme_keeps_its_data(boot, tmp_path):
     """Linux reads what is on the disk, and the disk contains what Linux wrote, across resets of the controller and
     driver changes."""

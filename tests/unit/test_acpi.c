@@ -222,6 +222,52 @@ static void test_madt(void **state)
 	assert_int_equal(madt.nr_cpus, 0);
 }
 
+/* Entries of both kinds, for all processors and for one, before and after these. */
+static void test_nmis(void **state)
+{
+	static const u8 body[] = {
+		0,  0,	0xe0, 0xfe, 0,	  0,	0,    0, /* local APIC address */
+		4,  6,	0xff, 5,    0,	  1, /* LINT1 of all */
+		0,  8,	7,    2,    1,	  0,	0,    0, /* processor 7 has APIC id 2 */
+		4,  6,	7,    3,    0,	  0, /* its LINT0, active low */
+		10, 12, 0,    0,    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 10, 12, 3,
+		0,  0,	1,    0,    0,	  1,	0,    0,    0, 4, 6, 7, 3,  0, /* cut off */
+	};
+	static const struct acpi_nmi expected[] = {
+		{ 0xff, true, 1, false },
+		{ 7, false, 0, true },
+		{ ~0u, true, 0, false },
+		{ 0x100, false, 1, true },
+	};
+	static struct acpi_madt madt;
+
+	(void)state;
+	acpi_parse_madt(table(0x6000, "APIC", body, sizeof(body)), &madt);
+	assert_int_equal(madt.nr_cpus, 1);
+	assert_int_equal(madt.processor_uid[0], 7);
+	assert_int_equal(madt.nr_nmis, ARRAY_SIZE(expected));
+	for (u32 i = 0; i < ARRAY_SIZE(expected); i++) {
+		assert_int_equal(madt.nmi[i].processor_uid, expected[i].processor_uid);
+		assert_int_equal(madt.nmi[i].all, expected[i].all);
+		assert_int_equal(madt.nmi[i].pin, expected[i].pin);
+		assert_int_equal(madt.nmi[i].active_low, expected[i].active_low);
+	}
+}
+
+static void test_hpet(void **state)
+{
+	u8 body[20] = { [8] = 0, 0, 0xd0, 0xfe, [16] = 1 };
+
+	(void)state;
+	assert_int_equal(acpi_hpet_address(table(0x6000, "HPET", body, sizeof(body))), 0xfed00000);
+	assert_int_equal(acpi_hpet_address(table(0x6000, "HPET", body, 15)), 0);
+	body[4] = 1; /* ports */
+	assert_int_equal(acpi_hpet_address(table(0x6000, "HPET", body, sizeof(body))), 0);
+	body[4] = 0;
+	body[8] = 8; /* not on a boundary */
+	assert_int_equal(acpi_hpet_address(table(0x6000, "HPET", body, sizeof(body))), 0);
+}
+
 /* A hundred and fifty SSDTs before the DMAR, as on servers; then more than there is room for. Each
  * limit is named once, however much is beyond it. */
 static void test_large_machine(void **state)
@@ -342,6 +388,8 @@ int main(void)
 		cmocka_unit_test_setup(test_broken_tables, setup),
 		cmocka_unit_test_setup(test_no_root_pointer, setup),
 		cmocka_unit_test_setup(test_madt, setup),
+		cmocka_unit_test_setup(test_nmis, setup),
+		cmocka_unit_test_setup(test_hpet, setup),
 		cmocka_unit_test_setup(test_large_machine, setup),
 		cmocka_unit_test_setup(test_mcfg, setup),
 		cmocka_unit_test_setup(test_fadt, setup),

@@ -104,6 +104,10 @@ const struct vcpu_backend svm_backend = {
 const struct nested_format *nested_format;
 const char *(*exit_reason_name)(u32 reason);
 
+void fpu_cpu_init(void)
+{
+}
+
 void speculation_cpu_init(void)
 {
 }

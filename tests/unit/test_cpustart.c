@@ -18,7 +18,8 @@
 
 static u32 apic[0x80]; /* by number of register */
 static u32 extended_lvts, taken;
-static u64 pat, apic_base;
+static u64 pat, apic_base, gs_base;
+static u32 own_apic_id;
 static bool flushed;
 
 static int highest(u32 first)
@@ -35,6 +36,8 @@ static u64 test_rdmsr(u32 msr)
 		return pat;
 	if (msr == MSR_APIC_BASE)
 		return apic_base;
+	if (msr == MSR_GS_BASE)
+		return gs_base;
 	assert_in_range(msr, MSR_X2APIC, MSR_X2APIC + 0x7f);
 	return apic[msr - MSR_X2APIC];
 }
@@ -68,6 +71,8 @@ static void test_wrmsr(u32 msr, u64 value)
 
 	if (msr == MSR_APIC_BASE) {
 		apic_base = value;
+	} else if (msr == MSR_GS_BASE) {
+		gs_base = value;
 	} else if (msr == MSR_PAT) {
 		pat = value;
 		flushed = false;
@@ -101,6 +106,10 @@ static struct cpuid test_cpuid(u32 leaf)
 {
 	struct cpuid r = { 0, 0, 0, 0 };
 
+	if (leaf == 0)
+		r.eax = 0xb;
+	if (leaf == 0xb)
+		r = (struct cpuid){ .ebx = 1, .edx = own_apic_id };
 	if (leaf == 1) {
 		r.ecx = CPUID1_ECX_X2APIC;
 		r.edx = CPUID1_EDX_APIC | CPUID1_EDX_PAT;
@@ -119,6 +128,10 @@ static struct cpuid test_cpuid(u32 leaf)
 #include <kernel/core/lapic.c>
 
 /* Linked, but never called. */
+void mcheck_init_cpu(void)
+{
+}
+
 void segments_load(struct segments *s)
 {
 	(void)s;
@@ -182,6 +195,50 @@ static void apic_is_quiet(void **state)
 	}
 }
 
+/* A pin is unmasked where NMIs arrive, on the CPUs for which the firmware says so. */
+static void nmi_pins_are_open(void **state)
+{
+	(void)state;
+	srand(test_seed());
+	lapic_add_nmi(5, 1, false);
+	lapic_add_nmi(6, 0, true);
+	lapic_add_nmi(6, 7, false);
+	for (u32 id = 4; id < 7; id++) {
+		any_firmware();
+		apic[APIC_ID] = id;
+		lapic_enable();
+		assert_int_equal(apic[APIC_LVT_LINT0], id == 6 ? 0x2400 : LVT_MASKED);
+		assert_int_equal(apic[APIC_LVT_LINT1], id == 5 ? 0x400 : LVT_MASKED);
+	}
+}
+
+/* After an exception with a guest's GS base, each CPU finds its own record. */
+static void gs_is_repaired(void **state)
+{
+	static struct cpu record[3] = { { .apic_id = 4 }, { .apic_id = 9 }, { .apic_id = 0x101 } };
+	static const u64 left[] = { 0, 0x8000000000, ~0UL, (u64)&record[0], (u64)&record[1] };
+
+	(void)state;
+	nr_cpus = 2; /* the third is being started */
+	for (u32 i = 0; i < ARRAY_SIZE(record); i++)
+		cpus[i] = &record[i];
+	for (u32 i = 0; i < ARRAY_SIZE(left); i++)
+		for (u32 k = 0; k < ARRAY_SIZE(record); k++) {
+			own_apic_id = record[k].apic_id;
+			gs_base = left[i];
+			cpu_repair_gs();
+			assert_int_equal(gs_base, (u64)&record[k]);
+		}
+	/* Before the APIC ids are known. */
+	own_apic_id = 77;
+	gs_base = (u64)&record[1];
+	cpu_repair_gs();
+	assert_int_equal(gs_base, (u64)&record[1]);
+	gs_base = 77;
+	cpu_repair_gs();
+	assert_int_equal(gs_base, (u64)&record[0]);
+}
+
 static void pat_is_known(void **state)
 {
 	static const u64 left[] = { PAT_RESET, 0, 0x0606060606060606, 0x0007010600070106 };
@@ -200,6 +257,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(apic_is_quiet),
+		cmocka_unit_test(nmi_pins_are_open),
+		cmocka_unit_test(gs_is_repaired),
 		cmocka_unit_test(pat_is_known),
 	};
 

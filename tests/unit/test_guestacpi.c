@@ -9,6 +9,7 @@
 
 static u8 tables[GUEST_ACPI_MAX];
 static size_t size;
+static struct vwindow high = { 0x240000000, 0x4240000000 };
 
 static u64 number(u64 gpa, unsigned int bytes)
 {
@@ -53,7 +54,7 @@ static u64 find(const char *signature)
 static void make(u32 nr_vcpus)
 {
 	memset(tables, 0xcc, sizeof(tables));
-	size = guestacpi_make(tables, nr_vcpus);
+	size = guestacpi_make(tables, nr_vcpus, high);
 	assert_in_range(size, 36, sizeof(tables));
 }
 
@@ -166,6 +167,11 @@ static void test_iasl_understands_them(void **state)
 		  "ReadWrite");
 	has(text, "0xE0000000,         // Range Minimum");
 	has(text, "0xFEBFFFFF,         // Range Maximum");
+	has(text, "QWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, "
+		  "ReadWrite");
+	has(text, "0x0000000240000000, // Range Minimum");
+	has(text, "0x000000423FFFFFFF, // Range Maximum");
+	has(text, "0x0000004000000000, // Length");
 	has(text, "Device (COM1)");
 	has(text, "EisaId (\"PNP0501\")");
 	has(text, "0x03F8,             // Range Minimum");
@@ -180,6 +186,10 @@ static void test_iasl_understands_them(void **state)
 		snprintf(last, sizeof(last), "Local Apic ID : %02X", nr - 1);
 		has(by_iasl("APIC", find("APIC")), last);
 	}
+	/* The processor's addresses end where the RAM does. */
+	high.end = high.first;
+	make(2);
+	assert_null(strstr(by_iasl("DSDT", number(find("FACP") + 140, 8)), "QWordMemory"));
 }
 
 int main(void)

@@ -34,7 +34,7 @@ static void test_words(void **state)
 {
 	(void)state;
 	options_parse("console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 "
-		      "irq-limit=0 x2apic=off exit=idle panic=test mitigations=off");
+		      "irq-limit=0 x2apic=off exit=idle panic=test mitigations=off nmi=panic");
 	assert_int_equal(warnings, 0);
 	assert_int_equal(options.console, UART_COM2);
 	assert_int_equal(options.loglevel, LOG_DEBUG);
@@ -44,6 +44,7 @@ static void test_words(void **state)
 	assert_int_equal(options.irq_limit, 0);
 	assert_true(options.x2apic_off);
 	assert_true(options.mitigations_off);
+	assert_true(options.nmi_panics);
 	assert_int_equal(options.exit_at, DEBUG_EXIT_IDLE);
 	assert_true(options.panic_test);
 }

@@ -1,7 +1,9 @@
 /* The list of PCI functions, against a simulated configuration space that may contain anything.
  *
  * sources: drivers/pci.c drivers/pciconfig.c drivers/pcicap.c drivers/pcidma.c drivers/pcibar.c
- * sources: drivers/pcireset.c kernel/lib/rangeset.c kernel/lib/pci_id.c
+ * sources: drivers/pcireset.c drivers/pcipresence.c kernel/lib/rangeset.c kernel/lib/pci_id.c
+ * libs: -Wl,--wrap=pci_config_read8,--wrap=pci_config_read16,--wrap=pci_config_read32
+ * libs: -Wl,--wrap=pci_config_write8,--wrap=pci_config_write16,--wrap=pci_config_write32
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +12,7 @@
 
 #include <drivers/acpi.h>
 #include <drivers/pci.h>
+#include <drivers/pcipresence.h>
 #include <drivers/pcireset.h>
 #include <kernel/core/log.h>
 #include <kernel/mm/bootmem.h>
@@ -25,11 +28,12 @@
 #define RAM_FRAMES 0x80000UL
 
 static u8 *ecam;
-static u32 vendor_warnings, list_warnings;
+static u32 vendor_warnings, list_warnings, pending_warnings;
 
 void log_print(enum log_level level, const char *fmt, ...)
 {
 	list_warnings += level == LOG_WARN && strstr(fmt, "PCI_MAX_DEVICES") != NULL;
+	pending_warnings += level == LOG_WARN && strstr(fmt, "requests are pending") != NULL;
 	vendor_warnings += level == LOG_WARN && strstr(fmt, "PCI_VENDOR_CAPS") != NULL;
 }
 
@@ -66,6 +70,30 @@ const struct rangeset *bootmem_ram(void)
 
 	return &ram;
 }
+
+/* --- accesses ------------------------------------------------------------- */
+
+static u32 reads, writes, commands;
+
+#define COUNT(bits)                                                                                \
+	u##bits __real_pci_config_read##bits(u16 segment, u16 bdf, u16 offset);                    \
+	u##bits __wrap_pci_config_read##bits(u16 segment, u16 bdf, u16 offset);                    \
+	u##bits __wrap_pci_config_read##bits(u16 segment, u16 bdf, u16 offset)                     \
+	{                                                                                          \
+		reads++;                                                                           \
+		return __real_pci_config_read##bits(segment, bdf, offset);                         \
+	}                                                                                          \
+	void __real_pci_config_write##bits(u16 segment, u16 bdf, u16 offset, u##bits v);           \
+	void __wrap_pci_config_write##bits(u16 segment, u16 bdf, u16 offset, u##bits v);           \
+	void __wrap_pci_config_write##bits(u16 segment, u16 bdf, u16 offset, u##bits v)            \
+	{                                                                                          \
+		writes++;                                                                          \
+		commands += offset == PCI_COMMAND;                                                 \
+		__real_pci_config_write##bits(segment, bdf, offset, v);                            \
+	}
+COUNT(8)
+COUNT(16)
+COUNT(32)
 
 static u8 *config_of(u16 bdf)
 {
@@ -305,6 +333,7 @@ static void physical(void)
 	u8 *c = function(PHYSICAL);
 
 	bridge(PCI_BDF(0, 11, 0), 4, 40);
+	config_of(PCI_BDF(0, 11, 0))[PCI_SUBORDINATE_BUS] = 40;
 	add_pcie(c, 0);
 	c[CAPABILITY_AT + 7] = 0x10; /* it can be reset */
 	c[0x100] = PCI_EXT_CAP_ARI, c[0x102] = 1, c[0x103] = 0x15;
@@ -317,6 +346,7 @@ static void virtual_functions(void **state)
 	struct pci_device *pf = pci_find((struct pci_id){ 0, PHYSICAL }), *d;
 	struct pci_bar bar[PCI_BARS] = { { .base = 0xe8000000, .size = 0x4000 } };
 	u8 *c = config_of(PHYSICAL + 0x80);
+	u64 ns;
 
 	(void)state;
 	assert_non_null(pf);
@@ -334,7 +364,8 @@ static void virtual_functions(void **state)
 	assert_int_equal(pci_physical(d->id).bdf, PHYSICAL);
 	assert_int_equal(pci_physical(pf->id).bdf, PHYSICAL);
 	assert_int_equal(pci_physical((struct pci_id){ 0, 0x7777 }).bdf, 0x7777);
-	assert_true(pci_reset_finish(d));
+	(void)pci_reset_start(d);
+	assert_int_equal(pci_reset_step(d, &ns), PCI_RESET_DONE);
 	assert_int_equal(*(u32 *)(c + PCI_BAR0), 0);
 	/* A second function overlaps the first. */
 	assert_false(pci_add_virtual(pf, PHYSICAL + 0x82, 0x10ca, bar)->bars_ok);
@@ -352,6 +383,7 @@ static void virtual_functions(void **state)
 }
 
 #define DEVCTL (CAPABILITY_AT + 8)
+#define DEVSTA (CAPABILITY_AT + 10)
 #define PM_AT 0x90
 
 /* Each device is behind its own port, which leads to the bus with its number. */
@@ -393,6 +425,7 @@ static void ways_to_reset(void **state)
 {
 	struct pci_device *d = on_bus(50);
 	u8 *c = config_of(d->id.bdf);
+	u64 ns;
 
 	(void)state;
 	assert_string_equal(pci_reset_method(on_bus(50)), "hot reset");
@@ -411,25 +444,126 @@ static void ways_to_reset(void **state)
 	assert_int_equal(link_control(50), 0x43);
 	c[DEVCTL] = c[PCI_BAR0 + 3] = 0;
 	c[PCI_COMMAND] = 0xff;
-	assert_false(pci_reset_finish(d));
+	assert_int_equal(pci_reset_step(d, &ns), PCI_RESET_WAIT);
+	assert_int_equal(ns, PCI_RESET_NS);
 	assert_int_equal(link_control(50), 3);
 	assert_int_equal(c[DEVCTL], 0);
-	assert_true(pci_reset_finish(d));
+	assert_int_equal(pci_reset_step(d, &ns), PCI_RESET_DONE);
 	assert_int_equal(c[DEVCTL], 0x30);
 	assert_int_equal(c[PCI_BAR0 + 3], 0xe9);
 	assert_int_equal(c[PCI_COMMAND], 0);
 
-	/* The other reset types finish in one step. */
+	/* After D3hot the function needs time too (5.9). */
 	c = config_of(PCI_BDF(52, 0, 0));
 	assert_true(pci_reset_start(on_bus(52)));
 	assert_int_equal(c[PM_AT + 4], 3);
-	assert_true(pci_reset_finish(on_bus(52)));
+	assert_int_equal(pci_reset_step(on_bus(52), &ns), PCI_RESET_WAIT);
 	assert_int_equal(c[PM_AT + 4], 0);
+	assert_int_equal(pci_reset_step(on_bus(52), &ns), PCI_RESET_DONE);
 	assert_int_equal(link_control(52), 0);
 	c = config_of(PCI_BDF(54, 0, 0));
 	assert_true(pci_reset_start(on_bus(54)));
 	assert_int_equal(c[DEVCTL + 1], 0x80);
 	assert_int_equal(link_control(54), 0);
+	assert_int_equal(pci_reset_step(on_bus(54), &ns), PCI_RESET_DONE);
+}
+
+/* The registers of a function that does not answer, until it is told to. */
+static u8 hidden[256];
+
+static void fall_silent(u8 *c)
+{
+	memcpy(hidden, c, sizeof(hidden));
+	memset(c, 0xff, sizeof(hidden));
+}
+
+static void answer(u8 *c)
+{
+	memcpy(c, hidden, sizeof(hidden));
+}
+
+/* Ask until `ms` have passed; the result of the last step. */
+static enum pci_reset_result wait_for(struct pci_device *d, u64 ms)
+{
+	enum pci_reset_result result;
+	u64 passed = 0, ns;
+
+	do {
+		result = pci_reset_step(d, &ns);
+		assert_true(ns <= 1000000000UL);
+		assert_true(result != PCI_RESET_WAIT || ns >= 10000000);
+		passed += ns;
+	} while (result == PCI_RESET_WAIT && passed < ms * 1000000);
+	return result;
+}
+
+/* A function that is not ready 100 ms after its reset is not touched before it answers; one that
+ * never answers is given up. */
+static void slow_to_come_back(void **state)
+{
+	struct pci_device *d = on_bus(54);
+	u8 *c = config_of(d->id.bdf);
+
+	(void)state;
+	d->bar[0] = (struct pci_bar){ .base = 0xe9001000, .size = 0x1000 };
+	assert_true(pci_reset_start(d));
+	c[PCI_BAR0 + 3] = 0;
+	fall_silent(c);
+	assert_int_equal(wait_for(d, 500), PCI_RESET_WAIT);
+	assert_int_equal(c[PCI_BAR0 + 3], 0xff);
+	assert_false(pci_reset_is_slow(d));
+	assert_int_equal(wait_for(d, 5000), PCI_RESET_WAIT);
+	assert_true(pci_reset_is_slow(d));
+	/* It asks for more time: "configuration request retry" (2.3.1). */
+	c[0] = 1, c[1] = 0;
+	assert_int_equal(wait_for(d, 5000), PCI_RESET_WAIT);
+	answer(c);
+	assert_int_equal(wait_for(d, 5000), PCI_RESET_DONE);
+	assert_int_equal(c[PCI_BAR0 + 3], 0xe9);
+	assert_false(pci_reset_is_slow(d));
+	assert_false(d->reset.lost);
+
+	assert_true(pci_reset_start(d));
+	fall_silent(c);
+	assert_int_equal(wait_for(d, 59000), PCI_RESET_WAIT);
+	assert_int_equal(wait_for(d, 3000), PCI_RESET_LOST);
+	assert_true(d->reset.lost);
+	assert_int_equal(wait_for(d, 1), PCI_RESET_LOST);
+	/* Nothing was written to it, and it may be tried again. */
+	for (u32 i = 0; i < sizeof(hidden); i++)
+		assert_int_equal(c[i], 0xff);
+	answer(c);
+	assert_true(pci_reset_start(d));
+	assert_int_equal(wait_for(d, 1000), PCI_RESET_DONE);
+}
+
+/* Answers to requests that are under way are awaited, but not for ever. */
+static void requests_under_way(void **state)
+{
+	struct pci_device *d = on_bus(54);
+	u8 *c = config_of(d->id.bdf);
+
+	(void)state;
+	c[DEVCTL + 1] = 0;
+	c[DEVSTA] = 0x20;
+	pending_warnings = 0;
+	assert_true(pci_reset_start(d));
+	assert_int_equal(wait_for(d, 300), PCI_RESET_WAIT);
+	assert_int_equal(c[DEVCTL + 1], 0);
+	c[DEVSTA] = 0;
+	assert_int_equal(wait_for(d, 1), PCI_RESET_WAIT);
+	assert_int_equal(c[DEVCTL + 1], 0x80);
+	assert_int_equal(wait_for(d, 1), PCI_RESET_DONE);
+	assert_int_equal(pending_warnings, 0);
+
+	c[DEVCTL + 1] = 0;
+	c[DEVSTA] = 0x20;
+	assert_true(pci_reset_start(d));
+	assert_int_equal(wait_for(d, 1050), PCI_RESET_WAIT);
+	assert_int_equal(c[DEVCTL + 1], 0x80);
+	assert_int_equal(pending_warnings, 1);
+	assert_int_equal(wait_for(d, 1), PCI_RESET_DONE);
+	c[DEVSTA] = 0;
 }
 
 /* Root buses that no bridge leads to, as on every machine with several sockets. One has a bridge to
@@ -514,6 +648,76 @@ static void classes_of_functions(void **state)
 	}
 }
 
+/* A function costs few accesses: on a slow machine each takes microseconds, and a change of the
+ * command register of an emulated one milliseconds. */
+static void few_accesses(void **state)
+{
+	u16 bdf = PCI_BDF(CLASSES, 19, 0);
+	u8 *c = function(bdf);
+
+	(void)state;
+	set_class(bdf, 0x1234, 0x0108);
+	add_pcie(c, 0);
+	c[PCI_COMMAND] = (u8)(PCI_COMMAND_BUS_MASTER | PCI_COMMAND_MEMORY);
+	reads = writes = commands = 0;
+	assert_non_null(pci_add_late((struct pci_id){ 0, bdf }));
+	assert_int_equal(c[PCI_COMMAND], PCI_COMMAND_MEMORY);
+	assert_int_equal(commands, 2);
+	assert_true(writes <= 2 + 2 * PCI_BARS);
+	/* The bridges above are looked through too. */
+	assert_true(reads <= 12 + 2 * PCI_BARS + 40);
+	/* One that does not decode yet. */
+	c = function(bdf + 1);
+	c[PCI_COMMAND] = (u8)PCI_COMMAND_BUS_MASTER;
+	commands = 0;
+	assert_non_null(pci_add_late((struct pci_id){ 0, (u16)(bdf + 1) }));
+	assert_int_equal(c[PCI_COMMAND], 0);
+	assert_int_equal(commands, 1);
+}
+
+/* Functions come, go and are exchanged. */
+static void hot_plug(void **state)
+{
+	u16 bdf = PCI_BDF(CLASSES, 20, 0), behind = PCI_BDF(2, 9, 0);
+	u8 *c = function(bdf);
+	struct pci_device *d;
+	u64 ns;
+
+	(void)state;
+	set_class(bdf, 0x1234, 0x0108);
+	assert_null(pci_add_late((struct pci_id){ 0, PCI_BDF(CLASSES, 21, 0) }));
+	d = pci_add_late((struct pci_id){ 0, bdf });
+	assert_ptr_equal(d, pci_find((struct pci_id){ 0, bdf }));
+	assert_false(d->bars_ok); /* no firmware has set them all */
+	assert_int_equal(c[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER, 0);
+	function(behind);
+	assert_true(pci_add_late((struct pci_id){ 0, behind })->shared_id);
+
+	d->bar[0] = (struct pci_bar){ .base = 0xe4000000 + 0x1000 * 0xa0, .size = 0x1000 };
+	memset(d->bar + 1, 0, sizeof(d->bar) - sizeof(d->bar[0]));
+	assert_int_equal(pci_look(d), PCI_PRESENT);
+	/* Another one like it gets its addresses with its reset. */
+	memset(c + PCI_BAR0, 0, 4);
+	assert_int_equal(pci_look(d), PCI_UNSET);
+	(void)pci_reset_start(d);
+	while (pci_reset_step(d, &ns) == PCI_RESET_WAIT)
+		;
+	assert_int_equal(pci_look(d), PCI_PRESENT);
+	/* A different one is read anew. */
+	set_class(bdf, 0x4321, 0x0200);
+	assert_int_equal(pci_look(d), PCI_EXCHANGED);
+	assert_non_null(pci_presence_why_not(pci_seen(d)));
+	c[PCI_COMMAND] = PCI_COMMAND_BUS_MASTER;
+	pci_read_again(d);
+	assert_int_equal(d->vendor, 0x4321);
+	assert_int_equal(d->class, 0x0200);
+	assert_int_equal(c[PCI_COMMAND] & PCI_COMMAND_BUS_MASTER, 0);
+	assert_int_equal(pci_look(d), PCI_PRESENT);
+	memset(c, 0xff, 256);
+	assert_int_equal(pci_look(d), PCI_GONE);
+	assert_non_null(pci_presence_why_not(pci_seen(d)));
+}
+
 /* Run last: the list is full, and those that are not in it are quiet all the same. */
 static void more_than_the_list_holds(void **state)
 {
@@ -566,8 +770,12 @@ int main(void)
 		cmocka_unit_test(bars_that_do_not_tell_the_truth),
 		cmocka_unit_test(virtual_functions),
 		cmocka_unit_test(ways_to_reset),
+		cmocka_unit_test(slow_to_come_back),
+		cmocka_unit_test(requests_under_way),
 		cmocka_unit_test(behind_other_roots),
 		cmocka_unit_test(classes_of_functions),
+		cmocka_unit_test(few_accesses),
+		cmocka_unit_test(hot_plug),
 		cmocka_unit_test(more_than_the_list_holds),
 	};
 

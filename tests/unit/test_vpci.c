@@ -6,7 +6,10 @@
  */
 #include <tests/unit/vpci_machine.h>
 
-#include <kernel/guest/devices/pci/vbar.h>
+#include <drivers/pcipresence.h>
+#include <kernel/core/log.h>
+#include <kernel/guest/devices/pci/rescan.h>
+#include <kernel/guest/devices/pci/vwindow.h>
 
 static void what_is_there(void **state)
 {
@@ -101,22 +104,97 @@ static void the_window_is_used_again(void **state)
 		struct vfunction *here = &f[i % 2], *other = &f[!(i % 2)];
 
 		p->slot[5 + i % 2] = NULL;
-		assert_int_equal(vbar_place(here), 0);
-		assert_true(here->bar[1].address == 0xe2000000 ||
-			    here->bar[1].address == 0xe4000000);
+		assert_int_equal(vwindow_place(here), 0);
+		assert_true(here->bar[1].address == 0xf2000000 ||
+			    here->bar[1].address == 0xf4000000);
 		assert_int_equal(here->bar[1].address & 0x1ffffff, 0);
 		assert_int_not_equal(here->bar[1].address, other->bar[1].place);
 		here->bar[1].address = 0xfc000000; /* the guest moves it */
 		p->slot[5 + i % 2] = here;
 	}
-	/* It is full: 256 MiB more, and what is left is in two pieces. */
+	/* There is room for 256 MiB beside them, but only once. */
 	big.bar[1].size = 256UL << 20;
 	p->slot[5] = NULL;
-	assert_int_equal(vbar_place(&f[0]), -ENOSPC);
+	assert_int_equal(vwindow_place(&f[0]), 0);
+	p->slot[5] = &f[0];
+	p->slot[6] = NULL;
+	assert_int_equal(vwindow_place(&f[1]), -ENOSPC);
+	p->slot[5] = NULL;
 	big.bar[1].size = 1UL << 40;
-	assert_int_equal(vbar_place(&f[0]), -ENOSPC);
+	assert_int_equal(vwindow_place(&f[0]), -ENOSPC);
 	p->slot[5] = p->slot[6] = NULL;
 	spin_unlock(&p->lock);
+}
+
+#define MIB(n) ((u64)(n) << 20)
+
+/* Places BARs of these sizes in MiB, in this order: 'p' has 64 bits and is prefetchable, 'q' has 64
+ * bits, '3' has 32. */
+static int place_bars(struct vfunction *f, struct pci_device *d, const u32 mib[PCI_BARS],
+		      const char *kind)
+{
+	memset(d->bar, 0, sizeof(d->bar));
+	for (u32 i = 0; kind[i]; i++) {
+		d->bar[i].size = MIB(mib[i]);
+		d->bar[i].is64 = kind[i] != '3';
+		d->bar[i].prefetchable = kind[i] == 'p';
+	}
+	*f = (struct vfunction){ .domain = &dom, .bus = dom.pci, .dev = d };
+	return vwindow_place(f);
+}
+
+static void check_places(const struct vfunction *f, struct vwindow high)
+{
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		u64 at = f->bar[i].place, size = f->dev->bar[i].size;
+
+		if (!size)
+			continue;
+		assert_int_equal(at % size, 0);
+		assert_int_equal(f->bar[i].address, at);
+		assert_true(vwindow_contains(f, at, size));
+		assert_true(at + size <= VPCI_WINDOW_END ||
+			    (f->dev->bar[i].is64 && at >= high.first && at + size <= high.end));
+		for (u32 k = 0; k < i; k++)
+			assert_true(!f->dev->bar[k].size || at + size <= f->bar[k].place ||
+				    f->bar[k].place + f->dev->bar[k].size <= at);
+	}
+}
+
+/* The BARs of graphics cards: whatever their order, they fit. */
+static void large_bars(void **state)
+{
+	struct pci_device d = { 0 };
+	struct vwindow high;
+	struct vfunction f;
+
+	(void)state;
+	dom.vm.memory.pages_limit = (6UL << 30) >> PAGE_SHIFT;
+	high = vwindow_above_ram(&dom);
+	assert_int_equal(high.first, 7UL << 30);
+	spin_lock(&dom.pci->lock);
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 16, 256, 32, 0 }, "333"), 0);
+	check_places(&f, high);
+	/* The second half of a 64-bit BAR has no size. */
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 16, 256, 0, 32, 0 }, "3p0p"), 0);
+	check_places(&f, high);
+	assert_true(f.bar[1].place >= high.first);
+	assert_true(f.bar[0].place < VPCI_WINDOW_END && f.bar[3].place < VPCI_WINDOW_END);
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 16384, 0, 256, 0, 32 }, "p0p03"), 0);
+	check_places(&f, high);
+	/* One that is not prefetchable goes up only for want of room, and one of 32 bits cannot. */
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 256, 0, 256, 0, 64 }, "q0q03"), 0);
+	check_places(&f, high);
+	assert_true((f.bar[0].place < VPCI_WINDOW_END) != (f.bar[2].place < VPCI_WINDOW_END));
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 256, 256 }, "33"), -ENOSPC);
+	assert_int_equal(place_bars(&f, &d, (u32[PCI_BARS]){ 1u << 20 }, "p"), -ENOSPC);
+	/* Neither the hole between the windows nor RAM is a place that a guest may choose. */
+	assert_false(vwindow_contains(&f, VPCI_WINDOW_END - 4096, 8192));
+	assert_false(vwindow_contains(&f, 0xfee00000, 4096));
+	assert_false(vwindow_contains(&f, high.first - 4096, 8192));
+	assert_false(vwindow_contains(&f, high.end - 4096, 8192));
+	assert_true(vwindow_contains(&f, high.end - 4096, 4096));
+	spin_unlock(&dom.pci->lock);
 }
 
 static void msix_is_delivered(void **state)
@@ -667,6 +745,7 @@ static void a_virtual_function_has_an_id(void **state)
 {
 	(void)state;
 	put32(0x00, 0xffffffff);
+	device.physical = &device;
 	assert_int_equal(cfg_read(3, 0, 4), 0x10d38086);
 }
 
@@ -744,6 +823,157 @@ static void reset_in_two_halves(void **state)
 	assert_int_equal(device.state, PCI_ATTACHED);
 	assert_int_equal(halves, 0);
 	two_halves = false;
+}
+
+/* A device that needs five seconds after its reset is attached then. Meanwhile its domain starts:
+ * it does not count as one that the domain waits for. */
+static void slow_after_its_reset(void **state)
+{
+	u32 rounds = 0;
+
+	(void)state;
+	take();
+	answers_after_ms = 5000;
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	assert_int_equal(vpci_settle(&dom), 1);
+	assert_int_equal(device.state, PCI_ATTACHING);
+	assert_true(silent_ms >= PCI_RESET_SLOW_MS && silent_ms < 2 * PCI_RESET_SLOW_MS);
+	while (device.state == PCI_ATTACHING) {
+		assert_false(attached);
+		fire();
+		assert_true(++rounds < 100);
+	}
+	assert_int_equal(device.state, PCI_ATTACHED);
+	assert_int_equal(cfg_read(3, 0, 4), 0x10d38086);
+	answers_after_ms = 0;
+}
+
+/* One that never answers again stays with nobody, whoever had it or wants it. */
+static void lost_after_its_reset(void **state)
+{
+	char why[160];
+
+	(void)state;
+	answers_after_ms = ~0u;
+	assert_int_equal(assign_take(&device), 0);
+	while (device.state == PCI_DETACHING)
+		fire();
+	check_free();
+	(void)pci_look(&device);
+	assert_non_null(
+		strstr(assignable_why_not(&dom, &device, 0, why, sizeof(why)), "does not answer"));
+	/* It answers once more, but not after the next reset. */
+	silent_ms = 0;
+	reset_is_lost = false;
+	put32(0, 0x10d38086);
+	(void)pci_look(&device);
+	assert_null(assignable_why_not(&dom, &device, 0, why, sizeof(why)));
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	while (device.state == PCI_ATTACHING)
+		fire();
+	check_free();
+	silent_ms = answers_after_ms = 0;
+	reset_is_lost = false;
+}
+
+static u32 presence_lines;
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	(void)level;
+	presence_lines += !strncmp(fmt, "pci: ", 5);
+}
+
+static void rescan(void)
+{
+	u32 position = 0, steps = 0;
+	int ret;
+
+	while ((ret = rescan_step(&position)) > 0)
+		assert_true(++steps < 1000);
+	assert_int_equal(ret, 0);
+}
+
+/* The device is pulled out while a guest has it: one line says so, it is not touched any more, and
+ * nobody gets it before it is there again. */
+static void pulled_out(void **state)
+{
+	u8 before[256];
+	char why[160];
+
+	(void)state;
+	memcpy(before, config, sizeof(before));
+	presence_lines = 0;
+	memset(config, 0xff, sizeof(config));
+	assert_int_equal(cfg_read(3, 0, 4), 0xffffffff);
+	assert_int_equal(cfg_read(3, 0, 4), 0xffffffff);
+	assert_int_equal(pci_seen(&device), PCI_GONE);
+	assert_int_equal(presence_lines, 1);
+	assert_int_equal(assign_take(&device), 0);
+	assert_int_equal(halves, 0);
+	fire();
+	check_free();
+	assert_non_null(strstr(assignable_why_not(&dom, &device, 0, why, sizeof(why)), "is gone"));
+	/* Whoever does not ask gets it all the same, but not for long. */
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	while (work_run())
+		;
+	check_free();
+	rescan();
+	assert_int_equal(presence_lines, 1);
+	/* It comes back. */
+	memcpy(config, before, sizeof(before));
+	rescan();
+	assert_int_equal(presence_lines, 2);
+	assert_null(assignable_why_not(&dom, &device, 0, why, sizeof(why)));
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	assert_int_equal(device.state, PCI_ATTACHED);
+}
+
+/* Another device is in the slot. While a domain has it, only its presence is looked at. */
+static void exchanged(void **state)
+{
+	char why[160];
+
+	(void)state;
+	presence_lines = read_again = 0;
+	put32(0, 0x43218086);
+	rescan();
+	rescan();
+	assert_int_equal(presence_lines, 1);
+	assert_int_equal(read_again, 0);
+	take();
+	assert_non_null(strstr(assignable_why_not(&dom, &device, 0, why, sizeof(why)), "another"));
+	rescan();
+	assert_int_equal(read_again, 1);
+	assert_int_equal(device.device, 0x4321);
+	rescan();
+	assert_int_equal(read_again, 1);
+	assert_null(assignable_why_not(&dom, &device, 0, why, sizeof(why)));
+}
+
+/* One like it, without addresses. If its BARs do not keep those of its predecessor, it stays with
+ * nobody. (The reset of this test does not set them.) */
+static void exchanged_for_one_like_it(void **state)
+{
+	char why[160];
+
+	(void)state;
+	take();
+	presence_lines = 0;
+	put32(0x10, 0);
+	rescan();
+	assert_int_equal(presence_lines, 1);
+	assert_int_equal(pci_seen(&device), PCI_UNSET);
+	assert_null(assignable_why_not(&dom, &device, 0, why, sizeof(why)));
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	check_free();
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	put32(0x10, (u32)BAR0_BASE);
+	fire();
+	assert_int_equal(device.state, PCI_ATTACHED);
 }
 
 static void taken_and_given_back(void **state)
@@ -975,6 +1205,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(vendor_capability_is_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(bars_are_sized_and_moved, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_window_is_used_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(large_bars, setup, teardown),
 		cmocka_unit_test_setup_teardown(msix_is_delivered, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_arrives_while_masked_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(msi_is_delivered, setup, teardown),
@@ -1000,6 +1231,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_virtual_function_has_an_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(reset_in_two_halves, setup, teardown),
+		cmocka_unit_test_setup_teardown(slow_after_its_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_after_its_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(pulled_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(exchanged, setup, teardown),
+		cmocka_unit_test_setup_teardown(exchanged_for_one_like_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(taken_and_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(quarantined_for_good, setup, teardown),
 		cmocka_unit_test_setup_teardown(attaching_fails, setup, teardown),

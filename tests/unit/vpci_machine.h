@@ -143,12 +143,76 @@ bool pci_reset_start(struct pci_device *d)
 	return true;
 }
 
-bool pci_reset_finish(struct pci_device *d)
+static u32 answers_after_ms, silent_ms;
+static bool reset_is_lost;
+
+enum pci_reset_result pci_reset_step(struct pci_device *d, u64 *ns)
 {
 	(void)d;
 	/* Called once more for a device that is attached again. */
 	halves -= !!halves;
-	return !halves;
+	*ns = PCI_RESET_NS;
+	if (halves)
+		return PCI_RESET_WAIT;
+	if (reset_is_lost)
+		return PCI_RESET_LOST;
+	if (silent_ms >= answers_after_ms) {
+		silent_ms = 0;
+		return PCI_RESET_DONE;
+	}
+	silent_ms += PCI_RESET_MS;
+	reset_is_lost = silent_ms >= PCI_RESET_READY_MS;
+	if (reset_is_lost)
+		memset(config, 0xff, 4);
+	return PCI_RESET_WAIT;
+}
+
+bool pci_reset_is_slow(const struct pci_device *d)
+{
+	(void)d;
+	return silent_ms >= PCI_RESET_SLOW_MS;
+}
+
+/* What the scan of the buses finds: nothing but the device. */
+bool pci_config_segment(u32 index, u16 *segment)
+{
+	*segment = 0;
+	return !index;
+}
+
+bool pci_exists(u16 segment, u16 bdf)
+{
+	return !segment && bdf == device.id.bdf && config[0] != 0xff;
+}
+
+struct pci_device *pci_device_at(u32 index)
+{
+	return index ? NULL : &device;
+}
+
+bool pci_is_bridge(const struct pci_device *d)
+{
+	return d->header == PCI_HEADER_TYPE_BRIDGE;
+}
+
+u8 pci_secondary_bus(const struct pci_device *bridge)
+{
+	return pci_read8(bridge, PCI_SECONDARY_BUS);
+}
+
+static u32 added, read_again;
+
+struct pci_device *pci_add_late(struct pci_id id)
+{
+	added += pci_exists(id.segment, id.bdf);
+	return NULL;
+}
+
+void pci_read_again(struct pci_device *d)
+{
+	read_again++;
+	memcpy(&d->vendor, config, 2);
+	memcpy(&d->device, config + 2, 2);
 }
 
 static u64 now_ns;

@@ -19,6 +19,8 @@ static const struct command commands[] = {
 	  "give a free device to a domain (ats: trust the device with all memory)",
 	  attach_command },
 	{ "detach", "DEVICE", 1, 1, "take a device from its domain", detach_command },
+	{ "rescan", "", 0, 0, "look for PCI functions that have come, gone or been exchanged",
+	  rescan_command },
 	{ "destroy", "DOMAIN", 1, 1, "destroy a domain", destroy_command },
 	{ "exits", "DOMAIN", 1, 1, "count a domain's exits to Weir by reason, and its interrupts",
 	  exits_command },

@@ -27,8 +27,8 @@ static const char *class_name(u16 class)
 
 static const char *state_name(u8 state)
 {
-	static const char *const name[] = { "free", "attaching", "attached", "detaching",
-					    "quarantined" };
+	static const char *const name[] = { "free",	 "attaching",	"attached",
+					    "detaching", "quarantined", "gone" };
 
 	return state < ARRAY_SIZE(name) ? name[state] : "?";
 }
@@ -61,7 +61,7 @@ void devices_command(int argc, char **argv)
 	for (u64 i = 0; get_device(i, &d); i++)
 		print("%-12s %04x:%04x %04x %-10s %-16s %-11s %s\n", device_name(d.device, name),
 		      d.vendor, d.id, d.class, class_name(d.class), domain_name(d.owner),
-		      d.why_not[0] ? "Weir's" : state_name(d.state),
+		      d.why_not[0] && d.state != WEIR_DEVICE_GONE ? "Weir's" : state_name(d.state),
 		      d.why_not[0] ? d.why_not :
 		      d.reset[0]   ? d.reset :
 				     "none: keeps its state for the next owner");
@@ -212,5 +212,41 @@ void detach_command(int argc, char **argv)
 		return;
 	}
 	if (wait_for(device.device, &device))
-		print("%s: detached from %s, free\n", argv[0], from);
+		print("%s: detached from %s, %s\n", argv[0], from, state_name(device.state));
+}
+
+/* --- rescan --------------------------------------------------------------- */
+
+static u32 count(u32 *gone)
+{
+	struct weir_device_info d;
+	u32 n = 0;
+
+	*gone = 0;
+	for (u64 i = 0; get_device(i, &d); i++, n++)
+		*gone += d.state == WEIR_DEVICE_GONE;
+	return n;
+}
+
+void rescan_command(int argc, char **argv)
+{
+	u32 gone, before = count(&gone), after;
+	s64 position = 0;
+
+	(void)argc;
+	(void)argv;
+	do {
+		position = hypercall(WEIR_HC_RESCAN, (u64)position, 0, 0);
+		if (shell_interrupted()) {
+			print("^C: not all buses have been looked at\n");
+			return;
+		}
+	} while (position > 0);
+	if (position < 0) {
+		print("rescan: somebody else is doing this (error %ld)\n", -position);
+		return;
+	}
+	after = count(&gone);
+	print("%u functions: %u new, %u gone; devices shows them, the log says what has changed\n",
+	      after, after - before, gone);
 }

@@ -4,8 +4,6 @@
 #include <userland/drivers/igb_pf.h>
 #include "shell.h"
 
-#define CTRL_C 3
-
 void shell_sleep(u64 ns)
 {
 	interrupts_off();
@@ -17,32 +15,6 @@ void shell_sleep(u64 ns)
 	}
 	if (events_take() & WEIR_EVENT_DEVICES)
 		igb_pf_probe();
-}
-
-/* Keys typed while a command ran: input for the next line. */
-static struct {
-	u8 key[256];
-	u32 written, read;
-} ahead;
-
-int shell_key(void)
-{
-	return ahead.read != ahead.written ? ahead.key[ahead.read++ % sizeof(ahead.key)] :
-					     console_get();
-}
-
-bool shell_interrupted(void)
-{
-	int c;
-
-	while (ahead.written - ahead.read < sizeof(ahead.key) && (c = console_get()) >= 0) {
-		if (c == CTRL_C) {
-			ahead.read = ahead.written;
-			return true;
-		}
-		ahead.key[ahead.written++ % sizeof(ahead.key)] = (u8)c;
-	}
-	return false;
 }
 
 void program_main(void)
@@ -61,7 +33,12 @@ void program_main(void)
 	events_init();
 	print("Weir's control domain; type help.\n");
 	igb_pf_probe();
-	for (;;)
+	for (;;) {
+		u32 lost = shell_keys_lost();
+
+		if (lost)
+			print("%u characters that were typed meanwhile are lost\n", lost);
 		if (line_read("weir> ", line, sizeof(line)))
 			command_execute(line);
+	}
 }

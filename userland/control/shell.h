@@ -10,11 +10,16 @@
 /* Sleep until a key or an event arrives, for at most `ns` (0: without a limit). */
 void shell_sleep(u64 ns);
 #define POLL_NS 20000000UL /* between two checks of something in progress */
+
+/* --- keys.c --------------------------------------------------------------- */
+
 /* The next key typed, or -1. */
 int shell_key(void);
-/* While a command waits: true if Ctrl-C was typed; keys typed before it are dropped. Otherwise they
- * are kept for shell_key(). */
+/* While a command waits: true if Ctrl-C was typed; keys typed before it are dropped. Otherwise as
+ * many as fit are kept for shell_key(). */
 bool shell_interrupted(void);
+/* How many keys did not fit since this was asked last. */
+u32 shell_keys_lost(void);
 
 /* --- line.c --------------------------------------------------------------- */
 
@@ -54,6 +59,7 @@ void console_command(int argc, char **argv);
 void devices_command(int argc, char **argv);
 void attach_command(int argc, char **argv);
 void detach_command(int argc, char **argv);
+void rescan_command(int argc, char **argv);
 /* Find the device with this address: bus:device.function as lspci prints it, with or without a
  * segment. If there is none, print that and return false. */
 bool find_device(const char *text, struct weir_device_info *info);

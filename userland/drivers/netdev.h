@@ -80,6 +80,9 @@ struct netdev {
 /* The first usable device that has a driver, reset and ready for netdev_start(); NULL if there is
  * none. If a device with a driver cannot be used, the reason is printed. */
 struct netdev *netdev_probe(void);
+/* What there are drivers for, and which functions there are, as lists of vendor and device ids.
+ * Both texts have `size` bytes. */
+void netdev_describe(char *known, char *found, size_t size);
 
 /* Start receiving. 0 or a negative errno. */
 static inline int netdev_start(struct netdev *dev)

@@ -137,6 +137,16 @@ static void serve(struct netdev *dev)
 	}
 }
 
+static void print_what_is_there(void)
+{
+	char known[96], found[96];
+
+	netdev_describe(known, found, sizeof(found));
+	print("net: no network device that this guest has a driver for (%s): found %s; waiting for "
+	      "one (pci= on its module line, or attach)\n",
+	      known, found);
+}
+
 void program_main(void)
 {
 	const char *test = option("test");
@@ -151,7 +161,7 @@ void program_main(void)
 	events_init();
 	dev = netdev_probe();
 	if (!dev)
-		print("net: no network device that this guest has a driver for; waiting for one\n");
+		print_what_is_there();
 	while (!dev) {
 		heartbeat();
 		dev = netdev_probe();

@@ -206,6 +206,21 @@ static void put_memory_window(struct writer *w, u32 first, u32 last)
 	put32(w, last - first + 1);
 }
 
+/* 6.4.3.5.1 */
+static void put_high_window(struct writer *w, u64 first, u64 last)
+{
+	put8(w, 0x8a);
+	put16(w, 43);
+	put8(w, 0); /* memory */
+	put8(w, RANGE_FIXED);
+	put8(w, 1); /* writable, not cached */
+	put64(w, 0);
+	put64(w, first);
+	put64(w, last);
+	put64(w, 0);
+	put64(w, last - first + 1);
+}
+
 static u32 begin_device(struct writer *w, const char *segment)
 {
 	u32 start;
@@ -218,7 +233,7 @@ static u32 begin_device(struct writer *w, const char *segment)
 
 /* --- tables --------------------------------------------------------------- */
 
-static void put_dsdt(struct writer *w)
+static void put_dsdt(struct writer *w, struct vwindow high)
 {
 	u32 table = begin_table(w, "DSDT", 2), package, scope, device;
 	struct resources r;
@@ -244,6 +259,8 @@ static void put_dsdt(struct writer *w)
 	put_bus_numbers(w, 0, 0);
 	put_io_ports(w, 0xcf8, 8);
 	put_memory_window(w, VPCI_WINDOW_START, VPCI_WINDOW_END - 1);
+	if (high.first < high.end)
+		put_high_window(w, high.first, high.end - 1);
 	end_resources(w, r);
 	end_package(w, device);
 
@@ -336,14 +353,14 @@ static void put_madt(struct writer *w, u32 nr_vcpus)
 #define RSDP_LENGTH 36
 #define RSDP_V1_LENGTH 20
 
-size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus)
+size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, struct vwindow high)
 {
 	struct writer w = { buf, RSDP_LENGTH };
 	u32 dsdt_at, fadt_at, madt_at, xsdt_at, end;
 
 	memset(buf, 0, GUEST_ACPI_MAX);
 	dsdt_at = ALIGN_UP(w.at, 16u);
-	put_dsdt(&w);
+	put_dsdt(&w, high);
 	fadt_at = ALIGN_UP(w.at, 16u);
 	put_fadt(&w, guest_address(dsdt_at));
 	madt_at = ALIGN_UP(w.at, 16u);

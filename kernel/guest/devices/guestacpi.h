@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <kernel/guest/devices/pci/vwindow.h>
 #include <kernel/lib/compiler.h>
 
 /* In the BIOS area of a PC, where software searches if it was not given a pointer (5.2.5.1).
@@ -20,6 +21,6 @@
 #define GUEST_SLP_TYP_S5 5
 
 #define GUEST_ACPI_MAX 2048
-/* Build all tables, to be copied to guest-physical address GUEST_RSDP. Returns their size in
- * bytes. */
-size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus);
+/* Build all tables, to be copied to guest-physical address GUEST_RSDP; `high` is the window of
+ * 64-bit BARs. Returns their size in bytes. */
+size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, struct vwindow high);

@@ -4,6 +4,7 @@
 #include <kernel/guest/exit/control.h>
 
 #include <drivers/pci.h>
+#include <drivers/pcipresence.h>
 #include <drivers/pcireset.h>
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
@@ -14,6 +15,7 @@
 #include <kernel/guest/devices/hostconsole.h>
 #include <kernel/guest/devices/pci/assign.h>
 #include <kernel/guest/devices/pci/assignable.h>
+#include <kernel/guest/devices/pci/rescan.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
 #include <kernel/guest/domain/domain.h>
@@ -55,6 +57,8 @@ static u8 device_state(const struct pci_device *dev)
 	case PCI_ATTACHING:
 		return WEIR_DEVICE_ATTACHING;
 	case PCI_ATTACHED:
+		if (pci_presence_why_not(pci_seen(dev)))
+			return WEIR_DEVICE_GONE;
 		return iommu_device_state(dev->id) == IOMMU_DEVICE_QUARANTINED ?
 			       WEIR_DEVICE_QUARANTINED :
 			       WEIR_DEVICE_ATTACHED;
@@ -63,17 +67,27 @@ static u8 device_state(const struct pci_device *dev)
 	case PCI_FREE:
 		break;
 	}
-	return WEIR_DEVICE_FREE;
+	return pci_presence_why_not(pci_seen(dev)) ? WEIR_DEVICE_GONE : WEIR_DEVICE_FREE;
+}
+
+/* Not in the middle of a reset, when it may be silent. */
+static void look_if_settled(struct pci_device *dev)
+{
+	enum pci_state state = read_once(&dev->state);
+
+	if (state == PCI_FREE || state == PCI_ATTACHED)
+		(void)pci_look(dev);
 }
 
 static s64 device_info_call(struct domain *caller, u64 index, gpaddr_t gpa, u64 size)
 {
-	const struct pci_device *dev = index < PCI_MAX_DEVICES ? pci_device_at((u32)index) : NULL;
+	struct pci_device *dev = index < PCI_MAX_DEVICES ? pci_device_at((u32)index) : NULL;
 	struct weir_device_info info = { 0 };
 	const char *why, *no_ats, *reset;
 
 	if (!dev)
 		return 0;
+	look_if_settled(dev);
 	why = assignable_why_never(dev, caller->vm.memory.machine_addresses);
 	no_ats = iommu_why_no_ats(dev->id);
 	reset = pci_reset_method(dev);
@@ -132,6 +146,7 @@ static s64 attach_call(struct domain *caller __unused, u64 device, u64 id, u64 f
 	ret = find_running(id, &d);
 	if (ret)
 		return ret;
+	look_if_settled(dev);
 	if (read_once(&dev->state) != PCI_FREE)
 		ret = -EBUSY;
 	else if (assignable_why_not(d, dev, flags & WEIR_ATTACH_ATS ? IOMMU_ATS : 0, buf,
@@ -309,6 +324,14 @@ static s64 log_read_call(struct domain *caller, gpaddr_t at, gpaddr_t gpa, u64 s
 				(s64)done);
 }
 
+static s64 rescan_call(struct domain *caller __unused, u64 position, u64 b __unused, u64 c __unused)
+{
+	u32 at = (u32)position;
+	int ret = position > 0x7fffffff ? -EINVAL : rescan_step(&at);
+
+	return ret > 0 ? (s64)at : ret;
+}
+
 #define FIRST_CALL WEIR_HC_DOMAIN_INFO
 
 static s64 (*const calls[])(struct domain *caller, u64 a, u64 b, u64 c) = {
@@ -329,6 +352,7 @@ static s64 (*const calls[])(struct domain *caller, u64 a, u64 b, u64 c) = {
 	[WEIR_HC_CONSOLE_WRITE - FIRST_CALL] = console_write_call,
 	[WEIR_HC_BALLOON - FIRST_CALL] = balloon_call,
 	[WEIR_HC_LOG_READ - FIRST_CALL] = log_read_call,
+	[WEIR_HC_RESCAN - FIRST_CALL] = rescan_call,
 	[WEIR_HC_IOMMU_TRACE_PAGES - FIRST_CALL] = trace_pages_call,
 };
 

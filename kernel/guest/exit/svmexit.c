@@ -6,6 +6,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/exit/exit.h>
 #include <kernel/guest/exit/exitio.h>
+#include <kernel/guest/exit/exitmcheck.h>
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/svm/svm.h>
@@ -142,7 +143,7 @@ void svm_handle_exit(struct vcpu *v)
 		domain_fault(vcpu_domain(v), v->id, "triple fault", v->rip);
 		return;
 	case VMEXIT_EXCP_MC:
-		domain_crash(vcpu_domain(v), "vCPU %u: machine check at RIP 0x%lx", v->id, v->rip);
+		exit_machine_check(v);
 		return;
 	default:
 		domain_crash(vcpu_domain(v), "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx",

@@ -122,9 +122,9 @@ static bool assign_device(struct domain *d, struct pci_id id, u32 flags)
 	const char *why = assignable_why_not(d, dev, flags, buf, sizeof(buf));
 
 	if (!why && assign_start(d, dev, flags))
-		why = "no memory";
+		why = "there is no memory for it";
 	if (why)
-		log_err("domain %s: pci=%s: %s", d->name, pci_name(id, name), why);
+		log_err("domain %s: left out: pci=%s: %s", d->name, pci_name(id, name), why);
 	return !why;
 }
 
@@ -140,31 +140,38 @@ static void expect_devices(struct domain *d, const struct module_line *line)
 /* The control domain starts with what it gets, since only it can mend what is wrong. */
 static bool assign_devices(struct domain *d, const struct module_line *line)
 {
-	u32 assigned = 0;
+	u32 attached;
 
 	if (vpci_init(d)) {
-		log_err("domain %s: no memory for its PCI bus", d->name);
+		log_err("domain %s: left out: no memory for its PCI bus", d->name);
 		return false;
 	}
 	if (line->balloon && d->vm.memory.machine_addresses) {
-		log_err("domain %s: balloon: the control domain cannot give memory back; "
+		log_err("domain %s: left out: balloon: the control domain cannot give memory back; "
 			"start Weir with control-iommu=none to allow it",
 			d->name);
 		return false;
 	}
 	if (line->balloon && vballoon_init(d)) {
-		log_err("domain %s: no memory for its balloon", d->name);
+		log_err("domain %s: left out: no memory for its balloon", d->name);
 		return false;
 	}
 	for (u32 i = 0; i < line->nr_devices; i++)
 		if (!assign_device(d, line->device[i], line->ats[i] ? IOMMU_ATS : 0) &&
 		    !line->control)
 			return false;
-	assigned = vpci_settle(d);
-	if (assigned < line->nr_devices && line->control)
-		log_warn("domain %s: starts with %u of its %u devices", d->name, assigned,
+	attached = vpci_settle(d);
+	if (attached == line->nr_devices)
+		return true;
+	if (line->control) {
+		log_warn("domain %s: starts with %u of its %u devices", d->name, attached,
 			 line->nr_devices);
-	return assigned == line->nr_devices || line->control;
+		return true;
+	}
+	log_err("domain %s: left out: %u of its %u devices could not be attached, as said above: "
+		"remove them from pci=",
+		d->name, line->nr_devices - attached, line->nr_devices);
+	return false;
 }
 
 /* A vCPU without cpu= goes to the CPU that has waited longest for one. */

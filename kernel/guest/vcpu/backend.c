@@ -4,6 +4,7 @@
 #include <kernel/core/cpu.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/vcpu/exitring.h>
+#include <kernel/guest/vcpu/fpu.h>
 #include <kernel/guest/vcpu/speculation.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/lib/errno.h>
@@ -32,6 +33,7 @@ int vcpu_backend_init(void)
 	}
 	vcpu_backend = &svm_backend;
 	speculation_cpu_init();
+	fpu_cpu_init();
 	ret = exit_ring_init();
 	if (!ret)
 		ret = vcpu_backend->cpu_init();

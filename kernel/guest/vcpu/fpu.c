@@ -1,6 +1,7 @@
 /* The FPU, SSE and AVX state of vCPUs (SDM vol. 1, chapter 13). */
 #include <kernel/guest/vcpu/fpu.h>
 
+#include <kernel/core/cpu.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -13,6 +14,14 @@
 #define FCW_RESET 0x037f
 #define MXCSR_RESET 0x1f80
 #define MXCSR_OFFSET 24
+
+/* Every feature that a guest of this CPU may enable, as a mask for XCR0. */
+static u64 features_of[MAX_CPUS];
+
+void fpu_cpu_init(void)
+{
+	features_of[this_cpu()->id] = policy_xcr0();
+}
 
 static bool has_xsave(void)
 {
@@ -50,7 +59,7 @@ void fpu_switch(struct vcpu *from, struct vcpu *to)
 		return;
 	}
 	/* Save and load every feature that a guest may enable, whichever it has enabled now. */
-	write_xcr0(policy_xcr0());
+	write_xcr0(features_of[this_cpu()->id]);
 	if (from) {
 		__asm__ volatile("xsave64 (%0)" ::"r"(from->fpu), "a"(~0u), "d"(~0u) : "memory");
 		if (emulated())

@@ -77,7 +77,7 @@ u64 random_address(struct cpu *c)
 {
 	/* The PCI window, I/O APIC, local APIC, HPET, remapping unit, ECAM, VGA, the end of RAM,
 	 * above 4 GiB. */
-	static const u64 bases[] = { 0xe0000000,  0xe0020000, 0xfebf0000,  0xfec00000,
+	static const u64 bases[] = { 0xf0000000,  0xf0020000, 0xfebf0000,  0xfec00000,
 				     MSI_ADDRESS, 0xfed00000, 0xfed90000,  0xb0000000,
 				     0xa0000,	  0xfffff000, 0x100000000, 0xffffff000 };
 

@@ -7,7 +7,8 @@
  *	  |  assign_start()
  *	  v
  *	RESET     bus mastering off; reset (100 ms or twice that, by a        PCI_ATTACHING
- *	  |  ^    timer); then its capabilities are read
+ *	  |  ^    timer), asked until it answers (for at most 60 s);
+ *	  |  |    then its capabilities are read
  *	  |  |
  *	  |  +--------------------------------------------------------------+
  *	  v                                                                 |
@@ -23,8 +24,8 @@
  *	  v                                                                 |
  *	DETACH    out of its slot, bus mastering off, BARs unmapped,        | PCI_DETACHING
  *	  |       interrupts blocked; iommu_detach() (until no translation  |
- *	  |       is cached); reset (100 ms, by a timer); until no CPU has  |
- *	  |       its registers in its TLB                                  |
+ *	  |       is cached); reset, and asked until it answers; until no    |
+ *	  |       CPU has its registers in its TLB                          |
  *	  v                                                                 |
  *	DRAIN     until none of its interrupts can come any more            |
  *	  |                                                                 |
@@ -41,6 +42,7 @@
 #include <kernel/guest/devices/pci/assign.h>
 
 #include <drivers/pcidma.h>
+#include <drivers/pcipresence.h>
 #include <drivers/pcireset.h>
 #include <iommu/iommu.h>
 #include <kernel/abi/control.h>
@@ -49,6 +51,7 @@
 #include <kernel/guest/devices/pci/vbar.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/devices/pci/vwindow.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
 #include <kernel/guest/memory/devicemap.h>
@@ -61,6 +64,13 @@
 #define RETRY_NS 1000000UL
 
 #define WHY_NO_MEMORY "there is no memory for it"
+#define WHY_LOST                                                                                   \
+	"it has not answered for 60 s after its reset: no domain can have it until it does, "      \
+	"which may need a power cycle of the machine"
+#define WHY_UNSET                                                                                  \
+	"its BARs do not keep the addresses that the firmware gave it: another device is in its "  \
+	"place, and Weir does not move BARs"
+_Static_assert(PCI_RESET_READY_MS == 60000, "WHY_LOST");
 #define WHAT_HELPS "give the guest fewer devices"
 
 struct spinlock assign_lock = SPINLOCK_INIT(LOCK_ASSIGN);
@@ -128,7 +138,8 @@ int assign_start(struct domain *d, struct pci_device *dev, u32 flags)
 	if (!d->vm.memory.machine_addresses)
 		iommu_expect(d->vm.memory.iommu, dev->id);
 	pci_set_bus_master(dev, false);
-	if (pci_reset_start(dev))
+	/* One that is gone is not touched: the next step sees it. */
+	if (!pci_presence_why_not(pci_look(dev)) && pci_reset_start(dev))
 		(void)step_after(f, PCI_RESET_NS);
 	else
 		work_queue(&f->work);
@@ -170,14 +181,48 @@ static enum step fail_and_free(struct vfunction *f, const char *why, int error)
 	return become_free(f);
 }
 
+static void set_slow(struct vfunction *f, bool slow)
+{
+	spin_lock(&assign_lock);
+	f->slow = slow;
+	spin_unlock(&assign_lock);
+}
+
+/* The domain does not wait for it any longer. */
+static void say_if_slow(struct vfunction *f)
+{
+	char name[16];
+
+	if (f->slow || !pci_reset_is_slow(f->dev))
+		return;
+	set_slow(f, true);
+	log_warn("domain %s: device %s does not answer since its reset: it is attached when it "
+		 "does, within %u s",
+		 f->domain->name, pci_name(f->dev->id, name), PCI_RESET_READY_MS / 1000);
+}
+
 static enum step reset_stage(struct vfunction *f)
 {
+	const char *why;
 	int ret;
+	u64 ns;
 
-	if (!pci_reset_finish(f->dev))
-		return step_after(f, PCI_RESET_NS);
+	switch (pci_reset_step(f->dev, &ns)) {
+	case PCI_RESET_WAIT:
+		say_if_slow(f);
+		return step_after(f, ns);
+	case PCI_RESET_LOST:
+		return fail_and_free(f, WHY_LOST, -ENODEV);
+	case PCI_RESET_DONE:
+		break;
+	}
+	set_slow(f, false);
 	if (read_once(&f->bus->ending))
 		return become_free(f);
+	if (pci_look(f->dev) != PCI_PRESENT) {
+		why = pci_presence_why_not(pci_seen(f->dev));
+		return fail_and_free(f, why ? why : WHY_UNSET, -ENODEV);
+	}
 	ret = vfunction_read_capabilities(f);
 	if (ret)
 		return fail_and_free(f, "its MSI-X table is not in its BARs", ret);
@@ -229,13 +274,13 @@ static int put_on_bus(struct vfunction *f, char *why, size_t size)
 			 VPCI_MAX_FUNCTIONS);
 		ret = -ENOSPC;
 	} else {
-		ret = vbar_place(f);
+		ret = vwindow_place(f);
 	}
 	if (slot && ret)
 		snprintf(why, size,
 			 "its BARs take %lu KiB, and the guest's window for all devices' BARs (%u "
 			 "MiB) has no such place free: " WHAT_HELPS,
-			 vbar_total_size(f) >> 10, VPCI_WINDOW_MIB);
+			 vwindow_total_size(f) >> 10, VPCI_WINDOW_MIB);
 	spin_lock(&assign_lock);
 	if (p->ending)
 		ret = -EBUSY;
@@ -359,7 +404,8 @@ static void reset_detached(void *arg)
 {
 	struct vfunction *f = arg;
 
-	(void)pci_reset_start(f->dev);
+	if (!pci_presence_why_not(pci_look(f->dev)))
+		(void)pci_reset_start(f->dev);
 	(void)step_after(f, PCI_RESET_NS);
 }
 
@@ -384,12 +430,23 @@ static void start_detach(struct vfunction *f)
 
 static enum step detach_stage(struct vfunction *f)
 {
+	char name[16];
+	u64 ns;
+
 	/* The next owner must not share the device with a CPU that may still have its registers in
 	 * its TLB. */
 	if (!shootdown_done(&f->domain->vm.memory.nested, f->generation))
 		return step_after(f, RETRY_NS);
-	if (!pci_reset_finish(f->dev))
-		return step_after(f, PCI_RESET_NS);
+	switch (pci_reset_step(f->dev, &ns)) {
+	case PCI_RESET_WAIT:
+		return step_after(f, ns);
+	case PCI_RESET_LOST:
+		if (!f->comes_back)
+			log_err("device %s: " WHY_LOST, pci_name(f->dev->id, name));
+		break;
+	case PCI_RESET_DONE:
+		break;
+	}
 	lock_and_enter_stage(f, ASSIGN_DRAIN);
 	assign_release(f);
 	return STEP_WAIT;

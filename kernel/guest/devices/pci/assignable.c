@@ -1,6 +1,7 @@
 /* Checks whether a function may be assigned to a domain. See assignable.h. */
 #include <kernel/guest/devices/pci/assignable.h>
 
+#include <drivers/pcipresence.h>
 #include <iommu/iommu.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/string.h>
@@ -13,6 +14,8 @@ const char *assignable_why_never(const struct pci_device *dev, bool trusted)
 		return "it is a host or ISA bridge, which stays with Weir";
 	if (dev->header || dev->class == PCI_CLASS_PCI_BRIDGE)
 		return "it is a bridge, which stays with Weir: name the device behind it";
+	if (pci_presence_why_not(pci_seen(dev)))
+		return pci_presence_why_not(pci_seen(dev));
 	if (iommu_why_not(dev->id, trusted))
 		return iommu_why_not(dev->id, trusted);
 	if (dev->shared_id)

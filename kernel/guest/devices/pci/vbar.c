@@ -5,9 +5,9 @@
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/pci/vtrap.h>
+#include <kernel/guest/devices/pci/vwindow.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/memory/memory.h>
-#include <kernel/lib/errno.h>
 
 #define BAR_TYPE_64 0x4u
 #define BAR_PREFETCHABLE 0x8u
@@ -17,71 +17,10 @@ static bool is_memory(const struct pci_bar *b)
 	return b->size && !b->io;
 }
 
+/* What the guest sees: no two BARs share a page. */
 static u64 bar_size(const struct pci_bar *b)
 {
 	return MAX(b->size, PAGE_SIZE);
-}
-
-/* The end of a place that f has and that overlaps [from, from + size), or 0. Places are what Weir
- * has chosen: so a guest that moves its BARs takes no room from a device that comes later. */
-static u64 end_of_overlap(const struct vfunction *f, u64 from, u64 size)
-{
-	for (u32 i = 0; i < PCI_BARS; i++) {
-		u64 place = f->bar[i].place, end = place + bar_size(&f->dev->bar[i]);
-
-		if (place && from < end && place < from + size)
-			return end;
-	}
-	return 0;
-}
-
-/* The lowest free place for a BAR of f; 0: there is none. Each round begins behind another BAR, so
- * there are no more rounds than BARs on the bus. */
-static u64 find_place(const struct vfunction *f, u64 size)
-{
-	u64 at = VPCI_WINDOW_START, end;
-
-	do {
-		at = ALIGN_UP(at, size);
-		if (at > VPCI_WINDOW_END - size)
-			return 0;
-		end = end_of_overlap(f, at, size);
-		for (u32 s = 0; s < VPCI_SLOTS && !end; s++)
-			if (f->bus->slot[s])
-				end = end_of_overlap(f->bus->slot[s], at, size);
-		at = MAX(at, end);
-	} while (end);
-	return at;
-}
-
-int vbar_place(struct vfunction *f)
-{
-	assert_locked(&f->bus->lock);
-	for (u32 i = 0; i < PCI_BARS; i++)
-		f->bar[i].place = 0;
-	for (u32 i = 0; i < PCI_BARS; i++) {
-		u64 size = bar_size(&f->dev->bar[i]);
-
-		if (!is_memory(&f->dev->bar[i]))
-			continue;
-		if (size > VPCI_WINDOW_END - VPCI_WINDOW_START)
-			return -ENOSPC;
-		f->bar[i].place = find_place(f, size);
-		if (!f->bar[i].place)
-			return -ENOSPC;
-		f->bar[i].address = f->bar[i].place;
-	}
-	return 0;
-}
-
-u64 vbar_total_size(const struct vfunction *f)
-{
-	u64 total = 0;
-
-	for (u32 i = 0; i < PCI_BARS; i++)
-		if (is_memory(&f->dev->bar[i]))
-			total += bar_size(&f->dev->bar[i]);
-	return total;
 }
 
 /* --- mapping -------------------------------------------------------------- */
@@ -143,8 +82,7 @@ static void map_bar(struct vfunction *f, u32 i)
 	static struct log_limit limit = LOG_LIMIT_INIT(3);
 	struct vbar *b = &f->bar[i];
 
-	if (b->address < VPCI_WINDOW_START || b->address >= VPCI_WINDOW_END ||
-	    bar_size(&f->dev->bar[i]) > VPCI_WINDOW_END - b->address)
+	if (!vwindow_contains(f, b->address, bar_size(&f->dev->bar[i])))
 		return;
 	b->mapped_at = b->address;
 	b->mapped = map_parts(f, i);

@@ -8,11 +8,6 @@
 
 struct vfunction;
 
-/* Choose guest addresses for the BARs: the lowest that no other function of the bus was given.
- * -ENOSPC: the device window has no room for them. The bus is locked. */
-int __must_check vbar_place(struct vfunction *f);
-/* How many bytes of the window the BARs take. */
-u64 vbar_total_size(const struct vfunction *f);
 /* Map or unmap the BARs after the command register or a BAR has changed. The bus is locked. */
 void vbar_update(struct vfunction *f);
 /* Disable memory decoding, and unmap all BARs. The bus is locked. */

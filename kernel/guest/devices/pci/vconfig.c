@@ -19,6 +19,7 @@
 #include <kernel/guest/devices/pci/vconfig.h>
 
 #include <drivers/pcidma.h>
+#include <drivers/pcipresence.h>
 #include <kernel/guest/devices/pci/vbar.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vmsi.h>
@@ -118,6 +119,8 @@ u32 vconfig_read(struct vfunction *f, u8 offset)
 	assert_locked(&f->bus->lock);
 	switch (offset) {
 	case 0x00:
+		if (pci_look(f->dev) == PCI_GONE)
+			return ~0u;
 		/* In a virtual function this register reads as all ones (PCI Express Base 5.0,
 		 * 9.3.4.1.1). */
 		return f->dev->vendor | (u32)f->dev->device << 16;

@@ -55,6 +55,7 @@ struct vfunction {
 	u64 generation; /* of the nested tables, once its registers are unmapped */
 	bool suspended; /* waiting while its domain restarts; assign_lock */
 	bool comes_back; /* detached only for a restart; assign_lock */
+	bool slow; /* it has not answered since its reset; assign_lock */
 	u32 holds; /* atomic; see assign_hold() */
 	struct timer timer;
 	struct work work;

@@ -84,8 +84,8 @@ u32 vpci_settle(struct domain *d)
 		busy = attached = 0;
 		spin_lock(&assign_lock);
 		list_for_each(f, &d->pci->functions, link) {
-			busy += f->stage != ASSIGN_ATTACHED;
-			attached += f->stage == ASSIGN_ATTACHED;
+			busy += f->stage != ASSIGN_ATTACHED && !f->slow;
+			attached += f->stage == ASSIGN_ATTACHED || f->slow;
 		}
 		spin_unlock(&assign_lock);
 		if (!busy)

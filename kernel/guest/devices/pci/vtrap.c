@@ -7,6 +7,7 @@
  */
 #include <kernel/guest/devices/pci/vtrap.h>
 
+#include <drivers/pcipresence.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vmsix.h>
@@ -139,6 +140,9 @@ static int trap_read(void *ctx, struct vcpu *v __unused, u64 offset, unsigned in
 		if (size == 8)
 			*value |= (u64)vmsix_table_read(f, (u32)(at - f->msix_offset) + 4) << 32;
 	}
+	/* That is what a device reads as that has been pulled out. */
+	if (f && *value == ~0UL >> (64 - 8 * size))
+		(void)pci_look(f->dev);
 	spin_unlock(&t->bus->lock);
 	return 0;
 }
