@@ -544,6 +544,37 @@ static inline int teardown(void **state)
 	return 0;
 }
 
+/* Devices whose MSI capability is another one. */
+static inline int setup_short_msi(void **state)
+{
+	msi_at = CAP_PCIE_AT - 12;
+	msi_control = 0;
+	return setup(state);
+}
+
+static inline int setup_msi_with_masks(void **state)
+{
+	msi_at = CAP_VENDOR_AT - 24;
+	msi_control = PCI_MSI_64 | PCI_MSI_MASKS;
+	return setup(state);
+}
+
+static inline int setup_short_msi_with_masks(void **state)
+{
+	msi_at = CAP_VENDOR_AT - 20;
+	msi_control = PCI_MSI_MASKS;
+	return setup(state);
+}
+
+static inline int teardown_msi(void **state)
+{
+	int ret = teardown(state);
+
+	msi_at = CAP_MSI_AT;
+	msi_control = PCI_MSI_64;
+	return ret;
+}
+
 /* --- the guest ------------------------------------------------------------ */
 
 static inline u64 in(u16 port, unsigned int size)
@@ -587,6 +618,19 @@ static inline u64 mem_read(u64 gpa, unsigned int size)
 static inline void mem_write(u64 gpa, unsigned int size, u64 value)
 {
 	assert_int_equal(bus_write(&dom.vm.mmio, &vcpus[0], gpa, size, value), 0);
+}
+
+/* Sends interrupts of one vector in succession; returns how many arrived. */
+static inline int interrupts(u32 which, int nr)
+{
+	int arrived = 0;
+
+	for (; nr; nr--) {
+		delivered_vector = -1;
+		irq_handler[0x30 + which](irq_arg[0x30 + which]);
+		arrived += delivered_vector >= 0;
+	}
+	return arrived;
 }
 
 /* What must hold whatever a guest does. */

@@ -1,0 +1,223 @@
+/* A device's MSI-X on the virtual PCI bus: delivered, masked, and paused in a storm.
+ *
+ * sources: $(VPCI_SRCS)
+ */
+#include <tests/unit/vpci_machine.h>
+
+static void msix_is_delivered(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	mem_write(table + 16, 4, 0xfee01000); /* vCPU 1 */
+	mem_write(table + 24, 4, 0x41);
+	assert_int_equal(irqs, 0);
+	mem_write(table + 28, 4, 0);
+	assert_int_equal(irqs, 1);
+	check_device();
+	assert_int_equal(bar3[16 + 12], 0);
+	irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(delivered_vcpu, 1);
+	assert_int_equal(delivered_vector, 0x41);
+
+	/* Redirected to another CPU with the same vector. */
+	mem_write(table + 16, 8, 0xfee00000);
+	mem_write(table + 24, 4, 0x52);
+	irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(delivered_vcpu, 0);
+	assert_int_equal(delivered_vector, 0x52);
+	assert_int_equal(irqs, 1);
+
+	/* Sent to a vCPU that does not exist, or not an interrupt message at all: nothing
+	 * arrives. */
+	delivered_vector = -1;
+	mem_write(table + 16, 4, 0xfee07000);
+	irq_handler[0x30](irq_arg[0x30]);
+	mem_write(table + 16, 4, 0x12345000);
+	irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(delivered_vector, -1);
+	assert_int_equal(bar3[16 + 12], 1);
+	check_device();
+}
+
+/* A message is on its way while the guest masks the vector, changes it and unmasks it: it is kept
+ * as a pending bit, and delivered once, to the new vector. */
+static void what_arrives_while_masked_is_kept(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4), pending = table + 0x2000;
+
+	(void)state;
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	for (u32 i = 1; i < 3; i++) {
+		mem_write(table + 16 * i, 4, 0xfee00000);
+		mem_write(table + 16 * i + 8, 4, 0x40 + i);
+		mem_write(table + 16 * i + 12, 4, 0);
+	}
+	deliveries = 0;
+	mem_write(table + 28, 4, 1);
+	assert_int_equal(mem_read(pending, 8), 0);
+	for (int i = 0; i < 3; i++)
+		irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(deliveries, 0);
+	bar3[0x2000] = 0x10; /* the device's own bit of another vector */
+	assert_int_equal(mem_read(pending, 8), 0x12);
+	assert_int_equal(mem_read(pending, 1), 0x12);
+	assert_int_equal(mem_read(pending + 4, 4), 0);
+	mem_write(table + 16, 8, 0xfee01000);
+	mem_write(table + 24, 4, 0x51);
+	assert_int_equal(deliveries, 0);
+	mem_write(table + 28, 4, 0);
+	assert_int_equal(deliveries, 1);
+	assert_int_equal(delivered_vcpu, 1);
+	assert_int_equal(delivered_vector, 0x51);
+	assert_int_equal(mem_read(pending, 1), 0x10);
+	mem_write(table + 28, 4, 1);
+	mem_write(table + 28, 4, 0);
+	assert_int_equal(deliveries, 1);
+
+	/* The same with the mask of the whole function. */
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0xc000);
+	irq_handler[0x31](irq_arg[0x31]);
+	assert_int_equal(deliveries, 1);
+	assert_int_equal(mem_read(pending, 1), 0x14);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	assert_int_equal(deliveries, 2);
+	assert_int_equal(delivered_vector, 0x42);
+
+	/* What is switched off keeps nothing. */
+	mem_write(table + 28, 4, 1);
+	irq_handler[0x30](irq_arg[0x30]);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0);
+	irq_handler[0x31](irq_arg[0x31]);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x4000);
+	irq_handler[0x31](irq_arg[0x31]);
+	assert_int_equal(mem_read(pending, 1), 0x10);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	mem_write(table + 28, 4, 0);
+	assert_int_equal(deliveries, 2);
+	check_device();
+}
+
+static bool msix_can_send(void)
+{
+	return (config[CAP_MSIX_AT + 3] & 0xc0) == 0x80;
+}
+
+/* A device floods two of its vectors with interrupts, to keep their CPU busy. All its interrupts
+ * are masked until the window is over, and the guest cannot unmask them earlier. */
+static void a_storm_is_paused(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	irqstorm_set_limit(1000); /* 10 in a window */
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	for (u32 i = 0; i < 2; i++) {
+		mem_write(table + 16 * i, 4, 0xfee00000);
+		mem_write(table + 16 * i + 8, 4, 0x41 + i);
+		mem_write(table + 16 * i + 12, 4, 0);
+	}
+	/* As many as the limit allows, in each window: no pause. */
+	events = 0;
+	for (int window = 0; window < 3; window++) {
+		now_ns += 10000000;
+		assert_int_equal(interrupts(0, 5) + interrupts(1, 5), 10);
+		assert_true(msix_can_send());
+	}
+	assert_int_equal(events, 0);
+	assert_true(irte_open[0] && irte_open[1]);
+	/* One more than the limit. It waits until the pause is over. */
+	assert_int_equal(interrupts(1, 1), 0);
+	assert_false(msix_can_send());
+	assert_false(irte_open[0] || irte_open[1]);
+	assert_int_equal(nr_timers, 1);
+	assert_int_equal(events, WEIR_EVENT_STORM);
+	assert_int_equal(dom.interrupt_pauses, 1);
+	/* So do interrupts already in flight, which do not start a second pause. */
+	assert_int_equal(interrupts(0, 3), 0);
+	assert_int_equal(dom.interrupt_pauses, 1);
+	assert_int_equal(mem_read(table + 0x2000, 4), 3);
+	/* The guest changes masks meanwhile, and reads back what it wrote. */
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0xc000);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	assert_int_equal(interrupts(1, 1), 0);
+	mem_write(table + 12, 4, 1);
+	mem_write(table + 12, 4, 0);
+	assert_int_equal(cfg_read(3, CAP_MSIX_AT + 2, 2) & 0xc000, 0x8000);
+	assert_false(msix_can_send());
+	assert_false(irte_open[0] || irte_open[1]);
+	check_device();
+	/* The window is over. The guest has switched MSI-X off meanwhile, and so has lost what
+	 * vector 0 kept. */
+	deliveries = 0;
+	now_ns += 10000000;
+	fire();
+	assert_int_equal(deliveries, 1);
+	assert_int_equal(delivered_vector, 0x42);
+	assert_true(msix_can_send());
+	assert_true(irte_open[0] && irte_open[1]);
+	assert_int_equal(interrupts(0, 10), 10);
+	assert_true(msix_can_send());
+	/* A vector that the guest masked stays masked. */
+	assert_int_equal(interrupts(0, 1), 0);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0xc000);
+	fire();
+	assert_false(msix_can_send());
+	/* Without a limit, interrupts are not counted. */
+	irqstorm_set_limit(0);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	assert_int_equal(interrupts(0, 100), 100);
+	assert_int_equal(dom.interrupt_pauses, 2);
+}
+
+/* The guest has masked the vector that floods, and the device forges its message by DMA: this costs
+ * the CPU as much. In the pause its unit does not accept the message any more. */
+static void a_storm_of_a_masked_vector_is_paused(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	irqstorm_set_limit(1000);
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	mem_write(table, 4, 0xfee00000);
+	mem_write(table + 8, 4, 0x41);
+	mem_write(table + 12, 4, 0);
+	mem_write(table + 12, 4, 1);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(0, 10), 0);
+	assert_true(irte_open[0]);
+	assert_int_equal(interrupts(0, 1), 0);
+	assert_false(irte_open[0]);
+	assert_int_equal(dom.interrupt_pauses, 1);
+	now_ns += 10000000;
+	fire();
+	assert_true(irte_open[0]);
+	/* The same when the guest has switched all of them off. */
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0);
+	assert_int_equal(interrupts(0, 11), 0);
+	assert_false(irte_open[0]);
+	deliveries = 0;
+	now_ns += 10000000;
+	fire();
+	assert_int_equal(deliveries, 0);
+	irqstorm_set_limit(0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(msix_is_delivered, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_arrives_while_masked_is_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_storm_is_paused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_storm_of_a_masked_vector_is_paused, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
