@@ -61,8 +61,6 @@
 #include <kernel/core/log.h>
 #include <kernel/lib/errno.h>
 
-#define MAX_DEVICES 64
-
 struct spinlock devices_lock = SPINLOCK_INIT(LOCK_DEVICES);
 static struct device devices[MAX_DEVICES];
 

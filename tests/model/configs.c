@@ -19,5 +19,7 @@ const struct model_config model_configs[MODEL_CONFIGS] = {
 	  true },
 	{ "caching mode", { .cap_set = CAP_CM, .ecap_set = ECAP_C }, true },
 	{ "caching mode, no snooping", { .cap_set = CAP_CM }, false },
-	{ "no device TLBs", { .ecap_clear = ECAP_DT }, false },
+	{ "no device TLBs, no ranges of interrupt entries",
+	  { .ecap_clear = ECAP_DT | ECAP_MHMV },
+	  false },
 };

@@ -55,7 +55,8 @@ static void vendor_capability_is_read_only(void **state)
 	check_device();
 }
 
-/* Random accesses of every width at every offset, and at every edge of the MSI-X table. */
+/* Random accesses of every width at every offset, and at every edge of the MSI-X table. The
+ * remapping unit answers at once, or later. */
 static void random_accesses(void **state)
 {
 	static const unsigned int sizes[] = { 1, 2, 4, 8 };
@@ -69,7 +70,8 @@ static void random_accesses(void **state)
 		u32 offset = (u32)(rand() % 256) & ~(size - 1),
 		    value = (u32)rand() << 16 ^ (u32)rand();
 
-		switch (rand() % 8) {
+		unit_is_slow = rand() % 8 ? unit_is_slow : rand() % 2;
+		switch (rand() % 9) {
 		case 0:
 			out((u16)(0xcf8 + rand() % 8), size, value);
 			break;
@@ -97,6 +99,9 @@ static void random_accesses(void **state)
 		case 7:
 			mem_read((cfg_read(3, 0x1c, 4) & ~0xfu) + (u32)(rand() % 0x3000),
 				 sizes[rand() % 4]);
+			break;
+		case 8:
+			unit_answers();
 			break;
 		}
 		check_device();

@@ -185,7 +185,7 @@ static void started_again(void **state)
 		assert_int_equal(device.state, PCI_ATTACHING);
 		assert_int_equal(device.owner, dom.id);
 		assert_false(attached);
-		assert_int_equal(irqs + irtes + direct_pages + dom.vm.mmio.nr, 0);
+		assert_int_equal(irqs + direct_pages + dom.vm.mmio.nr, 0);
 		assert_int_equal(assign_take(&device), -EBUSY);
 		assert_int_equal(assign_start(&dom, &device, 0), -EBUSY);
 		fire();

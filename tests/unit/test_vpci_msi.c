@@ -128,7 +128,7 @@ static void a_storm_of_msi_is_paused(void **state)
 	now_ns += 10000000;
 	assert_int_equal(interrupts(0, 2), 1);
 	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
-	assert_false(irte_open[0]);
+	assert_false(irtes_open);
 	cfg_write(3, CAP_MSI_AT + 2, 2, 0);
 	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
 	cfg_write(3, CAP_MSI_AT + 12, 2, 0x62);
@@ -170,6 +170,73 @@ static void taken_while_it_is_paused(void **state)
 	check_free();
 }
 
+/* MSI that the device cannot mask stays off until the remapping unit has answered. An interrupt may
+ * be lost meanwhile: one is delivered in its place. */
+static void msi_waits_for_the_unit(void **state)
+{
+	(void)state;
+	unit_is_slow = true;
+	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee00000);
+	cfg_write(3, CAP_MSI_AT + 12, 2, 0x61);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
+	assert_int_equal(cfg_read(3, CAP_MSI_AT + 2, 2) & 1, 1);
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
+	deliveries = 0;
+	unit_answers();
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 1);
+	assert_int_equal(deliveries, 1);
+	assert_int_equal(delivered_vector, 0x61);
+	check_device();
+	/* The same after a pause, which the guest's writes do not end. */
+	irqstorm_set_limit(100);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(0, 2), 1);
+	unit_answers();
+	fire();
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 0);
+	deliveries = 0;
+	unit_answers();
+	assert_int_equal(config[CAP_MSI_AT + 2] & 1, 1);
+	assert_int_equal(deliveries, 1);
+	check_device();
+	irqstorm_set_limit(0);
+}
+
+/* The unit answers before the guest switches MSI on: nothing is made up. A device that can mask MSI
+ * keeps what it may not send. */
+static void msi_is_in_force_in_time(void **state)
+{
+	u32 data = msi_control & (u32)PCI_MSI_64 ? 12 : 8, mask = data + 4;
+
+	(void)state;
+	deliveries = 0;
+	cfg_write(3, msi_at + 4, 4, 0xfee00000);
+	cfg_write(3, msi_at + data, 2, 0x61);
+	cfg_write(3, msi_at + 2, 2, 1);
+	assert_int_equal(config[msi_at + 2] & 1, 1);
+	assert_int_equal(deliveries, 0);
+	if (!(msi_control & (u32)PCI_MSI_MASKS))
+		return;
+	assert_false(msi_is_masked());
+	unit_is_slow = true;
+	irqstorm_set_limit(100);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(0, 2), 1);
+	unit_answers();
+	fire();
+	assert_int_equal(config[msi_at + 2] & 1, 1);
+	assert_true(msi_is_masked());
+	assert_int_equal(cfg_read(3, msi_at + mask, 4), 0);
+	deliveries = 0;
+	unit_answers();
+	assert_false(msi_is_masked());
+	assert_int_equal(deliveries, 1); /* the second one, which was kept */
+	check_device();
+	irqstorm_set_limit(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +250,10 @@ int main(void)
 						teardown_msi),
 		cmocka_unit_test_setup_teardown(a_storm_of_msi_is_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(taken_while_it_is_paused, setup, teardown),
+		cmocka_unit_test_setup_teardown(msi_waits_for_the_unit, setup, teardown),
+		cmocka_unit_test_setup_teardown(msi_is_in_force_in_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(msi_is_in_force_in_time, setup_msi_with_masks,
+						teardown_msi),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,11 +129,11 @@ static void a_storm_is_paused(void **state)
 		assert_true(msix_can_send());
 	}
 	assert_int_equal(events, 0);
-	assert_true(irte_open[0] && irte_open[1]);
+	assert_true((irtes_open & 3) == 3);
 	/* One more than the limit. It waits until the pause is over. */
 	assert_int_equal(interrupts(1, 1), 0);
 	assert_false(msix_can_send());
-	assert_false(irte_open[0] || irte_open[1]);
+	assert_false(irtes_open);
 	assert_int_equal(nr_timers, 1);
 	assert_int_equal(events, WEIR_EVENT_STORM);
 	assert_int_equal(dom.interrupt_pauses, 1);
@@ -150,7 +150,7 @@ static void a_storm_is_paused(void **state)
 	mem_write(table + 12, 4, 0);
 	assert_int_equal(cfg_read(3, CAP_MSIX_AT + 2, 2) & 0xc000, 0x8000);
 	assert_false(msix_can_send());
-	assert_false(irte_open[0] || irte_open[1]);
+	assert_false(irtes_open);
 	check_device();
 	/* The window is over. The guest has switched MSI-X off meanwhile, and so has lost what
 	 * vector 0 kept. */
@@ -160,7 +160,7 @@ static void a_storm_is_paused(void **state)
 	assert_int_equal(deliveries, 1);
 	assert_int_equal(delivered_vector, 0x42);
 	assert_true(msix_can_send());
-	assert_true(irte_open[0] && irte_open[1]);
+	assert_true((irtes_open & 3) == 3);
 	assert_int_equal(interrupts(0, 10), 10);
 	assert_true(msix_can_send());
 	/* A vector that the guest masked stays masked. */
@@ -191,22 +191,108 @@ static void a_storm_of_a_masked_vector_is_paused(void **state)
 	mem_write(table + 12, 4, 1);
 	now_ns += 10000000;
 	assert_int_equal(interrupts(0, 10), 0);
-	assert_true(irte_open[0]);
+	assert_true(irtes_open & 1);
 	assert_int_equal(interrupts(0, 1), 0);
-	assert_false(irte_open[0]);
+	assert_false(irtes_open & 1);
 	assert_int_equal(dom.interrupt_pauses, 1);
 	now_ns += 10000000;
 	fire();
-	assert_true(irte_open[0]);
+	assert_true(irtes_open & 1);
 	/* The same when the guest has switched all of them off. */
 	cfg_write(3, CAP_MSIX_AT + 2, 2, 0);
 	assert_int_equal(interrupts(0, 11), 0);
-	assert_false(irte_open[0]);
+	assert_false(irtes_open & 1);
 	deliveries = 0;
 	now_ns += 10000000;
 	fire();
 	assert_int_equal(deliveries, 0);
 	irqstorm_set_limit(0);
+}
+
+/* The unit may still believe that the entry is not present: the device sends the message only when
+ * the unit has answered. Nobody waits for that: the guest sees its entry as it wrote it. */
+static void sent_when_the_unit_has_answered(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	unit_is_slow = true;
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	for (u32 i = 0; i < 3; i++) {
+		mem_write(table + 16 * i, 4, 0xfee00000);
+		mem_write(table + 16 * i + 8, 4, 0x41 + i);
+		mem_write(table + 16 * i + 12, 4, 0);
+		assert_int_equal(mem_read(table + 16 * i + 12, 4), 0);
+		assert_int_equal(bar3[16 * i + 12], 1);
+	}
+	/* Masked before the answer: it stays so. */
+	mem_write(table + 16 + 12, 4, 1);
+	unit_answers();
+	assert_int_equal(bar3[12], 0);
+	assert_int_equal(bar3[16 + 12], 1);
+	assert_int_equal(bar3[32 + 12], 0);
+	check_device();
+	mem_write(table + 16 + 12, 4, 0);
+	assert_int_equal(bar3[16 + 12], 0);
+	check_device();
+
+	/* After a pause the function stays masked until the entries are in force again. A message
+	 * that the unit accepts before that is kept, and delivered once. */
+	irqstorm_set_limit(100);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(0, 2), 1);
+	assert_false(msix_can_send());
+	unit_answers();
+	assert_int_equal(irtes_open, 0);
+	deliveries = 0;
+	now_ns += 10000000;
+	fire();
+	assert_false(msix_can_send());
+	irq_handler[0x31](irq_arg[0x31]);
+	irq_handler[0x31](irq_arg[0x31]);
+	assert_int_equal(deliveries, 0);
+	assert_int_equal(mem_read(table + 0x2000, 1), 3);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	assert_int_equal(deliveries, 0);
+	assert_false(msix_can_send());
+	/* One more vector is unmasked meanwhile, and a second pause begins before the answer. */
+	mem_write(table + 48, 4, 0xfee00000);
+	mem_write(table + 48 + 8, 4, 0x44);
+	mem_write(table + 48 + 12, 4, 0);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(2, 2), 0);
+	assert_int_equal(dom.interrupt_pauses, 2);
+	unit_answers();
+	assert_false(msix_can_send());
+	assert_int_equal(bar3[48 + 12], 1);
+	fire();
+	assert_false(msix_can_send());
+	unit_answers();
+	assert_true(msix_can_send());
+	assert_int_equal(bar3[48 + 12], 0);
+	assert_int_equal(deliveries, 3);
+	check_device();
+	irqstorm_set_limit(0);
+}
+
+/* The device is taken away before the unit has answered. */
+static void taken_before_the_unit_has_answered(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	unit_is_slow = true;
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	mem_write(table, 4, 0xfee00000);
+	mem_write(table + 8, 4, 0x41);
+	mem_write(table + 12, 4, 0);
+	assert_int_equal(assign_take(&device), 0);
+	unit_answers();
+	assert_int_equal(bar3[12], 1);
+	fire();
+	check_free();
 }
 
 int main(void)
@@ -216,6 +302,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_arrives_while_masked_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_storm_is_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_storm_of_a_masked_vector_is_paused, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(sent_when_the_unit_has_answered, setup, teardown),
+		cmocka_unit_test_setup_teardown(taken_before_the_unit_has_answered, setup,
 						teardown),
 	};
 

@@ -203,6 +203,8 @@ bool work_run(void)
 	return true;
 }
 
+static inline void unit_may_answer(void);
+
 /* The timer that was set last fires, and the work it queues runs. */
 static inline void fire_one(void)
 {
@@ -211,6 +213,7 @@ static inline void fire_one(void)
 	assert_true(nr_timers > 0);
 	t = timers[--nr_timers];
 	t->fn(t);
+	unit_may_answer();
 	while (work_run())
 		;
 }
@@ -391,39 +394,80 @@ void iommu_detach(struct pci_id dev, void (*done)(void *arg), void *arg)
 	done(arg);
 }
 
-static bool irte_open[MSIX_VECTORS + 1]; /* by entry: the unit accepts its message */
+/* The unit. An entry that is not present may be cached: until the invalidation is answered, a
+ * message is a fault. */
+static bool unit_is_slow; /* it answers when unit_answers() says so */
+static u64 irtes_set, irtes_open; /* entries that are set; that the unit delivers */
+static u64 irtes_changed; /* not answered yet */
+static bool irtes_blocked;
+static u32 invalidations;
+static void (*irtes_in_force)(void *arg, u64 entries);
+static void *irtes_arg;
 
-int iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev)
+static inline void unit_answers(void)
 {
-	*e = (struct iommu_irte){ .dev = dev, .index = (u16)irtes++, .valid = true };
-	assert_true(e->index < ARRAY_SIZE(irte_open));
-	irte_open[e->index] = false;
+	u64 changed = irtes_changed;
+
+	irtes_changed = 0;
+	irtes_open = irtes_blocked ? 0 : irtes_open | (changed & irtes_set);
+	if (changed & irtes_open && irtes_in_force)
+		irtes_in_force(irtes_arg, changed & irtes_open);
+}
+
+/* The unit answers at the end of the guest's access. */
+static inline void unit_may_answer(void)
+{
+	while (!unit_is_slow && irtes_changed)
+		unit_answers();
+}
+
+int iommu_irtes_alloc(struct iommu_irtes *e, struct pci_id dev,
+		      void (*in_force)(void *arg, u64 entries), void *arg)
+{
+	assert_int_equal(irtes, 0);
+	*e = (struct iommu_irtes){ .dev = dev, .first = IOMMU_IRTES, .valid = true };
+	irtes++;
+	irtes_set = irtes_open = irtes_changed = 0;
+	irtes_blocked = false;
+	irtes_in_force = in_force;
+	irtes_arg = arg;
 	return 0;
 }
 
-void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector)
+void iommu_irtes_set(const struct iommu_irtes *e, u32 i, u32 apic_id, u8 vector)
 {
 	(void)apic_id;
-	assert_true(vector >= 0x30);
-	irte_open[e->index] = true;
+	assert_true(e->valid && i < IOMMU_IRTES && vector >= 0x30);
+	irtes_set |= BIT(i);
+	irtes_changed |= BIT(i);
+	invalidations++;
 }
 
-void iommu_irte_mask(struct iommu_irte *e)
-{
-	irte_open[e->index] = false;
-}
-
-void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg)
-{
-	e->valid = false;
-	irtes--;
-	done(arg);
-}
-
-void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data)
+void iommu_irtes_block(const struct iommu_irtes *e, bool blocked)
 {
 	assert_true(e->valid);
-	*address = 0xfee00010UL | (u64)e->index << 5;
+	irtes_blocked = blocked;
+	irtes_changed |= irtes_set;
+	invalidations++;
+	if (blocked && !unit_is_slow)
+		irtes_open = 0;
+}
+
+void iommu_irtes_free(struct iommu_irtes *e, void (*done)(void *arg), void *arg)
+{
+	assert_true(e->valid);
+	e->valid = false;
+	irtes--;
+	irtes_in_force = NULL;
+	irtes_set = irtes_open = irtes_changed = 0;
+	if (done)
+		done(arg);
+}
+
+void iommu_irtes_message(const struct iommu_irtes *e, u32 i, u64 *address, u32 *data)
+{
+	assert_true(e->valid);
+	*address = 0xfee00010UL | (u64)(e->first + i) << 5;
 	*data = 0;
 }
 
@@ -497,6 +541,7 @@ static inline int setup(void **state)
 		dom.vm.vcpu[i] = &vcpus[i];
 	}
 	irqs = irtes = 0;
+	unit_is_slow = false;
 	direct_pages = 0;
 	events = 0;
 	now_ns = 1;
@@ -588,6 +633,7 @@ static inline u64 in(u16 port, unsigned int size)
 static inline void out(u16 port, unsigned int size, u64 value)
 {
 	assert_int_equal(bus_write(&dom.vm.io, &vcpus[0], port, size, value), 0);
+	unit_may_answer();
 }
 
 static inline void select_register(u32 slot, u32 offset)
@@ -618,6 +664,7 @@ static inline u64 mem_read(u64 gpa, unsigned int size)
 static inline void mem_write(u64 gpa, unsigned int size, u64 value)
 {
 	assert_int_equal(bus_write(&dom.vm.mmio, &vcpus[0], gpa, size, value), 0);
+	unit_may_answer();
 }
 
 /* Sends interrupts of one vector in succession; returns how many arrived. */
@@ -628,9 +675,16 @@ static inline int interrupts(u32 which, int nr)
 	for (; nr; nr--) {
 		delivered_vector = -1;
 		irq_handler[0x30 + which](irq_arg[0x30 + which]);
+		unit_may_answer();
 		arrived += delivered_vector >= 0;
 	}
 	return arrived;
+}
+
+static inline bool msi_is_masked(void)
+{
+	return msi_control & PCI_MSI_MASKS &&
+	       get32(msi_at + (msi_control & (u32)PCI_MSI_64 ? 16 : 12)) & 1;
 }
 
 /* What must hold whatever a guest does. */
@@ -647,6 +701,9 @@ static inline void check_device(void)
 	if (config[msi_at + 2] & 1) {
 		assert_int_equal(get32(msi_at + 4) & 0xfff00010, 0xfee00010);
 		assert_int_equal(get32(msi_at + 8), 0);
+		/* It sends only what the unit is known to deliver. */
+		if (!msi_is_masked())
+			assert_true(irtes_open >> MSIX_VECTORS & 1);
 	}
 	assert_int_equal(get32(CAP_PM_AT + 4), 0);
 	/* Device control: no phantom functions, whose requests carry other ids (XSA-449), no
@@ -662,6 +719,8 @@ static inline void check_device(void)
 			assert_int_equal(e[0] & 0xfff00010, 0xfee00010);
 			assert_int_equal(e[1], 0);
 			assert_int_equal(e[2], 0);
+			if (!(config[CAP_MSIX_AT + 3] & 0x40))
+				assert_true(irtes_open >> i & 1);
 		}
 	}
 }

@@ -11,8 +11,8 @@
  *	  |  |
  *	  |  +--------------------------------------------------------------+
  *	  v                                                                 |
- *	MAP       the domain's memory is mapped for devices (in bounded     |
- *	  |       steps, if this is the domain's first device)              |
+ *	MAP       its MSI-X table is masked; the domain's memory is mapped  |
+ *	  |       for devices (if this is its first one): in bounded steps  |
  *	  v                                                                 |
  *	ATTACH    waits while the domain restarts; then iommu_attach(),     |
  *	  |       and a slot on the virtual bus                             |
@@ -48,6 +48,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/pci/vbar.h>
 #include <kernel/guest/devices/pci/vfunction.h>
+#include <kernel/guest/devices/pci/vmsix.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/domain/event.h>
@@ -59,6 +60,9 @@
 #include <kernel/lib/string.h>
 
 #define RETRY_NS 1000000UL
+
+/* The registers can be reached; no DMA, no legacy interrupts. */
+#define COMMAND_QUIET ((u16)(PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE))
 
 #define WHY_NO_MEMORY "there is no memory for it"
 #define WHAT_HELPS "give the guest fewer devices"
@@ -169,15 +173,17 @@ static enum step fail_and_free(struct vfunction *f, const char *why, int error)
 
 static enum step reset_stage(struct vfunction *f)
 {
+	char why[160];
 	int ret;
 
 	if (!pci_reset_finish(f->dev))
 		return step_after(f, PCI_RESET_NS);
 	if (read_once(&f->bus->ending))
 		return become_free(f);
-	ret = vfunction_read_capabilities(f);
+	ret = vfunction_read_capabilities(f, why, sizeof(why));
 	if (ret)
-		return fail_and_free(f, "its MSI-X table is not in its BARs", ret);
+		return fail_and_free(f, why, ret);
+	pci_write16(f->dev, PCI_COMMAND, COMMAND_QUIET);
 	lock_and_enter_stage(f, ASSIGN_MAP);
 	return STEP_MORE;
 }
@@ -188,6 +194,8 @@ static enum step map_stage(struct vfunction *f)
 
 	if (read_once(&f->bus->ending))
 		return become_free(f);
+	if (!vmsix_mask_step(f))
+		return STEP_MORE;
 	ret = memory_map_for_devices(&f->domain->vm.memory, &f->next_gfn);
 	if (ret == STEP_MORE)
 		return STEP_MORE;
@@ -240,8 +248,7 @@ static int put_on_bus(struct vfunction *f, char *why, size_t size)
 		enter_stage(f, ASSIGN_ATTACHED);
 	spin_unlock(&assign_lock);
 	if (!ret) {
-		pci_config_write16(f->dev->id.segment, f->dev->id.bdf, PCI_COMMAND,
-				   PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+		pci_write16(f->dev, PCI_COMMAND, COMMAND_QUIET);
 		f->slot = slot;
 		p->slot[slot] = f;
 	}
