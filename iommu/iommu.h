@@ -172,6 +172,8 @@ void iommu_set_event_hook(void (*hook)(u16 owner, struct pci_id dev, enum iommu_
 
 /* --- interrupt remapping (VT-d chapter 5) --------------------------------- */
 
+/* Devices that domains can have, all together. */
+#define MAX_DEVICES 64u
 /* How many entries a device has: as many MSI and MSI-X vectors can be used at once. */
 #define IOMMU_IRTES 64u
 /* The remapping entries of a device; they verify the source id. */

@@ -9,8 +9,6 @@
 #include <kernel/core/spinlock.h>
 #include <kernel/core/work.h>
 
-/* Devices that domains can have, all together. */
-#define MAX_DEVICES 64
 #define IRTE_PER_UNIT (MAX_DEVICES * IOMMU_IRTES)
 
 struct irte_block;

@@ -45,7 +45,7 @@ struct vfunction {
 	u32 table_entries; /* in the device; those that the guest does not see stay masked */
 	u32 table_masked; /* how many have been masked since the reset */
 	struct virq *vector;
-	u32 reserved; /* for how many interrupts */
+	u32 reserved; /* host vectors, on each CPU of the domain (virqquota.h) */
 	struct iommu_irtes irtes;
 	u64 allocated; /* those that have a host vector, and whose remapping entry is set */
 	u64 open; /* those whose entry has come into force: the device may send their messages */

@@ -2,6 +2,7 @@
 #include <kernel/guest/devices/pci/virq.h>
 
 #include <kernel/core/irq.h>
+#include <kernel/core/panic.h>
 #include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
@@ -114,20 +115,18 @@ static void handle_device_interrupt(void *arg)
 }
 
 /* Take a host vector on the CPU that runs the vCPU, so that the interrupt itself makes the vCPU
- * exit. */
-static bool take_host_vector(struct virq *q, u32 cpu)
+ * exit. It has been reserved. */
+static void take_host_vector(struct virq *q, u32 cpu)
 {
 	struct vfunction *f = q->function;
 
 	if (f->allocated & BIT(q->index))
-		return true;
+		return;
 	q->host_cpu = cpu;
 	q->host_vector = irq_alloc(cpu, handle_device_interrupt, q);
-	if (q->host_vector < 0)
-		return false;
+	BUG_ON(q->host_vector < 0);
 	f->allocated |= BIT(q->index);
 	iommu_irtes_set(&f->irtes, q->index, cpus[cpu]->apic_id, (u8)q->host_vector);
-	return true;
 }
 
 bool virq_update(struct virq *q)
@@ -138,9 +137,8 @@ bool virq_update(struct virq *q)
 
 	assert_locked(&q->function->bus->lock);
 	/* MSI that is masked must be on in the device all the same, which keeps its pending bit. */
-	if (route && (!masked || is_msi(q)) &&
-	    !take_host_vector(q, vcpu_of_route(d, route)->tlb.cpu))
-		route = 0;
+	if (route && (!masked || is_msi(q)))
+		take_host_vector(q, vcpu_of_route(d, route)->tlb.cpu);
 	write_once(&q->route, route | (masked ? (u32)ROUTE_HELD : 0));
 	if (is_enabled(q))
 		virq_deliver_latched(q);

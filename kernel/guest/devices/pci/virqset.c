@@ -2,11 +2,14 @@
 #include <kernel/guest/devices/pci/virqset.h>
 
 #include <kernel/core/irq.h>
+#include <kernel/core/log.h>
 #include <kernel/guest/devices/pci/assign.h>
 #include <kernel/guest/devices/pci/vfunction.h>
+#include <kernel/guest/devices/pci/virqquota.h>
 #include <kernel/guest/devices/pci/vmsi.h>
 #include <kernel/guest/devices/pci/vmsix.h>
 #include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/guest/domain/domain.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
@@ -40,11 +43,46 @@ static void in_force(void *arg, u64 which)
 	spin_unlock(&f->bus->lock);
 }
 
+/* The guest sees fewer MSI-X vectors than the device has. */
+static void log_fewer(const struct vfunction *f, u32 has, u32 want, u32 cpu)
+{
+	u32 gets = f->reserved - !!f->dev->msi;
+	char name[16];
+
+	pci_name(f->dev->id, name);
+	if (f->reserved < want)
+		log_warn("domain %s: device %s: its guest sees %u of its %u MSI-X vectors, because "
+			 "CPU %u has no more and keeps some for other devices: another CPU (cpu=) "
+			 "may have more",
+			 f->domain->name, name, gets, has, cpu);
+	else
+		log_info("domain %s: device %s: its guest sees %u of its %u MSI-X vectors "
+			 "(IOMMU_IRTES = %u)",
+			 f->domain->name, name, gets, has, IOMMU_IRTES);
+}
+
+static int reserve_host_vectors(struct vfunction *f, u32 nr_vectors, char *why, size_t size)
+{
+	u32 cpu, need = !!f->dev->msi + !!nr_vectors,
+		 want = MIN(nr_vectors + !!f->dev->msi, IOMMU_IRTES);
+	int ret = virqquota_reserve(f, need, want, &cpu);
+
+	if (ret)
+		snprintf(why, size,
+			 "CPU %u has no interrupt vectors left for it: run the domain on another "
+			 "CPU (cpu=), or give that CPU's domains fewer devices",
+			 cpu);
+	else if (f->reserved < nr_vectors + !!f->dev->msi)
+		log_fewer(f, nr_vectors, want, cpu);
+	return ret;
+}
+
 int virqset_reserve(struct vfunction *f, u32 nr_vectors, char *why, size_t size)
 {
-	f->reserved = MIN(nr_vectors + !!f->dev->msi, IOMMU_IRTES);
-	if (f->irtes.valid)
-		return 0;
+	int ret = f->reserved ? 0 : reserve_host_vectors(f, nr_vectors, why, size);
+
+	if (ret || f->irtes.valid)
+		return ret;
 	snprintf(why, size, "its remapping unit has no interrupt entries left");
 	return iommu_irtes_alloc(&f->irtes, f->dev->id, in_force, f);
 }
@@ -72,4 +110,5 @@ void virqset_release(struct vfunction *f)
 {
 	if (f->irtes.valid)
 		iommu_irtes_free(&f->irtes, NULL, NULL);
+	virqquota_release(f);
 }
