@@ -4,6 +4,8 @@
  */
 #include <tests/unit/vpci_machine.h>
 
+#include <kernel/guest/devices/pci/vmsix.h>
+
 static void msix_is_delivered(void **state)
 {
 	u64 table = cfg_read(3, 0x1c, 4);
@@ -295,6 +297,100 @@ static void taken_before_the_unit_has_answered(void **state)
 	check_free();
 }
 
+static int setup_many_vectors(void **state)
+{
+	msix_vectors = MSIX_VECTORS_MANY;
+	return setup(state);
+}
+
+static int teardown_many_vectors(void **state)
+{
+	int ret = teardown(state);
+
+	msix_vectors = MSIX_VECTORS;
+	return ret;
+}
+
+#define NEVER_WRITTEN 0x80000000u /* a reserved bit of vector control */
+
+static u32 vector_control(u32 i)
+{
+	u32 v;
+
+	memcpy(&v, bar3 + 16 * i + 12, sizeof(v));
+	return v;
+}
+
+static u32 entries_written(void)
+{
+	const u32 fresh = NEVER_WRITTEN;
+	u32 nr = 0;
+
+	for (u32 i = 0; i < msix_vectors; i++) {
+		u32 v = vector_control(i);
+
+		nr += !(v & NEVER_WRITTEN);
+		v = (v & 1) | fresh;
+		memcpy(bar3 + 16 * i + 12, &v, sizeof(v));
+	}
+	return nr;
+}
+
+/* Each access of the guest, and each step of Weir, changes a bounded number of the device's entries
+ * and posts a bounded number of invalidations, however many vectors the device has. */
+static void switching_many_vectors(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+	u32 steps = 0, sent;
+
+	(void)state;
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0xc000);
+	for (u32 i = 0; i < IOMMU_IRTES - 1; i++) {
+		(void)entries_written();
+		mem_write(table + 16 * i, 4, 0xfee00000);
+		mem_write(table + 16 * i + 8, 4, 0x41);
+		mem_write(table + 16 * i + 12, 4, 0);
+		assert_int_equal(entries_written(), 1);
+	}
+	sent = invalidations;
+	for (u32 i = 0; i < 8; i++) {
+		cfg_write(3, CAP_MSIX_AT + 2, 2, i << 14);
+		assert_int_equal(entries_written(), 0);
+		assert_int_equal(config[CAP_MSIX_AT + 3] & 0xc0, (i & 3) << 6);
+		check_device();
+	}
+	assert_int_equal(invalidations, sent);
+	/* A pause, and its end. */
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	irqstorm_set_limit(100);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(0, 2), 1);
+	assert_int_equal(invalidations, sent + 1);
+	fire();
+	assert_int_equal(invalidations, sent + 2);
+	assert_int_equal(entries_written(), 0);
+	assert_true(msix_can_send());
+	irqstorm_set_limit(0);
+
+	/* Another domain's turn: nothing that is left in the table is ever sent. */
+	assert_int_equal(assign_take(&device), 0);
+	fire();
+	memset(bar3, 0, MSIX_VECTORS_MANY * 16);
+	(void)entries_written();
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	nr_timers--;
+	timers[nr_timers]->fn(timers[nr_timers]);
+	while (work_run()) {
+		assert_in_range(entries_written(), 0, VMSIX_STEP);
+		steps++;
+	}
+	assert_int_equal(device.state, PCI_ATTACHED);
+	assert_in_range(steps, MSIX_VECTORS_MANY / VMSIX_STEP, 2 * MSIX_VECTORS_MANY / VMSIX_STEP);
+	for (u32 i = 0; i < MSIX_VECTORS_MANY; i++)
+		assert_int_equal(vector_control(i) & 1, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +402,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sent_when_the_unit_has_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(taken_before_the_unit_has_answered, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(switching_many_vectors, setup_many_vectors,
+						teardown_many_vectors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
