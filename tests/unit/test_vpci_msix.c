@@ -297,6 +297,41 @@ static void taken_before_the_unit_has_answered(void **state)
 	check_free();
 }
 
+/* The device was quarantined for what it forged in the pause: its entries are not opened again, and
+ * it can be taken away all the same. */
+static void a_quarantined_device_stays_paused(void **state)
+{
+	u64 table = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	irqstorm_set_limit(100);
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	mem_write(table, 4, 0xfee00000);
+	mem_write(table + 8, 4, 0x41);
+	mem_write(table + 12, 4, 0);
+	now_ns += 10000000;
+	assert_int_equal(interrupts(0, 2), 1);
+	assert_int_equal(irtes_open, 0);
+	quarantined = true;
+	pci_set_bus_master(&device, false);
+	now_ns += 10000000;
+	fire();
+	assert_int_equal(irtes_open, 0);
+	assert_false(msix_can_send());
+	mem_write(table + 28, 4, 0xfee00000);
+	mem_write(table + 24, 4, 0x42);
+	mem_write(table + 28, 4, 0);
+	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
+	assert_int_equal(irtes_open, 0);
+	assert_false(msix_can_send());
+	assert_int_equal(assign_take(&device), 0);
+	fire();
+	check_free();
+	quarantined = false;
+	irqstorm_set_limit(0);
+}
+
 static int setup_many_vectors(void **state)
 {
 	msix_vectors = MSIX_VECTORS_MANY;
@@ -402,6 +437,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sent_when_the_unit_has_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(taken_before_the_unit_has_answered, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_quarantined_device_stays_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(switching_many_vectors, setup_many_vectors,
 						teardown_many_vectors),
 	};

@@ -60,11 +60,17 @@ static void resume(struct vfunction *f)
 		vmsix_resume(f);
 }
 
+/* What a quarantined device sends, it forges, since it is no bus master: its entries stay blocked
+ * until it is taken away. */
 static void end_pause(struct vfunction *f)
 {
+	bool ends = iommu_device_state(f->dev->id) == IOMMU_DEVICE_ATTACHED;
+
 	assert_locked(&f->bus->lock);
-	write_once(&f->storm.reopening, f->allocated);
+	write_once(&f->storm.reopening, ends ? f->allocated : ~0UL);
 	write_once(&f->storm.paused, false);
+	if (!ends)
+		return;
 	iommu_irtes_block(&f->irtes, false);
 	if (!f->allocated)
 		resume(f);
