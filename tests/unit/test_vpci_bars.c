@@ -68,6 +68,53 @@ static void the_window_is_used_again(void **state)
 	spin_unlock(&p->lock);
 }
 
+/* What is full is named, with its size, whose it is, and what helps. */
+static void what_is_full_is_named(void **state)
+{
+	struct vfunction other = { 0 };
+	struct vpci *p = dom.pci;
+
+	(void)state;
+	assert_int_equal(assign_take(&device), 0);
+	fire();
+	said[0] = 0;
+	for (u32 i = 1; i < VPCI_BALLOON_SLOT; i++)
+		p->slot[i] = &other;
+	other.dev = &(struct pci_device){ 0 };
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	fire();
+	assert_int_equal(device.state, PCI_FREE);
+	check_said("domain net0: device 00:03.0: all 30 slots of the guest's PCI bus are taken: "
+		   "give the guest fewer devices");
+	memset(p->slot, 0, sizeof(p->slot));
+
+	device.bar[1] = (struct pci_bar){ .base = 1UL << 32, .size = 512UL << 20 };
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	fire();
+	assert_int_equal(device.state, PCI_FREE);
+	check_said("domain net0: device 00:03.0: its BARs take 524432 KiB, and the guest's window "
+		   "for all devices' BARs (492 MiB) has no such place free: give the guest fewer "
+		   "devices");
+	device.bar[1].size = 0;
+
+	/* A table of Weir's own: the guest's device is there, but one of its BARs is not. */
+	assert_int_equal(assign_start(&dom, &device, 0), 0);
+	fire();
+	assert_int_equal(device.state, PCI_ATTACHED);
+	for (u64 i = 0; dom.vm.mmio.nr < BUS_MAX_RANGES; i++)
+		assert_int_equal(bus_add(&dom.vm.mmio,
+					 &(struct bus_range){ .first = i << 12, .last = i << 12 }),
+				 0);
+	cfg_write(3, 0x1c, 4, 0xe8000000);
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	check_said("domain net0: all 32 ranges of its memory that Weir can trap are in use "
+		   "(BUS_MAX_RANGES): what the guest put at 0xe8000000 is not there: give the "
+		   "guest fewer devices");
+	bus_init(&dom.vm.mmio, dom.name, "memory");
+}
+
 static int setup_two_traps(void **state)
 {
 	pba_in_bar0 = true;
@@ -154,6 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(bars_are_sized_and_moved, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_window_is_used_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_full_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(pending_bits_in_no_bar, setup_pba_outside,
 						teardown_pba_outside),
 		cmocka_unit_test_setup_teardown(bars_on_top_of_each_other, setup_two_traps,
