@@ -5,8 +5,8 @@
  * window than the limit allows, the function is paused: it sends no messages until the window is
  * over, whatever its guest writes. Messages that its guest has masked count too. Meanwhile the
  * remapping unit blocks the function's entries: a device that goes on regardless, by DMA, raises
- * faults, and is quarantined if they are a flood: then the pause does not end. After the pause the entries are opened, and when
- * they have come into force, the device may send again.
+ * faults, and is quarantined if they are a flood: then the pause does not end. After the pause the
+ * entries are opened, and when they have come into force, the device may send again.
  */
 #pragma once
 
