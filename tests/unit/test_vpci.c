@@ -68,7 +68,7 @@ static void random_accesses(void **state)
 	for (int i = 0; i < 200000; i++) {
 		unsigned int size = sizes[rand() % 3];
 		u32 offset = (u32)(rand() % 256) & ~(size - 1),
-		    value = (u32)rand() << 16 ^ (u32)rand();
+		    value = (u32)rand() << 16 ^ (u32)rand(), at;
 
 		unit_is_slow = rand() % 8 ? unit_is_slow : rand() % 2;
 		switch (rand() % 9) {
@@ -92,8 +92,8 @@ static void random_accesses(void **state)
 			cfg_write(3, 0x1c, 4, 0xe0000000 + (value & 0x1fffc000));
 			break;
 		case 6:
-			mem_write((cfg_read(3, 0x1c, 4) & ~0xfu) + (u32)(rand() % 0x3000),
-				  sizes[rand() % 4],
+			at = rand() % 2 ? (u32)rand() % (16 * MSIX_VECTORS) : (u32)rand() % 0x3000;
+			mem_write((cfg_read(3, 0x1c, 4) & ~0xfu) + at, sizes[rand() % 4],
 				  rand() % 2 ? value : 0xfee00000 | (value & 0xff0ff));
 			break;
 		case 7:
