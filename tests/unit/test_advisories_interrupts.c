@@ -114,13 +114,13 @@ static void nobody_waits_for_the_unit(void **state)
 	(void)state;
 	start(&plain, false);
 	freed = 0;
-	for (int i = 0; i < MAX_DEVICES; i++) {
+	for (u32 i = 0; i < MAX_DEVICES; i++) {
 		assert_int_equal(iommu_irtes_alloc(&e[i], i % 2 ? VTD_DEVICE_0 : SECOND, NULL,
 						   NULL),
 				 0);
 		iommu_irtes_set(&e[i], 0, 3, 65);
 	}
-	for (int i = 0; i < MAX_DEVICES; i++) {
+	for (u32 i = 0; i < MAX_DEVICES; i++) {
 		iommu_irtes_set(&e[i], 0, 4, 66);
 		iommu_irtes_block(&e[i], true);
 		iommu_irtes_free(&e[i], count_freed, NULL);

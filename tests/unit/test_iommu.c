@@ -799,7 +799,7 @@ static void remapping_entries(void **state)
 
 	(void)state;
 	start(&plain, false);
-	for (int i = 0; i < MAX_DEVICES; i++) {
+	for (u32 i = 0; i < MAX_DEVICES; i++) {
 		assert_int_equal(iommu_irtes_alloc(&e[i], VTD_DEVICE_0, NULL, NULL), 0);
 		for (u32 k = 0; k < IOMMU_IRTES; k++) {
 			entry = &iommu_units[0].irtes[e[i].first + k];
