@@ -37,9 +37,11 @@ struct qi_desc qi_device_tlb(const struct iommu_unit *u, struct qi_device_ids id
 	return desc;
 }
 
-struct qi_desc qi_iec_index(u16 index)
+struct qi_desc qi_iec_entries(u16 first, u32 order)
 {
-	return (struct qi_desc){ QI_TYPE_IEC | QI_IEC_INDEX | FIELD_PREP(QI_IEC_IIDX, index), 0 };
+	return (struct qi_desc){ QI_TYPE_IEC | QI_IEC_INDEX | FIELD_PREP(QI_IEC_IM, order) |
+					 FIELD_PREP(QI_IEC_IIDX, first),
+				 0 };
 }
 
 struct qi_desc qi_iec_global(void)

@@ -43,6 +43,7 @@ static inline struct qi_desc qi_iotlb_pages(u16 did, u64 dfn, u32 am, bool leaf_
  * depth: the size of the device's invalidation queue, 1 to 32. */
 struct qi_desc qi_device_tlb(const struct iommu_unit *u, struct qi_device_ids ids, u32 depth,
 			     u64 first, u64 last);
-/* The interrupt entry cache: one entry; everything. */
-struct qi_desc qi_iec_index(u16 index);
+/* The interrupt entry cache: 1 << order entries from `first`, which is aligned to that, and order
+ * is at most ECAP.MHMV; everything. */
+struct qi_desc qi_iec_entries(u16 first, u32 order);
 struct qi_desc qi_iec_global(void);

@@ -6,8 +6,6 @@
 #include <iommu/domain.h>
 #include <iommu/quarantine.h>
 
-#define MAX_DEVICES 64
-
 enum device_state {
 	DEVICE_FREE, /* the record is not in use */
 	DEVICE_CLAIMED,

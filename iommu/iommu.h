@@ -181,28 +181,37 @@ void iommu_set_event_hook(void (*hook)(u16 owner, struct pci_id dev, enum iommu_
 
 /* --- interrupt remapping (VT-d chapter 5) --------------------------------- */
 
-/* One remapping entry of a device; it verifies the source id. */
-struct iommu_irte {
+/* Devices that domains can have, all together. */
+#define MAX_DEVICES 64u
+/* How many entries a device has: as many MSI and MSI-X vectors can be used at once. */
+#define IOMMU_IRTES 64u
+/* The remapping entries of a device; they verify the source id. */
+struct iommu_irtes {
 	struct pci_id dev;
-	u16 index;
+	u16 first; /* in the unit's table */
 	u16 unit;
 	bool valid;
 };
-/* Reserve an entry; it is blocked until set. -ENODEV without remapping, -ENOSPC when the table is
- * full. */
-int __must_check iommu_irte_alloc(struct iommu_irte *e, struct pci_id dev);
-/* Deliver to `vector` on the CPU with this APIC id. The invalidation is posted, not waited for:
- * until it completes, interrupts may still go to the old place. */
-void iommu_irte_set(struct iommu_irte *e, u32 apic_id, u8 vector);
-/* Block the entry until it is set again; as above. */
-void iommu_irte_mask(struct iommu_irte *e);
-/* Block the entry at once; it is free for reuse when its invalidation has completed. done(arg) is
- * called then, in interrupt context: from there on the device cannot raise the vector any more.
- * done may be NULL. */
-void iommu_irte_free(struct iommu_irte *e, void (*done)(void *arg), void *arg);
-/* The message in remappable format that the device must send: what to write to its MSI or MSI-X
- * registers. */
-void iommu_irte_message(const struct iommu_irte *e, u64 *address, u32 *data);
+/* Reserve a device's entries; each is blocked until it is set. in_force(arg, entries) is called
+ * when the unit is known to deliver these entries (bit i: entry i) as they were set last: only then
+ * may the device send their messages. It is called in interrupt context or from deferred work, with
+ * no lock held; it may be NULL. -ENODEV without remapping, -ENOSPC when the table is full, which a
+ * device that has just been detached may cause for a moment. */
+int __must_check iommu_irtes_alloc(struct iommu_irtes *e, struct pci_id dev,
+				   void (*in_force)(void *arg, u64 entries), void *arg);
+/* Deliver entry i to `vector` on the CPU with this APIC id. The invalidation is posted, not waited
+ * for: until it completes, messages may be faults, or still go to the old place. */
+void iommu_irtes_set(const struct iommu_irtes *e, u32 i, u32 apic_id, u8 vector);
+/* Block all entries, or deliver all that are set. What is set while they are blocked is delivered
+ * later. As above. */
+void iommu_irtes_block(const struct iommu_irtes *e, bool blocked);
+/* Block the entries at once; they are free for reuse when their invalidation has completed.
+ * done(arg) is called then, in interrupt context: from there on the device cannot raise a vector
+ * any more, and in_force() is not called. done may be NULL. */
+void iommu_irtes_free(struct iommu_irtes *e, void (*done)(void *arg), void *arg);
+/* The message in remappable format that the device must send for entry i: what to write to its MSI
+ * or MSI-X registers. */
+void iommu_irtes_message(const struct iommu_irtes *e, u32 i, u64 *address, u32 *data);
 
 /* --- inspection ----------------------------------------------------------- */
 

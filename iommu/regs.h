@@ -62,6 +62,7 @@ enum vtd_register {
 #define ECAP_IR		BIT(3)		/* Interrupt Remapping */
 #define ECAP_EIM	BIT(4)		/* Extended Interrupt Mode: x2APIC ids */
 #define ECAP_SC		BIT(7)		/* Snoop Control */
+#define ECAP_MHMV	MASK(23, 20)	/* Maximum Handle Mask Value */
 #define ECAP_DIT	BIT(41)		/* Device-TLB Invalidation Throttle */
 
 /* 11.4.4 Global Command, Global Status: the same bits */
@@ -181,6 +182,7 @@ _Static_assert(sizeof(struct qi_desc) == 16, "128-bit descriptors: IQA.DW = 0");
 #define QI_DEVICE_TLB_ADDR		MASK(63, 12)	/* Address */
 
 #define QI_IEC_INDEX			BIT(4)		/* Granularity: index-selective */
+#define QI_IEC_IM			MASK(31, 27)	/* Index Mask */
 #define QI_IEC_IIDX			MASK(47, 32)	/* Interrupt Index */
 
 #define QI_WAIT_IF			BIT(4)		/* Interrupt Flag */

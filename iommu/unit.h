@@ -3,14 +3,15 @@
 
 #include <iommu/dmar.h>
 #include <iommu/hw.h>
+#include <iommu/iommu.h>
 #include <iommu/queue.h>
 #include <iommu/regs.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/core/work.h>
 
-#define IRTE_PER_UNIT 256
+#define IRTE_PER_UNIT (MAX_DEVICES * IOMMU_IRTES)
 
-struct irte_slot;
+struct irte_block;
 
 struct iommu_unit {
 	u32 index; /* in iommu_units[], and in the DMAR's list */
@@ -26,11 +27,11 @@ struct iommu_unit {
 	struct spinlock context_lock; /* guards root and context tables; after a domain's lock */
 	struct root_entry *root;
 
-	struct spinlock irte_lock; /* guards the entries and slots; before the queue's */
+	struct spinlock irte_lock; /* guards the entries and blocks; before the queue's */
 	struct irte *irtes; /* NULL: no interrupt remapping */
-	struct irte_slot *irte_slots;
+	struct irte_block *irte_blocks;
 	bool eim;
-	u32 nr_irtes; /* in use */
+	u32 nr_irtes; /* set */
 
 	u32 devices; /* attached; under iommu/device.c's lock */
 	u64 faults;

@@ -25,7 +25,6 @@ static void set_slot(struct irq_slot *s, void (*handler)(void *arg), void *arg)
 
 int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg)
 {
-	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests ask for vectors */
 	int vector = -ENOSPC;
 
 	BUG_ON(cpu >= nr_cpus);
@@ -37,7 +36,7 @@ int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg)
 			break;
 		}
 	spin_unlock(&irq_lock);
-	if (vector < 0 && log_allowed(&limit))
+	if (vector < 0)
 		log_warn("CPU %u: all %d interrupt vectors are in use", cpu,
 			 VECTOR_LAST_DEVICE - VECTOR_FIRST_DEVICE + 1);
 	return vector;
@@ -50,6 +49,15 @@ void irq_free(u32 cpu, int vector)
 	BUG_ON(!cpus[cpu]->irq[vector].handler);
 	store_release(&cpus[cpu]->irq[vector].handler, NULL);
 	spin_unlock(&irq_lock);
+}
+
+u32 irq_count_free(u32 cpu)
+{
+	u32 nr = 0;
+
+	for (int v = VECTOR_FIRST_DEVICE; v <= VECTOR_LAST_DEVICE; v++)
+		nr += !read_once(&cpus[cpu]->irq[v].handler);
+	return nr;
 }
 
 void irq_set_fixed(int vector, void (*handler)(void *arg), void *arg)

@@ -21,6 +21,8 @@
  * runs on that CPU with interrupts disabled; the EOI follows it. */
 int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg) __must_check;
 void irq_free(u32 cpu, int vector);
+/* How many more irq_alloc() would find on this CPU now. */
+u32 irq_count_free(u32 cpu);
 /* Fixed vectors, on all CPUs; boot only. */
 void irq_set_fixed(int vector, void (*handler)(void *arg), void *arg);
 /* Send a fixed vector to another CPU. */

@@ -43,7 +43,8 @@ static void send(u64 address, u32 data)
 	CHECK("msi: sending a forged message ends", edu_write(address, sizeof(data)));
 }
 
-/* The table has 256 entries. The guest's own is among the first ones; sending that is allowed. */
+/* The table has 4096 entries, 64 for each device. The guest's own is the first of one of the first
+ * devices; sending that is allowed. */
 static void handles_of_others(void)
 {
 	static const struct {
@@ -53,15 +54,15 @@ static void handles_of_others(void)
 		{ HANDLE(1), 0 },
 		{ HANDLE(2), 0 },
 		{ HANDLE(3), 0 },
-		{ HANDLE(4), 0 },
-		{ HANDLE(5), 0 },
+		{ HANDLE(64), 0 },
+		{ HANDLE(65), 0 },
 		{ HANDLE(6), 0 },
 		{ HANDLE(0) | SUBHANDLE, 1 },
 		{ HANDLE(200), 0 },
 		{ HANDLE(255), 0 },
 		{ HANDLE(200) | SUBHANDLE, 55 },
-		{ HANDLE(256), 0 },
-		{ HANDLE(255) | SUBHANDLE, 1 },
+		{ HANDLE(4096), 0 },
+		{ HANDLE(4095) | SUBHANDLE, 1 },
 		{ HANDLE(0x7fff), 0 },
 		{ HANDLE(0) | HANDLE_15, 0 },
 		{ HANDLE(0x7fff) | HANDLE_15 | SUBHANDLE, 0xffff },

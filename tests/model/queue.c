@@ -83,8 +83,11 @@ static void invalidate_iotlb(struct vtd_unit *u, const struct qi_desc *d)
 static void invalidate_interrupts(struct vtd_unit *u, const struct qi_desc *d)
 {
 	u64 first = d->lo & QI_IEC_INDEX ? FIELD_GET(QI_IEC_IIDX, d->lo) : 0;
-	u64 nr = d->lo & QI_IEC_INDEX ? 1UL << FIELD_GET(MASK(31, 27), d->lo) : IRTE_PER_UNIT;
+	u64 im = FIELD_GET(QI_IEC_IM, d->lo), nr = d->lo & QI_IEC_INDEX ? 1UL << im : IRTE_PER_UNIT;
 
+	vtd_require(im <= FIELD_GET(ECAP_MHMV, vtd_reg64(u, ECAP_REG)),
+		    "the unit does not drop 2^%lu interrupt entries", im);
+	vtd_require(!(first & (nr - 1)), "%lu interrupt entries dropped from %lu", nr, first);
 	for (u64 i = first; i < first + nr && i < IRTE_PER_UNIT; i++)
 		u->interrupt[i].valid = false;
 }

@@ -162,7 +162,7 @@ void kfree(void *p)
 static void machine_start(void)
 {
 	memset(&dom, 0, sizeof(dom));
-	bus_init(&dom.vm.mmio);
+	bus_init(&dom.vm.mmio, dom.name, "memory");
 	memset(ram, 0, sizeof(ram));
 	memset(has, true, sizeof(has));
 	dom.vm.memory.pages_owned = dom.vm.memory.pages_limit = FRAMES;

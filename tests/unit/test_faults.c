@@ -103,6 +103,63 @@ static void reasons(void **state)
 	finish(false);
 }
 
+#define FLOOD 1000u /* more faults than this in a second */
+
+/* The device sends its message, whether it may or not: a unit that does not deliver the entry
+ * reports a fault. */
+static bool send_message(u16 index)
+{
+	u64 entry;
+
+	if (vtd_interrupt(VTD_DEVICE_0, index, &entry))
+		return true;
+	fault(VTD_DEVICE_0.bdf, (u64)index << PAGE_SHIFT, true, FAULT_IR_NOT_PRESENT);
+	return false;
+}
+
+/* A device raises interrupts without end. Its entries are blocked for a while (irq-limit=), but it
+ * goes on, since it forges the messages by DMA. Each of them is a fault now, and a flood of them
+ * puts it into quarantine, where it is no bus master any more. */
+static void forged_messages_end_in_quarantine(void **state)
+{
+	struct iommu_irtes e;
+	u32 forged = 0;
+
+	(void)state;
+	start(&plain, false);
+	iommu_set_event_hook(hear);
+	assert_int_equal(iommu_irtes_alloc(&e, VTD_DEVICE_0, NULL, NULL), 0);
+	iommu_irtes_set(&e, 0, 1, 65);
+	vtd_settle();
+	for (u32 pause = 0; pause < 3; pause++) {
+		for (u32 i = 0; i < 2 * FLOOD; i++)
+			assert_true(send_message(e.first));
+		iommu_irtes_block(&e, true);
+		vtd_settle();
+		for (u32 i = 0; i < FLOOD / 3; i++, forged++)
+			assert_false(send_message(e.first));
+		assert_int_equal(counted(WEIR_FAULT_INTERRUPT), forged);
+		assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_ATTACHED);
+		iommu_irtes_block(&e, false);
+		vtd_settle();
+	}
+	iommu_irtes_block(&e, true);
+	vtd_settle();
+	for (; forged <= FLOOD; forged++) {
+		assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_ATTACHED);
+		assert_false(vtd_stopped[0]);
+		assert_false(send_message(e.first));
+	}
+	assert_int_equal(iommu_device_state(VTD_DEVICE_0), IOMMU_DEVICE_QUARANTINED);
+	assert_true(vtd_stopped[0]);
+	assert_non_null(
+		strstr(told, "device 00:03.0 of test: floods Weir with faults: quarantined"));
+	assert_int_equal(heard_owner, OWNER);
+	vtd_settle();
+	iommu_irtes_free(&e, NULL, NULL);
+	finish(false);
+}
+
 /* The next log line shows the walk and the page at its end. */
 static void the_walk_is_told(void **state)
 {
@@ -191,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reasons),
+		cmocka_unit_test(forged_messages_end_in_quarantine),
 		cmocka_unit_test(the_walk_is_told),
 		cmocka_unit_test(nobodys_device_and_a_full_record),
 		cmocka_unit_test(an_error_while_faults_are_read),

@@ -796,37 +796,48 @@ static void count_freed(void *arg)
 
 static void remapping_entries(void **state)
 {
-	struct iommu_irte e[IRTE_PER_UNIT], one;
+	struct iommu_irtes e[MAX_DEVICES], one;
+	const struct irte *entry;
 	u64 address;
 	u32 data;
 
 	(void)state;
 	start(&plain, false);
-	for (int i = 0; i < IRTE_PER_UNIT; i++) {
-		assert_int_equal(iommu_irte_alloc(&e[i], VTD_DEVICE_0), 0);
-		assert_int_equal(iommu_units[0].irtes[e[i].index].lo & IRTE_P, 0);
-		assert_int_equal(iommu_units[0].irtes[e[i].index].hi, VTD_DEVICE_0.bdf | 1 << 18);
+	for (u32 i = 0; i < MAX_DEVICES; i++) {
+		assert_int_equal(iommu_irtes_alloc(&e[i], VTD_DEVICE_0, NULL, NULL), 0);
+		for (u32 k = 0; k < IOMMU_IRTES; k++) {
+			entry = &iommu_units[0].irtes[e[i].first + k];
+			assert_int_equal(entry->lo, 0);
+			assert_int_equal(entry->hi, VTD_DEVICE_0.bdf | 1 << 18);
+		}
 	}
-	assert_int_equal(iommu_irte_alloc(&one, VTD_DEVICE_0), -ENOSPC);
-	iommu_irte_set(&e[3], 0x12345, 0x41);
-	assert_int_equal(iommu_units[0].irtes[e[3].index].lo, 0x12345UL << 32 | 0x41 << 16 | 1);
-	iommu_irte_message(&e[3], &address, &data);
-	assert_int_equal(address, 0xfee00010 | e[3].index << 5);
+	assert_int_equal(iommu_irtes_alloc(&one, VTD_DEVICE_0, NULL, NULL), -ENOSPC);
+	entry = &iommu_units[0].irtes[e[3].first + 7];
+	iommu_irtes_set(&e[3], 7, 0x12345, 0x41);
+	assert_int_equal(entry->lo, 0x12345UL << 32 | 0x41 << 16 | 1);
+	assert_int_equal(iommu_units[0].nr_irtes, 1);
+	iommu_irtes_message(&e[3], 7, &address, &data);
+	assert_int_equal(address, 0xfee00010 | (e[3].first + 7) << 5);
 	assert_int_equal(data, 0);
+	iommu_irtes_block(&e[3], true);
+	assert_int_equal(entry->lo, 0x12345UL << 32 | 0x41 << 16);
+	iommu_irtes_block(&e[3], false);
+	assert_int_equal(entry->lo, 0x12345UL << 32 | 0x41 << 16 | 1);
 
 	/* Changed twice and freed while the first invalidation is in progress: it is allocated
 	 * again only after the last invalidation completes. */
 	freed = 0;
-	iommu_irte_set(&e[3], 0x12345, 0x42);
-	iommu_irte_free(&e[3], count_freed, NULL);
-	assert_int_equal(iommu_units[0].irtes[e[3].index].lo, 0);
-	assert_int_equal(iommu_irte_alloc(&one, VTD_DEVICE_0), -ENOSPC);
+	iommu_irtes_set(&e[3], 7, 0x12345, 0x42);
+	iommu_irtes_free(&e[3], count_freed, NULL);
+	assert_int_equal(entry->lo, 0);
+	assert_int_equal(iommu_units[0].nr_irtes, 0);
+	assert_int_equal(iommu_irtes_alloc(&one, VTD_DEVICE_0, NULL, NULL), -ENOSPC);
 	vtd_execute(0, 3);
 	vtd_interrupts();
 	assert_int_equal(freed, 0);
 	vtd_settle();
 	assert_int_equal(freed, 1);
-	assert_int_equal(iommu_irte_alloc(&one, VTD_DEVICE_0), 0);
+	assert_int_equal(iommu_irtes_alloc(&one, VTD_DEVICE_0, NULL, NULL), 0);
 	finish(false);
 }
 

@@ -131,7 +131,7 @@ static void expect_one_unit(unsigned int broken, const char *error)
 	struct pci_id good = broken ? VTD_DEVICE_0 : VTD_DEVICE_1,
 		      bad = broken ? VTD_DEVICE_1 : VTD_DEVICE_0;
 	struct weir_unit_stats s;
-	struct iommu_irte e;
+	struct iommu_irtes e;
 	const char *names;
 	char said[80];
 	mfn_t seen;
@@ -163,7 +163,7 @@ static void expect_one_unit(unsigned int broken, const char *error)
 	assert_int_equal(frame_set(VTD_RAM_FIRST, ORDER_1G, FRAME_RAM, OWNER), 0);
 	assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
 	assert_int_equal(iommu_attach(d, bad, 0), -ENODEV);
-	assert_int_equal(iommu_irte_alloc(&e, bad), -ENODEV);
+	assert_int_equal(iommu_irtes_alloc(&e, bad, NULL, NULL), -ENODEV);
 	assert_int_equal(iommu_attach(d, good, 0), 0);
 	assert_int_equal(map(1, VTD_RAM_FIRST, 1), 0);
 	assert_true(vtd_dma(good, 1, &seen));

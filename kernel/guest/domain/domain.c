@@ -127,8 +127,8 @@ int domain_create(const char *name, struct domain **out)
 	if (!d)
 		return -ENOMEM;
 	spin_init(&d->lock, LOCK_DOMAIN);
-	bus_init(&d->vm.io);
-	bus_init(&d->vm.mmio);
+	bus_init(&d->vm.io, d->name, "I/O ports");
+	bus_init(&d->vm.mmio, d->name, "memory");
 	d->id = id;
 	copy_string(d->name, name, sizeof(d->name));
 	d->state = DOMAIN_BUILDING;

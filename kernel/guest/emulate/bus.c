@@ -5,8 +5,10 @@
 #include <kernel/core/log.h>
 #include <kernel/lib/errno.h>
 
-void bus_init(struct bus *b)
+void bus_init(struct bus *b, const char *owner, const char *what)
 {
+	b->owner = owner;
+	b->what = what;
 	b->nr = 0;
 	spin_init(&b->lock, LOCK_BUS);
 }
@@ -27,8 +29,10 @@ int bus_add(struct bus *b, const struct bus_range *r)
 	spin_unlock(&b->lock);
 
 	if (ret == -ENOSPC && log_allowed(&limit))
-		log_err("a guest's bus is full (BUS_MAX_RANGES = %u): range 0x%lx not added",
-			BUS_MAX_RANGES, r->first);
+		log_err("domain %s: all %u ranges of its %s that Weir can trap are in use "
+			"(BUS_MAX_RANGES): what the guest put at 0x%lx is not there: give the "
+			"guest fewer devices",
+			b->owner, BUS_MAX_RANGES, b->what, r->first);
 	return ret;
 }
 

@@ -23,14 +23,15 @@ struct bus_range {
 };
 
 struct bus {
+	const char *owner, *what; /* for the log: the domain's name, what the bus carries */
 	struct spinlock lock; /* guards the array; no other lock is taken inside */
 	u32 nr;
 	struct bus_range range[BUS_MAX_RANGES];
 	u64 absent; /* accesses outside all ranges */
 };
 
-/* Initialise an empty bus. */
-void bus_init(struct bus *b);
+/* Initialise an empty bus. The strings are kept. */
+void bus_init(struct bus *b, const char *owner, const char *what);
 /* Add a range. -EEXIST: it overlaps another one; -ENOSPC: the table is full, which is logged. */
 int __must_check bus_add(struct bus *b, const struct bus_range *r);
 /* Remove the range that starts at `first`, if there is one. */

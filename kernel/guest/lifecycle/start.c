@@ -229,7 +229,8 @@ void start_new(u32 index, enum identity_policy policy)
 	/* Before its devices are attached, and before other domains take their memory. */
 	if (d->vm.memory.machine_addresses)
 		pool_start(&d->vm.memory, policy, domain_wake_all);
-	if (!assign_devices(d, line) || !make_vcpus(d, line)) {
+	/* A device reserves interrupt vectors on the CPUs of the vCPUs. */
+	if (!make_vcpus(d, line) || !assign_devices(d, line)) {
 		domain_discard(d);
 		return;
 	}

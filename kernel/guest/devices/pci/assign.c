@@ -12,8 +12,8 @@
  *	  |  |
  *	  |  +--------------------------------------------------------------+
  *	  v                                                                 |
- *	MAP       the domain's memory is mapped for devices (in bounded     |
- *	  |       steps, if this is the domain's first device)              |
+ *	MAP       its MSI-X table is masked; the domain's memory is mapped  |
+ *	  |       for devices (if this is its first one): in bounded steps  |
  *	  v                                                                 |
  *	ATTACH    waits while the domain restarts; then iommu_attach(),     |
  *	  |       and a slot on the virtual bus                             |
@@ -50,6 +50,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/pci/vbar.h>
 #include <kernel/guest/devices/pci/vfunction.h>
+#include <kernel/guest/devices/pci/vmsix.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/pci/vwindow.h>
 #include <kernel/guest/domain/domain.h>
@@ -62,6 +63,9 @@
 #include <kernel/lib/string.h>
 
 #define RETRY_NS 1000000UL
+
+/* The registers can be reached; no DMA, no legacy interrupts. */
+#define COMMAND_QUIET ((u16)(PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE))
 
 #define WHY_NO_MEMORY "there is no memory for it"
 #define WHY_LOST                                                                                   \
@@ -203,7 +207,8 @@ static void say_if_slow(struct vfunction *f)
 
 static enum step reset_stage(struct vfunction *f)
 {
-	const char *why;
+	const char *reason;
+	char why[160];
 	int ret;
 	u64 ns;
 
@@ -220,12 +225,13 @@ static enum step reset_stage(struct vfunction *f)
 	if (read_once(&f->bus->ending))
 		return become_free(f);
 	if (pci_look(f->dev) != PCI_PRESENT) {
-		why = pci_presence_why_not(pci_seen(f->dev));
-		return fail_and_free(f, why ? why : WHY_UNSET, -ENODEV);
+		reason = pci_presence_why_not(pci_seen(f->dev));
+		return fail_and_free(f, reason ? reason : WHY_UNSET, -ENODEV);
 	}
-	ret = vfunction_read_capabilities(f);
+	ret = vfunction_read_capabilities(f, why, sizeof(why));
 	if (ret)
-		return fail_and_free(f, "its MSI-X table is not in its BARs", ret);
+		return fail_and_free(f, why, ret);
+	pci_write16(f->dev, PCI_COMMAND, COMMAND_QUIET);
 	lock_and_enter_stage(f, ASSIGN_MAP);
 	return STEP_MORE;
 }
@@ -236,6 +242,8 @@ static enum step map_stage(struct vfunction *f)
 
 	if (read_once(&f->bus->ending))
 		return become_free(f);
+	if (!vmsix_mask_step(f))
+		return STEP_MORE;
 	ret = memory_map_for_devices(&f->domain->vm.memory, &f->next_gfn);
 	if (ret == STEP_MORE)
 		return STEP_MORE;
@@ -288,8 +296,7 @@ static int put_on_bus(struct vfunction *f, char *why, size_t size)
 		enter_stage(f, ASSIGN_ATTACHED);
 	spin_unlock(&assign_lock);
 	if (!ret) {
-		pci_config_write16(f->dev->id.segment, f->dev->id.bdf, PCI_COMMAND,
-				   PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+		pci_write16(f->dev, PCI_COMMAND, COMMAND_QUIET);
 		f->slot = slot;
 		p->slot[slot] = f;
 	}

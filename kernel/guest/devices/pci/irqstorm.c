@@ -41,21 +41,54 @@ static bool is_over_limit(struct irqstorm *s)
 static void begin_pause(struct vfunction *f)
 {
 	assert_locked(&f->bus->lock);
+	write_once(&f->storm.reopening, 0UL);
 	if (f->nr_vectors)
 		vmsix_update_control(f);
 	if (f->msi_enabled)
 		vmsi_update_device(f);
-	virq_block(&f->msi);
-	for (u32 i = 0; i < f->nr_vectors; i++)
-		virq_block(&f->vector[i]);
+	iommu_irtes_block(&f->irtes, true);
 }
 
+/* The device has kept its messages as pending bits, unless it cannot mask MSI: then MSI was
+ * disabled during the pause, and its messages may be lost, so one is delivered; a spurious one does
+ * no harm. */
 static void resume(struct vfunction *f)
 {
 	assert_locked(&f->bus->lock);
 	vmsi_resume(f);
 	if (f->nr_vectors)
 		vmsix_resume(f);
+}
+
+/* What a quarantined device sends, it forges, since it is no bus master: its entries stay blocked
+ * until it is taken away. */
+static void end_pause(struct vfunction *f)
+{
+	bool ends = iommu_device_state(f->dev->id) == IOMMU_DEVICE_ATTACHED;
+
+	assert_locked(&f->bus->lock);
+	write_once(&f->storm.reopening, ends ? f->allocated : ~0UL);
+	write_once(&f->storm.paused, false);
+	if (!ends)
+		return;
+	iommu_irtes_block(&f->irtes, false);
+	if (!f->allocated)
+		resume(f);
+}
+
+bool irqstorm_holds(const struct vfunction *f)
+{
+	return read_once(&f->storm.paused) || read_once(&f->storm.reopening);
+}
+
+void irqstorm_in_force(struct vfunction *f, u64 which)
+{
+	u64 before = f->storm.reopening;
+
+	assert_locked(&f->bus->lock);
+	write_once(&f->storm.reopening, before & ~which);
+	if (before && !f->storm.reopening)
+		resume(f);
 }
 
 static void pause_function(struct vfunction *f)
@@ -87,20 +120,19 @@ static void pause_function(struct vfunction *f)
 			 f->domain->name, pci_name(f->dev->id, name), irq_limit);
 }
 
-/* The window is over. The device has kept its messages as pending bits, unless it cannot mask MSI:
- * then MSI was disabled during the pause, and its messages may be lost, so one is delivered; a
- * spurious one does no harm. Interrupt context. */
-static void end_pause(struct timer *t)
+/* The window is over. Interrupt context. */
+static void window_is_over(struct timer *t)
 {
 	struct vfunction *f = container_of(t, struct vfunction, storm.timer);
 	struct vpci *p = f->bus;
 	bool is_held;
 
 	spin_lock(&p->lock);
-	write_once(&f->storm.paused, false);
 	is_held = f->storm.is_held;
 	if (vpci_is_on_bus(f))
-		resume(f);
+		end_pause(f);
+	else
+		write_once(&f->storm.paused, false);
 	spin_unlock(&p->lock);
 	if (is_held)
 		assign_release(f);
@@ -108,7 +140,7 @@ static void end_pause(struct timer *t)
 
 void irqstorm_init(struct vfunction *f)
 {
-	timer_init(&f->storm.timer, end_pause);
+	timer_init(&f->storm.timer, window_is_over);
 }
 
 void irqstorm_count(struct vfunction *f)

@@ -5,7 +5,8 @@
  * window than the limit allows, the function is paused: it sends no messages until the window is
  * over, whatever its guest writes. Messages that its guest has masked count too. Meanwhile the
  * remapping unit blocks the function's entries: a device that goes on regardless, by DMA, raises
- * faults, and is quarantined if they are a flood.
+ * faults, and is quarantined if they are a flood: then the pause does not end. After the pause the
+ * entries are opened, and when they have come into force, the device may send again.
  */
 #pragma once
 
@@ -20,8 +21,9 @@ struct irqstorm {
 	/* The interrupt handlers change these two without a lock. */
 	u64 window_start;
 	u32 window_count;
-	/* The bus's lock guards the rest. */
+	/* The bus's lock guards the rest. The handlers read the next two. */
 	bool paused; /* its interrupts are off until the timer fires */
+	u64 reopening; /* and then, until the entries of these interrupts have come into force */
 	bool is_held; /* held until the timer fires (assign_hold()): it has left the bus */
 	u64 paused_at;
 	struct timer timer;
@@ -35,6 +37,12 @@ void irqstorm_init(struct vfunction *f);
 /* Count one interrupt, and pause the function if it exceeds the limit. Interrupt context, no lock
  * held. */
 void irqstorm_count(struct vfunction *f);
+/* True while f may not send because of a pause, and what arrives all the same is latched. Any
+ * context. */
+bool irqstorm_holds(const struct vfunction *f);
+/* The entries of these interrupts (bits by virq.index) have come into force. f is on the bus, which
+ * is locked. */
+void irqstorm_in_force(struct vfunction *f, u64 which);
 /* The function has left the bus: if it is paused, hold it until the pause is over. The bus is not
  * locked. */
 void irqstorm_remove(struct vfunction *f);

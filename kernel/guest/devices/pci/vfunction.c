@@ -1,9 +1,11 @@
 /* Creates, resets and frees the record of an assigned function. See vfunction.h. */
 #include <kernel/guest/devices/pci/vfunction.h>
 
+#include <kernel/guest/devices/pci/virqset.h>
 #include <kernel/guest/devices/pci/vmsi.h>
 #include <kernel/guest/devices/pci/vmsix.h>
 #include <kernel/guest/domain/domain.h>
+#include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
 
 struct vfunction *vfunction_create(struct domain *d, struct pci_device *dev, u32 flags)
@@ -22,16 +24,23 @@ struct vfunction *vfunction_create(struct domain *d, struct pci_device *dev, u32
 
 void vfunction_free(struct vfunction *f)
 {
+	virqset_release(f);
 	vmsix_free(f);
 	kfree(f);
 }
 
-int vfunction_read_capabilities(struct vfunction *f)
+int vfunction_read_capabilities(struct vfunction *f, char *why, size_t size)
 {
-	f->msi.function = f;
+	int ret;
+
 	irqstorm_init(f);
 	vmsi_disable(f);
-	return vmsix_init(f);
+	vmsix_disable(f);
+	ret = virqset_reserve(f, vmsix_entries_of(f->dev), why, size);
+	if (ret)
+		return ret;
+	snprintf(why, size, "its MSI-X table is not in its BARs");
+	return vmsix_init(f, f->reserved - !!f->dev->msi);
 }
 
 void vfunction_remove_interrupts(struct vfunction *f)
@@ -39,9 +48,7 @@ void vfunction_remove_interrupts(struct vfunction *f)
 	irqstorm_remove(f);
 	vmsi_disable(f);
 	vmsix_disable(f);
-	virq_remove(&f->msi);
-	for (u32 i = 0; i < f->nr_vectors; i++)
-		virq_remove(&f->vector[i]);
+	virqset_remove(f);
 }
 
 void vfunction_forget_guest(struct vfunction *f)
@@ -52,5 +59,7 @@ void vfunction_forget_guest(struct vfunction *f)
 	f->msi_enabled = false;
 	f->msi = (struct virq){ 0 };
 	f->msix = (struct msix_control){ 0 };
+	f->open = f->pending = 0;
 	f->storm.paused = f->storm.is_held = false;
+	f->storm.reopening = 0;
 }

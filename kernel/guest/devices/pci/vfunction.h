@@ -3,6 +3,7 @@
 #pragma once
 
 #include <drivers/pci.h>
+#include <iommu/iommu.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/work.h>
 #include <kernel/guest/devices/pci/assign.h>
@@ -36,12 +37,19 @@ struct vfunction {
 	struct vbar bar[PCI_BARS];
 	u64 window_offset[PCI_BARS]; /* where dev->window starts in the BAR */
 
-	/* Interrupts: vmsi.c, vmsix.c, irqstorm.c */
+	/* Interrupts: vmsi.c, vmsix.c, irqstorm.c. The sets have a bit for each index of virq. */
 	bool msi_enabled;
-	struct virq msi;
+	struct virq msi; /* its index is nr_vectors */
 	struct msix_control msix;
-	u32 nr_vectors; /* of MSI-X; 0: no MSI-X */
+	u32 nr_vectors; /* of MSI-X, as the guest sees; 0: no MSI-X */
+	u32 table_entries; /* in the device; those that the guest does not see stay masked */
+	u32 table_masked; /* how many have been masked since the reset */
 	struct virq *vector;
+	u32 reserved; /* host vectors, on each CPU of the domain (virqquota.h) */
+	struct iommu_irtes irtes;
+	u64 allocated; /* those that have a host vector, and whose remapping entry is set */
+	u64 open; /* those whose entry has come into force: the device may send their messages */
+	u64 pending; /* those for which a message has been latched; atomic */
 	u32 msix_bar, msix_offset;
 	u32 pba_bar, pba_offset; /* PCI_BARS: the pending bits are in no BAR */
 	struct irqstorm storm;
@@ -65,11 +73,12 @@ struct vfunction {
 struct vfunction *vfunction_create(struct domain *d, struct pci_device *dev, u32 flags);
 /* Free the record. Nothing holds it. */
 void vfunction_free(struct vfunction *f);
-/* Read the device's capabilities, and disable its interrupts. -ENOMEM; -EINVAL: its MSI-X
+/* Read the device's capabilities, disable its interrupts, and reserve what they need. An error is
+ * in `why`: -ENOMEM; -ENOSPC: no host vectors or remapping entries are left; -EINVAL: its MSI-X
  * table is not in its BARs. */
-int __must_check vfunction_read_capabilities(struct vfunction *f);
-/* Block all its interrupts. Each one that was in use holds the function (assign_hold()) until it
- * cannot arrive any longer. The function has left the bus, which is not locked. */
+int __must_check vfunction_read_capabilities(struct vfunction *f, char *why, size_t size);
+/* Block all its interrupts, and hold it (assign_hold()) until none can arrive any longer. The
+ * function has left the bus, which is not locked. */
 void vfunction_remove_interrupts(struct vfunction *f);
 /* Reset everything that the guest has set up, before the function is attached again. Nothing holds
  * it. */

@@ -2,7 +2,7 @@
 #include <kernel/guest/devices/pci/virq.h>
 
 #include <kernel/core/irq.h>
-#include <kernel/guest/devices/pci/assign.h>
+#include <kernel/core/panic.h>
 #include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
@@ -50,28 +50,47 @@ static bool deliver_route(const struct domain *d, u32 route)
 	return true;
 }
 
-/* True while messages are latched instead of delivered. */
-static bool is_held(const struct virq *q)
+static bool is_msi(const struct virq *q)
+{
+	return q == &q->function->msi;
+}
+
+static bool is_enabled(const struct virq *q)
 {
 	const struct vfunction *f = q->function;
 
-	return read_once(&q->route) & ROUTE_HELD || read_once(&f->storm.paused) ||
-	       (q != &f->msi && read_once(&f->msix.masked));
+	return is_msi(q) ? read_once(&f->msi_enabled) : read_once(&f->msix.enabled);
+}
+
+/* True while messages are latched instead of delivered. */
+static bool is_held(const struct virq *q)
+{
+	return read_once(&q->route) & ROUTE_HELD || irqstorm_holds(q->function) ||
+	       (!is_msi(q) && read_once(&q->function->msix.masked));
 }
 
 /* Whoever ends what holds it back changes that first and looks at `pending` after; virq_latch()
  * does the reverse. So one of the two delivers. */
 void virq_deliver_latched(struct virq *q)
 {
+	struct vfunction *f = q->function;
+	u64 bit = BIT(q->index);
+
 	smp_mb();
-	if (read_once(&q->pending) && !is_held(q) && atomic_xchg(&q->pending, 0u))
-		(void)deliver_route(q->function->domain, read_once(&q->route));
+	if (read_once(&f->pending) & bit && !is_held(q) && atomic_and(&f->pending, ~bit) & bit)
+		(void)deliver_route(f->domain, read_once(&q->route));
 }
 
 void virq_latch(struct virq *q)
 {
-	write_once(&q->pending, 1u);
+	(void)atomic_or(&q->function->pending, BIT(q->index));
 	virq_deliver_latched(q);
+}
+
+void virq_forget_latched(struct vfunction *f, u64 which)
+{
+	assert_locked(&f->bus->lock);
+	(void)atomic_and(&f->pending, ~which);
 }
 
 bool virq_send(const struct domain *d, u64 address, u32 data)
@@ -84,88 +103,44 @@ bool virq_send(const struct domain *d, u64 address, u32 data)
 static void handle_device_interrupt(void *arg)
 {
 	struct virq *q = arg;
-	u32 route;
 
 	/* One that the guest does not get costs its CPU as much as one that it gets. */
 	irqstorm_count(q->function);
-	route = read_once(&q->route);
-	if (!route)
+	if (!is_enabled(q))
 		return;
 	if (is_held(q))
 		virq_latch(q);
 	else
-		(void)deliver_route(q->function->domain, route);
+		(void)deliver_route(q->function->domain, read_once(&q->route));
 }
 
-/* Allocate a host vector on the CPU that runs the vCPU, so that the interrupt itself makes the vCPU
- * exit. */
-static bool allocate_host_vector(struct virq *q, u32 cpu)
+/* Take a host vector on the CPU that runs the vCPU, so that the interrupt itself makes the vCPU
+ * exit. It has been reserved. */
+static void take_host_vector(struct virq *q, u32 cpu)
 {
-	if (q->allocated)
-		return true;
+	struct vfunction *f = q->function;
+
+	if (f->allocated & BIT(q->index))
+		return;
 	q->host_cpu = cpu;
 	q->host_vector = irq_alloc(cpu, handle_device_interrupt, q);
-	if (q->host_vector < 0)
-		return false;
-	if (iommu_irte_alloc(&q->irte, q->function->dev->id)) {
-		irq_free(cpu, q->host_vector);
-		return false;
-	}
-	q->allocated = q->blocked = true;
-	return true;
+	BUG_ON(q->host_vector < 0);
+	f->allocated |= BIT(q->index);
+	iommu_irtes_set(&f->irtes, q->index, cpus[cpu]->apic_id, (u8)q->host_vector);
 }
 
-static void unblock(struct virq *q)
-{
-	iommu_irte_set(&q->irte, cpus[q->host_cpu]->apic_id, (u8)q->host_vector);
-	q->blocked = false;
-}
-
-void virq_block(struct virq *q)
-{
-	assert_locked(&q->function->bus->lock);
-	if (!q->allocated || q->blocked)
-		return;
-	iommu_irte_mask(&q->irte);
-	q->blocked = true;
-}
-
-bool virq_update(struct virq *q, bool enabled)
+bool virq_update(struct virq *q)
 {
 	const struct domain *d = q->function->domain;
+	u32 route = route_of_message(d, q->message.address, q->message.data);
 	bool masked = q->message.masked;
-	u32 route = 0;
 
 	assert_locked(&q->function->bus->lock);
-	if (enabled)
-		route = route_of_message(d, q->message.address, q->message.data);
-	else
-		write_once(&q->pending, 0u);
 	/* MSI that is masked must be on in the device all the same, which keeps its pending bit. */
-	if (route && (!masked || q == &q->function->msi) &&
-	    !allocate_host_vector(q, vcpu_of_route(d, route)->tlb.cpu))
-		route = 0;
-	if (q->allocated && q->blocked && !q->function->storm.paused)
-		unblock(q);
-	write_once(&q->route, route | (enabled && masked ? (u32)ROUTE_HELD : 0));
-	virq_deliver_latched(q);
-	return route && !masked && !q->blocked;
-}
-
-static void free_host_vector(void *arg)
-{
-	struct virq *q = arg;
-
-	irq_free(q->host_cpu, q->host_vector);
-	assign_release(q->function);
-}
-
-void virq_remove(struct virq *q)
-{
-	write_once(&q->route, 0u);
-	if (!q->allocated)
-		return;
-	q->allocated = false;
-	assign_hold(q->function);
-	iommu_irte_free(&q->irte, free_host_vector, q);
+	if (route && (!masked || is_msi(q)))
+		take_host_vector(q, vcpu_of_route(d, route)->tlb.cpu);
+	write_once(&q->route, route | (masked ? (u32)ROUTE_HELD : 0));
+	if (is_enabled(q))
+		virq_deliver_latched(q);
+	return route && !masked && q->function->open & BIT(q->index);
 }

@@ -47,7 +47,7 @@ static void set_message(const struct vfunction *f, u32 *control)
 
 	if (*control & (u32)PCI_MSI_64)
 		old |= (u64)device_config_read32(f, cap + PCI_MSI_ADDRESS_HIGH) << 32;
-	iommu_irte_message(&f->msi.irte, &address, &data);
+	iommu_irtes_message(&f->irtes, f->msi.index, &address, &data);
 	if (old == address && (device_config_read32(f, data_at) & 0xffff) == data)
 		return;
 	set_control(f, control, *control & ~(u32)PCI_MSI_ENABLE);
@@ -71,10 +71,10 @@ void vmsi_update_device(struct vfunction *f)
 {
 	u32 control = read_control(f);
 	bool can_mask = control & (u32)PCI_MSI_MASKS;
-	bool send = virq_update(&f->msi, f->msi_enabled) && !f->storm.paused;
+	bool send = virq_update(&f->msi) && f->msi_enabled && !irqstorm_holds(f);
 
 	assert_locked(&f->bus->lock);
-	if (!send && !(can_mask && f->msi_enabled && f->msi.allocated)) {
+	if (!send && !(can_mask && f->msi_enabled && f->allocated & BIT(f->msi.index))) {
 		set_control(f, &control, control & ~(u32)PCI_MSI_ENABLE);
 		return;
 	}
@@ -87,10 +87,16 @@ void vmsi_update_device(struct vfunction *f)
 
 void vmsi_resume(struct vfunction *f)
 {
+	bool can_mask;
+
 	if (!f->msi_enabled)
 		return;
+	can_mask = read_control(f) & (u32)PCI_MSI_MASKS;
+	/* One that cannot mask gets one interrupt in any case, once it is on again. */
+	if (!can_mask)
+		virq_forget_latched(f, BIT(f->msi.index));
 	vmsi_update_device(f);
-	if (read_control(f) & (u32)PCI_MSI_MASKS)
+	if (can_mask)
 		virq_deliver_latched(&f->msi);
 	else
 		virq_latch(&f->msi);
@@ -99,7 +105,7 @@ void vmsi_resume(struct vfunction *f)
 static u32 read_pending(const struct vfunction *f, u32 control)
 {
 	return (device_config_read32(f, f->dev->msi + pending_offset(control)) & 1) |
-	       read_once(&f->msi.pending);
+	       (read_once(&f->pending) >> f->msi.index & 1);
 }
 
 u32 vmsi_read(const struct vfunction *f, u8 offset)
@@ -132,7 +138,9 @@ void vmsi_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 	if (offset == 0) {
 		if (!(mask & MSI_CONTROL_ENABLE))
 			return;
-		f->msi_enabled = value & MSI_CONTROL_ENABLE;
+		write_once(&f->msi_enabled, !!(value & MSI_CONTROL_ENABLE));
+		if (!f->msi_enabled)
+			virq_forget_latched(f, BIT(f->msi.index));
 	} else if (offset == PCI_MSI_ADDRESS) {
 		m->address = ((m->address & ~(u64)mask) | (value & mask)) & ~3UL;
 	} else if (offset == data_offset(control)) {

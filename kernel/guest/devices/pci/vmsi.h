@@ -14,8 +14,8 @@ void vmsi_write(struct vfunction *f, u8 offset, u32 value, u32 mask);
 /* Update the device's capability to match what the guest wrote and whether the function is paused
  * (irqstorm.h). The bus is locked. */
 void vmsi_update_device(struct vfunction *f);
-/* The pause is over: let the device send again, and deliver what has been latched, or was lost. The
- * bus is locked. */
+/* A pause is over, or the remapping entry has come into force for the first time: let the device
+ * send, and deliver what has been latched, or may have been lost. The bus is locked. */
 void vmsi_resume(struct vfunction *f);
 /* Disable MSI in the device. */
 void vmsi_disable(const struct vfunction *f);

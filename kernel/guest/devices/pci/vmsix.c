@@ -3,6 +3,7 @@
 
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/guest/devices/pci/irqstorm.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
@@ -22,12 +23,12 @@ static u64 pba_size(u32 nr_vectors)
 
 u64 vmsix_table_size(const struct vfunction *f)
 {
-	return table_size(f->nr_vectors);
+	return table_size(f->table_entries);
 }
 
 u64 vmsix_pba_size(const struct vfunction *f)
 {
-	return pba_size(f->nr_vectors);
+	return pba_size(f->table_entries);
 }
 
 static bool lies_in_bar(const struct pci_device *d, u32 bar, u64 offset, u64 size)
@@ -46,34 +47,42 @@ static void hide_pba(struct vfunction *f)
 	f->pba_bar = PCI_BARS;
 }
 
-int vmsix_init(struct vfunction *f)
+u32 vmsix_entries_of(const struct pci_device *d)
+{
+	return d->msix ? (u32)FIELD_GET(MSIX_CONTROL_SIZE, pci_read32(d, d->msix)) + 1 : 0;
+}
+
+int vmsix_init(struct vfunction *f, u32 max)
 {
 	struct pci_device *d = f->dev;
-	u32 control, table, pba, nr;
+	u32 table, pba, entries = vmsix_entries_of(d);
 
-	if (!d->msix)
+	f->msi = (struct virq){ .function = f };
+	if (!entries)
 		return 0;
-	control = device_config_read32(f, d->msix);
 	table = device_config_read32(f, d->msix + 4u);
 	pba = device_config_read32(f, d->msix + 8u);
-	nr = (u32)FIELD_GET(MSIX_CONTROL_SIZE, control) + 1;
 	f->msix_bar = table & PCI_MSIX_BIR;
 	f->msix_offset = table & ~PCI_MSIX_BIR;
 	f->pba_bar = pba & PCI_MSIX_BIR;
 	f->pba_offset = pba & ~PCI_MSIX_BIR;
-	if (!lies_in_bar(d, f->msix_bar, f->msix_offset, table_size(nr)))
+	if (!lies_in_bar(d, f->msix_bar, f->msix_offset, table_size(entries)))
 		return -EINVAL;
-	if (!lies_in_bar(d, f->pba_bar, f->pba_offset, pba_size(nr)))
+	if (!lies_in_bar(d, f->pba_bar, f->pba_offset, pba_size(entries)))
 		hide_pba(f);
-	f->vector = kzalloc(nr * sizeof(*f->vector));
+	f->nr_vectors = MIN(entries, max);
+	f->table_entries = entries;
+	f->table_masked = 0;
+	f->vector = kzalloc(f->nr_vectors * sizeof(*f->vector));
 	if (!d->msix_table)
-		d->msix_table = mmio_map(d->bar[f->msix_bar].base + f->msix_offset, table_size(nr));
+		d->msix_table = mmio_map(d->bar[f->msix_bar].base + f->msix_offset,
+					 table_size(entries));
 	if (!f->vector || !d->msix_table)
 		return -ENOMEM;
-	f->nr_vectors = nr;
-	for (u32 i = 0; i < nr; i++)
+	for (u32 i = 0; i < f->nr_vectors; i++)
 		f->vector[i] = (struct virq){ .function = f, .index = i, .message.masked = true };
-	vmsix_disable(f);
+	if (d->msi)
+		f->msi.index = f->nr_vectors;
 	return 0;
 }
 
@@ -81,7 +90,22 @@ void vmsix_free(struct vfunction *f)
 {
 	kfree(f->vector);
 	f->vector = NULL;
-	f->nr_vectors = 0;
+	f->nr_vectors = f->table_entries = 0;
+}
+
+/* The entry in the device's table. */
+static volatile u32 *device_entry(const struct vfunction *f, u32 i)
+{
+	return (volatile u32 *)((volatile char *)f->dev->msix_table + MSIX_ENTRY_SIZE * i);
+}
+
+bool vmsix_mask_step(struct vfunction *f)
+{
+	u32 end = MIN(f->table_masked + VMSIX_STEP, f->table_entries);
+
+	for (; f->table_masked < end; f->table_masked++)
+		device_entry(f, f->table_masked)[3] = PCI_MSIX_ENTRY_MASKED;
+	return f->table_masked == f->table_entries;
 }
 
 void vmsix_disable(const struct vfunction *f)
@@ -95,60 +119,65 @@ void vmsix_disable(const struct vfunction *f)
 void vmsix_update_control(const struct vfunction *f)
 {
 	u32 control = (f->msix.enabled ? (u32)MSIX_CONTROL_ENABLE : 0) |
-		      (f->msix.masked || f->storm.paused ? (u32)MSIX_CONTROL_MASKED : 0);
+		      (f->msix.masked || irqstorm_holds(f) ? (u32)MSIX_CONTROL_MASKED : 0);
 
 	assert_locked(&f->bus->lock);
 	device_config_write16(f, f->dev->msix + 2u, control >> 16);
 }
 
-/* The entry in the device's table. */
-static volatile u32 *device_entry(const struct virq *q)
-{
-	return (volatile u32 *)((volatile char *)q->function->dev->msix_table +
-				MSIX_ENTRY_SIZE * q->index);
-}
-
+/* The device's entry says what the guest's says, also while MSI-X is off or masked as a whole: so
+ * the guest switches that by one register. */
 static void update_device_entry(struct virq *q)
 {
-	volatile u32 *e = device_entry(q);
-	bool send = virq_update(q, q->function->msix.enabled);
+	struct vfunction *f = q->function;
+	volatile u32 *e = device_entry(f, q->index);
+	bool send = virq_update(q);
 	u64 address;
 	u32 data;
 
 	e[3] = PCI_MSIX_ENTRY_MASKED;
 	if (!send)
 		return;
-	iommu_irte_message(&q->irte, &address, &data);
+	iommu_irtes_message(&f->irtes, q->index, &address, &data);
 	e[0] = (u32)address;
 	e[1] = (u32)(address >> 32);
 	e[2] = data;
 	e[3] = 0;
 }
 
+void vmsix_open(struct vfunction *f, u32 i)
+{
+	assert_locked(&f->bus->lock);
+	update_device_entry(&f->vector[i]);
+}
+
+/* The indices of the vectors. */
+static u64 all_vectors(const struct vfunction *f)
+{
+	return f->nr_vectors ? ~0UL >> (64 - f->nr_vectors) : 0;
+}
+
 static void deliver_latched(struct vfunction *f)
 {
-	for (u32 i = 0; i < f->nr_vectors; i++)
-		virq_deliver_latched(&f->vector[i]);
+	u64 which = read_once(&f->pending) & all_vectors(f);
+
+	for (; which; which &= which - 1)
+		virq_deliver_latched(&f->vector[__builtin_ctzl(which)]);
 }
 
 void vmsix_resume(struct vfunction *f)
 {
-	for (u32 i = 0; i < f->nr_vectors; i++)
-		if (f->vector[i].blocked)
-			update_device_entry(&f->vector[i]);
 	vmsix_update_control(f);
-	deliver_latched(f);
+	if (f->msix.enabled)
+		deliver_latched(f);
 }
 
 u64 vmsix_pending(const struct vfunction *f, u32 first, u32 nr)
 {
-	u64 bits = 0;
+	u64 bits = first < 64 ? (read_once(&f->pending) & all_vectors(f)) >> first : 0;
 
 	assert_locked(&f->bus->lock);
-	for (u32 i = 0; i < nr && first + i < f->nr_vectors; i++)
-		if (read_once(&f->vector[first + i].pending))
-			bits |= BIT(i);
-	return bits;
+	return nr < 64 ? bits & (BIT(nr) - 1) : bits;
 }
 
 u32 vmsix_read(const struct vfunction *f, u8 offset)
@@ -161,39 +190,39 @@ u32 vmsix_read(const struct vfunction *f, u8 offset)
 
 void vmsix_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 {
-	bool was_enabled = f->msix.enabled;
+	struct msix_control c = f->msix;
 
 	assert_locked(&f->bus->lock);
 	if (offset)
 		return;
-	msix_control_write(&f->msix, value, mask);
-	/* Disable first and enable last, so that the device never sends a partly set up message. */
-	if (!f->msix.enabled)
-		vmsix_update_control(f);
-	if (was_enabled != f->msix.enabled)
-		for (u32 i = 0; i < f->nr_vectors; i++)
-			update_device_entry(&f->vector[i]);
-	if (f->msix.enabled) {
-		vmsix_update_control(f);
-		deliver_latched(f);
-	}
+	msix_control_write(&c, value, mask);
+	write_once(&f->msix.enabled, c.enabled);
+	write_once(&f->msix.masked, c.masked);
+	if (!c.enabled)
+		virq_forget_latched(f, all_vectors(f));
+	vmsix_update_control(f);
+	deliver_latched(f);
 }
 
 /* --- the table ------------------------------------------------------------ */
 
 u32 vmsix_table_read(const struct vfunction *f, u32 offset)
 {
-	const struct virq *q = &f->vector[offset / MSIX_ENTRY_SIZE];
+	static const struct msix_entry hidden = { .masked = true };
+	u32 i = offset / MSIX_ENTRY_SIZE;
 
 	assert_locked(&f->bus->lock);
-	return msix_entry_read(&q->message, offset % MSIX_ENTRY_SIZE);
+	return msix_entry_read(i < f->nr_vectors ? &f->vector[i].message : &hidden,
+			       offset % MSIX_ENTRY_SIZE);
 }
 
 void vmsix_table_write(struct vfunction *f, u32 offset, u32 value)
 {
-	struct virq *q = &f->vector[offset / MSIX_ENTRY_SIZE];
+	u32 i = offset / MSIX_ENTRY_SIZE;
 
 	assert_locked(&f->bus->lock);
-	msix_entry_write(&q->message, offset % MSIX_ENTRY_SIZE, value);
-	update_device_entry(q);
+	if (i >= f->nr_vectors)
+		return;
+	msix_entry_write(&f->vector[i].message, offset % MSIX_ENTRY_SIZE, value);
+	update_device_entry(&f->vector[i]);
 }
