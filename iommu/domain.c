@@ -174,10 +174,11 @@ void domain_destroy_if_idle(struct iommu_domain *d)
 	work_queue(&d->destroyer);
 }
 
-void domain_held_up(const struct iommu_domain *d)
+void domain_held_up(struct iommu_domain *d)
 {
+	assert_locked(&d->lock);
 	for (u32 i = 0; i < iommu_nr_units; i++)
-		if (read_once(&d->devices_on[i]))
+		if (d->devices_on[i])
 			work_queue(&iommu_units[i].fault_work);
 }
 

@@ -116,9 +116,9 @@ static inline void domain_count_completed(struct iommu_domain *d, u32 nr)
 	(void)atomic_add(&d->counters.completion_interrupts, 1);
 }
 
-/* All batches of d are in flight: deferred work looks whether a unit that must answer is gone. Any
- * context. */
-void domain_held_up(const struct iommu_domain *d);
+/* All batches of d are in flight: deferred work looks whether a unit that must answer is gone. d's
+ * lock is held. */
+void domain_held_up(struct iommu_domain *d);
 /* If d shall be destroyed, and no batch of it is in flight, and no device counts (one that could
  * not be attached may, until its reserved memory is unmapped): begin. d's lock is held. */
 void domain_destroy_if_idle(struct iommu_domain *d);

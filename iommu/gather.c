@@ -62,11 +62,11 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 		spin_unlock(&d->lock);
 		return -ENOMEM;
 	}
-	spin_unlock(&d->lock);
-	if (!b) {
+	if (!b)
 		domain_held_up(d);
+	spin_unlock(&d->lock);
+	if (!b)
 		return -EAGAIN;
-	}
 	start_gather(g, b);
 	return 0;
 }
@@ -79,11 +79,11 @@ bool gather_begin_or_wait(struct iommu_gather *g, struct iommu_domain *d, struct
 	b = take_free_batch(d);
 	if (!b && list_empty(&w->link))
 		list_add_tail(&d->batch_waiters, &w->link);
+	if (!b)
+		domain_held_up(d);
 	spin_unlock(&d->lock);
 	if (b)
 		start_gather(g, b);
-	else
-		domain_held_up(d);
 	return b;
 }
 

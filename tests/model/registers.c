@@ -191,6 +191,8 @@ void hw_write64(volatile void *base, u32 r, u64 v)
 {
 	struct vtd_unit *u = unit_with(base, r);
 
+	vtd_require(r != IRTA_REG || !(v & IRTA_EIME) || (vtd_reg64(u, ECAP_REG) & ECAP_EIM),
+		    "the unit has no x2APIC ids");
 	if (!is_dead(u))
 		vtd_set_reg64(u, r, v);
 }

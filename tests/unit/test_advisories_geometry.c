@@ -265,6 +265,32 @@ static void each_domain_has_what_its_units_have(void **state)
 	vtd_stop();
 }
 
+/* Each unit has what the other one lacks: the domain has neither, whoever is expected last. */
+static void neither_of_two_units_has_both(void **state)
+{
+	static const struct vtd_config differ = { .only[0].ecap_set = ECAP_C,
+						  .only[1].ecap_set = ECAP_SC };
+	mfn_t seen;
+
+	(void)state;
+	for (int last = 0; last < 2; last++) {
+		assert_true(vtd_start(&differ));
+		assert_int_equal(frame_set(VTD_RAM_FIRST, ORDER_1G, FRAME_RAM, OWNER), 0);
+		assert_int_equal(iommu_domain_create(&d, OWNER, "test", wake, NULL), 0);
+		iommu_expect(d, last ? VTD_DEVICE_0 : VTD_DEVICE_1);
+		iommu_expect(d, last ? VTD_DEVICE_1 : VTD_DEVICE_0);
+		assert_int_equal(map(1, VTD_RAM_FIRST + 1, 1), 0);
+		assert_int_equal(iommu_attach(d, VTD_DEVICE_0, 0), 0);
+		assert_int_equal(iommu_attach(d, VTD_DEVICE_1, 0), 0);
+		assert_true(vtd_dma(VTD_DEVICE_0, 1, &seen) && vtd_dma(VTD_DEVICE_1, 1, &seen));
+		detach(VTD_DEVICE_1);
+		detach(VTD_DEVICE_0);
+		iommu_domain_destroy(d, mark_gone, NULL);
+		vtd_settle();
+		vtd_stop();
+	}
+}
+
 static dfn_t gap;
 static unsigned int looks;
 
@@ -323,6 +349,7 @@ int main(void)
 		cmocka_unit_test(units_that_differ),
 		cmocka_unit_test(leaves_are_snooped),
 		cmocka_unit_test(each_domain_has_what_its_units_have),
+		cmocka_unit_test(neither_of_two_units_has_both),
 		cmocka_unit_test(tables_change_under_a_device),
 	};
 
