@@ -354,6 +354,51 @@ static void none_where_interrupts_go(void **state)
 	finish();
 }
 
+static bool no_memory(unsigned int order)
+{
+	(void)order;
+	return true;
+}
+
+/* There is no memory at all: what is given back in whole leaves needs none, and does not fail. Only
+ * a part of a superpage does, and then nothing has changed. */
+static void given_back_without_memory(void **state)
+{
+	(void)state;
+	for (int devices = 0; devices < 2; devices++) {
+		gfn_t map = 0;
+
+		start();
+		/* Four leaves of 2 MiB, and 512 pages. */
+		assert_int_equal(memory_release(&d, 2048 + 7, 1), 1);
+		vtd_settle();
+		while (devices && map_step(&map))
+			;
+		alloc_fail_hook = no_memory;
+		for (u32 n = 0; n < 20; n++)
+			assert_int_equal(memory_release(&d, 512 + 3, 1), -ENOMEM);
+		assert_int_equal(lookup(512 + 3).order, ORDER_2M);
+		assert_int_equal(memory_release(&d, 512 + 3, 512), -ENOMEM);
+		assert_int_equal(memory_release(&d, 512, 512), 512);
+		/* It ends where it would have to split. */
+		assert_int_equal(memory_release(&d, 1024, 600), 512);
+		for (gfn_t page = 2048; page < 2048 + 20; page++) {
+			while (memory_release(&d, page, 1) == -EAGAIN)
+				vtd_settle();
+		}
+		vtd_settle();
+		assert_int_equal(d.pages_owned, FRAMES - 1024 - 20);
+		alloc_fail_hook = NULL;
+		assert_int_equal(memory_release(&d, 1536 + 3, 1), 1);
+		vtd_settle();
+		while (!devices && map_step(&map))
+			;
+		assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+		check();
+		finish();
+	}
+}
+
 /* --- how much is cleared while no interrupt can be taken ------------------ */
 
 static u64 clear_before, clear_at_most;
@@ -459,6 +504,7 @@ int main(void)
 		cmocka_unit_test(not_for_the_control_domain),
 		cmocka_unit_test(none_where_interrupts_go),
 		cmocka_unit_test(renewed),
+		cmocka_unit_test(given_back_without_memory),
 		cmocka_unit_test(cleared_in_steps),
 	};
 
