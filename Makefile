@@ -174,8 +174,8 @@ IOMMU_MACHINE := $(addprefix tests/model/,cache.c machine.c queue.c registers.c 
 IOMMU_SRCS := $(IOMMU_CORE) $(IOMMU_NEEDS) $(IOMMU_MACHINE)
 IOMMU_LIBS := -Wl,--wrap=free_page
 # The code for a domain's memory, without the pool and the shoot-down; the virtual APIC.
-MEMORY_SRCS := $(addprefix kernel/guest/memory/,clear.c devicemap.c guestcopy.c memory.c memrelease.c nested.c \
-	populate.c)
+MEMORY_SRCS := $(addprefix kernel/guest/memory/,blocks.c clear.c devicemap.c guestcopy.c memory.c memrelease.c \
+	nested.c populate.c)
 VLAPIC_SRCS := $(addprefix kernel/guest/vcpu/,vlapic.c vlapicipi.c vlapicpending.c vlapictimer.c)
 
 # COVERAGE=1 counts how often each line runs: see tools/coverage.

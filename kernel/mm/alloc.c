@@ -205,11 +205,10 @@ static mfn_t take_block(enum zone_id zone, unsigned int order, mfn_t limit)
 	return INVALID_MFN;
 }
 
-static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
+static mfn_t take_from(enum zone_id first, unsigned int order, mfn_t limit)
 {
 	enum zone_id second = first == ZONE_NORMAL ? ZONE_LOW : ZONE_NORMAL;
 	mfn_t mfn;
-	int err;
 
 	if (order > ALLOC_MAX_ORDER || alloc_should_fail(order))
 		return INVALID_MFN;
@@ -218,6 +217,14 @@ static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
 	if (mfn == INVALID_MFN)
 		mfn = take_block(second, order, limit);
 	spin_unlock(&alloc_lock);
+	return mfn;
+}
+
+static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
+{
+	mfn_t mfn = take_from(first, order, limit);
+	int err;
+
 	if (mfn == INVALID_MFN)
 		return mfn;
 	err = frame_set(mfn, order, FRAME_WEIR, OWNER_WEIR);
@@ -231,6 +238,11 @@ static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
 mfn_t alloc_frames(unsigned int order)
 {
 	return alloc_from(ZONE_NORMAL, order, INVALID_MFN);
+}
+
+mfn_t alloc_untyped(unsigned int order)
+{
+	return take_from(ZONE_NORMAL, order, INVALID_MFN);
 }
 
 mfn_t alloc_frames_below(unsigned int order, mfn_t limit)

@@ -337,9 +337,35 @@ static void test_random(void **state)
 	}
 }
 
+/* The frames belong to nobody until they are typed: not to a block that is freed beside them. */
+static void test_untyped(void **state)
+{
+	struct frame_info f;
+	mfn_t a, b;
+
+	(void)state;
+	fresh(2 * FRAMES_1G);
+	alloc_add(FRAMES_1G, FRAMES_1G);
+	a = alloc_untyped(17);
+	b = alloc_frames(17);
+	assert_int_not_equal(a, INVALID_MFN);
+	assert_int_equal(alloc_free_frames(), 0);
+	assert_int_equal(alloc_untyped(0), INVALID_MFN);
+	assert_true(frame_query(a, &f));
+	assert_int_equal(f.type, FRAME_FREE);
+	free_frames(b, 17);
+	assert_int_equal(alloc_free_blocks(17), 1);
+	for (mfn_t m = a; m < a + FRAMES_1G / 2; m += 512)
+		assert_int_equal(frame_set(m, ORDER_2M, FRAME_RAM, 1), 0);
+	for (mfn_t m = a; m < a + FRAMES_1G / 2; m += 512)
+		free_frames(m, ORDER_2M);
+	assert_int_equal(alloc_free_blocks(18), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_untyped),
 		cmocka_unit_test(test_add_makes_the_largest_blocks),
 		cmocka_unit_test(test_small_ones_come_from_small_blocks),
 		cmocka_unit_test(test_add_twice),
