@@ -8,6 +8,7 @@
 #include <kernel/core/spinlock.h>
 #include <kernel/core/work.h>
 #include <kernel/lib/atomic.h>
+#include <kernel/mm/alloc.h>
 
 /* Guards the list, and what the items say that it guards. */
 static struct spinlock background_lock = SPINLOCK_INIT(LOCK_BACKGROUND);
@@ -60,7 +61,9 @@ bool background_run(void)
 
 	if (!b)
 		return false;
+	alloc_step_begins();
 	ret = b->step(b);
+	alloc_step_ends();
 	irqoff_part((const void *)b->step);
 	(void)atomic_add(&steps, 1);
 	spin_lock(&background_lock);

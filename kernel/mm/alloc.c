@@ -74,6 +74,7 @@ static inline bool alloc_should_fail(unsigned int order __unused)
 #if defined(WEIR_DEBUG) || defined(WEIR_HOST)
 struct freed {
 	u64 frames, blocks;
+	bool counts; /* a step is running */
 };
 
 #ifdef WEIR_HOST
@@ -100,16 +101,25 @@ static void count_freed(unsigned int order)
 
 void alloc_step_begins(void)
 {
-	*my_freed() = (struct freed){ 0 };
+	*my_freed() = (struct freed){ .counts = true };
+}
+
+void alloc_step_window(void)
+{
+	const struct freed *f = my_freed();
+
+	if (!f->counts)
+		return;
+	if (f->frames > STEP_FREES_FRAMES || f->blocks > STEP_FREES_BLOCKS)
+		panic("alloc: one step freed %lu frames in %lu blocks", (unsigned long)f->frames,
+		      (unsigned long)f->blocks);
+	alloc_step_begins();
 }
 
 void alloc_step_ends(void)
 {
-	const struct freed *f = my_freed();
-
-	if (f->frames > STEP_FREES_FRAMES || f->blocks > STEP_FREES_BLOCKS)
-		panic("alloc: one step freed %lu frames in %lu blocks", (unsigned long)f->frames,
-		      (unsigned long)f->blocks);
+	alloc_step_window();
+	*my_freed() = (struct freed){ 0 };
 }
 #else
 static inline void count_freed(unsigned int order __unused)

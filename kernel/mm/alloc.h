@@ -28,11 +28,15 @@ void free_frames(mfn_t mfn, unsigned int order);
 #define STEP_FREES_FRAMES 2560
 #define STEP_FREES_BLOCKS 320
 #if defined(WEIR_DEBUG) || defined(WEIR_HOST)
-/* A step begins on this CPU; it ends: panic if it has freed more than that. */
+/* A step begins on this CPU; it takes interrupts, or ends: panic if it has freed more than that. */
 void alloc_step_begins(void);
+void alloc_step_window(void);
 void alloc_step_ends(void);
 #else
 static inline void alloc_step_begins(void)
+{
+}
+static inline void alloc_step_window(void)
 {
 }
 static inline void alloc_step_ends(void)

@@ -7,6 +7,7 @@
 #include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/populate.h>
+#include <kernel/mm/alloc.h>
 
 static struct list background_items = LIST_INIT(background_items);
 
@@ -44,8 +45,10 @@ bool background_run(void)
 		return false;
 	b = list_first(&background_items, struct background, link);
 	b->users++;
+	alloc_step_begins();
 	if (b->step(b) != STEP_MORE)
 		(void)background_cancel(b);
+	alloc_step_ends();
 	b->users--;
 	irq_window();
 	return true;
