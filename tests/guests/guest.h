@@ -106,6 +106,7 @@ void test_apic(void);
 void test_mmio(void);
 void test_memory(void);
 void test_bulk(void);
+void test_toggle(void);
 void test_smp(void);
 void test_fpu(void);
 void test_dma(void);
