@@ -30,7 +30,8 @@ static struct iommu_domain *d;
 static mfn_t block; /* of 1 GiB */
 static bool second_time;
 
-void __wrap_build_domains(const struct boot_info *info, const struct build_options *options);
+void __wrap_build_domains(const struct boot_info *info, const struct build_options *options,
+			  void (*ready)(void));
 
 static void nobody(void *arg __unused)
 {
@@ -187,7 +188,8 @@ static void calibrate(void)
 }
 
 void __wrap_build_domains(const struct boot_info *info __unused,
-			  const struct build_options *options __unused)
+			  const struct build_options *options __unused,
+			  void (*ready)(void) __unused)
 {
 	struct weir_stats s;
 

@@ -156,6 +156,17 @@ static void init_iommu(void)
 		log_warn("iommu: %s; no device can be passed through", iommu_why_absent());
 }
 
+/* All domains that can be built have been started. */
+static void ready(void)
+{
+	log_info("weir: ready");
+#ifdef WEIR_DEBUG
+	late_start(options.late_posts, options.late_answers);
+	alloc_fail(options.fail_every, options.fail_every);
+#endif
+	debug_exit_when(DEBUG_EXIT_READY);
+}
+
 void boot_main(u32 magic, u32 info)
 {
 	clock_start();
@@ -190,14 +201,6 @@ void boot_main(u32 magic, u32 info)
 
 	if (options.panic_test)
 		panic("requested by panic=test");
-	build_domains(&boot_info, &options.build);
-	log_info("weir: ready");
-#ifdef WEIR_DEBUG
-	late_start(options.late_posts, options.late_answers);
-	alloc_fail(options.fail_every, options.fail_every);
-#endif
-	debug_exit_when(DEBUG_EXIT_READY);
-	if (!domain_count())
-		debug_exit_when(DEBUG_EXIT_IDLE);
+	build_domains(&boot_info, &options.build, ready);
 	sched_enter(svm_handle_exit);
 }

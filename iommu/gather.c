@@ -71,6 +71,26 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 	return 0;
 }
 
+int iommu_gather_begin_unmap(struct iommu_gather *g, struct iommu_domain *d)
+{
+	struct iommu_batch *b;
+
+	spin_lock(&d->lock);
+	b = take_free_batch(d);
+	if (b)
+		(void)fill_reserve(b);
+	spin_unlock(&d->lock);
+	if (!b)
+		return -EAGAIN;
+	start_gather(g, b);
+	return 0;
+}
+
+bool iommu_gather_can_split(const struct iommu_gather *g)
+{
+	return g->batch->nr_reserve == RESERVE_TABLES || !iommu_nr_units;
+}
+
 bool gather_begin_or_wait(struct iommu_gather *g, struct iommu_domain *d, struct batch_waiter *w)
 {
 	struct iommu_batch *b;

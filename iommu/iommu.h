@@ -95,6 +95,15 @@ void iommu_gather_check(const struct iommu_gather *g);
  * failure there is nothing to undo or commit. */
 int __must_check iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d);
 
+/* The same for unmapping, without -ENOMEM: if there are no tables, iommu_can_unmap() says which
+ * ranges need none. */
+int __must_check iommu_gather_begin_unmap(struct iommu_gather *g, struct iommu_domain *d);
+/* True if it has tables for any range. */
+bool iommu_gather_can_split(const struct iommu_gather *g);
+/* False: the gather may have too few tables to unmap this range. The caller makes sure that the
+ * domain's tables do not change between this and iommu_unmap(). */
+bool iommu_can_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
+
 /* The largest leaf that all units know: log2 of its frames. */
 unsigned int iommu_leaf_order(void);
 /* Map nr frames from mfn at dfn with the largest leaves possible. perm: IOMMU_READ, IOMMU_WRITE,
@@ -105,7 +114,7 @@ unsigned int iommu_leaf_order(void);
 int __must_check iommu_map(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 perm);
 /* Unmap nr frames from dfn; what is not mapped is skipped. Splits superpages at the ends. Cannot
  * fail for lack of memory; therefore once per gather, since its reserve of tables serves two
- * ragged ends. */
+ * ragged ends; and only if iommu_can_unmap(), after iommu_gather_begin_unmap(). */
 void iommu_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr);
 
 /* What the caller's own release step may use: small words that live as long as the batch. */

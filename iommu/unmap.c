@@ -200,6 +200,33 @@ void table_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
 	table_touched(g, dfn, nr);
 }
 
+/* True if no leaf reaches across the border before this frame. */
+static bool is_border(const struct iommu_domain *d, dfn_t dfn)
+{
+	unsigned int level = iommu_common.levels;
+	const u64 *table = d->root;
+	u64 e;
+
+	while (is_table(e = table[index_of(dfn, level)], level)) {
+		table = table_at(e);
+		level--;
+	}
+	return !is_leaf(e, level) || IS_ALIGNED(dfn, frames_of(level));
+}
+
+bool iommu_can_unmap(struct iommu_gather *g, dfn_t dfn, u64 nr)
+{
+	const struct iommu_domain *d = g->domain;
+	bool can;
+
+	if (iommu_gather_can_split(g) || !table_in_width(dfn, nr))
+		return true;
+	spin_lock(&g->domain->lock);
+	can = is_border(d, dfn) && (!table_in_width(dfn + nr, 1) || is_border(d, dfn + nr));
+	spin_unlock(&g->domain->lock);
+	return can;
+}
+
 /* --- one entry, the common case, kept short ------------------------------- */
 
 static __noinline void unmap_any(struct iommu_gather *g, dfn_t dfn, u64 nr)

@@ -9,6 +9,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/errno.h>
+#include <kernel/mm/alloc.h>
 #include <kernel/x86/apic.h>
 #include <kernel/x86/interrupts.h>
 
@@ -107,6 +108,7 @@ void irq_stop_others(void)
 
 void irq_window(void)
 {
+	alloc_step_window();
 	irqoff_end();
 	interrupts_window();
 	irqoff_begin();

@@ -11,6 +11,7 @@
 #include <kernel/x86/tsc.h>
 
 #define CALLERS 3
+#define PARTS 24 /* functions whose longest part is kept */
 
 struct part {
 	u64 counts;
@@ -25,6 +26,7 @@ static struct irqoff {
 	u64 longest;
 	struct part longest_part;
 	u64 caller[CALLERS];
+	struct part parts[PARTS]; /* the longest of each function; all others are in the last */
 } records[MAX_CPUS];
 
 /* Raised to forget all stretches: another CPU's record cannot be changed. 0: do not count. */
@@ -76,11 +78,23 @@ void irqoff_end(void)
 	r->since = 0;
 }
 
+static void keep_part(struct irqoff *r, const void *function, u64 counts)
+{
+	struct part *p = r->parts;
+
+	while (p->function && p->function != function && p < &r->parts[PARTS - 1])
+		p++;
+	p->function = function;
+	p->counts = MAX(p->counts, counts);
+}
+
 void irqoff_part(const void *function)
 {
 	struct irqoff *r = &records[this_cpu()->id];
 	u64 now = rdtsc(), counts = now - r->part_since;
 
+	if (r->since)
+		keep_part(r, function, counts);
 	if (counts > r->part.counts)
 		r->part = (struct part){ counts, function };
 	r->part_since = now;
@@ -104,6 +118,8 @@ static void report(u32 cpu, const struct irqoff *r)
 		 r->longest_part.counts, name_of((u64)r->longest_part.function, &at));
 	log_info("irqoff:   ended at %s+0x%lx < %s+0x%lx < %s+0x%lx", name[0], offset[0], name[1],
 		 offset[1], name[2], offset[2]);
+	for (const struct part *p = r->parts; p < r->parts + PARTS && p->function; p++)
+		log_info("irqoff:   at most %lu in %s", p->counts, name_of((u64)p->function, &at));
 }
 
 void irqoff_report(void)

@@ -7,9 +7,11 @@
  *
  *	irqoff: CPU 0: 81234 counts at most, 60100 of them in release_step
  *	irqoff:   ended at irq_window+0x1c < work_run+0x97 < sched_enter+0x4d
+ *	irqoff:   at most 60100 in release_step
+ *	irqoff:   at most 43210 in svm_handle_exit
  *
  * A stretch has often left the code that took the time when it ends. So its parts are measured too:
- * each work item's step, each kind of hypercall, each interrupt handler. */
+ * each step of a work item or of background work, what follows an exit, each interrupt handler. */
 #pragma once
 
 #include <kernel/lib/compiler.h>

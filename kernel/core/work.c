@@ -87,13 +87,16 @@ static void run_first(struct list *q)
 bool work_run(void)
 {
 	struct list *q = my_queue();
+	u32 n;
 
-	for (u32 n = 0; n < STEPS_PER_RUN && !list_empty(q); n++) {
-		/* The interrupts of one step do not wait for the next. */
-		if (n)
-			irq_window();
+	/* Interrupts do not wait for a step and what came before it, nor for a step and what
+	 * follows. */
+	for (n = 0; n < STEPS_PER_RUN && !list_empty(q); n++) {
+		irq_window();
 		run_first(q);
 	}
+	if (n)
+		irq_window();
 	write_once(&this_cpu()->work_pending, !list_empty(q));
 	return !list_empty(q);
 }

@@ -1,8 +1,8 @@
 /* Work that follows an interrupt, done in bounded steps between two runs of a vCPU.
  *
  * A CPU's scheduler calls work_run() before it enters a guest or halts. Each call does a few steps
- * and leaves the rest for the next call; pending interrupts are taken after each step. Nothing here
- * waits for a vCPU or allocates memory. */
+ * and leaves the rest for the next call; interrupts are taken before and after each step. Nothing
+ * here waits for a vCPU or allocates memory. */
 #pragma once
 
 #include <kernel/lib/compiler.h>
@@ -26,5 +26,6 @@ void work_init(struct work *w, enum step (*step)(struct work *w));
 void work_queue(struct work *w);
 /* Called by w's step: work_run() does not touch w after the step returns. */
 void work_forget(struct work *w);
-/* Do some steps, and take interrupts between them; true if work is left. No lock may be held. */
+/* Do some steps, and take interrupts before and after each; true if work is left. No lock may be
+ * held. */
 bool work_run(void);

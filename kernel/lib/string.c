@@ -8,9 +8,11 @@
 
 void *memcpy(void *dst, const void *src, size_t n)
 {
+	u64 words = n / 8, rest = n % 8;
 	void *d = dst;
 
-	__asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n)::"memory");
+	__asm__ volatile("rep movsq" : "+D"(d), "+S"(src), "+c"(words)::"memory");
+	__asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(rest)::"memory");
 	return dst;
 }
 

@@ -74,6 +74,7 @@ static inline bool alloc_should_fail(unsigned int order __unused)
 #if defined(WEIR_DEBUG) || defined(WEIR_HOST)
 struct freed {
 	u64 frames, blocks;
+	bool counts; /* a step is running */
 };
 
 #ifdef WEIR_HOST
@@ -100,16 +101,25 @@ static void count_freed(unsigned int order)
 
 void alloc_step_begins(void)
 {
-	*my_freed() = (struct freed){ 0 };
+	*my_freed() = (struct freed){ .counts = true };
+}
+
+void alloc_step_window(void)
+{
+	const struct freed *f = my_freed();
+
+	if (!f->counts)
+		return;
+	if (f->frames > STEP_FREES_FRAMES || f->blocks > STEP_FREES_BLOCKS)
+		panic("alloc: one step freed %lu frames in %lu blocks", (unsigned long)f->frames,
+		      (unsigned long)f->blocks);
+	alloc_step_begins();
 }
 
 void alloc_step_ends(void)
 {
-	const struct freed *f = my_freed();
-
-	if (f->frames > STEP_FREES_FRAMES || f->blocks > STEP_FREES_BLOCKS)
-		panic("alloc: one step freed %lu frames in %lu blocks", (unsigned long)f->frames,
-		      (unsigned long)f->blocks);
+	alloc_step_window();
+	*my_freed() = (struct freed){ 0 };
 }
 #else
 static inline void count_freed(unsigned int order __unused)
@@ -205,11 +215,10 @@ static mfn_t take_block(enum zone_id zone, unsigned int order, mfn_t limit)
 	return INVALID_MFN;
 }
 
-static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
+static mfn_t take_from(enum zone_id first, unsigned int order, mfn_t limit)
 {
 	enum zone_id second = first == ZONE_NORMAL ? ZONE_LOW : ZONE_NORMAL;
 	mfn_t mfn;
-	int err;
 
 	if (order > ALLOC_MAX_ORDER || alloc_should_fail(order))
 		return INVALID_MFN;
@@ -218,6 +227,14 @@ static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
 	if (mfn == INVALID_MFN)
 		mfn = take_block(second, order, limit);
 	spin_unlock(&alloc_lock);
+	return mfn;
+}
+
+static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
+{
+	mfn_t mfn = take_from(first, order, limit);
+	int err;
+
 	if (mfn == INVALID_MFN)
 		return mfn;
 	err = frame_set(mfn, order, FRAME_WEIR, OWNER_WEIR);
@@ -231,6 +248,11 @@ static mfn_t alloc_from(enum zone_id first, unsigned int order, mfn_t limit)
 mfn_t alloc_frames(unsigned int order)
 {
 	return alloc_from(ZONE_NORMAL, order, INVALID_MFN);
+}
+
+mfn_t alloc_untyped(unsigned int order)
+{
+	return take_from(ZONE_NORMAL, order, INVALID_MFN);
 }
 
 mfn_t alloc_frames_below(unsigned int order, mfn_t limit)

@@ -14,22 +14,29 @@ void alloc_add(mfn_t mfn, u64 nr);
  * Contents undefined. Takes from the smallest block that fits, so 1 GiB and 2 MiB blocks stay whole
  * as long as they can. */
 mfn_t alloc_frames(unsigned int order) __must_check;
-/* The same for frames that must lie below `limit` (a frame number): the AP trampoline, 32-bit
- * devices. */
+/* The same for any order, in bounded time: the frames stay FRAME_FREE until the caller has set the
+ * type of all of them, at most 2 MiB in each call of frame_set(). Only then may they be freed. */
+mfn_t alloc_untyped(unsigned int order) __must_check;
+/* As alloc_frames(), for frames that must lie below `limit` (a frame number): the AP trampoline,
+ * 32-bit devices. */
 mfn_t alloc_frames_below(unsigned int order, mfn_t limit) __must_check;
 /* Free 1 << order frames. Panics if any of them still has a dev_tlb reference: no frame is reused
  * while a device may reach it. */
 void free_frames(mfn_t mfn, unsigned int order);
 /* How much one step of deferred work may free: some tens of microseconds. Blocks of more than 2 MiB
  * are freed in pieces. */
-#define STEP_FREES_FRAMES 5120
-#define STEP_FREES_BLOCKS 640
+#define STEP_FREES_FRAMES 2560
+#define STEP_FREES_BLOCKS 320
 #if defined(WEIR_DEBUG) || defined(WEIR_HOST)
-/* A step begins on this CPU; it ends: panic if it has freed more than that. */
+/* A step begins on this CPU; it takes interrupts, or ends: panic if it has freed more than that. */
 void alloc_step_begins(void);
+void alloc_step_window(void);
 void alloc_step_ends(void);
 #else
 static inline void alloc_step_begins(void)
+{
+}
+static inline void alloc_step_window(void)
 {
 }
 static inline void alloc_step_ends(void)

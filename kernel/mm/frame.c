@@ -317,6 +317,20 @@ int frame_set(mfn_t mfn, unsigned int order, enum frame_type type, u16 owner)
 	return 0;
 }
 
+int frame_join(mfn_t mfn, u16 owner)
+{
+	const struct frame_record *part;
+
+	if (!has_records(mfn, ORDER_1G, 1))
+		return -EINVAL;
+	part = record_of(mfn, ORDER_2M);
+	for (u64 i = 0; i < BIT(ORDER_1G - ORDER_2M); i++)
+		if ((read_once(&part[i].word) & WORD_OWNER) != owner_field(owner))
+			return -EPERM;
+	mark_owner(record_of(mfn, ORDER_1G), owner);
+	return 0;
+}
+
 /* --- what others keep in a record ----------------------------------------- */
 
 struct frame_links *frame_links(mfn_t mfn)

@@ -55,6 +55,10 @@ const char *frame_type_name(enum frame_type type);
  * 1 GiB block to RAM in one call allows references to it as a block. No other CPU may set the same
  * frames at the same time. Any context. */
 int __must_check frame_set(mfn_t mfn, unsigned int order, enum frame_type type, u16 owner);
+/* Allow references to a block of 1 GiB as a whole, when each of its blocks of 2 MiB has become RAM
+ * of this owner by a call of its own: a call for 1 GiB takes some milliseconds. -EPERM: not all of
+ * them have; -EINVAL: no record. No frame of it may change its type meanwhile. */
+int __must_check frame_join(mfn_t mfn, u16 owner);
 
 /* dev_tlb references that reach this frame: its own plus the blocks'. */
 u64 frame_dev_refs(mfn_t mfn);

@@ -47,6 +47,7 @@
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vcpu.h>
+#include <tests/unit/memory_build.h>
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>
 
@@ -177,11 +178,6 @@ void vuart_receive(struct vuart *u, u8 c)
 	(void)u, (void)c;
 	assert_true(uart_room-- > 0);
 	privileged_done = true;
-}
-
-void pool_make_room(u64 nr)
-{
-	(void)nr;
 }
 
 bool pool_reclaim(u64 nr)

@@ -105,6 +105,8 @@ void test_exceptions(void);
 void test_apic(void);
 void test_mmio(void);
 void test_memory(void);
+void test_bulk(void);
+void test_toggle(void);
 void test_smp(void);
 void test_fpu(void);
 void test_dma(void);

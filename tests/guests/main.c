@@ -68,6 +68,8 @@ static const struct {
 	{ .name = "config", .run = test_config },
 	{ .name = "faults", .run = test_faults },
 	{ .name = "machine", .run = test_machine },
+	{ .name = "bulk", .run = test_bulk, .only_by_name = true },
+	{ .name = "toggle", .run = test_toggle, .only_by_name = true },
 	{ .name = "ports", .run = test_all_ports, .only_by_name = true },
 	{ .name = "ticks", .run = test_ticks, .only_by_name = true },
 	{ .name = "console", .run = test_console, .only_by_name = true },

@@ -1,4 +1,5 @@
-/* Memory given back to Weir and taken again, by hypercalls. */
+/* Memory given back to Weir and taken again, by hypercalls: some pages; or, with the group "bulk",
+ * all that this guest does not use. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
@@ -57,4 +58,33 @@ void test_memory(void)
 	CHECK_EQ("memory: as many pages as before", stats.pages_owned, owned);
 	CHECK_EQ("memory: frames that are not its own",
 		 hypercall(WEIR_HC_MEM_RELEASE, 0xfe000, 1, 0), -22);
+}
+
+#define UNUSED (64UL << 20)
+#define HOLE 0xc0000000UL
+#define ABOVE_4G 0x100000000UL
+
+void test_bulk(void)
+{
+	u64 first = UNUSED >> 12, end, high;
+
+	(void)hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
+	end = stats.pages_owned < HOLE >> 12 ? stats.pages_owned : HOLE >> 12;
+	high = stats.pages_owned - end;
+	print("bulk: %lu pages\n", end - first);
+	CHECK_EQ("bulk: all is given back", all(WEIR_HC_MEM_RELEASE, first, end - first), 0);
+	if (high)
+		CHECK_EQ("bulk: above 4 GiB", all(WEIR_HC_MEM_RELEASE, ABOVE_4G >> 12, high), 0);
+	/* A page in the middle: a 1 GiB page becomes smaller ones. */
+	CHECK_EQ("bulk: a page is taken", all(WEIR_HC_MEM_POPULATE, first + 1, 1), 0);
+	CHECK_EQ("bulk: the page is given back", all(WEIR_HC_MEM_RELEASE, first + 1, 1), 0);
+	for (u64 gfn = first; gfn < first + 4096; gfn += 2)
+		(void)all(WEIR_HC_MEM_POPULATE, gfn, 1);
+	CHECK_EQ("bulk: all is taken", all(WEIR_HC_MEM_POPULATE, first, end - first), 0);
+	if (high)
+		CHECK_EQ("bulk: taken above 4 GiB", all(WEIR_HC_MEM_POPULATE, ABOVE_4G >> 12, high),
+			 0);
+	CHECK_EQ("bulk: it is zero", *(volatile u64 *)(first << 12), 0);
+	(void)hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
+	print("bulk: %lu pages owned\n", stats.pages_owned);
 }

@@ -14,17 +14,25 @@ NET = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
 
 @pytest.mark.parametrize("policy", ["none", "strict", "relaxed", "inclusive"])
 def test_each_policy_maps_what_it_says(boot, policy):
-    weir = boot([CONTROL, "/boot/hello.elf kernel name=other mem=64M"], cmdline=f"control-iommu={policy} exit=idle",
-                iommu="intremap=on")
-    assert weir.wait_exit() == IDLE
-    found = weir.find(IDENTITY)
+    weir = boot(["/boot/net.elf kernel name=ctl mem=16M control", "/boot/hello.elf kernel name=other mem=64M"],
+                cmdline=f"control-iommu={policy}", iommu="intremap=on")
+    weir.wait_for(r"domain other: its \d+ pages are free again")
+    weir.wait_ready()
     if policy == "none":
-        assert not found
+        weir.count(IDENTITY, 0)
     else:
-        mapped, lent = map(int, re.search(IDENTITY, found[0]).groups())
+        mapped, lent = map(int, weir.wait_for(IDENTITY).groups())
         assert mapped - lent == 16
         assert lent == 0 if policy == "strict" else lent > 400
     weir.count(r"iommu: mapped \d+ reserved pages \(\d+ ranges?\) for the control", int(policy == "inclusive"))
+
+
+@pytest.mark.parametrize("policy", ["none", "strict", "relaxed", "inclusive"])
+def test_the_control_domain_ends_at_once(boot, policy):
+    """Perhaps before all that is free has been lent to its devices."""
+    weir = boot([CONTROL, "/boot/hello.elf kernel name=other mem=64M"], cmdline=f"control-iommu={policy} exit=idle",
+                iommu="intremap=on")
+    assert weir.wait_exit() == IDLE
     weir.count(r"domain other: powered off", 1)
     weir.count(r"domain ctl: its \d+ pages are free again", 1)
 
@@ -40,8 +48,9 @@ def test_dma_of_the_control_domain(boot, policy):
     weir.count(r"PASS machine: it arrives", 1)
     weir.count(rf"machine: addresses are the {'guest' if policy == 'none' else 'machine'}'s", 1)
     weir.count(r"FAIL", 0)
-    # At the address of the guest's own image is Weir's image, which no policy lends.
-    weir.count(r"iommu: fault: device 00:05.0 of ctl: write of address", 0 if policy == "none" else 1)
+    # At the address of the guest's own image is Weir's image, or free memory, which may have been lent already.
+    faults = len(weir.find(r"iommu: fault: device 00:05.0 of ctl: write of address"))
+    assert faults in {"none": [0], "strict": [1], "relaxed": [0, 1]}[policy]
     weir.count(r"domain ctl: its \d+ pages are free again", 1)
 
 

@@ -337,9 +337,76 @@ static void test_random(void **state)
 	}
 }
 
+/* The frames belong to nobody until they are typed: not to a block that is freed beside them. */
+static void test_untyped(void **state)
+{
+	struct frame_info f;
+	mfn_t a, b;
+
+	(void)state;
+	fresh(2 * FRAMES_1G);
+	alloc_add(FRAMES_1G, FRAMES_1G);
+	a = alloc_untyped(17);
+	b = alloc_frames(17);
+	assert_int_not_equal(a, INVALID_MFN);
+	assert_int_equal(alloc_free_frames(), 0);
+	assert_int_equal(alloc_untyped(0), INVALID_MFN);
+	assert_true(frame_query(a, &f));
+	assert_int_equal(f.type, FRAME_FREE);
+	free_frames(b, 17);
+	assert_int_equal(alloc_free_blocks(17), 1);
+	for (mfn_t m = a; m < a + FRAMES_1G / 2; m += 512)
+		assert_int_equal(frame_set(m, ORDER_2M, FRAME_RAM, 1), 0);
+	for (mfn_t m = a; m < a + FRAMES_1G / 2; m += 512)
+		free_frames(m, ORDER_2M);
+	assert_int_equal(alloc_free_blocks(18), 1);
+}
+
+static void free_blocks(mfn_t mfn, u64 nr, unsigned int order)
+{
+	for (u64 i = 0; i < nr; i++)
+		free_frames(mfn + (i << order), order);
+}
+
+/* A step that frees too much between two windows is a bug; what is freed outside a step is not. */
+static void test_steps_are_bounded(void **state)
+{
+	const u64 most = STEP_FREES_FRAMES >> ORDER_2M;
+	mfn_t m;
+
+	(void)state;
+	fresh(2 * FRAMES_1G);
+	alloc_add(FRAMES_1G, FRAMES_1G);
+	m = alloc_frames(ORDER_1G);
+	assert_int_not_equal(m, INVALID_MFN);
+	free_blocks(m, 2 * most, ORDER_2M);
+	alloc_step_window();
+	m += 2 * most << ORDER_2M;
+
+	alloc_step_begins();
+	for (u32 window = 0; window < 3; window++, m += most << ORDER_2M) {
+		free_blocks(m, most, ORDER_2M);
+		alloc_step_window();
+	}
+	alloc_step_ends();
+
+	alloc_step_begins();
+	free_blocks(m, most + 1, ORDER_2M);
+	m += (most + 1) << ORDER_2M;
+	expect_panic(alloc_step_ends());
+
+	alloc_step_begins();
+	free_blocks(m, STEP_FREES_BLOCKS + 1, ORDER_4K);
+	expect_panic(alloc_step_window());
+	alloc_step_begins();
+	alloc_step_ends();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_steps_are_bounded),
+		cmocka_unit_test(test_untyped),
 		cmocka_unit_test(test_add_makes_the_largest_blocks),
 		cmocka_unit_test(test_small_ones_come_from_small_blocks),
 		cmocka_unit_test(test_add_twice),

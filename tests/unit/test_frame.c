@@ -126,6 +126,35 @@ static void test_special_frames_conflict(void **state)
 	assert_int_equal(frame_get_dev(0, ORDER_1G, 4), 0);
 }
 
+/* A block of 1 GiB that became RAM in blocks of 2 MiB is mapped as a whole once they are joined. */
+static void test_join(void **state)
+{
+	(void)state;
+	fresh(2 * FRAMES_1G);
+	for (mfn_t m = 0; m < FRAMES_1G; m += FRAMES_2M) {
+		assert_int_equal(frame_join(0, 1), -EPERM);
+		ram(m, ORDER_2M, 1);
+	}
+	assert_int_equal(frame_get_dev(0, ORDER_1G, 1), -EPERM);
+	assert_int_equal(frame_join(0, 2), -EPERM);
+	assert_int_equal(frame_join(FRAMES_2M, 1), -EINVAL);
+	assert_int_equal(frame_join(2 * FRAMES_1G, 1), -EINVAL);
+	assert_int_equal(frame_join(0, 1), 0);
+	assert_int_equal(frame_get_dev(0, ORDER_1G, 1), 0);
+	assert_int_equal(frame_set(5, ORDER_4K, FRAME_FREE, OWNER_NONE), -EBUSY);
+	frame_put_dev(0, ORDER_1G);
+
+	/* One frame of another owner, and one block. */
+	ram(FRAMES_2M + 5, ORDER_4K, 2);
+	assert_int_equal(frame_join(0, 1), -EPERM);
+	ram(FRAMES_2M, ORDER_2M, 2);
+	assert_int_equal(frame_join(0, 1), -EPERM);
+	assert_int_equal(frame_get_dev(0, ORDER_1G, 1), -EPERM);
+	ram(FRAMES_2M, ORDER_2M, 1);
+	assert_int_equal(frame_join(0, 1), 0);
+	assert_int_equal(frame_get_dev(0, ORDER_1G, 1), 0);
+}
+
 static void test_split_and_merge(void **state)
 {
 	(void)state;
@@ -665,6 +694,7 @@ int main(void)
 		cmocka_unit_test(test_starts_reserved),
 		cmocka_unit_test(test_references_by_size),
 		cmocka_unit_test(test_special_frames_conflict),
+		cmocka_unit_test(test_join),
 		cmocka_unit_test(test_split_and_merge),
 		cmocka_unit_test(test_many_all_or_none),
 		cmocka_unit_test(test_underflow_panics),

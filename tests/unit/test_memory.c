@@ -24,6 +24,7 @@
 #include <kernel/guest/memory/pool.h>
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/lib/string.h>
+#include <tests/unit/memory_build.h>
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>
 
@@ -39,11 +40,6 @@ void shootdown_post(struct nested *n, struct iommu_gather *g)
 void shootdown_kick(struct nested *n)
 {
 	(void)n;
-}
-
-void pool_make_room(u64 nr)
-{
-	(void)nr;
 }
 
 bool pool_reclaim(u64 nr)
@@ -207,7 +203,7 @@ static void mapped_later(void **state)
 	}
 }
 
-/* 2 MiB are one entry; a step covers at most 512 entries. */
+/* 2 MiB are one entry; a step covers at most MEMORY_STEP_ENTRIES. */
 static void largest_leaves_in_bounded_steps(void **state)
 {
 	struct weir_stats s = { 0 };
@@ -237,7 +233,7 @@ static void largest_leaves_in_bounded_steps(void **state)
 	gfn = 0;
 	while (map_step(&gfn) == STEP_MORE)
 		steps++;
-	assert_in_range(steps, FRAMES / 512, FRAMES / 512 + 2);
+	assert_in_range(steps, FRAMES / MEMORY_STEP_ENTRIES, FRAMES / MEMORY_STEP_ENTRIES + 2);
 	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
 	check();
 	finish();
@@ -301,7 +297,7 @@ static void renewed(void **state)
 			memset(mfn_to_virt(lookup(g).mfn), 0xcc, PAGE_SIZE);
 		assert_int_equal(memory_release(&d, 7, 1), 1);
 		assert_int_equal(memory_release(&d, 512, 512), 512);
-		assert_int_equal(memory_release(&d, 1100, 300), 300);
+		assert_int_equal(memory_release(&d, 1100, 250), 250);
 		/* The last release is still in flight when populating begins. */
 		while ((ret = memory_renew_step(&d, &gfn))) {
 			if (ret == STEP_WAIT) {
@@ -315,6 +311,7 @@ static void renewed(void **state)
 		assert_true(waits > 0);
 		assert_int_equal(gfn < FRAMES, 0);
 		assert_int_equal(d.pages_owned, FRAMES);
+		clear_all(&d);
 		for (gfn_t g = 0; g < FRAMES; g++) {
 			const u64 *p = mfn_to_virt(lookup(g).mfn);
 
@@ -352,6 +349,51 @@ static void none_where_interrupts_go(void **state)
 	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
 	check();
 	finish();
+}
+
+static bool no_memory(unsigned int order)
+{
+	(void)order;
+	return true;
+}
+
+/* There is no memory at all: what is given back in whole leaves needs none, and does not fail. Only
+ * a part of a superpage does, and then nothing has changed. */
+static void given_back_without_memory(void **state)
+{
+	(void)state;
+	for (int devices = 0; devices < 2; devices++) {
+		gfn_t map = 0;
+
+		start();
+		/* Four leaves of 2 MiB, and 512 pages. */
+		assert_int_equal(memory_release(&d, 2048 + 7, 1), 1);
+		vtd_settle();
+		while (devices && map_step(&map))
+			;
+		alloc_fail_hook = no_memory;
+		for (u32 n = 0; n < 20; n++)
+			assert_int_equal(memory_release(&d, 512 + 3, 1), -ENOMEM);
+		assert_int_equal(lookup(512 + 3).order, ORDER_2M);
+		assert_int_equal(memory_release(&d, 512 + 3, 512), -ENOMEM);
+		assert_int_equal(memory_release(&d, 512, 512), 512);
+		/* It ends where it would have to split. */
+		assert_int_equal(memory_release(&d, 1024, 600), 512);
+		for (gfn_t page = 2048; page < 2048 + 20; page++) {
+			while (memory_release(&d, page, 1) == -EAGAIN)
+				vtd_settle();
+		}
+		vtd_settle();
+		assert_int_equal(d.pages_owned, FRAMES - 1024 - 20);
+		alloc_fail_hook = NULL;
+		assert_int_equal(memory_release(&d, 1536 + 3, 1), 1);
+		vtd_settle();
+		while (!devices && map_step(&map))
+			;
+		assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+		check();
+		finish();
+	}
 }
 
 /* --- how much is cleared while no interrupt can be taken ------------------ */
@@ -434,12 +476,13 @@ static void cleared_in_steps(void **state)
 	assert_true(d.nested.entries[1] > 0);
 
 	/* Half of it is there, half of it is not. */
-	assert_int_equal(memory_release(&d, 100, 300), 300);
+	assert_int_equal(memory_release(&d, 100, 250), 250);
 	vtd_settle();
 	count_cleared(FRAME_RAM);
 	while ((ret = memory_renew_step(&d, &gfn)) == STEP_MORE)
 		irq_window();
 	assert_int_equal(ret, STEP_DONE);
+	clear_all(&d);
 	assert_in_range(stop_counting(), CLEAR_STEP, CLEAR_LIMIT);
 
 	gfn = 0;
@@ -490,6 +533,7 @@ int main(void)
 		cmocka_unit_test(not_for_the_control_domain),
 		cmocka_unit_test(none_where_interrupts_go),
 		cmocka_unit_test(renewed),
+		cmocka_unit_test(given_back_without_memory),
 		cmocka_unit_test(cleared_in_steps),
 	};
 

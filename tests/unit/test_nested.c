@@ -85,7 +85,7 @@ static int teardown(void **state)
 
 	(void)state;
 	for (u32 number = 0; number < NUMBERS; number++) {
-		struct nested_walk w = { &n, 0, GUEST_FRAMES - 1, GUEST_FRAMES };
+		struct nested_walk w = { &n, 0, GUEST_FRAMES - 1, ~0UL };
 
 		while (nested_take_tombstone(&w, number, &taken))
 			;

@@ -4,6 +4,7 @@
  * be interrupted for changes only. */
 #include "test.h"
 
+#include <kernel/core/background.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/work.h>
 #include <kernel/guest/quirks/emulator.h>
@@ -55,6 +56,11 @@ void irq_set_fixed(int vector, void (*handler)(void *arg), void *arg)
 }
 
 bool work_run(void)
+{
+	return false;
+}
+
+bool background_run(void)
 {
 	return false;
 }

@@ -326,6 +326,20 @@ void irq_wait(void)
 	fire();
 }
 
+/* Until no function is being attached or detached. */
+static inline u32 settle(void)
+{
+	u32 attached;
+
+	while (!vpci_settled(&dom, &attached)) {
+		while (work_run())
+			;
+		if (nr_timers)
+			irq_wait();
+	}
+	return attached;
+}
+
 static u32 events;
 
 void domain_event(struct domain *d, u32 bits)
@@ -662,7 +676,7 @@ static inline int setup(void **state)
 	said[0] = 0;
 	map_steps = map_result = attach_result = 0;
 	cpus_flushed = true;
-	return vpci_init(&dom) || assign_start(&dom, &device, 0) || vpci_settle(&dom) != 1;
+	return vpci_init(&dom) || assign_start(&dom, &device, 0) || settle() != 1;
 }
 
 static bool removed;

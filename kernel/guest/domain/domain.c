@@ -25,7 +25,7 @@
 /* Guards the table. */
 static struct spinlock domains_lock = SPINLOCK_INIT(LOCK_DOMAINS);
 static struct domain *domains[MAX_DOMAINS + 1]; /* by id; no domain has id 0 */
-static u32 nr_domains; /* atomic */
+static u32 nr_domains; /* and one while domains are being built; atomic */
 static u16 control_id;
 
 /* --- the table of domains ------------------------------------------------- */
@@ -100,9 +100,14 @@ static bool name_taken(const char *name)
 	return taken;
 }
 
-u32 domain_count(void)
+void domains_begin(void)
 {
-	return read_once(&nr_domains);
+	(void)atomic_add(&nr_domains, 1);
+}
+
+bool domains_complete(void)
+{
+	return !atomic_sub(&nr_domains, 1);
 }
 
 static void wake(void *d)
@@ -295,6 +300,7 @@ void domain_reboot(struct domain *d, const char *why, u64 status)
 	log_info("domain %s: %s, status %lu: restarting", d->name, why, status);
 	d->restart.stage = RESTART_DEVICES_GO;
 	d->restart.gfn = d->restart.loaded = 0;
+	d->restart.clearing = false;
 	/* No event is raised with the old vector after this. Those who have read it already hold
 	 * the domain, and the restart waits for them. */
 	(void)domain_set_event_vector(d, 0);

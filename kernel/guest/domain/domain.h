@@ -47,6 +47,7 @@ enum restart_policy {
 enum restart_stage {
 	RESTART_DEVICES_GO,
 	RESTART_MEMORY,
+	RESTART_CLEAR,
 	RESTART_LOAD,
 	RESTART_DEVICES_COME,
 	RESTART_RUN
@@ -55,7 +56,8 @@ enum restart_stage {
 struct restart {
 	enum restart_policy policy;
 	enum restart_stage stage;
-	gfn_t gfn; /* its memory below is cleared and complete */
+	gfn_t gfn; /* its memory below is complete */
+	bool clearing; /* memory_clear_start() was called */
 	u64 loaded; /* bytes of its files, so far */
 	struct guest_entry entry; /* valid once they are loaded */
 	u32 nr; /* restarts since boot */
@@ -99,10 +101,12 @@ void domain_register(struct domain *d);
 /* Free its id and its name. Holders may still read the record. */
 void domain_unregister(struct domain *d);
 /* Free the record. Its memory must be empty, and nobody may hold it. True if it was the last
- * domain. */
+ * domain, and no others are being built. */
 bool domain_free(struct domain *d);
-/* The number of domains, dying ones included. */
-u32 domain_count(void);
+/* Domains are being built: until domains_complete(), none is the last one. */
+void domains_begin(void);
+/* True if all of them have ended already. */
+bool domains_complete(void);
 
 /* The domain with this id, or NULL if there is none or it is dying. It is not torn down before
  * domain_put(), which must come soon, because the tear-down polls for it. Any context. */

@@ -11,7 +11,9 @@ struct build_options {
 	bool fail_allocations; /* debug builds: the n'th domain's n'th allocation fails */
 };
 
-/* Build and start a domain for each kernel line, and free the memory of modules that no domain
- * keeps. If a domain cannot be built, one line of the log names the module and the reason, and the
+/* Begin to build and start a domain for each kernel line, and to free the memory of modules that no
+ * domain keeps. CPUs that have nothing else to do go on with it; ready() is called when all is
+ * done. If a domain cannot be built, one line of the log names the module and the reason, and the
  * others start. Boot, after everything else is up. */
-void build_domains(const struct boot_info *info, const struct build_options *options);
+void build_domains(const struct boot_info *info, const struct build_options *options,
+		   void (*ready)(void));

@@ -11,7 +11,7 @@
 #include <kernel/mm/bootinfo.h>
 
 /* Bytes written in one step, some tens of microseconds. */
-#define STEP_BYTES (512 * PAGE_SIZE)
+#define STEP_BYTES (128 * PAGE_SIZE)
 
 /* The loader writes the same bytes each time it runs, so a load can be divided into parts: each
  * part skips what earlier parts have written, and leaves what lies beyond its end to the next

@@ -81,27 +81,33 @@ void modules_keep(const struct domain *d)
 			modules[i].kept = true;
 }
 
-void modules_free_others(void)
+/* Free a bounded part of the file. False: all of it is free. */
+static bool free_part(struct module *m)
 {
-	for (u32 i = 0; i < nr_modules; i++) {
+	u64 nr = MIN(frames(m) - m->freed, STEP_FRAMES);
+
+	if (!nr)
+		return false;
+	alloc_add(first_frame(m) + m->freed, nr);
+	m->freed += nr;
+	return true;
+}
+
+enum step modules_free_others_step(void)
+{
+	for (u32 i = 0; i < nr_modules; i++)
+		if (!modules[i].kept && free_part(&modules[i]))
+			return STEP_MORE;
+	for (u32 i = 0; i < nr_modules; i++)
 		say_if_unused(&modules[i], i);
-		if (!modules[i].kept)
-			alloc_add(first_frame(&modules[i]), frames(&modules[i]));
-	}
+	return STEP_DONE;
 }
 
 enum step modules_free_step(const struct domain *d)
 {
-	for (u32 i = 0; i < nr_modules; i++) {
-		struct module *m = &modules[i];
-		u64 nr;
-
-		if (!m->kept || m->freed == frames(m) || strcmp(m->line.domain, d->name))
-			continue;
-		nr = MIN(frames(m) - m->freed, STEP_FRAMES);
-		alloc_add(first_frame(m) + m->freed, nr);
-		m->freed += nr;
-		return STEP_MORE;
-	}
+	for (u32 i = 0; i < nr_modules; i++)
+		if (modules[i].kept && !strcmp(modules[i].line.domain, d->name) &&
+		    free_part(&modules[i]))
+			return STEP_MORE;
 	return STEP_DONE;
 }

@@ -29,8 +29,8 @@ u64 module_size(const struct module *m);
 bool module_is_of(const struct module *m, const struct domain *d, enum module_kind kind);
 /* Keep the files of d, because it may be restarted. Boot. */
 void modules_keep(const struct domain *d);
-/* Free the memory of all other files, and log the ramdisks whose domain does not exist. Boot, after
- * the last domain is built. */
-void modules_free_others(void);
+/* Free a bounded part of the memory of all other files; at last, log the ramdisks whose domain does
+ * not exist. Boot, after the last domain is built. */
+enum step modules_free_others_step(void);
 /* d ends: free a bounded part of its files' memory. */
 enum step modules_free_step(const struct domain *d);

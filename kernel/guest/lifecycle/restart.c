@@ -1,7 +1,7 @@
 /* The restart of a domain:
  *
  *	vCPUs killed -> (all stopped) -> devices detached -> (no cached translation left)
- *	-> devices reset -> released memory allocated again, all memory cleared
+ *	-> devices reset -> released memory allocated again -> all memory cleared
  *	-> kernel and ramdisks loaded -> devices attached -> RUNNING
  *
  * The work item that tears a domain down takes these steps too, so a domain that is ended during
@@ -14,11 +14,23 @@
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/start.h>
+#include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/populate.h>
 #include <kernel/lib/errno.h>
 
 #define POLL_NS 1000000UL
+
+/* Idle CPUs do it; restart_step() looks now and then. */
+static int clear_step(struct domain *d)
+{
+	struct memory *m = &d->vm.memory;
+
+	if (!d->restart.clearing)
+		memory_clear_start(m);
+	d->restart.clearing = memory_is_clearing(m);
+	return d->restart.clearing ? STEP_WAIT : STEP_DONE;
+}
 
 /* Take one step of the current stage. STEP_DONE: the stage is complete. */
 static int stage_step(struct domain *d, struct restart *r)
@@ -28,6 +40,8 @@ static int stage_step(struct domain *d, struct restart *r)
 		return vpci_suspend(d);
 	case RESTART_MEMORY:
 		return memory_renew_step(&d->vm.memory, &r->gfn);
+	case RESTART_CLEAR:
+		return clear_step(d);
 	case RESTART_LOAD:
 		return start_load_step(d, &r->loaded, &r->entry);
 	case RESTART_DEVICES_COME:

@@ -1,14 +1,15 @@
-/* How a domain starts. At boot start_new() takes all steps, one after the other; a restart
+/* How a domain starts. At boot start_step() takes all steps, one after the other; a restart
  * (restart.c) takes those that it needs again:
  *
- *	record -> memory, all of it zero -> kernel, ramdisks, firmware loaded -> devices attached
- *	-> vCPUs -> power on
+ *	record -> memory -> all of it cleared -> kernel, ramdisks, firmware loaded
+ *	-> devices attached -> vCPUs -> power on
  */
 #include <kernel/guest/lifecycle/start.h>
 
 #include <iommu/iommu.h>
 #include <kernel/core/irqoff.h>
 #include <kernel/core/log.h>
+#include <kernel/core/panic.h>
 #include <kernel/guest/devices/guestfirmware.h>
 #include <kernel/guest/devices/guestpower.h>
 #include <kernel/guest/devices/pci/assign.h>
@@ -21,6 +22,7 @@
 #include <kernel/guest/lifecycle/moduleload.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/lifecycle/teardown.h>
+#include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/guest/memory/populate.h>
@@ -103,18 +105,6 @@ static struct domain *create(u32 index)
 	return ret ? NULL : d;
 }
 
-/* Load it in one go, because nothing else runs at boot that would have to wait. */
-static bool load(struct domain *d, struct guest_entry *entry)
-{
-	u64 done = 0;
-	int ret;
-
-	do
-		ret = start_load_step(d, &done, entry);
-	while (ret == STEP_MORE);
-	return !ret;
-}
-
 static bool assign_device(struct domain *d, struct pci_id id, u32 flags)
 {
 	struct pci_device *dev = pci_find(id);
@@ -137,11 +127,8 @@ static void expect_devices(struct domain *d, const struct module_line *line)
 		iommu_expect(d->vm.memory.iommu, line->device[i]);
 }
 
-/* The control domain starts with what it gets, since only it can mend what is wrong. */
 static bool assign_devices(struct domain *d, const struct module_line *line)
 {
-	u32 attached;
-
 	if (vpci_init(d)) {
 		log_err("domain %s: left out: no memory for its PCI bus", d->name);
 		return false;
@@ -160,18 +147,7 @@ static bool assign_devices(struct domain *d, const struct module_line *line)
 		if (!assign_device(d, line->device[i], line->ats[i] ? IOMMU_ATS : 0) &&
 		    !line->control)
 			return false;
-	attached = vpci_settle(d);
-	if (attached == line->nr_devices)
-		return true;
-	if (line->control) {
-		log_warn("domain %s: starts with %u of its %u devices", d->name, attached,
-			 line->nr_devices);
-		return true;
-	}
-	log_err("domain %s: left out: %u of its %u devices could not be attached, as said above: "
-		"remove them from pci=",
-		d->name, line->nr_devices - attached, line->nr_devices);
-	return false;
+	return true;
 }
 
 /* A vCPU without cpu= goes to the CPU that has waited longest for one. */
@@ -186,11 +162,11 @@ static u32 choose_cpu(const struct module_line *line, u32 vcpu)
 	return cpu % nr_cpus;
 }
 
-static bool make_vcpus(struct domain *d, const struct module_line *line)
+static bool make_vcpus(const struct start *s, const struct module_line *line)
 {
 	for (u32 i = 0; i < line->vcpus; i++) {
-		if (!vcpu_create(&d->vm, choose_cpu(line, i), line->priority)) {
-			log_err("domain %s: no memory for vCPU %u", d->name, i);
+		if (!vcpu_create(&s->domain->vm, s->cpu[i], line->priority)) {
+			log_err("domain %s: no memory for vCPU %u", s->domain->name, i);
 			return false;
 		}
 	}
@@ -207,33 +183,67 @@ static void start_counting(void)
 	counting = true;
 }
 
-void start_new(u32 index, enum identity_policy policy)
+static int begin(struct start *s, const struct module_line *line, enum identity_policy policy)
 {
-	const struct module_line *line = &module_at(index)->line;
-	struct guest_entry entry;
-	struct domain *d;
+	struct domain *d = can_build(line) ? create(s->module) : NULL;
 
-	if (!can_build(line))
-		return;
-	d = create(index);
+	s->domain = d;
 	if (!d)
-		return;
+		return -EINVAL;
+	for (u32 i = 0; i < line->vcpus; i++)
+		s->cpu[i] = choose_cpu(line, i);
 	if (line->control)
 		control_init(d, policy);
 	d->vm.memory.has_devices = line->nr_devices && !d->vm.memory.machine_addresses;
 	expect_devices(d, line);
-	if (memory_build(&d->vm.memory, line->memory) || !load(d, &entry)) {
-		domain_discard(d);
-		return;
+	return memory_build_begin(&d->vm.memory, line->memory);
+}
+
+static int identity_step(struct start *s, enum identity_policy policy)
+{
+	struct memory *m = &s->domain->vm.memory;
+
+	if (!m->machine_addresses)
+		return STEP_DONE;
+	if (!s->gfn)
+		pool_start(m, policy, domain_wake_all);
+	return pool_map_own_step(m, &s->gfn);
+}
+
+/* True if the domain can start with what was attached. The control domain can, since only it can mend
+ * what is wrong. */
+static bool are_enough(const struct domain *d, const struct module_line *line, u32 attached)
+{
+	if (attached == line->nr_devices)
+		return true;
+	if (line->control) {
+		log_warn("domain %s: starts with %u of its %u devices", d->name, attached,
+			 line->nr_devices);
+		return true;
 	}
-	/* Before its devices are attached, and before other domains take their memory. */
-	if (d->vm.memory.machine_addresses)
-		pool_start(&d->vm.memory, policy, domain_wake_all);
+	log_err("domain %s: left out: %u of its %u devices could not be attached, as said above: "
+		"remove them from pci=",
+		d->name, line->nr_devices - attached, line->nr_devices);
+	return false;
+}
+
+static int devices_step(struct start *s, const struct module_line *line)
+{
+	u32 attached;
+
 	/* A device reserves interrupt vectors on the CPUs of the vCPUs. */
-	if (!make_vcpus(d, line) || !assign_devices(d, line)) {
-		domain_discard(d);
-		return;
-	}
+	if (!s->assigned && (!make_vcpus(s, line) || !assign_devices(s->domain, line)))
+		return -EINVAL;
+	s->assigned = true;
+	if (!vpci_settled(s->domain, &attached))
+		return STEP_WAIT;
+	return are_enough(s->domain, line, attached) ? STEP_DONE : -EINVAL;
+}
+
+static int run(struct start *s, const struct module_line *line)
+{
+	struct domain *d = s->domain;
+
 	if (line->restart != RESTART_NEVER)
 		modules_keep(d);
 	log_info("domain %s: starts with %luM of memory (%lu 1G, %lu 2M, %lu 4K pages), %u vCPU%s, "
@@ -243,5 +253,51 @@ void start_new(u32 index, enum identity_policy policy)
 		 d->vm.nr_vcpus == 1 ? "" : "s", line->nr_devices,
 		 line->nr_devices == 1 ? "" : "s");
 	start_counting();
-	start_run(d, &entry);
+	start_run(d, &s->entry);
+	return STEP_DONE;
+}
+
+static int stage_step(struct start *s, enum identity_policy policy)
+{
+	const struct module_line *line = &module_at(s->module)->line;
+
+	switch (s->stage) {
+	case START_RECORD:
+		return begin(s, line, policy);
+	case START_MEMORY:
+		return memory_build_step(&s->domain->vm.memory, &s->gfn);
+	case START_CLEAR_BEGIN:
+		s->gfn = 0;
+		memory_clear_start(&s->domain->vm.memory);
+		return STEP_DONE;
+	case START_CLEAR:
+		return memory_is_clearing(&s->domain->vm.memory) ? STEP_WAIT : STEP_DONE;
+	case START_IDENTITY:
+		return identity_step(s, policy);
+	case START_LOAD:
+		return start_load_step(s->domain, &s->loaded, &s->entry);
+	case START_DEVICES:
+		return devices_step(s, line);
+	case START_RUN:
+		return run(s, line);
+	case START_DONE:
+		return STEP_WAIT;
+	}
+	BUG();
+}
+
+enum step start_step(struct start *s, enum identity_policy policy)
+{
+	int ret = stage_step(s, policy);
+
+	if (ret > 0)
+		return ret == STEP_MORE ? STEP_MORE : STEP_WAIT;
+	if (ret < 0) {
+		if (s->domain)
+			domain_discard(s->domain);
+		s->stage = START_DONE;
+		return STEP_DONE;
+	}
+	s->stage++;
+	return s->stage == START_DONE ? STEP_DONE : STEP_MORE;
 }

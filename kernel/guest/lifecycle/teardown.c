@@ -21,6 +21,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/lifecycle/modules.h>
 #include <kernel/guest/lifecycle/restart.h>
+#include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/guest/vcpu/vcpustate.h>
@@ -42,12 +43,15 @@ static void vanish(struct domain *d)
 {
 	vuart_destroy(d);
 	vballoon_free(d);
-	if (domain_free(d)) {
-		log_info("weir: the last domain has ended, %lu pages are free",
-			 alloc_free_frames());
-		irqoff_report();
-		debug_exit_when(DEBUG_EXIT_IDLE);
-	}
+	if (domain_free(d))
+		teardown_all_ended();
+}
+
+void teardown_all_ended(void)
+{
+	log_info("weir: the last domain has ended, %lu pages are free", alloc_free_frames());
+	irqoff_report();
+	debug_exit_when(DEBUG_EXIT_IDLE);
 }
 
 static void reap_again(struct timer *t)
@@ -70,6 +74,12 @@ static bool all_stopped(const struct domain *d)
 		if (!vcpu_is_stopped(d->vm.vcpu[i]))
 			return false;
 	return true;
+}
+
+/* It may end while idle CPUs clear its memory. */
+static bool stop_clearing(struct domain *d)
+{
+	return read_once(&d->state) != DOMAIN_DYING || memory_clear_stop(&d->vm.memory);
 }
 
 /* All vCPUs are stopped: the guest has written its last character. */
@@ -104,7 +114,7 @@ static enum step reap_step(struct work *w)
 	case REAP_VCPUS:
 		if (read_once(&d->state) == DOMAIN_RUNNING) /* the restart is complete */
 			return STEP_WAIT;
-		if (!all_stopped(d)) {
+		if (!all_stopped(d) || !stop_clearing(d)) {
 			timer_set(&d->reap_timer, clock_ns() + STOP_POLL_NS);
 			return STEP_WAIT;
 		}

@@ -16,8 +16,7 @@ static int share_leaves(struct memory *m, struct iommu_gather *g, gfn_t *gfn, gf
 	while (*gfn < end && *left) {
 		struct nested_leaf at = nested_lookup(&m->nested, *gfn);
 		u64 rest = (1UL << at.order) - (*gfn & ((1UL << at.order) - 1));
-		u64 nr = MIN(rest, (u64)MEMORY_STEP_ENTRIES << leaf_order),
-		    entries = MAX(nr >> leaf_order, 1UL);
+		u64 nr = MIN(rest, 512UL << leaf_order), entries = MAX(nr >> leaf_order, 1UL);
 		int ret = 0;
 
 		/* Skip tombstones: that memory was given back, and its release covers both sets of

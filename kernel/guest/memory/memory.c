@@ -3,6 +3,7 @@
 
 #include <iommu/iommu.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/guestmap.h>
 #include <kernel/guest/memory/shootdown.h>
 
@@ -12,6 +13,7 @@ int memory_init(struct memory *m, u16 owner, const char *name, void (*wake)(void
 
 	m->owner = owner;
 	m->name = name;
+	memory_clear_init(m);
 	return ret ? ret : iommu_domain_create(&m->iommu, owner, name, wake, arg);
 }
 

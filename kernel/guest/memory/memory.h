@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <kernel/core/background.h>
 #include <kernel/guest/memory/nested.h>
 #include <kernel/lib/compiler.h>
 
@@ -26,10 +27,12 @@ struct memory {
 	 * addresses. */
 	bool machine_addresses;
 	u64 pages_owned, pages_limit; /* under nested.lock */
+	struct background clearing; /* see kernel/guest/memory/clear.h */
+	gfn_t clear_next; /* under nested.lock: from here on nobody has begun to clear it */
 };
 
 /* How many entries one call or one release step may visit: some tens of microseconds. */
-#define MEMORY_STEP_ENTRIES 512
+#define MEMORY_STEP_ENTRIES 256
 
 /* Create empty nested and I/O tables for the domain with this id and name. wake(arg) is called (in
  * any context, with no lock held) when something that one of its vCPUs may be waiting for has

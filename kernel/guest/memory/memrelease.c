@@ -7,10 +7,25 @@
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
 
+/* How many of nr frames the gather's tables allow to unmap at once. If it has none left, nothing
+ * can be split: then a leaf of the nested tables at a time, which the walk ends with. 0: a leaf of
+ * the devices' tables is larger than that. */
+static u64 can_unmap(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr)
+{
+	struct nested_leaf at;
+
+	assert_locked(&m->nested.lock);
+	if (!m->has_devices || iommu_gather_can_split(g))
+		return nr;
+	at = nested_lookup(&m->nested, gfn);
+	nr = MIN(nr, (1UL << at.order) - (gfn & ((1UL << at.order) - 1)));
+	return iommu_can_unmap(g, gfn, nr) ? nr : 0;
+}
+
 s64 memory_release(struct memory *m, gfn_t gfn, u64 nr)
 {
 	IOMMU_GATHER(g);
-	u64 passed, unmapped;
+	u64 passed, unmapped = 0;
 	int ret;
 
 	if (!memory_is_ram(m, gfn, nr))
@@ -19,12 +34,13 @@ s64 memory_release(struct memory *m, gfn_t gfn, u64 nr)
 	 * look up. */
 	if (m->machine_addresses)
 		return -EPERM;
-	ret = iommu_gather_begin(&g, m->iommu);
+	ret = iommu_gather_begin_unmap(&g, m->iommu);
 	if (ret)
 		return ret;
 
 	spin_lock(&m->nested.lock);
-	passed = memory_unmap(m, &g, gfn, nr, &unmapped);
+	nr = can_unmap(m, &g, gfn, nr);
+	passed = nr ? memory_unmap(m, &g, gfn, nr, &unmapped) : 0;
 	spin_unlock(&m->nested.lock);
 
 	iommu_gather_commit(&g, unmapped);

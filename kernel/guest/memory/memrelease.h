@@ -13,7 +13,8 @@ struct memory;
 
 /* Give back a bounded part of [gfn, gfn + nr). Returns the number of frames processed (>= 1); they
  * are freed later. -EAGAIN: try again when the domain is woken; -EINVAL: not all of it is RAM;
- * -EPERM: the domain's devices use machine addresses; -ENOMEM: a superpage cannot be split. */
+ * -EPERM: the domain's devices use machine addresses; -ENOMEM: a superpage must be split, and there
+ * is no memory for that. Whole pages of any size can always be given back. */
 s64 memory_release(struct memory *m, gfn_t gfn, u64 nr);
 /* Remove a bounded part of the RAM in [gfn, gfn + nr) from all tables; the gather's batch will free
  * it. Returns the number of frames processed; *unmapped says how many of them held memory.

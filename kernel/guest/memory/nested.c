@@ -337,14 +337,14 @@ struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn)
  * is cleared with its last piece. */
 static void take_piece(struct nested_walk *w, u64 *e, unsigned int level, struct nested_leaf *taken)
 {
-	u64 place = w->gfn & (level_frames(level) - 1);
+	u64 place = w->gfn & (level_frames(level) - 1), cost;
 	unsigned int order = MIN(level_order(level), (unsigned int)NESTED_PIECE_ORDER);
 
 	BUG_ON(place & (BIT(order) - 1)); /* the walk began before the entry, or at a piece */
 	taken->mfn = entry_mfn(*e, level) + place;
 	taken->order = order;
-	if (order == NESTED_PIECE_ORDER)
-		w->budget -= MIN(w->budget, NESTED_PIECE_COST);
+	cost = order == NESTED_PIECE_ORDER ? NESTED_PIECE_COST : NESTED_PAGE_COST;
+	w->budget -= MIN(w->budget, cost);
 	w->gfn += BIT(order);
 	if (place + BIT(order) == level_frames(level))
 		*e = 0;

@@ -73,6 +73,7 @@ int __must_check nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 
 /* What is taken is at most a piece of this order, since freeing it takes time. */
 #define NESTED_PIECE_ORDER ORDER_2M
 #define NESTED_PIECE_COST 64UL
+#define NESTED_PAGE_COST 1UL
 
 /* Free the tables below the root, at most NESTED_STEP_TABLES per call. No leaf may be left. */
 #define NESTED_STEP_TABLES 128
@@ -83,7 +84,7 @@ struct nested_walk {
 	struct nested *nested;
 	gfn_t gfn; /* where to continue; beyond `last`: the walk is finished */
 	gfn_t last;
-	u64 budget; /* entries that may still be visited; a piece taken costs NESTED_PIECE_COST */
+	u64 budget; /* entries that may still be visited; what is taken costs more */
 };
 
 /* Turn the RAM leaves of the walk into tombstones of batch `number`; device leaves stay. Stops

@@ -2,10 +2,9 @@
 #include <kernel/guest/memory/pool.h>
 
 #include <drivers/pci.h>
-#include <kernel/core/irq.h>
+#include <kernel/core/background.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
-#include <kernel/core/work.h>
 #include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/errno.h>
@@ -19,21 +18,30 @@
 
 #define POOL_RANGES 256
 #define BLOCK (1UL << ORDER_2M) /* the pool lends whole blocks of 2 MiB */
+#define TABLES 4UL /* that mapping one may take */
+#define CARVE_STEP (1UL << ORDER_1G) /* frames carved out at once */
+#define OWN_STEP 256UL /* leaves that one step maps of the owner's memory */
 
 static struct {
 	struct spinlock lock;
 	struct memory *owner; /* NULL: there is no pool */
 	void (*wake_all)(void);
-	bool lends; /* beyond the owner's own memory, free RAM is lent */
+	bool lends; /* beyond the owner's own memory, free RAM is lent ... */
+	bool open; /* ... from now on */
 	bool closed; /* the owner is ending */
+	bool told; /* how much is lent, after the first time that all was */
+	u32 lending; /* CPUs that are lending a block */
+	u64 own, own_runs; /* the owner's own frames that are mapped, and their runs ... */
+	mfn_t own_next; /* ... the last of which ends before this frame */
 	struct rangeset set; /* frames lent */
 	struct range range[POOL_RANGES];
 	u32 carving; /* batches in flight that will free frames */
 	u64 carved; /* their frames */
-	struct work returner;
+	u64 wanted; /* frames that are still to be carved out */
+	struct background lender;
 } pool = { .lock = SPINLOCK_INIT(LOCK_POOL) };
 
-static enum step lend_again_step(struct work *w);
+static enum step lend_step(struct background *b);
 
 u64 pool_frames(u64 *carved)
 {
@@ -48,65 +56,33 @@ u64 pool_frames(u64 *carved)
 
 /* --- lending -------------------------------------------------------------- */
 
-/* The tables that mapping nr frames for devices takes, but for the ends of the ranges. */
-static u64 tables_for(u64 nr)
+/* A cleared block from the allocator, unless that would use up the reserve or the memory for the
+ * tables that map it: INVALID_MFN. Takes interrupts. */
+static mfn_t take_block(void)
 {
-	u64 tables = 0;
-
-	for (unsigned int order = iommu_leaf_order() + 9; order <= 36; order += 9)
-		tables += nr >> order;
-	return tables;
-}
-
-/* A cleared block of this order from the allocator, unless that would use up the reserve or the
- * tables' memory for it and for `unmapped` other frames: INVALID_MFN. Takes interrupts. */
-static mfn_t take_block(unsigned int order, u64 unmapped)
-{
-	u64 nr = 1UL << order;
 	mfn_t mfn;
 
-	if (alloc_free_frames() < POOL_RESERVE + nr + tables_for(unmapped + nr))
+	if (alloc_free_frames() < POOL_RESERVE + BLOCK + TABLES)
 		return INVALID_MFN;
-	mfn = alloc_frames(order);
+	mfn = alloc_frames(ORDER_2M);
 	if (mfn != INVALID_MFN)
-		clear_frames(mfn, nr);
+		clear_frames(mfn, BLOCK);
 	return mfn;
 }
 
 /* Move the block to the pool's set; if that is full, back to the allocator. */
-static bool add_block(mfn_t mfn, unsigned int order)
+static bool add_block(mfn_t mfn)
 {
 	assert_locked(&pool.lock);
-	if (rangeset_add(&pool.set, mfn, mfn + (1UL << order) - 1)) {
+	if (rangeset_add(&pool.set, mfn, mfn + BLOCK - 1)) {
 		log_warn("%s: no room for more than %u ranges (POOL_RANGES): the rest is not lent",
 			 pool.set.name, POOL_RANGES);
-		free_frames(mfn, order);
+		free_frames(mfn, ORDER_2M);
 		return false;
 	}
-	if (frame_set(mfn, order, FRAME_RAM, pool.owner->owner))
+	if (frame_set(mfn, ORDER_2M, FRAME_RAM, pool.owner->owner))
 		panic("frame table: a free block 0x%lx is in use", mfn);
 	return true;
-}
-
-/* Lend all that is free. */
-static void lend_all(u64 own)
-{
-	for (unsigned int order = ALLOC_MAX_ORDER; order >= ORDER_2M; order--) {
-		bool lent = true;
-		mfn_t mfn;
-
-		while (lent) {
-			u64 carved, unmapped = own + pool_frames(&carved);
-
-			mfn = take_block(order, unmapped);
-			if (mfn == INVALID_MFN)
-				break;
-			spin_lock(&pool.lock);
-			lent = add_block(mfn, order);
-			spin_unlock(&pool.lock);
-			irq_window();
-		}
-	}
 }
 
 /* Return the last block of the set to the allocator. False: the set is empty. */
@@ -136,27 +112,6 @@ static void log_unmapped(const char *what, int error)
 		what, -error);
 }
 
-/* Add the frames of the control domain's own memory, found in its nested tables. */
-static int add_own(struct memory *m, struct rangeset *set)
-{
-	gfn_t gfn = 0;
-	u64 left = m->pages_owned;
-	int ret = 0;
-
-	spin_lock(&m->nested.lock);
-	while (left && !ret) {
-		struct nested_leaf at = nested_lookup(&m->nested, gfn);
-
-		if (at.flags && !(at.flags & NESTED_DEVICE)) {
-			ret = rangeset_add(set, at.mfn, at.mfn + (1UL << at.order) - 1);
-			left -= 1UL << at.order;
-		}
-		gfn = ALIGN_DOWN(gfn, 1UL << at.order) + (1UL << at.order);
-	}
-	spin_unlock(&m->nested.lock);
-	return ret;
-}
-
 /* Map the set. After an error, *undoing: a batch may still hold references to the frames, and *undo
  * is what it does when it is complete; else nothing was mapped. */
 static int map_set(struct memory *m, const struct rangeset *set, u32 flags,
@@ -177,51 +132,7 @@ static int map_set(struct memory *m, const struct rangeset *set, u32 flags,
 	return ret;
 }
 
-/* A batch has returned its memory: those who wait for memory may look again. */
-static void end_carving(void)
-{
-	spin_lock(&pool.lock);
-	pool.carving--;
-	spin_unlock(&pool.lock);
-	pool.wake_all();
-}
-
-/* Every party has answered the batch of a map that failed: return one block per call to the
- * allocator. */
-static enum step free_unmapped_step(struct iommu_batch *b __unused)
-{
-	if (free_last_block())
-		return STEP_MORE;
-	end_carving();
-	return STEP_DONE;
-}
-
-/* Nothing of it is mapped: return all that is lent to the allocator. Returns the error. */
-static int give_up(int error)
-{
-	spin_lock(&pool.lock);
-	pool.closed = true;
-	spin_unlock(&pool.lock);
-	while (free_last_block())
-		irq_window();
-	return error;
-}
-
-/* Map all that is lent, and the control domain's own memory. If it fails, nothing is lent. */
-static int map_all(struct memory *m, const struct rangeset *all)
-{
-	const struct iommu_batch_user undo = { .step = free_unmapped_step };
-	bool undoing;
-	int ret;
-
-	spin_lock(&pool.lock);
-	ret = map_set(m, all, 0, &undo, &undoing);
-	if (ret)
-		pool.closed = true;
-	pool.carving += undoing;
-	spin_unlock(&pool.lock);
-	return ret && !undoing ? give_up(ret) : ret;
-}
+static void end_carving(void);
 
 static void map_reserved(struct memory *m)
 {
@@ -253,36 +164,90 @@ static void map_reserved(struct memory *m)
 
 void pool_start(struct memory *m, enum identity_policy policy, void (*wake_all)(void))
 {
-	static struct range ranges[POOL_RANGES];
-	struct rangeset all;
-	int ret;
-
 	rangeset_init(&pool.set, "memory lent to the control domain", pool.range, POOL_RANGES);
-	rangeset_init(&all, "the control domain's identity map", ranges, POOL_RANGES);
-	work_init(&pool.returner, lend_again_step);
+	background_init(&pool.lender, lend_step, true);
 	if (policy == IDENTITY_NONE || iommu_why_absent())
 		return;
 	pool.owner = m;
 	pool.wake_all = wake_all;
 	pool.lends = policy >= IDENTITY_RELAXED;
-	pool.closed = false;
-	if (pool.lends)
-		lend_all(m->pages_owned);
-	ret = add_own(m, &all);
-	rangeset_for_each(r, &pool.set)
-		if (!ret)
-			ret = rangeset_add(&all, r->first, r->last);
-	ret = ret ? give_up(ret) : map_all(m, &all);
-	if (ret) {
-		log_unmapped("memory", ret);
-		return;
-	}
-	log_info("iommu: identity-mapped %lu MiB (%u range%s) for the control domain's devices, "
-		 "including %lu MiB of borrowed free memory",
-		 rangeset_count(&all) >> (20 - PAGE_SHIFT), all.nr, all.nr == 1 ? "" : "s",
-		 rangeset_count(&pool.set) >> (20 - PAGE_SHIFT));
+	pool.open = pool.closed = pool.told = false;
+	pool.own = pool.own_runs = 0;
 	if (policy == IDENTITY_INCLUSIVE)
 		map_reserved(m);
+}
+
+/* What is mapped, when it is complete for the first time. */
+static void tell(void)
+{
+	u64 lent, runs;
+
+	spin_lock(&pool.lock);
+	lent = rangeset_count(&pool.set);
+	runs = pool.own_runs + pool.set.nr;
+	spin_unlock(&pool.lock);
+	log_info("iommu: identity-mapped %lu MiB (%lu range%s) for the control domain's devices, "
+		 "including %lu MiB of borrowed free memory",
+		 (pool.own + lent) >> (20 - PAGE_SHIFT), runs, runs == 1 ? "" : "s",
+		 lent >> (20 - PAGE_SHIFT));
+}
+
+/* Map one leaf of the nested tables, or a part of it that needs at most 512 entries. */
+static int map_own_leaf(struct memory *m, struct iommu_gather *g, gfn_t *gfn, u64 nr)
+{
+	struct nested_leaf at;
+	int ret = 0;
+
+	spin_lock(&m->nested.lock);
+	at = nested_lookup(&m->nested, *gfn);
+	nr = MIN(nr, (1UL << at.order) - (*gfn & ((1UL << at.order) - 1)));
+	nr = MIN(nr, OWN_STEP << iommu_leaf_order());
+	if (at.flags && !(at.flags & NESTED_DEVICE)) {
+		ret = iommu_map(g, at.mfn, at.mfn, nr, IOMMU_READ | IOMMU_WRITE);
+		if (!ret) {
+			pool.own_runs += at.mfn != pool.own_next;
+			pool.own_next = at.mfn + nr;
+			pool.own += nr;
+		}
+	}
+	spin_unlock(&m->nested.lock);
+	*gfn += nr;
+	return ret;
+}
+
+enum step pool_map_own_step(struct memory *m, gfn_t *gfn)
+{
+	IOMMU_GATHER(g);
+	u64 nr;
+	int ret;
+
+	if (pool.owner != m)
+		return STEP_DONE;
+	nr = memory_ram_from(m, gfn);
+	if (!nr) {
+		if (!pool.lends)
+			tell();
+		return STEP_DONE;
+	}
+	ret = iommu_gather_begin(&g, m->iommu);
+	if (ret == -EAGAIN)
+		return STEP_WAIT;
+	if (!ret) {
+		for (u64 left = OWN_STEP; !ret && nr && left; left--) {
+			ret = map_own_leaf(m, &g, gfn, nr);
+			nr = memory_ram_from(m, gfn);
+			if (iommu_leaf_order() < ORDER_2M)
+				break;
+		}
+		iommu_gather_commit(&g, 0);
+	}
+	if (!ret)
+		return STEP_MORE;
+	log_unmapped("memory", ret);
+	spin_lock(&pool.lock);
+	pool.closed = true;
+	spin_unlock(&pool.lock);
+	return STEP_DONE;
 }
 
 /* --- carving out ---------------------------------------------------------- */
@@ -303,18 +268,36 @@ static enum step free_carved_step(struct iommu_batch *b)
 	return STEP_DONE;
 }
 
+/* The highest part of a range of what is lent, at least nr frames if it has so many. If there is no
+ * memory for a table, its first 1 GiB leaf is not split. Returns its size; 0: a leaf must be. */
+static u64 highest_part(struct iommu_gather *g, const struct range *r, u64 nr)
+{
+	mfn_t end = r->last + 1, first = end - MIN(ALIGN_UP(nr, BLOCK), end - r->first);
+
+	if (iommu_can_unmap(g, first, end - first))
+		return end - first;
+	first = MAX(r->first, ALIGN_DOWN(first, BIT(ORDER_1G)));
+	return iommu_can_unmap(g, first, end - first) ? end - first : 0;
+}
+
 /* Carve out of the highest range first, which leaves low memory to those who need it. */
 static bool carve_highest(u64 *nr)
 {
 	const struct range *r = &pool.set.range[pool.set.nr - 1];
-	u64 len = r->last - r->first + 1, n = MIN(ALIGN_UP(*nr, BLOCK), len);
-	mfn_t first = r->last + 1 - n;
 	struct iommu_batch_user *u;
+	mfn_t first;
 	IOMMU_GATHER(g);
+	u64 n;
 
 	assert_locked(&pool.lock);
-	if (iommu_gather_begin(&g, pool.owner->iommu))
+	if (iommu_gather_begin_unmap(&g, pool.owner->iommu))
 		return false;
+	n = highest_part(&g, r, *nr);
+	if (!n) {
+		iommu_gather_commit(&g, 0);
+		return false;
+	}
+	first = r->last + 1 - n;
 	iommu_unmap(&g, first, n);
 	u = iommu_gather_user(&g);
 	u->step = free_carved_step;
@@ -329,35 +312,46 @@ static bool carve_highest(u64 *nr)
 	return true;
 }
 
+/* Carve out a bounded part of what is wanted. */
+static void carve_some(void)
+{
+	u64 part = MIN(pool.wanted, CARVE_STEP), left = part;
+
+	assert_locked(&pool.lock);
+	while (left && !pool.closed && pool.set.nr && carve_highest(&left))
+		;
+	pool.wanted = pool.closed || !pool.set.nr ? 0 : pool.wanted - (part - left);
+}
+
+/* A batch has returned its memory: those who wait for memory may look again. */
+static void end_carving(void)
+{
+	spin_lock(&pool.lock);
+	pool.carving--;
+	carve_some();
+	spin_unlock(&pool.lock);
+	pool.wake_all();
+}
+
 bool pool_reclaim(u64 nr)
 {
 	bool coming;
 
 	spin_lock(&pool.lock);
-	while (nr && !pool.closed && pool.set.nr && carve_highest(&nr))
-		;
+	pool.wanted = MAX(pool.wanted, nr);
+	carve_some();
 	coming = pool.carving;
+	if (!coming)
+		pool.wanted = 0;
 	spin_unlock(&pool.lock);
 	return coming;
 }
 
-void pool_make_room(u64 nr)
-{
-	while (alloc_free_frames() < nr + POOL_RESERVE) {
-		if (!pool_reclaim(nr + POOL_RESERVE - alloc_free_frames()))
-			return;
-		while (work_run())
-			;
-		if (alloc_free_frames() < nr + POOL_RESERVE)
-			irq_wait();
-	}
-}
-
-/* --- lending again -------------------------------------------------------- */
+/* --- lending -------------------------------------------------------------- */
 
 static bool may_lend(void)
 {
-	return pool.owner && pool.lends && !pool.closed && !pool.carving;
+	return pool.owner && pool.lends && pool.open && !pool.closed && !pool.carving;
 }
 
 /* Map the block, which is in the set. If that fails, it goes back to the allocator. */
@@ -384,32 +378,56 @@ static int map_block(mfn_t mfn)
 	return ret;
 }
 
-/* Lend one more free block per step. What fails now, since no batch or table is free, a later
- * pool_return() will do. */
-static enum step lend_again_step(struct work *w __unused)
+/* Lend one more free block. False: none is free, or none may be lent now. */
+static bool lend_block(void)
 {
-	bool lent = false;
-	mfn_t mfn;
+	mfn_t mfn = take_block();
+	bool lent;
 
-	spin_lock(&pool.lock);
-	lent = may_lend();
-	spin_unlock(&pool.lock);
-	mfn = lent ? take_block(ORDER_2M, 0) : INVALID_MFN;
 	if (mfn == INVALID_MFN)
-		return STEP_DONE;
+		return false;
 	spin_lock(&pool.lock);
 	lent = may_lend();
 	if (!lent)
 		free_frames(mfn, ORDER_2M);
-	lent = lent && add_block(mfn, ORDER_2M) && !map_block(mfn);
+	lent = lent && add_block(mfn) && !map_block(mfn);
 	spin_unlock(&pool.lock);
+	return lent;
+}
+
+/* Each CPU that has nothing else to do lends a block. What fails now, since no batch or table is
+ * free, a later pool_return() will do. */
+static enum step lend_step(struct background *b __unused)
+{
+	bool lent, last;
+
+	spin_lock(&pool.lock);
+	lent = may_lend();
+	pool.lending++;
+	spin_unlock(&pool.lock);
+	lent = lent && lend_block();
+	spin_lock(&pool.lock);
+	pool.lending--;
+	last = !lent && !pool.lending && !pool.told && pool.owner;
+	pool.told |= last;
+	spin_unlock(&pool.lock);
+	if (last)
+		tell();
 	return lent ? STEP_MORE : STEP_DONE;
 }
 
 void pool_return(void)
 {
-	if (read_once(&pool.owner))
-		work_queue(&pool.returner);
+	if (read_once(&pool.owner) && read_once(&pool.open))
+		background_queue(&pool.lender, ~0UL);
+}
+
+void pool_open(void)
+{
+	if (!pool.owner || !pool.lends)
+		return;
+	write_once(&pool.open, true);
+	pool_return();
 }
 
 void pool_close(struct memory *m)

@@ -7,8 +7,8 @@
  *	    ^                             |
  *	    '-- frames freed <-- batch <--' pool_reclaim()
  *
- * The allocator keeps POOL_RESERVE frames for Weir's own tables, and what the tables of the
- * identity map take. What is lent is cleared first; interrupts are taken meanwhile.
+ * The allocator keeps POOL_RESERVE frames for Weir's own tables. What is lent is cleared first, by
+ * CPUs that have nothing else to do (kernel/core/background.h), when all domains have their memory.
  *
  * Lock: pool.lock, taken before the locks of IOMMU domains and of the allocator.
  */
@@ -20,18 +20,19 @@ struct memory;
 
 #define POOL_RESERVE (16UL << (20 - PAGE_SHIFT))
 
-/* Create the control domain's identity map: its own memory and, depending on the policy, the pool
- * and reserved regions. Boot, after the domain's memory has been built. wake_all() is called to
- * wake all domains when frames have returned to the allocator. A failure is logged and leaves the
- * domain without an identity map. */
+/* Begin the control domain's identity map: its own memory (pool_map_own_step()) and, depending on
+ * the policy, the pool and reserved regions. Boot, after the domain's memory has been built.
+ * wake_all() is called to wake all domains when frames have returned to the allocator. */
 void pool_start(struct memory *control, enum identity_policy policy, void (*wake_all)(void));
+/* Map a bounded part of the control domain's own memory, from *gfn (initially 0), which is
+ * advanced. A failure is logged, and nothing is lent then. */
+enum step pool_map_own_step(struct memory *m, gfn_t *gfn);
+/* All domains have their memory: start to lend what is free beyond the reserve. Boot. */
+void pool_open(void);
 /* Start to carve out at least nr frames. True: frames are on their way to the allocator, and all
  * domains will be woken when they arrive. Any context. */
 bool pool_reclaim(u64 nr);
-/* Sleep until the allocator has nr free frames besides POOL_RESERVE, or the pool can provide no
- * more. Boot. */
-void pool_make_room(u64 nr);
-/* Memory has returned to the allocator: start to lend what is free beyond the reserve. */
+/* Memory has returned to the allocator: lend what is free beyond the reserve. */
 void pool_return(void);
 /* This domain ends: if it owns the pool, nothing is lent or carved out from now on. Its I/O tables
  * must still exist. */

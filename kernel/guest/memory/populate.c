@@ -2,38 +2,25 @@
 #include <kernel/guest/memory/populate.h>
 
 #include <iommu/iommu.h>
-#include <kernel/core/irq.h>
 #include <kernel/core/log.h>
-#include <kernel/core/panic.h>
+#include <kernel/guest/memory/blocks.h>
 #include <kernel/guest/memory/clear.h>
-#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
-#include <kernel/mm/frame.h>
 
-/* Allocate zeroed frames for the domain, of the wanted order or a smaller one; *order is
- * updated. Takes interrupts if it is more than CLEAR_STEP. */
-static mfn_t take_frames(struct memory *m, unsigned int *order)
-{
-	mfn_t mfn;
-
-	while ((mfn = alloc_frames(*order)) == INVALID_MFN) {
-		if (!*order)
-			return INVALID_MFN;
-		(*order)--;
-	}
-	clear_frames(mfn, 1UL << *order);
-	if (frame_set(mfn, *order, FRAME_RAM, m->owner))
-		panic("frame table: fresh frames 0x%lx+%lu are in use", mfn, 1UL << *order);
-	return mfn;
-}
+/* Small blocks that one step of a build maps. */
+#define BUILD_STEP_BLOCKS 32
+/* What one call of memory_populate() may do: lookups, and frames cleared; a block more takes as
+ * long as clearing so many frames. */
+#define POPULATE_LOOKUPS 256
+#define BLOCK_COST 6UL
 
 /* Map newly allocated frames for CPUs and devices. On an error, the *done frames that were already
- * in the nested tables stay there, for the caller to remove through a batch; the others are
- * freed. */
+ * in the nested tables stay there, for the caller to remove through a batch; the others are the
+ * caller's. */
 static int map_frames(struct memory *m, struct iommu_gather *g, gfn_t gfn, mfn_t mfn,
 		      unsigned int order, u64 *done)
 {
@@ -41,73 +28,89 @@ static int map_frames(struct memory *m, struct iommu_gather *g, gfn_t gfn, mfn_t
 	int ret = nested_map(&m->nested, gfn, mfn, nr, NESTED_RAM, done);
 
 	m->pages_owned += *done;
-	for (u64 i = *done; i < nr; i++)
-		free_frames(mfn + i, 0);
 	if (!ret && m->has_devices)
 		ret = iommu_map(g, gfn, mfn, nr, IOMMU_READ | IOMMU_WRITE);
 	return ret;
 }
 
-static int build_range(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr)
+/* The largest block that one step may map at gfn: with at most 512 leaves in each kind of table. */
+static unsigned int build_order(const struct memory *m, gfn_t gfn, u64 nr)
 {
-	while (nr) {
-		unsigned int order = 63 - __builtin_clzl(nr);
-		u64 done;
-		mfn_t mfn;
-		int ret;
+	unsigned int order = 63 - __builtin_clzl(nr);
 
-		order = MIN(order, (unsigned int)ALLOC_MAX_ORDER);
-		if (gfn)
-			order = MIN(order, (unsigned int)__builtin_ctzl(gfn));
-		mfn = take_frames(m, &order);
-		if (mfn == INVALID_MFN)
-			return -ENOMEM;
-		spin_lock(&m->nested.lock);
-		ret = map_frames(m, g, gfn, mfn, order, &done);
-		spin_unlock(&m->nested.lock);
-		if (ret)
-			return ret;
-		irq_window();
-		gfn += 1UL << order;
-		nr -= 1UL << order;
+	order = MIN(order, (unsigned int)ALLOC_MAX_ORDER);
+	if (m->has_devices)
+		order = MIN(order, iommu_leaf_order() + 9);
+	return gfn ? MIN(order, (unsigned int)__builtin_ctzl(gfn)) : order;
+}
+
+/* Take and map one block at gfn, of at most nr frames. Returns how many, or the error. */
+static s64 build_block(struct memory *m, struct iommu_gather *g, gfn_t gfn, u64 nr)
+{
+	unsigned int order = build_order(m, gfn, nr);
+	mfn_t mfn = block_take(m->owner, &order);
+	u64 done;
+	int ret;
+
+	if (mfn == INVALID_MFN)
+		return -ENOMEM;
+	spin_lock(&m->nested.lock);
+	ret = map_frames(m, g, gfn, mfn, order, &done);
+	spin_unlock(&m->nested.lock);
+	block_free(mfn + done, BIT(order) - done);
+	return ret ? ret : (s64)BIT(order);
+}
+
+int memory_build_begin(struct memory *m, u64 bytes)
+{
+	u64 available = alloc_free_frames();
+
+	m->pages_limit = bytes >> PAGE_SHIFT;
+	if (m->pages_limit <= available)
+		return 0;
+	log_err("domain %s: mem=%luM is not available, only %luM are free: ask for less", m->name,
+		bytes >> 20, available >> (20 - PAGE_SHIFT));
+	return -ENOMEM;
+}
+
+/* Map one large block, or some small ones. */
+static int build_blocks(struct memory *m, struct iommu_gather *g, gfn_t *gfn, u64 nr)
+{
+	gfn_t end = *gfn + nr;
+
+	for (u32 i = 0; *gfn < end && i < BUILD_STEP_BLOCKS; i++) {
+		s64 ret = build_block(m, g, *gfn, end - *gfn);
+
+		if (ret < 0)
+			return (int)ret;
+		*gfn += (u64)ret;
+		if (ret > BUILD_STEP_BLOCKS)
+			break;
 	}
 	return 0;
 }
 
-/* Build all of the domain's memory, below and above the hole. */
-static int build_all(struct memory *m, struct iommu_gather *g)
+int memory_build_step(struct memory *m, gfn_t *gfn)
 {
-	u64 nr;
-	int ret = 0;
-
-	for (gfn_t gfn = 0; !ret && (nr = memory_ram_from(m, &gfn)); gfn += nr)
-		ret = build_range(m, g, gfn, nr);
-	return ret;
-}
-
-int memory_build(struct memory *m, u64 bytes)
-{
-	u64 available;
+	u64 nr = memory_ram_from(m, gfn);
 	IOMMU_GATHER(g);
 	int ret;
 
-	m->pages_limit = bytes >> PAGE_SHIFT;
-	pool_make_room(m->pages_limit);
-	available = alloc_free_frames();
-	if (m->pages_limit > available) {
-		log_err("domain %s: mem=%luM is not available, only %luM are free: ask for less",
-			m->name, bytes >> 20, available >> (20 - PAGE_SHIFT));
-		return -ENOMEM;
+	if (!nr) {
+		m->devices_see_all = m->has_devices;
+		return STEP_DONE;
 	}
 	ret = iommu_gather_begin(&g, m->iommu);
+	if (ret == -EAGAIN)
+		return STEP_WAIT;
 	if (!ret) {
-		ret = build_all(m, &g);
+		ret = build_blocks(m, &g, gfn, nr);
 		iommu_gather_commit(&g, 0);
 	}
-	m->devices_see_all = m->has_devices && !ret;
-	if (ret)
-		log_err("domain %s: cannot map its memory (error %d): ask for less than mem=%luM",
-			m->name, -ret, bytes >> 20);
+	if (!ret)
+		return STEP_MORE;
+	log_err("domain %s: cannot map its memory (error %d): ask for less than mem=%luM", m->name,
+		-ret, m->pages_limit >> (20 - PAGE_SHIFT));
 	return ret;
 }
 
@@ -132,9 +135,10 @@ static s64 populate_hole(struct memory *m, struct iommu_gather *g, gfn_t gfn, u6
 	/* Do not use Weir's own reserve while the pool has memory. */
 	if (alloc_free_frames() < POOL_RESERVE + (1UL << order) && pool_reclaim(1UL << order))
 		return -EAGAIN;
-	mfn = take_frames(m, &order);
+	mfn = block_take(m->owner, &order);
 	if (mfn == INVALID_MFN)
 		return -ENOMEM;
+	clear_frames(mfn, 1UL << order);
 
 	spin_lock(&m->nested.lock);
 	at = nested_lookup(&m->nested, gfn);
@@ -145,14 +149,15 @@ static s64 populate_hole(struct memory *m, struct iommu_gather *g, gfn_t gfn, u6
 		ret = -EEXIST; /* another vCPU has filled it */
 	else if (m->pages_owned + (1UL << order) > m->pages_limit)
 		ret = -ENOMEM;
-	if (ret) {
-		free_frames(mfn, order);
-	} else {
+	if (!ret) {
 		ret = map_frames(m, g, gfn, mfn, order, &done);
 		if (ret && done)
 			memory_unmap(m, g, gfn, done, held);
+		if (!ret)
+			done = 1UL << order;
 	}
 	spin_unlock(&m->nested.lock);
+	block_free(mfn + done, (1UL << order) - done);
 	return ret ? ret : (s64)(1UL << order);
 }
 
@@ -168,8 +173,8 @@ s64 memory_populate(struct memory *m, gfn_t gfn, u64 nr)
 	if (ret)
 		return ret;
 
-	for (unsigned int steps = 0;
-	     done < nr && cleared < CLEAR_STEP && steps < MEMORY_STEP_ENTRIES; steps++) {
+	for (unsigned int steps = 0; done < nr && cleared < CLEAR_STEP && steps < POPULATE_LOOKUPS;
+	     steps++) {
 		struct nested_leaf at;
 		u64 span;
 
@@ -196,38 +201,22 @@ s64 memory_populate(struct memory *m, gfn_t gfn, u64 nr)
 		if (ret < 0)
 			break;
 		done += ret;
-		cleared += ret;
+		cleared += (u64)ret + BLOCK_COST;
 	}
 	iommu_gather_commit(&g, held);
 	return done ? (s64)done : ret;
 }
 
-/* Clear nr frames of the domain's memory, and take interrupts before each part. */
-static int clear_again(struct memory *m, gfn_t gfn, u64 nr)
-{
-	int ret = 0;
-
-	for (u64 n; !ret && nr; gfn += n, nr -= n) {
-		n = MIN(nr, CLEAR_STEP);
-		irq_window();
-		ret = guest_zero(m, gfn << PAGE_SHIFT, n << PAGE_SHIFT);
-	}
-	return ret;
-}
-
 int memory_renew_step(struct memory *m, gfn_t *gfn)
 {
-	u64 nr = memory_ram_from(m, gfn),
-	    to_block = (1UL << ORDER_2M) - (*gfn & ((1UL << ORDER_2M) - 1));
+	u64 nr = memory_ram_from(m, gfn);
 	s64 there;
-	int ret;
 
 	if (!nr)
 		return STEP_DONE;
-	there = memory_populate(m, *gfn, MIN(nr, to_block));
+	there = memory_populate(m, *gfn, nr);
 	if (there < 0)
 		return there == -EAGAIN ? STEP_WAIT : (int)there;
-	ret = clear_again(m, *gfn, (u64)there);
 	*gfn += (u64)there;
-	return ret ? ret : STEP_MORE;
+	return STEP_MORE;
 }

@@ -2,6 +2,7 @@
  * with a quantum. kernel/guest/vcpu/vcpustate.c has the states of vCPUs. */
 #include <kernel/guest/vcpu/sched.h>
 
+#include <kernel/core/background.h>
 #include <kernel/core/clock.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/irqoff.h>
@@ -139,10 +140,8 @@ static void run_vcpu(struct sched *s, struct vcpu *v, void (*handle_exit)(struct
 		vcpu_backend->enter(v);
 		handle_exit(v);
 		irqoff_part((const void *)handle_exit);
-		if (read_once(&this_cpu()->work_pending)) {
+		if (read_once(&this_cpu()->work_pending))
 			work_run();
-			irq_window();
-		}
 	}
 }
 
@@ -181,15 +180,15 @@ void sched_enter(void (*handle_exit)(struct vcpu *v))
 	for (;;) {
 		struct vcpu *v;
 
-		if (work_run()) {
-			irq_window();
+		if (work_run())
 			continue;
-		}
 		spin_lock(&s->lock);
 		v = pick_next(s);
 		spin_unlock(&s->lock);
 		if (v)
 			run_vcpu(s, v, handle_exit);
+		else if (background_run())
+			irq_window();
 		else
 			wait_for_interrupt();
 	}

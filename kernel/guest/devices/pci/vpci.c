@@ -73,25 +73,19 @@ void vpci_put(struct vpci *p)
 
 /* --- all functions of a domain -------------------------------------------- */
 
-u32 vpci_settle(struct domain *d)
+bool vpci_settled(struct domain *d, u32 *attached)
 {
 	const struct vfunction *f;
-	u32 busy, attached;
+	u32 busy = 0;
 
-	for (;;) {
-		while (work_run())
-			;
-		busy = attached = 0;
-		spin_lock(&assign_lock);
-		list_for_each(f, &d->pci->functions, link) {
-			busy += f->stage != ASSIGN_ATTACHED && !f->slow;
-			attached += f->stage == ASSIGN_ATTACHED || f->slow;
-		}
-		spin_unlock(&assign_lock);
-		if (!busy)
-			return attached;
-		irq_wait();
+	*attached = 0;
+	spin_lock(&assign_lock);
+	list_for_each(f, &d->pci->functions, link) {
+		busy += f->stage != ASSIGN_ATTACHED && !f->slow;
+		*attached += f->stage == ASSIGN_ATTACHED || f->slow;
 	}
+	spin_unlock(&assign_lock);
+	return !busy;
 }
 
 /* True if a function is being attached or detached. One that waits for vpci_resume() does not

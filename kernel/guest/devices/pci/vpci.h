@@ -48,9 +48,9 @@ int __must_check vpci_init(struct domain *d);
 
 /* --- all functions of a domain -------------------------------------------- */
 
-/* Sleep until no function of d is being attached or detached. Returns how many d has, or gets as
- * soon as they answer after their reset. Boot. */
-u32 vpci_settle(struct domain *d);
+/* False: a function of d is being attached or detached. *attached: how many d has, or gets as soon
+ * as they answer after their reset. Boot. */
+bool vpci_settled(struct domain *d, u32 *attached);
 /* d restarts, and its vCPUs are stopped: take its functions away as from a dying domain, but keep
  * them for d. Call this until it returns STEP_DONE: then none of them can reach d's memory, and
  * those that are being attached wait for vpci_resume(). */
