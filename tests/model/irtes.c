@@ -194,7 +194,8 @@ void irtes_check_quiet(void)
 
 			e->nr_old = 0;
 			e->any = false;
-			vtd_require(delivers ? e->now && value_of(x->e.unit, lo) == e->now : !e->now,
+			vtd_require(delivers ? e->now && value_of(x->e.unit, lo) == e->now :
+					       !e->now,
 				    "interrupt entry %u %s", x->e.first + i,
 				    delivers ? "delivers what it should not" : "does not deliver");
 		}

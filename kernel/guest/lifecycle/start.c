@@ -210,8 +210,8 @@ static int identity_step(struct start *s, enum identity_policy policy)
 	return pool_map_own_step(m, &s->gfn);
 }
 
-/* True if the domain can start with what was attached. The control domain can, since only it can mend
- * what is wrong. */
+/* True if the domain can start with what was attached. The control domain can, since only it can
+ * mend what is wrong. */
 static bool are_enough(const struct domain *d, const struct module_line *line, u32 attached)
 {
 	if (attached == line->nr_devices)
