@@ -12,7 +12,9 @@
 
 #define FS_PER_10_NS 10000000UL
 #define MEASURED_FS (1000000 * FS_PER_10_NS)
+/* Accesses, and ticks of the TSC, as for the PIT. */
 #define MAX_POLLS 1000000
+#define MAX_TICKS 200000000
 
 static volatile u32 *reg(volatile void *registers, u32 offset)
 {
@@ -34,9 +36,9 @@ u64 hpet_measure_tsc_hz(volatile void *registers)
 		cpu_relax();
 		passed = *reg(registers, HPET_COUNTER) - first;
 		end = rdtsc();
-	} while (passed < MEASURED_FS / period && ++polls < MAX_POLLS);
+	} while (passed < MEASURED_FS / period && (++polls < MAX_POLLS || end - start < MAX_TICKS));
 	*reg(registers, HPET_CONFIG) = config;
-	if (polls == MAX_POLLS)
+	if (passed < MEASURED_FS / period)
 		return 0;
 	return (end - start) * 100000000 / ((u64)passed * period / FS_PER_10_NS);
 }

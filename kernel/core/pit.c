@@ -14,27 +14,32 @@
 #define PORT_B_OUTPUT 0x20
 
 #define TICKS (PIT_HZ / 100)
-/* A port access takes about 1 us: some 10,000 fit into the measured time. A timer that stands still
- * must not hold up the boot. */
+/* A timer that stands still must not hold up the boot: it is given up after as many accesses and as
+ * many ticks of the TSC. An access takes about 1 us, or some nanoseconds in an emulator that counts
+ * instructions. */
 #define MAX_POLLS 200000
+#define MAX_TICKS 200000000
 
 u64 pit_measure_tsc_hz(void)
 {
 	u8 port_b = inb(PORT_B);
 	u64 start, end;
 	u32 polls = 0;
+	bool done;
 
 	outb(PORT_B, (u8)((port_b & ~PORT_B_SPEAKER) | PORT_B_GATE));
 	outb(PIT_MODE, 0xb0); /* channel 2, both bytes, mode 0: output rises at zero */
 	outb(PIT_CHANNEL2, TICKS & 0xff);
 	outb(PIT_CHANNEL2, TICKS >> 8);
 	start = rdtsc();
-	while (!(inb(PORT_B) & PORT_B_OUTPUT) && ++polls < MAX_POLLS)
+	do {
 		cpu_relax();
-	end = rdtsc();
+		done = inb(PORT_B) & PORT_B_OUTPUT;
+		end = rdtsc();
+	} while (!done && (++polls < MAX_POLLS || end - start < MAX_TICKS));
 	outb(PORT_B, port_b);
 	/* If the output rises at once, or never, there is no timer. */
-	if (polls < 10 || polls == MAX_POLLS)
+	if (polls < 10 || !done)
 		return 0;
 	return (end - start) * PIT_HZ / TICKS;
 }

@@ -7,7 +7,9 @@
 
 #define PM_TIMER_HZ 3579545u
 #define TICKS (PM_TIMER_HZ / 100)
-#define MAX_POLLS 200000 /* as for the PIT */
+/* Accesses, and ticks of the TSC, as for the PIT. */
+#define MAX_POLLS 200000
+#define MAX_TICKS 200000000
 
 u64 pmtimer_measure_tsc_hz(u16 port, unsigned int bits)
 {
@@ -19,8 +21,8 @@ u64 pmtimer_measure_tsc_hz(u16 port, unsigned int bits)
 		cpu_relax();
 		passed = (inl(port) - first) & mask;
 		end = rdtsc();
-	} while (passed < TICKS && ++polls < MAX_POLLS);
-	if (polls < 10 || polls == MAX_POLLS)
+	} while (passed < TICKS && (++polls < MAX_POLLS || end - start < MAX_TICKS));
+	if (polls < 10 || passed < TICKS)
 		return 0;
 	return (end - start) * PM_TIMER_HZ / passed;
 }

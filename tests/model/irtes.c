@@ -107,7 +107,7 @@ static void in_force(void *arg, u64 entries)
 		if (!(entries & BIT(i)))
 			continue;
 		vtd_require(vtd_interrupt(x->e.dev, (u16)(x->e.first + i), &lo) && e->now &&
-				    value_of(lo) == e->now,
+				    value_of(x->e.unit, lo) == e->now,
 			    "interrupt entry %u is in force, and does not deliver", x->e.first + i);
 		e->nr_old = 0;
 		e->any = false;

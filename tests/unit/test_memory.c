@@ -507,6 +507,7 @@ static void clear_in_memory_too(void **state)
 	while ((ret = memory_renew_step(&d, &gfn)) == STEP_MORE)
 		;
 	assert_int_equal(ret, STEP_DONE);
+	clear_all(&d);
 	assert_int_equal(memory_release(&d, 512, 512), 512);
 	vtd_settle();
 	assert_int_equal(memory_populate(&d, 512, 512), 512);

@@ -33,7 +33,7 @@ static void slow_after_its_reset(void **state)
 	u32 rounds = 0, n;
 
 	(void)state;
-	take();
+	take_device();
 	answers_after_ms = 5000;
 	assert_int_equal(assign_start(&dom, &device, 0), 0);
 	while (!vpci_settled(&dom, &n))
@@ -151,7 +151,7 @@ static void quarantined_for_good(void **state)
 static void attaching_fails(void **state)
 {
 	(void)state;
-	take();
+	take_device();
 	map_result = -ENOMEM;
 	assert_int_equal(assign_start(&dom, &device, 0), 0);
 	fire();
@@ -174,7 +174,7 @@ static void attaching_fails(void **state)
 static void domain_ends_meanwhile(void **state)
 {
 	for (u32 at = 0; at < 4; at++) {
-		take();
+		take_device();
 		map_steps = at == 1 ? 2 : 0;
 		attach_result = at == 2 ? -EAGAIN : 0;
 		assert_int_equal(assign_start(&dom, &device, 0), 0);
@@ -251,7 +251,7 @@ static void started_again(void **state)
 static void started_again_meanwhile(void **state)
 {
 	(void)state;
-	take();
+	take_device();
 	assert_int_equal(assign_start(&dom, &device, 0), 0);
 	assert_int_equal(vpci_suspend(&dom), STEP_WAIT);
 	fire();

@@ -66,7 +66,7 @@ static void exchanged(void **state)
 	rescan();
 	assert_int_equal(pci_lines, 1);
 	assert_int_equal(read_again, 0);
-	take();
+	take_device();
 	assert_non_null(strstr(assignable_why_not(&dom, &device, 0, why, sizeof(why)), "another"));
 	rescan();
 	assert_int_equal(read_again, 1);
@@ -83,7 +83,7 @@ static void exchanged_for_one_like_it(void **state)
 	char why[160];
 
 	(void)state;
-	take();
+	take_device();
 	pci_lines = 0;
 	put32(0x10, 0);
 	rescan();

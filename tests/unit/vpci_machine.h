@@ -854,7 +854,7 @@ static inline void check_device(void)
 	}
 }
 
-static inline void take(void)
+static inline void take_device(void)
 {
 	assert_int_equal(assign_take(&device), 0);
 	fire();

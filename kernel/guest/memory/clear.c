@@ -7,12 +7,18 @@
 #include <kernel/guest/memory/memory.h>
 #include <kernel/lib/string.h>
 
+/* Clear a part that is small enough for one step. */
+static void clear_part(mfn_t mfn, u64 nr)
+{
+	memset(mfn_to_virt(mfn), 0, nr << PAGE_SHIFT);
+	iommu_cleared(mfn, nr);
+}
+
 void clear_frames(mfn_t mfn, u64 nr)
 {
 	for (u64 n; nr; mfn += n, nr -= n) {
 		n = MIN(nr, CLEAR_STEP);
-		memset(mfn_to_virt(mfn), 0, n << PAGE_SHIFT);
-		iommu_cleared(mfn, n);
+		clear_part(mfn, n);
 		if (nr > n)
 			irq_window();
 	}
@@ -55,7 +61,7 @@ static enum step clear_step(struct background *b)
 
 		nr = claim_part(m, budget, &mfn);
 		if (nr && mfn != INVALID_MFN) {
-			memset(mfn_to_virt(mfn), 0, nr << PAGE_SHIFT);
+			clear_part(mfn, nr);
 			budget -= nr;
 		}
 		budget -= MIN(budget, 1UL);
