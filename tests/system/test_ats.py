@@ -188,7 +188,7 @@ def careless(tmp_path_factory):
     """An image of Weir that invalidates no device TLB."""
     return plant(tmp_path_factory.mktemp("careless"),
                  {"iommu/commit.c": ("\tif (!list_empty(&d->device_tlbs))\n"
-                                     "\t\tdevice_flush_tlbs(d, b, g->first, g->last);\n", "")})
+                                     "\t\tdevice_flush_tlbs(d, b, first, last);\n", "")})
 
 
 @pytest.mark.parametrize("check", [check_released_pages_are_out_of_reach, check_a_new_owner_is_left_alone])
