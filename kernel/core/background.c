@@ -54,7 +54,8 @@ static struct background *take(void)
 	return found;
 }
 
-bool background_run(void)
+/* Take a step. False: there is none to take. *more: the item has more to do. */
+static bool run_one(bool *more)
 {
 	struct background *b = take();
 	enum step ret;
@@ -71,14 +72,29 @@ bool background_run(void)
 	if (ret != STEP_MORE && b->queued && !b->again)
 		remove(b);
 	spin_unlock(&background_lock);
+	*more = ret == STEP_MORE;
 	return true;
+}
+
+bool background_run(void)
+{
+	bool more;
+
+	return run_one(&more);
 }
 
 /* --- when no CPU is idle -------------------------------------------------- */
 
+/* An item that only looked whether it can go on must not keep the others from their step: the
+ * builder looks once a millisecond. */
+#define LOOKS 4
+
 static enum step pace_step(struct work *w __unused)
 {
-	(void)background_run();
+	bool more = false;
+
+	for (u32 i = 0; i < LOOKS && !more && run_one(&more); i++)
+		;
 	return STEP_DONE;
 }
 

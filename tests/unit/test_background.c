@@ -165,6 +165,30 @@ static void none_is_idle(void **state)
 	end(&b);
 }
 
+static enum step wait_step(struct background *b)
+{
+	(void)b;
+	return STEP_WAIT;
+}
+
+/* An item that comes first, and each time only looks whether it can go on, takes nobody's step. */
+static void one_that_waits(void **state)
+{
+	struct background waiter, b;
+	u32 ticks = 0;
+
+	(void)state;
+	background_init(&waiter, wait_step, false);
+	begin(&b, 100);
+	while (left) {
+		on(0);
+		background_queue(&waiter, 0);
+		(void)tick();
+		assert_true(++ticks <= 201);
+	}
+	end(&b);
+}
+
 /* --- several items -------------------------------------------------------- */
 
 static struct background outer;
@@ -256,8 +280,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_idle_one_does_all), cmocka_unit_test(none_is_idle),
-		cmocka_unit_test(by_one_or_by_all),	 cmocka_unit_test(cheapest_first),
-		cmocka_unit_test(queued_in_its_step),
+		cmocka_unit_test(one_that_waits),	 cmocka_unit_test(by_one_or_by_all),
+		cmocka_unit_test(cheapest_first),	 cmocka_unit_test(queued_in_its_step),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
