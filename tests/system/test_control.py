@@ -262,12 +262,12 @@ def test_refusals_are_explained(shell, command, word, remedy):
 
 def test_the_trace_is_in_order(shell):
     """Events of the network guest's device and memory, in order, with increasing times."""
-    assert shell.command("iommu trace on") == ["what happens to pages is recorded from now on"]
-    assert shell.command("iommu trace on") == ["what happens to pages is recorded already"]
+    assert shell.command("iommu trace on") == ["  what happens to pages is recorded from now on"]
+    assert shell.command("iommu trace on") == ["  what happens to pages is recorded already"]
     shell.command("detach 00:03.0")
     shell.command("attach 00:03.0 net0")
     rows = [line.split() for line in shell.command("iommu trace 1000")]
-    assert shell.command("iommu trace off") == ["what happens to pages is not recorded from now on"]
+    assert shell.command("iommu trace off") == ["  what happens to pages is not recorded from now on"]
     numbers, times = [int(r[0]) for r in rows], [float(r[1]) for r in rows]
     assert numbers == sorted(numbers) and times == sorted(times) and len(rows) >= 3
     assert [r[4] for r in rows if r[2] == "net0" and r[3] == "00:03.0"] == ["attach", "isolate", "isolated", "attach"]
