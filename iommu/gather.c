@@ -32,6 +32,7 @@ static struct iommu_batch *take_free_batch(struct iommu_domain *d)
 			return b;
 		}
 	}
+	domain_held_up(d);
 	return NULL;
 }
 
@@ -62,8 +63,6 @@ int iommu_gather_begin(struct iommu_gather *g, struct iommu_domain *d)
 		spin_unlock(&d->lock);
 		return -ENOMEM;
 	}
-	if (!b)
-		domain_held_up(d);
 	spin_unlock(&d->lock);
 	if (!b)
 		return -EAGAIN;
@@ -99,8 +98,6 @@ bool gather_begin_or_wait(struct iommu_gather *g, struct iommu_domain *d, struct
 	b = take_free_batch(d);
 	if (!b && list_empty(&w->link))
 		list_add_tail(&d->batch_waiters, &w->link);
-	if (!b)
-		domain_held_up(d);
 	spin_unlock(&d->lock);
 	if (b)
 		start_gather(g, b);
