@@ -239,7 +239,8 @@ model: $(BUILD)/tests/model $(BUILD)/tests/threads
 	$(Q)$(BUILD)/tests/threads $(if $(SEED),--seed $(SEED)) --steps $$(($(MODEL_STEPS) / 20))
 
 mutants: ## plant bugs into copies of the IOMMU core; the tests must detect each (M=NAME: only this one)
-	$(Q)BUILD=$(BUILD) FAILURE_LIBS='$(FAILURE_LIBS)' $(PYTHON) tests/model/mutants/run $(M)
+	$(Q)BUILD=$(BUILD) FAILURE_LIBS='$(FAILURE_LIBS)' MEMORY_SRCS='$(MEMORY_SRCS)' \
+		$(PYTHON) tests/model/mutants/run $(M)
 
 coverage: ## report the lines of the IOMMU core that unit tests and model run, and list the others
 	$(Q)BUILD=$(BUILD) tools/coverage
