@@ -201,6 +201,7 @@ void boot_main(u32 magic, u32 info)
 
 	if (options.panic_test)
 		panic("requested by panic=test");
+	console_start();
 	build_domains(&boot_info, &options.build, ready);
 	sched_enter(svm_handle_exit);
 }

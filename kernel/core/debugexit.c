@@ -1,6 +1,7 @@
 /* See kernel/core/debugexit.h. */
 #include <kernel/core/debugexit.h>
 
+#include <kernel/core/console.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/io.h>
 
@@ -15,8 +16,10 @@ void debug_exit(enum debug_exit value)
 	 * absent device reads as all ones. */
 	bool may = chosen != DEBUG_EXIT_NEVER || cpuid(1, 0).ecx & CPUID1_ECX_HYPERVISOR;
 
-	if (may && inb(DEBUG_EXIT_PORT) != 0xff)
-		outb(DEBUG_EXIT_PORT, (u8)value);
+	if (!may || inb(DEBUG_EXIT_PORT) == 0xff)
+		return;
+	console_flush();
+	outb(DEBUG_EXIT_PORT, (u8)value);
 }
 
 void debug_exit_choose(enum debug_exit value)

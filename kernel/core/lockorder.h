@@ -38,9 +38,9 @@
 	X(LOCK_GUESTCONSOLE, "guestconsole.lock")                                                  \
 	X(LOCK_BACKGROUND, "background_lock")                                                      \
 	X(LOCK_SCHED, "sched.lock")                                                                \
+	X(LOCK_CONSOLE, "console_lock")                                                            \
 	X(LOCK_TIMER, "timer_queue.lock")                                                          \
-	X(LOCK_LOG, "log_lock")                                                                    \
-	X(LOCK_CONSOLE, "console_lock")
+	X(LOCK_LOG, "log_lock")
 
 enum lock_class {
 	LOCK_UNSET, /* of a lock that nobody has initialised */

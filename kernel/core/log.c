@@ -1,5 +1,5 @@
-/* The way of a line: formatted on the stack, then, under the lock, copied into the ring in memory
- * and sent to the console. Nothing here allocates memory. */
+/* The way of a line: formatted on the stack, then, under the lock, copied into the ring in memory,
+ * from which the console takes it. Nothing here allocates memory. */
 #include <kernel/core/log.h>
 
 #include <stdarg.h>
@@ -7,7 +7,6 @@
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/string.h>
 
-#define LINE_SIZE 512
 #define RING_SIZE (64u << 10)
 
 /* Guards the ring, and keeps lines in order. */
@@ -37,7 +36,6 @@ static u64 oldest_line(void)
 {
 	u64 position;
 
-	assert_locked(&log_lock);
 	if (ring_written <= RING_SIZE)
 		return 0;
 	for (position = ring_written - RING_SIZE; ring[position % RING_SIZE] != '\n'; position++)
@@ -45,17 +43,50 @@ static u64 oldest_line(void)
 	return position + 1;
 }
 
+/* A panic must be seen even if the CPU that holds the lock is the one that failed. */
+static void lock(void)
+{
+	if (!console_in_panic())
+		spin_lock(&log_lock);
+}
+
+static void unlock(void)
+{
+	if (!console_in_panic())
+		spin_unlock(&log_lock);
+}
+
+/* Move *position to a line that is still there. */
+static void skip_overwritten(u64 *position)
+{
+	if (ring_written > RING_SIZE && *position < ring_written - RING_SIZE)
+		*position = oldest_line();
+}
+
 size_t log_copy(u64 *position, u64 *end, char *buf, size_t size)
 {
 	size_t n = 0;
 
-	spin_lock(&log_lock);
-	if (ring_written > RING_SIZE && *position < ring_written - RING_SIZE)
-		*position = oldest_line();
+	lock();
+	skip_overwritten(position);
 	while (n < size && *position < ring_written)
 		buf[n++] = ring[(*position)++ % RING_SIZE];
 	*end = ring_written;
-	spin_unlock(&log_lock);
+	unlock();
+	return n;
+}
+
+size_t log_next_line(u64 *position, char *buf, u64 *lost)
+{
+	u64 before = *position;
+	size_t n = 0;
+
+	lock();
+	skip_overwritten(position);
+	*lost = *position - before;
+	while (*position < ring_written && (!n || buf[n - 1] != '\n'))
+		buf[n++] = ring[(*position)++ % RING_SIZE];
+	unlock();
 	return n;
 }
 
@@ -81,7 +112,7 @@ bool log_shows(enum log_level level)
 
 void log_print(enum log_level level, const char *fmt, ...)
 {
-	char line[LINE_SIZE];
+	char line[LOG_LINE_SIZE];
 	u64 us = log_time_ns() / 1000;
 	size_t n, room;
 	va_list ap;
@@ -109,13 +140,10 @@ void log_print(enum log_level level, const char *fmt, ...)
 	line[n++] = '\r';
 	line[n++] = '\n';
 
-	/* A panic must be seen even if the CPU that holds the lock is the one that failed. */
-	if (!console_in_panic())
-		spin_lock(&log_lock);
+	lock();
 	ring_write(line, n);
-	console_line(line, n);
-	if (!console_in_panic())
-		spin_unlock(&log_lock);
+	unlock();
+	console_update();
 }
 
 bool log_allowed(struct log_limit *limit)

@@ -23,6 +23,10 @@ void log_print(enum log_level level, const char *fmt, ...) __printf(2, 3);
  * behind them. If that part has been overwritten, the copy begins at the oldest complete line.
  * *end: behind the newest line. Returns the number of bytes. */
 size_t log_copy(u64 *position, u64 *end, char *buf, size_t size);
+#define LOG_LINE_SIZE 512u /* of a line, with its line end */
+/* The same for one line, of at most LOG_LINE_SIZE bytes. *lost: the bytes before it that have been
+ * overwritten. 0: there is none yet. The console only. */
+size_t log_next_line(u64 *position, char *buf, u64 *lost);
 
 /* Limits the lines from one place in the code: at most `burst` in so many seconds (0: one). The
  * next line is preceded by the number of lines that were left out. Any context. */

@@ -1,7 +1,6 @@
 /* Registers and bits: PC16550D data sheet, table II. */
 #include <kernel/core/uart.h>
 
-#include <kernel/lib/atomic.h>
 #include <kernel/x86/io.h>
 
 enum uart_register {
@@ -20,10 +19,6 @@ enum uart_register {
 #define MCR_DTR_RTS 0x03
 #define LSR_DR 0x01
 #define LSR_THRE 0x20
-#define FIFO_DEPTH 16
-
-/* 115200 baud sends a FIFO in 1.4 ms; each look at the port takes about 1 us on real hardware. */
-#define ROOM_POLLS 100000
 
 bool uart_init(u16 port)
 {
@@ -40,19 +35,15 @@ bool uart_init(u16 port)
 	return inb(port + UART_LSR) != 0xff;
 }
 
-void uart_write(u16 port, const char *text, size_t len)
+bool uart_empty(u16 port)
 {
-	size_t room = 0;
+	return inb(port + UART_LSR) & LSR_THRE;
+}
 
-	for (size_t i = 0; i < len; i++) {
-		if (!room) {
-			for (u32 n = 0; n < ROOM_POLLS && !(inb(port + UART_LSR) & LSR_THRE); n++)
-				cpu_relax();
-			room = FIFO_DEPTH;
-		}
+void uart_put(u16 port, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
 		outb(port + UART_DATA, (u8)text[i]);
-		room--;
-	}
 }
 
 bool uart_read(u16 port, u8 *byte)

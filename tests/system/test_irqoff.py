@@ -46,3 +46,13 @@ def test_large_domains(boot, iommu):
     weir.count(r"[ab]\| FAIL", 0)
     weir.count(r"[ab]: powered off, status 0", 2)
     bounded(weir)
+
+
+def test_a_slow_uart(boot):
+    """A guest logs as fast as it can, and the machine's UART sends slowly. Nobody waits, and no line is lost."""
+    weir = counted(boot, ["/boot/fuzz.elf kernel name=f mem=32M -- only=log steps=800"], slow_serial=True)
+    said = [line for line in weir.lines if re.search(r"f\| [0-9a-f]{30,}", line)]
+    assert len(said) > 700
+    weir.count(r"console: \d+ bytes of the log are not shown", 0)
+    weir.count(r"f: powered off", 1)
+    bounded(weir)

@@ -1,6 +1,7 @@
 """Weir under QEMU, seen from outside: an ISO with a menu from the test, QEMU started by tools/qemu, the serial log."""
 import codecs
 import contextlib
+import fcntl
 import itertools
 import os
 import pathlib
@@ -138,12 +139,13 @@ class PortNic(Nic):
 class Weir:
     """One machine. `modules` are GRUB's lines without the word module2; `head` precedes the menu entry; `files` are put
     into /boot with the guests. With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a
-    CPU are then the same on every host, however busy. 4 is at most the speed of TCG, so little time is waited for."""
+    CPU are then the same on every host, however busy. 4 is at most the speed of TCG, so little time is waited for. With
+    `slow_serial`, the UART is read slowly, and sends nothing meanwhile."""
 
     silence = SILENCE
 
     def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(),
-                 elf=None, head="set timeout=0\n", counted=None):
+                 elf=None, head="set timeout=0\n", counted=None, slow_serial=False):
         self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.elf = elf or BUILD / "boot/weir.elf"
@@ -156,7 +158,7 @@ class Weir:
             self.environment["ACCEL"] = "tcg"
             qemu = [*qemu, "-icount", f"shift={counted}"]
             cmdline += " x2apic=off"  # QEMU 10.0 cannot count the time of its timer
-        self.cmdline, self.head = cmdline, head
+        self.cmdline, self.head, self.slow_serial = cmdline, head, slow_serial
         self.options = [o for nic in nics for o in nic.options()] + list(qemu)
         self.changed = threading.Condition()
         self.process, self.clock, self.ended, self.last_output = None, None, False, 0.0
@@ -183,6 +185,8 @@ class Weir:
         self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options, *self.monitor.options],
                                         env=self.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
+        if self.slow_serial:
+            fcntl.fcntl(self.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
         self.clock = MachineClock(self.process.pid)
         self.last_output = self.time()
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -206,7 +210,8 @@ class Weir:
     def _read(self):
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         with open(self.directory / "serial.log", "w", encoding="utf-8") as log:
-            while raw := os.read(self.process.stdout.fileno(), 65536):
+            while raw := os.read(self.process.stdout.fileno(), 256 if self.slow_serial else 65536):
+                time.sleep(0.005 if self.slow_serial else 0)
                 with self.changed:
                     for line in self.screen.feed(decoder.decode(raw)):
                         log.write(line + "\n")

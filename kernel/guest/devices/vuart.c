@@ -1,7 +1,8 @@
 /* The virtual 16550 of a guest (National Semiconductor PC16550D data sheet). See vuart.h.
  *
  * A character is sent immediately, so the transmitter is always empty, unless the control domain
- * has selected this guest and does not read. The UART raises no interrupts, but IIR reports which
+ * has selected this guest and does not read, or the machine's own UART is slower than what the
+ * control domain writes. The UART raises no interrupts, but IIR reports which
  * one would be pending, for drivers that poll it. The control domain, which gets the console's
  * input, is notified by an event (kernel/guest/domain/event.h).
  */
@@ -45,8 +46,7 @@ enum {
 #define MSR_CTS_DSR_DCD 0xb0
 
 /* A guest may write BURST lines at once, and LINES_A_SECOND after that. There is a limit because
- * lines affect others: each one holds the log's lock until the machine's UART has accepted it, and
- * displaces older lines from the log's ring. */
+ * lines affect others: each one displaces older lines from the log's ring. */
 #define BURST 1000
 #define LINES_A_SECOND 50
 #define LINE_NS (1000000000UL / LINES_A_SECOND)
@@ -116,7 +116,7 @@ static u8 take_received(struct vuart *u)
 
 static bool can_transmit(const struct vuart *u)
 {
-	return u->domain->privileged || guestconsole_has_room(u->domain->id);
+	return u->domain->privileged ? console_has_room() : guestconsole_has_room(u->domain->id);
 }
 
 /* Table 5 and section 8.6: received data has priority; reading "transmitter empty" from IIR clears
