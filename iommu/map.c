@@ -18,8 +18,9 @@ static void became_present(struct iommu_gather *g, dfn_t dfn, u64 nr, unsigned i
 		table_structural(g);
 }
 
-/* Put an empty table behind e, an empty entry of `parent`, which has this level. */
-static u64 *add_table(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int level, dfn_t dfn)
+/* Put an empty table behind e, an empty entry of `parent`. In caching mode this is flushed with
+ * what is put into the table next: a filled table, or leaves above level 1. */
+static u64 *add_table(struct iommu_gather *g, u64 *parent, u64 *e)
 {
 	struct iommu_domain *d = g->domain;
 	u64 *t = table_alloc(d);
@@ -30,8 +31,6 @@ static u64 *add_table(struct iommu_gather *g, u64 *parent, u64 *e, unsigned int 
 	iommu_write_back(d, t, PAGE_SIZE);
 	table_publish(d, e, virt_to_phys(t) | SS_R | SS_W);
 	counts(parent)->present++;
-	if (iommu_common.caching_mode)
-		became_present(g, dfn, 1, level);
 	return t;
 }
 
@@ -244,7 +243,7 @@ static s64 map_some(struct iommu_gather *g, dfn_t dfn, mfn_t mfn, u64 nr, u32 pe
 				collapse_above(g, dfn, level);
 			return (s64)(run << order_of(want));
 		}
-		table = add_table(g, table, e, level, dfn);
+		table = add_table(g, table, e);
 		if (!table)
 			return -ENOMEM;
 	}
