@@ -66,6 +66,7 @@ static u64 test_rdmsr(u32 msr)
 #define svm_write_cr4 NULL
 #define svm_read_msr NULL
 #define svm_write_msr NULL
+#define svm_tsc_offset NULL
 #define svm_maps_init() 0
 #define svm_exit_name NULL
 #define kzalloc(size) NULL

@@ -48,6 +48,8 @@ struct vcpu_backend {
 	/* EFER, PAT and TSC, the MSRs whose values the back end keeps. */
 	u64 (*read_msr)(const struct vcpu *v, u32 msr);
 	void (*write_msr)(struct vcpu *v, u32 msr, u64 value);
+	/* What the guest's TSC is ahead of Weir's, exactly, modulo 2^64. */
+	u64 (*tsc_offset)(const struct vcpu *v);
 };
 extern const struct vcpu_backend *vcpu_backend; /* NULL: this machine cannot run guests */
 /* Why vcpu_backend is NULL, for a line of the log. */

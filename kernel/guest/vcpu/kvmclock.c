@@ -10,7 +10,6 @@
 #include <kernel/lib/errno.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/msr.h>
-#include <kernel/x86/tsc.h>
 
 #define FEATURE_NOP_IO_DELAY BIT(1)
 #define FEATURE_CLOCKSOURCE2 BIT(3)
@@ -56,15 +55,15 @@ static void set_rate(struct time_info *t)
 	t->tsc_to_system_mul = (u32)mul;
 }
 
-/* All vCPUs count time from the same moment, the domain's start. So rounding never makes one vCPU
- * see an earlier time than another has already seen, which is what TSC_STABLE promises. */
+/* All vCPUs count time from the same moment, the domain's start, by the exact offset of their TSC.
+ * So rounding never makes one vCPU see an earlier time than another has already seen, which is what
+ * TSC_STABLE promises. */
 void kvmclock_update(struct vcpu *v)
 {
 	gpaddr_t gpa = v->kvmclock & ~SYSTEM_TIME_ENABLE;
-	u64 offset = vcpu_backend->read_msr(v, MSR_TSC) - rdtsc();
 	struct time_info t = {
 		.version = v->kvmclock_version | 1,
-		.tsc_timestamp = v->vm->start_tsc + offset,
+		.tsc_timestamp = v->vm->start_tsc + vcpu_backend->tsc_offset(v),
 		.flags = TSC_STABLE,
 	};
 

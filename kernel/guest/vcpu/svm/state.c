@@ -225,3 +225,8 @@ void svm_write_msr(struct vcpu *v, u32 msr, u64 value)
 	}
 	BUG();
 }
+
+u64 svm_tsc_offset(const struct vcpu *v)
+{
+	return svm_vmcb(v)->tsc_offset;
+}

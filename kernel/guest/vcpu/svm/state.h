@@ -18,3 +18,4 @@ void svm_set_cr2(struct vcpu *v, u64 cr2);
 void svm_write_cr4(struct vcpu *v, u64 cr4);
 u64 svm_read_msr(const struct vcpu *v, u32 msr);
 void svm_write_msr(struct vcpu *v, u32 msr, u64 value);
+u64 svm_tsc_offset(const struct vcpu *v);

@@ -93,4 +93,5 @@ const struct vcpu_backend svm_backend = {
 	.write_cr4 = svm_write_cr4,
 	.read_msr = svm_read_msr,
 	.write_msr = svm_write_msr,
+	.tsc_offset = svm_tsc_offset,
 };
