@@ -11,6 +11,7 @@
 #include <kernel/core/console.h>
 #include <kernel/core/cpuinit.h>
 #include <kernel/core/debugexit.h>
+#include <kernel/core/gdt.h>
 #include <kernel/core/ioapic.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/lapic.h>
@@ -180,7 +181,9 @@ void boot_main(u32 magic, u32 info)
 
 	if (!bootmem_init(&boot_info))
 		halt_forever();
-	paging_init(bootmem_ram(), boot_stack_guard);
+	paging_init(bootmem_ram());
+	paging_guard(boot_stack_guard);
+	segments_guard_image_stacks();
 	if (!bootmem_start_allocator())
 		halt_forever();
 	init_interrupts();

@@ -56,10 +56,11 @@ volatile void *mmio_map(paddr_t pa, size_t size) __must_check;
 void phys_read(paddr_t pa, void *buf, size_t len);
 
 struct rangeset;
-/* Replace the tables of boot/entry.asm: direct map of all RAM (frame numbers), image with W^X;
- * the page of the image at stack_guard, below the boot stack, stays unmapped. Takes tables from
- * bootmem_pages(). Bootstrap processor. */
-void paging_init(const struct rangeset *ram, const u8 *stack_guard);
+/* Replace the tables of boot/entry.asm: direct map of all RAM (frame numbers), image with W^X.
+ * Takes tables from bootmem_pages(). Bootstrap processor. */
+void paging_init(const struct rangeset *ram);
+/* Unmap the page of the image's data at `guard`, below a stack. Bootstrap processor, alone. */
+void paging_guard(const u8 *guard);
 /* From now on page tables are allocated by alloc_page(). */
 void paging_use_allocator(void);
 /* The root, for CR3; below 4 GiB. */

@@ -80,7 +80,7 @@ static bool start_cpu(u32 apic_id, u8 *page)
 	struct cpu_area *area = kzalloc(sizeof(*area));
 	void *stack = area ? paging_map_stack(STACK_PAGES) : NULL;
 
-	if (!stack) {
+	if (!stack || segments_map_stacks(&area->segments)) {
 		kfree(area);
 		log_warn("cpu: no memory for the CPU with APIC id 0x%x; it stays off", apic_id);
 		return false;

@@ -65,6 +65,25 @@ def test_a_fault_before_the_hosts_gs_is_back(boot, tmp_path):
     weir.wait_for("Weir has stopped", 30, panic_is_fine=True)
 
 
+def test_a_stack_that_overflows_is_named(boot, tmp_path):
+    """The first NMI's handler calls itself without end."""
+    elf = plant(tmp_path, {"kernel/core/nmi.c": ("""	(void)atomic_add(&count, 1);
+""", """	volatile u8 deep[256];
+
+	deep[0] = 0;
+	(void)atomic_add(&count, 1);
+	if (read_once(&count))
+		return nmi_take() || deep[0];
+""")})
+    weir = boot(elf=elf)
+    weir.wait_ready()
+    weir.monitor.ask("nmi")
+    weir.wait_for("panic on CPU 0: double fault", 60, panic_is_fine=True)
+    weir.wait_for("  the NMI stack of this CPU has overflowed", 30, panic_is_fine=True)
+    weir.wait_for("rip .*nmi_take", 30, panic_is_fine=True)
+    weir.wait_for("Weir has stopped", 30, panic_is_fine=True)
+
+
 def test_weir_boots_without_a_console(boot):
     weir = boot(cmdline="console=none exit=ready")
     assert weir.wait_exit() == READY
