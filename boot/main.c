@@ -19,6 +19,7 @@
 #include <kernel/core/mcheck.h>
 #include <kernel/core/nmi.h>
 #include <kernel/core/paging.h>
+#include <kernel/core/pagingcheck.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/pic.h>
 #include <kernel/core/smp.h>
@@ -202,6 +203,9 @@ void boot_main(u32 magic, u32 info)
 	event_init();
 	exitmcheck_init();
 
+#ifdef WEIR_DEBUG
+	(void)paging_check();
+#endif
 	if (options.panic_test)
 		panic("requested by panic=test");
 	build_domains(&boot_info, &options.build, ready);

@@ -127,6 +127,10 @@ void paging_init(const struct rangeset *ram)
 {
 	have_1g = cpuid(0x80000001, 0).edx & CPUID80000001_EDX_PAGE1GB;
 
+	/* First: what is mapped stays as it is, and larger pages are divided around it. */
+	if (map_pages(DIRECT_MAP_BASE + virt_to_phys(_text_start), virt_to_phys(_text_start),
+		      (u64)(_rodata_end - _text_start), PTE_NX, 0))
+		BUG();
 	rangeset_for_each(r, ram) {
 		u64 start = r->first << PAGE_SHIFT, size = (r->last - r->first + 1) << PAGE_SHIFT;
 
@@ -169,7 +173,7 @@ int paging_map_identity(paddr_t page)
 	int r;
 
 	spin_lock(&paging_lock);
-	r = map_pages(page, page, PAGE_SIZE, PTE_W, 0);
+	r = map_pages(page, page, PAGE_SIZE, 0, 0);
 	spin_unlock(&paging_lock);
 	return r;
 }

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from mutant import plant
-from weir import PANIC, READY, ROOT
+from weir import DEBUG_ELF, PANIC, READY, ROOT
 
 
 @pytest.mark.quick
@@ -24,6 +24,15 @@ def test_all_memory_is_found(boot, mem, mib):
     # The firmware and Weir use some memory.
     assert mib - 4 <= found <= mib, f"found {found} of {mib} MiB"
     assert found * 0.97 <= free < found, f"{free} of {found} MiB free"
+
+
+@pytest.mark.parametrize("mem", ["512M", "5G"])
+def test_nothing_that_is_executed_can_be_written(boot, mem):
+    """Weir's own tables, the direct map included, as they are when the first guest is about to start."""
+    weir = boot(mem=mem, smp=2, elf=DEBUG_ELF)
+    weir.wait_ready()
+    weir.count(r"paging: \d+ mappings checked: \d+ frames can be executed, none of them written", 1)
+    weir.count(r"paging: .* can be executed, and written", 0)
 
 
 def test_qemu_exits_when_weir_is_ready(boot):

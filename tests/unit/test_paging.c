@@ -1,10 +1,11 @@
-/* sources: kernel/core/gdt.c kernel/lib/rangeset.c */
+/* sources: kernel/core/gdt.c kernel/core/pagingcheck.c kernel/lib/rangeset.c */
 /* Weir's own page tables, on machines with any RAM, with the image anywhere in it. */
 #include "test.h"
 
 #include <kernel/core/gdt.h>
 #include <kernel/core/image.h>
 #include <kernel/core/paging.h>
+#include <kernel/core/pagingcheck.h>
 #include <kernel/lib/rangeset.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/bootmem.h>
@@ -134,6 +135,86 @@ static u64 lookup(u64 va)
 
 /* --- tests ---------------------------------------------------------------- */
 
+/* The image has its rights, and the direct map never more. */
+static void rights(void **state)
+{
+	(void)state;
+	srand(test_seed());
+	for (u32 n = 0; n < 60; n++) {
+		new_machine();
+		for (const u8 *p = _text_start; p < _image_end; p += PAGE_SIZE) {
+			u64 w = p < _data_start ? 0 : PTE_W, x = p < _text_end ? 0 : PTE_NX;
+			paddr_t pa = virt_to_phys(p);
+
+			assert_int_equal(lookup((u64)p), pa | PTE_P | w | x);
+			assert_int_equal(lookup(DIRECT_MAP_BASE + pa), pa | PTE_P | w | PTE_NX);
+		}
+		rangeset_for_each(r, &ram) {
+			for (u32 i = 0; i < 2000; i++) {
+				u64 mfn = i ? r->first + (u64)rand() % (r->last - r->first + 1) :
+					      r->last;
+				paddr_t pa = mfn << PAGE_SHIFT;
+
+				if (pa >= virt_to_phys(_text_start) &&
+				    pa < virt_to_phys(_rodata_end))
+					continue;
+				assert_int_equal(lookup(DIRECT_MAP_BASE + pa),
+						 pa | PTE_P | PTE_W | PTE_NX);
+			}
+			assert_int_equal(lookup(DIRECT_MAP_BASE + ((r->last + 1) << PAGE_SHIFT)),
+					 0);
+		}
+		assert_true(paging_check());
+	}
+}
+
+/* The check that debug images make finds each frame that can be executed, and written by another
+ * mapping or the same one. */
+static void a_check_that_finds(void **state)
+{
+	u64 *e;
+
+	(void)state;
+	srand(test_seed());
+	for (u32 n = 0; n < 60; n++) {
+		u64 text;
+		u32 level = 0;
+
+		new_machine();
+		text = (u64)(_text_end - _text_start) >> PAGE_SHIFT;
+		text = (u64)_text_start + ((u64)rand() % text << PAGE_SHIFT);
+		switch (n % 4) {
+		case 0: /* a window onto it */
+			assert_non_null(mmio_map(text - IMAGE_BASE, 1));
+			break;
+		case 1: /* a large one around it */
+			assert_non_null(mmio_map(0, 1UL << 30));
+			break;
+		case 2: /* the mapping itself */
+			e = entry_at(text, &level);
+			*e |= PTE_W;
+			break;
+		case 3: /* data that can be executed */
+			e = entry_at((u64)_data_start, &level);
+			*e &= ~PTE_NX;
+			break;
+		}
+		assert_false(paging_check());
+	}
+}
+
+/* While a CPU starts, nobody can write to its first page where it is executed. */
+static void first_page_of_a_cpu(void **state)
+{
+	(void)state;
+	new_machine();
+	assert_int_equal(paging_map_identity(0x9000), 0);
+	assert_int_equal(lookup(0x9000), 0x9000 | PTE_P);
+	paging_unmap_identity();
+	assert_int_equal(lookup(0x9000), 0);
+	assert_true(paging_check());
+}
+
 /* Stacks of any size are mapped one above the other; the page below each is a guard, and nothing
  * else is. */
 static void guards(void **state)
@@ -200,6 +281,9 @@ static void interrupt_stacks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rights),
+		cmocka_unit_test(a_check_that_finds),
+		cmocka_unit_test(first_page_of_a_cpu),
 		cmocka_unit_test(guards),
 		cmocka_unit_test(interrupt_stacks),
 	};
