@@ -136,12 +136,17 @@ static void init_interrupts(void)
 	}
 }
 
+/* Before others see the CPU: they place vCPUs on it if it can run guests. */
+static void ap_prepare(void)
+{
+	if (vcpu_backend)
+		(void)vcpu_backend_init();
+}
+
 static void ap_main(void) __noreturn;
 static void ap_main(void)
 {
 	mcheck_poll();
-	if (vcpu_backend)
-		(void)vcpu_backend_init(); /* start_new() checks which CPUs can run guests */
 	sched_enter(svm_handle_exit);
 }
 
@@ -193,7 +198,7 @@ void boot_main(u32 magic, u32 info)
 	emulator_detect();
 	sched_init();
 	(void)vcpu_backend_init(); /* if there is none, start_new() reports it for each domain */
-	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_main);
+	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_prepare, ap_main);
 	if (!shootdown_init())
 		halt_forever();
 	pci_init();
