@@ -24,8 +24,7 @@ static bool look(struct walk *w, u64 entry, u64 rights, u32 level, u64 va)
 	mfn &= ~(nr - 1); /* the PAT bit of a large page */
 	w->nr++;
 	if (!w->second)
-		return rights & PTE_NX ||
-		       !rangeset_add(&w->executable, mfn, mfn + nr - 1);
+		return rights & PTE_NX || !rangeset_add(&w->executable, mfn, mfn + nr - 1);
 	if (!(rights & PTE_W) || !rangeset_overlaps(&w->executable, mfn, mfn + nr - 1))
 		return true;
 	log_err("paging: frame 0x%lx can be executed, and written at %016lx", mfn, va);
