@@ -33,6 +33,7 @@
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuidcommon.h>
 #include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/speculation.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -199,6 +200,8 @@ void boot_main(u32 magic, u32 info)
 	sched_init();
 	(void)vcpu_backend_init(); /* if there is none, start_new() reports it for each domain */
 	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_prepare, ap_main);
+	if (vcpu_backend)
+		cpuid_common_report();
 	if (!shootdown_init())
 		halt_forever();
 	pci_init();
