@@ -311,11 +311,14 @@ static inline void fire_one(void)
 		;
 }
 
-/* All timers that are set now. Each is in a record that is kept until then. */
+/* All timers that are set once no work is left. Each is in a record that is kept until then. */
 static inline void fire(void)
 {
-	u32 nr = nr_timers;
+	u32 nr;
 
+	while (work_run())
+		;
+	nr = nr_timers;
 	do
 		fire_one();
 	while (--nr);

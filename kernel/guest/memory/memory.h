@@ -49,8 +49,8 @@ u64 memory_ram_from(const struct memory *m, gfn_t *gfn);
 /* True if [gfn, gfn + nr) is not empty and all of it is RAM. */
 bool memory_is_ram(const struct memory *m, gfn_t gfn, u64 nr);
 
-/* Map or unmap device registers, in whole pages, for the CPUs only: [*gfn, end), which is not empty,
- * until *budget entries have been visited; *gfn and *budget advance. Each returns a step, or
+/* Map or unmap device registers, in whole pages, for the CPUs only: [*gfn, end), not empty, until
+ * *budget entries have been visited; *gfn and *budget advance. Each returns a step, or
  * memory_map_device() an error: -EEXIST: something else is mapped there; -EAGAIN: a tombstone is;
  * -ENOMEM; -EINVAL: beyond the tables. What is before *gfn stays mapped then. Unmapping does not
  * wait until the CPUs have flushed their TLBs: see shootdown_done(). */
