@@ -155,7 +155,7 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 FRAME_SRCS := kernel/mm/frame.c kernel/mm/frameref.c
 # The virtual PCI bus, and the balloon with its transport.
 VPCI_SRCS := $(wildcard kernel/guest/devices/pci/*.c) drivers/pcipresence.c \
-	kernel/guest/emulate/bus.c kernel/lib/pci_id.c
+	kernel/guest/emulate/bus.c kernel/guest/vcpu/cpuidcommon.c kernel/lib/pci_id.c
 BALLOON_SRCS := $(wildcard kernel/guest/devices/virtio/*.c) kernel/guest/devices/pci/msixregs.c \
 	kernel/guest/emulate/bus.c
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)

@@ -11,6 +11,7 @@
 #include <kernel/core/console.h>
 #include <kernel/core/cpuinit.h>
 #include <kernel/core/debugexit.h>
+#include <kernel/core/gdt.h>
 #include <kernel/core/ioapic.h>
 #include <kernel/core/irq.h>
 #include <kernel/core/lapic.h>
@@ -18,6 +19,7 @@
 #include <kernel/core/mcheck.h>
 #include <kernel/core/nmi.h>
 #include <kernel/core/paging.h>
+#include <kernel/core/pagingcheck.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/pic.h>
 #include <kernel/core/smp.h>
@@ -31,6 +33,7 @@
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuidcommon.h>
 #include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/speculation.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -134,12 +137,17 @@ static void init_interrupts(void)
 	}
 }
 
+/* Before others see the CPU: they place vCPUs on it if it can run guests. */
+static void ap_prepare(void)
+{
+	if (vcpu_backend)
+		(void)vcpu_backend_init();
+}
+
 static void ap_main(void) __noreturn;
 static void ap_main(void)
 {
 	mcheck_poll();
-	if (vcpu_backend)
-		(void)vcpu_backend_init(); /* start_new() checks which CPUs can run guests */
 	sched_enter(svm_handle_exit);
 }
 
@@ -180,7 +188,9 @@ void boot_main(u32 magic, u32 info)
 
 	if (!bootmem_init(&boot_info))
 		halt_forever();
-	paging_init(bootmem_ram(), boot_stack_guard);
+	paging_init(bootmem_ram());
+	paging_guard(boot_stack_guard);
+	segments_guard_image_stacks();
 	if (!bootmem_start_allocator())
 		halt_forever();
 	init_interrupts();
@@ -189,7 +199,9 @@ void boot_main(u32 magic, u32 info)
 	emulator_detect();
 	sched_init();
 	(void)vcpu_backend_init(); /* if there is none, start_new() reports it for each domain */
-	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_main);
+	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_prepare, ap_main);
+	if (vcpu_backend)
+		cpuid_common_report();
 	if (!shootdown_init())
 		halt_forever();
 	pci_init();
@@ -199,6 +211,9 @@ void boot_main(u32 magic, u32 info)
 	event_init();
 	exitmcheck_init();
 
+#ifdef WEIR_DEBUG
+	(void)paging_check();
+#endif
 	if (options.panic_test)
 		panic("requested by panic=test");
 	console_start();

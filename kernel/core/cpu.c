@@ -94,11 +94,18 @@ void cpu_repair_gs(void)
 		wrmsr(MSR_GS_BASE, (u64)me);
 }
 
+const char *cpu_stack_above(const void *va)
+{
+	/* Each record of a CPU is the first part of its area. */
+	return segments_stack_above(&((const struct cpu_area *)this_cpu())->segments, va);
+}
+
 void cpu_init_boot(void)
 {
 	cpus[0] = &boot_area.cpu;
 	boot_area.cpu.online = true;
 	nr_cpus = 1;
+	segments_use_image_stacks(&boot_area.segments);
 	cpu_init(&boot_area);
 }
 

@@ -18,7 +18,8 @@ struct cpu {
 	struct cpu *self;
 	u32 id; /* dense, 0 is the bootstrap processor */
 	u32 apic_id;
-	bool online;
+	bool started; /* it runs, and its TSC agrees */
+	bool online; /* it has done all that others count on */
 	bool work_pending; /* see kernel/core/work.h */
 	struct vcpu *current; /* the vCPU whose state is loaded, or NULL */
 	void *arch; /* the SVM or VMX back end's own */

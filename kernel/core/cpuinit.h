@@ -12,8 +12,11 @@ struct cpu_area {
 
 /* The bootstrap processor, before anything that may panic: per-CPU data, segments, exceptions. */
 void cpu_init_boot(void);
-/* The calling CPU: GS, segments, exceptions, control registers, PAT. */
+/* The calling CPU, whose area names its stacks: GS, segments, exceptions, control registers,
+ * PAT. */
 void cpu_init(struct cpu_area *area);
+/* The name of the interrupt stack of the calling CPU with this unmapped page below it, or NULL. */
+const char *cpu_stack_above(const void *va);
 /* After an exception that may have come while GS was a guest's: this_cpu() works again. */
 void cpu_repair_gs(void);
 /* Log the CPU, and what it lacks. False: Weir cannot run on it. */

@@ -9,7 +9,7 @@
  * that starts. */
 #include <kernel/core/paging.h>
 
-#include <kernel/core/cpu.h>
+#include <kernel/core/image.h>
 #include <kernel/core/panic.h>
 #include <kernel/core/spinlock.h>
 #include <kernel/lib/errno.h>
@@ -32,20 +32,16 @@ _Static_assert(MEMMAP_MAX_FRAMES << PAGE_SHIFT <= DIRECT_MAP_SIZE, "all RAM has 
 #define MMIO_SIZE (STACK_BASE - MMIO_BASE)
 #define IMAGE_SIZE (1UL << 30)
 
-extern const u8 _text_start[], _text_end[], _rodata_start[], _rodata_end[], _data_start[],
-	_image_end[];
-
 /* Guards the tables and the two cursors. */
 static struct spinlock paging_lock = SPINLOCK_INIT(LOCK_PAGING);
 static u64 pml4[512] __aligned(PAGE_SIZE);
 static bool allocator_up;
-static const u8 *boot_stack_guard; /* a page in the image */
 static bool have_1g;
 /* The first MMIO page is phys_read()'s own window. */
 static u64 mmio_next = MMIO_BASE + PAGE_SIZE;
 static u64 stack_next = STACK_BASE;
-static u32 stack_pages; /* of each stack, guard page included */
 
+#ifndef WEIR_HOST
 paddr_t virt_to_phys(const void *va)
 {
 	u64 v = (u64)va;
@@ -56,6 +52,7 @@ paddr_t virt_to_phys(const void *va)
 		return v - DIRECT_MAP_BASE;
 	panic("virt_to_phys: %016lx is neither in the direct map nor in the image", v);
 }
+#endif
 
 static u64 *table_of(u64 entry)
 {
@@ -126,11 +123,14 @@ static void map_image(const u8 *start, const u8 *end, u64 flags)
 		BUG();
 }
 
-void paging_init(const struct rangeset *ram, const u8 *stack_guard)
+void paging_init(const struct rangeset *ram)
 {
-	boot_stack_guard = stack_guard;
 	have_1g = cpuid(0x80000001, 0).edx & CPUID80000001_EDX_PAGE1GB;
 
+	/* First: what is mapped stays as it is, and larger pages are divided around it. */
+	if (map_pages(DIRECT_MAP_BASE + virt_to_phys(_text_start), virt_to_phys(_text_start),
+		      (u64)(_rodata_end - _text_start), PTE_NX, 0))
+		BUG();
 	rangeset_for_each(r, ram) {
 		u64 start = r->first << PAGE_SHIFT, size = (r->last - r->first + 1) << PAGE_SHIFT;
 
@@ -139,9 +139,18 @@ void paging_init(const struct rangeset *ram, const u8 *stack_guard)
 	}
 	map_image(_text_start, _text_end, 0);
 	map_image(_rodata_start, _rodata_end, PTE_NX);
-	map_image(_data_start, boot_stack_guard, PTE_NX | PTE_W);
-	map_image(boot_stack_guard + PAGE_SIZE, _image_end, PTE_NX | PTE_W);
+	map_image(_data_start, _image_end, PTE_NX | PTE_W);
 	paging_flush();
+}
+
+void paging_guard(const u8 *guard)
+{
+	u32 level = 0;
+	u64 *e = entry_at((u64)guard, &level);
+
+	BUG_ON(!e || level || guard < _data_start || guard >= _image_end);
+	write_once(e, 0);
+	invlpg((u64)guard);
 }
 
 void paging_flush(void)
@@ -164,7 +173,7 @@ int paging_map_identity(paddr_t page)
 	int r;
 
 	spin_lock(&paging_lock);
-	r = map_pages(page, page, PAGE_SIZE, PTE_W, 0);
+	r = map_pages(page, page, PAGE_SIZE, 0, 0);
 	spin_unlock(&paging_lock);
 	return r;
 }
@@ -230,9 +239,6 @@ void *paging_map_stack(u32 nr_pages)
 	u64 va = 0;
 
 	spin_lock(&paging_lock);
-	if (!stack_pages)
-		stack_pages = nr_pages + 1;
-	BUG_ON(stack_pages != nr_pages + 1);
 	for (u32 i = 0; i < nr_pages; i++) {
 		void *page = alloc_page();
 
@@ -240,7 +246,7 @@ void *paging_map_stack(u32 nr_pages)
 				       PAGE_SIZE, RAM_FLAGS, 0))
 			goto out;
 	}
-	va = stack_next + stack_pages * PAGE_SIZE;
+	va = stack_next + (nr_pages + 1) * PAGE_SIZE;
 	stack_next = va;
 out:
 	spin_unlock(&paging_lock);
@@ -251,11 +257,11 @@ bool paging_is_stack_guard(const void *p)
 {
 	u64 va = (u64)p;
 
-	if (va >= (u64)boot_stack_guard && va - (u64)boot_stack_guard < PAGE_SIZE)
-		return true;
-	if (va < STACK_BASE || va >= stack_next)
+	/* Nothing else there is unmapped. */
+	if ((va < STACK_BASE || va >= stack_next) &&
+	    (va < (u64)_data_start || va >= (u64)_image_end))
 		return false;
-	return ((va - STACK_BASE) >> PAGE_SHIFT) % stack_pages == 0;
+	return !paging_mapped(p);
 }
 
 bool paging_mapped(const void *va)

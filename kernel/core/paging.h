@@ -1,6 +1,7 @@
 /* The hypervisor's own address space.
  *
- *   0xffff800000000000  direct map of all RAM (1G/2M pages, RW, no execute)
+ *   0xffff800000000000  direct map of all RAM (1G/2M pages, no execute, RW; the image's text and
+ *                       rodata R)
  *   0xffffa00000000000  MMIO windows (uncached, 4K pages), given out by mmio_map()
  *   0xffffb00000000000  stacks of the application processors, with an unmapped page below each
  *   0xffffffff80000000  the image, linked there, loaded at 1 MiB: text RX, rodata R, data RW
@@ -56,16 +57,17 @@ volatile void *mmio_map(paddr_t pa, size_t size) __must_check;
 void phys_read(paddr_t pa, void *buf, size_t len);
 
 struct rangeset;
-/* Replace the tables of boot/entry.asm: direct map of all RAM (frame numbers), image with W^X;
- * the page of the image at stack_guard, below the boot stack, stays unmapped. Takes tables from
- * bootmem_pages(). Bootstrap processor. */
-void paging_init(const struct rangeset *ram, const u8 *stack_guard);
+/* Replace the tables of boot/entry.asm: direct map of all RAM (frame numbers), image with W^X.
+ * Takes tables from bootmem_pages(). Bootstrap processor. */
+void paging_init(const struct rangeset *ram);
+/* Unmap the page of the image's data at `guard`, below a stack. Bootstrap processor, alone. */
+void paging_guard(const u8 *guard);
 /* From now on page tables are allocated by alloc_page(). */
 void paging_use_allocator(void);
 /* The root, for CR3; below 4 GiB. */
 paddr_t paging_root(void);
-/* Map one page of code at its own address, for the start of the application processors; and unmap
- * it. */
+/* Map one page of code at its own address (RX), for the start of the application processors; and
+ * unmap it. Until then, it is writable in the direct map. */
 int __must_check paging_map_identity(paddr_t page);
 void paging_unmap_identity(void);
 /* Flush this CPU's TLB: a CPU that has just started still has the identity page in it. */

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <kernel/core/console.h>
 #include <kernel/core/cpu.h>
+#include <kernel/core/cpuinit.h>
 #include <kernel/core/debugexit.h>
 #include <kernel/core/irqhandle.h>
 #include <kernel/core/irqoff.h>
@@ -118,6 +119,17 @@ void panic(const char *fmt, ...)
 	finish();
 }
 
+/* True if an access to this address means that a stack has overflowed. */
+static bool print_overflow(u64 address)
+{
+	const char *name = cpu_stack_above((const void *)address);
+
+	if (!paging_is_stack_guard((const void *)address))
+		return false;
+	log_err("  the %s%sstack of this CPU has overflowed", name ? name : "", name ? " " : "");
+	return true;
+}
+
 void panic_trap(const struct trap_frame *f)
 {
 	u64 cr2 = read_cr2();
@@ -131,9 +143,8 @@ void panic_trap(const struct trap_frame *f)
 			f->error & PF_WRITE ? "write" :
 					      "read",
 			cr2, f->error & PF_PRESENT ? "not permitted" : "not mapped");
-	if (paging_is_stack_guard((const void *)cr2) ||
-	    (f->vector == EXC_DF && paging_is_stack_guard((void *)(f->rsp - 8))))
-		log_err("  the stack of this CPU has overflowed");
+	if (!print_overflow(cr2) && f->vector == EXC_DF)
+		(void)print_overflow(f->rsp - 8);
 	print_rip(f->rip);
 	log_err("  rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
 	log_err("  rsi %016lx  rdi %016lx  rbp %016lx  rsp %016lx", f->rsi, f->rdi, f->rbp, f->rsp);

@@ -29,7 +29,7 @@ struct trampoline_words {
 
 extern const u8 trampoline_start[], trampoline_end[], trampoline_words[];
 
-static void (*ap_main)(void);
+static void (*ap_prepare)(void), (*ap_main)(void);
 
 static void ap_entry(struct cpu_area *area) __noreturn;
 static void ap_entry(struct cpu_area *area)
@@ -39,12 +39,14 @@ static void ap_entry(struct cpu_area *area)
 	lapic_enable();
 	if (!tscsync_join())
 		halt_forever();
+	store_release(&area->cpu.started, true);
+	ap_prepare();
 	store_release(&area->cpu.online, true);
 	ap_main();
 	__builtin_unreachable();
 }
 
-/* Wait until it is online, or known to differ; false after this time. */
+/* Wait until it has started, or is known to differ; false after this time. */
 static bool wait_for(const struct cpu_area *area, u64 ns)
 {
 	u64 deadline = clock_ns() + ns;
@@ -52,7 +54,7 @@ static bool wait_for(const struct cpu_area *area, u64 ns)
 
 	do {
 		tsc = tscsync_poll();
-		if (load_acquire(&area->cpu.online) || tsc == TSC_BEHIND || tsc == TSC_AHEAD)
+		if (load_acquire(&area->cpu.started) || tsc == TSC_BEHIND || tsc == TSC_AHEAD)
 			return true;
 		cpu_relax();
 	} while (clock_ns() < deadline);
@@ -80,7 +82,7 @@ static bool start_cpu(u32 apic_id, u8 *page)
 	struct cpu_area *area = kzalloc(sizeof(*area));
 	void *stack = area ? paging_map_stack(STACK_PAGES) : NULL;
 
-	if (!stack) {
+	if (!stack || segments_map_stacks(&area->segments)) {
 		kfree(area);
 		log_warn("cpu: no memory for the CPU with APIC id 0x%x; it stays off", apic_id);
 		return false;
@@ -101,13 +103,16 @@ static bool start_cpu(u32 apic_id, u8 *page)
 		lapic_send_startup(apic_id, (u8)(virt_to_phys(page) >> PAGE_SHIFT));
 		(void)wait_for(area, START_TIMEOUT_NS);
 	}
-	if (!load_acquire(&area->cpu.online)) {
+	if (!load_acquire(&area->cpu.started)) {
 		/* It may still start later: stop it with another INIT, and keep its memory. */
 		lapic_send_init(apic_id);
 		cpus[nr_cpus] = NULL;
 		log_warn("cpu: the CPU with APIC id 0x%x %s; it stays off", apic_id, why_off());
 		return false;
 	}
+	/* From here on it may hold locks: it cannot be stopped, and needs no second attempt. */
+	while (!load_acquire(&area->cpu.online))
+		cpu_relax();
 	store_release(&nr_cpus, nr_cpus + 1);
 	return true;
 }
@@ -121,12 +126,13 @@ static void log_limit(u32 max, u32 nr_off)
 		log_warn("cpu: more CPUs than MAX_CPUS (%u): %u stay off", MAX_CPUS, nr_off);
 }
 
-void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*main)(void))
+void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*prepare)(void), void (*main)(void))
 {
 	size_t size = (size_t)(trampoline_end - trampoline_start);
 	mfn_t mfn;
 	u8 *page;
 
+	ap_prepare = prepare;
 	ap_main = main;
 	if (nr <= 1 || max == 1) {
 		log_info("cpu: 1 CPU online");

@@ -7,6 +7,7 @@
  */
 #include <kernel/core/symbols.h>
 
+#include <kernel/core/image.h>
 #include <kernel/core/paging.h>
 
 struct ksyms {
@@ -15,7 +16,6 @@ struct ksyms {
 };
 
 extern const struct ksyms ksyms_blob __attribute__((weak));
-extern const u8 _text_start[], _text_end[];
 
 const char *symbol_find(u64 address, u64 *offset)
 {

@@ -66,6 +66,8 @@
 #define CPUID8000000A_EDX_NRIPS BIT(3) /* an exit saves the next RIP */
 #define CPUID8000000A_EDX_DECODE_ASSISTS BIT(7)
 
+enum cpuid_register { EAX, EBX, ECX, EDX };
+
 struct cpuid {
 	u32 eax, ebx, ecx, edx;
 };

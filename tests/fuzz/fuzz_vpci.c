@@ -3,7 +3,8 @@
  * and nothing remains when the device is taken away.
  *
  * An input is a byte (1: the pending bits have a BAR of their own; 2: interrupts are limited to one
- * per window), then operations of 8 bytes: operation, size, address, value.
+ * per window; 4: BARs are mapped three pages at a time), then operations of 8 bytes: operation,
+ * size, address, value.
  *
  * sources: $(VPCI_SRCS)
  */
@@ -118,6 +119,9 @@ static void operation(u8 what, u8 size_code, u16 address, u32 value)
 		break;
 	case 6:
 		cfg_write(3, PCI_COMMAND, 2, value & 0xffff);
+		/* A write that is begun and not repeated. */
+		if (address & 2 && device.state == PCI_ATTACHED)
+			(void)try_out(0xcfc, 2, value >> 16);
 		cfg_write(3, address & 1 ? 0x1c : 0x10, 4, 0xe0000000 + (value & 0x1fffc000));
 		break;
 	case 7:
@@ -155,6 +159,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	void *no_state = NULL;
 
 	pba_in_bar0 = flags & 1;
+	page_cost = flags & 4 ? 100 : 1;
 	assert_int_equal(setup(&no_state), 0);
 	irqstorm_set_limit(flags & 2 ? 100 : 0);
 	for (int n = 0; n < MAX_OPERATIONS && !at_end(&program); n++) {

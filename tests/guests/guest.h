@@ -26,6 +26,9 @@ void check(bool ok, const char *name, u64 seen, u64 expected);
 #define CHECK_EQ(name, seen, expected)                                                             \
 	check((u64)(seen) == (u64)(expected), name, (u64)(seen), (u64)(expected))
 
+/* A group needs a device that the guest does not have. It fails if the command line names it. */
+void lacks(const char *what);
+
 /* The last exception that TRY caught; vector NONE: there was none. */
 struct caught {
 	u64 resume;

@@ -20,6 +20,16 @@ static bool wanted(const char *line, const char *name)
 	return false;
 }
 
+static bool named; /* the command line names groups */
+
+void lacks(const char *what)
+{
+	if (named)
+		CHECK(what, false);
+	else
+		print("%s: skipped\n", what);
+}
+
 static void restart_acpi(void)
 {
 	test_restart(RESTART_BY_ACPI);
@@ -90,7 +100,6 @@ void main(u32 magic, u32 info)
 	const u32 *mbi = (const u32 *)(u64)info;
 	const char *line = magic == 0x2badb002 && (mbi[0] & 4) ? (const char *)(u64)mbi[4] : "";
 	struct cpuid r = cpuid(WEIR_CPUID_BASE, 0);
-	bool any = false;
 
 	under_weir = r.ebx == WEIR_CPUID_EBX;
 	if (under_weir && r.eax >= WEIR_CPUID_TIMING)
@@ -98,9 +107,9 @@ void main(u32 magic, u32 info)
 	traps_init();
 	apic_on();
 	for (unsigned int i = 0; i < ARRAY_SIZE(groups); i++)
-		any |= wanted(line, groups[i].name);
+		named |= wanted(line, groups[i].name);
 	for (unsigned int i = 0; i < ARRAY_SIZE(groups); i++) {
-		if (any ? !wanted(line, groups[i].name) : groups[i].only_by_name)
+		if (named ? !wanted(line, groups[i].name) : groups[i].only_by_name)
 			continue;
 		print("group %s\n", groups[i].name);
 		groups[i].run();

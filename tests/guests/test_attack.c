@@ -52,7 +52,7 @@ void test_attack_msix(void)
 	volatile struct pci_msix_entry *table;
 
 	if (!slot) {
-		print("attack: no device, skipped\n");
+		lacks("attack: needs an NVMe or network device (pci=)");
 		return;
 	}
 	at = config_capability(slot, PCI_CAP_MSIX);

@@ -3,7 +3,7 @@
  *
  * A guest cannot find out the machine addresses of Weir's tables or of other guests' memory. So it
  * keeps a mailbox in its memory, into which tests/system/test_dma.py writes the addresses to try.
- * Without the device the group is skipped; without the test outside, only that part is. */
+ * Without the test outside, that part is skipped. */
 #include <tests/guests/edu.h>
 
 #include <kernel/abi/hypercall.h>
@@ -163,7 +163,7 @@ static void withdrawn_meanwhile(void)
 void test_dma(void)
 {
 	if (!under_weir || !edu_find()) {
-		print("dma: no edu device, skipped\n");
+		lacks("dma: needs an edu device (pci=)");
 		return;
 	}
 	own_memory_works("dma: own memory", 3);

@@ -28,7 +28,7 @@ void test_faults(void)
 	u64 end;
 
 	if (!slot) {
-		print("faults: no network device, skipped\n");
+		lacks("faults: needs a network device (pci=)");
 		return;
 	}
 	nic = config_bar(slot, 0);

@@ -31,7 +31,7 @@ void test_machine(void)
 	u64 from = for_device(page[0]), to = for_device(page[1]);
 
 	if (!under_weir || !edu_find()) {
-		print("machine: no edu device, skipped\n");
+		lacks("machine: needs an edu device (pci=)");
 		return;
 	}
 	CHECK_EQ("machine: no frame where there is no memory",

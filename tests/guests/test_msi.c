@@ -123,7 +123,7 @@ void test_msi(void)
 	u64 others;
 
 	if (!under_weir || !edu_find()) {
-		print("msi: no edu device, skipped\n");
+		lacks("msi: needs an edu device (pci=)");
 		return;
 	}
 	interrupts_on();

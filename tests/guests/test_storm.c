@@ -68,7 +68,7 @@ void test_storm(void)
 	u64 end, raised = 0, began, delivered, windows, lost = 0;
 
 	if (!under_weir || !find()) {
-		print("storm: no device, skipped\n");
+		lacks("storm: needs an edu or network device (pci=)");
 		return;
 	}
 	CHECK_EQ("storm: vector", hypercall(WEIR_HC_EVENT_VECTOR, EVENT_VECTOR, 0, 0), 0);

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from mutant import plant
-from weir import PANIC, READY, ROOT
+from weir import DEBUG_ELF, PANIC, READY, ROOT
 
 
 @pytest.mark.quick
@@ -24,6 +24,15 @@ def test_all_memory_is_found(boot, mem, mib):
     # The firmware and Weir use some memory.
     assert mib - 4 <= found <= mib, f"found {found} of {mib} MiB"
     assert found * 0.97 <= free < found, f"{free} of {found} MiB free"
+
+
+@pytest.mark.parametrize("mem", ["512M", "5G"])
+def test_nothing_that_is_executed_can_be_written(boot, mem):
+    """Weir's own tables, the direct map included, as they are when the first guest is about to start."""
+    weir = boot(mem=mem, smp=2, elf=DEBUG_ELF)
+    weir.wait_ready()
+    weir.count(r"paging: \d+ mappings checked: \d+ frames can be executed, none of them written", 1)
+    weir.count(r"paging: .* can be executed, and written", 0)
 
 
 def test_qemu_exits_when_weir_is_ready(boot):
@@ -62,6 +71,25 @@ def test_a_fault_before_the_hosts_gs_is_back(boot, tmp_path):
     weir = boot(["/boot/control.elf kernel name=control mem=16M control"], elf=elf)
     weir.wait_for("panic on CPU 0: invalid opcode", 60, panic_is_fine=True)
     weir.wait_for("rip .*svm_world_switch", 30, panic_is_fine=True)
+    weir.wait_for("Weir has stopped", 30, panic_is_fine=True)
+
+
+def test_a_stack_that_overflows_is_named(boot, tmp_path):
+    """The first NMI's handler calls itself without end."""
+    elf = plant(tmp_path, {"kernel/core/nmi.c": ("""	(void)atomic_add(&count, 1);
+""", """	volatile u8 deep[256];
+
+	deep[0] = 0;
+	(void)atomic_add(&count, 1);
+	if (read_once(&count))
+		return nmi_take() || deep[0];
+""")})
+    weir = boot(elf=elf)
+    weir.wait_ready()
+    weir.monitor.ask("nmi")
+    weir.wait_for("panic on CPU 0: double fault", 60, panic_is_fine=True)
+    weir.wait_for("  the NMI stack of this CPU has overflowed", 30, panic_is_fine=True)
+    weir.wait_for("rip .*nmi_take", 30, panic_is_fine=True)
     weir.wait_for("Weir has stopped", 30, panic_is_fine=True)
 
 

@@ -20,6 +20,15 @@ def test_each_check_of_the_processor_passes(boot, smp):
     assert [str(passed)] == re.findall(r"(\d+) checks", (ROOT / "README.md").read_text())
 
 
+def test_a_group_without_its_device_fails(boot):
+    """What is asked for by name, and cannot run, is no success."""
+    groups = ["attack-msix", "config", "dma", "faults", "flood", "machine", "msi", "storm", "toggle"]
+    weir = boot([f"/boot/cpu.elf kernel name=c mem=64M -- {' '.join(groups)}"], files=[CPU], cmdline="exit=idle")
+    assert weir.wait_exit(60) == IDLE
+    weir.count(r"c\| FAIL \w+: needs an? .*\(pci=\)", len(groups))
+    weir.count(rf"c\| 0 passed, {len(groups)} failed", 1)
+
+
 def test_interrupts_by_counted_time(boot):
     """With counted time, QEMU also stops after a number of instructions, where otherwise only an interrupt would stop
     it."""

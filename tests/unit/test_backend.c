@@ -105,8 +105,11 @@ const struct vcpu_backend svm_backend = {
 const struct nested_format *nested_format;
 const char *(*exit_reason_name)(u32 reason);
 
-void fpu_cpu_init(void)
+static u32 added; /* CPUs, one bit each */
+
+void policy_cpu_init(void)
 {
+	added |= 1u << this_cpu()->id;
 }
 
 void speculation_cpu_init(void)
@@ -162,6 +165,7 @@ static void cpus_that_differ(void **state)
 	all_of_it();
 	assert_int_equal(start(4), 0);
 	assert_int_equal(initialised, 0x11);
+	assert_int_equal(added, 0x11);
 	assert_true(vcpu_backend != NULL);
 
 	begin();

@@ -137,6 +137,17 @@ void segments_load(struct segments *s)
 	(void)s;
 }
 
+void segments_use_image_stacks(struct segments *s)
+{
+	(void)s;
+}
+
+const char *segments_stack_above(const struct segments *s, const void *va)
+{
+	(void)s, (void)va;
+	return NULL;
+}
+
 void idt_load(void)
 {
 }

@@ -12,16 +12,14 @@
 #include <kernel/x86/control.h>
 
 static struct cpu here;
-static u64 xcr0, most, features, asked;
+static u64 xcr0, most, features;
 
 #define this_cpu() (&here)
-#define read_cr4() CR4_OSXSAVE
 #define write_xcr0(value) (xcr0 = (value), most |= xcr0)
 #include <kernel/guest/vcpu/fpu.c>
 
 u64 policy_xcr0(void)
 {
-	asked++;
 	return features;
 }
 
@@ -46,7 +44,8 @@ void emulator_note_initial_x87(void *xsave_area)
 	(void)xsave_area;
 }
 
-static void no_cpuid_in_a_switch(void **state)
+/* The state that is saved and loaded is the one that all CPUs have. */
+static void one_format(void **state)
 {
 	struct vcpu v[2] = { 0 };
 
@@ -56,22 +55,15 @@ static void no_cpuid_in_a_switch(void **state)
 		fpu_reset(&v[i]);
 	}
 	v[1].xcr0 = XCR0_X87 | XCR0_SSE;
-	/* Each CPU has features of its own. */
 	for (here.id = 0; here.id < 3; here.id++) {
 		features = XCR0_X87 | XCR0_SSE | (here.id == 1 ? XCR0_AVX : 0);
-		asked = 0;
-		fpu_cpu_init();
-		assert_int_equal(asked, 1);
-	}
-	for (here.id = 0; here.id < 3; here.id++) {
-		asked = most = 0;
+		most = 0;
 		fpu_switch(NULL, &v[0]);
 		assert_int_equal(xcr0, XCR0_X87);
 		fpu_switch(&v[0], &v[1]);
 		assert_int_equal(xcr0, XCR0_X87 | XCR0_SSE);
 		fpu_switch(&v[1], &v[0]);
-		assert_int_equal(asked, 0);
-		assert_int_equal(most, XCR0_X87 | XCR0_SSE | (here.id == 1 ? XCR0_AVX : 0));
+		assert_int_equal(most, features);
 	}
 	for (u32 i = 0; i < 2; i++)
 		fpu_destroy(&v[i]);
@@ -80,7 +72,7 @@ static void no_cpuid_in_a_switch(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(no_cpuid_in_a_switch),
+		cmocka_unit_test(one_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

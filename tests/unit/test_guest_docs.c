@@ -20,6 +20,7 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 
 #define cpuid(leaf, subleaf) test_cpuid(leaf, subleaf)
 #include <kernel/guest/vcpu/cpuid.c>
+#include <kernel/guest/vcpu/cpuidcommon.c>
 #undef cpuid
 #include <kernel/guest/vcpu/msr.c>
 #include <kernel/guest/vcpu/svm/maps.c>
@@ -171,6 +172,8 @@ static struct cpuid ask(u32 leaf, u32 subleaf, u32 bits, u32 id, u32 nr, u64 hz)
 	static struct vcpu v;
 
 	own_bits = bits;
+	is_filled = false;
+	policy_cpu_init();
 	tsc_hz = hz;
 	vm.nr_vcpus = nr;
 	v = (struct vcpu){ .vm = &vm, .id = id, .xcr0 = XCR0_X87 | XCR0_AVX };

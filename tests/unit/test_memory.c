@@ -239,6 +239,75 @@ static void largest_leaves_in_bounded_steps(void **state)
 	finish();
 }
 
+static mfn_t frame_at(gfn_t gfn)
+{
+	struct nested_leaf leaf;
+
+	spin_lock(&d.nested.lock);
+	leaf = nested_lookup(&d.nested, gfn);
+	spin_unlock(&d.nested.lock);
+	return leaf.mfn;
+}
+
+/* The registers of a device with 16 GiB of them, on a CPU without pages of 1 GiB: what maps and
+ * unmaps them visits a bounded number of entries at a time. */
+static void registers_in_bounded_steps(void **state)
+{
+	const gfn_t first = 1UL << 24, end = first + (16UL << (30 - PAGE_SHIFT));
+	struct nested_format no_1g = test_format;
+	u64 visited, had = 0;
+	gfn_t gfn;
+	u32 steps;
+	int ret;
+
+	(void)state;
+	start();
+	no_1g.has_1g = false;
+	nested_format = &no_1g;
+	had = d.nested.entries[1];
+	for (u32 hole = 0; hole < 2; hole++) {
+		gfn = first;
+		steps = 0;
+		do {
+			u64 before = d.nested.entries[0] + d.nested.entries[1];
+
+			visited = MEMORY_STEP_ENTRIES;
+			ret = memory_map_device(&d, &gfn, end, (1UL << 26) + (gfn - first),
+						&visited);
+			assert_true(d.nested.entries[0] + d.nested.entries[1] - before <=
+				    MEMORY_STEP_ENTRIES);
+			steps++;
+		} while (ret == STEP_MORE);
+		assert_int_equal(ret, STEP_DONE);
+		assert_int_equal(gfn, end);
+		assert_int_equal(d.nested.entries[1], had + 8192 - hole);
+		assert_in_range(steps, 32, 36);
+		assert_int_equal(frame_at(end - 1), (1UL << 26) + (end - 1 - first));
+
+		gfn = first;
+		steps = 0;
+		do {
+			visited = MEMORY_STEP_ENTRIES;
+			ret = memory_unmap_device(&d, &gfn, end, &visited);
+			steps++;
+		} while (ret == STEP_MORE);
+		assert_in_range(steps, 32, 36);
+		assert_int_equal(d.nested.entries[1], had);
+		assert_int_equal(d.nested.entries[0], 0);
+		/* From now on there is a table of small pages in the middle. */
+		gfn = first + (4UL << 18);
+		visited = MEMORY_STEP_ENTRIES;
+		assert_int_equal(memory_map_device(&d, &gfn, gfn + 1, 1UL << 26, &visited), 0);
+		gfn = first + (4UL << 18);
+		assert_int_equal(memory_unmap_device(&d, &gfn, gfn + 1, &visited), STEP_DONE);
+	}
+	gfn = 0;
+	assert_int_equal(map_step(&gfn), STEP_DONE);
+	assert_int_equal(iommu_attach(d.iommu, VTD_DEVICE_0, 0), 0);
+	finish();
+	nested_format = &test_format;
+}
+
 /* If the units support no 2 MiB leaves, each 2 MiB leaf of the CPUs' tables becomes an I/O table,
  * and takes one step. */
 static void steps_count_the_entries_of_units(void **state)
@@ -530,6 +599,7 @@ int main(void)
 		cmocka_unit_test(mapped_later),
 		cmocka_unit_test(clear_in_memory_too),
 		cmocka_unit_test(largest_leaves_in_bounded_steps),
+		cmocka_unit_test(registers_in_bounded_steps),
 		cmocka_unit_test(steps_count_the_entries_of_units),
 		cmocka_unit_test(not_for_the_control_domain),
 		cmocka_unit_test(none_where_interrupts_go),

@@ -15,6 +15,7 @@ static bool has_rdtscp, has_xsave, has_xsavec, has_avx, has_more; /* more: PKRU,
 static u32 last_leaf, last_extended;
 static u32 features_1_ecx, features_1_edx, features_7_ebx, features_7_ecx;
 static u32 tsc_aux_writes;
+static u32 cpuids; /* executed */
 
 static struct cpuid xsave_leaf(u32 subleaf)
 {
@@ -39,6 +40,7 @@ static struct cpuid test_cpuid(u32 leaf, u32 subleaf)
 {
 	struct cpuid r = { 0, 0, 0, 0 };
 
+	cpuids++;
 	if (leaf > (leaf < 0x80000000 ? last_leaf : last_extended))
 		leaf = last_leaf;
 	switch (leaf) {
@@ -75,6 +77,7 @@ static void test_wrmsr(u32 msr, u64 value)
 #define cpuid(leaf, subleaf) test_cpuid(leaf, subleaf)
 #define wrmsr(msr, value) test_wrmsr(msr, value)
 #include <kernel/guest/vcpu/cpuid.c>
+#include <kernel/guest/vcpu/cpuidcommon.c>
 #include <kernel/guest/vcpu/msr.c>
 #undef cpuid
 #undef wrmsr
@@ -143,6 +146,14 @@ int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 static struct vm vm;
 static struct vcpu vcpu;
 
+/* No CPU has been looked at. */
+static void forget(void)
+{
+	is_filled = false;
+	for (u32 i = 0; i < ARRAY_SIZE(answers); i++)
+		memset(answers[i].any, 0, sizeof(answers[i].any));
+}
+
 static void begin(void)
 {
 	memset(&vcpu, 0, sizeof(vcpu));
@@ -154,12 +165,13 @@ static void begin(void)
 	last_extended = 0x80000021;
 	features_1_ecx = features_1_edx = features_7_ebx = features_7_ecx = ~0u;
 	mode_now = (struct vcpu_mode){ .cr4 = 0 };
+	forget();
+	policy_cpu_init();
 }
 
-/* A processor of any age, and a guest in any state on it. */
-static void any_processor(void)
+/* A processor of any age. */
+static void choose_processor(void)
 {
-	begin();
 	has_rdtscp = rand() % 2;
 	has_xsave = rand() % 4;
 	has_xsavec = rand() % 2;
@@ -171,6 +183,15 @@ static void any_processor(void)
 	features_1_edx = (u32)rand() * 2 ^ (u32)rand();
 	features_7_ebx = (u32)rand() * 2 ^ (u32)rand();
 	features_7_ecx = (u32)rand() * 2 ^ (u32)rand();
+}
+
+/* The machine has one, with a guest in any state on it. */
+static void any_processor(void)
+{
+	begin();
+	choose_processor();
+	forget();
+	policy_cpu_init();
 	vm.nr_vcpus = 1 + (u32)rand() % 16;
 	vcpu.id = (u32)rand() % vm.nr_vcpus;
 	vcpu.xcr0 = XCR0_X87;
@@ -189,13 +210,14 @@ static void tsc_aux(void **state)
 	(void)state;
 	begin();
 	has_rdtscp = false;
+	policy_cpu_init();
 	assert_false(policy_cpuid(&vcpu, 0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP);
 	assert_int_equal(policy_wrmsr(&vcpu, MSR_TSC_AUX, 5), -EINVAL);
 	assert_int_equal(policy_rdmsr(&vcpu, MSR_TSC_AUX, &value), -EINVAL);
 	assert_int_equal(vcpu.absent_msrs, 2);
 	assert_int_equal(vcpu.tsc_aux, 0);
 
-	has_rdtscp = true;
+	begin();
 	assert_true(policy_cpuid(&vcpu, 0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP);
 	assert_int_equal(policy_wrmsr(&vcpu, MSR_TSC_AUX, 5), 0);
 	assert_int_equal(policy_rdmsr(&vcpu, MSR_TSC_AUX, &value), 0);
@@ -311,12 +333,159 @@ static void cr4_follows_cpuid(void **state)
 	}
 }
 
+/* --- CPUs that differ ----------------------------------------------------- */
+
+#define NR_CPUS 4
+
+static char logged[8][200];
+static u32 nr_logged;
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)level;
+	assert_true(nr_logged < ARRAY_SIZE(logged));
+	va_start(ap, fmt);
+	vsnprintf(logged[nr_logged++], sizeof(logged[0]), fmt, ap);
+	va_end(ap);
+}
+
+/* The leaves that a guest may compare between CPUs. */
+static const struct {
+	u32 leaf, subleaf;
+} compared[] = {
+	{ 0, 0 },	   { 1, 0 },	      { 7, 0 },		 { 7, 1 },
+	{ 0xb, 0 },	   { 0xb, 1 },	      { 0xd, 0 },	 { 0xd, 1 },
+	{ 0xd, 2 },	   { 0xd, 3 },	      { 0x80000000, 0 }, { 0x80000001, 0 },
+	{ 0x80000004, 0 }, { 0x80000006, 0 }, { 0x80000007, 0 }, { 0x80000008, 0 },
+};
+
+static bool is_feature_leaf(u32 i)
+{
+	return compared[i].leaf == 1 || compared[i].leaf == 7 || compared[i].leaf == 0x80000001;
+}
+
+/* What all CPUs have is offered, and nothing else; by all of them; and none is asked again. */
+static void cpus_that_differ(void **state)
+{
+	(void)state;
+	srand(test_seed());
+	for (u32 n = 0; n < 5000; n++) {
+		struct cpuid alone[ARRAY_SIZE(compared)], all[ARRAY_SIZE(compared)];
+		u64 xcr0 = ~0UL, cr4 = ~0UL;
+		u32 seed = (u32)rand();
+		bool aux = true;
+
+		memset(all, 0xff, sizeof(all));
+		/* Each by itself first. */
+		srand(seed);
+		for (u32 cpu = 0; cpu < NR_CPUS; cpu++) {
+			begin();
+			choose_processor();
+			forget();
+			policy_cpu_init();
+			vcpu.xcr0 = XCR0_X87;
+			for (u32 i = 0; i < ARRAY_SIZE(compared); i++) {
+				alone[i] = ask(compared[i].leaf, compared[i].subleaf);
+				all[i].ecx &= alone[i].ecx;
+				all[i].edx &= alone[i].edx;
+				if (compared[i].leaf == 7)
+					all[i].ebx &= alone[i].ebx;
+			}
+			xcr0 &= policy_xcr0();
+			cr4 &= policy_cr4();
+			aux = aux && policy_has_tsc_aux();
+		}
+		/* Now together. */
+		srand(seed);
+		begin();
+		forget();
+		for (u32 cpu = 0; cpu < NR_CPUS; cpu++) {
+			choose_processor();
+			policy_cpu_init();
+		}
+		vcpu.xcr0 = XCR0_X87;
+		cpuids = 0;
+		for (u32 i = 0; i < ARRAY_SIZE(compared); i++) {
+			struct cpuid r = ask(compared[i].leaf, compared[i].subleaf);
+
+			if (!is_feature_leaf(i))
+				continue;
+			assert_int_equal(r.ecx, all[i].ecx);
+			assert_int_equal(r.edx, all[i].edx);
+			if (compared[i].leaf == 7)
+				assert_int_equal(r.ebx, all[i].ebx);
+		}
+		assert_int_equal(policy_xcr0(), xcr0);
+		assert_int_equal(policy_cr4(), cr4);
+		assert_int_equal(policy_has_tsc_aux(), aux);
+		vcpu.xcr0 = xcr0 ? xcr0 : XCR0_X87;
+		xsave_sizes_fit();
+		assert_int_equal(cpuids, 0);
+	}
+}
+
+/* Limits are the smallest; a state that lies elsewhere on another CPU is not offered. */
+static void limits(void **state)
+{
+	(void)state;
+	assert_int_equal(smaller_bytes(0x3024, 0x3930), 0x3024);
+	assert_int_equal(smaller_bytes(0x3930, 0x302e), 0x302e);
+	begin();
+	assert_int_equal(policy_xcr0(), XCR0_X87 | XCR0_SSE | XCR0_AVX);
+	answer_of(0xd, 2)->common[EBX] += 64;
+	policy_cpu_init();
+	assert_int_equal(policy_xcr0(), XCR0_X87 | XCR0_SSE);
+}
+
+/* The log names what one CPU lacks, and nothing if none does. */
+static void named(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(named_features); i++) {
+		u32 words = 1;
+
+		for (const char *p = named_features[i].names; *p; p++)
+			words += *p == ' ';
+		assert_int_equal(words, __builtin_popcount(named_features[i].bits));
+	}
+	begin();
+	policy_cpu_init();
+	nr_logged = 0;
+	cpuid_common_report();
+	assert_int_equal(nr_logged, 0);
+
+	features_7_ebx &= ~(1u << 5 | 1u << 29);
+	has_rdtscp = false;
+	policy_cpu_init();
+	cpuid_common_report();
+	assert_int_equal(nr_logged, 2);
+	assert_string_equal(logged[0], "cpu: no guest gets what not every CPU has: AVX2 SHA");
+	assert_string_equal(logged[1], "cpu: no guest gets what not every CPU has: RDTSCP");
+
+	/* Whichever starts first. */
+	begin();
+	features_7_ebx = 0;
+	forget();
+	policy_cpu_init();
+	features_7_ebx = ~0u;
+	policy_cpu_init();
+	nr_logged = 0;
+	cpuid_common_report();
+	assert_int_equal(nr_logged, 1);
+	assert_non_null(strstr(logged[0], ": FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS RDSEED ADX SMAP "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tsc_aux),
 		cmocka_unit_test(leaves_agree),
 		cmocka_unit_test(cr4_follows_cpuid),
+		cmocka_unit_test(cpus_that_differ),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

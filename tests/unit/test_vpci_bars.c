@@ -238,6 +238,61 @@ static void bars_on_top_of_each_other(void **state)
 	check_device();
 }
 
+/* A BAR that takes many entries comes and goes in bounded steps: the guest's write is repeated, and
+ * what it reads meanwhile is never another device's. */
+static void large_bars_move_in_steps(void **state)
+{
+	u32 at0 = cfg_read(3, 0x10, 4), at3 = cfg_read(3, 0x1c, 4);
+
+	(void)state;
+	page_cost = 100; /* three pages a step */
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	assert_in_range(times, 9, 12);
+	assert_int_equal(direct_pages, 0x20 + 1);
+	assert_int_equal(mem_read(at3 + 12, 4), 1);
+	cfg_write(3, 0x10, 4, 0xe8000000);
+	assert_in_range(times, 20, 24); /* out and in */
+	assert_int_equal(direct_pages, 0x20 + 1);
+	cfg_write(3, PCI_COMMAND, 2, 0);
+	assert_in_range(times, 9, 12);
+	assert_int_equal(direct_pages, 0);
+	assert_int_equal(dom.vm.mmio.nr, 0);
+
+	/* Another vCPU changes its mind in the middle. */
+	cfg_write(3, 0x10, 4, at0);
+	select_register(3, PCI_COMMAND);
+	for (u32 i = 0; i < 4; i++)
+		assert_true(try_out(0xcfc, 2, PCI_COMMAND_MEMORY));
+	assert_in_range(direct_pages, 9, 12);
+	assert_true(try_out(0xcfc, 2, 0));
+	assert_true(direct_pages > 0);
+	assert_true(try_out(0xcfc, 2, PCI_COMMAND_MEMORY));
+	out(0xcfc, 2, PCI_COMMAND_MEMORY);
+	assert_int_equal(direct_pages, 0x20 + 1);
+	check_device();
+	page_cost = 1;
+}
+
+/* Something is at the end of a large BAR's place: all of it goes out again, once. */
+static void a_large_bar_that_does_not_fit(void **state)
+{
+	(void)state;
+	page_cost = 100;
+	cfg_write(3, 0x1c, 4, 0xe8018000);
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	direct[0xe801f - WINDOW_FIRST] = 1;
+	cfg_write(3, 0x1c, 4, 0xe9000000);
+	assert_int_equal(direct_pages, 0x20 + 1);
+	cfg_write(3, 0x10, 4, 0xe8000000);
+	assert_int_equal(direct_pages, 1);
+	assert_in_range(times, 25, 40);
+	/* Each new write tries again. */
+	direct[0xe801f - WINDOW_FIRST] = 0;
+	cfg_write(3, 0x10, 4, 0xe8000000);
+	assert_int_equal(direct_pages, 0x20 + 1);
+	page_cost = 1;
+}
+
 static int setup_pba_outside(void **state)
 {
 	pba_outside = true;
@@ -277,6 +332,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bars_are_sized_and_moved, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_window_is_used_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_bars, setup, teardown),
+		cmocka_unit_test_setup_teardown(large_bars_move_in_steps, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_large_bar_that_does_not_fit, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_full_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(pending_bits_in_no_bar, setup_pba_outside,
 						teardown_pba_outside),

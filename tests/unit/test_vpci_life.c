@@ -79,6 +79,35 @@ static void lost_after_its_reset(void **state)
 	reset_is_lost = false;
 }
 
+/* A device with large BARs is taken away: they are unmapped in bounded steps, and it is reset
+ * afterwards. */
+static void taken_with_large_bars(void **state)
+{
+	u32 steps = 0;
+
+	(void)state;
+	page_cost = 100;
+	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	assert_true(direct_pages > 30);
+	visited = 0;
+	assert_int_equal(assign_take(&device), 0);
+	assert_int_equal(cfg_read(3, 0, 4), 0xffffffff);
+	assert_false(config[PCI_COMMAND] & 4);
+	for (; direct_pages; steps++) {
+		assert_true(visited <= MEMORY_STEP_ENTRIES);
+		assert_true(attached && !nr_timers);
+		visited = 0;
+		assert_true(work_run());
+	}
+	while (work_run())
+		;
+	assert_false(attached);
+	assert_in_range(steps, 4, 14);
+	page_cost = 1;
+	fire();
+	check_free();
+}
+
 static void taken_and_given_back(void **state)
 {
 	u64 table = cfg_read(3, 0x1c, 4);
@@ -307,6 +336,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(slow_after_its_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(lost_after_its_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(taken_and_given_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(taken_with_large_bars, setup, teardown),
 		cmocka_unit_test_setup_teardown(quarantined_for_good, setup, teardown),
 		cmocka_unit_test_setup_teardown(attaching_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(domain_ends_meanwhile, setup, teardown),

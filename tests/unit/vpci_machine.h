@@ -311,11 +311,14 @@ static inline void fire_one(void)
 		;
 }
 
-/* All timers that are set now. Each is in a record that is kept until then. */
+/* All timers that are set once no work is left. Each is in a record that is kept until then. */
 static inline void fire(void)
 {
-	u32 nr = nr_timers;
+	u32 nr;
 
+	while (work_run())
+		;
+	nr = nr_timers;
 	do
 		fire_one();
 	while (--nr);
@@ -390,9 +393,24 @@ void kfree(void *p)
 #define WINDOW_FRAMES (0xfec00UL - WINDOW_FIRST)
 static mfn_t direct[WINDOW_FRAMES]; /* what the guest's frames of the window map to; 0: nothing */
 
-int memory_map_device(struct memory *m, gfn_t gfn, mfn_t mfn, u64 nr)
+static u64 page_cost = 1; /* entries that a page stands for */
+static u64 visited; /* entries in this access or step */
+
+static inline void visit(u64 *budget)
 {
+	u64 cost = MIN(*budget, page_cost);
+
+	*budget -= cost;
+	visited += cost;
+}
+
+int memory_map_device(struct memory *m, gfn_t *from, gfn_t end, mfn_t mfn, u64 *budget)
+{
+	gfn_t gfn = *from;
+	u64 nr = end - gfn;
+
 	(void)m;
+	assert_true(end > gfn);
 	/* Only the device's own pages may be mapped, never a page with the MSI-X table or its
 	 * pending bits, and only inside the guest's window. */
 	assert_true((mfn >= BAR0_BASE >> 12 && mfn + nr <= (BAR0_BASE + 0x20000) >> 12) ||
@@ -402,23 +420,29 @@ int memory_map_device(struct memory *m, gfn_t gfn, mfn_t mfn, u64 nr)
 		assert_true(pba_outside ||
 			    (mfn + i) << 12 !=
 				    (pba_in_bar0 ? BAR0_BASE + PBA_IN_BAR0 : BAR3_BASE + 0x2000));
-	for (u64 i = 0; i < nr; i++)
-		if (direct[gfn - WINDOW_FIRST + i])
+	for (; *from < end && *budget; (*from)++, mfn++) {
+		if (direct[*from - WINDOW_FIRST])
 			return -EEXIST;
-	for (u64 i = 0; i < nr; i++)
-		direct[gfn - WINDOW_FIRST + i] = mfn + i;
-	direct_pages += nr;
-	return 0;
+		direct[*from - WINDOW_FIRST] = mfn;
+		direct_pages++;
+		visit(budget);
+	}
+	return *from < end ? STEP_MORE : STEP_DONE;
 }
 
-void memory_unmap_device(struct memory *m, gfn_t gfn, u64 nr)
+enum step memory_unmap_device(struct memory *m, gfn_t *from, gfn_t end, u64 *budget)
 {
 	(void)m;
-	assert_true(gfn >= WINDOW_FIRST && gfn + nr <= WINDOW_FIRST + WINDOW_FRAMES);
-	for (u64 i = gfn - WINDOW_FIRST; i < gfn - WINDOW_FIRST + nr; i++) {
-		direct_pages -= !!direct[i];
-		direct[i] = 0;
+	assert_true(*from >= WINDOW_FIRST && *from < end);
+	assert_true(end <= WINDOW_FIRST + WINDOW_FRAMES);
+	for (; *from < end && *budget; (*from)++) {
+		/* What is unmapped has been mapped. */
+		assert_true(direct[*from - WINDOW_FIRST]);
+		direct_pages--;
+		direct[*from - WINDOW_FIRST] = 0;
+		visit(budget);
 	}
+	return *from < end ? STEP_MORE : STEP_DONE;
 }
 
 int irq_alloc(u32 cpu, void (*handler)(void *arg), void *arg)
@@ -757,10 +781,26 @@ static inline u64 in(u16 port, unsigned int size)
 	return value;
 }
 
+/* True if the guest must do it again. */
+static inline bool try_out(u16 port, unsigned int size, u64 value)
+{
+	int ret;
+
+	visited = 0;
+	ret = bus_write(&dom.vm.io, &vcpus[0], port, size, value);
+	assert_true(!ret || ret == -EAGAIN);
+	assert_true(visited <= MEMORY_STEP_ENTRIES);
+	unit_may_answer();
+	return ret;
+}
+
+static u32 times; /* that the last write was repeated */
+
 static inline void out(u16 port, unsigned int size, u64 value)
 {
-	assert_int_equal(bus_write(&dom.vm.io, &vcpus[0], port, size, value), 0);
-	unit_may_answer();
+	times = 0;
+	while (try_out(port, size, value))
+		assert_true(++times < 10000);
 }
 
 static inline void select_register(u32 slot, u32 offset)

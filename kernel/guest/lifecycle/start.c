@@ -156,7 +156,8 @@ static u32 choose_cpu(const struct module_line *line, u32 vcpu)
 	static u32 next;
 	u32 cpu = line->cpu >= 0 ? (u32)line->cpu + vcpu : next++;
 
-	/* A CPU whose back end could not be set up runs no guests. The bootstrap processor does. */
+	/* A CPU whose back end could not be set up runs no guests: known since before it was
+	 * online. The bootstrap processor does. */
 	while (!cpus[cpu % nr_cpus]->arch)
 		cpu++;
 	return cpu % nr_cpus;

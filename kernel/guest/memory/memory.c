@@ -48,34 +48,35 @@ bool memory_is_ram(const struct memory *m, gfn_t gfn, u64 nr)
 	return at == gfn && nr && nr <= follow;
 }
 
-int memory_map_device(struct memory *m, gfn_t gfn, mfn_t mfn, u64 nr)
+int memory_map_device(struct memory *m, gfn_t *gfn, gfn_t end, mfn_t mfn, u64 *budget)
 {
-	u32 flags = NESTED_READ | NESTED_WRITE | NESTED_DEVICE;
-	u64 done;
+	struct nested_walk w = { &m->nested, *gfn, end - 1, *budget };
 	int ret;
 
 	spin_lock(&m->nested.lock);
-	ret = nested_map(&m->nested, gfn, mfn, nr, flags, &done);
-	if (ret && done) {
-		struct nested_walk mapped = { &m->nested, gfn, gfn + done - 1, ~0UL };
-
-		(void)nested_unmap_device(&mapped);
-	}
+	ret = nested_map_walk(&w, mfn, NESTED_READ | NESTED_WRITE | NESTED_DEVICE);
 	spin_unlock(&m->nested.lock);
-	return ret;
+	*gfn = w.gfn;
+	*budget = w.budget;
+	return ret ? ret : (int)nested_walk_state(&w);
 }
 
-void memory_unmap_device(struct memory *m, gfn_t gfn, u64 nr)
+enum step memory_unmap_device(struct memory *m, gfn_t *gfn, gfn_t end, u64 *budget)
 {
-	struct nested_walk w = { &m->nested, gfn, gfn + nr - 1, ~0UL };
+	struct nested_walk w = { &m->nested, *gfn, end - 1, *budget };
 
 	spin_lock(&m->nested.lock);
 	(void)nested_unmap_device(&w);
 	spin_unlock(&m->nested.lock);
-	if (nested_walk_state(&w) != STEP_DONE)
+	if (nested_walk_state(&w) != STEP_DONE && w.budget) {
 		log_warn("domain %s: no memory to unmap the device registers at 0x%lx", m->name,
 			 w.gfn << PAGE_SHIFT);
+		w.gfn = end;
+	}
+	*gfn = w.gfn;
+	*budget = w.budget;
 	/* The registers still belong to the domain, so there is no need to wait until its CPUs have
 	 * flushed. */
 	shootdown_kick(&m->nested);
+	return nested_walk_state(&w);
 }

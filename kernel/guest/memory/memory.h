@@ -49,9 +49,10 @@ u64 memory_ram_from(const struct memory *m, gfn_t *gfn);
 /* True if [gfn, gfn + nr) is not empty and all of it is RAM. */
 bool memory_is_ram(const struct memory *m, gfn_t gfn, u64 nr);
 
-/* Map or unmap device registers, in whole pages, for the CPUs only. -EEXIST: something else is
- * mapped there; -EAGAIN: a tombstone is; -ENOMEM; -EINVAL: beyond the tables. If mapping fails,
- * nothing stays mapped. Unmapping does not wait until the CPUs have flushed their TLBs: see
- * shootdown_done(). */
-int __must_check memory_map_device(struct memory *m, gfn_t gfn, mfn_t mfn, u64 nr);
-void memory_unmap_device(struct memory *m, gfn_t gfn, u64 nr);
+/* Map or unmap device registers, in whole pages, for the CPUs only: [*gfn, end), not empty, until
+ * *budget entries have been visited; *gfn and *budget advance. Each returns a step, or
+ * memory_map_device() an error: -EEXIST: something else is mapped there; -EAGAIN: a tombstone is;
+ * -ENOMEM; -EINVAL: beyond the tables. What is before *gfn stays mapped then. Unmapping does not
+ * wait until the CPUs have flushed their TLBs: see shootdown_done(). */
+int __must_check memory_map_device(struct memory *m, gfn_t *gfn, gfn_t end, mfn_t mfn, u64 *budget);
+enum step memory_unmap_device(struct memory *m, gfn_t *gfn, gfn_t end, u64 *budget);

@@ -220,22 +220,23 @@ static unsigned int largest_level(gfn_t gfn, mfn_t mfn, u64 nr)
 	return level;
 }
 
-int nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 flags, u64 *done)
+int nested_map_walk(struct nested_walk *w, mfn_t mfn, u32 flags)
 {
+	struct nested *n = w->nested;
+
 	assert_locked(&n->lock);
-	*done = 0;
-	if (!in_range(gfn, nr))
+	if (!in_range(w->gfn, w->last - w->gfn + 1))
 		return -EINVAL;
 
-	while (*done < nr) {
-		unsigned int want = largest_level(gfn + *done, mfn + *done, nr - *done), level;
-		u64 *e = descend(n, gfn + *done, want, true, &level);
+	while (w->gfn <= w->last && w->budget) {
+		unsigned int want = largest_level(w->gfn, mfn, w->last - w->gfn + 1), level;
+		u64 *e = descend(n, w->gfn, want, true, &level);
 
 		if (!e)
 			return -ENOMEM;
 		while (level == want && is_table(*e, level)) {
 			want--;
-			e = descend(n, gfn + *done, want, true, &level);
+			e = descend(n, w->gfn, want, true, &level);
 			if (!e)
 				return -ENOMEM;
 		}
@@ -243,11 +244,22 @@ int nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 flags, u64 *d
 			return -EAGAIN;
 		if (*e)
 			return -EEXIST;
-		store_release(e, nested_format->leaf((mfn + *done) << PAGE_SHIFT, level, flags));
+		store_release(e, nested_format->leaf(mfn << PAGE_SHIFT, level, flags));
 		n->entries[level - 1]++;
-		*done += level_frames(level);
+		mfn += level_frames(level);
+		w->gfn += level_frames(level);
+		w->budget--;
 	}
 	return 0;
+}
+
+int nested_map(struct nested *n, gfn_t gfn, mfn_t mfn, u64 nr, u32 flags, u64 *done)
+{
+	struct nested_walk w = { n, gfn, gfn + nr - 1, ~0UL };
+	int ret = in_range(gfn, nr) ? nested_map_walk(&w, mfn, flags) : -EINVAL;
+
+	*done = w.gfn - gfn;
+	return ret;
 }
 
 /* --- walks ---------------------------------------------------------------- */

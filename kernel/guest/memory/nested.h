@@ -87,6 +87,8 @@ struct nested_walk {
 	u64 budget; /* entries that may still be visited; what is taken costs more */
 };
 
+/* The same for what the walk still has to cover, in bounded steps; mfn is for the walk's place. */
+int __must_check nested_map_walk(struct nested_walk *w, mfn_t mfn, u32 flags);
 /* Turn the RAM leaves of the walk into tombstones of batch `number`; device leaves stay. Stops
  * early if a superpage must be split and there is no memory for the new table. Returns the number
  * of frames that were mapped. */

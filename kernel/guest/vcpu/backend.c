@@ -3,8 +3,8 @@
 
 #include <kernel/core/cpu.h>
 #include <kernel/core/log.h>
+#include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/exitring.h>
-#include <kernel/guest/vcpu/fpu.h>
 #include <kernel/guest/vcpu/speculation.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/lib/errno.h>
@@ -33,12 +33,13 @@ int vcpu_backend_init(void)
 	}
 	vcpu_backend = &svm_backend;
 	speculation_cpu_init();
-	fpu_cpu_init();
 	ret = exit_ring_init();
 	if (!ret)
 		ret = vcpu_backend->cpu_init();
 	if (ret)
 		log_err("CPU %u: no memory for %s: no guest runs on it", this_cpu()->id,
 			vcpu_backend->name);
+	else
+		policy_cpu_init();
 	return ret;
 }

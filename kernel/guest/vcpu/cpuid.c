@@ -1,10 +1,11 @@
-/* The CPUID policy. A leaf that is not in the table reads as zero. The others return the
- * processor's own answer, reduced to the bits that a guest may see; then the fields that depend on
- * the vCPU are filled in. */
+/* The CPUID policy. A leaf that is not in the table reads as zero. The others return what all CPUs
+ * answer (cpuidcommon.c), reduced to the bits that a guest may see; then the fields that depend on
+ * the vCPU are filled in. CPUID itself is executed only when a CPU starts. */
 #include <kernel/guest/vcpu/cpuid.h>
 
 #include <kernel/core/clock.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuidcommon.h>
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vlapictimer.h>
@@ -47,14 +48,27 @@ static const struct leaf_policy leaves[] = {
 #define LAST_EXTENDED 0x80000008u
 #define LAST_HYPERVISOR WEIR_CPUID_TIMING
 
+/* Asked for at each switch of vCPUs. */
+static u64 xcr0_offered;
+static bool has_tsc_aux;
+
+void policy_cpu_init(void)
+{
+	cpuid_common_add();
+	xcr0_offered = 0;
+	if (cpuid_common(1, 0).ecx & CPUID1_ECX_XSAVE)
+		xcr0_offered = cpuid_common(0xd, 0).eax & XCR0_ALLOWED;
+	has_tsc_aux = cpuid_common(0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP;
+}
+
 u64 policy_xcr0(void)
 {
-	return cpuid(1, 0).ecx & CPUID1_ECX_XSAVE ? cpuid(0xd, 0).eax & XCR0_ALLOWED : 0;
+	return xcr0_offered;
 }
 
 bool policy_has_tsc_aux(void)
 {
-	return cpuid(0x80000001, 0).edx & CPUID80000001_EDX_RDTSCP;
+	return has_tsc_aux;
 }
 
 static struct cpuid masked(u32 leaf, u32 subleaf)
@@ -64,10 +78,9 @@ static struct cpuid masked(u32 leaf, u32 subleaf)
 	for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++) {
 		const struct leaf_policy *p = &leaves[i];
 
-		/* For a leaf above its last one, the processor may answer with any other. */
-		if (p->leaf != leaf || leaf > cpuid(leaf & CPUID_EXTENDED, 0).eax)
+		if (p->leaf != leaf)
 			continue;
-		r = cpuid(leaf, subleaf);
+		r = cpuid_common(leaf, subleaf);
 		r.eax &= p->eax;
 		r.ebx &= p->ebx;
 		r.ecx &= p->ecx;
@@ -75,8 +88,6 @@ static struct cpuid masked(u32 leaf, u32 subleaf)
 	}
 	return r;
 }
-
-enum cpuid_register { EBX, ECX, EDX };
 
 /* Which feature makes each bit of CR4 valid (SDM vol. 3, 2.5). The others are never offered: VME,
  * LA57, VMXE, SMXE, PCIDE, KL, PKE, CET and newer ones. */
@@ -101,7 +112,7 @@ u64 policy_cr4(void)
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cr4_features); i++) {
 		struct cpuid r = masked(cr4_features[i].leaf, 0);
-		const u32 value[] = { r.ebx, r.ecx, r.edx };
+		const u32 value[] = { r.eax, r.ebx, r.ecx, r.edx };
 
 		if (value[cr4_features[i].reg] & cr4_features[i].feature)
 			allowed |= cr4_features[i].cr4;
@@ -152,7 +163,7 @@ static u32 xsave_size(u64 features, bool compacted)
 
 	if (!(features & XCR0_AVX))
 		return XSAVE_MIN_SIZE;
-	avx = cpuid(0xd, 2);
+	avx = cpuid_common(0xd, 2);
 	return compacted ? XSAVE_MIN_SIZE + avx.eax : avx.ebx + avx.eax;
 }
 
@@ -169,12 +180,12 @@ static struct cpuid xsave(const struct vcpu *v, u32 subleaf)
 		r.ebx = xsave_size(v->xcr0, false);
 		r.ecx = xsave_size(allowed, false);
 	} else if (subleaf == 1) {
-		r.eax = cpuid(0xd, 1).eax &
+		r.eax = cpuid_common(0xd, 1).eax &
 			(CPUIDD_EAX_XSAVEOPT | CPUIDD_EAX_XSAVEC | CPUIDD_EAX_XGETBV1);
 		if (r.eax & CPUIDD_EAX_XSAVEC)
 			r.ebx = xsave_size(v->xcr0, true);
 	} else if (subleaf < 63 && (allowed & BIT(subleaf))) {
-		r = cpuid(0xd, subleaf);
+		r = cpuid_common(0xd, subleaf);
 	}
 	return r;
 }

@@ -1,7 +1,6 @@
 /* The FPU, SSE and AVX state of vCPUs (SDM vol. 1, chapter 13). */
 #include <kernel/guest/vcpu/fpu.h>
 
-#include <kernel/core/cpu.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -14,19 +13,6 @@
 #define FCW_RESET 0x037f
 #define MXCSR_RESET 0x1f80
 #define MXCSR_OFFSET 24
-
-/* Every feature that a guest of this CPU may enable, as a mask for XCR0. */
-static u64 features_of[MAX_CPUS];
-
-void fpu_cpu_init(void)
-{
-	features_of[this_cpu()->id] = policy_xcr0();
-}
-
-static bool has_xsave(void)
-{
-	return read_cr4() & CR4_OSXSAVE;
-}
 
 int fpu_create(struct vcpu *v)
 {
@@ -52,14 +38,15 @@ void fpu_destroy(struct vcpu *v)
 
 void fpu_switch(struct vcpu *from, struct vcpu *to)
 {
-	if (!has_xsave()) {
+	/* All CPUs save a state in the same format, because it may be loaded on another one. */
+	if (!policy_xcr0()) {
 		if (from)
 			__asm__ volatile("fxsave64 (%0)" ::"r"(from->fpu) : "memory");
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(to->fpu) : "memory");
 		return;
 	}
 	/* Save and load every feature that a guest may enable, whichever it has enabled now. */
-	write_xcr0(features_of[this_cpu()->id]);
+	write_xcr0(policy_xcr0());
 	if (from) {
 		__asm__ volatile("xsave64 (%0)" ::"r"(from->fpu), "a"(~0u), "d"(~0u) : "memory");
 		if (emulated())

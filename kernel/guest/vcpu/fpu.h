@@ -6,8 +6,6 @@
 
 struct vcpu;
 
-/* The calling CPU: see which features its guests may use. Before its first guest runs. */
-void fpu_cpu_init(void);
 /* Allocate the save area. It has no contents before fpu_reset(). -ENOMEM. */
 int __must_check fpu_create(struct vcpu *v);
 /* Set the state after reset. The vCPU's state must not be in a CPU's registers. */

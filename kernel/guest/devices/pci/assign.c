@@ -22,9 +22,9 @@
  *	  |                                                                 |
  *	  |  assign_take(), or the domain restarts or ends                  |
  *	  v                                                                 |
- *	DETACH    out of its slot, bus mastering off, BARs unmapped,        | PCI_DETACHING
- *	  |       interrupts blocked; iommu_detach() (until no translation  |
- *	  |       is cached); reset, and asked until it answers; until no    |
+ *	DETACH    out of its slot, bus mastering off, interrupts blocked;   | PCI_DETACHING
+ *	  |       BARs unmapped in bounded steps; iommu_detach() (until no  |
+ *	  |       translation is cached); reset, until it answers; until no |
  *	  |       CPU has its registers in its TLB                          |
  *	  v                                                                 |
  *	DRAIN     until none of its interrupts can come any more            |
@@ -304,20 +304,6 @@ static int put_on_bus(struct vfunction *f, char *why, size_t size)
 	return ret;
 }
 
-static void log_attached(const struct vfunction *f)
-{
-	char name[16];
-
-	pci_name(f->dev->id, name);
-	if (!pci_reset_method(f->dev))
-		log_warn("domain %s: device %s cannot be reset: its state is as its last owner "
-			 "left it",
-			 f->domain->name, name);
-	log_info("domain %s: device %s (%04x:%04x) at 00:%02x.0, %u MSI-X vectors%s%s",
-		 f->domain->name, name, f->dev->vendor, f->dev->device, f->slot, f->nr_vectors,
-		 f->dev->msi ? ", MSI" : "", f->flags & IOMMU_ATS ? ", ATS" : "");
-}
-
 static void start_detach(struct vfunction *f);
 
 /* As soon as the function is attached, another CPU may take it back. But f is freed only in one of
@@ -343,7 +329,7 @@ static enum step attach_stage(struct vfunction *f)
 		start_detach(f);
 		return STEP_WAIT;
 	}
-	log_attached(f);
+	vfunction_log_attached(f);
 	domain_event(f->domain, WEIR_EVENT_DEVICES);
 	return STEP_WAIT;
 }
@@ -416,6 +402,22 @@ static void reset_detached(void *arg)
 	(void)step_after(f, PCI_RESET_NS);
 }
 
+/* A step; the last one goes on with iommu_detach(). */
+static enum step unmap_registers(struct vfunction *f)
+{
+	enum step ret;
+
+	spin_lock(&f->bus->lock);
+	ret = vbar_unmap_all(f);
+	spin_unlock(&f->bus->lock);
+	if (ret == STEP_MORE)
+		return ret;
+	f->unmapped = true;
+	f->generation = read_once(&f->domain->vm.memory.nested.generation);
+	iommu_detach(f->dev->id, reset_detached, f);
+	return STEP_WAIT;
+}
+
 /* Begin to detach f, which this CPU has just moved to DETACH. */
 static void start_detach(struct vfunction *f)
 {
@@ -425,14 +427,14 @@ static void start_detach(struct vfunction *f)
 	if (vpci_is_on_bus(f))
 		p->slot[f->slot] = NULL;
 	pci_set_bus_master(f->dev, false);
-	vbar_unmap_all(f);
 	spin_unlock(&p->lock);
 	domain_event(f->domain, WEIR_EVENT_DEVICES);
-	f->generation = read_once(&f->domain->vm.memory.nested.generation);
 
 	assign_hold(f); /* until the end of detach_stage() */
 	vfunction_remove_interrupts(f);
-	iommu_detach(f->dev->id, reset_detached, f);
+	f->unmapped = false;
+	if (unmap_registers(f) == STEP_MORE)
+		work_queue(&f->work);
 }
 
 static enum step detach_stage(struct vfunction *f)
@@ -440,6 +442,8 @@ static enum step detach_stage(struct vfunction *f)
 	char name[16];
 	u64 ns;
 
+	if (!f->unmapped)
+		return unmap_registers(f);
 	/* The next owner must not share the device with a CPU that may still have its registers in
 	 * its TLB. */
 	if (!shootdown_done(&f->domain->vm.memory.nested, f->generation))

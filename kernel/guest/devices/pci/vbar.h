@@ -4,14 +4,19 @@
 #pragma once
 
 #include <kernel/lib/compiler.h>
+#include <kernel/lib/step.h>
 #include <kernel/lib/types.h>
 
 struct vfunction;
 
-/* Map or unmap the BARs after the command register or a BAR has changed. The bus is locked. */
-void vbar_update(struct vfunction *f);
-/* Disable memory decoding, and unmap all BARs. The bus is locked. */
-void vbar_unmap_all(struct vfunction *f);
-/* Read or write BAR register i; mask says which bits are written. The bus is locked. */
+/* Map or unmap the BARs after the command register or a BAR has changed, in bounded steps:
+ * STEP_DONE or STEP_MORE. The bus is locked. */
+enum step __must_check vbar_update(struct vfunction *f);
+/* Disable memory decoding, and unmap all BARs, in such steps. The bus is locked. */
+enum step __must_check vbar_unmap_all(struct vfunction *f);
+/* True if accesses to the trapped pages of BAR i are for this function. The bus is locked. */
+bool vbar_is_trapped(const struct vfunction *f, u32 i);
+/* Read or write BAR register i; mask says which bits are written. After STEP_MORE the guest must
+ * write the same again. The bus is locked. */
 u32 vbar_read(const struct vfunction *f, u32 i);
-void vbar_write(struct vfunction *f, u32 i, u32 value, u32 mask);
+enum step __must_check vbar_write(struct vfunction *f, u32 i, u32 value, u32 mask);

@@ -150,7 +150,7 @@ static void set_bus_master(const struct vfunction *f, bool on)
 		pci_set_bus_master(f->dev, false);
 }
 
-static void write_command(struct vfunction *f, u32 value, u32 mask)
+static enum step write_command(struct vfunction *f, u32 value, u32 mask)
 {
 	u16 old = f->command;
 
@@ -159,20 +159,19 @@ static void write_command(struct vfunction *f, u32 value, u32 mask)
 	 * enable DMA. */
 	if ((old ^ f->command) & PCI_COMMAND_BUS_MASTER)
 		set_bus_master(f, f->command & PCI_COMMAND_BUS_MASTER);
-	if ((old ^ f->command) & PCI_COMMAND_MEMORY)
-		vbar_update(f);
+	return (old ^ f->command) & PCI_COMMAND_MEMORY || f->bars_move ? vbar_update(f) : STEP_DONE;
 }
 
-void vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
+enum step vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 {
 	const struct pci_device *d = f->dev;
 	u8 cap;
 
 	assert_locked(&f->bus->lock);
 	if (offset == PCI_COMMAND) {
-		write_command(f, value, mask & 0xffff);
+		return write_command(f, value, mask & 0xffff);
 	} else if (offset >= PCI_BAR0 && offset < PCI_BAR0 + 4 * PCI_BARS) {
-		vbar_write(f, (u32)(offset - PCI_BAR0) / 4, value, mask);
+		return vbar_write(f, (u32)(offset - PCI_BAR0) / 4, value, mask);
 	} else if (offset == 0x3c) {
 		f->interrupt_line = (u8)((f->interrupt_line & ~mask) | (value & mask));
 	} else if (offset >= 0x40) {
@@ -186,4 +185,5 @@ void vconfig_write(struct vfunction *f, u8 offset, u32 value, u32 mask)
 			f->pm_state = (u16)((f->pm_state & ~mask) | (value & mask)) &
 				      PCI_PM_CTRL_STATE;
 	}
+	return STEP_DONE;
 }

@@ -1,6 +1,8 @@
 /* Creates, resets and frees the record of an assigned function. See vfunction.h. */
 #include <kernel/guest/devices/pci/vfunction.h>
 
+#include <drivers/pcireset.h>
+#include <kernel/core/log.h>
 #include <kernel/guest/devices/pci/virqset.h>
 #include <kernel/guest/devices/pci/vmsi.h>
 #include <kernel/guest/devices/pci/vmsix.h>
@@ -62,4 +64,18 @@ void vfunction_forget_guest(struct vfunction *f)
 	f->open = f->pending = 0;
 	f->storm.paused = f->storm.is_held = false;
 	f->storm.reopening = 0;
+}
+
+void vfunction_log_attached(const struct vfunction *f)
+{
+	char name[16];
+
+	pci_name(f->dev->id, name);
+	if (!pci_reset_method(f->dev))
+		log_warn("domain %s: device %s cannot be reset: its state is as its last owner "
+			 "left it",
+			 f->domain->name, name);
+	log_info("domain %s: device %s (%04x:%04x) at 00:%02x.0, %u MSI-X vectors%s%s",
+		 f->domain->name, name, f->dev->vendor, f->dev->device, f->slot, f->nr_vectors,
+		 f->dev->msi ? ", MSI" : "", f->flags & IOMMU_ATS ? ", ATS" : "");
 }

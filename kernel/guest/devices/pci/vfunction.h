@@ -16,12 +16,19 @@
 struct domain;
 struct vpci;
 
+/* ENTERING and LEAVING take a number of bounded steps. */
+enum vbar_state { VBAR_OUT, VBAR_ENTERING, VBAR_IN, VBAR_LEAVING };
+
 /* A BAR as the guest sees it. */
 struct vbar {
 	u64 place; /* guest-physical, as Weir chose it; 0: it is no memory BAR */
 	u64 address; /* the same at first, then as the guest wrote it */
-	bool mapped; /* for the CPUs, at mapped_at */
+	enum vbar_state state;
 	u64 mapped_at;
+	/* The part that is mapped for the CPUs, trapped pages included: it grows from the BAR's
+	 * start, and shrinks from there. */
+	u64 from, to;
+	bool refused; /* something else is at mapped_at */
 };
 
 /* While the function is on the bus, the bus's lock guards the fields that name no other lock. */
@@ -35,6 +42,7 @@ struct vfunction {
 	u8 interrupt_line; /* a scratch register */
 	u16 pm_state;
 	struct vbar bar[PCI_BARS];
+	bool bars_move; /* vbar_update() has more to do */
 	u64 window_offset[PCI_BARS]; /* where dev->window starts in the BAR */
 
 	/* Interrupts: vmsi.c, vmsix.c, irqstorm.c. The sets have a bit for each index of virq. */
@@ -60,7 +68,8 @@ struct vfunction {
 	u32 flags; /* IOMMU_ATS */
 	u32 slot; /* on the bus, or before a restart */
 	gfn_t next_gfn; /* how much of the domain's memory is mapped for devices */
-	u64 generation; /* of the nested tables, once its registers are unmapped */
+	bool unmapped; /* its registers are, while it is being detached */
+	u64 generation; /* of the nested tables, since then */
 	bool suspended; /* waiting while its domain restarts; assign_lock */
 	bool comes_back; /* detached only for a restart; assign_lock */
 	bool slow; /* it has not answered since its reset; assign_lock */
@@ -83,6 +92,9 @@ void vfunction_remove_interrupts(struct vfunction *f);
 /* Reset everything that the guest has set up, before the function is attached again. Nothing holds
  * it. */
 void vfunction_forget_guest(struct vfunction *f);
+
+/* Log that its domain has it. */
+void vfunction_log_attached(const struct vfunction *f);
 
 /* --- the device's own config space ---------------------------------------- */
 

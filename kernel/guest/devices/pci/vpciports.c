@@ -5,6 +5,7 @@
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/virtio/vvirtiopci.h>
 #include <kernel/guest/domain/domain.h>
+#include <kernel/lib/errno.h>
 
 #define CONFIG_ADDRESS 0xcf8
 #define CONFIG_ENABLE BIT(31)
@@ -42,18 +43,19 @@ static u32 read_data(struct vpci *p)
 	return p->slot[dev] ? vconfig_read(p->slot[dev], offset) : ~0u;
 }
 
-static void write_data(struct vpci *p, u32 value, u32 mask)
+static enum step write_data(struct vpci *p, u32 value, u32 mask)
 {
 	u32 dev = (u32)FIELD_GET(CONFIG_DEVICE, p->address);
 	u8 offset = (u8)(p->address & CONFIG_REGISTER);
 
 	assert_locked(&p->lock);
 	if (!(p->address & CONFIG_ENABLE) || (p->address & (CONFIG_BUS | CONFIG_FUNCTION)))
-		return;
+		return STEP_DONE;
 	if (dev == VPCI_BALLOON_SLOT && p->domain->balloon)
 		vvirtiopci_write(p->domain->balloon, offset, value, mask);
 	else if (p->slot[dev])
-		vconfig_write(p->slot[dev], offset, value, mask);
+		return vconfig_write(p->slot[dev], offset, value, mask);
+	return STEP_DONE;
 }
 
 /* Offsets 0 to 3 are CONFIG_ADDRESS, which responds only to dword accesses; 4 to 7 are CONFIG_DATA,
@@ -71,18 +73,20 @@ static int read_ports(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 	return 0;
 }
 
+/* What takes several steps is written again, and interrupts are taken between them. */
 static int write_ports(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
 {
 	struct vpci *p = ctx;
 	u32 shift = 8 * (offset & 3), mask = (u32)(~0UL >> (64 - 8 * size));
+	enum step ret = STEP_DONE;
 
 	spin_lock(&p->lock);
 	if (offset == 0 && size == 4)
 		p->address = (u32)value & (u32)(CONFIG_ENABLE | 0xfffffc);
 	else if (offset >= 4 && (offset & 3) + size <= 4)
-		write_data(p, (u32)value << shift, mask << shift);
+		ret = write_data(p, (u32)value << shift, mask << shift);
 	spin_unlock(&p->lock);
-	return 0;
+	return ret == STEP_MORE ? -EAGAIN : 0;
 }
 
 int vpciports_add(struct vpci *p)

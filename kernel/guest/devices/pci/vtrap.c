@@ -9,6 +9,7 @@
 
 #include <drivers/pcipresence.h>
 #include <kernel/core/paging.h>
+#include <kernel/guest/devices/pci/vbar.h>
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vmsix.h>
 #include <kernel/guest/devices/pci/vpci.h>
@@ -98,7 +99,7 @@ static struct vfunction *trapped_function(struct vtrap *t, u64 offset, unsigned 
 	u64 first, last;
 
 	assert_locked(&t->bus->lock);
-	if (!f || !f->bar[t->bar].mapped || !vtrap_pages(f, t->bar, &first, &last))
+	if (!f || !vbar_is_trapped(f, t->bar) || !vtrap_pages(f, t->bar, &first, &last))
 		return NULL;
 	*at = first + offset;
 	return *at + (size - 1) <= last ? f : NULL;

@@ -6,8 +6,8 @@
 #include <kernel/guest/devices/virtio/vvirtioregs.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/memory/guestmap.h>
+#include <kernel/guest/vcpu/cpuidcommon.h>
 #include <kernel/lib/errno.h>
-#include <kernel/x86/cpuid.h>
 
 /* The window above RAM: it starts at a multiple of this, and is so large where the processor's
  * addresses are long enough. The nested tables have four levels. */
@@ -22,11 +22,9 @@
 
 static u32 address_bits(void)
 {
-	u32 bits = 36;
+	u32 bits = cpuid_common(0x80000008, 0).eax & 0xff;
 
-	if (cpuid(0x80000000, 0).eax >= 0x80000008)
-		bits = cpuid(0x80000008, 0).eax & 0xff;
-	return MIN(bits, NESTED_BITS);
+	return bits ? MIN(bits, NESTED_BITS) : 36;
 }
 
 struct vwindow vwindow_above_ram(const struct domain *d)
