@@ -313,7 +313,7 @@ bool vtd_start(const struct vtd_config *config)
 	static const struct iommu_options options;
 	u8 dmar[256] = { 0 };
 
-	machine_start();
+	machine_start(MAX(config->frames, MACHINE_FRAMES));
 	work_start();
 	memset(vtd_ats, 0, sizeof(vtd_ats));
 	memset(vtd_stopped, 0, sizeof(vtd_stopped));
