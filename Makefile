@@ -238,9 +238,14 @@ model: $(BUILD)/tests/model $(BUILD)/tests/threads
 	$(Q)$(BUILD)/tests/model $(if $(SEED),--seed $(SEED)) --steps $(MODEL_STEPS)
 	$(Q)$(BUILD)/tests/threads $(if $(SEED),--seed $(SEED)) --steps $$(($(MODEL_STEPS) / 20))
 
+# The tests of a domain's memory that look for planted bugs. $(call beside_core,TEST): their sources and libraries,
+# beside the core's, for the environment.
+MEMORY_TESTS := test_large test_memory test_pool test_shootdown
+beside_core = $(eval list := $(call field,tests/unit/$(1).c,sources))$(1)='$(filter-out $(IOMMU_SRCS),$(list))' \
+	$(eval list := $(call field,tests/unit/$(1).c,libs))$(1)_libs='$(filter-out $(IOMMU_LIBS),$(list))'
 mutants: ## plant bugs into copies of the IOMMU core; the tests must detect each (M=NAME: only this one)
-	$(Q)BUILD=$(BUILD) FAILURE_LIBS='$(FAILURE_LIBS)' MEMORY_SRCS='$(MEMORY_SRCS)' \
-		$(PYTHON) tests/model/mutants/run $(M)
+	$(Q)BUILD=$(BUILD) FAILURE_LIBS='$(FAILURE_LIBS)' MEMORY_TESTS='$(MEMORY_TESTS)' \
+		$(foreach t,$(MEMORY_TESTS),$(call beside_core,$(t))) $(PYTHON) tests/model/mutants/run $(M)
 
 coverage: ## report the lines of the IOMMU core that unit tests and model run, and list the others
 	$(Q)BUILD=$(BUILD) tools/coverage

@@ -67,6 +67,16 @@ static inline bool have_foreign_tombstones(const struct iommu_gather *g)
 	return g->domain->tombstones > g->batch->tombstones;
 }
 
+/* True if an earlier batch may have a tombstone in this table, which has this level, or below: then
+ * it must not be unlinked (decision 0008). One whose entries hold one reference has none. */
+static inline bool may_hold_foreign_tombstones(const struct iommu_gather *g, const u64 *table,
+					       unsigned int level)
+{
+	const struct frame_table_counts *c = counts(table);
+
+	return !c->whole && have_foreign_tombstones(g) && (level > 1 || c->tombstones);
+}
+
 /* True if the table at `level` may be unlinked as a whole when [dfn, last], which lies in it, is
  * unmapped: nothing else is in it, and no earlier batch has a tombstone in it or below. (The
  * batch's own tombstones lie before dfn.) */
@@ -77,11 +87,9 @@ static bool can_unlink(const struct iommu_gather *g, const u64 *table, unsigned 
 	bool all = IS_ALIGNED(dfn, frames) && IS_ALIGNED(last + 1, frames);
 	unsigned int present = 0;
 
-	if (counts(table)->whole)
-		return all;
-	if (have_foreign_tombstones(g) && (level > 1 || counts(table)->tombstones))
+	if (may_hold_foreign_tombstones(g, table, level))
 		return false;
-	if (all || level > 1)
+	if (all || level > 1 || counts(table)->whole)
 		return all;
 	for (unsigned int i = index_of(dfn, 1); i <= index_of(last, 1); i++)
 		present += is_present(table[i]);
@@ -252,9 +260,7 @@ static __always_inline bool unmap_entry(struct iommu_gather *g, dfn_t dfn, unsig
 	if (unlikely(!is_present(*e) || c->present == 1 || c->whole))
 		return false;
 	if (is_table(*e, level)) {
-		const struct frame_table_counts *below = counts(table_at(*e));
-
-		if (!below->whole && have_foreign_tombstones(g) && (level > 2 || below->tombstones))
+		if (may_hold_foreign_tombstones(g, table_at(*e), level - 1))
 			return false;
 		table_structural(g);
 	}

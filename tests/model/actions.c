@@ -5,6 +5,7 @@
 #include <kernel/mm/frame.h>
 #include <tests/model/actions.h>
 #include <tests/model/checker.h>
+#include <tests/model/deaths.h>
 #include <tests/model/program.h>
 #include <tests/model/random.h>
 
@@ -159,6 +160,12 @@ void act_detach(unsigned int device)
 	iommu_detach(vtd_devices[device], detached, v);
 }
 
+/* The firmware reserves memory for it. */
+static bool has_reserved(unsigned int device)
+{
+	return device == 2 || device == 3;
+}
+
 void act_attach(void)
 {
 	struct model_domain *m = some_domain(true);
@@ -175,18 +182,20 @@ void act_attach(void)
 		if (!taken)
 			break;
 	}
-	reserved = device == 2 || device == 3;
-	if (!m)
+	reserved = has_reserved(device);
+	if (!m || !deaths_allow(m, device))
 		return;
 	if (!taken) {
 		*v = (struct model_device){ .domain = (int)slot_of(m), .ats = ats };
 		vtd_stopped[device] = false;
 		reset(device);
+		vtd_device_states[device].suspect |= deaths_reach(device);
 		m->reserved |= reserved;
 	}
 	remember_device(device);
 	before = maybe_inject();
 	ret = iommu_attach(m->d, vtd_devices[device], ats ? IOMMU_ATS : 0);
+	deaths_attached(m, device);
 	say("attach device %u to domain %ld%s: %d", device, slot_of(m), ats ? ", ATS" : "", ret);
 	if (!ret) {
 		vtd_require(!taken, "device %u is attached twice", device);
@@ -198,6 +207,7 @@ void act_attach(void)
 		     (ret == -EBUSY && taken) ||
 			     (ret == -ENODEV && ats && iommu_why_no_ats(vtd_devices[device])) ||
 			     (ret == -ENODEV && iommu_why_not_beside(m->d, vtd_devices[device])) ||
+			     (ret == -ENODEV && deaths_noticed(device)) ||
 			     (ret == -EAGAIN && reserved),
 		     "attach");
 	if (!taken)
@@ -370,7 +380,9 @@ static struct open_gather *open_gather(struct model_domain *m)
 		/* Batches of reserved memory are not the program's, so they are not counted
 		 * there. */
 		expect_error(ret, before,
-			     ret == -EAGAIN && batches_out(m) >= BATCHES_PER_DOMAIN / 2, "begin");
+			     ret == -EAGAIN &&
+				     (batches_out(m) >= BATCHES_PER_DOMAIN / 2 || deaths_hold(m)),
+			     "begin");
 		return NULL;
 	}
 	fail_one_in = 0;
@@ -607,37 +619,54 @@ static void check_batches(struct model_domain *m)
 		iommu_gather_commit(&g[b], 0);
 }
 
+static void check_device(unsigned int i)
+{
+	struct model_device *v = &model_devices[i];
+	struct model_domain *m = v->domain >= 0 ? &model_domains[v->domain] : NULL;
+
+	v->sure = m && !v->detaching && !deaths_reach(i);
+	vtd_require(!m || !deaths_noticed(i) || vtd_stopped[i],
+		    "device %u is not stopped, but its unit has died", i);
+	if (m && deaths_reach(i))
+		return;
+	/* Its reserved memory may wait for a batch. */
+	if (v->detaching && deaths_hold(m) && has_reserved(i))
+		return;
+	vtd_require(!v->detaching, "device %u is never completely detached", i);
+	vtd_require(!m || !vtd_device_states[i].guilty || vtd_stopped[i],
+		    "device %u misbehaved, but is not quarantined", i);
+	vtd_require(iommu_device_state(vtd_devices[i]) == (!m ? IOMMU_DEVICE_FREE :
+							   vtd_stopped[i] ?
+								IOMMU_DEVICE_QUARANTINED :
+								IOMMU_DEVICE_ATTACHED),
+		    "device %u is in state %d", i, iommu_device_state(vtd_devices[i]));
+	if (!m)
+		vtd_device_states[i].suspect = false;
+}
+
+static void check_domain(unsigned int i)
+{
+	struct model_domain *m = &model_domains[i];
+
+	/* What it held until the unit died, it holds. */
+	if (deaths_hold(m))
+		return;
+	m->reserved = false;
+	for (unsigned int k = 0; k < VTD_DEVICES; k++)
+		m->reserved |= model_devices[k].domain == (int)i && has_reserved(k);
+	if (m->alive)
+		check_batches(m);
+	vtd_require(!m->destroying, "domain %u is never completely destroyed", i);
+	for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++)
+		vtd_require(!m->batch[b].out, "batch %u of domain %u is lost", b, i);
+}
+
 void actions_check_quiet(void)
 {
-	bool reserved[DOMAINS] = { false };
-
-	for (unsigned int i = 0; i < VTD_DEVICES; i++) {
-		struct model_device *v = &model_devices[i];
-
-		vtd_require(!v->detaching, "device %u is never completely detached", i);
-		vtd_require(v->domain < 0 || !vtd_device_states[i].guilty || vtd_stopped[i],
-			    "device %u misbehaved, but is not quarantined", i);
-		vtd_require(iommu_device_state(vtd_devices[i]) ==
-				    (v->domain < 0  ? IOMMU_DEVICE_FREE :
-				     vtd_stopped[i] ? IOMMU_DEVICE_QUARANTINED :
-						      IOMMU_DEVICE_ATTACHED),
-			    "device %u is in state %d", i, iommu_device_state(vtd_devices[i]));
-		v->sure = v->domain >= 0;
-		if (v->domain < 0)
-			vtd_device_states[i].suspect = false;
-		if ((i == 2 || i == 3) && v->domain >= 0)
-			reserved[v->domain] = true;
-	}
-	for (unsigned int i = 0; i < DOMAINS; i++) {
-		model_domains[i].reserved = reserved[i];
-		if (model_domains[i].alive)
-			check_batches(&model_domains[i]);
-		vtd_require(!model_domains[i].destroying, "domain %u is never completely destroyed",
-			    i);
-		for (unsigned int b = 0; b < BATCHES_PER_DOMAIN; b++)
-			vtd_require(!model_domains[i].batch[b].out, "batch %u of domain %u is lost",
-				    b, i);
-	}
+	for (unsigned int i = 0; i < VTD_DEVICES; i++)
+		check_device(i);
+	for (unsigned int i = 0; i < DOMAINS; i++)
+		check_domain(i);
 	irtes_check_quiet();
 	checker_quiet();
 }

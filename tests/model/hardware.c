@@ -2,6 +2,7 @@
 #include <drivers/pci.h>
 #include <tests/model/actions.h>
 #include <tests/model/checker.h>
+#include <tests/model/deaths.h>
 #include <tests/model/interleave.h>
 #include <tests/model/random.h>
 
@@ -121,6 +122,8 @@ static void go_wrong(void)
 
 	if (one_in(4)) {
 		lose_link(device);
+	} else if (vtd_dead[unit]) {
+		return;
 	} else if (one_in(3)) {
 		vtd_unexpected_answer(unit, vtd_unit_of_device(device) == unit && one_in(4) ?
 						    vtd_devices[device].bdf :
@@ -152,6 +155,7 @@ void hardware_acts(void)
 	case 3:
 		if (errors && one_in(300))
 			go_wrong();
+		deaths_strike();
 		irtes_raise();
 		break;
 	default:

@@ -24,6 +24,7 @@ _Thread_local u64 random_state = 1;
 _Thread_local const u8 *random_script, *random_script_end;
 
 static u8 *memory;
+static u64 frames; /* of it */
 static u8 *written_back; /* the allocator's frames, which include all tables */
 static void *frame_memory;
 u32 *vtd_pointers_to;
@@ -33,13 +34,13 @@ static u64 now;
 
 void *phys_to_virt(paddr_t pa)
 {
-	vtd_require(pa < MACHINE_FRAMES << PAGE_SHIFT, "there is no memory at 0x%lx", pa);
+	vtd_require(pa < frames << PAGE_SHIFT, "there is no memory at 0x%lx", pa);
 	return memory + pa;
 }
 
 bool machine_has(const void *va)
 {
-	return (const u8 *)va >= memory && (const u8 *)va < memory + (MACHINE_FRAMES << PAGE_SHIFT);
+	return (const u8 *)va >= memory && (const u8 *)va < memory + (frames << PAGE_SHIFT);
 }
 
 paddr_t virt_to_phys(const void *va)
@@ -120,15 +121,16 @@ static void *reserve(u64 bytes)
 	return p;
 }
 
-void machine_start(void)
+void machine_start(u64 nr_frames)
 {
 	now = 0;
-	memory = reserve(MACHINE_FRAMES << PAGE_SHIFT);
+	frames = nr_frames;
+	memory = reserve(frames << PAGE_SHIFT);
 	written_back = reserve(ALLOC_END << PAGE_SHIFT);
 	poison(written_back + MACHINE_ALLOC_FIRST * PAGE_SIZE, MACHINE_ALLOC_FRAMES * PAGE_SIZE);
-	vtd_pointers_to = reserve(MACHINE_FRAMES * sizeof(*vtd_pointers_to));
-	frame_memory = reserve(frame_table_size(MACHINE_FRAMES));
-	frame_table_init(frame_memory, MACHINE_FRAMES);
+	vtd_pointers_to = reserve(frames * sizeof(*vtd_pointers_to));
+	frame_memory = reserve(frame_table_size(frames));
+	frame_table_init(frame_memory, frames);
 	alloc_add(MACHINE_ALLOC_FIRST, MACHINE_ALLOC_FRAMES);
 }
 
@@ -138,10 +140,10 @@ void machine_stop(void)
 	for (unsigned int order = ALLOC_MAX_ORDER + 1; order--;)
 		while (alloc_frames(order) != INVALID_MFN)
 			;
-	munmap(memory, MACHINE_FRAMES << PAGE_SHIFT);
+	munmap(memory, frames << PAGE_SHIFT);
 	munmap(written_back, ALLOC_END << PAGE_SHIFT);
-	munmap(vtd_pointers_to, MACHINE_FRAMES * sizeof(*vtd_pointers_to));
-	munmap(frame_memory, frame_table_size(MACHINE_FRAMES));
+	munmap(vtd_pointers_to, frames * sizeof(*vtd_pointers_to));
+	munmap(frame_memory, frame_table_size(frames));
 }
 
 /* --- clock and timers ----------------------------------------------------- */

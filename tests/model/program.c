@@ -9,6 +9,7 @@
 #include <kernel/mm/alloc.h>
 #include <tests/model/actions.h>
 #include <tests/model/checker.h>
+#include <tests/model/deaths.h>
 #include <tests/model/interleave.h>
 #include <tests/model/program.h>
 #include <tests/model/random.h>
@@ -160,11 +161,17 @@ void program_run(const struct model_config *config, u64 steps)
 	hardware_start(config->errors);
 	warm_up();
 	free_frames = alloc_free_frames();
+	deaths_start(config->deaths);
 	for (step = 1; step <= steps && (!scripted || random_script != random_script_end); step++) {
 		take_step();
+		if (deaths_end_now())
+			deaths_end(settle);
 		if (step % 64 == 0)
 			checker_caches();
 	}
+	if (vtd_dead[0] || vtd_dead[1])
+		deaths_end(settle);
+	deaths_start(false);
 	say("the end");
 	actions_end();
 	vtd_settle();

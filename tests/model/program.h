@@ -7,10 +7,11 @@ struct model_config {
 	const char *name;
 	struct vtd_config hardware;
 	bool errors; /* time-outs, refused descriptors, unexpected answers, dead links */
+	bool deaths; /* of units */
 	bool virtual; /* device 5 is a virtual function of device 1 */
 };
 
-#define MODEL_CONFIGS 16u
+#define MODEL_CONFIGS 20u
 extern const struct model_config model_configs[MODEL_CONFIGS];
 
 /* Runs a program; returns, or ends in vtd_fail(). The random numbers determine everything; if they

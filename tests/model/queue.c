@@ -219,7 +219,7 @@ bool vtd_answer_late(unsigned int unit, bool timed_out)
 	bool waits;
 
 	pthread_mutex_lock(&u->lock);
-	waits = u->waits_for_device;
+	waits = u->waits_for_device && !vtd_dead[unit];
 	if (waits && timed_out)
 		time_out(u);
 	else if (waits)

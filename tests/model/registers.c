@@ -14,6 +14,13 @@ u64 vtd_free_at_start;
 #define CAP_DEFAULT 0x00d2008c222f0606UL
 #define ECAP_DEFAULT 0xf00f5eUL
 
+bool vtd_dead[VTD_UNITS];
+
+static bool is_dead(const struct vtd_unit *u)
+{
+	return read_once(&vtd_dead[u - vtd_units]);
+}
+
 u64 vtd_reg64(const struct vtd_unit *u, u32 r)
 {
 	return load_acquire((const u64 *)(u->regs + r));
@@ -90,6 +97,8 @@ void vtd_record_fault(struct vtd_unit *u, u16 sid, dfn_t dfn, bool write, u32 re
 {
 	u32 r = fault_register(u, u->next_record);
 
+	if (is_dead(u))
+		return;
 	if (is_recorded(u, u->next_record)) {
 		set_bits(u, FSTS_REG, FSTS_PFO);
 		return;
@@ -126,13 +135,6 @@ static struct vtd_unit *unit_with(volatile void *base, u32 r)
 
 	vtd_require(r + sizeof(u64) <= u->mapped, "register 0x%x is not mapped", r);
 	return u;
-}
-
-bool vtd_dead[VTD_UNITS];
-
-static bool is_dead(const struct vtd_unit *u)
-{
-	return read_once(&vtd_dead[u - vtd_units]);
 }
 
 u32 hw_read32(volatile void *base, u32 r)
@@ -311,7 +313,7 @@ bool vtd_start(const struct vtd_config *config)
 	static const struct iommu_options options;
 	u8 dmar[256] = { 0 };
 
-	machine_start();
+	machine_start(MAX(config->frames, MACHINE_FRAMES));
 	work_start();
 	memset(vtd_ats, 0, sizeof(vtd_ats));
 	memset(vtd_stopped, 0, sizeof(vtd_stopped));

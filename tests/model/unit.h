@@ -9,7 +9,7 @@
 #include <tests/model/cache.h>
 #include <tests/model/vtd.h>
 
-#define MACHINE_FRAMES (1UL << 20)
+#define MACHINE_FRAMES (1UL << 20) /* at least */
 #define MACHINE_REGS 0xfed90000UL /* of unit 0; the others follow at this distance */
 #define MACHINE_REGS_STEP 0x10000UL
 #define MACHINE_REGS_SIZE (5 * PAGE_SIZE) /* the last fault record that CAP can name */
@@ -93,7 +93,7 @@ void vtd_raise_completion(struct vtd_unit *u);
 void vtd_record_fault(struct vtd_unit *u, u16 sid, dfn_t dfn, bool write, u32 reason);
 
 /* machine.c */
-void machine_start(void);
+void machine_start(u64 frames);
 void machine_stop(void);
 bool machine_has(const void *va);
 /* What a unit reads at pa, an entry of a table: memory, or its last written-back content. */

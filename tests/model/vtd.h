@@ -1,6 +1,7 @@
-/* A simulated machine for the tests of iommu/: 4 GiB of memory with a frame table and an allocator
- * in its lower part, work items and interrupts that run when the test says so, and two remapping
- * units that cache whatever the specification allows (VT-d chapter 6) until it is invalidated.
+/* A simulated machine for the tests of iommu/: 4 GiB of memory or more with a frame table and, in
+ * its lower part, an allocator; work items and interrupts that run when the test says so, and two
+ * remapping units that cache whatever the specification allows (VT-d chapter 6) until it is
+ * invalidated.
  *
  * The units have an IOTLB, paging-structure caches of every level, a context cache and an
  * interrupt-entry cache; devices with ATS have their own TLB. A unit that does not snoop (ECAP.C =
@@ -36,6 +37,7 @@ struct vtd_config {
 	} only[VTD_UNITS];
 	/* An earlier system has left the caches full, and faults unread. */
 	bool used;
+	u64 frames; /* of memory, if it is more than 4 GiB */
 };
 
 /* Reports a failure. The test provides it; it does not return. */

@@ -156,6 +156,40 @@ static void pages_wait_for_their_own_batch(void **state)
 	finish(false);
 }
 
+/* A page's table, of any level, is unmapped as a whole while the page waits for its own batch: with
+ * and without a neighbour, which decides who looks. */
+static void pages_wait_below_a_table(void **state)
+{
+	(void)state;
+	start(&plain, false);
+	for (unsigned int order = 9; order <= 27; order += 9) {
+		for (u64 neighbour = 0; neighbour < 2; neighbour++) {
+			dfn_t dfn = 2UL << 27, next = dfn + BIT(order);
+			struct iommu_batch *b;
+			IOMMU_GATHER(first);
+
+			assert_int_equal(map(dfn + 5, VTD_RAM_FIRST, 2), 0);
+			if (neighbour)
+				assert_int_equal(map(next, VTD_RAM_FIRST + 9, 1), 0);
+			assert_int_equal(iommu_gather_begin(&first, d), 0);
+			iommu_unmap(&first, dfn + 5, 1);
+			b = iommu_gather_expect(&first); /* a CPU */
+			iommu_gather_commit(&first, 1);
+			unmap(dfn, BIT(order));
+			vtd_settle();
+			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 1);
+			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST + 1), 0);
+			iommu_batch_answer(b);
+			vtd_settle();
+			assert_int_equal(frame_dev_refs(VTD_RAM_FIRST), 0);
+			if (neighbour)
+				unmap(next, 1);
+			vtd_settle();
+		}
+	}
+	finish(false);
+}
+
 /* --- waiting -------------------------------------------------------------- */
 
 static bool one_is_silent;
@@ -280,6 +314,7 @@ int main(void)
 		cmocka_unit_test(an_error_path_is_flushed_too),
 		cmocka_unit_test(ranges_with_nothing_in_them),
 		cmocka_unit_test(pages_wait_for_their_own_batch),
+		cmocka_unit_test(pages_wait_below_a_table),
 		cmocka_unit_test(waits_behind_a_time_out),
 		cmocka_unit_test(numbers_of_waits_come_round),
 		cmocka_unit_test(a_unit_that_answers_when_nobody_waits_any_more),

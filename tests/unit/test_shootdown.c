@@ -163,6 +163,25 @@ static void all_must_answer(void **state)
 	}
 }
 
+/* Whichever vCPU is the only one in the guest: its CPU must answer. */
+static void each_by_itself(void **state)
+{
+	(void)state;
+	for (u32 i = 1; i < ARRAY_SIZE(tlb); i++) {
+		start(true);
+		for (u32 k = 0; k < ARRAY_SIZE(tlb); k++)
+			tlb[k].in_guest = k == i;
+		assert_int_equal(memory_release(&d, 512, 1), 1);
+		vtd_settle();
+		for (u32 id = 0; id < CPUS; id++)
+			assert_int_equal(asked[id], id == tlb[i].cpu);
+		assert_int_equal(d.pages_owned, FRAMES);
+		answer(tlb[i].cpu);
+		assert_int_equal(d.pages_owned, FRAMES - 1);
+		finish();
+	}
+}
+
 /* Several batches wait for one CPU, whose one interrupt answers all. */
 static void one_answer_for_many(void **state)
 {
@@ -235,9 +254,8 @@ static int start_machine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_must_answer),
-		cmocka_unit_test(one_answer_for_many),
-		cmocka_unit_test(no_batch_is_left),
+		cmocka_unit_test(all_must_answer),	 cmocka_unit_test(each_by_itself),
+		cmocka_unit_test(one_answer_for_many),	 cmocka_unit_test(no_batch_is_left),
 		cmocka_unit_test(kicks_wait_for_nobody),
 	};
 
