@@ -100,4 +100,8 @@ void test_split(void)
 	end = stats.pages_owned << 12;
 	for (u64 at = UNUSED; at < end; at += GIB)
 		CHECK_EQ("split: a page is given back", all(WEIR_HC_MEM_RELEASE, at >> 12, 1), 0);
+	/* Then what remains of two 2 MiB pages, as 4 KiB pages: one step for their entries, and
+	 * half a step more. */
+	CHECK_EQ("split: a page more", all(WEIR_HC_MEM_RELEASE, (UNUSED >> 12) + 512, 1), 0);
+	CHECK_EQ("split: the rest", all(WEIR_HC_MEM_RELEASE, (UNUSED >> 12) + 1, 767), 0);
 }
