@@ -86,15 +86,18 @@ bool background_run(void)
 /* --- when no CPU is idle -------------------------------------------------- */
 
 /* An item that only looked whether it can go on must not keep the others from their step: the
- * builder looks once a millisecond. */
+ * builder looks once a millisecond. Each look is a step of its own, since an item's last step may
+ * be as long as any other. */
 #define LOOKS 4
 
 static enum step pace_step(struct work *w __unused)
 {
+	static u32 looks;
 	bool more = false;
 
-	for (u32 i = 0; i < LOOKS && !more && run_one(&more); i++)
-		;
+	if (run_one(&more) && !more && ++looks < LOOKS)
+		return STEP_MORE;
+	looks = 0;
 	return STEP_DONE;
 }
 

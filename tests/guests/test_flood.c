@@ -1,5 +1,6 @@
 /* A guest makes its network device read unmapped addresses as fast as it can: Weir quarantines the
- * device and sends an event. Then the control domain detaches the device and attaches it again. */
+ * device and sends an event. Then the control domain detaches the device and attaches it again; or,
+ * with the group "burst", the guest tries for a while more and ends. */
 #include <tests/guests/guest.h>
 #include <tests/guests/nic.h>
 #include <tests/guests/pci.h>
@@ -93,4 +94,32 @@ void test_flood(void)
 		 0);
 	(void)hypercall(WEIR_HC_EVENT_VECTOR, 0, 0, 0);
 	interrupts_off();
+}
+
+#define BURST_AFTER 2000u /* writes of TDT to a device that is quarantined */
+
+void test_burst(void)
+{
+	volatile u8 *nic;
+	u32 tail = 0, left = BURST_AFTER;
+	u64 seen;
+
+	if (!find()) {
+		print("burst: no network device, skipped\n");
+		return;
+	}
+	nic = config_bar(slot, 0);
+	config_write(slot, PCI_COMMAND, COMMAND_ON);
+	nic_transmit(nic, NOWHERE, DESCRIPTORS);
+	print("burst: begins\n");
+	while (left) {
+		tail = (tail + 1) % DESCRIPTORS;
+		*(volatile u32 *)(nic + TDT) = tail;
+		if (hypercall(WEIR_HC_EVENTS, 0, 0, 0) & WEIR_EVENT_QUARANTINED ||
+		    left < BURST_AFTER)
+			left--;
+	}
+	seen = faults();
+	print("burst: %lu faults\n", seen);
+	CHECK("burst: until the device was quarantined", seen >= 1000);
 }

@@ -1,5 +1,6 @@
 /* Memory given back to Weir and taken again, by hypercalls: some pages; or, with the group "bulk",
- * all that this guest does not use. */
+ * all that this guest does not use; or, with the group "split", a page in each GiB, so that 2 MiB
+ * pages remain of it. */
 #include <tests/guests/guest.h>
 
 #include <kernel/abi/hypercall.h>
@@ -87,4 +88,20 @@ void test_bulk(void)
 	CHECK_EQ("bulk: it is zero", *(volatile u64 *)(first << 12), 0);
 	(void)hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
 	print("bulk: %lu pages owned\n", stats.pages_owned);
+}
+
+#define GIB (1UL << 30)
+
+void test_split(void)
+{
+	u64 end;
+
+	(void)hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
+	end = stats.pages_owned << 12;
+	for (u64 at = UNUSED; at < end; at += GIB)
+		CHECK_EQ("split: a page is given back", all(WEIR_HC_MEM_RELEASE, at >> 12, 1), 0);
+	/* Then what remains of two 2 MiB pages, as 4 KiB pages: one step for their entries, and
+	 * half a step more. */
+	CHECK_EQ("split: a page more", all(WEIR_HC_MEM_RELEASE, (UNUSED >> 12) + 512, 1), 0);
+	CHECK_EQ("split: the rest", all(WEIR_HC_MEM_RELEASE, (UNUSED >> 12) + 1, 767), 0);
 }

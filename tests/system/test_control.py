@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from patience import http_request
 from test_network import Guest, MB
 from weir import LOGGED, Nic, Weir
 
@@ -103,20 +104,17 @@ def test_the_word_is_the_privilege(boot):
 class Load:
     """Sends HTTP requests without pause; a failed one does not matter."""
 
-    def __init__(self, nic):
-        self.nic, self.answered, self.stop = nic, 0, False
+    def __init__(self, weir, nic):
+        self.weir, self.nic, self.answered, self.stop = weir, nic, 0, False
         self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(4)]
 
     def run(self):
         while not self.stop:
             try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.nic.tcp(80), timeout=2)
-                connection.request("GET", "/blob?mb=2")
-                self.answered += len(connection.getresponse().read()) == 2 * MB
+                body = http_request(self.weir, self.nic.tcp(80), "GET", "/blob?mb=2", seconds=2)[2]
+                self.answered += len(body) == 2 * MB
             except (OSError, http.client.HTTPException):
                 time.sleep(0.05)
-            finally:
-                connection.close()
 
     def __enter__(self):
         for thread in self.threads:
@@ -140,7 +138,7 @@ def test_detached_under_load_and_attached_again(boot, smp):
     weir = boot([CONTROL, NET0], nics=[nic], smp=smp)
     weir.wait_for(r"net0\| net: serving http")
     net0 = Guest(weir, nic)
-    with Load(nic) as load:
+    with Load(weir, nic) as load:
         for _ in range(3):
             load.wait_for_more(weir)
             assert weir.command("detach 00:03.0") == ["00:03.0: detached from net0, free"]
@@ -162,7 +160,7 @@ def test_attached_to_another_domain(boot):
     weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], nics=[nic], smp=2)
     weir.wait_for(r"net1\| net: no network device")
     assert weir.command("iommu stats net1")[0].startswith("  entries: 0 of 4K, 0 of 2M, 0 of 1G")
-    with Load(nic) as load:
+    with Load(weir, nic) as load:
         load.wait_for_more(weir)
         weir.command("detach 00:03.0")
         assert weir.command("attach 00:03.0 3") == ["00:03.0: attached to net1"]
@@ -184,7 +182,7 @@ def test_destroyed_under_load(boot):
     nic = Nic()
     weir = boot([CONTROL, NET0, "/boot/net.elf kernel name=net1 mem=48M"], nics=[nic], smp=2)
     weir.wait_for(r"net0\| net: serving http")
-    with Load(nic) as load:
+    with Load(weir, nic) as load:
         load.wait_for_more(weir)
         assert weir.command("destroy net0") == ["net0: destroyed, 65536 KiB freed"]
         weir.count(r"domain net0: its 16384 pages are free again", 1)

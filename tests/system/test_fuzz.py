@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from patience import http_request
 from test_network import Guest
 from weir import BUILD, DEBUG_ELF, Nic
 
@@ -45,15 +46,12 @@ class Requests:
     def run(self):
         while not self.stop:
             start = self.weir.time()
-            connection = http.client.HTTPConnection("127.0.0.1", self.nic.tcp(80), timeout=8 * LONGEST_S)
             try:
-                connection.request("GET", "/blob?mb=1")
-                assert len(connection.getresponse().read()) == 1 << 20
+                body = http_request(self.weir, self.nic.tcp(80), "GET", "/blob?mb=1", seconds=LONGEST_S)[2]
+                assert len(body) == 1 << 20
                 self.answered += 1
             except (OSError, http.client.HTTPException, AssertionError) as error:
                 self.lost.append(f"{type(error).__name__}: {error} after {self.weir.time() - start:.1f} s")
-            finally:
-                connection.close()
             self.longest = max(self.longest, self.weir.time() - start)
             time.sleep(0.05)  # let the others run, too
 

@@ -3,10 +3,11 @@ import re
 
 import pytest
 
-from weir import BUILD, DEBUG_ELF, IDLE
+from weir import BUILD, DEBUG_ELF, IDLE, Nic
 
 CPU, FUZZ = BUILD / "tests/guests/cpu.elf", BUILD / "tests/guests/fuzz.elf"
 LIMIT = 200_000
+NVME = ["-device", "nvme,serial=weir,addr=5,max_ioqpairs=2047,msix_qsize=2048"]
 
 
 def edu(*slots):
@@ -37,12 +38,11 @@ def test_memory_given_back_restarts_and_ends(boot):
     bounded(weir)
 
 
-@pytest.mark.parametrize("iommu", [None, "intremap=on,device-iotlb=on,x-no-superpages=on"][:1])
-def test_large_domains(boot, iommu):
+def test_large_domains(boot):
     """Both are built, give nearly all of their memory back in one call, take it again, and end. One has a device."""
     weir = counted(boot, ["/boot/hello.elf kernel name=first mem=16M",
                           "/boot/cpu.elf kernel name=a mem=2304M pci=00:05.0 -- bulk",
-                          "/boot/cpu.elf kernel name=b mem=1536M -- bulk"], mem="4200M", qemu=edu(5), iommu=iommu)
+                          "/boot/cpu.elf kernel name=b mem=1536M -- bulk"], mem="4200M", qemu=edu(5))
     weir.count(r"[ab]\| FAIL", 0)
     weir.count(r"[ab]: powered off, status 0", 2)
     bounded(weir)
@@ -55,4 +55,32 @@ def test_a_slow_uart(boot):
     assert len(said) > 700
     weir.count(r"console: \d+ bytes of the log are not shown", 0)
     weir.count(r"f: powered off", 1)
+    bounded(weir)
+
+
+@pytest.mark.long
+def test_a_domain_of_16_gib(boot):
+    """As above, with one domain, and with the memory that a host of the tests needs for it. All of it is written."""
+    weir = counted(boot, ["/boot/hello.elf kernel name=first mem=16M",
+                          "/boot/cpu.elf kernel name=a mem=16G pci=00:05.0 -- bulk"], timeout=1800, mem="17G",
+                   qemu=edu(5))
+    weir.count(r"a\| FAIL", 0)
+    weir.count(r"a: powered off, status 0", 1)
+    bounded(weir)
+
+
+def test_what_guests_and_devices_do(boot):
+    """In turn: string instructions on trapped memory; a device's faults as fast as they come, until it is quarantined;
+    MSI-X of a device with 2,048 entries switched on and off; a device detached from 500 superpages. A kernel is loaded
+    with a large ramdisk."""
+    weir = counted(boot, ["/boot/cpu.elf kernel name=m mem=64M -- mmio",
+                          "/boot/net.elf ramdisk=m",
+                          "/boot/cpu.elf kernel name=f mem=64M pci=00:04.0 -- burst",
+                          "/boot/cpu.elf kernel name=t mem=64M pci=00:05.0 -- toggle",
+                          "/boot/cpu.elf kernel name=s mem=1100M pci=00:03.0 -- split"],
+                   mem="2G", nics=[Nic(slot=4)], qemu=[*edu(3), *NVME])
+    weir.count(r"\| FAIL", 0)
+    weir.count(r": powered off, status 0", 4)
+    weir.count(r"f\| burst: 100\d faults", 1)
+    weir.count(r"t\| toggle: 64 vectors", 1)
     bounded(weir)

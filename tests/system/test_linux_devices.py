@@ -4,13 +4,13 @@ import json
 import random
 import re
 import time
-import urllib.request
 
 import pytest
 
 from linux import KERNEL
 from linux_guest import BOOT, Guest, number, sound
 from linux_net import Host
+from patience import http_request
 from weir import IDLE, AtsNic, Nic, PortNic
 
 MB = 1 << 20
@@ -208,8 +208,7 @@ def test_virtual_functions(boot, tmp_path):
             weir.wait_for(guest.said(r"eth0 has 10\.0\.2"), BOOT)
         requests = 0
         while not all(weir.find(guest.said("done")) for guest in guests):
-            with urllib.request.urlopen(f"http://127.0.0.1:{nic.tcp()}/stats.json", timeout=300) as answer:
-                assert json.load(answer)["hypervisor"]
+            assert json.loads(http_request(weir, nic.tcp(), "GET", "/stats.json")[2])["hypervisor"]
             requests += 1
             if requests > 2000:
                 weir.fail("the guests did not finish")

@@ -11,6 +11,7 @@ import zlib
 
 import pytest
 
+from patience import PAUSE, PatientSocket, http_request, patiently
 from weir import Nic
 
 MB = 1 << 20
@@ -22,16 +23,11 @@ class Guest:
     def __init__(self, weir, nic, name="net0"):
         self.weir, self.nic, self.name = weir, nic, name
 
-    def request(self, method, path, body=None, timeout=300):
-        connection = http.client.HTTPConnection("127.0.0.1", self.nic.tcp(80), timeout=timeout)
+    def request(self, method, path, body=None, seconds=300):
         try:
-            connection.request(method, path, body)
-            answer = connection.getresponse()
-            return answer.status, answer.getheader("Content-Type") or "", answer.read()
+            return http_request(self.weir, self.nic.tcp(80), method, path, body, seconds)
         except (OSError, http.client.HTTPException) as error:
             return self.weir.fail(f"{self.name}: {method} {path}: {error!r}")
-        finally:
-            connection.close()
 
     def json(self, path):
         status, _, body = self.request("GET", path)
@@ -75,7 +71,7 @@ def random_bytes(size):
 def echo_tcp(guest, data):
     """What TCP port 7 echoes for `data`."""
     back = bytearray()
-    with socket.create_connection(("127.0.0.1", guest.nic.tcp(7)), timeout=300) as s:
+    with PatientSocket(guest.weir, guest.nic.tcp(7), 300) as s:
         def send():
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
@@ -125,15 +121,15 @@ def test_tcp_and_udp_are_echoed(guests):
     same(guest, "TCP echo", echo_tcp(guest, data), data)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.connect(("127.0.0.1", guest.nic.udp(7)))
-        s.settimeout(2)
+        s.settimeout(PAUSE)
         for size in (0, 1, 17, 512, 1400):
             # Datagrams may be lost, but not five in a row.
             for _ in range(5):
                 s.send(data[:size])
                 try:
-                    same(guest, "UDP echo", s.recv(65536), data[:size])
+                    same(guest, "UDP echo", patiently(guest.weir, 2, s.recv, 65536), data[:size])
                     break
-                except socket.timeout:
+                except TimeoutError:
                     continue
             else:
                 guest.weir.fail(f"no UDP echo of {size} bytes")
@@ -142,11 +138,11 @@ def test_tcp_and_udp_are_echoed(guests):
 @pytest.mark.parametrize("smp", [1, 2])
 def test_fifty_megabytes_arrive_each_way(guests, blob, smp):
     [guest] = guests(smp=smp)
-    status, _, body = guest.request("GET", "/blob?mb=50&seed=77", timeout=120)
+    status, _, body = guest.request("GET", "/blob?mb=50&seed=77", seconds=120)
     assert status == 200 and len(body) == 50 * MB
     assert hashlib.sha256(body).hexdigest() == blob(77, 50 * MB)
     data = random_bytes(50 * MB)
-    status, _, answer = guest.request("POST", "/sink", data, timeout=120)
+    status, _, answer = guest.request("POST", "/sink", data, seconds=120)
     assert status == 200 and json.loads(answer) == {"bytes": len(data), "crc32": zlib.crc32(data)}
     weir = guest.stats()["hypervisor"]
     assert weir["io_faults"] == 0 and not guest.weir.find("iommu: fault"), weir
@@ -159,7 +155,7 @@ def test_a_peer_that_has_sent_its_fin_is_answered(guests):
     [guest] = guests(smp=2)
     for size in range(100_000, 400_000, 10_000):
         data = bytes(size)
-        with socket.create_connection(("127.0.0.1", guest.nic.tcp(80)), timeout=20) as s:
+        with PatientSocket(guest.weir, guest.nic.tcp(80), 20) as s:
             s.sendall(b"POST /sink HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % size + data)
             s.shutdown(socket.SHUT_WR)
             try:
@@ -177,7 +173,7 @@ def test_two_guests_have_a_device_each(guests):
     for t in threads:
         t.start()
     for t in threads:
-        t.join(60)
+        t.join()
     for guest in both:
         same(guest, "TCP echo", back.get(guest.name, b""), data)
         assert guest.stats()["hypervisor"]["domain_name"] == guest.name
@@ -198,7 +194,7 @@ def test_release_and_populate_under_traffic(guests, blob, smp):
     before = guest.settled()
     body = {}
     traffic = threading.Thread(
-        target=lambda: body.update(got=guest.request("GET", "/blob?mb=40&seed=9", timeout=120)[2]))
+        target=lambda: body.update(got=guest.request("GET", "/blob?mb=40&seed=9", seconds=120)[2]))
     traffic.start()
     rounds, released = 0, 0
     while rounds < 4 or (traffic.is_alive() and rounds < 40):
@@ -207,7 +203,7 @@ def test_release_and_populate_under_traffic(guests, blob, smp):
         assert result["released_pages"] == result["populated_pages"] == (1 + rounds % 8) * 256, result
         released += result["released_pages"]
         rounds += 1
-    traffic.join(120)
+    traffic.join()
     assert hashlib.sha256(body.get("got", b"")).hexdigest() == blob(9, 40 * MB), "the traffic was damaged"
     after = guest.settled()
     assert after["pages_owned"] == before["pages_owned"], (before, after)

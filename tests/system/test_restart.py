@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from patience import http_request
 from test_control import Load
 from test_fuzz import attack, free_mib
 from test_network import MB, Guest
@@ -60,15 +61,11 @@ def reboot(weir, guest):
     """Asks the guest to reboot. The request arrives among other packets, and the guest may have no buffer left for
     it."""
     lives = len(weir.find(rf"{guest.name}\| net: serving http"))
-    connection = http.client.HTTPConnection("127.0.0.1", guest.nic.tcp(80), timeout=1)
     try:
-        connection.request("GET", "/reboot")
-        connection.getresponse()
+        http_request(weir, guest.nic.tcp(80), "GET", "/reboot", seconds=1)
         weir.fail("a guest answered although it should have rebooted")
     except (OSError, http.client.HTTPException):
         pass
-    finally:
-        connection.close()
     weir.wait_until(lambda: len(weir.find(rf"{guest.name}\| net: serving http")) > lives,
                     f"{guest.name} does not serve requests after the restart", 60)
 
@@ -88,7 +85,7 @@ def test_rebooted_in_a_loop_under_traffic(boot, nic, function, times):
     def rebooted(weir):
         guest = Guest(weir, again, "again")
         weir.wait_for(r"again\| net: serving http", 60)
-        with Load(again) as load:
+        with Load(weir, again) as load:
             for n in range(times):
                 began = time.monotonic()
                 load.wait_for_more(weir)

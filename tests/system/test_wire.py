@@ -4,12 +4,12 @@ import contextlib
 import os
 import subprocess
 import threading
-import urllib.request
 
 import pytest
 
 from device_tlb import Device
 from machineclock import MachineClock
+from patience import http_request
 from weir import BUILD, GUESTS, AtsNic, Nic, Weir
 from wire import ACK, ECHO_REPLY, FIN, ICMP6, PSH, SYN, TCP, UDP, Wire
 
@@ -62,7 +62,7 @@ def wait_ping(machine, wire):
     payload = os.urandom(56)
     for _ in range(20):
         wire.send_ping(payload)
-        answer = wire.receive(lambda p: p.protocol == ICMP6 and p.body[0] == ECHO_REPLY, 1)
+        answer = wire.receive(machine, lambda p: p.protocol == ICMP6 and p.body[0] == ECHO_REPLY, 1)
         if answer:
             if not answer.checksum_good or answer.body[8:] != payload:
                 machine.fail(f"the ping reply is wrong: {answer.body.hex()}")
@@ -73,7 +73,7 @@ def wait_ping(machine, wire):
 def fetch(machine, wire, path, source=4100):
     """GET over TCP and IPv6, implemented in the test."""
     wire.send_tcp(source, 80, 1000, 0, SYN)
-    answer = wire.receive(lambda p: p.protocol == TCP and p.ports() == (80, source))
+    answer = wire.receive(machine, lambda p: p.protocol == TCP and p.ports() == (80, source))
     if not answer or answer.tcp()[2] != SYN | ACK:
         machine.fail("no SYN and ACK over IPv6")
     expected = (answer.tcp()[0] + 1) & 0xFFFFFFFF
@@ -83,7 +83,7 @@ def fetch(machine, wire, path, source=4100):
     while True:
         if not answer.checksum_good or not answer.complete:
             machine.fail(f"a segment with a wrong checksum: {answer.body.hex()}")
-        answer = wire.receive(lambda p: p.protocol == TCP and p.ports() == (80, source))
+        answer = wire.receive(machine, lambda p: p.protocol == TCP and p.ports() == (80, source))
         if not answer:
             machine.fail(f"the stream ended after {len(data)} bytes without FIN")
         sequence, _, flags, payload = answer.tcp()
@@ -102,12 +102,12 @@ def check_ipv6(machine, wire):
     assert b"<title>Weir" in fetch(machine, wire, "/", 4101)  # many segments
 
     wire.send_udp(7, b"echo over IPv6")
-    answer = wire.receive(lambda p: p.protocol == UDP)
+    answer = wire.receive(machine, lambda p: p.protocol == UDP)
     if not answer or not answer.checksum_good or answer.body[8:] != b"echo over IPv6":
         machine.fail("UDP did not come back over IPv6")
     wire.send_udp(7, b"damaged", wrong=True)
     wire.send_tcp(4102, 80, 1000, 0, SYN, wrong=True)
-    answer = wire.receive(lambda p: p.protocol in (UDP, TCP), 2)
+    answer = wire.receive(machine, lambda p: p.protocol in (UDP, TCP), 2)
     if answer:
         machine.fail(f"a packet with a wrong checksum was answered: {answer.body.hex()}")
 
@@ -151,8 +151,7 @@ def test_the_guest_boots_natively(request, tmp_path, protocol):
         machine.wait_for(f"runtime: started by {protocol}")
         machine.wait_for("runtime: not running under Weir")
         machine.wait_for("net: serving http")
-        with urllib.request.urlopen(f"http://127.0.0.1:{nic.tcp()}/stats.json", timeout=5) as answer:
-            assert b'"hypervisor":null' in answer.read()
+        assert b'"hypervisor":null' in http_request(machine, nic.tcp(), "GET", "/stats.json")[2]
         assert machine.wait_exit(10) == 0
 
 
@@ -176,5 +175,4 @@ def test_every_change_of_the_link_is_seen(boot, model, name, interrupts):
             weir.wait_until(lambda: len(weir.find(rf"net0\| .*: link {word}")) >= seen,  # pylint: disable=W0640
                             f"the guest does not see the link {word}")
             weir.count(rf"net0\| .*: link {word}", seen)
-    with urllib.request.urlopen(f"http://127.0.0.1:{nic.tcp()}/stats.json", timeout=10) as answer:
-        assert b'"domain_name":"net0"' in answer.read()
+    assert b'"domain_name":"net0"' in http_request(weir, nic.tcp(), "GET", "/stats.json")[2]

@@ -2,7 +2,9 @@
 that a host's stack would never send or would repair."""
 import socket
 import struct
-import time
+
+from patience import PAUSE
+from weir import free_port
 
 ICMP6, TCP, UDP = 58, 6, 17
 ECHO_REQUEST, ECHO_REPLY, SOLICITATION, ADVERTISEMENT = 128, 129, 135, 136
@@ -47,9 +49,8 @@ class Wire:
     def __init__(self):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-            other.bind(("127.0.0.1", 0))
-            self.qemu = other.getsockname()
+        self.socket.settimeout(PAUSE)
+        self.qemu = ("127.0.0.1", free_port(socket.SOCK_DGRAM))
         self.address, self.guest = link_local(self.mac), link_local(self.guest_mac)
 
     def options(self, model="e1000e", slot=3):
@@ -78,16 +79,15 @@ class Wire:
         header = struct.pack(">HHIIBBHHH", source, port, sequence, acknowledged, 0x50, flags, 65535, 0, 0)
         self.send(TCP, header + payload, 16, wrong)
 
-    def receive(self, wanted, timeout=30):
-        """The next packet for which `wanted` is true; None if there is none in time. Answers the guest's neighbour
-        solicitations."""
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
-            self.socket.settimeout(left)
+    def receive(self, machine, wanted, seconds=30):
+        """The next packet for which `wanted` is true; None if the machine has had the time and there is none. Answers
+        the guest's neighbour solicitations."""
+        deadline = machine.time() + seconds
+        while machine.time() < deadline:
             try:
                 frame = self.socket.recv(4096)
             except TimeoutError:
-                return None
+                continue
             if frame[12:14] != b"\x86\xdd":
                 continue
             packet = Packet(frame)

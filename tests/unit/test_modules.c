@@ -185,8 +185,8 @@ static void in_parts(void **state)
 	assert_memory_equal(&whole, &parts, sizeof(whole));
 	/* Each byte once, and a bounded number per step. */
 	assert_int_equal(total, 0);
-	assert_in_range(largest, 256 << 10, 512 << 10);
-	assert_in_range(steps, 20, 32);
+	assert_in_range(largest, 128 << 10, 256 << 10);
+	assert_in_range(steps, 40, 64);
 	assert_int_equal(module_load_step(&a, &done, &parts), 0);
 }
 

@@ -15,7 +15,7 @@
 
 /* How many elements of a repeated string instruction one exit executes. The instruction continues
  * in the next exit. */
-#define STRING_ELEMENTS 64
+#define STRING_ELEMENTS 8
 
 static u64 mask(unsigned int bytes)
 {

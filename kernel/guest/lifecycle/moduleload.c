@@ -10,8 +10,9 @@
 #include <kernel/lib/errno.h>
 #include <kernel/mm/bootinfo.h>
 
-/* Bytes written in one step, some tens of microseconds. */
-#define STEP_BYTES (128 * PAGE_SIZE)
+/* Bytes written in one step, some tens of microseconds. To find a page takes longer than to copy
+ * it. */
+#define STEP_BYTES (64 * PAGE_SIZE)
 
 /* The loader writes the same bytes each time it runs, so a load can be divided into parts: each
  * part skips what earlier parts have written, and leaves what lies beyond its end to the next

@@ -1,0 +1,125 @@
+/* sources: kernel/guest/emulate/mmio.c kernel/guest/emulate/decode.c kernel/guest/emulate/alu.c */
+/* Repeated string instructions on trapped memory: an exit executes some elements, the next one goes
+ * on. */
+#include "test.h"
+
+#include <kernel/guest/emulate/guestlinear.h>
+#include <kernel/guest/emulate/mmio.h>
+#include <kernel/guest/emulate/operand.h>
+#include <kernel/guest/memory/guestcopy.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/lib/errno.h>
+#include <kernel/x86/control.h>
+
+#define RIP 0x1000UL
+#define ELEMENTS 300u
+/* Each element may walk the guest's tables four times. */
+#define MOST 8u
+
+static struct vm vm;
+static struct vcpu v = { .vm = &vm };
+static const u8 *code;
+static u32 located, moved;
+
+/* --- what it calls -------------------------------------------------------- */
+
+static void mode(const struct vcpu *vcpu, struct vcpu_mode *m)
+{
+	(void)vcpu;
+	*m = (struct vcpu_mode){ .efer = EFER_LMA, .cs_long = true };
+}
+
+static void set_rip(struct vcpu *vcpu, u64 rip)
+{
+	vcpu->rip = rip;
+}
+
+static const struct vcpu_backend backend = { .mode = mode, .set_rip = set_rip };
+const struct vcpu_backend *vcpu_backend = &backend;
+
+unsigned int guest_fetch(struct vcpu *vcpu, u8 bytes[15])
+{
+	(void)vcpu;
+	memset(bytes, 0, 15);
+	memcpy(bytes, code, 3);
+	return 15;
+}
+
+int operand_locate(struct vcpu *vcpu, u64 linear, unsigned int size, bool write, struct operand *p)
+{
+	(void)vcpu;
+	(void)write;
+	located++;
+	*p = (struct operand){ .nr = 1, .part = { { linear, size } } };
+	return 0;
+}
+
+int operand_access(struct vcpu *vcpu, const struct operand *p, bool write, u64 *value)
+{
+	(void)vcpu;
+	(void)p;
+	moved += write;
+	*value = 0;
+	return 0;
+}
+
+int guest_read(struct memory *m, gpaddr_t gpa, void *buf, size_t len)
+{
+	(void)m;
+	(void)gpa;
+	(void)buf;
+	(void)len;
+	return -EFAULT;
+}
+
+/* --- the tests ------------------------------------------------------------ */
+
+static void repeat(const char *instruction, u32 operands, u32 size)
+{
+	u32 exits = 0;
+
+	code = (const u8 *)instruction;
+	v.rip = RIP;
+	v.reg[RCX] = ELEMENTS;
+	v.reg[RDI] = 0xfe000000;
+	v.reg[RSI] = 0x200000;
+	located = moved = 0;
+	while (v.rip == RIP) {
+		u32 before = located, at = moved;
+		char why[80];
+
+		assert_int_equal(mmio_emulate(&v, 0xfe000000, why, sizeof(why)), 0);
+		assert_in_range(located - before, 1, MOST * operands);
+		assert_int_equal(v.reg[RCX], ELEMENTS - moved);
+		assert_true(moved > at);
+		exits++;
+	}
+	assert_int_equal(moved, ELEMENTS);
+	assert_int_equal(v.reg[RDI], 0xfe000000 + ELEMENTS * size);
+	assert_in_range(exits, ELEMENTS / MOST, ELEMENTS);
+}
+
+static void repeated_moves(void **state)
+{
+	(void)state;
+	repeat("\xf3\x48\xa5", 2, 8); /* REP MOVSQ */
+	assert_int_equal(v.reg[RSI], 0x200000 + ELEMENTS * 8);
+	assert_int_equal(v.rip, RIP + 3);
+}
+
+static void repeated_stores(void **state)
+{
+	(void)state;
+	repeat("\xf3\xaa\x90", 1, 1); /* REP STOSB */
+	assert_int_equal(v.rip, RIP + 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(repeated_moves),
+		cmocka_unit_test(repeated_stores),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
