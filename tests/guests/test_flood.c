@@ -105,7 +105,7 @@ void test_burst(void)
 	u64 seen;
 
 	if (!find()) {
-		print("burst: no network device, skipped\n");
+		lacks("burst: needs a network device (pci=)");
 		return;
 	}
 	nic = config_bar(slot, 0);
