@@ -162,8 +162,8 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
 UNIT_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -DWEIR_HOST -DWEIR_DEBUG -I. -fsanitize=address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
 # For tests that include tests/unit/failures.h.
-FAILURE_LIBS := $(addprefix -Wl$(comma)--wrap=,alloc_page alloc_frames kzalloc irq_alloc mmio_map frame_set \
-	hw_write32 irq_wait hw_write_back)
+FAILURE_LIBS := $(addprefix -Wl$(comma)--wrap=,alloc_page alloc_frames alloc_untyped kzalloc irq_alloc mmio_map \
+	frame_set hw_write32 irq_wait hw_write_back)
 # Every unit test and fuzz target is linked with these.
 HOST_SRCS := tests/unit/host.c kernel/core/lockorder.c
 

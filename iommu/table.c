@@ -43,7 +43,8 @@
 
 u64 *table_alloc_raw(struct iommu_domain *d)
 {
-	mfn_t mfn = alloc_frames(0);
+	/* It becomes a table at once, without being Weir's first. */
+	mfn_t mfn = alloc_untyped(0);
 
 	if (mfn == INVALID_MFN)
 		return NULL;

@@ -43,6 +43,13 @@ mfn_t __wrap_alloc_frames(unsigned int order)
 	return fails(&fail_alloc) ? INVALID_MFN : __real_alloc_frames(order);
 }
 
+mfn_t __real_alloc_untyped(unsigned int order);
+mfn_t __wrap_alloc_untyped(unsigned int order);
+mfn_t __wrap_alloc_untyped(unsigned int order)
+{
+	return fails(&fail_alloc) ? INVALID_MFN : __real_alloc_untyped(order);
+}
+
 void *__real_kzalloc(size_t size);
 void *__wrap_kzalloc(size_t size);
 void *__wrap_kzalloc(size_t size)
