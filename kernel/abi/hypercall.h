@@ -97,8 +97,8 @@ enum weir_hypercall {
 	/* Lend free memory, except for Weir's reserve. -> 0 */
 	WEIR_HC_MEMORY_LEND = 0x10b,
 	/* RDI = id: from now on, what this domain writes to its COM1 is read by the caller and does
-	 * not go to the log; 0: select no domain. Output that has not been read yet is lost.
-	 * -ENOENT; -EINVAL: it is the caller */
+	 * not go to the log; 0: select no domain. Output of the last one that has not been read yet
+	 * is lost when another is selected. -ENOENT; -EINVAL: it is the caller */
 	WEIR_HC_CONSOLE_SELECT = 0x10c,
 	/* RDI = address of a buffer, RSI = its size. -> bytes read; -ENOENT: none, and no domain is
 	 * selected, or it has ended. WEIR_EVENT_CONSOLE signals that there is more */

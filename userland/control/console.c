@@ -157,6 +157,7 @@ void console_command(int argc, char **argv)
 	} while (there && keys != KEYS_LEAVE);
 	there = there && send_rest();
 	(void)hypercall(WEIR_HC_CONSOLE_SELECT, 0, 0, 0);
+	(void)show_output(); /* what the guest has written meanwhile; the rest goes to the log */
 	print("\033[0m\n");
 	if (there && waiting.nr + waiting.lost)
 		print("%u characters are lost, because %s did not read them\n",

@@ -53,17 +53,18 @@ void guestconsole_tell(void)
 	domain_event_to_control(WEIR_EVENT_CONSOLE);
 }
 
-static void select_guest(u16 id)
+static void select_guest(u16 id, bool keep_output)
 {
 	spin_lock(&output.lock);
 	write_once(&output.id, id);
-	output.read = output.written;
+	if (!keep_output)
+		output.read = output.written;
 	spin_unlock(&output.lock);
 }
 
 void guestconsole_release(void)
 {
-	select_guest(0);
+	select_guest(0, false);
 }
 
 s64 guestconsole_select(struct domain *caller, u64 id)
@@ -77,7 +78,8 @@ s64 guestconsole_select(struct domain *caller, u64 id)
 		if (!d)
 			return -ENOENT;
 	}
-	select_guest((u16)id);
+	/* What the last guest has written meanwhile can still be read, until another is chosen. */
+	select_guest((u16)id, !id);
 	if (d) {
 		vuart_selected(d->uart);
 		domain_put(d);
