@@ -84,7 +84,7 @@ def test_device_given_and_taken(boot):
         weir.command("detach 00:03.0" if has_it else "attach 00:03.0 net0")
         time.sleep(0.5)
     weir.wait_for(r"net0\| net: serving http", 10)
-    with Load(nic) as load:
+    with Load(weir, nic) as load:
         for i in range(24):
             state = table(weir, "devices")["00:03.0"][4:6]
             if state[1] == "attached":

@@ -143,7 +143,7 @@ def test_config_space_games(boot, machine):
                 nics=[nic, own],
                 qemu=machine.options)
     weir.wait_for(r"by\| net: serving http")
-    with Load(nic) as load:
+    with Load(weir, nic) as load:
         weir.wait_for(r"e\| group config")
         before = {d: real_header(machine, d) for d in (0, 1, 2, 3, 0x1F)}
         header = real_header(machine, 4)
