@@ -707,6 +707,29 @@ static void ragged_reserved_regions(void **state)
 	finish(false);
 }
 
+/* Two devices have regions that begin alike and differ in length. */
+static void regions_with_the_same_start(void **state)
+{
+	paddr_t first = (paddr_t)VTD_RESERVED_FIRST << PAGE_SHIFT;
+
+	(void)state;
+	start(&plain, false);
+	for (u32 i = 0; i < 2; i++) {
+		iommu_dmar.reserved[i].first = first;
+		iommu_dmar.reserved[i].last = first + ((i ? 8UL : 4UL) << PAGE_SHIFT) - 1;
+	}
+	assert_int_equal(iommu_attach(d, VTD_RESERVED_DEVICE(1), 0), 0);
+	assert_true(reserved_is_mapped(0) && reserved_is_mapped(7));
+	assert_false(reserved_is_mapped(8));
+	detach(VTD_RESERVED_DEVICE(1));
+	assert_false(reserved_is_mapped(0) || reserved_is_mapped(7));
+	assert_int_equal(iommu_attach(d, VTD_RESERVED_DEVICE(0), 0), 0);
+	assert_true(reserved_is_mapped(0) && reserved_is_mapped(3));
+	assert_false(reserved_is_mapped(4));
+	detach(VTD_RESERVED_DEVICE(0));
+	finish(false);
+}
+
 static bool no_memory(unsigned int order)
 {
 	(void)order;
@@ -840,6 +863,7 @@ int main(void)
 		cmocka_unit_test(reserved_memory),
 		cmocka_unit_test(reserved_memory_on_error_paths),
 		cmocka_unit_test(ragged_reserved_regions),
+		cmocka_unit_test(regions_with_the_same_start),
 		cmocka_unit_test(reserved_memory_waits_for_a_batch),
 		cmocka_unit_test(a_domain_ends_after_a_failed_attach),
 		cmocka_unit_test(refusals),

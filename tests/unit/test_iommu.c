@@ -123,6 +123,31 @@ static void collapses(void **state)
 	finish(false);
 }
 
+/* The same one level up: 512 leaves of 2 MiB. */
+static void collapses_to_1g(void **state)
+{
+	struct weir_stats s = { 0 };
+	dfn_t first = 1UL << 18;
+	mfn_t seen;
+
+	(void)state;
+	start(&plain, false);
+	for (dfn_t i = 0; i < 511; i++)
+		assert_int_equal(map(first + 512 * i, VTD_RAM_FIRST + 512 * i, 512), 0);
+	assert_true(vtd_dma(VTD_DEVICE_0, first, &seen)); /* the unit caches the table */
+	assert_int_equal(map(first + 512 * 511, VTD_RAM_FIRST + 512 * 511, 512), 0);
+	iommu_domain_stats(d, &s);
+	assert_int_equal(s.io_collapses, 1);
+	assert_int_equal(s.io_entries[2], 1);
+	assert_int_equal(s.io_entries[1], 0);
+	vtd_check();
+	vtd_settle();
+	vtd_check(); /* the table is free, and nobody has its address */
+	assert_true(vtd_dma(VTD_DEVICE_0, first + 600, &seen));
+	assert_int_equal(seen, VTD_RAM_FIRST + 600);
+	finish(false);
+}
+
 /* 1 GiB mapped by 512 tables is unlinked by clearing one entry; the release walks the tables in
  * bounded steps. */
 static void unlinks_a_subtree(void **state)
@@ -848,6 +873,7 @@ int main(void)
 		cmocka_unit_test(largest_leaves),
 		cmocka_unit_test(splits_a_gigabyte),
 		cmocka_unit_test(collapses),
+		cmocka_unit_test(collapses_to_1g),
 		cmocka_unit_test(unlinks_a_subtree),
 		cmocka_unit_test(ragged_ends_of_large_ranges),
 		cmocka_unit_test(frees_empty_tables),

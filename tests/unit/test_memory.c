@@ -19,6 +19,7 @@
 #include <kernel/guest/memory/populate.h>
 #include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/devicemap.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/memory/pool.h>
@@ -580,6 +581,10 @@ static void clear_in_memory_too(void **state)
 	assert_int_equal(memory_release(&d, 512, 512), 512);
 	vtd_settle();
 	assert_int_equal(memory_populate(&d, 512, 512), 512);
+	/* What a loader clears when it has started before. */
+	memset(phys_to_virt(lookup(7).mfn << PAGE_SHIFT), 0xff, PAGE_SIZE);
+	hw_write_back(phys_to_virt(lookup(7).mfn << PAGE_SHIFT), PAGE_SIZE);
+	assert_int_equal(guest_zero(&d, 7UL << PAGE_SHIFT, PAGE_SIZE), 0);
 	for (gfn = 0; gfn < FRAMES; gfn++)
 		for (u64 at = 0; at < PAGE_SIZE; at += 64)
 			assert_int_equal(machine_walker_read(&vtd_units[0],
