@@ -34,6 +34,8 @@ void test_cpuid(void)
 
 	CHECK("cpuid: standard leaves reach the topology", highest >= 0xb);
 	r = cpuid(1, 0);
+	x = cpuid(1, 0x12345678);
+	CHECK("cpuid: ECX does not matter for leaf 1", x.ecx == r.ecx && x.edx == r.edx);
 	nr = r.ebx >> 16 & 0xff;
 	if (under_weir) {
 		CHECK("cpuid: hypervisor bit", r.ecx & CPUID1_ECX_HYPERVISOR);

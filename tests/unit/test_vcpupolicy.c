@@ -202,6 +202,24 @@ static void any_processor(void)
 	mode_now.cr4 = rand() % 2 && has_xsave ? CR4_OSXSAVE : 0;
 }
 
+/* Most leaves have no subleaves, and kernels do not set ECX for them. */
+static void ecx_may_be_anything(void **state)
+{
+	(void)state;
+	for (u32 round = 0; round < 100; round++) {
+		any_processor();
+		for (u32 i = 0; i < ARRAY_SIZE(leaves); i++) {
+			struct cpuid one, other;
+
+			if (leaves[i].leaf == 0x7 || leaves[i].leaf == 0xd)
+				continue;
+			one = policy_cpuid(&vcpu, leaves[i].leaf, 0);
+			other = policy_cpuid(&vcpu, leaves[i].leaf, 1 + (u32)rand());
+			assert_memory_equal(&one, &other, sizeof(one));
+		}
+	}
+}
+
 /* TSC_AUX is there if CPUID has RDTSCP, for the guest as for Weir. */
 static void tsc_aux(void **state)
 {
@@ -480,6 +498,7 @@ static void named(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ecx_may_be_anything),
 		cmocka_unit_test(tsc_aux),
 		cmocka_unit_test(leaves_agree),
 		cmocka_unit_test(cr4_follows_cpuid),

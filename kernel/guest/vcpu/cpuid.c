@@ -71,7 +71,8 @@ bool policy_has_tsc_aux(void)
 	return has_tsc_aux;
 }
 
-static struct cpuid masked(u32 leaf, u32 subleaf)
+/* A leaf without subleaves: ECX may be anything. */
+static struct cpuid masked(u32 leaf)
 {
 	struct cpuid r = { 0, 0, 0, 0 };
 
@@ -80,7 +81,7 @@ static struct cpuid masked(u32 leaf, u32 subleaf)
 
 		if (p->leaf != leaf)
 			continue;
-		r = cpuid_common(leaf, subleaf);
+		r = cpuid_common(leaf, 0);
 		r.eax &= p->eax;
 		r.ebx &= p->ebx;
 		r.ecx &= p->ecx;
@@ -111,7 +112,7 @@ u64 policy_cr4(void)
 	u64 allowed = CR4_PCE; /* no feature; RDPMC raises #GP all the same */
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cr4_features); i++) {
-		struct cpuid r = masked(cr4_features[i].leaf, 0);
+		struct cpuid r = masked(cr4_features[i].leaf);
 		const u32 value[] = { r.eax, r.ebx, r.ecx, r.edx };
 
 		if (value[cr4_features[i].reg] & cr4_features[i].feature)
@@ -220,7 +221,7 @@ struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf)
 		return kvmclock_cpuid(leaf);
 	if (leaf == 7 && subleaf)
 		return (struct cpuid){ 0, 0, 0, 0 };
-	r = masked(leaf, subleaf);
+	r = masked(leaf);
 	switch (leaf) {
 	case 0:
 		r.eax = LAST_STANDARD;
