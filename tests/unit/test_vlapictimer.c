@@ -8,6 +8,7 @@
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vlapictimer.h>
 #include <kernel/x86/apic.h>
+#include <kernel/x86/msr.h>
 
 #define VECTOR 0x40
 #define PERIOD 50000UL
@@ -277,12 +278,88 @@ static void limits(void **state)
 	assert_int_equal(read_count(), 0);
 }
 
+static bool is_raised(void)
+{
+	return vlapic_is_pending(&vcpu.lapic, VECTOR);
+}
+
+static u64 deadline(void)
+{
+	u64 value;
+
+	assert_int_equal(vlapic_read_msr(&vcpu, MSR_TSC_DEADLINE, &value), 0);
+	return value;
+}
+
+/* SDM vol. 3, 11.5.4.1. The TSC counts nanoseconds here. */
+static void deadlines(void **state)
+{
+	(void)state;
+	begin((u32)LVT_TSC_DEADLINE | VECTOR, 0);
+	leave(false);
+	assert_int_equal(vlapic_write_msr(&vcpu, MSR_TSC_DEADLINE, now + 500), 0);
+	/* The divide register is for counts. */
+	write(APIC_TIMER_DIVIDE, 3);
+	assert_int_equal(deadline(), now + 500);
+	pass(499);
+	assert_false(is_raised());
+	pass(1);
+	assert_true(is_raised());
+	assert_int_equal(deadline(), 0);
+
+	/* One that has passed fires at once, and no CPU is interrupted for it. */
+	begin((u32)LVT_TSC_DEADLINE | VECTOR, 0);
+	leave(false);
+	assert_int_equal(vlapic_write_msr(&vcpu, MSR_TSC_DEADLINE, now), 0);
+	assert_true(is_raised());
+	assert_false(vcpu.lapic.timer.armed);
+	assert_int_equal(deadline(), 0);
+	pass(1000000);
+	assert_int_equal(fired, 0);
+
+	begin((u32)LVT_TSC_DEADLINE | LVT_MASKED | VECTOR, 0);
+	leave(false);
+	assert_int_equal(vlapic_write_msr(&vcpu, MSR_TSC_DEADLINE, 1), 0);
+	assert_false(is_raised());
+
+	/* 0 disarms. */
+	begin((u32)LVT_TSC_DEADLINE | VECTOR, 0);
+	leave(false);
+	assert_int_equal(vlapic_write_msr(&vcpu, MSR_TSC_DEADLINE, now + 500), 0);
+	assert_int_equal(vlapic_write_msr(&vcpu, MSR_TSC_DEADLINE, 0), 0);
+	pass(1000000);
+	assert_int_equal(fired, 0);
+	assert_false(is_raised());
+}
+
+/* SDM vol. 3, 11.4.7.2: what comes meanwhile is lost, what has come before stays. */
+static void disabled(void **state)
+{
+	(void)state;
+	begin(VECTOR, 0);
+	leave(false);
+	vlapic_deliver(&vcpu, VECTOR);
+	write(APIC_SVR, 0xff);
+	vlapic_deliver(&vcpu, VECTOR + 1);
+	enter();
+	assert_int_equal(offered, -1);
+	leave(false);
+	write(APIC_SVR, 0x3ff);
+	enter();
+	assert_int_equal(offered, VECTOR);
+	leave(true);
+	write(APIC_EOI, 0);
+	enter();
+	assert_int_equal(offered, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(taken_in_time), cmocka_unit_test(asleep),
 		cmocka_unit_test(pending),	 cmocka_unit_test(masked),
 		cmocka_unit_test(without_exits), cmocka_unit_test(limits),
+		cmocka_unit_test(deadlines),	 cmocka_unit_test(disabled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

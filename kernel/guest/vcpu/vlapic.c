@@ -10,7 +10,7 @@
 #include <kernel/x86/msr.h>
 
 #define VERSION 0x00060015u /* integrated, LVT entries 0 to 6 */
-#define SVR_MASK 0x1ffu
+#define SVR_MASK 0x3ffu /* with focus processor checking, which nothing implements */
 
 #define LVT_TIMER_BITS 0x700ffu
 #define LVT_LINT_BITS 0x1a7ffu
@@ -280,9 +280,7 @@ int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 	case APIC_TIMER_DIVIDE:
 		if (value & ~0xbUL)
 			return -EINVAL;
-		a->timer_divide = (u32)value;
-		if (a->timer.armed || a->timer_lapsed)
-			vlapic_timer_start(a);
+		vlapic_timer_set_divide(a, (u32)value);
 		return 0;
 	case APIC_SELF_IPI:
 		return vlapic_write_self_ipi(v, value);

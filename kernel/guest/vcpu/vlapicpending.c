@@ -37,7 +37,8 @@ u32 vlapic_ppr(const struct vlapic *a)
 
 void vlapic_deliver(struct vcpu *v, u8 vector)
 {
-	if (vector < 16)
+	/* A disabled APIC takes no interrupt (11.4.7.2); one that it has taken before stays. */
+	if (vector < 16 || !vlapic_enabled(&v->lapic))
 		return;
 	/* Who set it first has made the vCPU look, or what holds it back still does. */
 	if (set_vector(v->lapic.irr, vector))

@@ -11,6 +11,7 @@
 #include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
+#include <kernel/x86/msr.h>
 
 /* The shortest period. A faster timer would leave the guest no time for anything else. */
 #define MIN_PERIOD_NS 20000UL
@@ -48,18 +49,36 @@ void vlapic_timer_start(struct vlapic *a)
 	timer_set(&a->timer, a->timer_start_ns + period_ns(a));
 }
 
+void vlapic_timer_set_divide(struct vlapic *a, u32 divide)
+{
+	a->timer_divide = divide;
+	if (vlapic_timer_mode(a) != VLAPIC_TSC_DEADLINE && (a->timer.armed || a->timer_lapsed))
+		vlapic_timer_start(a);
+}
+
+/* The timer has reached zero, or its deadline. */
+static void raise(struct vcpu *v)
+{
+	struct vlapic *a = &v->lapic;
+
+	a->tsc_deadline = 0;
+	if (!(a->lvt_timer & VLAPIC_LVT_MASKED))
+		vlapic_deliver(v, a->lvt_timer & VLAPIC_LVT_VECTOR);
+}
+
 void vlapic_timer_set_deadline(struct vcpu *v, u64 deadline)
 {
 	struct vlapic *a = &v->lapic;
-	u64 now = vcpu_backend->read_msr(v, 0x10), left;
+	u64 now = vcpu_backend->read_msr(v, MSR_TSC);
 
 	a->tsc_deadline = deadline;
-	if (!deadline) {
-		timer_cancel(&a->timer);
+	if (deadline > now) {
+		timer_set(&a->timer, clock_ns() + clock_tsc_to_ns(deadline - now));
 		return;
 	}
-	left = deadline > now ? deadline - now : 0;
-	timer_set(&a->timer, clock_ns() + clock_tsc_to_ns(left));
+	timer_cancel(&a->timer);
+	if (deadline)
+		raise(v);
 }
 
 u32 vlapic_timer_count(const struct vlapic *a)
@@ -94,9 +113,7 @@ static void timer_fired(struct timer *t)
 	u64 begin = clock_ns();
 
 	a->timer_lapsed = vlapic_timer_mode(a) == VLAPIC_PERIODIC && a->timer_initial;
-	a->tsc_deadline = 0;
-	if (!(a->lvt_timer & VLAPIC_LVT_MASKED))
-		vlapic_deliver(v, a->lvt_timer & VLAPIC_LVT_VECTOR);
+	raise(v);
 	sched_charge(v, clock_ns() - begin);
 }
 

@@ -19,6 +19,8 @@ void vlapic_timer_init(struct vlapic *a);
 /* Start to count down from timer_initial, divided by timer_divide. Stops the timer if timer_initial
  * is 0 or the mode is deadline mode. */
 void vlapic_timer_start(struct vlapic *a);
+/* Write the divide register: a count starts again, a deadline goes on. */
+void vlapic_timer_set_divide(struct vlapic *a, u32 divide);
 /* Arm the timer for this value of the guest's TSC; 0: disarm it. */
 void vlapic_timer_set_deadline(struct vcpu *v, u64 deadline);
 /* Arm a periodic timer that has fired for its next period, unless it is masked or its last
