@@ -62,6 +62,15 @@ bool smp_start(void (*work)(void))
 	return wait_for(&started, (1u << nr_cpus()) - 2, 2000);
 }
 
+static volatile u32 awake;
+
+static void halt_with_interrupts_off(void)
+{
+	wrmsr(X2APIC(APIC_SELF_IPI), V1);
+	__asm__ volatile("hlt");
+	__atomic_fetch_add(&awake, 1, __ATOMIC_SEQ_CST);
+}
+
 void test_smp(void)
 {
 	u32 nr = nr_cpus(), seen;
@@ -108,5 +117,13 @@ void test_smp(void)
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_INIT | ICR_ASSERT);
 	wrmsr(X2APIC(APIC_ICR), ICR_TO(1) | ICR_STARTUP | TRAMPOLINE >> 12);
 	CHECK("smp: NMI, INIT, SIPI start it anew", wait_for(&started, 2, 2000));
+
+	CHECK("smp: started again", smp_start(halt_with_interrupts_off));
+	spin_us(20000);
+	send_all_others(V1);
+	spin_us(20000);
+	CHECK_EQ("smp: no interrupt ends HLT while IF = 0", awake, 0);
+	send_all_others(ICR_NMI);
+	CHECK("smp: an NMI does", wait_for(&awake, nr - 1, 1000));
 	send_all_others(ICR_INIT | ICR_ASSERT);
 }

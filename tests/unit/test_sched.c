@@ -14,6 +14,7 @@
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/x86/apic.h>
+#include <kernel/x86/control.h>
 
 #include <asm/prctl.h>
 #include <setjmp.h>
@@ -327,12 +328,40 @@ static void equals_are_told(void **state)
 	begin();
 	bystander.priority = victim.priority;
 	victim.state = VCPU_HALTED;
+	victim.rflags = RFLAGS_IF;
 	run(send_vectors);
 	assert_ptr_equal(entered, &bystander);
 	assert_int_equal(kicks[1], 1);
 	assert_int_equal(victim.state, VCPU_RUNNABLE);
 	run(NULL);
 	assert_ptr_equal(entered, &victim);
+}
+
+/* A vCPU that halts with interrupts disabled sleeps until an NMI comes; one whose task priority
+ * holds back all interrupts likewise. */
+static void only_an_nmi_ends_it(void **state)
+{
+	(void)state;
+	for (u32 held_by_priority = 0; held_by_priority < 2; held_by_priority++) {
+		begin();
+		bystander.state = VCPU_HALTED;
+		victim.state = VCPU_RUNNABLE;
+		victim.rflags = held_by_priority ? RFLAGS_IF : 0;
+		victim.lapic.tpr = held_by_priority ? 0xf0 : 0;
+		send(0x91); /* pending before HLT */
+		on(1);
+		vcpu_halt(&victim);
+		on(0);
+		assert_int_equal(victim.state, VCPU_HALTED);
+		send(0x92);
+		assert_int_equal(victim.state, VCPU_HALTED);
+		send(ICR_NMI);
+		assert_int_equal(victim.state, VCPU_RUNNABLE);
+		on(1);
+		vcpu_halt(&victim);
+		on(0);
+		assert_int_equal(victim.state, VCPU_RUNNABLE); /* the NMI is still pending */
+	}
 }
 
 static u64 ends[2]; /* of the bystander's quantum, before and after */
@@ -384,6 +413,7 @@ int main(void)
 		cmocka_unit_test(an_idle_cpu_is_told_once),
 		cmocka_unit_test(a_running_vcpu_exits_for_changes),
 		cmocka_unit_test(equals_are_told),
+		cmocka_unit_test(only_an_nmi_ends_it),
 		cmocka_unit_test(timers_are_paid_by_their_owner),
 	};
 

@@ -24,6 +24,7 @@
 #include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/lib/atomic.h>
+#include <kernel/x86/control.h>
 
 void vcpu_start(struct vcpu *v, const struct guest_entry *entry)
 {
@@ -87,12 +88,18 @@ void vcpu_init_signal(struct vcpu *v)
 		sched_nudge(v);
 }
 
+/* True if HLT ends: by an NMI, or by an interrupt that the guest would take. */
+static bool ends_halt(struct vcpu *v)
+{
+	return read_once(&v->nmi_pending) || ((v->rflags & RFLAGS_IF) && vlapic_pending(v) >= 0);
+}
+
 void vcpu_interrupt(struct vcpu *v)
 {
 	bool look = false;
 
 	sched_lock(v);
-	if (v->state == VCPU_HALTED)
+	if (v->state == VCPU_HALTED && ends_halt(v))
 		look = sched_make_runnable(v);
 	/* The pending interrupt was published before; the entry path sets in_guest before it checks
 	 * for one. */
@@ -134,7 +141,7 @@ void vcpu_park(struct vcpu *v)
 void vcpu_halt(struct vcpu *v)
 {
 	sched_lock(v);
-	if (v->state == VCPU_RUNNABLE && vlapic_pending(v) < 0 && !v->nmi_pending)
+	if (v->state == VCPU_RUNNABLE && !ends_halt(v))
 		v->state = VCPU_HALTED;
 	sched_unlock(v);
 }
