@@ -158,7 +158,8 @@ void svm_inject(struct vcpu *v, u8 vector, s64 error)
 	struct svm_vcpu *s = v->arch;
 
 	s->event = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_EXCEPTION) | vector;
-	if (error >= 0)
+	/* No exception has an error code in real mode (APM vol. 2, 8.2). */
+	if (error >= 0 && (s->vmcb->cr0 & CR0_PE))
 		s->event |= EVENT_ERROR_VALID | FIELD_PREP(EVENT_ERROR_CODE, (u64)error);
 }
 
