@@ -12,6 +12,8 @@
 #define CR0_NE BIT(5) /* x87 errors raise #MF */
 #define CR0_WP BIT(16) /* the supervisor cannot write to read-only pages */
 #define CR0_AM BIT(18) /* alignment mask */
+#define CR0_NW BIT(29) /* not write-through */
+#define CR0_CD BIT(30) /* caching disabled */
 #define CR0_PG BIT(31) /* paging */
 
 #define CR4_TSD BIT(2) /* RDTSC for the supervisor only */

@@ -10,6 +10,7 @@
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/svm/svm.h>
+#include <kernel/guest/vcpu/svm/vmruncheck.h>
 #include <kernel/x86/exceptions.h>
 
 static enum guest_segment string_segment(struct vcpu *v, const struct vmcb *c)
@@ -57,6 +58,14 @@ static void handle_nested_fault(struct vcpu *v, const struct vmcb *c)
 	};
 
 	exit_nested_fault(v, &f);
+}
+
+static void refused(struct vcpu *v, const struct vmcb *c)
+{
+	const char *why = svm_why_refused(c);
+
+	domain_crash(vcpu_domain(v), "vCPU %u: the processor refuses its state at RIP 0x%lx: %s",
+		     v->id, v->rip, why ? why : "no rule that Weir knows is broken");
 }
 
 void svm_handle_exit(struct vcpu *v)
@@ -144,6 +153,10 @@ void svm_handle_exit(struct vcpu *v)
 		return;
 	case VMEXIT_EXCP_MC:
 		exit_machine_check(v);
+		return;
+	case VMEXIT_INVALID:
+	case (u32)VMEXIT_INVALID: /* QEMU 10.0 */
+		refused(v, c);
 		return;
 	default:
 		domain_crash(vcpu_domain(v), "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx",
