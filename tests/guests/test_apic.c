@@ -198,6 +198,21 @@ static void test_deadline(void)
 	wrmsr(MSR_TSC_DEADLINE, 1);
 	wait_hlt(TIMER, 2);
 	CHECK_EQ("apic: a deadline that has passed fires at once", taken[TIMER], 2);
+	wrmsr(MSR_TSC_DEADLINE, 1);
+	CHECK("apic: it is pending before the next instruction",
+	      rdmsr(X2APIC(APIC_IRR + TIMER / 32)) & 1u << TIMER % 32);
+	irqs_on();
+	interrupts_off();
+
+	taken[TIMER] = 0;
+	start = rdtsc_ordered();
+	wrmsr(MSR_TSC_DEADLINE, start + tsc_khz);
+	wrmsr(X2APIC(APIC_TIMER_DIVIDE), DIVIDE_BY_1);
+	irqs_on();
+	while (!taken[TIMER] && rdtsc_ordered() - start < 1000 * tsc_khz)
+		cpu_relax();
+	interrupts_off();
+	CHECK_EQ("apic: the divide register leaves a deadline alone", taken[TIMER], 1);
 }
 
 static void test_timer(void)
@@ -384,6 +399,32 @@ static void test_commands(void)
 		 EXC_GP);
 }
 
+static void test_disabled(void)
+{
+	u64 svr = rdmsr(X2APIC(APIC_SVR));
+
+	CHECK_EQ("apic: focus processor checking can be written",
+		 try_wrmsr(X2APIC(APIC_SVR), svr | 1u << 9), NONE);
+	CHECK_EQ("apic: a reserved bit of SVR is #GP", try_wrmsr(X2APIC(APIC_SVR), svr | 1u << 16),
+		 EXC_GP);
+	CHECK("apic: CPUID shows it", cpuid(1, 0).edx & CPUID1_EDX_APIC);
+
+	taken[V1] = 0;
+	wrmsr(X2APIC(APIC_SVR), svr & ~(u64)SVR_ENABLE);
+	self_ipi(V1);
+	wrmsr(X2APIC(APIC_SVR), svr);
+	irqs_on();
+	interrupts_off();
+	CHECK_EQ("apic: disabled, it takes no interrupt", taken[V1], 0);
+
+	/* 11.4.3: while IA32_APIC_BASE disables it, CPUID says that there is none. */
+	wrmsr(MSR_APIC_BASE, APIC_DEFAULT_ADDRESS | APIC_BASE_BSP);
+	CHECK_EQ("apic: switched off, CPUID hides it", cpuid(1, 0).edx & CPUID1_EDX_APIC, 0);
+	wrmsr(MSR_APIC_BASE, BASE_XAPIC);
+	apic_on();
+	CHECK("apic: switched on, CPUID shows it", cpuid(1, 0).edx & CPUID1_EDX_APIC);
+}
+
 void test_apic(void)
 {
 	CHECK_EQ("apic: id", rdmsr(X2APIC(APIC_ID)), 0);
@@ -398,6 +439,7 @@ void test_apic(void)
 	test_once();
 	test_pv_eoi();
 	test_commands();
+	test_disabled();
 
 	/* STI blocks interrupts for one instruction. */
 	taken[V1] = 0;

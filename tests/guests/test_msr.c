@@ -1,6 +1,8 @@
 /* MSRs that exist, MSRs that do not, and values that EFER and PAT reject. */
 #include <tests/guests/guest.h>
 
+#include <kernel/abi/kvm.h>
+
 static void round_trip(const char *name, u32 msr, u64 value)
 {
 	u64 old = rdmsr(msr), seen;
@@ -45,6 +47,15 @@ void test_msr(void)
 	round_trip("msr: LSTAR", MSR_LSTAR, 0xffffffff80001000UL);
 	round_trip("msr: STAR", MSR_STAR, 0x0018000800000000UL);
 	round_trip("msr: SYSENTER_EIP", MSR_SYSENTER_EIP, 0x401000);
+
+	if (under_weir) {
+		static volatile u32 clock[8] __aligned(32);
+
+		CHECK_EQ("msr: KVM's clock by its first number",
+			 try_wrmsr(MSR_KVM_SYSTEM_TIME, (u64)clock | 1), NONE);
+		CHECK("msr: the time is stored", clock[0] && !(clock[0] & 1));
+		wrmsr(MSR_KVM_SYSTEM_TIME, 0);
+	}
 
 	before = rdtsc_ordered();
 	wrmsr(MSR_TSC, before + (1UL << 40));

@@ -169,7 +169,7 @@ struct said {
 static struct cpuid ask(u32 leaf, u32 subleaf, u32 bits, u32 id, u32 nr, u64 hz)
 {
 	static struct vm vm;
-	static struct vcpu v;
+	static struct vcpu v = { .lapic.apic_base = APIC_BASE_ENABLE };
 
 	own_bits = bits;
 	is_filled = false;
@@ -177,6 +177,7 @@ static struct cpuid ask(u32 leaf, u32 subleaf, u32 bits, u32 id, u32 nr, u64 hz)
 	tsc_hz = hz;
 	vm.nr_vcpus = nr;
 	v = (struct vcpu){ .vm = &vm, .id = id, .xcr0 = XCR0_X87 | XCR0_AVX };
+	v.lapic.apic_base = APIC_BASE_ENABLE;
 	return policy_cpuid(&v, leaf, subleaf);
 }
 

@@ -158,6 +158,7 @@ static void test_messages(void **state)
 	} bad[] = {
 		{ 0x1fe, 2, 0, -ENOENT, "no bzImage" },
 		{ 0x202, 4, 0, -ENOENT, "no bzImage" },
+		{ 0, 2, 0x8b1f, 0, "" }, /* a bzImage, whatever it begins with */
 		{ 0x206, 2, 0x209, -EINVAL, "boot protocol 2.09" },
 		{ 0x211, 1, 0, -EINVAL, "loadflags 0" },
 		{ 0x1f1, 1, 255, -EINVAL, "truncated" },
@@ -186,6 +187,7 @@ static void test_messages(void **state)
 	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
 		make_kernel(file);
 		set(file, bad[i].offset, bad[i].value, bad[i].size);
+		e.text[0] = 0;
 		if (load(&image) != bad[i].err || !strstr(e.text, bad[i].why))
 			fail_msg("case %u: \"%s\"", i, e.text);
 	}
@@ -193,6 +195,38 @@ static void test_messages(void **state)
 	image.nr_modules = 2;
 	assert_int_equal(load(&image), -EINVAL);
 	assert_non_null(strstr(e.text, "2 ramdisks, but Linux takes one"));
+}
+
+/* The first bytes of a file that each program has written. */
+static void test_compressed(void **state)
+{
+	static const struct {
+		u8 begin[6];
+		const char *name;
+	} files[] = {
+		{ { 0x1f, 0x8b, 8, 8, 0, 0 }, "gzip" },
+		{ { 'B', 'Z', 'h', '9', '1', 'A' }, "bzip2" },
+		{ { 0xfd, '7', 'z', 'X', 'Z', 0 }, "xz" },
+		{ { 0x28, 0xb5, 0x2f, 0xfd, 4, 0x58 }, "zstd" },
+		{ { 4, 0x22, 0x4d, 0x18, 0x64, 0x40 }, "lz4" },
+		{ { 2, 0x21, 0x4c, 0x18, 0, 0 }, "lz4" },
+		{ { 0x89, 'L', 'Z', 'O', 0, 13 }, "lzop" },
+	};
+	char expected[64];
+	struct guest_image image = { .command_line = "", .ram = 4 << 20 };
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(files); i++) {
+		image.kernel = files[i].begin;
+		image.kernel_len = sizeof(files[i].begin);
+		assert_int_equal(load(&image), -ENOENT);
+		snprintf(expected, sizeof(expected), "compressed by %s: unpack it", files[i].name);
+		assert_non_null(strstr(e.text, expected));
+		/* A piece of it could be anything. */
+		image.kernel_len = 1;
+		assert_int_equal(load(&image), -ENOENT);
+		assert_null(strstr(e.text, "compressed"));
+	}
 }
 
 static void test_cut_and_damaged(void **state)
@@ -233,6 +267,7 @@ int main(void)
 		cmocka_unit_test(test_not_relocatable),
 		cmocka_unit_test(test_ramdisk_stays_where_the_kernel_reaches),
 		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_compressed),
 		cmocka_unit_test(test_cut_and_damaged),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vlapictimer.h>
+#include <kernel/x86/apic.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/cpuid.h>
 
@@ -121,6 +122,16 @@ u64 policy_cr4(void)
 	return allowed;
 }
 
+u64 policy_efer(void)
+{
+	u32 has = masked(0x80000001).edx;
+
+	return (has & CPUID80000001_EDX_SYSCALL ? EFER_SCE : 0) |
+	       (has & CPUID80000001_EDX_NX ? EFER_NXE : 0) |
+	       (has & CPUID80000001_EDX_FFXSR ? EFER_FFXSR : 0) |
+	       (has & CPUID80000001_EDX_LM ? EFER_LME : 0);
+}
+
 bool policy_cr4_is_valid(const struct vcpu *v, const struct vcpu_mode *mode, u64 value)
 {
 	return !(value & ~v->cr4_allowed) && (!(mode->efer & EFER_LMA) || (value & CR4_PAE));
@@ -135,6 +146,8 @@ static void features(struct vcpu *v, struct cpuid *r)
 	r->ecx |= (u32)(CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE | CPUID1_ECX_HYPERVISOR);
 	if ((r->ecx & CPUID1_ECX_XSAVE) && (m.cr4 & CR4_OSXSAVE))
 		r->ecx |= CPUID1_ECX_OSXSAVE;
+	if (!(v->lapic.apic_base & APIC_BASE_ENABLE))
+		r->edx &= ~(u32)CPUID1_EDX_APIC;
 	if (v->vm->nr_vcpus > 1)
 		r->edx |= CPUID1_EDX_HTT;
 }

@@ -15,6 +15,8 @@ struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf);
 bool policy_has_tsc_aux(void);
 /* The bits of CR4 that vCPUs may set: those of features that policy_cpuid() offers. */
 u64 policy_cr4(void);
+/* The bits of EFER that a guest may set, by the same rule. */
+u64 policy_efer(void);
 /* False: the write to CR4 raises #GP. v is in this mode, and has its cr4_allowed. */
 bool policy_cr4_is_valid(const struct vcpu *v, const struct vcpu_mode *mode, u64 value);
 /* The XSAVE features that a guest may enable, as a mask for XCR0. */

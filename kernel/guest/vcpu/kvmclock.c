@@ -11,6 +11,7 @@
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/msr.h>
 
+#define FEATURE_CLOCKSOURCE BIT(0)
 #define FEATURE_NOP_IO_DELAY BIT(1)
 #define FEATURE_CLOCKSOURCE2 BIT(3)
 #define FEATURE_PV_EOI BIT(6) /* kernel/guest/vcpu/pveoi.c */
@@ -40,8 +41,8 @@ struct cpuid kvmclock_cpuid(u32 leaf)
 {
 	if (leaf == KVM_CPUID_BASE) /* "KVMKVMKVM" */
 		return (struct cpuid){ KVM_CPUID_LAST, 0x4b4d564b, 0x564b4d56, 0x4d };
-	return (struct cpuid){ FEATURE_NOP_IO_DELAY | FEATURE_CLOCKSOURCE2 | FEATURE_PV_EOI |
-				       FEATURE_CLOCKSOURCE_STABLE,
+	return (struct cpuid){ FEATURE_CLOCKSOURCE | FEATURE_NOP_IO_DELAY | FEATURE_CLOCKSOURCE2 |
+				       FEATURE_PV_EOI | FEATURE_CLOCKSOURCE_STABLE,
 			       0, 0, 0 };
 }
 
@@ -77,9 +78,14 @@ void kvmclock_update(struct vcpu *v)
 	(void)!guest_write(&v->vm->memory, gpa, &v->kvmclock_version, sizeof(v->kvmclock_version));
 }
 
+static bool is_system_time(u32 msr)
+{
+	return msr == MSR_KVM_SYSTEM_TIME || msr == MSR_KVM_SYSTEM_TIME_NEW;
+}
+
 u64 kvmclock_read_msr(const struct vcpu *v, u32 msr)
 {
-	return msr == MSR_KVM_SYSTEM_TIME_NEW ? v->kvmclock : 0;
+	return is_system_time(msr) ? v->kvmclock : 0;
 }
 
 int kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value)
@@ -88,7 +94,7 @@ int kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value)
 	u64 start = clock_wall_ns(v->vm->start_ns);
 	const struct wall_clock wall = { 2, (u32)(start / NS_PER_S), (u32)(start % NS_PER_S) };
 
-	if (msr == MSR_KVM_SYSTEM_TIME_NEW) {
+	if (is_system_time(msr)) {
 		v->kvmclock = value;
 		kvmclock_update(v);
 		return 0;

@@ -13,8 +13,9 @@ struct vcpu;
 /* Answer one of these leaves. */
 struct cpuid kvmclock_cpuid(u32 leaf);
 
-/* Read or write MSR_KVM_SYSTEM_TIME_NEW or MSR_KVM_WALL_CLOCK_NEW. A write tells Weir where in the
- * guest's memory to store the time. -EINVAL: raise #GP. On the vCPU's own CPU. */
+/* Read or write MSR_KVM_SYSTEM_TIME or MSR_KVM_WALL_CLOCK, by their old or new numbers. A write
+ * tells Weir where in the guest's memory to store the time. -EINVAL: raise #GP. On the vCPU's own
+ * CPU. */
 u64 kvmclock_read_msr(const struct vcpu *v, u32 msr);
 int __must_check kvmclock_write_msr(struct vcpu *v, u32 msr, u64 value);
 /* The guest has set its TSC: store the time again, if the guest asked for it. */

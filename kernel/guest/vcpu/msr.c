@@ -31,11 +31,12 @@ struct msr_policy {
 
 static const struct msr_policy msrs[] = {
 	{ MSR_TSC, MSR_TSC, OWN, 0 },
+	{ MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, KVM, 0 },
 	{ MSR_PLATFORM_ID, MSR_PLATFORM_ID, FIXED, 0 },
 	{ MSR_APIC_BASE, MSR_APIC_BASE, APIC, 0 },
 	{ MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, DENY, 0 }, /* no VMX */
 	{ MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, FIXED, 0 },
-	{ MSR_MTRRCAP, MSR_MTRRCAP, DENY, 0 }, /* CPUID offers no MTRRs */
+	{ MSR_MTRRCAP, MSR_MTRRCAP, FIXED, 0 }, /* there are none, as CPUID says */
 	{ MSR_MCG_CAP, MSR_MCG_STATUS, FIXED, 0 }, /* no banks */
 	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, FIXED, MSR_MISC_ENABLE_FAST_STRINGS },
 	{ MSR_DEBUGCTL, MSR_DEBUGCTL, FIXED, 0 },
@@ -46,7 +47,8 @@ static const struct msr_policy msrs[] = {
 	{ MSR_KVM_PV_EOI_EN, MSR_KVM_PV_EOI_EN, PV_EOI, 0 },
 	{ MSR_EFER, MSR_EFER, OWN, 0 },
 	{ MSR_TSC_AUX, MSR_TSC_AUX, OWN, 0 },
-	{ MSR_PERF_EVTSEL0, MSR_PERF_CTR3, DENY, 0 }, /* software probes them */
+	/* Of a K7. There are none, but kernels set them to 0 without asking. */
+	{ MSR_PERF_EVTSEL0, MSR_PERF_CTR3, FIXED, 0 },
 	{ MSR_SYSCFG, MSR_SYSCFG, FIXED, 0 },
 	{ MSR_HWCR, MSR_HWCR, FIXED, MSR_HWCR_TSC_FREQ_SEL },
 	{ MSR_NB_CFG, MSR_NB_CFG, FIXED, 0 },
@@ -54,8 +56,6 @@ static const struct msr_policy msrs[] = {
 	{ MSR_VM_CR, MSR_VM_CR, FIXED, MSR_VM_CR_SVMDIS | MSR_VM_CR_LOCK },
 	{ MSR_ERRATA_FIRST, MSR_ERRATA_LAST, FIXED, 0 },
 };
-
-#define EFER_WRITABLE (EFER_SCE | EFER_LME | EFER_NXE | EFER_FFXSR)
 
 static const struct msr_policy *find(u32 msr)
 {
@@ -68,12 +68,13 @@ static const struct msr_policy *find(u32 msr)
 static int write_efer(struct vcpu *v, u64 value)
 {
 	u64 old = vcpu_backend->read_msr(v, MSR_EFER), changed = value ^ old;
+	u64 writable = policy_efer();
 	struct vcpu_mode m;
 
 	vcpu_backend->mode(v, &m);
-	if ((value & ~(EFER_WRITABLE | EFER_LMA)) || ((m.cr0 & CR0_PG) && (changed & EFER_LME)))
+	if ((value & ~(writable | EFER_LMA)) || ((m.cr0 & CR0_PG) && (changed & EFER_LME)))
 		return -EINVAL;
-	vcpu_backend->write_msr(v, MSR_EFER, (value & EFER_WRITABLE) | (old & EFER_LMA));
+	vcpu_backend->write_msr(v, MSR_EFER, (value & writable) | (old & EFER_LMA));
 	return 0;
 }
 
