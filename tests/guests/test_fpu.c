@@ -2,6 +2,22 @@
  * guests there. */
 #include <tests/guests/guest.h>
 
+static void test_xsetbv(void)
+{
+	u64 cr4 = read_cr4();
+	u32 one = 1;
+
+	if (!(cpuid(1, 0).ecx & CPUID1_ECX_XSAVE))
+		return;
+	write_cr4(cr4 & ~CR4_OSXSAVE);
+	TRY("xsetbv", "+a"(one) : "c"(0), "d"(0) : "memory");
+	CHECK_EQ("fpu: XSETBV without CR4.OSXSAVE is #UD", caught.vector, EXC_UD);
+	write_cr4(cr4 | CR4_OSXSAVE);
+	TRY("xsetbv", "+a"(one) : "c"(0), "d"(0) : "memory");
+	CHECK_EQ("fpu: XSETBV with it", caught.vector, NONE);
+	write_cr4(cr4);
+}
+
 void test_fpu(void)
 {
 	u64 pattern = rdtsc_ordered() | 1, seen, bad = 0,
@@ -23,4 +39,5 @@ void test_fpu(void)
 	CHECK("fpu: many rounds", rounds > 5);
 	CHECK_EQ("fpu: registers keep their values", bad, 0);
 	write_dr(3, 0);
+	test_xsetbv();
 }

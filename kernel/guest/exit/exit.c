@@ -7,6 +7,7 @@
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/cpuid.h>
+#include <kernel/guest/vcpu/inject.h>
 #include <kernel/guest/vcpu/msr.h>
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
@@ -106,6 +107,10 @@ void exit_xsetbv(struct vcpu *v)
 
 	v->exits[WEIR_EXIT_OTHER]++;
 	vcpu_backend->mode(v, &m);
+	if (!(m.cr4 & CR4_OSXSAVE)) {
+		inject_ud(v);
+		return;
+	}
 	/* SDM vol. 1, 13.3: x87 always, AVX only with SSE, and only what CPUID offers. */
 	if (m.cpl || (u32)v->reg[RCX] || !(value & XCR0_X87) || (value & ~policy_xcr0()) ||
 	    (value & (XCR0_AVX | XCR0_SSE)) == XCR0_AVX) {
@@ -133,7 +138,14 @@ void exit_hypercall(struct vcpu *v)
 
 void exit_cache_flush(struct vcpu *v)
 {
+	struct vcpu_mode m;
+
 	v->exits[WEIR_EXIT_OTHER]++;
+	vcpu_backend->mode(v, &m);
+	if (m.cpl) {
+		inject_gp(v);
+		return;
+	}
 	skip_instruction(v, 2);
 }
 
