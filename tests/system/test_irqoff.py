@@ -50,7 +50,7 @@ def test_large_domains(boot):
 
 def test_a_slow_uart(boot):
     """A guest logs as fast as it can, and the machine's UART sends slowly. Nobody waits, and no line is lost."""
-    weir = counted(boot, ["/boot/fuzz.elf kernel name=f mem=32M -- only=log steps=800"], slow_serial=True)
+    weir = counted(boot, ["/boot/fuzz.elf kernel name=f mem=32M -- only=log steps=800"], slow_serial=8192)
     said = [line for line in weir.lines if re.search(r"f\| [0-9a-f]{30,}", line)]
     assert len(said) > 700
     weir.count(r"console: \d+ bytes of the log are not shown", 0)

@@ -140,12 +140,13 @@ class Weir:
     """One machine. `modules` are GRUB's lines without the word module2; `head` precedes the menu entry; `files` are put
     into /boot with the guests. With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a
     CPU are then the same on every host, however busy. 4 is at most the speed of TCG, so little time is waited for. With
-    `slow_serial`, the UART is read slowly, and sends nothing meanwhile."""
+    `slow_serial`, so many bytes of the UART are read slowly, and it sends nothing meanwhile; the end is read at once,
+    since Weir waits for a bounded time only before it stops the machine."""
 
     silence = SILENCE
 
     def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(),
-                 elf=None, head="set timeout=0\n", counted=None, slow_serial=False):
+                 elf=None, head="set timeout=0\n", counted=None, slow_serial=0):
         self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.elf = elf or BUILD / "boot/weir.elf"
@@ -210,8 +211,10 @@ class Weir:
     def _read(self):
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         with open(self.directory / "serial.log", "w", encoding="utf-8") as log:
-            while raw := os.read(self.process.stdout.fileno(), 256 if self.slow_serial else 65536):
-                time.sleep(0.005 if self.slow_serial else 0)
+            slow = self.slow_serial
+            while raw := os.read(self.process.stdout.fileno(), 256 if slow > 0 else 65536):
+                time.sleep(0.005 if slow > 0 else 0)
+                slow -= len(raw)
                 with self.changed:
                     for line in self.screen.feed(decoder.decode(raw)):
                         log.write(line + "\n")
