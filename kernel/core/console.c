@@ -28,8 +28,8 @@
 #define ERASE_LINE "\r\033[K" /* ECMA-48, 8.3.41 */
 #define END_LINE 0 /* in the dialogue: end the current line if there is any */
 
-#define STEP_BYTES                                                                                 \
-	1024 /* a step ends here even if a UART takes more: an emulated one always does */
+/* A step ends here even if a UART takes more: an emulated one always does. */
+#define STEP_BYTES 1024
 #define STEP_NS 1000000UL /* 115200 baud sends 12 bytes in this time, and the FIFO holds 16 */
 /* A UART that sends nothing for so long does not hold up the others, or the control domain. */
 #define PATIENCE_NS 1000000000UL
@@ -95,6 +95,12 @@ static void unlock(void)
 		spin_unlock(&console_lock);
 }
 
+static void assert_mine(void)
+{
+	if (!panicking)
+		assert_locked(&console_lock);
+}
+
 /* --- pieces --------------------------------------------------------------- */
 
 static void add(const char *text, size_t len)
@@ -124,6 +130,7 @@ static bool in_sequence(u8 c)
  * the log. */
 static void track(u8 c)
 {
+	assert_mine();
 	if (in_sequence(c))
 		return;
 	switch (c) {
@@ -185,6 +192,7 @@ static void add_log_line(void)
 /* Make the next piece. False: nothing is left to send. */
 static bool next_piece(void)
 {
+	assert_mine();
 	piece.len = piece.sent = 0;
 	if (!serial_present())
 		return false;
@@ -251,7 +259,6 @@ static void step(void)
 		send_all();
 		return;
 	}
-	assert_locked(&console_lock);
 	sent = send(STEP_BYTES);
 	if (!is_left()) {
 		waiting = false;

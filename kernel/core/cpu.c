@@ -96,8 +96,7 @@ void cpu_repair_gs(void)
 
 const char *cpu_stack_above(const void *va)
 {
-	/* Each record of a CPU is the first part of its area. */
-	return segments_stack_above(&((const struct cpu_area *)this_cpu())->segments, va);
+	return segments_stack_above(&container_of(this_cpu(), struct cpu_area, cpu)->segments, va);
 }
 
 void cpu_init_boot(void)

@@ -31,18 +31,6 @@ static void ring_write(const char *text, size_t len)
 		ring[ring_written++ % RING_SIZE] = text[i];
 }
 
-/* The oldest line of which no part has been overwritten. */
-static u64 oldest_line(void)
-{
-	u64 position;
-
-	if (ring_written <= RING_SIZE)
-		return 0;
-	for (position = ring_written - RING_SIZE; ring[position % RING_SIZE] != '\n'; position++)
-		;
-	return position + 1;
-}
-
 /* A panic must be seen even if the CPU that holds the lock is the one that failed. */
 static void lock(void)
 {
@@ -56,21 +44,45 @@ static void unlock(void)
 		spin_unlock(&log_lock);
 }
 
-/* Move *position to a line that is still there. */
-static void skip_overwritten(u64 *position)
+static void assert_mine(void)
 {
+	if (!console_in_panic())
+		assert_locked(&log_lock);
+}
+
+/* The oldest line of which no part has been overwritten. */
+static u64 oldest_line(void)
+{
+	u64 position;
+
+	assert_mine();
+	if (ring_written <= RING_SIZE)
+		return 0;
+	for (position = ring_written - RING_SIZE; ring[position % RING_SIZE] != '\n'; position++)
+		;
+	return position + 1;
+}
+
+/* Copy from *position on, or from the oldest line that is still there, up to `end`. */
+static size_t copy(u64 *position, char *buf, size_t size, char end)
+{
+	size_t n = 0;
+	char c = 0;
+
+	assert_mine();
 	if (ring_written > RING_SIZE && *position < ring_written - RING_SIZE)
 		*position = oldest_line();
+	while (n < size && *position < ring_written && (!end || c != end))
+		buf[n++] = c = ring[(*position)++ % RING_SIZE];
+	return n;
 }
 
 size_t log_copy(u64 *position, u64 *end, char *buf, size_t size)
 {
-	size_t n = 0;
+	size_t n;
 
 	lock();
-	skip_overwritten(position);
-	while (n < size && *position < ring_written)
-		buf[n++] = ring[(*position)++ % RING_SIZE];
+	n = copy(position, buf, size, 0);
 	*end = ring_written;
 	unlock();
 	return n;
@@ -79,14 +91,12 @@ size_t log_copy(u64 *position, u64 *end, char *buf, size_t size)
 size_t log_next_line(u64 *position, char *buf, u64 *lost)
 {
 	u64 before = *position;
-	size_t n = 0;
+	size_t n;
 
 	lock();
-	skip_overwritten(position);
-	*lost = *position - before;
-	while (*position < ring_written && (!n || buf[n - 1] != '\n'))
-		buf[n++] = ring[(*position)++ % RING_SIZE];
+	n = copy(position, buf, LOG_LINE_SIZE, '\n');
 	unlock();
+	*lost = *position - n - before;
 	return n;
 }
 

@@ -82,22 +82,6 @@ void *__wrap_memset(void *to, int byte, size_t n)
 
 /* --- what it calls -------------------------------------------------------- */
 
-void shootdown_post(struct nested *n, struct iommu_gather *g)
-{
-	(void)n, (void)g;
-}
-
-void shootdown_kick(struct nested *n)
-{
-	(void)n;
-}
-
-bool pool_reclaim(u64 nr)
-{
-	(void)nr;
-	return false;
-}
-
 static void wake(void *arg)
 {
 	(void)arg;

@@ -33,22 +33,6 @@
 
 #define FRAMES 4096UL
 
-void shootdown_post(struct nested *n, struct iommu_gather *g)
-{
-	(void)n, (void)g;
-}
-
-void shootdown_kick(struct nested *n)
-{
-	(void)n;
-}
-
-bool pool_reclaim(u64 nr)
-{
-	(void)nr;
-	return false;
-}
-
 static struct memory d;
 static u64 before;
 

@@ -31,16 +31,6 @@
 #define RAM (32UL << (20 - PAGE_SHIFT))
 #define ALL (RAM + MACHINE_ALLOC_FRAMES)
 
-void shootdown_post(struct nested *n, struct iommu_gather *g)
-{
-	(void)n, (void)g;
-}
-
-void shootdown_kick(struct nested *n)
-{
-	(void)n;
-}
-
 const struct rangeset *bootmem_ram(void)
 {
 	static const struct rangeset none;

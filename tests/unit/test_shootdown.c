@@ -59,12 +59,6 @@ void irq_set_fixed(int vector, void (*handler)(void *arg), void *arg)
 	shoot = handler;
 }
 
-bool pool_reclaim(u64 nr)
-{
-	(void)nr;
-	return false;
-}
-
 static struct memory d;
 static struct nested_tlb tlb[5];
 static bool woken;

@@ -2,9 +2,9 @@
  *
  * A character is sent immediately, so the transmitter is always empty, unless the control domain
  * has selected this guest and does not read, or the machine's own UART is slower than what the
- * control domain writes. The UART raises no interrupts, but IIR reports which
- * one would be pending, for drivers that poll it. The control domain, which gets the console's
- * input, is notified by an event (kernel/guest/domain/event.h).
+ * control domain writes. The UART raises no interrupts, but IIR reports which one would be pending,
+ * for drivers that poll it. The control domain, which gets the console's input, is notified by an
+ * event (kernel/guest/domain/event.h).
  */
 #include <kernel/guest/devices/vuart.h>
 

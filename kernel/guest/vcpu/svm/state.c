@@ -139,8 +139,8 @@ void svm_mode(const struct vcpu *v, struct vcpu_mode *m)
 		.cr4 = c->cr4,
 		.efer = c->efer,
 		.cs_base = c->cs.base,
-		.cs_long = c->cs.attrib & BIT(9),
-		.cs_32 = c->cs.attrib & BIT(10),
+		.cs_long = c->cs.attrib & SEGMENT_L,
+		.cs_32 = c->cs.attrib & SEGMENT_D,
 		.cpl = c->cpl,
 	};
 }

@@ -128,6 +128,10 @@ struct vmcb_segment {
 	u64 base;
 };
 
+/* In attrib of a code segment. */
+#define SEGMENT_L BIT(9) /* 64-bit code */
+#define SEGMENT_D BIT(10) /* 32-bit code */
+
 struct vmcb {
 	u16 cr_read, cr_write, dr_read, dr_write;
 	u32 exceptions;

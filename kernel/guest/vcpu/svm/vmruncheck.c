@@ -4,8 +4,6 @@
 #include <kernel/x86/control.h>
 #include <kernel/x86/exceptions.h>
 
-#define CS_LONG BIT(9) /* in struct vmcb_segment's attrib */
-#define CS_32 BIT(10)
 #define CR3_RESERVED MASK(63, 52)
 
 /* 15.20: four types, and exceptions have vectors below 32 but not the NMI's. */
@@ -43,7 +41,7 @@ const char *svm_why_refused(const struct vmcb *c)
 		{ c->dr7 >> 32, "bits 63:32 of DR7 are not 0" },
 		{ long_mode && !(c->cr4 & CR4_PAE), "EFER.LME and CR0.PG are 1, but CR4.PAE is 0" },
 		{ long_mode && !(c->cr0 & CR0_PE), "EFER.LME and CR0.PG are 1, but CR0.PE is 0" },
-		{ long_mode && (c->cs.attrib & CS_LONG) && (c->cs.attrib & CS_32),
+		{ long_mode && (c->cs.attrib & SEGMENT_L) && (c->cs.attrib & SEGMENT_D),
 		  "CS.L and CS.D are both 1 in long mode" },
 		{ !(c->intercept_2 & INTERCEPT_VMRUN), "VMRUN is not intercepted" },
 		{ !c->asid, "the ASID is 0" },
