@@ -6,30 +6,8 @@
 #include <kernel/core/irq.h>
 #include <kernel/guest/memory/clear.h>
 #include <kernel/guest/memory/memory.h>
-#include <kernel/guest/memory/pool.h>
 #include <kernel/guest/memory/populate.h>
-#include <kernel/guest/memory/shootdown.h>
 #include <kernel/mm/alloc.h>
-
-/* --- stand-ins for the shoot-down and the pool, for tests without them ---- */
-
-void __attribute__((weak)) shootdown_post(struct nested *n, struct iommu_gather *g)
-{
-	(void)n, (void)g;
-}
-
-void __attribute__((weak)) shootdown_kick(struct nested *n)
-{
-	(void)n;
-}
-
-bool __attribute__((weak)) pool_reclaim(u64 nr)
-{
-	(void)nr;
-	return false;
-}
-
-/* --- background work ------------------------------------------------------ */
 
 static struct list background_items = LIST_INIT(background_items);
 

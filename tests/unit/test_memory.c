@@ -25,6 +25,7 @@
 #include <kernel/guest/memory/pool.h>
 #include <kernel/guest/memory/shootdown.h>
 #include <kernel/lib/string.h>
+#include <tests/unit/memory_alone.h>
 #include <tests/unit/memory_build.h>
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>

@@ -20,6 +20,7 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/mm/bootmem.h>
 #include <kernel/mm/frame.h>
+#include <tests/unit/memory_alone.h>
 #include <tests/unit/memory_build.h>
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>

@@ -22,6 +22,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
+#include <tests/unit/memory_alone.h>
 #include <tests/unit/memory_build.h>
 #include <tests/unit/nested_format.h>
 #include <tests/unit/vtd_check.h>
