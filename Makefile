@@ -288,6 +288,8 @@ fuzz-model: $(BUILD)/fuzz/fuzz_model
 	$(Q)BUILD=$(BUILD) tests/fuzz/run model $(or $(SECONDS),5)
 -include $(FUZZ_MODEL_OBJS:.o=.d)
 
+fuzz-build: $(FUZZ_BINS) $(BUILD)/fuzz/fuzz_model ## link the fuzz targets
+
 fuzz: ## fuzz T=NAME (tests/fuzz/fuzz_NAME.c) for SECONDS=60; without T=, every target for 5 s
 ifneq ($(T),)
 	$(Q)$(submake) fuzz-$(T) SECONDS=$(or $(SECONDS),60)
@@ -347,7 +349,7 @@ bench-linux: iso third_party/linux/fetched ## compare Linux in Weir with native 
 check: ## run every check: gcc, clang, lint, unit tests, model, fuzzing, system tests; print the total
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check
 
-check-quick: ## between commits: lint, unit tests, a short model, one boot of each kind; print the total
+check-quick: ## between commits: lint, unit tests, a short model, fuzz targets linked, one boot of each kind; print the total
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check quick
 
 check-long: deps ## run the system tests that `make check` omits, mostly Linux guests (K=EXPRESSION: only these)

@@ -28,7 +28,7 @@ poweroff -f
 
 
 @pytest.mark.parametrize("model, vcpus, vectors", [
-    ("e1000e", 2, 3),
+    pytest.param("e1000e", 2, 3, marks=pytest.mark.quick),
     pytest.param("e1000e", 1, 3, marks=pytest.mark.long),
     pytest.param("igb", 1, 3, marks=pytest.mark.long),
     pytest.param("igb", 2, 5, marks=pytest.mark.long),
