@@ -349,7 +349,7 @@ bench-linux: iso third_party/linux/fetched ## compare Linux in Weir with native 
 check: ## run every check: gcc, clang, lint, unit tests, model, fuzzing, system tests; print the total
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check
 
-check-quick: ## between commits: lint, unit tests, a short model, fuzz targets linked, one boot of each kind; print the total
+check-quick: ## between commits: lint, unit tests, a short model, fuzz targets linked, one boot of each kind
 	$(Q)MAKE='$(MAKE)' BUILD=$(BUILD) tools/check quick
 
 check-long: deps ## run the system tests that `make check` omits, mostly Linux guests (K=EXPRESSION: only these)

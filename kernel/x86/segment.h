@@ -85,6 +85,11 @@ static inline void lidt(const void *table, size_t bytes)
 	__asm__ volatile("lidt %0" ::"m"(r) : "memory");
 }
 
+static inline void lldt(u16 selector)
+{
+	__asm__ volatile("lldt %0" ::"r"(selector) : "memory");
+}
+
 static inline void ltr(u16 selector)
 {
 	__asm__ volatile("ltr %0" ::"r"(selector) : "memory");

@@ -1,9 +1,14 @@
 /* Helpers of the test guests: console, checks, a delay, the local APIC. */
 #include <tests/guests/guest.h>
 
+#include <kernel/abi/hypercall.h>
+
 #include <stdarg.h>
 
 #define COM1 0x3f8
+#define DEBUG_EXIT 0xf4 /* QEMU's isa-debug-exit, on the machine without Weir */
+#define PIC1_DATA 0x21
+#define PIC2_DATA 0xa1
 
 bool under_weir;
 u64 tsc_khz;
@@ -66,6 +71,14 @@ void check(bool ok, const char *name, u64 seen, u64 expected)
 	print("FAIL %s: 0x%lx, expected 0x%lx\n", name, seen, expected);
 }
 
+void end(enum end_reason reason, unsigned int errors)
+{
+	if (under_weir)
+		hypercall(WEIR_HC_SHUTDOWN, reason, errors, 0);
+	outb(DEBUG_EXIT, errors ? 1 : 0);
+	halt_forever();
+}
+
 void spin_us(u64 us)
 {
 	u64 end = rdtsc_ordered() + us * (tsc_khz ? tsc_khz : 2000000) / 1000;
@@ -79,4 +92,10 @@ void apic_on(void)
 	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_EXTD | APIC_BASE_ENABLE);
 	wrmsr(X2APIC(APIC_SVR), SVR_ENABLE | 0xff);
 	wrmsr(X2APIC(APIC_TPR), 0);
+}
+
+void pic_off(void)
+{
+	outb(PIC1_DATA, 0xff);
+	outb(PIC2_DATA, 0xff);
 }

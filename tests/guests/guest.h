@@ -94,10 +94,16 @@ static inline s64 hypercall(u64 number, u64 a, u64 b, u64 c)
 	return vmmcall(number, a, b, c);
 }
 
+/* Ends the guest, or the machine without Weir. */
+enum end_reason { END_POWER_OFF = 0, END_CRASHED = 2 };
+_Noreturn void end(enum end_reason reason, unsigned int errors);
+
 /* Spin for about this many microseconds. */
 void spin_us(u64 us);
 
 void apic_on(void);
+/* Masks the 8259s, whose vectors a PC's firmware leaves among the exceptions. */
+void pic_off(void);
 /* Start all other CPUs, which first call `work` (unless it is NULL) with interrupts off. False if
  * some do not start. */
 bool smp_start(void (*work)(void));

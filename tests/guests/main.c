@@ -108,6 +108,7 @@ void main(u32 magic, u32 info)
 	if (under_weir && r.eax >= WEIR_CPUID_TIMING)
 		tsc_khz = cpuid(WEIR_CPUID_TIMING, 0).eax;
 	traps_init();
+	pic_off();
 	apic_on();
 	for (unsigned int i = 0; i < ARRAY_SIZE(groups); i++)
 		named |= wanted(line, groups[i].name);
@@ -118,7 +119,5 @@ void main(u32 magic, u32 info)
 		groups[i].run();
 	}
 	print("%u passed, %u failed\n", passed, failed);
-	if (under_weir)
-		hypercall(WEIR_HC_SHUTDOWN, 0, failed, 0);
-	outb(0xf4, failed ? 1 : 0);
+	end(END_POWER_OFF, failed);
 }

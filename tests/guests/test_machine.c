@@ -28,12 +28,14 @@ static void fill(u8 *p, u8 value)
 
 void test_machine(void)
 {
-	u64 from = for_device(page[0]), to = for_device(page[1]);
+	u64 from, to;
 
 	if (!under_weir || !edu_find()) {
 		lacks("machine: needs an edu device (pci=)");
 		return;
 	}
+	from = for_device(page[0]);
+	to = for_device(page[1]);
 	CHECK_EQ("machine: no frame where there is no memory",
 		 hypercall(WEIR_HC_DEVICE_FRAME, 0xc0000, 0, 0), -2);
 	CHECK_EQ("machine: nor beyond all memory", hypercall(WEIR_HC_DEVICE_FRAME, ~0UL, 0, 0), -2);

@@ -47,7 +47,7 @@ static void send_all_others(u32 command)
 
 static u32 nr_cpus(void)
 {
-	return under_weir ? cpuid(0xb, 1).ebx : 1;
+	return cpuid(0xb, 1).ebx;
 }
 
 bool smp_start(void (*work)(void))

@@ -2,38 +2,14 @@
 link, MSI."""
 import contextlib
 import os
-import subprocess
-import threading
 
 import pytest
 
 from device_tlb import Device
-from machineclock import MachineClock
+from native import Native
 from patience import http_request
-from weir import BUILD, GUESTS, AtsNic, Nic, Weir
+from weir import BUILD, GUESTS, AtsNic, Nic
 from wire import ACK, ECHO_REPLY, FIN, ICMP6, PSH, SYN, TCP, UDP, Wire
-
-
-class Native(Weir):
-    """The guest's ELF file on QEMU's machine, without Weir."""
-
-    def __init__(self, directory, elf, append="", qemu=(), nics=()):
-        super().__init__(directory, qemu=qemu, nics=nics)
-        self.elf, self.append = elf, append
-
-    def __enter__(self):
-        self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
-        self.process = subprocess.Popen(
-            [os.environ.get("QEMU") or "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-M", "q35",
-             "-accel", "tcg",
-             "-cpu", "EPYC-v4,+x2apic", "-m", "128M", "-display", "none", "-no-reboot", "-serial", "stdio",
-             "-kernel", self.elf, "-append", self.append, *self.options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr)
-        self.clock = MachineClock(self.process.pid)
-        self.last_output = self.time()
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-        return self
 
 
 @pytest.fixture

@@ -1,0 +1,79 @@
+"""The checks of the processor on the same emulator without Weir: what a guest sees in Weir is what it would see on a
+bare machine, except where a table here says why not."""
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from native import Native, QEMU
+from weir import BUILD, IDLE
+
+CPU = BUILD / "tests/guests/cpu.elf"
+ENDS = ["-device", "isa-debug-exit,iobase=0xf4"]
+WINDOW = 32 << 20  # from 0xfe000000 to 4 GiB
+
+# What Weir's guests find and a bare machine does not have, or QEMU's does not.
+ONLY_IN_WEIR = {
+    "events: .*": "hypercalls", "memory: .*": "hypercalls", "pv eoi: .*": "KVM's EOI",
+    "apic: (TSC deadline, not early|a deadline .*|it is pending before .*|no count in deadline mode|the deadline .*"
+    "|the divide register leaves a deadline alone)": "QEMU has no TSC deadline",
+    "apic: (five periods of 2 ms|not before 5 ms have passed)": "the rate of the TSC is not known",
+    "cpuid: (ABI version|APIC timer rate|TSC rate|Weir's signature|hypervisor bit|nothing after the last .*)":
+    "hypervisor leaves",
+    "cpuid: (no MONITOR|no SVM|nothing in the SVM leaf|TSC deadline timer)": "Weir hides, or adds, the feature",
+    "cpuid: .*CR4.*": "QEMU lets every bit of CR4 be written",
+    "exceptions: (MONITOR|RDPMC|STGI|VMLOAD|VMRUN) is .*": "Weir hides the feature",
+    "msr: (EFER.SVME .*|VM_HSAVE_PA .*)": "Weir hides SVM",
+    "msr: (KVM's clock by its first number|the time is stored)": "KVM's clock",
+}
+
+# Checks that QEMU fails by itself, with what the manuals say.
+EMULATOR = {
+    "msr: reading one that does not exist is #GP": "QEMU reads 0 (APM 2, RDMSR: #GP)",
+    "msr: writing one that does not exist is #GP": "QEMU ignores it (APM 2, WRMSR: #GP)",
+    "msr: a reserved bit in EFER is #GP": "QEMU ignores the bit (APM 2, 3.1.7: MBZ)",
+    "msr: clearing LME while paging is #GP": "QEMU clears it (APM 2, 14.6.1)",
+    "msr: a reserved type in PAT is #GP": "QEMU has no types (APM 2, 7.8.1)",
+    "msr: the TSC can be set": "QEMU ignores it",
+    "apic: EOI of anything but 0 is #GP": "QEMU takes it (SDM 3, 11.12.1.2)",
+    "apic: reading EOI is #GP": "QEMU reads 0 (SDM 3, 11.12.1.2)",
+    "apic: writing ISR is #GP": "QEMU ignores it (SDM 3, 11.12.1.2)",
+    "apic: an illegal vector is in the ESR": "QEMU does not look at it (SDM 3, 11.5.3)",
+    "apic: a reserved bit of ICR is #GP": "QEMU ignores it (SDM 3, 11.12.1.3)",
+    "apic: a reserved bit of SVR is #GP": "QEMU ignores it (SDM 3, 11.12.1.3)",
+    "apic: disabled, it takes no interrupt": "QEMU accepts self-IPIs (SDM 3, 11.4.7.2)",
+}
+
+
+def firmware(tmp_path):
+    """The firmware's ROM, made as large as the window in which the guest expects nothing: QEMU reads 0 where a bus
+    without a device reads ones. A ROM of ones also drops what is written."""
+    places = subprocess.run([QEMU, "-L", "help"], capture_output=True, text=True, check=True).stdout.split()
+    seabios = next(path for p in places if (path := pathlib.Path(p) / "bios-256k.bin").exists())
+    rom = tmp_path / "rom.bin"
+    rom.write_bytes(seabios.read_bytes().rjust(WINDOW, b"\xff"))
+    return rom
+
+
+def results(machine):
+    """The names of the checks that passed, and of those that failed."""
+    found = [re.search(r"(PASS|FAIL) (.*?)(: 0x[0-9a-f]+, expected 0x[0-9a-f]+)?$", line)
+             for line in machine.find(r"(^|\| )(PASS|FAIL) ")]
+    return {m[2] for m in found if m[1] == "PASS"}, {m[2] for m in found if m[1] == "FAIL"}
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_the_same_checks_pass_without_weir(boot, tmp_path, cpus):
+    with Native(tmp_path / "native", CPU, smp=cpus, qemu=["-bios", firmware(tmp_path), *ENDS]) as machine:
+        machine.wait_for(r"^\d+ passed, \d+ failed", 60)
+        passed, failed = results(machine)
+    weir = boot([f"/boot/cpu.elf kernel name=c mem=64M vcpus={cpus}"], files=[CPU], smp=cpus, cmdline="exit=idle")
+    assert weir.wait_exit(60) == IDLE
+    in_weir, failed_in_weir = results(weir)
+    assert not failed_in_weir
+    assert failed == set(EMULATOR)
+    assert passed | failed <= in_weir
+    unexplained = [name for name in sorted(in_weir - passed - failed)
+                   if not any(re.fullmatch(pattern, name) for pattern in ONLY_IN_WEIR)]
+    assert not unexplained
