@@ -109,6 +109,7 @@ void pic_off(void);
 bool smp_start(void (*work)(void));
 
 void test_cpuid(void);
+void test_contract(void);
 void test_msr(void);
 void test_exceptions(void);
 void test_apic(void);

@@ -63,6 +63,7 @@ static const struct {
 	bool only_by_name;
 } groups[] = {
 	{ .name = "cpuid", .run = test_cpuid },
+	{ .name = "contract", .run = test_contract },
 	{ .name = "msr", .run = test_msr },
 	{ .name = "exceptions", .run = test_exceptions },
 	{ .name = "apic", .run = test_apic },

@@ -21,6 +21,7 @@ ONLY_IN_WEIR = {
     "apic: (five periods of 2 ms|not before 5 ms have passed)": "the rate of the TSC is not known",
     "cpuid: (ABI version|APIC timer rate|TSC rate|Weir's signature|hypervisor bit|nothing after the last .*)":
     "hypervisor leaves",
+    "contract: one frequency of the TSC": "KVM's clock",
     "cpuid: (no MONITOR|no SVM|nothing in the SVM leaf|TSC deadline timer)": "Weir hides, or adds, the feature",
     "cpuid: .*CR4.*": "QEMU lets every bit of CR4 be written",
     "exceptions: (MONITOR|RDPMC|STGI|VMLOAD|VMRUN) is .*": "Weir hides the feature",
