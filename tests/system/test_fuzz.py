@@ -99,8 +99,8 @@ def attack(boot, modules, seconds, smp=2, until=None, files=(), nics=(), **optio
     weir.wait_for(r"net0\| net: serving http")
     weir.wait_for(r"by\| ticks")
     with Requests(weir, nic) as requests:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not (until and until(weir)):
+        deadline = weir.time() + seconds
+        while weir.time() < deadline and not (until and until(weir)):
             if weir.ended or weir.find(r"panic"):
                 weir.fail(f"Weir has ended; QEMU's status is {weir.process.poll()}")
             time.sleep(0.2)
