@@ -9,6 +9,7 @@
 #include <kernel/guest/exit/exitmcheck.h>
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/svm/nmi.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/svm/vmruncheck.h>
 #include <kernel/x86/exceptions.h>
@@ -73,6 +74,10 @@ void svm_handle_exit(struct vcpu *v)
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
 
+	if (svm_nmi_after_exit(v)) {
+		v->exits[WEIR_EXIT_OTHER]++;
+		return;
+	}
 	switch (c->exitcode) {
 	case VMEXIT_INTR:
 	case VMEXIT_NMI:
@@ -82,11 +87,8 @@ void svm_handle_exit(struct vcpu *v)
 		irq_window();
 		return;
 	case VMEXIT_IRET:
-		/* IRET ends an NMI handler. The next NMI may come one instruction early, which
-		 * the guest cannot notice. */
 		v->exits[WEIR_EXIT_OTHER]++;
-		s->nmi_masked = false;
-		c->intercept_1 &= ~(u32)INTERCEPT_IRET;
+		svm_nmi_iret(v);
 		return;
 	case VMEXIT_CPUID:
 		exit_cpuid(v);

@@ -7,6 +7,7 @@
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/exitring.h>
 #include <kernel/guest/vcpu/pveoi.h>
+#include <kernel/guest/vcpu/svm/nmi.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vlapictimer.h>
@@ -37,12 +38,12 @@ static void assign_asid(struct svm_vcpu *s)
  * soon as its RFLAGS.IF and its task priority allow it. EVENTINJ would need an exit to find out
  * when IF is set, and QEMU 10.0 may deliver such an interrupt twice. Interrupts of lower priority
  * wait for an EOI anyway. */
-static void offer_interrupt(struct vcpu *v)
+static void offer_interrupt(struct vcpu *v, bool allowed)
 {
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
 
-	s->offered = vlapic_offer(v);
+	s->offered = allowed ? vlapic_offer(v) : -1;
 	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_V_INTR_PRIO);
 	if (s->offered < 0)
 		return;
@@ -50,7 +51,8 @@ static void offer_interrupt(struct vcpu *v)
 	c->vintr_vector = (u8)s->offered;
 }
 
-/* First inject the event that an exit interrupted or raised, then an NMI. */
+/* First inject the event that an exit interrupted or raised, then an NMI. An interrupt taken in a
+ * single step would push its RFLAGS.TF. */
 static void inject_next(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
@@ -58,13 +60,8 @@ static void inject_next(struct vcpu *v)
 
 	c->eventinj = s->event;
 	s->event = 0;
-	if (!(c->eventinj & EVENT_VALID) && v->nmi_pending && !s->nmi_masked) {
-		v->nmi_pending = false;
-		s->nmi_masked = true;
-		c->intercept_1 |= INTERCEPT_IRET;
-		c->eventinj = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_NMI) | 2;
-	}
-	offer_interrupt(v);
+	svm_nmi_before_entry(v);
+	offer_interrupt(v, !s->step.active);
 	vlapic_timer_before_entry(&v->lapic);
 	pveoi_before_entry(v, s->offered);
 }

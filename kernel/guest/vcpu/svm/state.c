@@ -5,11 +5,13 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/vcpu/entry.h>
 #include <kernel/guest/vcpu/svm/maps.h>
+#include <kernel/guest/vcpu/svm/nmi.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/debug.h>
+#include <kernel/x86/exceptions.h>
 #include <kernel/x86/msr.h>
 #include <kernel/x86/tsc.h>
 
@@ -49,7 +51,7 @@ static void reset_state(struct vcpu *v)
 	set_segment(&c->ldtr, 0, 0x82, 0xffff, 0);
 	set_segment(&c->tr, 0, 0x8b, 0xffff, 0);
 	s->event = 0;
-	s->nmi_masked = false;
+	svm_nmi_reset(v);
 	s->asid_generation = 0;
 }
 
@@ -93,10 +95,7 @@ void svm_reset(struct vcpu *v)
 	struct vmcb *c = svm_vmcb(v);
 
 	memset(c, 0, PAGE_SIZE);
-	/* #DB and #AC are intercepted because their delivery can loop forever within one
-	 * instruction (CVE-2015-8104, CVE-2015-5307). A machine check concerns the machine, not the
-	 * guest. */
-	c->exceptions = 1u << 1 | 1u << 17 | 1u << 18;
+	c->exceptions = INTERCEPTED_EXCEPTIONS;
 	c->intercept_1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
 			 INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
 			 INTERCEPT_INVLPGA | INTERCEPT_IOIO_PROT | INTERCEPT_MSR_PROT |
