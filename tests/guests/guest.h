@@ -116,6 +116,7 @@ void test_bulk(void);
 void test_split(void);
 void test_toggle(void);
 void test_smp(void);
+void test_clock(void);
 void test_fpu(void);
 void test_dma(void);
 void test_events(void);

@@ -70,6 +70,7 @@ static const struct {
 	{ .name = "mmio", .run = test_mmio },
 	{ .name = "memory", .run = test_memory },
 	{ .name = "smp", .run = test_smp },
+	{ .name = "clock", .run = test_clock },
 	{ .name = "fpu", .run = test_fpu },
 	{ .name = "dma", .run = test_dma },
 	{ .name = "events", .run = test_events },

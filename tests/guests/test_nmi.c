@@ -4,7 +4,7 @@
 #include <kernel/x86/trap.h>
 
 #define TIMER 0x73
-#define SHADOWED 300 /* NMIs sent into shadows */
+#define SHADOWED 100 /* NMIs sent into shadows */
 
 static volatile u32 depth, deepest, seen;
 static volatile u64 rip[4], rsp[4];
