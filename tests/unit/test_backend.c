@@ -56,7 +56,6 @@ static u64 test_rdmsr(u32 msr)
 #define svm_reset NULL
 #define svm_set_entry NULL
 #define svm_set_sipi NULL
-#define svm_load NULL
 #define svm_enter NULL
 #define svm_mode NULL
 #define svm_segment_base NULL

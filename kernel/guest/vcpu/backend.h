@@ -30,8 +30,6 @@ struct vcpu_backend {
 	 * vector). */
 	void (*set_entry)(struct vcpu *v, const struct guest_entry *entry);
 	void (*set_sipi)(struct vcpu *v, u8 vector);
-	/* The vCPU is about to run on this CPU, where another one may have run before. */
-	void (*load)(struct vcpu *v);
 	/* Enter the guest once; returns after the exit. */
 	void (*enter)(struct vcpu *v);
 

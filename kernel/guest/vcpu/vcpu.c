@@ -81,7 +81,6 @@ void vcpu_load(struct vcpu *v)
 	switch_breakpoints(cpu->current, v);
 	if (policy_has_tsc_aux())
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
-	vcpu_backend->load(v);
 	cpu->current = v;
 }
 

@@ -7,6 +7,7 @@
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/exitring.h>
 #include <kernel/guest/vcpu/pveoi.h>
+#include <kernel/guest/vcpu/svm/asid.h>
 #include <kernel/guest/vcpu/svm/nmi.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
@@ -15,24 +16,6 @@
 
 /* run.asm */
 void svm_world_switch(u64 *reg, paddr_t guest_vmcb, paddr_t host_vmcb);
-
-/* Flush a vCPU's TLB entries by giving it a fresh ASID, which has none (15.16.1). When the ASIDs
- * are used up, flush the whole TLB once and start again. */
-static void assign_asid(struct svm_vcpu *s)
-{
-	struct svm_cpu *cpu = this_cpu()->arch;
-
-	s->vmcb->tlb_control = TLB_CONTROL_NOTHING;
-	if (s->asid_generation == cpu->asid_generation)
-		return;
-	if (cpu->next_asid >= cpu->nr_asids) {
-		cpu->asid_generation++;
-		cpu->next_asid = 1;
-		s->vmcb->tlb_control = TLB_CONTROL_FLUSH_ALL;
-	}
-	s->asid_generation = cpu->asid_generation;
-	s->vmcb->asid = cpu->next_asid++;
-}
 
 /* Put the highest pending interrupt into V_IRQ (15.21.4). The guest takes it without an exit as
  * soon as its RFLAGS.IF and its task priority allow it. EVENTINJ would need an exit to find out
@@ -108,9 +91,9 @@ void svm_enter(struct vcpu *v)
 	generation = read_once(&v->vm->memory.nested.generation);
 	if (v->tlb.generation != generation) {
 		v->tlb.generation = generation;
-		s->asid_generation = 0;
+		svm_flush_asid(s);
 	}
-	assign_asid(s);
+	svm_assign_asid(s, cpu);
 	inject_next(v);
 	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2). Writes exit only if a lower value
 	 * would allow an interrupt that is not offered. */

@@ -4,6 +4,7 @@
 #include <kernel/core/cpu.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/vcpu/entry.h>
+#include <kernel/guest/vcpu/svm/asid.h>
 #include <kernel/guest/vcpu/svm/maps.h>
 #include <kernel/guest/vcpu/svm/nmi.h>
 #include <kernel/lib/errno.h>
@@ -52,7 +53,7 @@ static void reset_state(struct vcpu *v)
 	set_segment(&c->tr, 0, 0x8b, 0xffff, 0);
 	s->event = 0;
 	svm_nmi_reset(v);
-	s->asid_generation = 0;
+	svm_flush_asid(s);
 }
 
 void svm_set_entry(struct vcpu *v, const struct guest_entry *entry)
@@ -122,12 +123,6 @@ void svm_destroy(struct vcpu *v)
 	v->arch = NULL;
 }
 
-void svm_load(struct vcpu *v)
-{
-	/* The ASID may have been assigned by another CPU, in an earlier use of this structure. */
-	((struct svm_vcpu *)v->arch)->asid_generation = 0;
-}
-
 void svm_mode(const struct vcpu *v, struct vcpu_mode *m)
 {
 	const struct vmcb *c = svm_vmcb(v);
@@ -188,7 +183,7 @@ void svm_write_cr4(struct vcpu *v, u64 cr4)
 	s->vmcb->cr4 = cr4;
 	/* SDM vol. 3, 4.10.4.1. Guests toggle PGE to flush global pages too. */
 	if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP))
-		s->asid_generation = 0;
+		svm_flush_asid(s);
 }
 
 u64 svm_read_msr(const struct vcpu *v, u32 msr)
@@ -214,7 +209,7 @@ void svm_write_msr(struct vcpu *v, u32 msr, u64 value)
 	case MSR_EFER:
 		s->vmcb->efer = value | EFER_SVME;
 		/* NXE and LMA change the meaning of the guest's own tables, so flush. */
-		s->asid_generation = 0;
+		svm_flush_asid(s);
 		return;
 	case MSR_PAT:
 		s->vmcb->g_pat = value;

@@ -83,7 +83,6 @@ const struct vcpu_backend svm_backend = {
 	.reset = svm_reset,
 	.set_entry = svm_set_entry,
 	.set_sipi = svm_set_sipi,
-	.load = svm_load,
 	.enter = svm_enter,
 	.mode = svm_mode,
 	.segment_base = svm_segment_base,

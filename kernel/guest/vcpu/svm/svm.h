@@ -25,8 +25,9 @@ struct svm_step {
 /* The data of a vCPU: vcpu.arch. */
 struct svm_vcpu {
 	struct vmcb *vmcb;
-	/* The CPU's asid_generation when the ASID was assigned. If they differ, the vCPU needs a
-	 * new ASID, for which the TLB has no entries. */
+	/* The CPU that assigned the ASID, and its asid_generation then. If they differ from the
+	 * present ones, the vCPU needs a new ASID: svm/asid.c. */
+	const struct svm_cpu *asid_cpu;
 	u64 asid_generation;
 	/* The event to inject at the next entry, in the format of EVENTINJ: an exception, or an
 	 * event that an exit interrupted. */
