@@ -65,6 +65,7 @@ static void refused(struct vcpu *v, const struct vmcb *c)
 {
 	const char *why = svm_why_refused(c);
 
+	exit_log_state(v);
 	domain_crash(vcpu_domain(v), "vCPU %u: the processor refuses its state at RIP 0x%lx: %s",
 		     v->id, v->rip, why ? why : "no rule that Weir knows is broken");
 }
@@ -151,6 +152,7 @@ void svm_handle_exit(struct vcpu *v)
 		inject_ud(v);
 		return;
 	case VMEXIT_SHUTDOWN:
+		exit_log_state(v);
 		domain_fault(vcpu_domain(v), v->id, "triple fault", v->rip);
 		return;
 	case VMEXIT_EXCP_MC:
@@ -161,6 +163,7 @@ void svm_handle_exit(struct vcpu *v)
 		refused(v, c);
 		return;
 	default:
+		exit_log_state(v);
 		domain_crash(vcpu_domain(v), "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx",
 			     v->id, c->exitcode, c->exitinfo1, c->exitinfo2, v->rip);
 	}

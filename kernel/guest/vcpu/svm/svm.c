@@ -10,6 +10,7 @@
 #include <kernel/guest/vcpu/svm/maps.h>
 #include <kernel/guest/vcpu/svm/npt.h>
 #include <kernel/guest/vcpu/svm/state.h>
+#include <kernel/guest/vcpu/svm/statelog.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/x86/control.h>
@@ -93,4 +94,5 @@ const struct vcpu_backend svm_backend = {
 	.read_msr = svm_read_msr,
 	.write_msr = svm_write_msr,
 	.tsc_offset = svm_tsc_offset,
+	.log_state = svm_log_state,
 };
