@@ -1,5 +1,5 @@
-/* ASIDs: a vCPU never finds TLB entries of another one, or its own from before a flush; and it keeps
- * its ASID while nothing has to be flushed.
+/* ASIDs: a vCPU never finds TLB entries of another one, or its own from before a flush; and it
+ * keeps its ASID while nothing has to be flushed.
  * sources: kernel/guest/vcpu/svm/asid.c
  */
 #include "test.h"
