@@ -54,6 +54,9 @@
 #define RFLAGS_IF BIT(9) /* interrupts enabled */
 #define RFLAGS_DF BIT(10) /* string instructions decrement */
 #define RFLAGS_OF BIT(11)
+#define RFLAGS_NT BIT(14) /* IRET returns to another task */
+#define RFLAGS_RF BIT(16) /* instruction breakpoints are ignored once */
+#define RFLAGS_VM BIT(17) /* virtual-8086 mode */
 #define RFLAGS_AC BIT(18) /* alignment check; see CR4_SMAP */
 #define RFLAGS_ID BIT(21) /* can be changed: CPUID exists */
 

@@ -4,6 +4,7 @@
 #include <kernel/lib/compiler.h>
 
 #define DR6_RESET 0xffff0ff0UL
+#define DR6_B MASK(3, 0) /* which breakpoints were met */
 #define DR6_BS BIT(14) /* single step */
 #define DR7_RESET 0x400UL
 

@@ -28,6 +28,16 @@ enum exception {
 	EXC_CP = 21,
 };
 
+/* True if the exception pushes an error code. SDM vol. 3, table 6-1; APM vol. 2, 8.2. */
+static inline bool exception_has_error_code(u64 vector)
+{
+	return vector < NR_EXCEPTIONS &&
+	       (1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP |
+		1u << EXC_PF | 1u << EXC_AC | 1u << EXC_CP) >>
+			       vector &
+		       1;
+}
+
 /* The error code of a page fault. */
 #define PF_PRESENT BIT(0) /* 0: the page is not mapped; 1: the access is not permitted */
 #define PF_WRITE BIT(1)

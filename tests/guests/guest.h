@@ -32,7 +32,7 @@ void lacks(const char *what);
 /* The last exception that TRY caught; vector NONE: there was none. */
 struct caught {
 	u64 resume;
-	u64 vector, error, rip, cr2, dr6;
+	u64 vector, error, rip, cr2, dr6, rflags;
 };
 extern volatile struct caught caught;
 #define NONE 0xff
@@ -59,6 +59,9 @@ extern volatile u8 order[16];
 extern volatile u32 order_at;
 /* Interrupts taken while RFLAGS.IF was 0. */
 extern volatile u32 taken_while_off;
+/* Called by the handler of NMIs, if it is set. */
+struct trap_frame;
+extern void (*volatile on_nmi)(struct trap_frame *f);
 /* Iterations that handlers spin before EOI. */
 extern volatile u32 linger;
 /* KVM's paravirtual EOI: if the flag is set, handlers clear it instead of writing EOI, and count
@@ -113,12 +116,14 @@ void test_contract(void);
 void test_msr(void);
 void test_exceptions(void);
 void test_apic(void);
+void test_nmi(void);
 void test_mmio(void);
 void test_memory(void);
 void test_bulk(void);
 void test_split(void);
 void test_toggle(void);
 void test_smp(void);
+void test_clock(void);
 void test_fpu(void);
 void test_dma(void);
 void test_events(void);

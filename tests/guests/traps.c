@@ -10,6 +10,7 @@ volatile u8 order[16];
 volatile u32 order_at;
 volatile u32 keep_in_service;
 volatile u32 taken_while_off;
+void (*volatile on_nmi)(struct trap_frame *f);
 volatile u32 linger;
 volatile u8 eoi_flag __aligned(4);
 volatile u32 eois_by_flag;
@@ -34,6 +35,7 @@ void trap(struct trap_frame *f)
 		caught.vector = f->vector;
 		caught.error = f->error;
 		caught.rip = f->rip;
+		caught.rflags = f->rflags;
 		caught.cr2 = read_cr2();
 		caught.dr6 = read_dr(6);
 		f->rflags &= ~RFLAGS_TF; /* only one single step */
@@ -48,6 +50,8 @@ void trap(struct trap_frame *f)
 		end(END_CRASHED, 1);
 	}
 	__atomic_fetch_add(&taken[f->vector], 1, __ATOMIC_SEQ_CST);
+	if (f->vector == EXC_NMI && on_nmi)
+		on_nmi(f);
 	if (f->vector >= NR_EXCEPTIONS && !(f->rflags & RFLAGS_IF))
 		__atomic_fetch_add(&taken_while_off, 1, __ATOMIC_SEQ_CST);
 	for (u32 i = linger; i; i--)

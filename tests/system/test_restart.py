@@ -55,6 +55,12 @@ def test_the_module_line_decides_about_restarts(boot, way, words, end):
     assert weir.wait_exit(60) == IDLE
     weir.count(rf"domain c: {end}", 1)
     weir.count(r"restarting", 0)
+    # What the guest was doing at its fault.
+    faults = way == "fault"
+    weir.count(r"  rip 0008:0{10}[0-9a-f]{6}  rsp ", faults)
+    weir.count(r"  while vector \d+ was delivered", faults)
+    weir.count(r"  idt [0-9a-f]+ limit [0-9a-f]+", faults)
+    weir.count(r"us ago  domain \d+ vcpu 0  SHUTDOWN \(0x7f\)  rip 0", faults)
 
 
 def reboot(weir, guest):

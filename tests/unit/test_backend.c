@@ -9,6 +9,7 @@
 #include <kernel/guest/vcpu/svm/exitname.h>
 #include <kernel/guest/vcpu/svm/maps.h>
 #include <kernel/guest/vcpu/svm/state.h>
+#include <kernel/guest/vcpu/svm/statelog.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/msr.h>
@@ -56,7 +57,6 @@ static u64 test_rdmsr(u32 msr)
 #define svm_reset NULL
 #define svm_set_entry NULL
 #define svm_set_sipi NULL
-#define svm_load NULL
 #define svm_enter NULL
 #define svm_mode NULL
 #define svm_segment_base NULL
@@ -67,6 +67,7 @@ static u64 test_rdmsr(u32 msr)
 #define svm_read_msr NULL
 #define svm_write_msr NULL
 #define svm_tsc_offset NULL
+#define svm_log_state NULL
 #define svm_maps_init() 0
 #define svm_exit_name NULL
 #define kzalloc(size) NULL

@@ -7,6 +7,7 @@
 #include <kernel/core/clock.h>
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuidcommon.h>
 #include <kernel/guest/vcpu/kvmclock.h>
 #include <kernel/guest/vcpu/vcpu.h>
 
@@ -26,6 +27,15 @@ static struct vcpu vcpus[NR_VCPUS];
 static u64 offsets[NR_VCPUS];
 static u8 memory[NR_VCPUS * sizeof(struct page)];
 static u64 mult;
+
+static bool invariant;
+
+struct cpuid cpuid_common(u32 leaf, u32 subleaf)
+{
+	(void)subleaf;
+	assert_int_equal(leaf, 0x80000007);
+	return (struct cpuid){ .edx = invariant ? CPUID80000007_EDX_TSC_INVARIANT : 0 };
+}
 
 u64 clock_ns_mult(void)
 {
@@ -126,11 +136,26 @@ static void no_vcpu_sees_time_behind_anothers(void **state)
 	assert_int_equal(time_of(0, 500000), time_of(1, 500000));
 }
 
+/* The pages, and the bit of CPUID that says what their flag means, say "stable" only where the TSC
+ * of all CPUs is invariant. */
+static void time_is_stable_where_the_tsc_is(void **state)
+{
+	(void)state;
+	for (u32 is = 0; is < 2; is++) {
+		invariant = is;
+		start(5000, 0x5a1b3c7d);
+		for (u32 i = 0; i < NR_VCPUS; i++)
+			assert_int_equal(page_of(i).flags, is);
+		assert_int_equal(kvmclock_cpuid(KVM_CPUID_BASE + 1).eax >> 24 & 1, is);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_pages_of_all_vcpus_are_equal),
 		cmocka_unit_test(no_vcpu_sees_time_behind_anothers),
+		cmocka_unit_test(time_is_stable_where_the_tsc_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -364,6 +364,50 @@ static void only_an_nmi_ends_it(void **state)
 	}
 }
 
+/* While an NMI is in service, another one waits, and does not end HLT. Of those that come while
+ * none is in service, two arrive. */
+static void an_nmi_waits_for_the_one_in_service(void **state)
+{
+	(void)state;
+	begin();
+	bystander.state = VCPU_HALTED;
+	victim.state = VCPU_HALTED;
+	victim.nmi_masked = true;
+	send_nmis();
+	assert_int_equal(victim.state, VCPU_HALTED);
+	assert_int_equal(victim.nmi_arrived, 3);
+	victim.rflags = RFLAGS_IF;
+	send(0x91);
+	assert_int_equal(victim.state, VCPU_RUNNABLE);
+	victim.nmi_masked = false;
+	on(1);
+	vcpu_halt(&victim);
+	on(0);
+	assert_int_equal(victim.state, VCPU_RUNNABLE);
+}
+
+/* Nor does one reach a vCPU that waits for a SIPI, or will: it would come in real mode. */
+static void an_nmi_does_not_wait_for_sipi(void **state)
+{
+	(void)state;
+	begin();
+	send(ICR_NMI);
+	assert_int_equal(victim.nmi_arrived, 0);
+	send(ICR_STARTUP | 8);
+	send(ICR_NMI);
+	assert_int_equal(victim.nmi_arrived, 1);
+	victim.nmi_waiting = 1;
+	victim.nmi_masked = true;
+	send(ICR_INIT | ICR_ASSERT);
+	send(ICR_NMI);
+	bystander.state = VCPU_HALTED;
+	run(NULL);
+	assert_int_equal(victim.state, VCPU_OFFLINE);
+	assert_int_equal(victim.nmi_arrived, 0);
+	assert_int_equal(victim.nmi_waiting, 0);
+	assert_false(victim.nmi_masked);
+}
+
 static u64 ends[2]; /* of the bystander's quantum, before and after */
 
 static void charge_victim(void)
@@ -414,6 +458,8 @@ int main(void)
 		cmocka_unit_test(a_running_vcpu_exits_for_changes),
 		cmocka_unit_test(equals_are_told),
 		cmocka_unit_test(only_an_nmi_ends_it),
+		cmocka_unit_test(an_nmi_waits_for_the_one_in_service),
+		cmocka_unit_test(an_nmi_does_not_wait_for_sipi),
 		cmocka_unit_test(timers_are_paid_by_their_owner),
 	};
 

@@ -104,7 +104,7 @@ static void nothing(struct vcpu *v)
 	(void)v;
 }
 
-static const struct vcpu_backend backend = { .load = nothing, .destroy = nothing };
+static const struct vcpu_backend backend = { .destroy = nothing };
 const struct vcpu_backend *vcpu_backend = &backend;
 
 void fpu_switch(struct vcpu *from, struct vcpu *to)

@@ -47,6 +47,11 @@ void vcpu_interrupt(struct vcpu *v)
 	(void)v;
 }
 
+void vcpu_nmi(struct vcpu *v)
+{
+	(void)v;
+}
+
 void vcpu_init_signal(struct vcpu *v)
 {
 	(void)v;

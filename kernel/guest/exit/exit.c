@@ -1,12 +1,14 @@
 /* Exit handling that is the same for every back end. */
 #include <kernel/guest/exit/exit.h>
 
+#include <kernel/core/log.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/emulate/mmio.h>
 #include <kernel/guest/exit/hypercall.h>
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/cpuid.h>
+#include <kernel/guest/vcpu/exitring.h>
 #include <kernel/guest/vcpu/inject.h>
 #include <kernel/guest/vcpu/msr.h>
 #include <kernel/guest/vcpu/vcpustate.h>
@@ -14,6 +16,8 @@
 #include <kernel/lib/errno.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/cpuid.h>
+
+#define EXITS_SHOWN 8 /* in the log, when a vCPU ends its domain */
 
 void skip_instruction(struct vcpu *v, unsigned int opcode_length)
 {
@@ -149,6 +153,13 @@ void exit_cache_flush(struct vcpu *v)
 	skip_instruction(v, 2);
 }
 
+void exit_log_state(struct vcpu *v)
+{
+	log_err("domain %s: vCPU %u:", vcpu_domain(v)->name, v->id);
+	vcpu_backend->log_state(v);
+	exit_ring_print(v->vm->memory.owner, (u16)v->id, EXITS_SHOWN);
+}
+
 void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 {
 	struct domain *d = vcpu_domain(v);
@@ -159,12 +170,15 @@ void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 		const char *what = f->fetch ? "instruction fetch" : "page table";
 
 		v->exits[WEIR_EXIT_NESTED_FAULT]++;
+		exit_log_state(v);
 		domain_crash(d, "vCPU %u: %s at 0x%lx, where it has no memory (RIP 0x%lx)", v->id,
 			     what, f->gpa, v->rip);
 		return;
 	}
 	v->exits[WEIR_EXIT_MMIO]++;
-	if (mmio_emulate(v, f->gpa, why, sizeof(why)) == -EINVAL)
+	if (mmio_emulate(v, f->gpa, why, sizeof(why)) == -EINVAL) {
+		exit_log_state(v);
 		domain_crash(d, "vCPU %u: %s of 0x%lx at RIP 0x%lx: %s", v->id,
 			     f->write ? "write" : "read", f->gpa, v->rip, why);
+	}
 }

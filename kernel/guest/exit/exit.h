@@ -23,5 +23,9 @@ struct nested_fault {
 };
 void exit_nested_fault(struct vcpu *v, const struct nested_fault *f);
 
+/* v ends its domain by what it has just done: log its state and its last exits. Called before the
+ * line that says why. */
+void exit_log_state(struct vcpu *v);
+
 /* Advance RIP over the instruction, whose opcode (without prefixes) has this many bytes. */
 void skip_instruction(struct vcpu *v, unsigned int opcode_length);

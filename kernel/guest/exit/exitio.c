@@ -3,6 +3,7 @@
 
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/emulate/guestlinear.h>
+#include <kernel/guest/exit/exit.h>
 #include <kernel/lib/errno.h>
 #include <kernel/x86/control.h>
 
@@ -83,6 +84,7 @@ void exit_string_io(struct vcpu *v, const struct string_io *io)
 		if (ret == -EFAULT || ret == -EAGAIN)
 			return;
 		if (ret) {
+			exit_log_state(v);
 			domain_crash(vcpu_domain(v), "string I/O at 0x%lx, which is not RAM", gpa);
 			return;
 		}

@@ -9,6 +9,7 @@
 #include <kernel/guest/exit/exitmcheck.h>
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/svm/nmi.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/svm/vmruncheck.h>
 #include <kernel/x86/exceptions.h>
@@ -64,6 +65,7 @@ static void refused(struct vcpu *v, const struct vmcb *c)
 {
 	const char *why = svm_why_refused(c);
 
+	exit_log_state(v);
 	domain_crash(vcpu_domain(v), "vCPU %u: the processor refuses its state at RIP 0x%lx: %s",
 		     v->id, v->rip, why ? why : "no rule that Weir knows is broken");
 }
@@ -73,6 +75,10 @@ void svm_handle_exit(struct vcpu *v)
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
 
+	if (svm_nmi_after_exit(v)) {
+		v->exits[WEIR_EXIT_OTHER]++;
+		return;
+	}
 	switch (c->exitcode) {
 	case VMEXIT_INTR:
 	case VMEXIT_NMI:
@@ -82,11 +88,8 @@ void svm_handle_exit(struct vcpu *v)
 		irq_window();
 		return;
 	case VMEXIT_IRET:
-		/* IRET ends an NMI handler. The next NMI may come one instruction early, which
-		 * the guest cannot notice. */
 		v->exits[WEIR_EXIT_OTHER]++;
-		s->nmi_masked = false;
-		c->intercept_1 &= ~(u32)INTERCEPT_IRET;
+		svm_nmi_iret(v);
 		return;
 	case VMEXIT_CPUID:
 		exit_cpuid(v);
@@ -149,6 +152,7 @@ void svm_handle_exit(struct vcpu *v)
 		inject_ud(v);
 		return;
 	case VMEXIT_SHUTDOWN:
+		exit_log_state(v);
 		domain_fault(vcpu_domain(v), v->id, "triple fault", v->rip);
 		return;
 	case VMEXIT_EXCP_MC:
@@ -159,6 +163,7 @@ void svm_handle_exit(struct vcpu *v)
 		refused(v, c);
 		return;
 	default:
+		exit_log_state(v);
 		domain_crash(vcpu_domain(v), "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx",
 			     v->id, c->exitcode, c->exitinfo1, c->exitinfo2, v->rip);
 	}

@@ -33,18 +33,23 @@ static bool is_prefix(u8 byte, bool long_mode)
 	}
 }
 
-u64 noassists_next_rip(struct vcpu *v, unsigned int opcode_length)
+unsigned int noassists_prefixes(struct vcpu *v, const u8 *bytes, unsigned int nr)
 {
 	bool long_mode = in_long_mode(v);
-	unsigned int prefixes = 0, nr;
-	u8 bytes[15];
-	u64 rip;
+	unsigned int prefixes = 0;
 
-	nr = guest_fetch(v, bytes);
 	while (prefixes < nr && is_prefix(bytes[prefixes], long_mode))
 		prefixes++;
-	rip = v->rip + prefixes + opcode_length;
-	return long_mode ? rip : (u32)rip;
+	return prefixes;
+}
+
+u64 noassists_next_rip(struct vcpu *v, unsigned int opcode_length)
+{
+	u8 bytes[15];
+	unsigned int nr = guest_fetch(v, bytes);
+	u64 rip = v->rip + noassists_prefixes(v, bytes, nr) + opcode_length;
+
+	return in_long_mode(v) ? rip : (u32)rip;
 }
 
 enum guest_segment noassists_outs_segment(struct vcpu *v)

@@ -5,6 +5,8 @@
 
 #include <kernel/guest/vcpu/backend.h>
 
+/* How many of these bytes of the instruction at RIP are prefixes. */
+unsigned int noassists_prefixes(struct vcpu *v, const u8 *bytes, unsigned int nr);
 /* The address of the next instruction. opcode_length: bytes of this instruction without its
  * prefixes. */
 u64 noassists_next_rip(struct vcpu *v, unsigned int opcode_length);

@@ -30,8 +30,6 @@ struct vcpu_backend {
 	 * vector). */
 	void (*set_entry)(struct vcpu *v, const struct guest_entry *entry);
 	void (*set_sipi)(struct vcpu *v, u8 vector);
-	/* The vCPU is about to run on this CPU, where another one may have run before. */
-	void (*load)(struct vcpu *v);
 	/* Enter the guest once; returns after the exit. */
 	void (*enter)(struct vcpu *v);
 
@@ -48,6 +46,8 @@ struct vcpu_backend {
 	/* EFER, PAT and TSC, the MSRs whose values the back end keeps. */
 	u64 (*read_msr)(const struct vcpu *v, u32 msr);
 	void (*write_msr)(struct vcpu *v, u32 msr, u64 value);
+	/* Log the registers, and the events that the last exit interrupted. */
+	void (*log_state)(const struct vcpu *v);
 	/* What the guest's TSC is ahead of Weir's, exactly, modulo 2^64. */
 	u64 (*tsc_offset)(const struct vcpu *v);
 };

@@ -1,4 +1,4 @@
-/* A ring of the last exits of each CPU, printed by a panic. */
+/* A ring of the last exits of each CPU, printed by a panic and when a guest ends by a fault. */
 #pragma once
 
 #include <kernel/core/cpu.h>
@@ -40,5 +40,7 @@ extern const char *(*exit_reason_name)(u32 reason);
 
 /* Allocate the calling CPU's ring. Each CPU, at boot. -ENOMEM. */
 int __must_check exit_ring_init(void);
+/* Print this CPU's last exits of one vCPU, newest first, but not more than `most`. */
+void exit_ring_print(u16 domain, u16 vcpu, u32 most);
 /* Print this CPU's last exits, newest first. */
 void exit_ring_dump(void);

@@ -6,6 +6,7 @@
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuidcommon.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
 #include <kernel/x86/cpuid.h>
@@ -37,12 +38,20 @@ struct wall_clock {
 };
 _Static_assert(sizeof(struct wall_clock) == 12, "msr.rst, pvclock_wall_clock");
 
+/* A CPU whose TSC differs from the first one's stays off (kernel/core/tscsync.h). What can still
+ * separate them is a rate that changes with the frequency, or a TSC that stops in sleep. */
+static bool is_stable(void)
+{
+	return cpuid_common(0x80000007, 0).edx & CPUID80000007_EDX_TSC_INVARIANT;
+}
+
 struct cpuid kvmclock_cpuid(u32 leaf)
 {
 	if (leaf == KVM_CPUID_BASE) /* "KVMKVMKVM" */
 		return (struct cpuid){ KVM_CPUID_LAST, 0x4b4d564b, 0x564b4d56, 0x4d };
 	return (struct cpuid){ FEATURE_CLOCKSOURCE | FEATURE_NOP_IO_DELAY | FEATURE_CLOCKSOURCE2 |
-				       FEATURE_PV_EOI | FEATURE_CLOCKSOURCE_STABLE,
+				       FEATURE_PV_EOI |
+				       (is_stable() ? FEATURE_CLOCKSOURCE_STABLE : 0),
 			       0, 0, 0 };
 }
 
@@ -65,7 +74,7 @@ void kvmclock_update(struct vcpu *v)
 	struct time_info t = {
 		.version = v->kvmclock_version | 1,
 		.tsc_timestamp = v->vm->start_tsc + vcpu_backend->tsc_offset(v),
-		.flags = TSC_STABLE,
+		.flags = is_stable() ? TSC_STABLE : 0,
 	};
 
 	if (!(v->kvmclock & SYSTEM_TIME_ENABLE))

@@ -34,7 +34,8 @@ struct vcpu *vcpu_create(struct vm *vm, u32 cpu, u8 priority)
 
 void vcpu_reset(struct vcpu *v)
 {
-	v->nmi_pending = false;
+	v->nmi_arrived = 0;
+	v->nmi_waiting = 0;
 	memset(v->dr, 0, sizeof(v->dr));
 	v->tsc_aux = v->kvmclock = 0;
 	v->kvmclock_version = 0;
@@ -80,7 +81,6 @@ void vcpu_load(struct vcpu *v)
 	switch_breakpoints(cpu->current, v);
 	if (policy_has_tsc_aux())
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
-	vcpu_backend->load(v);
 	cpu->current = v;
 }
 

@@ -56,7 +56,12 @@ struct vcpu {
 	struct list run_link;
 
 	struct nested_tlb tlb; /* which CPU it belongs to, and what that CPU may have cached */
-	bool nmi_pending;
+	/* NMIs that others have sent, one bit for each: 0, 1 or 3. */
+	u32 nmi_arrived;
+	/* On its own CPU, or while it does not run: how many wait to be injected, and whether one
+	 * is in service, so that the next must wait. */
+	u8 nmi_waiting;
+	bool nmi_masked;
 
 	/* The guest's registers between exit and entry. */
 	u64 reg[16];

@@ -91,20 +91,52 @@ void vcpu_init_signal(struct vcpu *v)
 /* True if HLT ends: by an NMI, or by an interrupt that the guest would take. */
 static bool ends_halt(struct vcpu *v)
 {
-	return read_once(&v->nmi_pending) || ((v->rflags & RFLAGS_IF) && vlapic_pending(v) >= 0);
+	bool nmi = !v->nmi_masked && (v->nmi_waiting || read_once(&v->nmi_arrived));
+
+	return nmi || ((v->rflags & RFLAGS_IF) && vlapic_pending(v) >= 0);
+}
+
+/* An interrupt or NMI has become pending. True: its CPU must look. */
+static bool tell(struct vcpu *v)
+{
+	bool look = false;
+
+	if (v->state == VCPU_HALTED && ends_halt(v))
+		look = sched_make_runnable(v);
+	/* It was published before; the entry path sets in_guest before it checks for one. */
+	smp_mb();
+	return look | read_once(&v->tlb.in_guest);
 }
 
 void vcpu_interrupt(struct vcpu *v)
 {
+	bool look;
+
+	sched_lock(v);
+	look = tell(v);
+	sched_unlock(v);
+	if (look)
+		sched_nudge(v);
+}
+
+/* The first sets bit 0, the second bit 1. True: it is the first; whoever looks sees both. */
+static bool latch_nmi(struct vcpu *v)
+{
+	bool first = !(atomic_or(&v->nmi_arrived, 1) & 1);
+
+	if (!first)
+		(void)atomic_or(&v->nmi_arrived, 2);
+	return first;
+}
+
+void vcpu_nmi(struct vcpu *v)
+{
 	bool look = false;
 
 	sched_lock(v);
-	if (v->state == VCPU_HALTED && ends_halt(v))
-		look = sched_make_runnable(v);
-	/* The pending interrupt was published before; the entry path sets in_guest before it checks
-	 * for one. */
-	smp_mb();
-	look |= read_once(&v->tlb.in_guest);
+	/* One that waits for a SIPI would take it in real mode. */
+	if (v->state != VCPU_OFFLINE && v->state != VCPU_DEAD && !v->init_pending && latch_nmi(v))
+		look = tell(v);
 	sched_unlock(v);
 	if (look)
 		sched_nudge(v);
@@ -173,7 +205,10 @@ bool vcpu_is_stopped(struct vcpu *v)
 static void act_on_kill_or_init(struct vcpu *v)
 {
 	vlapic_reset(v);
-	write_once(&v->nmi_pending, false); /* it would arrive in real mode */
+	/* They would arrive in real mode. */
+	write_once(&v->nmi_arrived, 0);
+	v->nmi_waiting = 0;
+	v->nmi_masked = false;
 	v->init_pending = false;
 	if (v->kill_pending) {
 		vcpu_unload(v);

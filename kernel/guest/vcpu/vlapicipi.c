@@ -50,8 +50,7 @@ static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
 			vlapic_deliver(v, vector);
 		break;
 	case DELIVERY_NMI:
-		if (!atomic_xchg(&v->nmi_pending, true))
-			vcpu_interrupt(v);
+		vcpu_nmi(v);
 		break;
 	case DELIVERY_INIT:
 		/* Old software also sends a level de-assert, which does nothing (11.6.1). */

@@ -7,6 +7,8 @@
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/exitring.h>
 #include <kernel/guest/vcpu/pveoi.h>
+#include <kernel/guest/vcpu/svm/asid.h>
+#include <kernel/guest/vcpu/svm/nmi.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vlapictimer.h>
@@ -15,34 +17,16 @@
 /* run.asm */
 void svm_world_switch(u64 *reg, paddr_t guest_vmcb, paddr_t host_vmcb);
 
-/* Flush a vCPU's TLB entries by giving it a fresh ASID, which has none (15.16.1). When the ASIDs
- * are used up, flush the whole TLB once and start again. */
-static void assign_asid(struct svm_vcpu *s)
-{
-	struct svm_cpu *cpu = this_cpu()->arch;
-
-	s->vmcb->tlb_control = TLB_CONTROL_NOTHING;
-	if (s->asid_generation == cpu->asid_generation)
-		return;
-	if (cpu->next_asid >= cpu->nr_asids) {
-		cpu->asid_generation++;
-		cpu->next_asid = 1;
-		s->vmcb->tlb_control = TLB_CONTROL_FLUSH_ALL;
-	}
-	s->asid_generation = cpu->asid_generation;
-	s->vmcb->asid = cpu->next_asid++;
-}
-
 /* Put the highest pending interrupt into V_IRQ (15.21.4). The guest takes it without an exit as
  * soon as its RFLAGS.IF and its task priority allow it. EVENTINJ would need an exit to find out
  * when IF is set, and QEMU 10.0 may deliver such an interrupt twice. Interrupts of lower priority
  * wait for an EOI anyway. */
-static void offer_interrupt(struct vcpu *v)
+static void offer_interrupt(struct vcpu *v, bool allowed)
 {
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
 
-	s->offered = vlapic_offer(v);
+	s->offered = allowed ? vlapic_offer(v) : -1;
 	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_V_INTR_PRIO);
 	if (s->offered < 0)
 		return;
@@ -50,7 +34,8 @@ static void offer_interrupt(struct vcpu *v)
 	c->vintr_vector = (u8)s->offered;
 }
 
-/* First inject the event that an exit interrupted or raised, then an NMI. */
+/* First inject the event that an exit interrupted or raised, then an NMI. An interrupt taken in a
+ * single step would push its RFLAGS.TF. */
 static void inject_next(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
@@ -58,13 +43,8 @@ static void inject_next(struct vcpu *v)
 
 	c->eventinj = s->event;
 	s->event = 0;
-	if (!(c->eventinj & EVENT_VALID) && v->nmi_pending && !s->nmi_masked) {
-		v->nmi_pending = false;
-		s->nmi_masked = true;
-		c->intercept_1 |= INTERCEPT_IRET;
-		c->eventinj = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_NMI) | 2;
-	}
-	offer_interrupt(v);
+	svm_nmi_before_entry(v);
+	offer_interrupt(v, !s->step.active);
 	vlapic_timer_before_entry(&v->lapic);
 	pveoi_before_entry(v, s->offered);
 }
@@ -111,9 +91,9 @@ void svm_enter(struct vcpu *v)
 	generation = read_once(&v->vm->memory.nested.generation);
 	if (v->tlb.generation != generation) {
 		v->tlb.generation = generation;
-		s->asid_generation = 0;
+		svm_flush_asid(s);
 	}
-	assign_asid(s);
+	svm_assign_asid(s, cpu);
 	inject_next(v);
 	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2). Writes exit only if a lower value
 	 * would allow an interrupt that is not offered. */

@@ -4,12 +4,15 @@
 #include <kernel/core/cpu.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/vcpu/entry.h>
+#include <kernel/guest/vcpu/svm/asid.h>
 #include <kernel/guest/vcpu/svm/maps.h>
+#include <kernel/guest/vcpu/svm/nmi.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/debug.h>
+#include <kernel/x86/exceptions.h>
 #include <kernel/x86/msr.h>
 #include <kernel/x86/tsc.h>
 
@@ -49,8 +52,8 @@ static void reset_state(struct vcpu *v)
 	set_segment(&c->ldtr, 0, 0x82, 0xffff, 0);
 	set_segment(&c->tr, 0, 0x8b, 0xffff, 0);
 	s->event = 0;
-	s->nmi_masked = false;
-	s->asid_generation = 0;
+	svm_nmi_reset(v);
+	svm_flush_asid(s);
 }
 
 void svm_set_entry(struct vcpu *v, const struct guest_entry *entry)
@@ -93,10 +96,7 @@ void svm_reset(struct vcpu *v)
 	struct vmcb *c = svm_vmcb(v);
 
 	memset(c, 0, PAGE_SIZE);
-	/* #DB and #AC are intercepted because their delivery can loop forever within one
-	 * instruction (CVE-2015-8104, CVE-2015-5307). A machine check concerns the machine, not the
-	 * guest. */
-	c->exceptions = 1u << 1 | 1u << 17 | 1u << 18;
+	c->exceptions = INTERCEPTED_EXCEPTIONS;
 	c->intercept_1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
 			 INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
 			 INTERCEPT_INVLPGA | INTERCEPT_IOIO_PROT | INTERCEPT_MSR_PROT |
@@ -121,12 +121,6 @@ void svm_destroy(struct vcpu *v)
 		free_page(s->vmcb);
 	kfree(s);
 	v->arch = NULL;
-}
-
-void svm_load(struct vcpu *v)
-{
-	/* The ASID may have been assigned by another CPU, in an earlier use of this structure. */
-	((struct svm_vcpu *)v->arch)->asid_generation = 0;
 }
 
 void svm_mode(const struct vcpu *v, struct vcpu_mode *m)
@@ -189,7 +183,7 @@ void svm_write_cr4(struct vcpu *v, u64 cr4)
 	s->vmcb->cr4 = cr4;
 	/* SDM vol. 3, 4.10.4.1. Guests toggle PGE to flush global pages too. */
 	if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP))
-		s->asid_generation = 0;
+		svm_flush_asid(s);
 }
 
 u64 svm_read_msr(const struct vcpu *v, u32 msr)
@@ -215,7 +209,7 @@ void svm_write_msr(struct vcpu *v, u32 msr, u64 value)
 	case MSR_EFER:
 		s->vmcb->efer = value | EFER_SVME;
 		/* NXE and LMA change the meaning of the guest's own tables, so flush. */
-		s->asid_generation = 0;
+		svm_flush_asid(s);
 		return;
 	case MSR_PAT:
 		s->vmcb->g_pat = value;

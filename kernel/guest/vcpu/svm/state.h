@@ -8,7 +8,6 @@ void svm_destroy(struct vcpu *v);
 void svm_reset(struct vcpu *v);
 void svm_set_entry(struct vcpu *v, const struct guest_entry *entry);
 void svm_set_sipi(struct vcpu *v, u8 vector);
-void svm_load(struct vcpu *v);
 
 void svm_mode(const struct vcpu *v, struct vcpu_mode *m);
 u64 svm_segment_base(const struct vcpu *v, enum guest_segment seg);

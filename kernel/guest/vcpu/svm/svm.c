@@ -10,6 +10,7 @@
 #include <kernel/guest/vcpu/svm/maps.h>
 #include <kernel/guest/vcpu/svm/npt.h>
 #include <kernel/guest/vcpu/svm/state.h>
+#include <kernel/guest/vcpu/svm/statelog.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
 #include <kernel/x86/control.h>
@@ -83,7 +84,6 @@ const struct vcpu_backend svm_backend = {
 	.reset = svm_reset,
 	.set_entry = svm_set_entry,
 	.set_sipi = svm_set_sipi,
-	.load = svm_load,
 	.enter = svm_enter,
 	.mode = svm_mode,
 	.segment_base = svm_segment_base,
@@ -94,4 +94,5 @@ const struct vcpu_backend svm_backend = {
 	.read_msr = svm_read_msr,
 	.write_msr = svm_write_msr,
 	.tsc_offset = svm_tsc_offset,
+	.log_state = svm_log_state,
 };

@@ -13,17 +13,28 @@ struct svm_cpu {
 	u32 next_asid, nr_asids;
 };
 
+/* A single step of Weir's own: svm/nmi.c. */
+struct svm_step {
+	bool active; /* between an entry and its exit */
+	bool own_tf; /* the guest single-steps this instruction too */
+	bool loads_flags; /* the instruction sets RFLAGS.TF itself */
+	u64 dr6; /* as it was before */
+	gpaddr_t task_flags; /* where the instruction stores the flags; ~0: nowhere */
+};
+
 /* The data of a vCPU: vcpu.arch. */
 struct svm_vcpu {
 	struct vmcb *vmcb;
-	/* The CPU's asid_generation when the ASID was assigned. If they differ, the vCPU needs a
-	 * new ASID, for which the TLB has no entries. */
+	/* The CPU that assigned the ASID, and its asid_generation then. If they differ from the
+	 * present ones, the vCPU needs a new ASID: svm/asid.c. */
+	const struct svm_cpu *asid_cpu;
 	u64 asid_generation;
 	/* The event to inject at the next entry, in the format of EVENTINJ: an exception, or an
 	 * event that an exit interrupted. */
 	u64 event;
 	int offered; /* the vector in V_IRQ; -1: none */
-	bool nmi_masked; /* between an NMI's injection and the guest's IRET */
+	bool iret_begun; /* an IRET that will unmask NMIs is the next instruction */
+	struct svm_step step;
 };
 
 static inline struct vmcb *svm_vmcb(const struct vcpu *v)

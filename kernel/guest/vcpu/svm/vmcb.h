@@ -121,6 +121,9 @@ enum vmexit {
 #define NPF_FETCH BIT(4)
 #define NPF_TABLE_WALK BIT(33)
 
+/* Offset 068h: section 15.21.5. */
+#define INTERRUPT_SHADOW BIT(0)
+
 struct vmcb_segment {
 	u16 selector;
 	u16 attrib; /* descriptor bits 55:52 and 47:40 */
