@@ -15,6 +15,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/guestconsole.h>
+#include <kernel/guest/devices/legacy/legacy.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
@@ -42,6 +43,7 @@ static void reap_next(void *arg)
 static void vanish(struct domain *d)
 {
 	vuart_destroy(d);
+	legacy_destroy(d);
 	vballoon_free(d);
 	if (domain_free(d))
 		teardown_all_ended();

@@ -1,0 +1,27 @@
+/* A PC's chips, which kernels that are older than ACPI, or do not trust it, insist on. A domain has
+ * all of them, or, with legacy=off on its module line, none.
+ *
+ * To add one: write its file in this directory, with its state in struct legacy and an entry of
+ * devices[] in legacy.c, which says how it takes its ports and how it is reset.
+ */
+#pragma once
+
+#include <kernel/core/spinlock.h>
+#include <kernel/guest/devices/legacy/vpit.h>
+#include <kernel/lib/compiler.h>
+
+struct domain;
+
+struct legacy {
+	/* Guards all that follows. */
+	struct spinlock lock;
+	struct domain *domain;
+	struct vpit pit;
+};
+
+/* Create the chips of d, with their ports. -ENOMEM, -ENOSPC, -EEXIST. Boot. */
+int __must_check legacy_create(struct domain *d);
+/* Reset them to their state after power-on. No vCPU runs. Does nothing if d has none. */
+void legacy_reset(struct domain *d);
+/* Free them. Nothing uses them any longer. */
+void legacy_destroy(struct domain *d);
