@@ -66,6 +66,7 @@ static const struct {
 	{ .name = "msr", .run = test_msr },
 	{ .name = "exceptions", .run = test_exceptions },
 	{ .name = "apic", .run = test_apic },
+	{ .name = "pit", .run = test_pit },
 	{ .name = "mmio", .run = test_mmio },
 	{ .name = "memory", .run = test_memory },
 	{ .name = "smp", .run = test_smp },
