@@ -67,6 +67,7 @@ static const struct {
 	{ .name = "exceptions", .run = test_exceptions },
 	{ .name = "apic", .run = test_apic },
 	{ .name = "pit", .run = test_pit },
+	{ .name = "pic", .run = test_pic },
 	{ .name = "mmio", .run = test_mmio },
 	{ .name = "memory", .run = test_memory },
 	{ .name = "smp", .run = test_smp },

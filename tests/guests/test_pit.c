@@ -29,8 +29,8 @@ static u16 latched(void)
 	return read_both();
 }
 
-/* Kernels measure the TSC like this. On a busy machine, the count may begin late and its end be seen
- * late, but the 10 ms between them are never shorter, and not always longer. */
+/* Kernels measure the TSC like this. On a busy machine, the count may begin late and its end be
+ * seen late, but the 10 ms between them are never shorter, and not always longer. */
 static void test_calibration(void)
 {
 	u64 longest = 10 * tsc_khz * 102 / 100, with_start = ~0UL, without = ~0UL;

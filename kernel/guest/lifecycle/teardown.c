@@ -68,14 +68,14 @@ static void reap_again(struct timer *t)
 		vanish(d);
 }
 
-static bool all_stopped(const struct domain *d)
+static bool all_stopped(struct domain *d)
 {
 	if (read_once(&d->users))
 		return false;
 	for (u32 i = 0; i < d->vm.nr_vcpus; i++)
 		if (!vcpu_is_stopped(d->vm.vcpu[i]))
 			return false;
-	return true;
+	return legacy_stop(d);
 }
 
 /* It may end while idle CPUs clear its memory. */

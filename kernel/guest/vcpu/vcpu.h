@@ -57,6 +57,7 @@ struct vcpu {
 
 	struct nested_tlb tlb; /* which CPU it belongs to, and what that CPU may have cached */
 	bool nmi_pending;
+	bool extint_offered; /* kernel/guest/vcpu/extint.h: between an entry and its exit */
 
 	/* The guest's registers between exit and entry. */
 	u64 reg[16];

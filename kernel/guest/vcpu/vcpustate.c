@@ -21,6 +21,7 @@
 
 #include <kernel/core/panic.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/extint.h>
 #include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/lib/atomic.h>
@@ -91,7 +92,8 @@ void vcpu_init_signal(struct vcpu *v)
 /* True if HLT ends: by an NMI, or by an interrupt that the guest would take. */
 static bool ends_halt(struct vcpu *v)
 {
-	return read_once(&v->nmi_pending) || ((v->rflags & RFLAGS_IF) && vlapic_pending(v) >= 0);
+	return read_once(&v->nmi_pending) ||
+	       ((v->rflags & RFLAGS_IF) && (vlapic_pending(v) >= 0 || extint_is_pending(v)));
 }
 
 void vcpu_interrupt(struct vcpu *v)

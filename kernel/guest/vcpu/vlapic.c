@@ -53,6 +53,12 @@ void vlapic_start_in_x2apic_mode(struct vcpu *v)
 	v->lapic.apic_base |= APIC_BASE_EXTD;
 }
 
+void vlapic_start_as_virtual_wire(struct vcpu *v)
+{
+	v->lapic.svr |= SVR_ENABLE;
+	v->lapic.lvt_lint[0] = (u32)FIELD_PREP(LVT_MODE, DELIVERY_EXTINT);
+}
+
 void vlapic_reset(struct vcpu *v)
 {
 	timer_cancel(&v->lapic.timer);

@@ -35,6 +35,9 @@ struct vlapic {
 void vlapic_init(struct vcpu *v);
 /* Switch to x2APIC mode, as some firmware does. Before the vCPU runs. */
 void vlapic_start_in_x2apic_mode(struct vcpu *v);
+/* Let interrupts of a PC's controllers through LINT0, as its firmware does (SDM vol. 3, 9.4.3:
+ * "virtual wire"). Before the vCPU runs. */
+void vlapic_start_as_virtual_wire(struct vcpu *v);
 /* Stop the timer and reset the registers, except for IA32_APIC_BASE. Its own CPU. */
 void vlapic_reset(struct vcpu *v);
 /* True if both IA32_APIC_BASE and the spurious-interrupt vector register enable the APIC. */

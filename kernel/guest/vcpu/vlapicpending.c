@@ -1,6 +1,7 @@
 /* The vectors of a virtual local APIC: pending (IRR), offered to the guest, in service (ISR). */
 #include <kernel/guest/vcpu/vlapicpending.h>
 
+#include <kernel/guest/vcpu/extint.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/lib/atomic.h>
@@ -81,8 +82,12 @@ bool vlapic_held_by_tpr(const struct vcpu *v)
 
 int vlapic_offer(struct vcpu *v)
 {
-	int vector = vlapic_pending(v);
+	int vector = extint_offer(v);
 
+	/* It does not pass through the APIC. */
+	if (vector >= 0)
+		return vector;
+	vector = vlapic_pending(v);
 	if (vector >= 0)
 		clear_vector(v->lapic.irr, (u8)vector);
 	return vector;
@@ -90,7 +95,10 @@ int vlapic_offer(struct vcpu *v)
 
 void vlapic_settle(struct vcpu *v, u8 vector, bool taken)
 {
-	(void)set_vector(taken ? v->lapic.isr : v->lapic.irr, vector);
+	if (v->extint_offered)
+		extint_settle(v, taken);
+	else
+		(void)set_vector(taken ? v->lapic.isr : v->lapic.irr, vector);
 	v->interrupts_taken += taken;
 }
 
@@ -106,5 +114,5 @@ void vlapic_end_of_interrupt(struct vcpu *v)
 bool vlapic_next_eoi_is_quiet(const struct vcpu *v, int offered)
 {
 	return highest_vector(v->lapic.irr) < 0 &&
-	       (highest_vector(v->lapic.isr) >= 0) != (offered >= 0);
+	       (highest_vector(v->lapic.isr) >= 0) != (offered >= 0 && !v->extint_offered);
 }

@@ -1,6 +1,7 @@
 /* See kernel/guest/devices/legacy/legacy.h. */
 #include <kernel/guest/devices/legacy/legacy.h>
 
+#include <kernel/guest/devices/legacy/vpicports.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/alloc.h>
@@ -10,7 +11,70 @@ static const struct {
 	void (*reset)(struct legacy *l); /* called with the lock held */
 } devices[] = {
 	{ vpit_add_ports, vpit_reset },
+	{ vpicports_add, vpicports_reset },
 };
+
+/* --- interrupts ----------------------------------------------------------- */
+
+void legacy_update(struct legacy *l)
+{
+	assert_locked(&l->lock);
+	extint_set(&l->domain->vm, vpic_output(&l->pic));
+	legacy_look(l);
+}
+
+void legacy_set_irq(struct legacy *l, u32 irq, bool level)
+{
+	vpic_set_line(&l->pic, irq, level);
+	legacy_update(l);
+}
+
+bool legacy_takes_edge(const struct legacy *l, u32 irq)
+{
+	return !(l->pic.chip[irq / 8].irr & 1u << irq % 8);
+}
+
+void legacy_look(struct legacy *l)
+{
+	write_once(&l->domain->vm.extint.look, l->tick.lapsed && legacy_takes_edge(l, 0));
+}
+
+static int offer(void *ctx)
+{
+	struct legacy *l = ctx;
+	int vector;
+
+	spin_lock(&l->lock);
+	vector = vpic_offer(&l->pic);
+	/* This vCPU need not be told; what comes from now on raises the wire again. */
+	write_once(&l->domain->vm.extint.raised, vpic_output(&l->pic));
+	legacy_look(l);
+	spin_unlock(&l->lock);
+	return vector;
+}
+
+static void settle(void *ctx, bool taken)
+{
+	struct legacy *l = ctx;
+
+	spin_lock(&l->lock);
+	vpic_settle(&l->pic, taken);
+	legacy_update(l);
+	spin_unlock(&l->lock);
+}
+
+static void before_entry(void *ctx, struct vcpu *v)
+{
+	struct legacy *l = ctx;
+
+	spin_lock(&l->lock);
+	vpittick_before_entry(l, v);
+	spin_unlock(&l->lock);
+}
+
+static const struct extint_ops extint_ops = { offer, settle, before_entry };
+
+/* --- creation and end ----------------------------------------------------- */
 
 int legacy_create(struct domain *d)
 {
@@ -22,6 +86,8 @@ int legacy_create(struct domain *d)
 	spin_init(&l->lock, LOCK_LEGACY);
 	l->domain = d;
 	d->legacy = l;
+	vpittick_init(l);
+	d->vm.extint = (struct extint){ .ops = &extint_ops, .ctx = l };
 	for (u32 i = 0; !ret && i < ARRAY_SIZE(devices); i++)
 		ret = devices[i].add_ports(l);
 	return ret;
@@ -36,7 +102,13 @@ void legacy_reset(struct domain *d)
 	spin_lock(&l->lock);
 	for (u32 i = 0; i < ARRAY_SIZE(devices); i++)
 		devices[i].reset(l);
+	legacy_update(l);
 	spin_unlock(&l->lock);
+}
+
+bool legacy_stop(struct domain *d)
+{
+	return !d->legacy || vpittick_stop(d->legacy);
 }
 
 void legacy_destroy(struct domain *d)

@@ -1,6 +1,6 @@
 /* The ports of the timer and system control port B. See vpit.h.
  *
- *	channel 0    no output yet
+ *	channel 0    raises IRQ 0 when its output rises: vpittick.h
  *	channel 1    counts, and has no output
  *	channel 2    its output is bit 5 of port B; the speaker is silent
  *
@@ -104,17 +104,21 @@ static int read_pit(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int
 	return 0;
 }
 
-static int write_pit(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 value)
+static int write_pit(void *ctx, struct vcpu *v, u64 offset, unsigned int size, u64 value)
 {
 	struct legacy *l = ctx;
+	u64 now = clock_ns();
+	bool loaded = false;
 
 	if (size != 1)
 		return 0;
 	spin_lock(&l->lock);
 	if (offset == PIT_CONTROL - PIT_FIRST)
-		write_control(&l->pit, (u8)value, clock_ns());
+		write_control(&l->pit, (u8)value, now);
 	else
-		vpit_write_count(&l->pit.channel[offset], (u8)value, clock_ns());
+		loaded = vpit_write_count(&l->pit.channel[offset], (u8)value, now);
+	if (loaded ? offset == 0 : !l->pit.channel[0].counting)
+		vpittick_set(l, v, now);
 	spin_unlock(&l->lock);
 	return 0;
 }
@@ -173,6 +177,7 @@ int vpit_add_ports(struct legacy *l)
 
 void vpit_reset(struct legacy *l)
 {
+	vpittick_reset(l);
 	l->pit = (struct vpit){ 0 };
 	for (u32 i = 0; i < VPIT_CHANNELS; i++)
 		l->pit.channel[i] = (struct vpit_channel){ .access = VPIT_BOTH, .gate = i != 2 };

@@ -23,7 +23,7 @@ static u64 clocks_to_ns(u64 n)
 	return n / VPIT_HZ * NS_A_SECOND + n % VPIT_HZ * NS_A_SECOND / VPIT_HZ;
 }
 
-static bool is_periodic(const struct vpit_channel *c)
+bool vpit_is_periodic(const struct vpit_channel *c)
 {
 	return c->mode == RATE || c->mode == SQUARE;
 }
@@ -94,7 +94,8 @@ void vpit_set_gate(struct vpit_channel *c, bool gate, u64 now)
 	if (!rises || !c->loaded)
 		return;
 	/* Only the modes that count once go on where they were. */
-	c->start_ns = is_periodic(c) || needs_trigger(c) ? now : now - clocks_to_ns(c->stopped);
+	c->start_ns = vpit_is_periodic(c) || needs_trigger(c) ? now :
+								now - clocks_to_ns(c->stopped);
 	c->counting = true;
 }
 
@@ -132,4 +133,17 @@ bool vpit_output(const struct vpit_channel *c, u64 now)
 	default:
 		return !c->counting || n != c->count;
 	}
+}
+
+u64 vpit_next_edge(const struct vpit_channel *c, u64 now, u64 least)
+{
+	u64 n = elapsed(c, now);
+
+	if (!c->counting)
+		return ~0UL;
+	if (!vpit_is_periodic(c))
+		return n >= c->count ? ~0UL : c->start_ns + clocks_to_ns(c->count) + 1;
+	if (clocks_to_ns(c->count) < least)
+		return now + least;
+	return c->start_ns + clocks_to_ns((n / c->count + 1) * c->count) + 1;
 }

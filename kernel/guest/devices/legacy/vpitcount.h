@@ -15,5 +15,10 @@ bool vpit_write_count(struct vpit_channel *c, u8 value, u64 now_ns);
 void vpit_set_gate(struct vpit_channel *c, bool gate, u64 now_ns);
 /* What the counter holds. */
 u16 vpit_value(const struct vpit_channel *c, u64 now_ns);
+/* True if its output rises again and again. */
+bool vpit_is_periodic(const struct vpit_channel *c);
+/* When the output rises next; ~0: it does not. If it rises more often than every `least_ns`, in so
+ * many nanoseconds from now. */
+u64 vpit_next_edge(const struct vpit_channel *c, u64 now_ns, u64 least_ns);
 /* The output. */
 bool vpit_output(const struct vpit_channel *c, u64 now_ns);

@@ -6,6 +6,7 @@
 #include <kernel/core/paging.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/exitring.h>
+#include <kernel/guest/vcpu/extint.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
@@ -43,10 +44,12 @@ static void offer_interrupt(struct vcpu *v)
 	struct vmcb *c = s->vmcb;
 
 	s->offered = vlapic_offer(v);
-	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_V_INTR_PRIO);
+	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_V_INTR_PRIO | VINTR_V_IGN_TPR);
 	if (s->offered < 0)
 		return;
 	c->vintr |= VINTR_V_IRQ | (u32)FIELD_PREP(VINTR_V_INTR_PRIO, (u64)s->offered >> 4);
+	if (v->extint_offered)
+		c->vintr |= VINTR_V_IGN_TPR;
 	c->vintr_vector = (u8)s->offered;
 }
 
@@ -66,6 +69,7 @@ static void inject_next(struct vcpu *v)
 	}
 	offer_interrupt(v);
 	vlapic_timer_before_entry(&v->lapic);
+	extint_before_entry(v);
 	pveoi_before_entry(v, s->offered);
 }
 
