@@ -68,6 +68,7 @@ static const struct {
 	{ .name = "apic", .run = test_apic },
 	{ .name = "pit", .run = test_pit },
 	{ .name = "pic", .run = test_pic },
+	{ .name = "ioapic", .run = test_ioapic },
 	{ .name = "mmio", .run = test_mmio },
 	{ .name = "memory", .run = test_memory },
 	{ .name = "smp", .run = test_smp },

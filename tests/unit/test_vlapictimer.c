@@ -25,6 +25,13 @@ void vcpu_interrupt(struct vcpu *v)
 	(void)v;
 }
 
+void vcpu_nmi(struct vcpu *v)
+{
+	if (!v->nmi_pending)
+		vcpu_interrupt(v);
+	v->nmi_pending = true;
+}
+
 void vcpu_init_signal(struct vcpu *v)
 {
 	(void)v;

@@ -4,7 +4,6 @@
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/x86/apic.h>
 
 static u32 lint0_mode(const struct vcpu *v)
@@ -16,7 +15,11 @@ static u32 lint0_mode(const struct vcpu *v)
 
 bool extint_is_pending(const struct vcpu *v)
 {
-	if (!read_once(&v->vm->extint.raised) || v->id)
+	if (!read_once(&v->vm->extint.raised))
+		return false;
+	if (read_once(&v->vm->extint.targets) & 1u << v->id)
+		return true;
+	if (v->id)
 		return false;
 	return !(v->lapic.apic_base & APIC_BASE_ENABLE) || lint0_mode(v) == DELIVERY_EXTINT;
 }
@@ -28,8 +31,15 @@ static void raise_lint0(struct vcpu *v)
 		return;
 	if (lint0_mode(v) == DELIVERY_FIXED)
 		vlapic_deliver(v, v->lapic.lvt_lint[0] & LVT_VECTOR);
-	else if (lint0_mode(v) == DELIVERY_NMI && !atomic_xchg(&v->nmi_pending, true))
-		vcpu_interrupt(v);
+	else if (lint0_mode(v) == DELIVERY_NMI)
+		vcpu_nmi(v);
+}
+
+static void interrupt_targets(const struct vm *vm)
+{
+	for (u32 i = 0; vm->extint.targets && i < vm->nr_vcpus; i++)
+		if (vm->extint.targets & 1u << i)
+			vcpu_interrupt(vm->vcpu[i]);
 }
 
 void extint_set(struct vm *vm, bool raised)
@@ -44,6 +54,16 @@ void extint_set(struct vm *vm, bool raised)
 	/* Also when it falls: the vCPU may be in guest mode with an interrupt that is not pending
 	 * any more. */
 	vcpu_interrupt(vm->vcpu[0]);
+	interrupt_targets(vm);
+}
+
+void extint_set_targets(struct vm *vm, u32 targets)
+{
+	if (vm->extint.targets == targets)
+		return;
+	write_once(&vm->extint.targets, targets);
+	if (vm->extint.raised)
+		interrupt_targets(vm);
 }
 
 int extint_offer(struct vcpu *v)

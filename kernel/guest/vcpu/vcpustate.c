@@ -112,6 +112,12 @@ void vcpu_interrupt(struct vcpu *v)
 		sched_nudge(v);
 }
 
+void vcpu_nmi(struct vcpu *v)
+{
+	if (!atomic_xchg(&v->nmi_pending, true))
+		vcpu_interrupt(v);
+}
+
 void vcpu_wake(struct vcpu *v)
 {
 	bool look = false;

@@ -11,6 +11,8 @@ void vcpu_start(struct vcpu *v, const struct guest_entry *entry);
 /* An interrupt has become pending for v: make v runnable if it is halted, or make it exit if it is
  * in guest mode. Any CPU. */
 void vcpu_interrupt(struct vcpu *v);
+/* Send v an NMI. Any CPU. */
+void vcpu_nmi(struct vcpu *v);
 /* Called before the condition for a park is checked: from here on, a vcpu_wake() is not lost. On
  * v's own CPU, in an exit. */
 void vcpu_prepare_park(struct vcpu *v);

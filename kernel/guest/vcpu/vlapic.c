@@ -26,6 +26,7 @@ static void reset_registers(struct vlapic *a)
 	for (int i = 0; i < 8; i++) {
 		a->isr[i] = 0;
 		write_once(&a->irr[i], 0);
+		write_once(&a->tmr[i], 0);
 	}
 	a->tpr = a->esr = a->esr_pending = 0;
 	a->svr = 0xff;
@@ -138,7 +139,7 @@ static int read_register(struct vcpu *v, u32 reg, u64 *value)
 		return 0;
 	}
 	if (reg >= APIC_TMR && reg < APIC_TMR + 8) {
-		*value = 0; /* all interrupts are edge-triggered */
+		*value = read_once(&a->tmr[reg - APIC_TMR]);
 		return 0;
 	}
 	if (reg >= APIC_IRR && reg < APIC_IRR + 8) {

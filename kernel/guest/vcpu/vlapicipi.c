@@ -4,22 +4,31 @@
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/x86/apic.h>
 
 #define ICR_WRITABLE (ICR_DESTINATION | 0xccfffUL)
 #define BROADCAST 0xffffffffu
+#define BROADCAST_8 0xffu
 
 u32 vlapic_logical_id(u32 id)
 {
 	return (id >> 4) << 16 | 1u << (id & 0xf);
 }
 
+bool vlapic_is_destination(const struct vcpu *v, u32 destination, bool logical, bool wide)
+{
+	u32 id = vlapic_logical_id(v->id);
+
+	if (destination == (wide ? BROADCAST : BROADCAST_8))
+		return true;
+	if (!logical)
+		return destination == v->id;
+	return destination >> 16 == id >> 16 && (destination & id & 0xffff);
+}
+
 static bool is_target(const struct vcpu *v, const struct vcpu *sender, u64 icr)
 {
-	u32 destination = (u32)FIELD_GET(ICR_DESTINATION, icr), logical = vlapic_logical_id(v->id);
-
 	switch ((enum icr_shorthand)FIELD_GET(ICR_SHORTHAND, icr)) {
 	case TO_SELF:
 		return v == sender;
@@ -30,11 +39,8 @@ static bool is_target(const struct vcpu *v, const struct vcpu *sender, u64 icr)
 	case TO_DESTINATION:
 		break;
 	}
-	if (destination == BROADCAST)
-		return true;
-	if (!(icr & ICR_LOGICAL))
-		return destination == v->id;
-	return destination >> 16 == logical >> 16 && (destination & logical & 0xffff);
+	return vlapic_is_destination(v, (u32)FIELD_GET(ICR_DESTINATION, icr), icr & ICR_LOGICAL,
+				     true);
 }
 
 static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
@@ -50,8 +56,7 @@ static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
 			vlapic_deliver(v, vector);
 		break;
 	case DELIVERY_NMI:
-		if (!atomic_xchg(&v->nmi_pending, true))
-			vcpu_interrupt(v);
+		vcpu_nmi(v);
 		break;
 	case DELIVERY_INIT:
 		/* Old software also sends a level de-assert, which does nothing (11.6.1). */

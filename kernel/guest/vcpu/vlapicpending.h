@@ -10,6 +10,8 @@ struct vlapic;
 /* Make `vector` pending (edge-triggered), and wake or kick the vCPU unless it was pending already.
  * Vectors below 16 are ignored. Any CPU, any context. */
 void vlapic_deliver(struct vcpu *v, u8 vector);
+/* The same, level-triggered: its EOI is told to the I/O APIC. False: the APIC is disabled. */
+bool vlapic_deliver_level(struct vcpu *v, u8 vector);
 /* True if `vector` is pending. Unlike the other functions here, it does not look at priorities. */
 bool vlapic_is_pending(const struct vlapic *a, u8 vector);
 /* The highest pending vector above the processor priority, or -1. This function and those below run

@@ -12,31 +12,40 @@ static const struct {
 } devices[] = {
 	{ vpit_add_ports, vpit_reset },
 	{ vpicports_add, vpicports_reset },
+	{ vioapic_add, vioapic_reset },
 };
 
 /* --- interrupts ----------------------------------------------------------- */
 
 void legacy_update(struct legacy *l)
 {
+	bool output = vpic_output(&l->pic);
+
 	assert_locked(&l->lock);
-	extint_set(&l->domain->vm, vpic_output(&l->pic));
+	extint_set(&l->domain->vm, output);
+	vioapic_set_line(l, VIOAPIC_PIN_PIC, output);
 	legacy_look(l);
 }
 
 void legacy_set_irq(struct legacy *l, u32 irq, bool level)
 {
 	vpic_set_line(&l->pic, irq, level);
+	vioapic_set_line(l, irq ? irq : VIOAPIC_PIN_IRQ0, level);
 	legacy_update(l);
 }
 
 bool legacy_takes_edge(const struct legacy *l, u32 irq)
 {
-	return !(l->pic.chip[irq / 8].irr & 1u << irq % 8);
+	return !(l->pic.chip[irq / 8].irr & 1u << irq % 8) ||
+	       vioapic_takes_edge(l, irq ? irq : VIOAPIC_PIN_IRQ0);
 }
 
 void legacy_look(struct legacy *l)
 {
-	write_once(&l->domain->vm.extint.look, l->tick.lapsed && legacy_takes_edge(l, 0));
+	/* What is pending in an APIC is not told when it goes: look at each entry. */
+	write_once(&l->domain->vm.extint.look,
+		   l->tick.lapsed &&
+			   (legacy_takes_edge(l, 0) || !vioapic_is_masked(l, VIOAPIC_PIN_IRQ0)));
 }
 
 static int offer(void *ctx)
@@ -72,7 +81,16 @@ static void before_entry(void *ctx, struct vcpu *v)
 	spin_unlock(&l->lock);
 }
 
-static const struct extint_ops extint_ops = { offer, settle, before_entry };
+static void end_of_interrupt(void *ctx, u8 vector)
+{
+	struct legacy *l = ctx;
+
+	spin_lock(&l->lock);
+	vioapic_end_of_interrupt(l, vector);
+	spin_unlock(&l->lock);
+}
+
+static const struct extint_ops extint_ops = { offer, settle, before_entry, end_of_interrupt };
 
 /* --- creation and end ----------------------------------------------------- */
 

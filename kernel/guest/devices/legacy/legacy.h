@@ -7,6 +7,7 @@
 #pragma once
 
 #include <kernel/core/spinlock.h>
+#include <kernel/guest/devices/legacy/vioapic.h>
 #include <kernel/guest/devices/legacy/vpic.h>
 #include <kernel/guest/devices/legacy/vpit.h>
 #include <kernel/guest/devices/legacy/vpittick.h>
@@ -21,6 +22,7 @@ struct legacy {
 	struct vpit pit;
 	struct vpit_tick tick;
 	struct vpic pic;
+	struct vioapic ioapic;
 };
 
 /* Create the chips of d, with their ports. -ENOMEM, -ENOSPC, -EEXIST. Boot. */
