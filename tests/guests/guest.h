@@ -109,6 +109,7 @@ void test_apic(void);
 void test_pit(void);
 void test_pic(void);
 void test_ioapic(void);
+void test_xapic(void);
 void test_mmio(void);
 void test_memory(void);
 void test_bulk(void);

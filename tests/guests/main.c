@@ -69,6 +69,7 @@ static const struct {
 	{ .name = "pit", .run = test_pit },
 	{ .name = "pic", .run = test_pic },
 	{ .name = "ioapic", .run = test_ioapic },
+	{ .name = "xapic", .run = test_xapic },
 	{ .name = "mmio", .run = test_mmio },
 	{ .name = "memory", .run = test_memory },
 	{ .name = "smp", .run = test_smp },

@@ -30,6 +30,7 @@
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/guest/vcpu/vlapicpage.h>
 #include <kernel/lib/errno.h>
 
 /* --- at boot and again ---------------------------------------------------- */
@@ -97,10 +98,12 @@ static struct domain *create(u32 index)
 	ret = vuart_create(d);
 	if (!ret)
 		ret = guestpower_init(d);
+	if (!ret)
+		ret = vlapicpage_add(&d->vm);
 	if (!ret && kernel->line.legacy)
 		ret = legacy_create(d);
 	if (ret) {
-		log_err("domain %s: cannot create its UART, power ports and legacy devices "
+		log_err("domain %s: cannot create its UART, ports, APIC page and legacy devices "
 			"(error %d)",
 			d->name, -ret);
 		domain_discard(d);

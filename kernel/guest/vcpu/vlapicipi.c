@@ -10,10 +10,23 @@
 #define ICR_WRITABLE (ICR_DESTINATION | 0xccfffUL)
 #define BROADCAST 0xffffffffu
 #define BROADCAST_8 0xffu
+#define DFR_FLAT 0xfu
 
 u32 vlapic_logical_id(u32 id)
 {
 	return (id >> 4) << 16 | 1u << (id & 0xf);
+}
+
+/* 11.6.2.2: by LDR and DFR. */
+static bool is_logical_xapic(const struct vlapic *a, u32 destination)
+{
+	u32 id = a->ldr >> 24, cluster = destination >> 4;
+
+	if (destination > 0xff)
+		return false;
+	if (a->dfr >> 28 == DFR_FLAT)
+		return destination & id;
+	return (cluster == id >> 4 || cluster == 0xf) && (destination & id & 0xf);
 }
 
 bool vlapic_is_destination(const struct vcpu *v, u32 destination, bool logical, bool wide)
@@ -24,6 +37,8 @@ bool vlapic_is_destination(const struct vcpu *v, u32 destination, bool logical, 
 		return true;
 	if (!logical)
 		return destination == v->id;
+	if (!(v->lapic.apic_base & APIC_BASE_EXTD))
+		return is_logical_xapic(&v->lapic, destination);
 	return destination >> 16 == id >> 16 && (destination & id & 0xffff);
 }
 
@@ -40,7 +55,7 @@ static bool is_target(const struct vcpu *v, const struct vcpu *sender, u64 icr)
 		break;
 	}
 	return vlapic_is_destination(v, (u32)FIELD_GET(ICR_DESTINATION, icr), icr & ICR_LOGICAL,
-				     true);
+				     sender->lapic.apic_base & APIC_BASE_EXTD);
 }
 
 static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
@@ -69,13 +84,11 @@ static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
 	}
 }
 
-int vlapic_write_icr(struct vcpu *v, u64 icr)
+static void send(struct vcpu *v, u64 icr)
 {
 	const struct vm *vm = v->vm;
 	bool lowest = FIELD_GET(ICR_MODE, icr) == DELIVERY_LOWEST;
 
-	if (icr & ~ICR_WRITABLE)
-		return -EINVAL;
 	v->lapic.icr = icr;
 	for (u32 i = 0; i < vm->nr_vcpus; i++) {
 		if (!is_target(vm->vcpu[i], v, icr))
@@ -84,7 +97,19 @@ int vlapic_write_icr(struct vcpu *v, u64 icr)
 		if (lowest)
 			break;
 	}
+}
+
+int vlapic_write_icr(struct vcpu *v, u64 icr)
+{
+	if (icr & ~ICR_WRITABLE)
+		return -EINVAL;
+	send(v, icr);
 	return 0;
+}
+
+void vlapic_send_xapic_command(struct vcpu *v, u32 low)
+{
+	send(v, (v->lapic.icr & ICR_DESTINATION) | (low & ICR_WRITABLE));
 }
 
 int vlapic_write_self_ipi(struct vcpu *v, u64 value)
