@@ -177,7 +177,7 @@ IOMMU_LIBS := -Wl,--wrap=free_page
 # The code for a domain's memory, without the pool and the shoot-down; the virtual APIC.
 MEMORY_SRCS := $(addprefix kernel/guest/memory/,blocks.c clear.c devicemap.c guestcopy.c memory.c memrelease.c \
 	nested.c populate.c)
-VLAPIC_SRCS := $(addprefix kernel/guest/vcpu/,vlapic.c vlapicipi.c vlapicpending.c vlapictimer.c)
+VLAPIC_SRCS := $(addprefix kernel/guest/vcpu/,extint.c vlapic.c vlapicipi.c vlapicpending.c vlapictimer.c)
 
 # COVERAGE=1 counts how often each line runs: see tools/coverage.
 COVERAGE_FLAGS := $(if $(COVERAGE),--coverage -O0)

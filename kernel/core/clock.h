@@ -34,3 +34,5 @@ void timer_set(struct timer *t, u64 deadline_ns);
 /* Disarm; does nothing if it is not armed. When this returns, fn may still be running on the CPU
  * that armed it. */
 void timer_cancel(struct timer *t);
+/* Disarm. False: fn is still running on some CPU, so ask again. Nobody arms it meanwhile. */
+bool __must_check timer_stop(struct timer *t);

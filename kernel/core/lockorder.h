@@ -36,6 +36,7 @@
 	X(LOCK_IRQ, "irq_lock")                                                                    \
 	X(LOCK_VUART, "vuart.lock")                                                                \
 	X(LOCK_GUESTCONSOLE, "guestconsole.lock")                                                  \
+	X(LOCK_LEGACY, "legacy.lock")                                                              \
 	X(LOCK_BACKGROUND, "background_lock")                                                      \
 	X(LOCK_SCHED, "sched.lock")                                                                \
 	X(LOCK_CONSOLE, "console_lock")                                                            \

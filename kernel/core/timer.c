@@ -14,6 +14,7 @@
 struct timer_queue {
 	struct spinlock lock; /* guards the list and its timers; their functions run without it */
 	struct list timers;
+	const struct timer *running; /* its function runs; only a number, it may be freed there */
 };
 
 static struct timer_queue queues[MAX_CPUS];
@@ -76,6 +77,19 @@ void timer_cancel(struct timer *t)
 	spin_unlock(&q->lock);
 }
 
+bool timer_stop(struct timer *t)
+{
+	bool runs = false;
+
+	timer_cancel(t);
+	for (u32 i = 0; i < MAX_CPUS; i++) {
+		spin_lock(&queues[i].lock);
+		runs |= queues[i].running == t;
+		spin_unlock(&queues[i].lock);
+	}
+	return !runs;
+}
+
 void timer_set(struct timer *t, u64 deadline_ns)
 {
 	struct timer_queue *q = &queues[this_cpu()->id];
@@ -119,9 +133,11 @@ static void timer_interrupt(void *arg __unused)
 			break;
 		list_del(&t->link);
 		t->armed = false;
+		q->running = t;
 		spin_unlock(&q->lock);
 		t->fn(t);
 		spin_lock(&q->lock);
+		q->running = NULL;
 	}
 	program_timer(q);
 	spin_unlock(&q->lock);

@@ -13,6 +13,7 @@ enum apic_register {
 	APIC_PPR = 0x0a,
 	APIC_EOI = 0x0b,
 	APIC_LDR = 0x0d,
+	APIC_DFR = 0x0e, /* xAPIC mode only */
 	APIC_SVR = 0x0f,
 	APIC_ISR = 0x10, /* 8 registers each */
 	APIC_TMR = 0x18,
@@ -51,6 +52,7 @@ enum apic_register {
 
 #define ESR_SEND_ILLEGAL BIT(5)
 #define ESR_RECEIVE_ILLEGAL BIT(6)
+#define ESR_ILLEGAL_REGISTER BIT(7) /* xAPIC mode only */
 
 /* The local vector table, 11.5.1. */
 #define LVT_VECTOR MASK(7, 0)

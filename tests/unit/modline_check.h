@@ -59,9 +59,9 @@ static inline void check_written_again(const struct module_line *m)
 	if (m->kind == MODULE_RAMDISK) {
 		n = sprintf(text, "ramdisk=%s", m->domain);
 	} else {
-		n = sprintf(text, "kernel name=%s mem=%luK vcpus=%u prio=%u%s%s", m->domain,
+		n = sprintf(text, "kernel name=%s mem=%luK vcpus=%u prio=%u%s%s%s", m->domain,
 			    m->memory >> 10, m->vcpus, m->priority, m->control ? " control" : "",
-			    m->balloon ? " balloon" : "");
+			    m->balloon ? " balloon" : "", m->legacy ? "" : " legacy=off");
 		n += sprintf(text + n, " restart=%s", restart[m->restart]);
 		if (m->cpu >= 0)
 			n += sprintf(text + n, " cpu=%d", m->cpu);

@@ -9,6 +9,7 @@
 
 static u8 tables[GUEST_ACPI_MAX];
 static size_t size;
+static bool legacy;
 static struct vwindow high = { 0x240000000, 0x4240000000 };
 
 static u64 number(u64 gpa, unsigned int bytes)
@@ -54,7 +55,7 @@ static u64 find(const char *signature)
 static void make(u32 nr_vcpus)
 {
 	memset(tables, 0xcc, sizeof(tables));
-	size = guestacpi_make(tables, nr_vcpus, high);
+	size = guestacpi_make(tables, nr_vcpus, legacy, high);
 	assert_in_range(size, 36, sizeof(tables));
 }
 
@@ -105,6 +106,7 @@ static void test_madt_names_every_vcpu(void **state)
 		madt = find("APIC");
 		len = check_table(madt, "APIC");
 		assert_int_equal(len, 44 + 8 * nr);
+		assert_int_equal(number(madt + 40, 4), 0);
 		for (u32 i = 0; i < nr; i++) {
 			u64 at = madt + 44 + 8 * i;
 
@@ -113,6 +115,26 @@ static void test_madt_names_every_vcpu(void **state)
 			assert_int_equal(number(at + 4, 4), 1);
 		}
 	}
+}
+
+/* With legacy=on: the flag, the I/O APIC, and where IRQ 0 is. */
+static void test_madt_legacy(void **state)
+{
+	u64 madt, at;
+
+	(void)state;
+	legacy = true;
+	make(2);
+	madt = find("APIC");
+	assert_int_equal(check_table(madt, "APIC"), 44 + 8 * 2 + 12 + 10);
+	assert_int_equal(number(madt + 40, 4), 1);
+	at = madt + 44 + 8 * 2;
+	assert_int_equal(number(at, 4), 0x0c01);
+	assert_int_equal(number(at + 4, 8), 0xfec00000);
+	assert_int_equal(number(at + 12, 4), 0x00000a02);
+	assert_int_equal(number(at + 16, 4), 2);
+	assert_int_equal(number(at + 20, 2), 0);
+	legacy = false;
 }
 
 /* iasl prints what it parsed, complains about anything it does not understand, and compiles the
@@ -198,6 +220,7 @@ int main(void)
 		cmocka_unit_test(test_rsdp),
 		cmocka_unit_test(test_fadt),
 		cmocka_unit_test(test_madt_names_every_vcpu),
+		cmocka_unit_test(test_madt_legacy),
 		cmocka_unit_test(test_iasl_understands_them),
 	};
 

@@ -3,6 +3,7 @@
 #include <kernel/guest/devices/guestacpi.h>
 
 #include <kernel/core/panic.h>
+#include <kernel/guest/devices/legacy/vioapic.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/lib/string.h>
 #include <kernel/x86/apic.h>
@@ -333,13 +334,15 @@ static void put_fadt(struct writer *w, gpaddr_t dsdt_gpa)
 	end_table(w, table);
 }
 
+#define MADT_PCAT_COMPAT BIT(0)
+
 /* 5.2.12. Ids below 255 have entries of this type in x2APIC mode too (5.2.12.12). */
-static void put_madt(struct writer *w, u32 nr_vcpus)
+static void put_madt(struct writer *w, u32 nr_vcpus, bool legacy)
 {
 	u32 table = begin_table(w, "APIC", 5);
 
 	put32(w, (u32)APIC_DEFAULT_ADDRESS);
-	put32(w, 0); /* no PICs */
+	put32(w, legacy ? MADT_PCAT_COMPAT : 0);
 	for (u32 i = 0; i < nr_vcpus; i++) {
 		put8(w, 0);
 		put8(w, 8);
@@ -347,13 +350,25 @@ static void put_madt(struct writer *w, u32 nr_vcpus)
 		put8(w, i); /* APIC id */
 		put32(w, 1); /* enabled */
 	}
+	if (legacy) {
+		put8(w, 1); /* the I/O APIC (5.2.12.3) */
+		put8(w, 12);
+		put16(w, 0); /* its id */
+		put32(w, (u32)VIOAPIC_ADDRESS);
+		put32(w, 0); /* its first interrupt */
+		put8(w, 2); /* IRQ 0 of the ISA bus is on pin 2 (5.2.12.5) */
+		put8(w, 10);
+		put16(w, 0);
+		put32(w, VIOAPIC_PIN_IRQ0);
+		put16(w, 0); /* edge-triggered, active high, as on that bus */
+	}
 	end_table(w, table);
 }
 
 #define RSDP_LENGTH 36
 #define RSDP_V1_LENGTH 20
 
-size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, struct vwindow high)
+size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, bool legacy, struct vwindow high)
 {
 	struct writer w = { buf, RSDP_LENGTH };
 	u32 dsdt_at, fadt_at, madt_at, xsdt_at, end;
@@ -364,7 +379,7 @@ size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, struct vwindow high)
 	fadt_at = ALIGN_UP(w.at, 16u);
 	put_fadt(&w, guest_address(dsdt_at));
 	madt_at = ALIGN_UP(w.at, 16u);
-	put_madt(&w, nr_vcpus);
+	put_madt(&w, nr_vcpus, legacy);
 	xsdt_at = begin_table(&w, "XSDT", 1);
 	put64(&w, guest_address(fadt_at));
 	put64(&w, guest_address(madt_at));

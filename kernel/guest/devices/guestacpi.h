@@ -1,8 +1,9 @@
 /* The ACPI tables of a guest (ACPI 6.5). They describe hardware-reduced ACPI, so a guest expects no
- * SCI, PM timer, PIC or PIT.
+ * SCI and no PM timer. Linux then does without PIC and PIT too; kernels that insist on these do not
+ * look at that flag.
  *
  *	RSDP -> XSDT -> FADT -> DSDT    power-off, the PCI host bridge with its window, COM1
- *	             -> MADT            the vCPUs' local APICs; no I/O APIC, since devices have MSI
+ *	             -> MADT            the vCPUs' local APICs; with legacy=on, an I/O APIC
  */
 #pragma once
 
@@ -21,6 +22,6 @@
 #define GUEST_SLP_TYP_S5 5
 
 #define GUEST_ACPI_MAX 2048
-/* Build all tables, to be copied to guest-physical address GUEST_RSDP; `high` is the window of
- * 64-bit BARs. Returns their size in bytes. */
-size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, struct vwindow high);
+/* Build all tables, to be copied to guest-physical address GUEST_RSDP; `legacy` adds an I/O
+ * APIC, `high` is the window of 64-bit BARs. Returns their size in bytes. */
+size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, bool legacy, struct vwindow high);

@@ -251,6 +251,8 @@ void domain_start(struct domain *d, const struct guest_entry *entry)
 	d->vm.start_tsc = rdtsc();
 	for (u32 i = 0; entry->x2apic && i < d->vm.nr_vcpus; i++)
 		vlapic_start_in_x2apic_mode(d->vm.vcpu[i]);
+	if (d->vm.extint.ops)
+		vlapic_start_as_virtual_wire(d->vm.vcpu[0]);
 	(void)domain_take_events(d); /* those of the devices it starts with */
 	spin_lock(&d->lock);
 	dying = d->state == DOMAIN_DYING;

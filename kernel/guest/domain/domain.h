@@ -14,6 +14,7 @@
 #define DOMAIN_NAME_MAX 32
 #define MAX_DOMAINS 64
 
+struct legacy;
 struct module;
 struct vpci;
 struct vuart;
@@ -76,6 +77,7 @@ struct domain {
 
 	struct vm vm;
 	struct vuart *uart;
+	struct legacy *legacy; /* NULL: none */
 	struct vvirtio *balloon; /* NULL: none */
 	struct vpci *pci; /* NULL until the virtual PCI bus is built */
 	const struct module *kernel; /* the module it was built from */

@@ -12,6 +12,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/guestfirmware.h>
 #include <kernel/guest/devices/guestpower.h>
+#include <kernel/guest/devices/legacy/legacy.h>
 #include <kernel/guest/devices/pci/assign.h>
 #include <kernel/guest/devices/pci/assignable.h>
 #include <kernel/guest/devices/pci/vpci.h>
@@ -29,6 +30,7 @@
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vcpustate.h>
+#include <kernel/guest/vcpu/vlapicpage.h>
 #include <kernel/lib/errno.h>
 
 /* --- at boot and again ---------------------------------------------------- */
@@ -43,6 +45,7 @@ int start_load_step(struct domain *d, u64 *done, struct guest_entry *entry)
 void start_run(struct domain *d, const struct guest_entry *entry)
 {
 	vuart_reset(d->uart);
+	legacy_reset(d);
 	vballoon_power_on(d);
 	for (u32 i = 0; i < d->vm.nr_vcpus; i++)
 		vcpu_power_on(d->vm.vcpu[i]);
@@ -95,9 +98,14 @@ static struct domain *create(u32 index)
 	ret = vuart_create(d);
 	if (!ret)
 		ret = guestpower_init(d);
+	if (!ret)
+		ret = vlapicpage_add(&d->vm);
+	if (!ret && kernel->line.legacy)
+		ret = legacy_create(d);
 	if (ret) {
-		log_err("domain %s: cannot create its UART and power ports (error %d)", d->name,
-			-ret);
+		log_err("domain %s: cannot create its UART, ports, APIC page and legacy devices "
+			"(error %d)",
+			d->name, -ret);
 		domain_discard(d);
 	}
 	/* Also on errors: the tear-down releases whatever was made. */

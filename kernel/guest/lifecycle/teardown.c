@@ -15,6 +15,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/guestconsole.h>
+#include <kernel/guest/devices/legacy/legacy.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/devices/virtio/vballoon.h>
 #include <kernel/guest/devices/vuart.h>
@@ -42,6 +43,7 @@ static void reap_next(void *arg)
 static void vanish(struct domain *d)
 {
 	vuart_destroy(d);
+	legacy_destroy(d);
 	vballoon_free(d);
 	if (domain_free(d))
 		teardown_all_ended();
@@ -66,14 +68,14 @@ static void reap_again(struct timer *t)
 		vanish(d);
 }
 
-static bool all_stopped(const struct domain *d)
+static bool all_stopped(struct domain *d)
 {
 	if (read_once(&d->users))
 		return false;
 	for (u32 i = 0; i < d->vm.nr_vcpus; i++)
 		if (!vcpu_is_stopped(d->vm.vcpu[i]))
 			return false;
-	return true;
+	return legacy_stop(d);
 }
 
 /* It may end while idle CPUs clear its memory. */

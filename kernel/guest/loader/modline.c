@@ -180,6 +180,12 @@ static bool set_balloon(struct word v __unused, struct module_line *out)
 	return true;
 }
 
+static bool set_legacy(struct word v, struct module_line *out)
+{
+	out->legacy = word_is(v, "on");
+	return out->legacy || word_is(v, "off");
+}
+
 /* Words that may be given once: with a value if the name ends in "=". */
 static const struct key {
 	const char *name;
@@ -215,6 +221,11 @@ static const struct key {
 		.name = "restart=",
 		.set = set_restart,
 		.what = "no usable policy; take never, reboot or fault: restart=reboot",
+	},
+	{
+		.name = "legacy=",
+		.set = set_legacy,
+		.what = "no usable choice; take on or off: legacy=off",
 	},
 	{ .name = "control", .set = set_control },
 	{ .name = "balloon", .set = set_balloon },
@@ -304,8 +315,8 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 	if (i == ARRAY_SIZE(keys))
 		return refuse_word(error, w,
 				   "unknown word; known are name= mem= vcpus= pci= prio= cpu= "
-				   "restart= control balloon, and what follows \"--\" "
-				   "is the guest's");
+				   "restart= legacy= control balloon, and what follows "
+				   "\"--\" is the guest's");
 	if (*seen & BIT(i))
 		return refuse_word(error, w, "given twice; leave one");
 	*seen |= (u32)BIT(i);
@@ -376,6 +387,7 @@ int modline_parse(const char *line, struct module_line *out, struct module_error
 				     .priority = MODLINE_DEFAULT_PRIORITY,
 				     .cpu = -1,
 				     .restart = RESTART_REBOOT,
+				     .legacy = true,
 				     .command_line = "" };
 	error->text[0] = 0;
 	if (!next_word(&rest, &w))

@@ -62,6 +62,7 @@ struct vcpu {
 	 * is in service, so that the next must wait. */
 	u8 nmi_waiting;
 	bool nmi_masked;
+	bool extint_offered; /* kernel/guest/vcpu/extint.h: between an entry and its exit */
 
 	/* The guest's registers between exit and entry. */
 	u64 reg[16];

@@ -21,6 +21,7 @@
 
 #include <kernel/core/panic.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/extint.h>
 #include <kernel/guest/vcpu/sched.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/lib/atomic.h>
@@ -93,7 +94,8 @@ static bool ends_halt(struct vcpu *v)
 {
 	bool nmi = !v->nmi_masked && (v->nmi_waiting || read_once(&v->nmi_arrived));
 
-	return nmi || ((v->rflags & RFLAGS_IF) && vlapic_pending(v) >= 0);
+	return nmi ||
+	       ((v->rflags & RFLAGS_IF) && (vlapic_pending(v) >= 0 || extint_is_pending(v)));
 }
 
 /* An interrupt or NMI has become pending. True: its CPU must look. */

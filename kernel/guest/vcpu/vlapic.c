@@ -26,10 +26,13 @@ static void reset_registers(struct vlapic *a)
 	for (int i = 0; i < 8; i++) {
 		a->isr[i] = 0;
 		write_once(&a->irr[i], 0);
+		write_once(&a->tmr[i], 0);
 	}
 	a->tpr = a->esr = a->esr_pending = 0;
 	a->svr = 0xff;
 	a->icr = 0;
+	a->ldr = 0;
+	a->dfr = ~0u;
 	a->lvt_cmci = a->lvt_timer = a->lvt_thermal = VLAPIC_LVT_MASKED;
 	a->lvt_perf = a->lvt_error = VLAPIC_LVT_MASKED;
 	a->lvt_lint[0] = a->lvt_lint[1] = VLAPIC_LVT_MASKED;
@@ -51,6 +54,12 @@ void vlapic_init(struct vcpu *v)
 void vlapic_start_in_x2apic_mode(struct vcpu *v)
 {
 	v->lapic.apic_base |= APIC_BASE_EXTD;
+}
+
+void vlapic_start_as_virtual_wire(struct vcpu *v)
+{
+	v->lapic.svr |= SVR_ENABLE;
+	v->lapic.lvt_lint[0] = (u32)FIELD_PREP(LVT_MODE, DELIVERY_EXTINT);
 }
 
 void vlapic_reset(struct vcpu *v)
@@ -117,7 +126,7 @@ enum weir_msr_exit vlapic_msr_exit(u32 msr)
 	}
 }
 
-static int read_register(struct vcpu *v, u32 reg, u64 *value)
+int vlapic_read_register(struct vcpu *v, u32 reg, u64 *value)
 {
 	struct vlapic *a = &v->lapic;
 	u32 writable, *entry;
@@ -132,7 +141,7 @@ static int read_register(struct vcpu *v, u32 reg, u64 *value)
 		return 0;
 	}
 	if (reg >= APIC_TMR && reg < APIC_TMR + 8) {
-		*value = 0; /* all interrupts are edge-triggered */
+		*value = read_once(&a->tmr[reg - APIC_TMR]);
 		return 0;
 	}
 	if (reg >= APIC_IRR && reg < APIC_IRR + 8) {
@@ -189,7 +198,8 @@ int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value)
 		*value = vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE ? a->tsc_deadline : 0;
 		return 0;
 	}
-	return a->apic_base & APIC_BASE_EXTD ? read_register(v, msr - MSR_X2APIC, value) : -EINVAL;
+	return a->apic_base & APIC_BASE_EXTD ? vlapic_read_register(v, msr - MSR_X2APIC, value) :
+					       -EINVAL;
 }
 
 static int write_lvt(struct vlapic *a, u32 reg, u32 *entry, u32 writable, u64 value)
@@ -229,10 +239,22 @@ static void write_svr(struct vlapic *a, u32 value)
 	a->lvt_error |= VLAPIC_LVT_MASKED;
 }
 
+u32 vlapic_writable(struct vlapic *a, u32 reg)
+{
+	u32 writable;
+
+	if (lvt(a, reg, &writable))
+		return writable;
+	return reg == APIC_TPR		? 0xff :
+	       reg == APIC_SVR		? SVR_MASK :
+	       reg == APIC_TIMER_DIVIDE ? 0xb :
+					  ~0u;
+}
+
 int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 {
 	struct vlapic *a = &v->lapic;
-	u32 reg = msr - MSR_X2APIC, writable, *entry;
+	u32 reg = msr - MSR_X2APIC;
 
 	if (msr == MSR_APIC_BASE)
 		return write_apic_base(v, value);
@@ -243,6 +265,13 @@ int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
 	}
 	if (!(a->apic_base & APIC_BASE_EXTD) || (reg != APIC_ICR && value >> 32))
 		return -EINVAL;
+	return vlapic_write_register(v, reg, value);
+}
+
+int vlapic_write_register(struct vcpu *v, u32 reg, u64 value)
+{
+	struct vlapic *a = &v->lapic;
+	u32 writable, *entry;
 
 	entry = lvt(a, reg, &writable);
 	if (entry)

@@ -4,22 +4,46 @@
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
-#include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
 #include <kernel/x86/apic.h>
 
 #define ICR_WRITABLE (ICR_DESTINATION | 0xccfffUL)
 #define BROADCAST 0xffffffffu
+#define BROADCAST_8 0xffu
+#define DFR_FLAT 0xfu
 
 u32 vlapic_logical_id(u32 id)
 {
 	return (id >> 4) << 16 | 1u << (id & 0xf);
 }
 
+/* 11.6.2.2: by LDR and DFR. */
+static bool is_logical_xapic(const struct vlapic *a, u32 destination)
+{
+	u32 id = a->ldr >> 24, cluster = destination >> 4;
+
+	if (destination > 0xff)
+		return false;
+	if (a->dfr >> 28 == DFR_FLAT)
+		return destination & id;
+	return (cluster == id >> 4 || cluster == 0xf) && (destination & id & 0xf);
+}
+
+bool vlapic_is_destination(const struct vcpu *v, u32 destination, bool logical, bool wide)
+{
+	u32 id = vlapic_logical_id(v->id);
+
+	if (destination == (wide ? BROADCAST : BROADCAST_8))
+		return true;
+	if (!logical)
+		return destination == v->id;
+	if (!(v->lapic.apic_base & APIC_BASE_EXTD))
+		return is_logical_xapic(&v->lapic, destination);
+	return destination >> 16 == id >> 16 && (destination & id & 0xffff);
+}
+
 static bool is_target(const struct vcpu *v, const struct vcpu *sender, u64 icr)
 {
-	u32 destination = (u32)FIELD_GET(ICR_DESTINATION, icr), logical = vlapic_logical_id(v->id);
-
 	switch ((enum icr_shorthand)FIELD_GET(ICR_SHORTHAND, icr)) {
 	case TO_SELF:
 		return v == sender;
@@ -30,11 +54,8 @@ static bool is_target(const struct vcpu *v, const struct vcpu *sender, u64 icr)
 	case TO_DESTINATION:
 		break;
 	}
-	if (destination == BROADCAST)
-		return true;
-	if (!(icr & ICR_LOGICAL))
-		return destination == v->id;
-	return destination >> 16 == logical >> 16 && (destination & logical & 0xffff);
+	return vlapic_is_destination(v, (u32)FIELD_GET(ICR_DESTINATION, icr), icr & ICR_LOGICAL,
+				     sender->lapic.apic_base & APIC_BASE_EXTD);
 }
 
 static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
@@ -63,13 +84,11 @@ static void send_to(struct vcpu *sender, struct vcpu *v, u64 icr)
 	}
 }
 
-int vlapic_write_icr(struct vcpu *v, u64 icr)
+static void send(struct vcpu *v, u64 icr)
 {
 	const struct vm *vm = v->vm;
 	bool lowest = FIELD_GET(ICR_MODE, icr) == DELIVERY_LOWEST;
 
-	if (icr & ~ICR_WRITABLE)
-		return -EINVAL;
 	v->lapic.icr = icr;
 	for (u32 i = 0; i < vm->nr_vcpus; i++) {
 		if (!is_target(vm->vcpu[i], v, icr))
@@ -78,7 +97,19 @@ int vlapic_write_icr(struct vcpu *v, u64 icr)
 		if (lowest)
 			break;
 	}
+}
+
+int vlapic_write_icr(struct vcpu *v, u64 icr)
+{
+	if (icr & ~ICR_WRITABLE)
+		return -EINVAL;
+	send(v, icr);
 	return 0;
+}
+
+void vlapic_send_xapic_command(struct vcpu *v, u32 low)
+{
+	send(v, (v->lapic.icr & ICR_DESTINATION) | (low & ICR_WRITABLE));
 }
 
 int vlapic_write_self_ipi(struct vcpu *v, u64 value)

@@ -1,6 +1,7 @@
 /* The vectors of a virtual local APIC: pending (IRR), offered to the guest, in service (ISR). */
 #include <kernel/guest/vcpu/vlapicpending.h>
 
+#include <kernel/guest/vcpu/extint.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/lib/atomic.h>
@@ -45,6 +46,15 @@ void vlapic_deliver(struct vcpu *v, u8 vector)
 		vcpu_interrupt(v);
 }
 
+bool vlapic_deliver_level(struct vcpu *v, u8 vector)
+{
+	if (vector < 16 || !vlapic_enabled(&v->lapic))
+		return false;
+	(void)set_vector(v->lapic.tmr, vector);
+	vlapic_deliver(v, vector);
+	return true;
+}
+
 bool vlapic_is_pending(const struct vlapic *a, u8 vector)
 {
 	return read_once(&a->irr[vector / 32]) & 1u << vector % 32;
@@ -81,8 +91,12 @@ bool vlapic_held_by_tpr(const struct vcpu *v)
 
 int vlapic_offer(struct vcpu *v)
 {
-	int vector = vlapic_pending(v);
+	int vector = extint_offer(v);
 
+	/* It does not pass through the APIC. */
+	if (vector >= 0)
+		return vector;
+	vector = vlapic_pending(v);
 	if (vector >= 0)
 		clear_vector(v->lapic.irr, (u8)vector);
 	return vector;
@@ -90,7 +104,10 @@ int vlapic_offer(struct vcpu *v)
 
 void vlapic_settle(struct vcpu *v, u8 vector, bool taken)
 {
-	(void)set_vector(taken ? v->lapic.isr : v->lapic.irr, vector);
+	if (v->extint_offered)
+		extint_settle(v, taken);
+	else
+		(void)set_vector(taken ? v->lapic.isr : v->lapic.irr, vector);
 	v->interrupts_taken += taken;
 }
 
@@ -99,12 +116,18 @@ void vlapic_end_of_interrupt(struct vcpu *v)
 	struct vlapic *a = &v->lapic;
 	int vector = highest_vector(a->isr);
 
-	if (vector >= 0)
-		clear_vector(a->isr, (u8)vector);
+	if (vector < 0)
+		return;
+	clear_vector(a->isr, (u8)vector);
+	if (!(read_once(&a->tmr[vector / 32]) & 1u << vector % 32))
+		return;
+	clear_vector(a->tmr, (u8)vector);
+	v->vm->extint.ops->end_of_interrupt(v->vm->extint.ctx, (u8)vector);
 }
 
 bool vlapic_next_eoi_is_quiet(const struct vcpu *v, int offered)
 {
-	return highest_vector(v->lapic.irr) < 0 &&
-	       (highest_vector(v->lapic.isr) >= 0) != (offered >= 0);
+	/* An I/O APIC waits for the EOI of a level-triggered interrupt. */
+	return highest_vector(v->lapic.irr) < 0 && highest_vector(v->lapic.tmr) < 0 &&
+	       (highest_vector(v->lapic.isr) >= 0) != (offered >= 0 && !v->extint_offered);
 }

@@ -10,13 +10,16 @@ struct vlapic;
 /* Make `vector` pending (edge-triggered), and wake or kick the vCPU unless it was pending already.
  * Vectors below 16 are ignored. Any CPU, any context. */
 void vlapic_deliver(struct vcpu *v, u8 vector);
+/* The same, level-triggered: its EOI is told to the I/O APIC. False: the APIC is disabled. */
+bool vlapic_deliver_level(struct vcpu *v, u8 vector);
 /* True if `vector` is pending. Unlike the other functions here, it does not look at priorities. */
 bool vlapic_is_pending(const struct vlapic *a, u8 vector);
 /* The highest pending vector above the processor priority, or -1. This function and those below run
  * on the vCPU's own CPU. */
 int vlapic_pending(struct vcpu *v);
-/* Before an entry: return the vector of vlapic_pending() and clear it in the IRR. If the same
- * vector arrives again while the guest can take this one, it counts as a new interrupt. */
+/* Before an entry: return the vector of an interrupt from a PC's controllers (extint.h), or else
+ * that of vlapic_pending(), and clear it in the IRR. If the same vector arrives again while the
+ * guest can take this one, it counts as a new interrupt. */
 int vlapic_offer(struct vcpu *v);
 /* After the exit: the offered vector is now in service if it was taken, or else back in the IRR. */
 void vlapic_settle(struct vcpu *v, u8 vector, bool taken);

@@ -3,6 +3,7 @@
 
 #include <kernel/guest/emulate/bus.h>
 #include <kernel/guest/memory/memory.h>
+#include <kernel/guest/vcpu/extint.h>
 #include <kernel/lib/compiler.h>
 
 struct vcpu;
@@ -10,6 +11,7 @@ struct vcpu;
 struct vm {
 	struct memory memory;
 	struct bus io, mmio;
+	struct extint extint;
 	u32 nr_vcpus;
 	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
 	/* When it started, which is the guest's time 0: in clock_ns() and in TSC ticks. */

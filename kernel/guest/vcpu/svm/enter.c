@@ -6,6 +6,7 @@
 #include <kernel/core/paging.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/exitring.h>
+#include <kernel/guest/vcpu/extint.h>
 #include <kernel/guest/vcpu/pveoi.h>
 #include <kernel/guest/vcpu/svm/asid.h>
 #include <kernel/guest/vcpu/svm/nmi.h>
@@ -27,10 +28,12 @@ static void offer_interrupt(struct vcpu *v, bool allowed)
 	struct vmcb *c = s->vmcb;
 
 	s->offered = allowed ? vlapic_offer(v) : -1;
-	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_V_INTR_PRIO);
+	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_V_INTR_PRIO | VINTR_V_IGN_TPR);
 	if (s->offered < 0)
 		return;
 	c->vintr |= VINTR_V_IRQ | (u32)FIELD_PREP(VINTR_V_INTR_PRIO, (u64)s->offered >> 4);
+	if (v->extint_offered)
+		c->vintr |= VINTR_V_IGN_TPR;
 	c->vintr_vector = (u8)s->offered;
 }
 
@@ -46,6 +49,7 @@ static void inject_next(struct vcpu *v)
 	svm_nmi_before_entry(v);
 	offer_interrupt(v, !s->step.active);
 	vlapic_timer_before_entry(&v->lapic);
+	extint_before_entry(v);
 	pveoi_before_entry(v, s->offered);
 }
 

@@ -50,6 +50,7 @@ enum vmcb_intercept_2 {
 #define VINTR_V_TPR MASK(7, 0)
 #define VINTR_V_IRQ BIT(8)
 #define VINTR_V_INTR_PRIO MASK(19, 16)
+#define VINTR_V_IGN_TPR BIT(20)
 #define VINTR_MASKING BIT(24)
 
 /* Offsets 088h and 0a8h: section 15.20. */
