@@ -20,6 +20,14 @@ static bool wanted(const char *line, const char *name)
 	return false;
 }
 
+/* A Multiboot command line begins with the kernel's name. */
+static const char *without_name(const char *line)
+{
+	while (*line && *line != ' ')
+		line++;
+	return line;
+}
+
 static bool named; /* the command line names groups */
 
 void lacks(const char *what)
@@ -101,7 +109,9 @@ void main(u32 magic, u32 info);
 void main(u32 magic, u32 info)
 {
 	const u32 *mbi = (const u32 *)(u64)info;
-	const char *line = magic == 0x2badb002 && (mbi[0] & 4) ? (const char *)(u64)mbi[4] : "";
+	const char *line = magic == 0x2badb002 && (mbi[0] & 4) ?
+				   without_name((const char *)(u64)mbi[4]) :
+				   "";
 	struct cpuid r = cpuid(WEIR_CPUID_BASE, 0);
 
 	under_weir = r.ebx == WEIR_CPUID_EBX;
