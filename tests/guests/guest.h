@@ -105,6 +105,7 @@ bool smp_start(void (*work)(void));
 void test_cpuid(void);
 void test_msr(void);
 void test_exceptions(void);
+void test_firmware(void);
 void test_apic(void);
 void test_mmio(void);
 void test_memory(void);

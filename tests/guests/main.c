@@ -73,6 +73,7 @@ static const struct {
 	{ .name = "cpuid", .run = test_cpuid },
 	{ .name = "msr", .run = test_msr },
 	{ .name = "exceptions", .run = test_exceptions },
+	{ .name = "firmware", .run = test_firmware },
 	{ .name = "apic", .run = test_apic },
 	{ .name = "mmio", .run = test_mmio },
 	{ .name = "memory", .run = test_memory },
