@@ -48,6 +48,11 @@ static void restart_keyboard(void)
 	test_restart(RESTART_BY_KEYBOARD);
 }
 
+static void restart_control(void)
+{
+	test_restart(RESTART_BY_CONTROL);
+}
+
 static void restart_hypercall(void)
 {
 	test_restart(RESTART_BY_HYPERCALL);
@@ -101,6 +106,7 @@ static const struct {
 	{ .name = "attack-msix", .run = test_attack_msix, .only_by_name = true },
 	{ .name = "restart-acpi", .run = restart_acpi, .only_by_name = true },
 	{ .name = "restart-keyboard", .run = restart_keyboard, .only_by_name = true },
+	{ .name = "restart-control", .run = restart_control, .only_by_name = true },
 	{ .name = "restart-hypercall", .run = restart_hypercall, .only_by_name = true },
 	{ .name = "restart-vector", .run = restart_vector, .only_by_name = true },
 	{ .name = "restart-fault", .run = restart_fault, .only_by_name = true },

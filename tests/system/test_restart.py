@@ -24,7 +24,7 @@ def all_passed(weir, lives):
     assert len(counts) == 1 and int(counts.pop()) > 15, counts
 
 
-@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("hypercall", "restart=reboot"),
+@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("control", ""), ("hypercall", "restart=reboot"),
                                         ("vector", ""), ("fault", "restart=fault")])
 def test_each_life_is_like_the_first(boot, way, words):
     """Until the limit of restarts is reached."""
