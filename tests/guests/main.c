@@ -80,6 +80,7 @@ static const struct {
 	{ .name = "exceptions", .run = test_exceptions },
 	{ .name = "firmware", .run = test_firmware },
 	{ .name = "apic", .run = test_apic },
+	{ .name = "pit", .run = test_pit },
 	{ .name = "mmio", .run = test_mmio },
 	{ .name = "memory", .run = test_memory },
 	{ .name = "smp", .run = test_smp },

@@ -36,7 +36,9 @@ void test_all_ports(void)
 
 			if (answers && !open)
 				first = port;
-			if (!answers && open)
+			if (!answers && open && first == port - 1)
+				print("ports: 0x%x\n", first);
+			else if (!answers && open)
 				print("ports: 0x%x-0x%x\n", first, port - 1);
 			open = answers;
 		}

@@ -142,11 +142,13 @@ def test_a_pvh_kernel_boots(boot, tmp_path):
 
 
 def test_ports_are_documented(boot):
-    """docs/guests.md lists exactly the ports that respond."""
-    documented = [ports for ports, what in re.findall(r"^\| (0x[0-9a-f]+(?:-0x[0-9a-f]+)?) \| ([^|]*) \|$",
-                                                      (ROOT / "docs/guests.md").read_text(), re.MULTILINE)
-                  if "all ones" not in what]
-    weir = boot(["/boot/cpu.elf kernel name=c mem=16M -- ports"], files=[BUILD / "tests/guests/cpu.elf"],
-                cmdline="exit=idle")
+    """docs/guests.md lists exactly the ports that respond, with and without legacy devices."""
+    rows = [(ports, what) for ports, what in re.findall(r"^\| (0x[0-9a-f]+(?:-0x[0-9a-f]+)?) \| ([^|]*) \|$",
+                                                        (ROOT / "docs/guests.md").read_text(), re.MULTILINE)
+            if "all ones" not in what]
+    weir = boot([f"/boot/cpu.elf kernel name={name} mem=16M legacy={name} -- ports" for name in ("on", "off")],
+                files=[BUILD / "tests/guests/cpu.elf"], cmdline="exit=idle")
     assert weir.wait_exit(60) == IDLE
-    assert [re.search(r"0x\S+", line)[0] for line in weir.find(r"c\| ports: 0x")] == documented
+    for name in "on", "off":
+        documented = [ports for ports, what in rows if name == "on" or "legacy=on" not in what]
+        assert [re.search(r"0x\S+", line)[0] for line in weir.find(rf"\b{name}\| ports: 0x")] == documented
