@@ -106,6 +106,7 @@ void test_cpuid(void);
 void test_msr(void);
 void test_exceptions(void);
 void test_firmware(void);
+void test_rtc(void);
 void test_apic(void);
 void test_pit(void);
 void test_mmio(void);

@@ -79,6 +79,7 @@ static const struct {
 	{ .name = "msr", .run = test_msr },
 	{ .name = "exceptions", .run = test_exceptions },
 	{ .name = "firmware", .run = test_firmware },
+	{ .name = "rtc", .run = test_rtc },
 	{ .name = "apic", .run = test_apic },
 	{ .name = "pit", .run = test_pit },
 	{ .name = "mmio", .run = test_mmio },

@@ -381,7 +381,7 @@ static void acpi_tables(void **state)
 {
 	static char row[CELLS][512];
 	static u8 tables[GUEST_ACPI_MAX];
-	size_t size = guestacpi_make(tables, 4, (struct vwindow){ 1UL << 32, 1UL << 38 });
+	size_t size = guestacpi_make(tables, 4, (struct vwindow){ 1UL << 32, 1UL << 38 }, true);
 	const char *at = section("ACPI");
 	u32 told = 0, found = 0;
 

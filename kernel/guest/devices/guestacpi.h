@@ -22,5 +22,5 @@
 
 #define GUEST_ACPI_MAX 2048
 /* Build all tables, to be copied to guest-physical address GUEST_RSDP; `high` is the window of
- * 64-bit BARs. Returns their size in bytes. */
-size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, struct vwindow high);
+ * 64-bit BARs; has_rtc: the guest has a real-time clock. Returns their size in bytes. */
+size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, struct vwindow high, bool has_rtc);

@@ -19,7 +19,7 @@ static const u8 reset_code[] = { 0xba, GUEST_RESET & 0xff, GUEST_RESET >> 8,
 int guestfirmware_write(struct domain *d, u32 nr_vcpus)
 {
 	u8 tables[GUEST_ACPI_MAX];
-	size_t size = guestacpi_make(tables, nr_vcpus, vwindow_above_ram(d));
+	size_t size = guestacpi_make(tables, nr_vcpus, vwindow_above_ram(d), d->legacy);
 	struct memory *m = &d->vm.memory;
 	int ret = guest_write(m, GUEST_RSDP, tables, size);
 

@@ -310,6 +310,19 @@ void vuart_receive(struct vuart *u, u8 c)
 	spin_unlock(&u->lock);
 }
 
+void vuart_print(struct vuart *u, u8 c)
+{
+	bool tell;
+
+	spin_lock(&u->lock);
+	transmit(u, c);
+	tell = u->tell;
+	u->tell = false;
+	spin_unlock(&u->lock);
+	if (tell)
+		guestconsole_tell();
+}
+
 void vuart_flush(struct vuart *u)
 {
 	spin_lock(&u->lock);

@@ -10,6 +10,8 @@ static const struct {
 	void (*reset)(struct legacy *l); /* called with the lock held */
 } devices[] = {
 	{ vpit_add_ports, vpit_reset },
+	{ vrtc_add_ports, vrtc_reset },
+	{ vdebug_add_ports, vdebug_reset },
 };
 
 int legacy_create(struct domain *d)

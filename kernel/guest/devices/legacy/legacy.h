@@ -7,7 +7,9 @@
 #pragma once
 
 #include <kernel/core/spinlock.h>
+#include <kernel/guest/devices/legacy/vdebug.h>
 #include <kernel/guest/devices/legacy/vpit.h>
+#include <kernel/guest/devices/legacy/vrtc.h>
 #include <kernel/lib/compiler.h>
 
 struct domain;
@@ -17,6 +19,7 @@ struct legacy {
 	struct spinlock lock;
 	struct domain *domain;
 	struct vpit pit;
+	struct vrtc rtc;
 };
 
 /* Create the chips of d, with their ports. -ENOMEM, -ENOSPC, -EEXIST. Boot. */
