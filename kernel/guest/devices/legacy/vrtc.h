@@ -1,4 +1,4 @@
-/* The real-time clock of a PC with its CMOS memory (Motorola MC146818A), behind ports 0x70 and 0x71.
+/* The real-time clock of a PC with its CMOS memory (Motorola MC146818A), at ports 0x70 and 0x71.
  *
  * Nothing counts: the registers show the machine's date at the moment when they are read, moved by
  * what the guest has set. The clock raises no interrupts. */

@@ -58,8 +58,9 @@ static enum step write_data(struct vpci *p, u32 value, u32 mask)
 	return STEP_DONE;
 }
 
-/* The reset control register of Intel's chipsets (ICH data sheets, 13.7.4): bit 2 resets the machine
- * when it becomes 1, so it always reads as 0. The others say how, which makes no difference here. */
+/* The reset control register of Intel's chipsets (ICH data sheets, RST_CNT): bit 2 resets the
+ * machine when it becomes 1, so it always reads as 0. The others say how, which makes no difference
+ * here. */
 #define RESET_CONTROL 1
 #define RESET_CPU BIT(2)
 #define RESET_HOW (BIT(1) | BIT(3))
@@ -73,8 +74,8 @@ static void write_reset_control(struct vpci *p, u8 value)
 		domain_reboot(p->domain, "asked for a reboot", 0);
 }
 
-/* Offsets 0 to 3 are CONFIG_ADDRESS, which responds only to dword accesses, so that a byte of it can
- * be another register; 4 to 7 are CONFIG_DATA, for accesses of any width. */
+/* Offsets 0 to 3 are CONFIG_ADDRESS, which responds only to dword accesses, so that a byte of it
+ * can be another register; 4 to 7 are CONFIG_DATA, for accesses of any width. */
 static int read_ports(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
 	struct vpci *p = ctx;
