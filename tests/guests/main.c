@@ -63,6 +63,19 @@ static void restart_vector(void)
 	test_restart(RESTART_BY_VECTOR);
 }
 
+static void stay_halted(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+/* As a kernel that has panicked. */
+static void halt(void)
+{
+	(void)smp_start(stay_halted);
+	stay_halted();
+}
+
 static void restart_fault(void)
 {
 	test_restart(RESTART_BY_FAULT);
@@ -106,6 +119,7 @@ static const struct {
 	{ .name = "attack-init", .run = test_attack_init, .only_by_name = true },
 	{ .name = "attack-timers", .run = test_attack_timers, .only_by_name = true },
 	{ .name = "attack-msix", .run = test_attack_msix, .only_by_name = true },
+	{ .name = "halt", .run = halt, .only_by_name = true },
 	{ .name = "restart-acpi", .run = restart_acpi, .only_by_name = true },
 	{ .name = "restart-keyboard", .run = restart_keyboard, .only_by_name = true },
 	{ .name = "restart-control", .run = restart_control, .only_by_name = true },

@@ -96,6 +96,7 @@ static struct domain *create(u32 index)
 	}
 	d->kernel = kernel;
 	d->restart.policy = kernel->line.restart;
+	d->halt_policy = kernel->line.halt;
 	teardown_init(d);
 	ret = vuart_create(d);
 	if (!ret)
