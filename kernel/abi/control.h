@@ -9,6 +9,7 @@ enum weir_domain_state {
 	WEIR_DOMAIN_RUNNING,
 	WEIR_DOMAIN_DYING,
 	WEIR_DOMAIN_RESTARTING, /* stopped, and about to start again */
+	WEIR_DOMAIN_HALTED, /* running, but nothing can wake any of its vCPUs */
 };
 
 struct weir_domain_info {

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEIR_ABI_VERSION 2
+#define WEIR_ABI_VERSION 3
 #define WEIR_CPUID_BASE 0x40000000u
 #define WEIR_CPUID_EBX 0x72696557u /* "Weir" */
 /* The usual timing leaf of hypervisors: EAX is the frequency of the TSC in kHz, EBX that of the
@@ -134,6 +134,7 @@ enum weir_event {
 	WEIR_EVENT_DEVICES = 4, /* a device arrived on the domain's PCI bus, or left it */
 	WEIR_EVENT_STORM = 8, /* a device was paused for more interrupts than irq-limit= allows */
 	WEIR_EVENT_CONSOLE = 16, /* control domain: the selected domain has written something */
+	WEIR_EVENT_HALTED = 32, /* control domain: nothing can wake a domain: WEIR_DOMAIN_HALTED */
 };
 
 #define WEIR_LATENCY_BUCKETS 16

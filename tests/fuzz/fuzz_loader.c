@@ -97,7 +97,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	struct guest_entry entry;
 	struct loader_error e;
 	const char *protocol;
-	struct guest_image image = { .module = module, .command_line = line, .ram = ram };
+	struct guest_image image = {
+		.module = module, .name = "k0", .command_line = line, .ram = ram
+	};
 	u8 *file = exact_copy(in.p, (size_t)(in.end - in.p));
 	int err;
 

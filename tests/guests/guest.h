@@ -115,6 +115,8 @@ void test_cpuid(void);
 void test_contract(void);
 void test_msr(void);
 void test_exceptions(void);
+void test_firmware(void);
+void test_rtc(void);
 void test_apic(void);
 void test_nmi(void);
 void test_pit(void);
@@ -149,6 +151,7 @@ void test_all_ports(void);
 enum way {
 	RESTART_BY_ACPI,
 	RESTART_BY_KEYBOARD,
+	RESTART_BY_CONTROL,
 	RESTART_BY_HYPERCALL,
 	RESTART_BY_VECTOR,
 	RESTART_BY_FAULT

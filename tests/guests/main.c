@@ -20,6 +20,14 @@ static bool wanted(const char *line, const char *name)
 	return false;
 }
 
+/* A Multiboot command line begins with the kernel's name. */
+static const char *without_name(const char *line)
+{
+	while (*line && *line != ' ')
+		line++;
+	return line;
+}
+
 static bool named; /* the command line names groups */
 
 void lacks(const char *what)
@@ -40,6 +48,11 @@ static void restart_keyboard(void)
 	test_restart(RESTART_BY_KEYBOARD);
 }
 
+static void restart_control(void)
+{
+	test_restart(RESTART_BY_CONTROL);
+}
+
 static void restart_hypercall(void)
 {
 	test_restart(RESTART_BY_HYPERCALL);
@@ -48,6 +61,19 @@ static void restart_hypercall(void)
 static void restart_vector(void)
 {
 	test_restart(RESTART_BY_VECTOR);
+}
+
+static void stay_halted(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+/* As a kernel that has panicked. */
+static void halt(void)
+{
+	(void)smp_start(stay_halted);
+	stay_halted();
 }
 
 static void restart_fault(void)
@@ -66,6 +92,8 @@ static const struct {
 	{ .name = "contract", .run = test_contract },
 	{ .name = "msr", .run = test_msr },
 	{ .name = "exceptions", .run = test_exceptions },
+	{ .name = "firmware", .run = test_firmware },
+	{ .name = "rtc", .run = test_rtc },
 	{ .name = "apic", .run = test_apic },
 	{ .name = "nmi", .run = test_nmi },
 	{ .name = "pit", .run = test_pit },
@@ -97,8 +125,10 @@ static const struct {
 	{ .name = "attack-init", .run = test_attack_init, .only_by_name = true },
 	{ .name = "attack-timers", .run = test_attack_timers, .only_by_name = true },
 	{ .name = "attack-msix", .run = test_attack_msix, .only_by_name = true },
+	{ .name = "halt", .run = halt, .only_by_name = true },
 	{ .name = "restart-acpi", .run = restart_acpi, .only_by_name = true },
 	{ .name = "restart-keyboard", .run = restart_keyboard, .only_by_name = true },
+	{ .name = "restart-control", .run = restart_control, .only_by_name = true },
 	{ .name = "restart-hypercall", .run = restart_hypercall, .only_by_name = true },
 	{ .name = "restart-vector", .run = restart_vector, .only_by_name = true },
 	{ .name = "restart-fault", .run = restart_fault, .only_by_name = true },
@@ -108,7 +138,9 @@ void main(u32 magic, u32 info);
 void main(u32 magic, u32 info)
 {
 	const u32 *mbi = (const u32 *)(u64)info;
-	const char *line = magic == 0x2badb002 && (mbi[0] & 4) ? (const char *)(u64)mbi[4] : "";
+	const char *line = magic == 0x2badb002 && (mbi[0] & 4) ?
+				   without_name((const char *)(u64)mbi[4]) :
+				   "";
 	struct cpuid r = cpuid(WEIR_CPUID_BASE, 0);
 
 	under_weir = r.ebx == WEIR_CPUID_EBX;

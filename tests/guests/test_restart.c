@@ -103,6 +103,12 @@ static void reboot(void)
 	case RESTART_BY_KEYBOARD:
 		outb(0x64, 0xfe);
 		break;
+	case RESTART_BY_CONTROL:
+		CHECK_EQ("restart: the reset control register", inb(0xcf9), 0);
+		outb(0xcf9, 0xfb); /* all but the bit that resets */
+		CHECK_EQ("restart: it reads as written", inb(0xcf9), 0x0a);
+		outb(0xcf9, 0x0e);
+		break;
 	case RESTART_BY_HYPERCALL:
 		hypercall(WEIR_HC_SHUTDOWN, 1, 0, 0);
 		break;

@@ -15,6 +15,7 @@ def test_each_check_of_the_processor_passes(boot, smp):
     assert weir.wait_exit(60) == IDLE
     weir.count(r"c\| FAIL", 0)
     weir.count(r"c\| PASS ports: OUTS$", 1)
+    weir.count(r"c\| rtc: text by port 0xe9$", 1)
     passed = int(weir.wait_for(r"c\| (\d+) passed, 0 failed", 1)[1])
     # The README states the number of checks.
     assert [str(passed)] == re.findall(r"(\d+) checks", (ROOT / "README.md").read_text())

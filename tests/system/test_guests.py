@@ -15,7 +15,7 @@ NET = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
 def test_a_guest_runs_and_ends(boot):
     weir = boot([HELLO + " -- a b=c"], cmdline="exit=idle")
     assert weir.wait_exit() == IDLE
-    weir.count(r'hello\| hello: command line "a b=c"', 1)
+    weir.count(r'hello\| hello: command line "hello a b=c"', 1)
     weir.count(r"hello\| hello: no module", 1)
     weir.count(r"hello\| hello: powering off", 1)
     weir.count(r"the shutdown hypercall has returned", 0)
@@ -36,7 +36,7 @@ def test_many_guests_share_the_cpus(boot, smp):
     weir = boot([f"/boot/hello.elf kernel name={n} mem=8M -- I am {n}" for n in names], smp=smp, cmdline="exit=idle")
     assert weir.wait_exit() == IDLE
     for n in names:
-        weir.count(rf'{n}\| hello: command line "I am {n}"', 1)
+        weir.count(rf'{n}\| hello: command line "{n} I am {n}"', 1)
 
 
 def test_two_domains_on_one_cpu_both_go_on(boot):

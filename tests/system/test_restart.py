@@ -7,7 +7,7 @@ import time
 import pytest
 
 from patience import http_request
-from test_control import Load
+from test_control import Load, table
 from test_fuzz import attack, free_mib
 from test_network import MB, Guest
 from weir import BUILD, IDLE, AtsNic, PortNic
@@ -24,8 +24,8 @@ def all_passed(weir, lives):
     assert len(counts) == 1 and int(counts.pop()) > 15, counts
 
 
-@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("hypercall", "restart=reboot"),
-                                        ("vector", ""), ("fault", "restart=fault")])
+@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("control", ""),
+                                        ("hypercall", "restart=reboot"), ("vector", ""), ("fault", "restart=fault")])
 def test_each_life_is_like_the_first(boot, way, words):
     """Until the limit of restarts is reached."""
     weir = boot([f"/boot/cpu.elf kernel name=c mem=64M vcpus=2 {words} -- restart-{way}"], files=[CPU], smp=2,
@@ -35,6 +35,22 @@ def test_each_life_is_like_the_first(boot, way, words):
     weir.count(r"domain c: .*: restarting", RESTARTS)
     weir.count(rf"domain c: it has been restarted {RESTARTS} times in 60 seconds and ends now", 1)
     weir.count(r"domain c: its 16384 pages are free again", 1)
+
+
+@pytest.mark.parametrize("vcpus", [1, 2])
+def test_a_guest_that_halts(boot, vcpus):
+    """It is shown as such, ended, or restarted, as its line says."""
+    line = "/boot/cpu.elf kernel name={0} mem=64M vcpus={1} halt={0} -- halt"
+    weir = boot(["/boot/control.elf kernel name=control mem=16M control"]
+                + [line.format(policy, vcpus) for policy in ("keep", "restart", "end")], files=[CPU], smp=2,
+                cmdline="exit=idle")
+    weir.wait_for(r"domain end: its 16384 pages are free again")
+    weir.count(r"domain end: halted, status 0$", 1)
+    weir.wait_for(rf"domain restart: it has been restarted {RESTARTS} times in 60 seconds and ends now")
+    weir.count(r"domain restart: halted, status 0: restarting", RESTARTS)
+    weir.wait_for(r"domain keep: halted: all its vCPUs wait with interrupts disabled")
+    assert table(weir, "domains")["2"][1:3] == ["keep", "halted"]
+    weir.command("destroy keep")
 
 
 def test_a_device_stays_and_is_as_new(boot):

@@ -47,6 +47,17 @@ static inline void check_map_entry(const struct guest_image *image, u32 i, u64 b
 	assert_int_equal(type, want[i][2]);
 }
 
+/* The kernel's name, and what follows "--" on its module line. */
+static inline void check_named_line(const char *line, const struct guest_image *image)
+{
+	size_t n = strlen(image->name);
+
+	assert_int_equal(strncmp(line, image->name, n), 0);
+	if (*image->command_line)
+		assert_int_equal(line[n++], ' ');
+	assert_string_equal(line + n, image->command_line);
+}
+
 /* Multiboot 0.6.96, 3.3; for guests of 1 MiB to 3 GiB. */
 static inline void check_multiboot_information(const struct fixture *f,
 					       const struct guest_image *image,
@@ -60,7 +71,7 @@ static inline void check_multiboot_information(const struct fixture *f,
 	assert_int_equal(guest_u32(f, mbi), 0x24d);
 	assert_int_equal(guest_u32(f, mbi + 4), 639); /* 0x9fc00 */
 	assert_int_equal(guest_u32(f, mbi + 8), (image->ram >> 10) - 1024);
-	assert_string_equal(guest_string(f, guest_u32(f, mbi + 16)), image->command_line);
+	check_named_line(guest_string(f, guest_u32(f, mbi + 16)), image);
 	assert_int_equal(guest_u32(f, mbi + 20), image->nr_modules);
 	for (u32 i = 0; i < image->nr_modules; i++) {
 		gpaddr_t m = guest_u32(f, mbi + 24) + i * 16;

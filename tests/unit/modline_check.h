@@ -51,6 +51,7 @@ static inline void check_quotes_the_line(const char *line, const char *message)
 static inline void check_written_again(const struct module_line *m)
 {
 	static const char *const restart[] = { "never", "reboot", "fault" };
+	static const char *const halt[] = { "keep", "restart", "end" };
 	char text[1024];
 	struct module_line again;
 	struct module_error e;
@@ -62,7 +63,7 @@ static inline void check_written_again(const struct module_line *m)
 		n = sprintf(text, "kernel name=%s mem=%luK vcpus=%u prio=%u%s%s%s", m->domain,
 			    m->memory >> 10, m->vcpus, m->priority, m->control ? " control" : "",
 			    m->balloon ? " balloon" : "", m->legacy ? "" : " legacy=off");
-		n += sprintf(text + n, " restart=%s", restart[m->restart]);
+		n += sprintf(text + n, " restart=%s halt=%s", restart[m->restart], halt[m->halt]);
 		if (m->cpu >= 0)
 			n += sprintf(text + n, " cpu=%d", m->cpu);
 		for (u32 i = 0; i < m->nr_devices; i++)

@@ -208,6 +208,14 @@ static void test_iasl_understands_them(void **state)
 		snprintf(last, sizeof(last), "Local Apic ID : %02X", nr - 1);
 		has(by_iasl("APIC", find("APIC")), last);
 	}
+	/* Without the chips of a PC, no driver looks for a real-time clock. */
+	has(by_iasl("FACP", find("FACP")), "CMOS RTC Not Present (V5) : 1");
+	legacy = true;
+	make(2);
+	has(by_iasl("FACP", find("FACP")), "CMOS RTC Not Present (V5) : 0");
+	text = by_iasl("DSDT", number(find("FACP") + 140, 8));
+	has(text, "EisaId (\"PNP0B00\")");
+	has(text, "0x0070,             // Range Minimum");
 	/* The processor's addresses end where the RAM does. */
 	high.end = high.first;
 	make(2);

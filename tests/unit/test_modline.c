@@ -27,7 +27,7 @@ static void test_full_line(void **state)
 {
 	(void)state;
 	good("kernel name=net0 mem=64M vcpus=2 pci=00:03.0,01:1f.7,ats prio=9 cpu=3 "
-	     "restart=fault legacy=off balloon control pci=0001:ff:00.1 -- a=b  -- c ");
+	     "restart=fault halt=end legacy=off balloon control pci=0001:ff:00.1 -- a=b  -- c ");
 	assert_int_equal(m.kind, MODULE_KERNEL);
 	assert_string_equal(m.domain, "net0");
 	assert_int_equal(m.memory, 64 << 20);
@@ -43,6 +43,7 @@ static void test_full_line(void **state)
 	assert_false(m.ats[2]);
 	assert_true(m.control);
 	assert_int_equal(m.restart, RESTART_FAULT);
+	assert_int_equal(m.halt, HALT_END);
 	assert_true(m.balloon);
 	assert_false(m.legacy);
 	assert_int_equal(m.device[2].segment, 1);
@@ -69,6 +70,7 @@ static void test_defaults_and_file_names(void **state)
 		assert_int_equal(m.priority, MODLINE_DEFAULT_PRIORITY);
 		assert_int_equal(m.cpu, -1);
 		assert_int_equal(m.restart, RESTART_REBOOT);
+		assert_int_equal(m.halt, HALT_KEEP);
 		assert_false(m.control);
 		assert_false(m.balloon);
 		assert_true(m.legacy);
@@ -152,6 +154,7 @@ static void test_messages(void **state)
 	bad("kernel name=a mem=2M cpu=256", "cpu=256", "at most 255");
 	bad("kernel name=a mem=2M cpu=", "cpu=", "cpu=0");
 	bad("kernel name=a mem=2M restart=no", "restart=no", "never, reboot or fault");
+	bad("kernel name=a mem=2M halt=now", "halt=now", "keep, restart or end");
 	bad("kernel name=a mem=2M legacy=no", "legacy=no", "on or off");
 	bad("kernel name=a mem=2M legacy=on legacy=off", "legacy=off", "given twice");
 	bad("kernel name=a mem=2M restart=never restart=never", "restart=never", "given twice");

@@ -148,6 +148,7 @@ static void load_whole(struct guest_entry *entry)
 		.kernel_len = KERNEL_SIZE,
 		.module = ramdisk,
 		.nr_modules = 2,
+		.name = a.name,
 		.command_line = module_at(0)->line.command_line,
 		.ram = module_at(0)->line.memory,
 	};

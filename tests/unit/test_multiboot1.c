@@ -64,9 +64,11 @@ static void test_small_field_kernel(void **state)
 	};
 	static const u8 disk[10000] = { 1, 2, 3, [9999] = 4 };
 	struct guest_module module = { disk, sizeof(disk), "first words" };
-	struct guest_image image = {
-		.module = &module, .nr_modules = 1, .command_line = "test --all", .ram = 32 << 20
-	};
+	struct guest_image image = { .module = &module,
+				     .nr_modules = 1,
+				     .name = "k0",
+				     .command_line = "test --all",
+				     .ram = 32 << 20 };
 	u64 len;
 	u8 *file = make_elf(false, 0x401004, s, 2, &len);
 
@@ -95,7 +97,7 @@ static void test_elf_entry(void **state)
 		{ 1, 0xffffffff80100000, 0x100000, 5000, 6000, 4096, NULL },
 		{ 4, 0, 0, sizeof(header), 0, 4, (const u8 *)header },
 	};
-	struct guest_image image = { .command_line = "", .ram = 4 << 20 };
+	struct guest_image image = { .name = "k0", .command_line = "", .ram = 4 << 20 };
 	u64 len;
 
 	(void)state;
@@ -124,7 +126,9 @@ static void test_elf_entry(void **state)
 
 static void test_flat(void **state)
 {
-	struct guest_image image = { .command_line = "x", .ram = 8 << 20, .kernel_len = 20000 };
+	struct guest_image image = {
+		.name = "k0", .command_line = "x", .ram = 8 << 20, .kernel_len = 20000
+	};
 	u8 *file = make_flat(20000, 1000, 0x200000, 0x200000 + 15000, 0x200000 + 30000,
 			     0x200000 + 14999);
 
@@ -155,7 +159,9 @@ static void test_flat(void **state)
 
 static void test_messages(void **state)
 {
-	struct guest_image image = { .command_line = "", .ram = 8 << 20, .kernel_len = 20000 };
+	struct guest_image image = {
+		.name = "k0", .command_line = "", .ram = 8 << 20, .kernel_len = 20000
+	};
 	static const struct {
 		u64 at, len;
 		u32 load, load_end, bss_end, entry;
@@ -220,7 +226,9 @@ static void test_messages(void **state)
 
 static void test_header_search(void **state)
 {
-	struct guest_image image = { .command_line = "", .ram = 8 << 20, .kernel_len = 20000 };
+	struct guest_image image = {
+		.name = "k0", .command_line = "", .ram = 8 << 20, .kernel_len = 20000
+	};
 	u8 *file;
 
 	(void)state;
@@ -269,6 +277,7 @@ static void test_random_fit(void **state)
 		u32 nr = 1 + rand() % 3;
 		struct guest_image image = { .module = module,
 					     .nr_modules = rand() % 3,
+					     .name = "k0",
 					     .command_line = "some words",
 					     .ram = ram };
 		u8 *file;
@@ -327,9 +336,11 @@ static void test_damaged(void **state)
 		int which = rand() % 2;
 		u64 n = rand() % 3 ? len[which] : (u64)rand() % len[which];
 		u8 *copy = memcpy(malloc(n ? n : 1), file[which], n);
-		struct guest_image image = {
-			.kernel = copy, .kernel_len = n, .command_line = "", .ram = 4 << 20
-		};
+		struct guest_image image = { .kernel = copy,
+					     .kernel_len = n,
+					     .name = "k0",
+					     .command_line = "",
+					     .ram = 4 << 20 };
 
 		for (int k = rand() % 4; k > 0 && n; k--)
 			copy[rand() % MIN(n, 240UL)] = rand() % 2 ? rand() :

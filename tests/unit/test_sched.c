@@ -408,6 +408,36 @@ static void an_nmi_does_not_wait_for_sipi(void **state)
 	assert_false(victim.nmi_masked);
 }
 
+/* Nothing but another vCPU can wake it: that is what a domain's halt is made of. */
+static void nothing_can_wake_it(void **state)
+{
+	(void)state;
+	begin();
+	bystander.state = VCPU_HALTED;
+	bystander.rflags = 0;
+	assert_true(vcpu_is_stuck(&bystander));
+	bystander.rflags = RFLAGS_IF; /* an interrupt could */
+	assert_false(vcpu_is_stuck(&bystander));
+	bystander.rflags = 0;
+	bystander.state = VCPU_OFFLINE;
+	assert_true(vcpu_is_stuck(&bystander));
+	bystander.state = VCPU_PARKED; /* what it waits for will come */
+	assert_false(vcpu_is_stuck(&bystander));
+	bystander.state = VCPU_RUNNABLE;
+	assert_false(vcpu_is_stuck(&bystander));
+	/* Signals that others sent before they halted. */
+	victim.state = VCPU_HALTED;
+	victim.rflags = 0;
+	assert_true(vcpu_is_stuck(&victim));
+	send(ICR_NMI);
+	assert_false(vcpu_is_stuck(&victim));
+	begin();
+	victim.state = VCPU_HALTED;
+	victim.rflags = 0;
+	vcpu_init_signal(&victim);
+	assert_false(vcpu_is_stuck(&victim));
+}
+
 static u64 ends[2]; /* of the bystander's quantum, before and after */
 
 static void charge_victim(void)
@@ -457,6 +487,7 @@ int main(void)
 		cmocka_unit_test(an_idle_cpu_is_told_once),
 		cmocka_unit_test(a_running_vcpu_exits_for_changes),
 		cmocka_unit_test(equals_are_told),
+		cmocka_unit_test(nothing_can_wake_it),
 		cmocka_unit_test(only_an_nmi_ends_it),
 		cmocka_unit_test(an_nmi_waits_for_the_one_in_service),
 		cmocka_unit_test(an_nmi_does_not_wait_for_sipi),

@@ -222,6 +222,7 @@ static void use(void)
 {
 	u64 table = cfg_read(3, 0x1c, 4);
 
+	out(0xcf9, 1, 0x0a);
 	cfg_write(3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
 	cfg_write(3, CAP_MSIX_AT + 2, 2, 0x8000);
 	mem_write(table, 4, 0xfee00000);
@@ -231,12 +232,31 @@ static void use(void)
 	assert_true(direct_pages > 0);
 }
 
+/* Only bit 2 of the byte at 0xcf9 resets, and no wider access is meant for it. */
+static void reset_control(void **state)
+{
+	u32 before = reboots;
+
+	(void)state;
+	out(0xcf8, 4, 0x80000600);
+	out(0xcf8, 2, 0x0600);
+	assert_int_equal(reboots, before);
+	out(0xcf9, 1, 0xfb);
+	assert_int_equal(in(0xcf9, 1), 0x0a);
+	assert_int_equal(in(0xcf8, 4), 0x80000600);
+	assert_int_equal(reboots, before);
+	out(0xcf9, 1, 0x06);
+	assert_int_equal(in(0xcf9, 1), 0x02);
+	assert_int_equal(reboots, before + 1);
+}
+
 static void check_as_new(void)
 {
 	assert_int_equal(device.state, PCI_ATTACHED);
 	assert_int_equal(device.owner, dom.id);
 	assert_true(attached);
 	assert_int_equal(in(0xcf8, 4), 0);
+	assert_int_equal(in(0xcf9, 1), 0);
 	assert_int_equal(cfg_read(3, 0, 4), 0x10d38086);
 	assert_int_equal(cfg_read(3, PCI_COMMAND, 2), 0);
 	assert_int_equal(cfg_read(3, CAP_MSIX_AT + 2, 2) >> 14, 0);
@@ -343,6 +363,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(started_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(started_again_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(ends_instead_of_starting_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(reset_control, setup, teardown),
 		cmocka_unit_test_setup_teardown(does_not_come_back, setup, teardown),
 	};
 

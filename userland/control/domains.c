@@ -26,7 +26,8 @@ static u32 count_devices(u16 owner)
 
 static const char *state_name(u8 state)
 {
-	static const char *const name[] = { "building", "running", "dying", "restarting" };
+	static const char *const name[] = { "building", "running", "dying", "restarting",
+					    "halted" };
 
 	return state < ARRAY_SIZE(name) ? name[state] : "?";
 }

@@ -73,6 +73,18 @@ static void take_line(u64 address)
 		      sizeof(line) - 1);
 }
 
+/* Weir and QEMU put a name in front. */
+static u64 after_first_word(u64 address)
+{
+	const char *p = (const char *)address;
+
+	while (*p && *p != ' ')
+		p++;
+	while (*p == ' ')
+		p++;
+	return (u64)p;
+}
+
 static void mark_used(u64 base, u64 size)
 {
 	add(used, &nr_used, base, size, "used");
@@ -104,7 +116,7 @@ static void take_multiboot(const struct multiboot_information *info)
 	protocol = "Multiboot";
 	mark_used((u64)info, sizeof(*info));
 	if (info->flags & INFO_CMDLINE)
-		take_line(info->cmdline);
+		take_line(after_first_word(info->cmdline));
 	if (info->flags & INFO_MODS)
 		for (u32 i = 0; i < info->mods_count; i++)
 			mark_used(module[i].start, module[i].end - module[i].start);

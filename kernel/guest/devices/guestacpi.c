@@ -234,7 +234,21 @@ static u32 begin_device(struct writer *w, const char *segment)
 
 /* --- tables --------------------------------------------------------------- */
 
-static void put_dsdt(struct writer *w, struct vwindow high)
+/* It has no interrupt: drivers poll it. */
+static void put_port_device(struct writer *w, const char *name, u16 hid, u32 uid, u16 first, u8 nr)
+{
+	u32 device = begin_device(w, name);
+	struct resources r;
+
+	put_name_hid(w, hid);
+	put_name_dword(w, "_UID", uid);
+	r = begin_resources(w);
+	put_io_ports(w, first, nr);
+	end_resources(w, r);
+	end_package(w, device);
+}
+
+static void put_dsdt(struct writer *w, struct vwindow high, bool legacy)
 {
 	u32 table = begin_table(w, "DSDT", 2), package, scope, device;
 	struct resources r;
@@ -265,14 +279,9 @@ static void put_dsdt(struct writer *w, struct vwindow high)
 	end_resources(w, r);
 	end_package(w, device);
 
-	/* It has no interrupt: drivers poll it. */
-	device = begin_device(w, "COM1");
-	put_name_hid(w, 0x0501);
-	put_name_dword(w, "_UID", 1);
-	r = begin_resources(w);
-	put_io_ports(w, 0x3f8, 8);
-	end_resources(w, r);
-	end_package(w, device);
+	put_port_device(w, "COM1", 0x0501, 1, 0x3f8, 8);
+	if (legacy)
+		put_port_device(w, "RTC0", 0x0b00, 0, 0x70, 2);
 
 	end_package(w, scope);
 	end_table(w, table);
@@ -307,14 +316,14 @@ static void put_port_address(struct writer *w, u16 port)
 #define FLAG_RESET_REG_SUP BIT(10)
 #define FLAG_HW_REDUCED_ACPI BIT(20)
 
-static void put_fadt(struct writer *w, gpaddr_t dsdt_gpa)
+static void put_fadt(struct writer *w, gpaddr_t dsdt_gpa, bool legacy)
 {
 	u32 table = begin_table(w, "FACP", 6);
 
 	w->at = table + FADT_DSDT;
 	put32(w, (u32)dsdt_gpa);
 	w->at = table + FADT_BOOT_ARCH;
-	put16(w, BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_CMOS_RTC);
+	put16(w, BOOT_ARCH_NO_VGA | (legacy ? 0 : BOOT_ARCH_NO_CMOS_RTC));
 	w->at = table + FADT_FLAGS;
 	put32(w, FLAG_WBINVD | FLAG_PWR_BUTTON | FLAG_SLP_BUTTON | FLAG_RESET_REG_SUP |
 			 FLAG_HW_REDUCED_ACPI);
@@ -375,9 +384,9 @@ size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, bool legacy, struct 
 
 	memset(buf, 0, GUEST_ACPI_MAX);
 	dsdt_at = ALIGN_UP(w.at, 16u);
-	put_dsdt(&w, high);
+	put_dsdt(&w, high, legacy);
 	fadt_at = ALIGN_UP(w.at, 16u);
-	put_fadt(&w, guest_address(dsdt_at));
+	put_fadt(&w, guest_address(dsdt_at), legacy);
 	madt_at = ALIGN_UP(w.at, 16u);
 	put_madt(&w, nr_vcpus, legacy);
 	xsdt_at = begin_table(&w, "XSDT", 1);

@@ -22,6 +22,7 @@
 #define GUEST_SLP_TYP_S5 5
 
 #define GUEST_ACPI_MAX 2048
-/* Build all tables, to be copied to guest-physical address GUEST_RSDP; `legacy` adds an I/O
- * APIC, `high` is the window of 64-bit BARs. Returns their size in bytes. */
+/* Build all tables, to be copied to guest-physical address GUEST_RSDP; `legacy`: the guest has an
+ * I/O APIC and a real-time clock; `high` is the window of 64-bit BARs. Returns their size in
+ * bytes. */
 size_t guestacpi_make(u8 buf[GUEST_ACPI_MAX], u32 nr_vcpus, bool legacy, struct vwindow high);

@@ -4,8 +4,8 @@
  *	keyboard controller               its reset line, which kernels without ACPI pull; there is
  *	                                  no other part of such a controller
  *
- * A third way is a jump to the reset vector (guestfirmware.c); the code there writes the reset
- * register.
+ * Another is the reset control register (vpciports.c), and the last a jump to the reset vector
+ * (guestfirmware.c); the code there writes the reset register.
  */
 #include <kernel/guest/devices/guestpower.h>
 

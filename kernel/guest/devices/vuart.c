@@ -52,7 +52,7 @@ enum {
 #define LINE_NS (1000000000UL / LINES_A_SECOND)
 
 /* A guest that has reached the limit stays silent until a full second's worth of lines is allowed
- * again. So the message about suppressed lines appears at most once per second. */
+ * again. So the two messages about suppressed lines appear at most once per second. */
 static bool may_print(struct vuart *u)
 {
 	u64 lines = BURST - (u->left_out ? LINES_A_SECOND : 0);
@@ -65,6 +65,14 @@ static bool may_print(struct vuart *u)
 	return true;
 }
 
+static void tell_left_out(struct vuart *u)
+{
+	if (u->left_out)
+		log_warn("domain %s: %u lines of its console were left out", u->domain->name,
+			 u->left_out);
+	u->left_out = 0;
+}
+
 static void print_line(struct vuart *u)
 {
 	/* Replace control characters: a guest must not control the administrator's terminal. */
@@ -74,14 +82,14 @@ static void print_line(struct vuart *u)
 	u->line[u->len] = 0;
 	u->len = 0;
 	if (!may_print(u)) {
-		u->left_out++;
+		/* At once: the guest may say nothing more. */
+		if (!u->left_out++)
+			log_warn("domain %s: lines of its console are left out from here on: it "
+				 "writes more than %u per second",
+				 u->domain->name, LINES_A_SECOND);
 		return;
 	}
-	if (u->left_out)
-		log_warn("domain %s: %u lines of its console were left out: it writes more than "
-			 "%u per second",
-			 u->domain->name, u->left_out, LINES_A_SECOND);
-	u->left_out = 0;
+	tell_left_out(u);
 	log_info("%s| %s", u->domain->name, u->line);
 }
 
@@ -302,6 +310,19 @@ void vuart_receive(struct vuart *u, u8 c)
 	spin_unlock(&u->lock);
 }
 
+void vuart_print(struct vuart *u, u8 c)
+{
+	bool tell;
+
+	spin_lock(&u->lock);
+	transmit(u, c);
+	tell = u->tell;
+	u->tell = false;
+	spin_unlock(&u->lock);
+	if (tell)
+		guestconsole_tell();
+}
+
 void vuart_flush(struct vuart *u)
 {
 	spin_lock(&u->lock);
@@ -309,5 +330,6 @@ void vuart_flush(struct vuart *u)
 		console_end_line();
 	else if (u->len)
 		print_line(u);
+	tell_left_out(u);
 	spin_unlock(&u->lock);
 }

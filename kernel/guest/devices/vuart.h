@@ -39,5 +39,7 @@ void vuart_receive(struct vuart *u, u8 c);
 void vuart_selected(struct vuart *u);
 /* Reset to the state after power-on. No vCPU runs, and vuart_flush() has been called. */
 void vuart_reset(struct vuart *u);
+/* Print a character that the guest writes elsewhere, like one that it sends. No lock is held. */
+void vuart_print(struct vuart *u, u8 c);
 /* Print the incomplete last line. No vCPU runs. */
 void vuart_flush(struct vuart *u);

@@ -71,6 +71,8 @@ void domain_describe(const struct domain *d, struct weir_domain_info *info)
 	memset(info, 0, sizeof(*info));
 	info->id = d->id;
 	info->state = read_once(&d->state);
+	if (info->state == WEIR_DOMAIN_RUNNING && read_once(&d->halted))
+		info->state = WEIR_DOMAIN_HALTED;
 	info->control = d->privileged;
 	info->nr_vcpus = read_once(&d->vm.nr_vcpus);
 	info->pages_owned = read_once(&d->vm.memory.pages_owned);
@@ -256,6 +258,7 @@ void domain_start(struct domain *d, const struct guest_entry *entry)
 	(void)domain_take_events(d); /* those of the devices it starts with */
 	spin_lock(&d->lock);
 	dying = d->state == DOMAIN_DYING;
+	d->halted = false;
 	if (!dying)
 		d->state = DOMAIN_RUNNING;
 	spin_unlock(&d->lock);
@@ -319,4 +322,37 @@ void domain_fault(struct domain *d, u32 vcpu, const char *what, u64 rip)
 	}
 	snprintf(why, sizeof(why), "vCPU %u: %s at RIP 0x%lx", vcpu, what, rip);
 	domain_reboot(d, why, 0);
+}
+
+static bool all_stuck(const struct vm *vm)
+{
+	for (u32 i = 0; i < vm->nr_vcpus; i++)
+		if (!vcpu_is_stuck(vm->vcpu[i]))
+			return false;
+	return true;
+}
+
+/* Each vCPU that halts looks at all others afterwards, so the last one finds all of them halted. */
+void domain_look_if_halted(struct domain *d)
+{
+	bool first;
+
+	if (!all_stuck(&d->vm))
+		return;
+	spin_lock(&d->lock);
+	first = d->state == DOMAIN_RUNNING && !d->halted;
+	d->halted |= first;
+	spin_unlock(&d->lock);
+	if (!first)
+		return;
+	domain_event_to_control(WEIR_EVENT_HALTED);
+	if (d->halt_policy == HALT_RESTART)
+		domain_reboot(d, "halted", 0);
+	else if (d->halt_policy == HALT_END)
+		domain_shutdown(d, "halted", 0);
+	else
+		log_warn("domain %s: halted: all its vCPUs wait with interrupts disabled, and "
+			 "nothing can wake them; destroy it, or say halt=restart or halt=end on "
+			 "its module line",
+			 d->name);
 }

@@ -40,6 +40,9 @@ enum restart_policy {
 	RESTART_FAULT, /* a fatal fault, such as a triple fault, restarts it too, as on a PC */
 };
 
+/* The option halt=: what happens when no vCPU can ever run again. */
+enum halt_policy { HALT_KEEP, HALT_RESTART, HALT_END };
+
 /* A domain that needs more restarts than this within this time ends. */
 #define RESTARTS_MAX 5u
 #define RESTARTS_WINDOW_S 60u
@@ -69,7 +72,9 @@ struct domain {
 	u16 id; /* 1 .. MAX_DOMAINS; the owner of its frames */
 	char name[DOMAIN_NAME_MAX];
 	enum domain_state state;
-	struct spinlock lock; /* guards state; leaf */
+	struct spinlock lock; /* guards state and halted; leaf */
+	bool halted; /* nothing can wake any of its vCPUs, which has been told */
+	enum halt_policy halt_policy;
 	u32 users; /* holders by domain_get(), atomic; tear-down waits for 0 */
 	u32 event_vector, events; /* kernel/guest/domain/event.h; atomic */
 	u64 interrupt_pauses; /* atomic */
@@ -142,6 +147,11 @@ void domain_reboot(struct domain *d, const char *why, u64 status);
 /* A vCPU cannot continue, because of `what`: domain_reboot() if the domain's line says
  * restart=fault, else domain_crash(). */
 void domain_fault(struct domain *d, u32 vcpu, const char *what, u64 rip);
+
+/* A vCPU has halted with interrupts disabled. If all others are in such a state too, or offline, no
+ * interrupt can make any of them run, and no vCPU is left to send NMI, INIT or SIPI: tell the
+ * control domain, and do what the domain's line says (halt=). The caller is an exit of a vCPU. */
+void domain_look_if_halted(struct domain *d);
 
 /* Wake all parked vCPUs, because something they may wait for has happened. Any context. */
 void domain_wake(struct domain *d);

@@ -131,6 +131,8 @@ void exit_hlt(struct vcpu *v)
 	v->exits[WEIR_EXIT_HLT]++;
 	skip_instruction(v, 1);
 	vcpu_halt(v);
+	if (!(v->rflags & RFLAGS_IF))
+		domain_look_if_halted(vcpu_domain(v));
 }
 
 void exit_hypercall(struct vcpu *v)

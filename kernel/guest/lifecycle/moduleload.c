@@ -62,6 +62,7 @@ static int load_part(struct part *p, struct guest_entry *entry)
 		.kernel = module_data(kernel),
 		.kernel_len = module_size(kernel),
 		.module = ramdisk,
+		.name = d->name,
 		.command_line = kernel->line.command_line,
 		.ram = kernel->line.memory,
 	};

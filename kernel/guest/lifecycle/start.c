@@ -10,6 +10,7 @@
 #include <kernel/core/irqoff.h>
 #include <kernel/core/log.h>
 #include <kernel/core/panic.h>
+#include <kernel/guest/devices/guestbios.h>
 #include <kernel/guest/devices/guestfirmware.h>
 #include <kernel/guest/devices/guestpower.h>
 #include <kernel/guest/devices/legacy/legacy.h>
@@ -37,8 +38,10 @@
 
 int start_load_step(struct domain *d, u64 *done, struct guest_entry *entry)
 {
-	int ret = module_load_step(d, done, entry);
+	int ret = *done ? 0 : guestbios_write(d);
 
+	if (!ret)
+		ret = module_load_step(d, done, entry);
 	return ret == STEP_DONE ? guestfirmware_write(d, d->kernel->line.vcpus) : ret;
 }
 
@@ -94,6 +97,7 @@ static struct domain *create(u32 index)
 	}
 	d->kernel = kernel;
 	d->restart.policy = kernel->line.restart;
+	d->halt_policy = kernel->line.halt;
 	teardown_init(d);
 	ret = vuart_create(d);
 	if (!ret)

@@ -24,6 +24,7 @@ struct guest_image {
 	u64 kernel_len;
 	const struct guest_module *module;
 	u32 nr_modules;
+	const char *name; /* what Multiboot kernels find as the first word of their command line */
 	const char *command_line;
 	u64 ram; /* bytes of the guest's RAM */
 };

@@ -168,6 +168,18 @@ static bool set_restart(struct word v, struct module_line *out)
 	return false;
 }
 
+static bool set_halt(struct word v, struct module_line *out)
+{
+	static const char *const word[] = { "keep", "restart", "end" };
+
+	for (u32 i = 0; i < ARRAY_SIZE(word); i++)
+		if (word_is(v, word[i])) {
+			out->halt = (enum halt_policy)i;
+			return true;
+		}
+	return false;
+}
+
 static bool set_control(struct word v __unused, struct module_line *out)
 {
 	out->control = true;
@@ -221,6 +233,11 @@ static const struct key {
 		.name = "restart=",
 		.set = set_restart,
 		.what = "no usable policy; take never, reboot or fault: restart=reboot",
+	},
+	{
+		.name = "halt=",
+		.set = set_halt,
+		.what = "no usable policy; take keep, restart or end: halt=end",
 	},
 	{
 		.name = "legacy=",
@@ -315,8 +332,8 @@ static int parse_kernel_word(struct word w, struct module_line *out, u32 *seen,
 	if (i == ARRAY_SIZE(keys))
 		return refuse_word(error, w,
 				   "unknown word; known are name= mem= vcpus= pci= prio= cpu= "
-				   "restart= legacy= control balloon, and what follows "
-				   "\"--\" is the guest's");
+				   "restart= halt= legacy= control balloon, and what "
+				   "follows \"--\" is the guest's");
 	if (*seen & BIT(i))
 		return refuse_word(error, w, "given twice; leave one");
 	*seen |= (u32)BIT(i);
@@ -387,6 +404,7 @@ int modline_parse(const char *line, struct module_line *out, struct module_error
 				     .priority = MODLINE_DEFAULT_PRIORITY,
 				     .cpu = -1,
 				     .restart = RESTART_REBOOT,
+				     .halt = HALT_KEEP,
 				     .legacy = true,
 				     .command_line = "" };
 	error->text[0] = 0;

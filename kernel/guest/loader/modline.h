@@ -2,7 +2,7 @@
  * message, is in docs/guests.md.
  *
  *	[path] kernel name=NAME mem=SIZE [vcpus=N] [pci=BDF[,ats][,BDF[,ats]...]]... [prio=N]
- *	       [cpu=N] [restart=WHEN] [legacy=on|off] [control] [balloon]
+ *	       [cpu=N] [restart=WHEN] [halt=WHAT] [legacy=on|off] [control] [balloon]
  *	       [-- guest command line]
  *	[path] ramdisk=NAME [-- text passed to the guest with it]
  */
@@ -31,6 +31,7 @@ struct module_line {
 	/* The device may use its own TLB, and is trusted with all memory. */
 	bool ats[MODLINE_MAX_DEVICES];
 	enum restart_policy restart;
+	enum halt_policy halt;
 	bool legacy; /* it has a PC's chips (kernel/guest/devices/legacy/legacy.h) */
 	bool control; /* the control domain */
 	bool balloon; /* it has a balloon (kernel/guest/devices/virtio/vballoon.h) */

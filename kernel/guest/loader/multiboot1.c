@@ -194,6 +194,7 @@ static const struct start_format multiboot1_format = {
 	.module = sizeof(struct module),
 	.map_entry = sizeof(struct map_entry),
 	.strings = sizeof(loader_name),
+	.named_line = true,
 };
 
 static int write_information(struct start_info *s, const struct guest_image *image,
@@ -213,7 +214,10 @@ static int write_information(struct start_info *s, const struct guest_image *ima
 	};
 
 	info.boot_loader_name = start_info_write_string(s, loader_name);
-	info.cmdline = start_info_write_string(s, image->command_line);
+	/* Kernels drop the first word, which loaders other than GRUB 2 make the file's name. The
+	 * string of a module is the user's alone: some kernels look for their modules by its first
+	 * word. */
+	info.cmdline = start_info_write_line(s, image->name, image->command_line);
 	for (u32 i = 0; i < image->nr_modules; i++) {
 		const struct guest_module *from = &image->module[i];
 		u32 string = start_info_write_string(s, from->command_line);

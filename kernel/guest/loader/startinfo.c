@@ -24,7 +24,8 @@ int start_info_place(struct start_info *s, const struct start_format *f,
 	gpaddr_t base;
 	int err;
 
-	size += strlen(image->command_line) + 1;
+	size += f->named_line ? start_info_line_size(image->name, image->command_line) :
+				strlen(image->command_line) + 1;
 	for (u32 i = 0; i < image->nr_modules; i++)
 		size += strlen(image->module[i].command_line) + 1;
 	err = start_info_room(l, size, &base, error);
@@ -54,4 +55,23 @@ gpaddr_t start_info_write_string(struct start_info *s, const char *string)
 	start_info_write(s, at, string, len);
 	s->next_string += len;
 	return at;
+}
+
+gpaddr_t start_info_write_line(struct start_info *s, const char *word, const char *text)
+{
+	gpaddr_t at = s->next_string;
+	size_t len = strlen(word);
+
+	if (!*text)
+		return start_info_write_string(s, word);
+	start_info_write(s, at, word, len);
+	start_info_write(s, at + len, " ", 1);
+	s->next_string += len + 1;
+	(void)start_info_write_string(s, text);
+	return at;
+}
+
+size_t start_info_line_size(const char *word, const char *text)
+{
+	return strlen(word) + (*text ? 1 + strlen(text) : 0) + 1;
 }

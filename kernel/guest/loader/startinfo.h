@@ -13,6 +13,7 @@ struct start_format {
 	u64 structure;
 	u64 module, map_entry; /* of one entry of the list */
 	u64 strings; /* beside the command lines */
+	bool named_line; /* the command line begins with the image's name */
 };
 
 /* Where the block and its parts are, and how far it is written. */
@@ -36,3 +37,7 @@ int __must_check start_info_place(struct start_info *s, const struct start_forma
 void start_info_write(struct start_info *s, gpaddr_t gpa, const void *src, size_t len);
 /* Write a string behind those that are there. Returns its address. */
 gpaddr_t start_info_write_string(struct start_info *s, const char *string);
+/* The same for a word and the text that follows it, which may be empty. They take
+ * start_info_line_size() bytes. */
+gpaddr_t start_info_write_line(struct start_info *s, const char *word, const char *text);
+size_t start_info_line_size(const char *word, const char *text);

@@ -5,6 +5,8 @@
 
 /* Usable RAM below 1 MiB ends here, where a PC's extended BIOS data area begins. */
 #define GUEST_LOW_END 0x9fc00UL
+/* It ends where a PC has the memory of its screen. */
+#define GUEST_VIDEO_START 0xa0000UL
 #define GUEST_HIGH_START 0x100000UL
 /* There is no RAM from here up to 4 GiB, where the rest of it continues. */
 #define GUEST_HOLE_START 0xc0000000UL

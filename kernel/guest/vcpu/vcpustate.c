@@ -180,6 +180,18 @@ void vcpu_halt(struct vcpu *v)
 	sched_unlock(v);
 }
 
+bool vcpu_is_stuck(struct vcpu *v)
+{
+	bool stuck;
+
+	sched_lock(v);
+	stuck = v->state == VCPU_OFFLINE ||
+		(v->state == VCPU_HALTED && !(v->rflags & RFLAGS_IF) && !ends_halt(v));
+	stuck &= !v->init_pending && !v->kill_pending;
+	sched_unlock(v);
+	return stuck;
+}
+
 void vcpu_kill(struct vcpu *v)
 {
 	bool look = false;

@@ -22,6 +22,9 @@ void vcpu_prepare_park(struct vcpu *v);
 void vcpu_park(struct vcpu *v);
 /* Sleep until an interrupt, unless one is pending. On v's own CPU, in an exit for HLT. */
 void vcpu_halt(struct vcpu *v);
+/* True if nothing but a signal from another vCPU can make v run: it waits for INIT and SIPI, or it
+ * is halted with interrupts disabled. Any CPU. */
+bool vcpu_is_stuck(struct vcpu *v);
 /* Make a parked vCPU runnable. Any CPU. */
 void vcpu_wake(struct vcpu *v);
 /* INIT and SIPI from another vCPU. Any CPU. */

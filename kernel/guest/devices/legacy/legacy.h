@@ -7,10 +7,12 @@
 #pragma once
 
 #include <kernel/core/spinlock.h>
+#include <kernel/guest/devices/legacy/vdebug.h>
 #include <kernel/guest/devices/legacy/vioapic.h>
 #include <kernel/guest/devices/legacy/vpic.h>
 #include <kernel/guest/devices/legacy/vpit.h>
 #include <kernel/guest/devices/legacy/vpittick.h>
+#include <kernel/guest/devices/legacy/vrtc.h>
 #include <kernel/lib/compiler.h>
 
 struct domain;
@@ -23,6 +25,7 @@ struct legacy {
 	struct vpit_tick tick;
 	struct vpic pic;
 	struct vioapic ioapic;
+	struct vrtc rtc;
 };
 
 /* Create the chips of d, with their ports. -ENOMEM, -ENOSPC, -EEXIST. Boot. */

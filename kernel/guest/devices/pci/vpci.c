@@ -122,6 +122,7 @@ enum step vpci_resume(struct domain *d)
 
 	spin_lock(&p->lock);
 	p->address = 0;
+	p->reset_control = 0;
 	spin_unlock(&p->lock);
 	suspend_bus(p, false);
 	return is_any_on_its_way(p) ? STEP_WAIT : STEP_DONE;

@@ -32,6 +32,7 @@ struct vpci {
 	 * locks. */
 	struct spinlock lock;
 	u32 address; /* CONFIG_ADDRESS */
+	u8 reset_control; /* see vpciports.c */
 	struct vfunction *slot[VPCI_SLOTS];
 	struct vtrap trap[VPCI_SLOTS][PCI_BARS];
 

@@ -58,8 +58,24 @@ static enum step write_data(struct vpci *p, u32 value, u32 mask)
 	return STEP_DONE;
 }
 
-/* Offsets 0 to 3 are CONFIG_ADDRESS, which responds only to dword accesses; 4 to 7 are CONFIG_DATA,
- * for accesses of any width. */
+/* The reset control register of Intel's chipsets (ICH data sheets, RST_CNT): bit 2 resets the
+ * machine when it becomes 1, so it always reads as 0. The others say how, which makes no difference
+ * here. */
+#define RESET_CONTROL 1
+#define RESET_CPU BIT(2)
+#define RESET_HOW (BIT(1) | BIT(3))
+
+static void write_reset_control(struct vpci *p, u8 value)
+{
+	spin_lock(&p->lock);
+	p->reset_control = value & RESET_HOW;
+	spin_unlock(&p->lock);
+	if (value & RESET_CPU)
+		domain_reboot(p->domain, "asked for a reboot", 0);
+}
+
+/* Offsets 0 to 3 are CONFIG_ADDRESS, which responds only to dword accesses, so that a byte of it
+ * can be another register; 4 to 7 are CONFIG_DATA, for accesses of any width. */
 static int read_ports(void *ctx, struct vcpu *v __unused, u64 offset, unsigned int size, u64 *value)
 {
 	struct vpci *p = ctx;
@@ -67,6 +83,8 @@ static int read_ports(void *ctx, struct vcpu *v __unused, u64 offset, unsigned i
 	spin_lock(&p->lock);
 	if (offset == 0 && size == 4)
 		*value = p->address;
+	else if (offset == RESET_CONTROL && size == 1)
+		*value = p->reset_control;
 	else if (offset >= 4 && (offset & 3) + size <= 4)
 		*value = (read_data(p) >> 8 * (offset & 3)) & (~0UL >> (64 - 8 * size));
 	spin_unlock(&p->lock);
@@ -80,6 +98,10 @@ static int write_ports(void *ctx, struct vcpu *v __unused, u64 offset, unsigned 
 	u32 shift = 8 * (offset & 3), mask = (u32)(~0UL >> (64 - 8 * size));
 	enum step ret = STEP_DONE;
 
+	if (offset == RESET_CONTROL && size == 1) {
+		write_reset_control(p, (u8)value);
+		return 0;
+	}
 	spin_lock(&p->lock);
 	if (offset == 0 && size == 4)
 		p->address = (u32)value & (u32)(CONFIG_ENABLE | 0xfffffc);
