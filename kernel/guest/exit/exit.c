@@ -1,9 +1,11 @@
 /* Exit handling that is the same for every back end. */
 #include <kernel/guest/exit/exit.h>
 
+#include <kernel/core/log.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/emulate/mmio.h>
 #include <kernel/guest/exit/hypercall.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/cpuid.h>
@@ -14,6 +16,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/cpuid.h>
+#include <kernel/x86/exceptions.h>
 
 void skip_instruction(struct vcpu *v, unsigned int opcode_length)
 {
@@ -149,22 +152,49 @@ void exit_cache_flush(struct vcpu *v)
 	skip_instruction(v, 2);
 }
 
+/* What an instruction cannot do because Weir does not emulate it: the guest gets #UD. Only the first
+ * one of a domain is logged. */
+static void refuse(struct vcpu *v, const struct nested_fault *f, const char *why)
+{
+	const char *what = f->table_walk ? "page table" :
+			   f->fetch	 ? "instruction fetch" :
+			   f->write	 ? "write" :
+					   "read";
+
+	v->exits[WEIR_EXIT_NESTED_FAULT]++;
+	if (atomic_add(&v->vm->refused, 1) == 1)
+		log_warn("domain %s: vCPU %u: %s at 0x%lx, where it has no memory, at RIP 0x%lx: "
+			 "%s: it gets #UD; further ones are not shown",
+			 vcpu_domain(v)->name, v->id, what, f->gpa, v->rip, why);
+	inject_ud(v);
+}
+
+/* The processor was delivering an event, through tables or to a stack in this place. */
+static void fail_delivery(struct vcpu *v, const struct nested_fault *f)
+{
+	v->exits[WEIR_EXIT_NESTED_FAULT]++;
+	if (f->delivering == EXC_DF)
+		domain_fault(vcpu_domain(v), v->id, "triple fault", v->rip);
+	else
+		vcpu_backend->inject(v, EXC_DF, 0);
+}
+
 void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 {
-	struct domain *d = vcpu_domain(v);
 	char why[160];
+	u8 byte;
 
-	/* An instruction fetch or a page walk where the guest has no memory cannot be emulated. */
-	if (f->fetch || f->table_walk) {
-		const char *what = f->fetch ? "instruction fetch" : "page table";
-
-		v->exits[WEIR_EXIT_NESTED_FAULT]++;
-		domain_crash(d, "vCPU %u: %s at 0x%lx, where it has no memory (RIP 0x%lx)", v->id,
-			     what, f->gpa, v->rip);
+	if (f->delivering >= 0 && guest_read(&v->vm->memory, f->gpa, &byte, 1)) {
+		fail_delivery(v, f);
+		return;
+	}
+	/* There reads as all ones, and the opcode FFh FFh is invalid. */
+	if (f->fetch && !f->table_walk) {
+		if (guest_read(&v->vm->memory, f->gpa, &byte, 1))
+			refuse(v, f, "nothing can be executed there");
 		return;
 	}
 	v->exits[WEIR_EXIT_MMIO]++;
-	if (mmio_emulate(v, f->gpa, why, sizeof(why)) == -EINVAL)
-		domain_crash(d, "vCPU %u: %s of 0x%lx at RIP 0x%lx: %s", v->id,
-			     f->write ? "write" : "read", f->gpa, v->rip, why);
+	if (mmio_emulate(v, f->gpa, f->table_walk, why, sizeof(why)) == -EINVAL)
+		refuse(v, f, why);
 }

@@ -10,6 +10,7 @@ struct vcpu;
 struct vm {
 	struct memory memory;
 	struct bus io, mmio;
+	u64 refused; /* instructions that Weir does not emulate; atomic */
 	u32 nr_vcpus;
 	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
 	/* When it started, which is the guest's time 0: in clock_ns() and in TSC ticks. */
