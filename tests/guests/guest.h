@@ -107,6 +107,7 @@ void test_msr(void);
 void test_exceptions(void);
 void test_apic(void);
 void test_mmio(void);
+void test_emulate(void);
 void test_memory(void);
 void test_bulk(void);
 void test_split(void);

@@ -67,6 +67,7 @@ static const struct {
 	{ .name = "exceptions", .run = test_exceptions },
 	{ .name = "apic", .run = test_apic },
 	{ .name = "mmio", .run = test_mmio },
+	{ .name = "emulate", .run = test_emulate },
 	{ .name = "memory", .run = test_memory },
 	{ .name = "smp", .run = test_smp },
 	{ .name = "fpu", .run = test_fpu },
