@@ -1,7 +1,7 @@
 /* What the emulator of instructions does with addresses without a device, beyond plain moves: in
- * 64-bit code of the kernel and of a user, and in 32-bit and 16-bit code. Reads return all ones. What
- * it does not know is #UD, and no input ends the domain. tests/unit/test_emulate.c compares the
- * results of all instructions with a processor's. */
+ * 64-bit code of the kernel and of a user, and in 32-bit and 16-bit code. Reads return all ones.
+ * What it does not know is #UD, and no input ends the domain. tests/unit/test_emulate.c compares
+ * the results of all instructions with a processor's. */
 #include <tests/guests/guest.h>
 
 #include <kernel/x86/pagetable.h>
@@ -188,7 +188,7 @@ static u64 with_base(u64 descriptor, u64 at)
 	return descriptor | (at & 0xffffff) << 16 | (at >> 24 & 0xff) << 56;
 }
 
-/* Execute in user mode, with the stack as it is, up to an exception: trap() returns to the kernel. */
+/* Execute in user mode, on the same stack, up to an exception: trap() returns to the kernel. */
 #define TRY_AS_USER(text, ...)                                                                     \
 	TRY("movq %%rsp, %%rax; pushq %[ss]; pushq %%rax; pushfq; pushq %[cs]; pushq $2f; iretq\n" \
 	    "2: " text,                                                                            \
@@ -228,7 +228,7 @@ static void test_delivery(void)
 	tss.rsp[0] = tss.ist[0];
 }
 
-/* Far calls push 32 bits each, and so return from 32-bit code, and from 16-bit code with a prefix. */
+/* Far calls push 32 bits each, as 32-bit code pops them, and 16-bit code with a prefix. */
 static void test_small_code(void)
 {
 	extern const u8 code_32[], code_16[], code_16_in[];

@@ -318,7 +318,6 @@ static inline bool expected(const ZydisDecodedInstruction *z, const ZydisDecoded
 	return true;
 }
 
-/* The size of an operand, as a mask; 16 bytes have no immediates. */
 static inline bool same(const struct insn *a, const struct insn *b)
 {
 	u64 address = mask(a->address_size), operand = mask(MIN(a->mem_size, 8));
@@ -339,7 +338,8 @@ static inline bool same(const struct insn *a, const struct insn *b)
 static inline void print_insn(const char *who, int ret, const struct insn *i)
 {
 	printf("%s: %d op %u length %u mem %u%s reg %u (%u bytes%s) other %u address %u rep %u\n"
-	       "	CL %u condition %u aligned %u segment %u base %u index %u * %u rip %u displacement %ld immediate 0x%lx\n",
+	       "	CL %u condition %u aligned %u segment %u base %u index %u * %u rip %u\n"
+	       "	displacement %ld immediate 0x%lx\n",
 	       who, ret, i->op, i->length, i->mem_size, i->mem_is_source ? " (source)" : "", i->reg,
 	       i->reg_size, i->high_byte ? ", high" : "", i->other, i->address_size, i->repeat,
 	       i->by_cl, i->condition, i->aligned, i->segment, i->base, i->index, i->scale,

@@ -46,8 +46,8 @@ static inline unsigned int random_below(unsigned int n)
 	return (unsigned int)rand() % n;
 }
 
-/* Fill in the first bytes, up to and with ModRM; mod is not 3. Returns the offset of the ModRM byte,
- * if there is one. The bytes that follow are left as they are. */
+/* Fill in the first bytes, up to and with ModRM; mod is not 3. Returns the offset of the ModRM
+ * byte, if there is one. The bytes that follow are left as they are. */
 static inline unsigned int random_insn(u8 bytes[16], bool long_mode)
 {
 	static const u8 prefixes[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,

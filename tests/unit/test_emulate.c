@@ -353,7 +353,8 @@ static void report(const struct insn *insn, const u64 before[16], const char *wh
 	printf("%u bits, %s: operation %u, memory %u bytes:", bits, what, insn->op, insn->mem_size);
 	for (unsigned int i = 0; i < insn->length; i++)
 		printf(" %02x", insn_bytes[i]);
-	printf("\nexception %lu (at 0x%lx), processor %lu; RIP 0x%lx; flags 0x%lx, processor 0x%lx\n",
+	printf("\nexception %lu (at 0x%lx), processor %lu\n"
+	       "RIP 0x%lx; flags 0x%lx, processor 0x%lx\n",
 	       raised, fault_at, native->vector, v.rip, v.rflags, native->rflags);
 	for (unsigned int i = 0; i < 16; i++)
 		printf("register %2u: before 0x%016lx, ours 0x%016lx, processor 0x%016lx%s\n", i,

@@ -152,8 +152,8 @@ void exit_cache_flush(struct vcpu *v)
 	skip_instruction(v, 2);
 }
 
-/* What an instruction cannot do because Weir does not emulate it: the guest gets #UD. Only the first
- * one of a domain is logged. */
+/* What an instruction cannot do because Weir does not emulate it: the guest gets #UD. Only the
+ * first one of a domain is logged. */
 static void refuse(struct vcpu *v, const struct nested_fault *f, const char *why)
 {
 	const char *what = f->table_walk ? "page table" :
