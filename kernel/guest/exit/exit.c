@@ -152,6 +152,14 @@ void exit_cache_flush(struct vcpu *v)
 	skip_instruction(v, 2);
 }
 
+/* Another vCPU may have made it RAM meanwhile. */
+static bool is_ram(struct vcpu *v, gpaddr_t gpa)
+{
+	u8 byte;
+
+	return !guest_read(&v->vm->memory, gpa, &byte, 1);
+}
+
 /* What an instruction cannot do because Weir does not emulate it: the guest gets #UD. Only the
  * first one of a domain is logged. */
 static void refuse(struct vcpu *v, const struct nested_fault *f, const char *why)
@@ -161,6 +169,8 @@ static void refuse(struct vcpu *v, const struct nested_fault *f, const char *why
 			   f->write	 ? "write" :
 					   "read";
 
+	if (is_ram(v, f->gpa))
+		return;
 	v->exits[WEIR_EXIT_NESTED_FAULT]++;
 	if (atomic_add(&v->vm->refused, 1) == 1)
 		log_warn("domain %s: vCPU %u: %s at 0x%lx, where it has no memory, at RIP 0x%lx: "
@@ -182,16 +192,15 @@ static void fail_delivery(struct vcpu *v, const struct nested_fault *f)
 void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 {
 	char why[160];
-	u8 byte;
 
-	if (f->delivering >= 0 && guest_read(&v->vm->memory, f->gpa, &byte, 1)) {
-		fail_delivery(v, f);
+	if (f->delivering >= 0) {
+		if (!is_ram(v, f->gpa))
+			fail_delivery(v, f);
 		return;
 	}
 	/* There reads as all ones, and the opcode FFh FFh is invalid. */
 	if (f->fetch && !f->table_walk) {
-		if (guest_read(&v->vm->memory, f->gpa, &byte, 1))
-			refuse(v, f, "nothing can be executed there");
+		refuse(v, f, "nothing can be executed there");
 		return;
 	}
 	v->exits[WEIR_EXIT_MMIO]++;
