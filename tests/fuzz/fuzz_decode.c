@@ -1,7 +1,7 @@
 /* The decoder of instructions that access device registers, against Zydis, in all three modes.
  * Bytes beyond those given must not matter, nor be read.
  *
- * sources: kernel/guest/emulate/decode.c
+ * sources: kernel/guest/emulate/decode.c kernel/guest/emulate/opcodes.c
  * libs: -lZydis
  */
 #include <tests/fuzz/fuzz.h>

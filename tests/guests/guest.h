@@ -124,6 +124,7 @@ void test_pic(void);
 void test_ioapic(void);
 void test_xapic(void);
 void test_mmio(void);
+void test_emulate(void);
 void test_memory(void);
 void test_bulk(void);
 void test_split(void);

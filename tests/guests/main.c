@@ -101,6 +101,7 @@ static const struct {
 	{ .name = "ioapic", .run = test_ioapic },
 	{ .name = "xapic", .run = test_xapic },
 	{ .name = "mmio", .run = test_mmio },
+	{ .name = "emulate", .run = test_emulate },
 	{ .name = "memory", .run = test_memory },
 	{ .name = "smp", .run = test_smp },
 	{ .name = "clock", .run = test_clock },

@@ -16,6 +16,7 @@ volatile u8 eoi_flag __aligned(4);
 volatile u32 eois_by_flag;
 
 #define CODE_SELECTOR 0x08
+#define DATA_SELECTOR 0x10
 
 static struct idt_gate idt[NR_VECTORS] __aligned(16);
 
@@ -41,6 +42,9 @@ void trap(struct trap_frame *f)
 		f->rflags &= ~RFLAGS_TF; /* only one single step */
 		if (caught.resume) {
 			f->rip = caught.resume;
+			/* From user mode, to the kernel. */
+			f->cs = CODE_SELECTOR;
+			f->ss = DATA_SELECTOR;
 			return;
 		}
 		if (f->vector == EXC_BP || f->vector == EXC_OF || f->vector == EXC_DB)

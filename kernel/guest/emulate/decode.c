@@ -1,6 +1,7 @@
 /* A decoder for the x86 instructions that access device registers (SDM vol. 2, chapter 2). */
 #include <kernel/guest/emulate/decode.h>
 
+#include <kernel/guest/emulate/opcodes.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/lib/errno.h>
 
@@ -16,7 +17,8 @@ struct reader {
 };
 
 struct prefixes {
-	bool operand_size, address_size, repeat, lock;
+	bool operand_size, address_size, lock;
+	enum insn_repeat repeat; /* the last one counts */
 	u8 rex; /* bits 3:0; with has_rex, a REX prefix of 40h differs from none */
 	bool has_rex;
 	int segment; /* -1: none */
@@ -87,8 +89,10 @@ static u8 read_prefixes(struct reader *r, bool long_mode, struct prefixes *p)
 			p->lock = true;
 			break;
 		case 0xf2:
+			p->repeat = REPEAT_NOT_EQUAL;
+			break;
 		case 0xf3:
-			p->repeat = true;
+			p->repeat = REPEAT_EQUAL;
 			break;
 		default:
 			return byte;
@@ -165,179 +169,133 @@ static bool read_modrm(struct reader *r, const struct prefixes *p, bool long_mod
 
 static void set_register(struct insn *insn, const struct prefixes *p, u8 reg)
 {
-	insn->other = OTHER_REGISTER;
-	if (insn->reg_size == 1 && !p->has_rex && reg >= 4) {
-		insn->reg = reg - 4;
-		insn->high_byte = true;
-	} else {
-		insn->reg = reg | (p->rex & REX_R ? 8 : 0);
+	u8 extended = reg | (p->rex & REX_R ? 8 : 0);
+
+	switch (insn->other) {
+	case OTHER_REGISTER:
+		insn->high_byte = insn->reg_size == 1 && !p->has_rex && reg >= 4;
+		insn->reg = insn->high_byte ? reg - 4 : extended;
+		break;
+	case OTHER_XMM:
+		insn->reg = extended;
+		break;
+	case OTHER_MMX:
+		insn->reg = reg;
+		break;
+	default: /* ModRM.reg is part of the opcode */
+		break;
 	}
 }
 
-static void set_immediate(struct reader *r, struct insn *insn, unsigned int size)
+static u8 memory_size(enum opcode_size size, bool long_mode, const struct prefixes *p,
+		      u8 operand_size)
 {
-	insn->other = OTHER_IMMEDIATE;
-	insn->immediate = (u64)fetch(r, size < 4 ? size : 4);
-}
+	bool wide = p->rex & REX_W;
 
-/* Two-byte opcodes: 0Fh, then another byte. */
-static int two_byte(struct reader *r, const struct prefixes *p, bool long_mode, u8 operand_size,
-		    struct insn *insn)
-{
-	u8 opcode = fetch_byte(r), reg;
-
-	insn->reg_size = operand_size;
-	switch (opcode) {
-	case 0xb6:
-	case 0xb7:
-	case 0xbe:
-	case 0xbf:
-		insn->op = opcode < 0xb8 ? INSN_MOVZX : INSN_MOVSX;
-		insn->mem_size = opcode & 1 ? 2 : 1;
-		insn->mem_is_source = true;
-		break;
-	case 0xc3: /* MOVNTI */
-		if (p->operand_size || p->repeat)
-			return -EINVAL;
-		insn->op = INSN_MOV;
-		insn->mem_size = insn->reg_size = p->rex & REX_W ? 8 : 4;
-		break;
+	switch (size) {
+	case SIZE_1:
+		return 1;
+	case SIZE_2:
+		return 2;
+	case SIZE_4:
+		return 4;
+	case SIZE_8:
+		return 8;
+	case SIZE_16:
+		return 16;
+	case SIZE_STACK:
+		return long_mode && operand_size == 4 ? 8 : operand_size;
+	case SIZE_WIDE:
+		return wide ? 8 : 4;
+	case SIZE_PAIR:
+		return wide ? 16 : 8;
 	default:
-		return -EINVAL;
+		return operand_size;
 	}
-	if (!read_modrm(r, p, long_mode, insn, &reg))
+}
+
+/* Read the opcode, which begins with `byte`, and find it in the table. */
+static bool read_opcode(struct reader *r, const struct prefixes *p, u8 byte, struct opcode *o,
+			u8 *last)
+{
+	enum opcode_map map = MAP_ONE_BYTE;
+	enum mandatory prefix = p->repeat == REPEAT_EQUAL     ? MANDATORY_F3 :
+				p->repeat == REPEAT_NOT_EQUAL ? MANDATORY_F2 :
+				p->operand_size		      ? MANDATORY_66 :
+								MANDATORY_NONE;
+	bool found;
+
+	if (byte == 0x0f) {
+		map = MAP_0F;
+		byte = fetch_byte(r);
+		if (byte == 0x38) {
+			map = MAP_0F38;
+			byte = fetch_byte(r);
+		}
+	}
+	*last = byte;
+	found = opcode_find(map, byte, prefix, r->at < r->nr ? r->bytes[r->at] : 0, o);
+	/* The byte that is missing could name another instruction of a group. */
+	if (r->at == r->nr && !(found && (o->flags & NO_MODRM)))
+		r->overrun = true;
+	return found;
+}
+
+/* Read what follows the opcode. */
+static int read_operands(struct reader *r, const struct prefixes *p, bool long_mode,
+			 const struct opcode *o, struct insn *insn)
+{
+	u8 reg = 0;
+
+	if (o->flags & ABSOLUTE)
+		insn->displacement = fetch(r, insn->address_size);
+	else if (!(o->flags & NO_MODRM) && !read_modrm(r, p, long_mode, insn, &reg))
 		return -EINVAL;
 	set_register(insn, p, reg);
+
+	if (o->flags & IMM_8)
+		insn->immediate = (u64)fetch(r, 1);
+	else if (o->flags & IMM_FULL)
+		insn->immediate = (u64)fetch(r, insn->mem_size < 4 ? insn->mem_size : 4);
+	else if (o->flags & BY_ONE)
+		insn->immediate = 1;
 	return 0;
 }
 
-static int one_byte(struct reader *r, const struct prefixes *p, bool long_mode, u8 opcode,
-		    u8 operand_size, struct insn *insn)
+static int decode_opcode(struct reader *r, const struct prefixes *p, bool long_mode, u8 first,
+			 u8 operand_size, struct insn *insn)
 {
-	/* In nearly all opcodes bit 0 selects byte or full operand size. */
-	u8 size = opcode & 1 ? operand_size : 1, reg;
+	struct opcode o;
+	u8 byte;
 
-	insn->mem_size = insn->reg_size = size;
-	switch (opcode) {
-	case 0xa0:
-	case 0xa1:
-	case 0xa2:
-	case 0xa3: /* rAX and an absolute address, as wide as the address size */
-		insn->op = INSN_MOV;
-		insn->mem_is_source = opcode < 0xa2;
-		insn->displacement = fetch(r, insn->address_size);
-		insn->other = OTHER_REGISTER;
-		insn->reg = RAX;
-		return 0;
-	case 0xa4:
-	case 0xa5:
-		insn->op = INSN_MOVS;
-		insn->rep = p->repeat;
-		return 0;
-	case 0xaa:
-	case 0xab:
-	case 0xac:
-	case 0xad:
-		insn->op = opcode < 0xac ? INSN_STOS : INSN_LODS;
-		insn->rep = p->repeat;
-		insn->mem_is_source = insn->op == INSN_LODS;
-		insn->other = OTHER_REGISTER;
-		insn->reg = RAX;
-		return 0;
-	case 0x63: /* MOVSXD; ARPL outside 64-bit mode */
-		/* Processors differ in how much they read for a 16-bit register. */
-		if (!long_mode || operand_size == 2)
-			return -EINVAL;
-		insn->op = INSN_MOVSX;
-		insn->mem_size = 4;
-		insn->mem_is_source = true;
-		break;
-	case 0x84:
-	case 0x85:
-		insn->op = INSN_TEST;
-		break;
-	case 0x86:
-	case 0x87:
-		insn->op = INSN_XCHG;
-		break;
-	case 0x88:
-	case 0x89:
-	case 0x8a:
-	case 0x8b:
-		insn->op = INSN_MOV;
-		insn->mem_is_source = opcode & 2;
-		break;
-	case 0x80:
-	case 0x81:
-	case 0x82:
-	case 0x83:
-	case 0xc6:
-	case 0xc7:
-	case 0xf6:
-	case 0xf7:
-	case 0xfe:
-	case 0xff:
-		break; /* ModRM.reg selects the operation */
-	default:
-		if (opcode >= 0x40 || (opcode & 7) >= 4)
-			return -EINVAL;
-		insn->op = opcode >> 3;
-		insn->mem_is_source = opcode & 2;
-	}
-
-	if (!read_modrm(r, p, long_mode, insn, &reg))
+	if (!read_opcode(r, p, first, &o, &byte) || (long_mode && (o.flags & NOT_64)) ||
+	    (!long_mode && (o.flags & ONLY_64)))
+		return -EINVAL;
+	/* Processors differ in how much MOVSXD reads for a 16-bit register. */
+	if ((o.flags & ONLY_64) && operand_size == 2)
+		return -EINVAL;
+	/* Any other instruction raises #UD (SDM vol. 2, LOCK). */
+	if (p->lock && !(o.flags & MAY_LOCK))
 		return -EINVAL;
 
-	switch (opcode) {
-	case 0x80:
-	case 0x81:
-	case 0x82:
-	case 0x83:
-		if (opcode == 0x82 && long_mode)
-			return -EINVAL;
-		insn->op = reg;
-		set_immediate(r, insn, opcode == 0x83 ? 1 : size);
-		return 0;
-	case 0xc6:
-	case 0xc7:
-		if (reg)
-			return -EINVAL;
-		insn->op = INSN_MOV;
-		set_immediate(r, insn, size);
-		return 0;
-	case 0xf6:
-	case 0xf7:
-		if (reg > 3)
-			return -EINVAL;
-		insn->op = reg < 2 ? INSN_TEST : reg == 2 ? INSN_NOT : INSN_NEG;
-		if (reg < 2)
-			set_immediate(r, insn, size);
-		return 0;
-	case 0xfe:
-	case 0xff:
-		if (reg > 1)
-			return -EINVAL;
-		insn->op = reg ? INSN_DEC : INSN_INC;
-		return 0;
-	default:
-		set_register(insn, p, reg);
-		return 0;
-	}
-}
-
-/* SDM vol. 2, LOCK: only for instructions that read, modify and write memory. */
-static bool lock_allowed(const struct insn *insn)
-{
-	if (insn->mem_is_source)
-		return false;
-	return (insn->op <= INSN_XOR) || insn->op == INSN_XCHG ||
-	       (insn->op >= INSN_NOT && insn->op <= INSN_DEC);
+	insn->op = o.op;
+	insn->other = o.other;
+	insn->mem_size = memory_size(o.size, long_mode, p, operand_size);
+	insn->reg_size = o.flags & WIDENS ? operand_size : insn->mem_size;
+	insn->mem_is_source = o.flags & TO_REGISTER;
+	insn->aligned = (o.flags & MUST_ALIGN) || (o.op == INSN_CMPXCHG8B && insn->mem_size == 16);
+	insn->by_cl = o.flags & BY_CL;
+	if (o.flags & CONDITION)
+		insn->condition = byte & 0xf;
+	if (insn_is_string(insn))
+		insn->repeat = p->repeat;
+	return read_operands(r, p, long_mode, &o, insn);
 }
 
 int decode_insn(const u8 *bytes, unsigned int nr, unsigned int code_bits, struct insn *insn)
 {
-	bool long_mode = code_bits == 64, cut = nr < INSN_MAX_LENGTH;
-	struct reader r = { bytes, cut ? nr : INSN_MAX_LENGTH, 0, false };
+	bool long_mode = code_bits == 64;
+	struct reader r = { bytes, MIN(nr, (unsigned int)INSN_MAX_LENGTH), 0, false };
 	struct prefixes p;
 	u8 opcode, operand_size;
 	int ret;
@@ -355,13 +313,12 @@ int decode_insn(const u8 *bytes, unsigned int nr, unsigned int code_bits, struct
 		operand_size = (code_bits == 32) != p.operand_size ? 4 : 2;
 	}
 
-	ret = opcode == 0x0f ? two_byte(&r, &p, long_mode, operand_size, insn) :
-			       one_byte(&r, &p, long_mode, opcode, operand_size, insn);
+	ret = decode_opcode(&r, &p, long_mode, opcode, operand_size, insn);
 	/* Part of the instruction was missing, so any other result is meaningless. */
 	if (r.overrun)
-		return cut ? -E2BIG : -EINVAL;
-	if (ret || (p.lock && !lock_allowed(insn)))
-		return -EINVAL;
+		return -E2BIG;
+	if (ret)
+		return ret;
 	insn->length = (u8)r.at;
 	return 0;
 }

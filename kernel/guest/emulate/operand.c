@@ -1,16 +1,13 @@
 /* Locates, reads and writes a memory operand of an emulated instruction. */
 #include <kernel/guest/emulate/operand.h>
 
+#include <kernel/guest/emulate/address.h>
 #include <kernel/guest/emulate/bus.h>
 #include <kernel/guest/emulate/guestlinear.h>
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
-
-static u64 mask(unsigned int bytes)
-{
-	return ~0UL >> (64 - 8 * bytes);
-}
+#include <kernel/lib/string.h>
 
 int operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write, struct operand *p)
 {
@@ -21,52 +18,61 @@ int operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write, st
 	p->part[1].size = size - in_page;
 	if (guest_translate(v, linear, write, &p->part[0].gpa))
 		return -EFAULT;
-	if (p->nr == 2 && guest_translate(v, linear + in_page, write, &p->part[1].gpa))
-		return -EFAULT;
+	if (p->nr == 2) {
+		u64 next = linear + in_page;
+
+		if (address_code_bits(v) != 64)
+			next = (u32)next;
+		if (guest_translate(v, next, write, &p->part[1].gpa))
+			return -EFAULT;
+	}
 	return 0;
 }
 
 /* Access one part: RAM if there is any, otherwise the memory bus. Sizes that are not a power of two
  * are accessed byte by byte. */
-static int access_part(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u64 *value)
+static int access_part(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u8 *bytes)
 {
 	struct bus *bus = &v->vm->mmio;
-	unsigned int step = size & (size - 1) ? 1 : size;
-	u64 out = 0;
-	int ret;
+	unsigned int step = size & (size - 1) ? 1 : MIN(size, 8u);
 
-	if (write ? !guest_write(&v->vm->memory, gpa, value, size) :
-		    !guest_read(&v->vm->memory, gpa, value, size))
+	if (write ? !guest_write(&v->vm->memory, gpa, bytes, size) :
+		    !guest_read(&v->vm->memory, gpa, bytes, size))
 		return 0;
 	for (unsigned int i = 0; i < size; i += step) {
-		u64 piece = *value >> 8 * i & mask(step);
+		u64 piece = 0;
+		int ret;
 
+		if (write)
+			memcpy(&piece, bytes + i, step);
 		ret = write ? bus_write(bus, v, gpa + i, step, piece) :
 			      bus_read(bus, v, gpa + i, step, &piece);
 		if (ret)
 			return ret;
-		out |= (piece & mask(step)) << 8 * i;
+		if (!write)
+			memcpy(bytes + i, &piece, step);
 	}
-	if (!write)
-		*value = out;
 	return 0;
 }
 
-int operand_access(struct vcpu *v, const struct operand *p, bool write, u64 *value)
+static int access_all(struct vcpu *v, const struct operand *p, bool write, u8 *bytes)
 {
-	unsigned int shift = 0;
-	u64 whole = 0;
-
 	for (unsigned int i = 0; i < p->nr; i++) {
-		u64 part = write ? *value >> shift : 0;
-		int ret = access_part(v, p->part[i].gpa, p->part[i].size, write, &part);
+		int ret = access_part(v, p->part[i].gpa, p->part[i].size, write, bytes);
 
 		if (ret)
 			return ret;
-		whole |= part << shift;
-		shift += 8 * p->part[i].size;
+		bytes += p->part[i].size;
 	}
-	if (!write)
-		*value = whole;
 	return 0;
+}
+
+int operand_read(struct vcpu *v, const struct operand *p, void *bytes)
+{
+	return access_all(v, p, false, bytes);
+}
+
+int operand_write(struct vcpu *v, const struct operand *p, const void *bytes)
+{
+	return access_all(v, p, true, (u8 *)bytes);
 }

@@ -7,6 +7,8 @@
 
 struct vcpu;
 
+#define OPERAND_MAX_SIZE 16
+
 /* Where it is: two parts if it crosses a page boundary. */
 struct operand {
 	unsigned int nr;
@@ -16,9 +18,10 @@ struct operand {
 	} part[2];
 };
 
-/* Locate the `size` bytes at this linear address. -EFAULT: it faults; the exception has been
- * injected. */
+/* Locate the `size` bytes at this linear address. Outside 64-bit mode they wrap at 4 GiB. -EFAULT:
+ * it faults; the exception has been injected. */
 int __must_check operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write,
 				struct operand *p);
 /* Read or write all of it. -EAGAIN from the bus: the instruction must be executed again. */
-int __must_check operand_access(struct vcpu *v, const struct operand *p, bool write, u64 *value);
+int __must_check operand_read(struct vcpu *v, const struct operand *p, void *bytes);
+int __must_check operand_write(struct vcpu *v, const struct operand *p, const void *bytes);

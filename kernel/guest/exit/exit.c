@@ -5,6 +5,7 @@
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/emulate/mmio.h>
 #include <kernel/guest/exit/hypercall.h>
+#include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/cpuid.h>
@@ -16,6 +17,7 @@
 #include <kernel/lib/errno.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/cpuid.h>
+#include <kernel/x86/exceptions.h>
 
 #define EXITS_SHOWN 8 /* in the log, when a vCPU ends its domain */
 
@@ -162,25 +164,60 @@ void exit_log_state(struct vcpu *v)
 	exit_ring_print(v->vm->memory.owner, (u16)v->id, EXITS_SHOWN);
 }
 
+/* Another vCPU may have made it RAM meanwhile. */
+static bool is_ram(struct vcpu *v, gpaddr_t gpa)
+{
+	u8 byte;
+
+	return !guest_read(&v->vm->memory, gpa, &byte, 1);
+}
+
+/* What an instruction cannot do because Weir does not emulate it: the guest gets #UD. Only the
+ * first one of a domain is logged. */
+static void refuse(struct vcpu *v, const struct nested_fault *f, const char *why)
+{
+	const char *what = f->table_walk ? "page table" :
+			   f->fetch	 ? "instruction fetch" :
+			   f->write	 ? "write" :
+					   "read";
+
+	if (is_ram(v, f->gpa))
+		return;
+	v->exits[WEIR_EXIT_NESTED_FAULT]++;
+	if (atomic_add(&v->vm->refused, 1) == 1)
+		log_warn("domain %s: vCPU %u: %s at 0x%lx, where it has no memory, at RIP 0x%lx: "
+			 "%s: it gets #UD; further ones are not shown",
+			 vcpu_domain(v)->name, v->id, what, f->gpa, v->rip, why);
+	inject_ud(v);
+}
+
+/* The processor was delivering an event, through tables or to a stack in this place. */
+static void fail_delivery(struct vcpu *v, const struct nested_fault *f)
+{
+	v->exits[WEIR_EXIT_NESTED_FAULT]++;
+	if (f->delivering == EXC_DF) {
+		exit_log_state(v);
+		domain_fault(vcpu_domain(v), v->id, "triple fault", v->rip);
+	} else {
+		vcpu_backend->inject(v, EXC_DF, 0);
+	}
+}
+
 void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 {
-	struct domain *d = vcpu_domain(v);
 	char why[160];
 
-	/* An instruction fetch or a page walk where the guest has no memory cannot be emulated. */
-	if (f->fetch || f->table_walk) {
-		const char *what = f->fetch ? "instruction fetch" : "page table";
-
-		v->exits[WEIR_EXIT_NESTED_FAULT]++;
-		exit_log_state(v);
-		domain_crash(d, "vCPU %u: %s at 0x%lx, where it has no memory (RIP 0x%lx)", v->id,
-			     what, f->gpa, v->rip);
+	if (f->delivering >= 0) {
+		if (!is_ram(v, f->gpa))
+			fail_delivery(v, f);
+		return;
+	}
+	/* There reads as all ones, and the opcode FFh FFh is invalid. */
+	if (f->fetch && !f->table_walk) {
+		refuse(v, f, "nothing can be executed there");
 		return;
 	}
 	v->exits[WEIR_EXIT_MMIO]++;
-	if (mmio_emulate(v, f->gpa, why, sizeof(why)) == -EINVAL) {
-		exit_log_state(v);
-		domain_crash(d, "vCPU %u: %s of 0x%lx at RIP 0x%lx: %s", v->id,
-			     f->write ? "write" : "read", f->gpa, v->rip, why);
-	}
+	if (mmio_emulate(v, f->gpa, f->table_walk, why, sizeof(why)) == -EINVAL)
+		refuse(v, f, why);
 }

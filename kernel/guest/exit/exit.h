@@ -20,6 +20,7 @@ void exit_cache_flush(struct vcpu *v);
 struct nested_fault {
 	gpaddr_t gpa;
 	bool write, fetch, table_walk;
+	int delivering; /* the vector of the event that was being delivered; < 0: none */
 };
 void exit_nested_fault(struct vcpu *v, const struct nested_fault *f);
 

@@ -1,19 +1,9 @@
 /* Exits by IN, OUT, INS and OUTS. */
 #include <kernel/guest/exit/exitio.h>
 
-#include <kernel/guest/domain/domain.h>
-#include <kernel/guest/emulate/guestlinear.h>
-#include <kernel/guest/exit/exit.h>
-#include <kernel/lib/errno.h>
+#include <kernel/guest/emulate/address.h>
+#include <kernel/guest/emulate/operand.h>
 #include <kernel/x86/control.h>
-
-static bool long_code(struct vcpu *v)
-{
-	struct vcpu_mode m;
-
-	vcpu_backend->mode(v, &m);
-	return (m.efer & EFER_LMA) && m.cs_long;
-}
 
 /* Set AL, AX or EAX. Writing EAX clears the upper half of RAX. */
 static void set_accumulator(struct vcpu *v, unsigned int size, u64 value)
@@ -40,58 +30,47 @@ void exit_io(struct vcpu *v, u16 port, unsigned int size, bool in, u64 next_rip)
 	vcpu_backend->set_rip(v, next_rip);
 }
 
-static u64 register_mask(unsigned int address_size)
+/* Transfer one element. The memory operand is located first, because reading the port may have side
+ * effects on a device, which a page fault could not undo. */
+static int move_element(struct vcpu *v, const struct string_io *io, u64 linear)
 {
-	return address_size == 2 ? 0xffff : address_size == 4 ? 0xffffffff : ~0UL;
-}
-
-static void add_to_register(struct vcpu *v, unsigned int reg, unsigned int address_size, u64 n)
-{
-	u64 mask = register_mask(address_size);
-	u64 sum = (v->reg[reg] + n) & mask;
-
-	/* A 16-bit result leaves the upper bits, a 32-bit one clears them. */
-	v->reg[reg] = address_size == 2 ? (v->reg[reg] & ~mask) | sum : sum;
-}
-
-/* Transfer one element. -EFAULT, -EAGAIN: from the accesses; -ENODEV: *gpa is not RAM. */
-static int move_element(struct vcpu *v, const struct string_io *io, u64 linear, gpaddr_t *gpa)
-{
+	struct operand p;
 	u64 value = 0;
-	int ret;
+	int ret = operand_locate(v, linear, io->size, io->in, &p);
 
+	if (ret)
+		return ret;
 	if (io->in) {
 		ret = bus_read(&v->vm->io, v, io->port, io->size, &value);
-		return ret ? ret : guest_write_linear(v, linear, &value, io->size, gpa);
+		return ret ? ret : operand_write(v, &p, &value);
 	}
-	ret = guest_read_linear(v, linear, &value, io->size, gpa);
+	ret = operand_read(v, &p, &value);
 	return ret ? ret : bus_write(&v->vm->io, v, io->port, io->size, value);
+}
+
+static void add_to_register(struct vcpu *v, unsigned int reg, unsigned int size, u64 n)
+{
+	register_set(v, reg, size, false, v->reg[reg] + n);
 }
 
 void exit_string_io(struct vcpu *v, const struct string_io *io)
 {
-	u64 mask = register_mask(io->address_size);
-	unsigned int index = io->in ? RDI : RSI;
-	bool flat = long_code(v) && io->segment != SEG_FS && io->segment != SEG_GS;
-	u64 base = flat ? 0 : vcpu_backend->segment_base(v, io->segment);
+	unsigned int index = io->in ? RDI : RSI, width = io->address_size;
 	u64 step = v->rflags & RFLAGS_DF ? -(u64)io->size : io->size;
-	gpaddr_t gpa;
+	bool done = io->rep && !register_get(v, RCX, width, false);
 
 	v->exits[WEIR_EXIT_IO]++;
-	if (!io->rep || (v->reg[RCX] & mask)) {
-		int ret = move_element(v, io, (v->reg[index] & mask) + base, &gpa);
+	if (!done) {
+		u64 offset = register_get(v, index, width, false);
+		unsigned int bits = address_code_bits(v);
 
-		if (ret == -EFAULT || ret == -EAGAIN)
+		if (move_element(v, io, address_linear(v, bits, io->segment, offset)))
 			return;
-		if (ret) {
-			exit_log_state(v);
-			domain_crash(vcpu_domain(v), "string I/O at 0x%lx, which is not RAM", gpa);
-			return;
-		}
-		add_to_register(v, index, io->address_size, step);
+		add_to_register(v, index, width, step);
 		if (io->rep)
-			add_to_register(v, RCX, io->address_size, ~0UL);
+			add_to_register(v, RCX, width, ~0UL);
+		done = !io->rep || !register_get(v, RCX, width, false);
 	}
-	if (!io->rep || !(v->reg[RCX] & mask))
-		vcpu_backend->set_rip(v, io->next_rip);
+	/* Each repetition is single-stepped. */
+	vcpu_backend->set_rip(v, done ? io->next_rip : v->rip);
 }

@@ -56,6 +56,9 @@ static void handle_nested_fault(struct vcpu *v, const struct vmcb *c)
 		.write = c->exitinfo1 & NPF_WRITE,
 		.fetch = c->exitinfo1 & NPF_FETCH,
 		.table_walk = c->exitinfo1 & NPF_TABLE_WALK,
+		.delivering = c->exitintinfo & EVENT_VALID ?
+				      (int)FIELD_GET(EVENT_VECTOR, c->exitintinfo) :
+				      -1,
 	};
 
 	exit_nested_fault(v, &f);

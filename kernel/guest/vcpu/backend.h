@@ -11,7 +11,7 @@ struct guest_entry;
 struct vcpu_mode {
 	u64 cr0, cr3, cr4, efer;
 	u64 cs_base;
-	bool cs_long, cs_32; /* CS.L, CS.D */
+	bool cs_long, cs_32, ss_32; /* CS.L, CS.D, SS.B */
 	unsigned int cpl;
 };
 

@@ -12,6 +12,7 @@ struct vm {
 	struct memory memory;
 	struct bus io, mmio;
 	struct extint extint;
+	u64 refused; /* instructions that Weir does not emulate; atomic */
 	u32 nr_vcpus;
 	struct vcpu *vcpu[DOMAIN_MAX_VCPUS];
 	/* When it started, which is the guest's time 0: in clock_ns() and in TSC ticks. */

@@ -135,6 +135,7 @@ void svm_mode(const struct vcpu *v, struct vcpu_mode *m)
 		.cs_base = c->cs.base,
 		.cs_long = c->cs.attrib & SEGMENT_L,
 		.cs_32 = c->cs.attrib & SEGMENT_D,
+		.ss_32 = c->ss.attrib & SEGMENT_D,
 		.cpl = c->cpl,
 	};
 }

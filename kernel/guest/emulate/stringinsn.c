@@ -1,0 +1,96 @@
+/* Executes string instructions (SDM vol. 1, 7.3.9). */
+#include <kernel/guest/emulate/stringinsn.h>
+
+#include <kernel/guest/emulate/address.h>
+#include <kernel/guest/emulate/alu.h>
+#include <kernel/guest/emulate/operand.h>
+#include <kernel/guest/vcpu/backend.h>
+#include <kernel/x86/control.h>
+
+/* How many elements of a repeated string instruction one exit executes. The instruction continues
+ * in the next exit. */
+#define STRING_ELEMENTS 8
+
+static bool compares(const struct insn *insn)
+{
+	return insn->op == INSN_CMPS || insn->op == INSN_SCAS;
+}
+
+static void add_to_register(struct vcpu *v, unsigned int reg, unsigned int size, u64 n)
+{
+	register_set(v, reg, size, false, v->reg[reg] + n);
+}
+
+/* MOVS, LODS and CMPS read DS:rSI; all but LODS access ES:rDI. */
+static int element(struct vcpu *v, unsigned int bits, const struct insn *insn)
+{
+	unsigned int size = insn->mem_size, width = insn->address_size;
+	bool uses_rsi = insn->op != INSN_STOS && insn->op != INSN_SCAS;
+	bool uses_rdi = insn->op != INSN_LODS, writes = uses_rdi && !compares(insn);
+	u64 step = v->rflags & RFLAGS_DF ? -(u64)size : size;
+	u64 rdi = register_get(v, RDI, width, false), rsi = register_get(v, RSI, width, false);
+	u64 first = v->reg[RAX], second = 0;
+	struct operand from, to;
+	int ret = 0;
+
+	/* Locate both first: reading one may have side effects on a device, which a later page
+	 * fault could not undo. */
+	if (uses_rdi)
+		ret = operand_locate(v, address_linear(v, bits, SEG_ES, rdi), size, writes, &to);
+	if (!ret && uses_rsi)
+		ret = operand_locate(v, address_linear(v, bits, insn->segment, rsi), size, false,
+				     &from);
+	if (!ret && uses_rsi)
+		ret = operand_read(v, &from, &first);
+	if (!ret && uses_rdi)
+		ret = writes ? operand_write(v, &to, &first) : operand_read(v, &to, &second);
+	if (ret)
+		return ret;
+
+	if (uses_rsi)
+		add_to_register(v, RSI, width, step);
+	if (uses_rdi)
+		add_to_register(v, RDI, width, step);
+	if (compares(insn))
+		(void)alu(INSN_CMP, size, first, second, &v->rflags);
+	else if (!writes)
+		register_set(v, RAX, size, false, first);
+	return 0;
+}
+
+/* REPE and REPNE of CMPS and SCAS end with an element that is different, or equal. */
+static bool ends_early(const struct vcpu *v, const struct insn *insn)
+{
+	bool equal = v->rflags & RFLAGS_ZF;
+
+	return compares(insn) && equal != (insn->repeat == REPEAT_EQUAL);
+}
+
+int string_instruction(struct vcpu *v, unsigned int bits, const struct insn *insn)
+{
+	u64 next = v->rip + insn->length;
+	bool done = false;
+
+	for (unsigned int i = 0; i < STRING_ELEMENTS && !done; i++) {
+		int ret;
+
+		if (insn->repeat && !register_get(v, RCX, insn->address_size, false)) {
+			done = true;
+			break;
+		}
+		ret = element(v, bits, insn);
+		if (ret)
+			return ret;
+		if (!insn->repeat)
+			break;
+		add_to_register(v, RCX, insn->address_size, ~0UL);
+		done = ends_early(v, insn) || !register_get(v, RCX, insn->address_size, false);
+		/* Each repetition is single-stepped. */
+		if (v->rflags & RFLAGS_TF)
+			break;
+	}
+	if (insn->repeat && !done)
+		next = v->rip;
+	vcpu_backend->set_rip(v, bits == 64 ? next : (u32)next);
+	return 0;
+}
