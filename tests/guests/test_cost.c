@@ -55,7 +55,7 @@ static void count_instructions(void)
 	ROW("write to trapped memory", *NO_MEMORY = 0);
 }
 
-/* --- interrupts between two vCPUs ------------------------------------------ */
+/* --- interrupts between two vCPUs ----------------------------------------- */
 
 static struct idt_gate gates[NR_VECTORS] __aligned(16);
 static volatile u64 arrived;
