@@ -35,12 +35,18 @@ static bool is_prefix(u8 byte, bool long_mode)
 
 u64 noassists_next_rip(struct vcpu *v, unsigned int opcode_length)
 {
-	bool long_mode = in_long_mode(v);
+	struct vcpu_mode m;
+	bool long_mode;
 	unsigned int prefixes = 0, nr;
 	u8 bytes[15];
 	u64 rip;
 
-	nr = guest_fetch(v, bytes);
+	vcpu_backend->mode(v, &m);
+	long_mode = (m.efer & EFER_LMA) && m.cs_long;
+	/* Most have no prefix: then one byte is enough. */
+	nr = guest_fetch_first(v, &m, bytes, 1);
+	if (nr && is_prefix(bytes[0], long_mode))
+		nr = guest_fetch_first(v, &m, bytes, sizeof(bytes));
 	while (prefixes < nr && is_prefix(bytes[prefixes], long_mode))
 		prefixes++;
 	rip = v->rip + prefixes + opcode_length;
