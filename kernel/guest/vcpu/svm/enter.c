@@ -42,7 +42,7 @@ static void offer_interrupt(struct vcpu *v)
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
 
-	s->offered = vlapic_offer(v);
+	s->offered = vlapic_has_pending(&v->lapic) ? vlapic_offer(v) : -1;
 	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_V_INTR_PRIO);
 	if (s->offered < 0)
 		return;
@@ -65,8 +65,10 @@ static void inject_next(struct vcpu *v)
 		c->eventinj = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_NMI) | 2;
 	}
 	offer_interrupt(v);
-	vlapic_timer_before_entry(&v->lapic);
-	pveoi_before_entry(v, s->offered);
+	if (v->lapic.timer_lapsed)
+		vlapic_timer_before_entry(&v->lapic);
+	if (v->lapic.pv_eoi)
+		pveoi_before_entry(v, s->offered);
 }
 
 /* V_IRQ is clear if the guest has taken the interrupt. */
@@ -79,7 +81,8 @@ static void settle_offer(struct vcpu *v)
 		vlapic_settle(v, (u8)s->offered, taken);
 	if (taken)
 		s->offered = -1;
-	pveoi_after_exit(v);
+	if (v->lapic.pv_eoi_set)
+		pveoi_after_exit(v);
 }
 
 /* If the exit interrupted the delivery of an event, deliver it again (15.7.2). A software interrupt
@@ -118,7 +121,8 @@ void svm_enter(struct vcpu *v)
 	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2). Writes exit only if a lower value
 	 * would allow an interrupt that is not offered. */
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
-	exits = vlapic_held_by_tpr(v) || emulator_needs_cr8_exits(s->offered);
+	exits = (vlapic_has_pending(&v->lapic) && vlapic_held_by_tpr(v)) ||
+		emulator_needs_cr8_exits(s->offered);
 	c->cr_write = CR_WRITE_CR4 | (exits ? CR_WRITE_CR8 : 0);
 	c->rax = v->reg[RAX];
 	c->rsp = v->reg[RSP];
@@ -126,7 +130,7 @@ void svm_enter(struct vcpu *v)
 	c->rflags = v->rflags;
 
 	irqoff_end();
-	svm_world_switch(v->reg, virt_to_phys(c), virt_to_phys(cpu->host));
+	svm_world_switch(v->reg, direct_map_phys(c), direct_map_phys(cpu->host));
 	irqoff_begin();
 
 	store_release(&v->tlb.in_guest, false);
