@@ -23,8 +23,8 @@ submake := $(MAKE) --no-print-directory
 comma := ,
 
 .DELETE_ON_ERROR:
-.PHONY: all bench bench-host bench-iommu bench-irqoff bench-linux check check-long check-quick clean coverage \
-	debug-image deps format fuzz help iso lint model mutants run run-linux soak system unit FORCE
+.PHONY: all bench bench-exits bench-host bench-iommu bench-irqoff bench-linux check check-long check-quick clean \
+	coverage debug-image deps format fuzz help iso lint model mutants run run-linux soak system unit FORCE
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang; DEBUG=1: with checks; V=1: show commands)
 
@@ -103,7 +103,7 @@ compile_commands.json: FORCE ## for editors and clang-tidy
 
 # lwIP's sources must exist before make can list them: make builds this file first and then restarts. LWIP=DIR uses
 # another source tree.
-ifneq ($(filter all bench-irqoff iso run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter all bench-exits bench-irqoff iso run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
 $(if $(LWIP),$(shell tools/fetch-lwip >&2))
 include third_party/fetched.mk
 endif
@@ -314,7 +314,7 @@ soak: ## run random guests beside bystanders for T=MINUTES (10), printing its se
 
 bench: deps ## run all benchmarks, and the network guest natively and in Weir (ROUNDS=, MB=)
 	$(Q)$(submake) bench-iommu bench-host
-	$(Q)$(submake) bench-irqoff iso
+	$(Q)$(submake) bench-exits bench-irqoff iso
 	$(Q)$(PYTHON) bench/network.py
 	$(Q)$(submake) bench-linux
 
@@ -327,6 +327,9 @@ $(BUILD)/bench/weir.elf: $(OBJS) $(BUILD)/bench/iommu.o $(BUILD)/weir.elf
 	$(call say,LD,$@)
 	$(Q)$(LD) $(LDFLAGS) --wrap=build_domains -o $@ $(OBJS) $(BUILD)/bench/iommu.o $(BUILD)/ksyms.o
 -include $(BUILD)/bench/iommu.d
+
+bench-exits: $(BUILD)/boot/weir.elf $(GUESTS) $(TEST_GUESTS) ## count the instructions of an exit, by its reason
+	$(Q)BUILD=$(BUILD) $(PYTHON) bench/exits.py
 
 bench-irqoff: $(BUILD)/boot/weir.elf debug-image $(GUESTS) $(TEST_GUESTS) ## count how long interrupts are disabled
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/irqoff.py

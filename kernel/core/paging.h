@@ -39,12 +39,18 @@ static inline mfn_t virt_to_mfn(const void *va)
 }
 
 #ifdef WEIR_HOST
+#define direct_map_phys virt_to_phys
 #define direct_map_mfn virt_to_mfn
 #else
 /* The same for an address that is known to lie in the direct map. */
+static inline paddr_t direct_map_phys(const void *va)
+{
+	return (u64)va - DIRECT_MAP_BASE;
+}
+
 static inline mfn_t direct_map_mfn(const void *va)
 {
-	return ((u64)va - DIRECT_MAP_BASE) >> PAGE_SHIFT;
+	return direct_map_phys(va) >> PAGE_SHIFT;
 }
 #endif
 

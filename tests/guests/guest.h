@@ -149,6 +149,7 @@ void test_faults(void);
 void test_machine(void);
 void test_console(void);
 void test_all_ports(void);
+void test_cost(void);
 enum way {
 	RESTART_BY_ACPI,
 	RESTART_BY_KEYBOARD,

@@ -118,6 +118,7 @@ static const struct {
 	{ .name = "split", .run = test_split, .only_by_name = true },
 	{ .name = "burst", .run = test_burst, .only_by_name = true },
 	{ .name = "toggle", .run = test_toggle, .only_by_name = true },
+	{ .name = "cost", .run = test_cost, .only_by_name = true },
 	{ .name = "ports", .run = test_all_ports, .only_by_name = true },
 	{ .name = "ticks", .run = test_ticks, .only_by_name = true },
 	{ .name = "console", .run = test_console, .only_by_name = true },

@@ -14,20 +14,17 @@ static inline u64 fmt_leaf(paddr_t pa, unsigned int level, u32 flags)
 	return pa | 1 | (level > 1 ? 0x80 : 0) | (u64)flags << 56;
 }
 
-static inline bool fmt_present(u64 e)
-{
-	return e & 1;
-}
-
-static inline bool fmt_is_leaf(u64 e, unsigned int level)
-{
-	return level == 1 || (e & 0x80);
-}
-
 static inline u32 fmt_flags(u64 e)
 {
 	return e >> 56;
 }
 
-static const struct nested_format test_format = { fmt_table,   fmt_leaf,  fmt_present,
-						  fmt_is_leaf, fmt_flags, true };
+static const struct nested_format test_format = {
+	.table = fmt_table,
+	.leaf = fmt_leaf,
+	.flags = fmt_flags,
+	.present = 1,
+	.superpage = 0x80,
+	.device = (u64)NESTED_DEVICE << 56,
+	.has_1g = true,
+};

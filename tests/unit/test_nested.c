@@ -113,7 +113,15 @@ static void check(void)
 
 	for (gfn_t g = 0; g < GUEST_FRAMES; g++) {
 		struct nested_leaf l = nested_lookup(&n, g);
+		unsigned int order;
+		void *ram = nested_ram(&n, g, &order);
 
+		if (ref[g].state == RAM) {
+			assert_ptr_equal(ram, mfn_to_virt(ref[g].mfn));
+			assert_int_equal(order, l.order);
+		} else {
+			assert_null(ram);
+		}
 		assert_int_equal(l.tombstone, ref[g].state == TOMB);
 		if (is_mapped(g)) {
 			assert_int_equal(l.mfn, ref[g].mfn);

@@ -1,31 +1,82 @@
-/* Port and memory ranges of a guest: a small array with linear search. A guest has only a few
- * ranges, and each access costs an exit anyway, so a faster search is not worth its code. */
+/* Port and memory ranges of a guest: a small array in the order of their addresses. */
 #include <kernel/guest/emulate/bus.h>
 
 #include <kernel/core/log.h>
 #include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
 
 void bus_init(struct bus *b, const char *owner, const char *what)
 {
 	b->owner = owner;
 	b->what = what;
 	b->nr = 0;
+	b->used = 0;
 	spin_init(&b->lock, LOCK_BUS);
+}
+
+/* The bit of bus.used for an address: 16 ports, or bytes, share one. */
+#define UNIT_SHIFT 4
+
+static u64 bit_of(u64 addr)
+{
+	return BIT(addr >> UNIT_SHIFT & 63);
+}
+
+/* Under the lock. */
+static void note_used(struct bus *b)
+{
+	u64 used = 0;
+
+	for (u32 i = 0; i < b->nr; i++) {
+		const struct bus_range *r = &b->range[i];
+		u64 units = (r->last >> UNIT_SHIFT) - (r->first >> UNIT_SHIFT);
+		u64 bits = units < 63 ? (2UL << units) - 1 : ~0UL;
+		unsigned int by = r->first >> UNIT_SHIFT & 63;
+
+		used |= bits << by | bits >> ((64 - by) & 63);
+	}
+	write_once(&b->used, used);
+}
+
+/* How many ranges begin at or below addr. Under the lock. */
+static u32 after(const struct bus *b, u64 addr)
+{
+	const struct bus_range *r = b->range;
+	u32 nr = b->nr;
+
+	/* The answer lies in [r, r + nr]. */
+	while (nr) {
+		u32 half = nr / 2;
+
+		if (r[half].first <= addr) {
+			r += half + 1;
+			nr -= half + 1;
+		} else {
+			nr = half;
+		}
+	}
+	return (u32)(r - b->range);
 }
 
 int bus_add(struct bus *b, const struct bus_range *r)
 {
 	static struct log_limit limit = LOG_LIMIT_INIT(5); /* guests can cause it by moving BARs */
 	int ret = 0;
+	u32 at;
 
 	spin_lock(&b->lock);
-	for (u32 i = 0; i < b->nr; i++)
-		if (r->first <= b->range[i].last && b->range[i].first <= r->last)
-			ret = -EEXIST;
-	if (!ret && b->nr == BUS_MAX_RANGES)
+	at = after(b, r->first);
+	if ((at && b->range[at - 1].last >= r->first) ||
+	    (at < b->nr && b->range[at].first <= r->last))
+		ret = -EEXIST;
+	else if (b->nr == BUS_MAX_RANGES)
 		ret = -ENOSPC;
-	if (!ret)
-		b->range[b->nr++] = *r;
+	if (!ret) {
+		memmove(&b->range[at + 1], &b->range[at], (b->nr - at) * sizeof(*r));
+		b->range[at] = *r;
+		b->nr++;
+		note_used(b);
+	}
 	spin_unlock(&b->lock);
 
 	if (ret == -ENOSPC && log_allowed(&limit))
@@ -38,29 +89,33 @@ int bus_add(struct bus *b, const struct bus_range *r)
 
 void bus_remove(struct bus *b, u64 first)
 {
+	u32 at;
+
 	spin_lock(&b->lock);
-	for (u32 i = 0; i < b->nr; i++) {
-		if (b->range[i].first == first) {
-			b->range[i] = b->range[--b->nr];
-			break;
-		}
+	at = after(b, first);
+	if (at && b->range[at - 1].first == first) {
+		memmove(&b->range[at - 1], &b->range[at], (b->nr - at) * sizeof(b->range[0]));
+		b->nr--;
+		note_used(b);
 	}
 	spin_unlock(&b->lock);
 }
 
 /* Copies the range, which may be removed as soon as the lock is dropped. Its ctx lives as long as
  * the domain. */
-static bool find(struct bus *b, u64 addr, unsigned int size, struct bus_range *found)
+static __always_inline bool find(struct bus *b, u64 addr, unsigned int size,
+				 struct bus_range *found)
 {
-	bool hit = false;
+	bool hit;
+	u32 at;
 
+	if (!(read_once(&b->used) & bit_of(addr)))
+		return false;
 	spin_lock(&b->lock);
-	for (u32 i = 0; i < b->nr && !hit; i++) {
-		if (addr >= b->range[i].first && addr + (size - 1) <= b->range[i].last) {
-			*found = b->range[i];
-			hit = true;
-		}
-	}
+	at = after(b, addr);
+	hit = at && addr + (size - 1) <= b->range[at - 1].last;
+	if (hit)
+		*found = b->range[at - 1];
 	spin_unlock(&b->lock);
 	return hit;
 }

@@ -26,7 +26,10 @@ struct bus {
 	const char *owner, *what; /* for the log: the domain's name, what the bus carries */
 	struct spinlock lock; /* guards the array; no other lock is taken inside */
 	u32 nr;
-	struct bus_range range[BUS_MAX_RANGES];
+	/* A bit for each unit of 16 addresses, modulo 64, in which a range lies. Written under the
+	 * lock, read without: most addresses without a device are found so. */
+	u64 used;
+	struct bus_range range[BUS_MAX_RANGES]; /* in the order of their addresses */
 	u64 absent; /* accesses outside all ranges */
 };
 

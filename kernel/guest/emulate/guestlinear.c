@@ -6,6 +6,7 @@
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/inject.h>
 #include <kernel/lib/errno.h>
+#include <kernel/lib/string.h>
 #include <kernel/x86/control.h>
 
 static bool canonical(const struct vcpu_mode *m, u64 linear)
@@ -23,19 +24,23 @@ static u32 user_access(const struct vcpu_mode *m)
 
 int guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa)
 {
-	struct vcpu_mode m;
-	u32 error;
+	struct guest_view g;
+	u32 access, error;
+	int ret;
 
-	vcpu_backend->mode(v, &m);
-	if (!canonical(&m, linear)) {
+	g.v = v;
+	vcpu_backend->mode(v, &g.mode);
+	if (!canonical(&g.mode, linear)) {
 		inject_gp(v);
 		return -EFAULT;
 	}
-	if (guest_walk(v, linear, (write ? WALK_WRITE : 0) | user_access(&m), gpa, &error)) {
+	access = (write ? WALK_WRITE : 0) | user_access(&g.mode);
+	guest_ram_begin(&g.ram, &v->vm->memory);
+	ret = guest_walk(&g, linear, access, gpa, &error);
+	guest_ram_end(&g.ram);
+	if (ret)
 		inject_pf(v, linear, error);
-		return -EFAULT;
-	}
-	return 0;
+	return ret;
 }
 
 static int copy_linear(struct vcpu *v, u64 linear, void *buf, u64 len, bool write, gpaddr_t *gpa)
@@ -67,25 +72,42 @@ int guest_write_linear(struct vcpu *v, u64 linear, const void *buf, u64 len, gpa
 	return copy_linear(v, linear, (void *)buf, len, true, gpa);
 }
 
-unsigned int guest_fetch(struct vcpu *v, u8 bytes[15])
+unsigned int guest_fetch_first(const struct vcpu *v, const struct vcpu_mode *m, u8 *bytes,
+			       unsigned int nr)
 {
-	bool long_code;
-	struct vcpu_mode m;
-	unsigned int nr = 0;
+	bool long_code = (m->efer & EFER_LMA) && m->cs_long;
+	unsigned int got = 0;
+	struct guest_view g;
 
-	vcpu_backend->mode(v, &m);
-	long_code = (m.efer & EFER_LMA) && m.cs_long;
-	while (nr < 15) {
-		u64 linear = long_code ? v->rip + nr : (u32)(m.cs_base + v->rip + nr);
-		size_t n = MIN(15 - nr, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+	g.v = v;
+	g.mode = *m;
+	guest_ram_begin(&g.ram, &v->vm->memory);
+	while (got < nr) {
+		u64 linear = long_code ? v->rip + got : (u32)(m->cs_base + v->rip + got);
+		size_t n = MIN(nr - got, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+		const u8 *at = NULL;
 		gpaddr_t gpa;
 		u32 error;
 
-		if (!canonical(&m, linear) ||
-		    guest_walk(v, linear, WALK_FETCH | user_access(&m), &gpa, &error) ||
-		    guest_read(&v->vm->memory, gpa, bytes + nr, n))
+		if (canonical(m, linear) &&
+		    !guest_walk(&g, linear, WALK_FETCH | user_access(m), &gpa, &error))
+			at = guest_ram_at(&g.ram, gpa);
+		if (!at)
 			break;
-		nr += n;
+		if (n == 1)
+			bytes[got] = *at;
+		else
+			memcpy(bytes + got, at, n);
+		got += (unsigned int)n;
 	}
-	return nr;
+	guest_ram_end(&g.ram);
+	return got;
+}
+
+unsigned int guest_fetch(struct vcpu *v, u8 bytes[15])
+{
+	struct vcpu_mode m;
+
+	vcpu_backend->mode(v, &m);
+	return guest_fetch_first(v, &m, bytes, 15);
 }

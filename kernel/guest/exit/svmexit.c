@@ -25,7 +25,15 @@ static enum guest_segment string_segment(struct vcpu *v, const struct vmcb *c)
 
 static void handle_io(struct vcpu *v, const struct vmcb *c)
 {
-	struct string_io io = {
+	struct string_io io;
+
+	if (!(c->exitinfo1 & IOIO_STR)) {
+		exit_io(v, (u16)FIELD_GET(IOIO_PORT, c->exitinfo1),
+			(u8)FIELD_GET(IOIO_SIZE, c->exitinfo1), c->exitinfo1 & IOIO_IN,
+			c->exitinfo2);
+		return;
+	}
+	io = (struct string_io){
 		.port = (u16)FIELD_GET(IOIO_PORT, c->exitinfo1),
 		.size = (u8)FIELD_GET(IOIO_SIZE, c->exitinfo1),
 		.address_size = (u8)(2 * FIELD_GET(IOIO_ADDRESS, c->exitinfo1)),
@@ -34,10 +42,6 @@ static void handle_io(struct vcpu *v, const struct vmcb *c)
 		.next_rip = c->exitinfo2,
 	};
 
-	if (!(c->exitinfo1 & IOIO_STR)) {
-		exit_io(v, io.port, io.size, io.in, io.next_rip);
-		return;
-	}
 	io.segment = string_segment(v, c);
 	exit_string_io(v, &io);
 }

@@ -9,21 +9,20 @@
 
 /* Process one page at a time under the lock, so that a release on another vCPU cannot take the
  * frame away during the copy. */
-static int for_each_page(struct memory *m, gpaddr_t gpa, u64 len,
-			 void (*fn)(void *page, void *ctx, size_t n), void *buf)
+static __always_inline int for_each_page(struct memory *m, gpaddr_t gpa, u64 len,
+					 void (*fn)(void *page, void *ctx, size_t n), void *buf)
 {
 	while (len) {
 		size_t offset = gpa & ~PAGE_MASK, n = MIN(len, PAGE_SIZE - offset);
-		struct nested_leaf at;
-		bool ram;
+		unsigned int order;
+		char *page;
 
 		spin_lock(&m->nested.lock);
-		at = nested_lookup(&m->nested, gpa >> PAGE_SHIFT);
-		ram = at.flags && !(at.flags & NESTED_DEVICE);
-		if (ram)
-			fn((char *)mfn_to_virt(at.mfn) + offset, buf, n);
+		page = nested_ram(&m->nested, gpa >> PAGE_SHIFT, &order);
+		if (page)
+			fn(page + offset, buf, n);
 		spin_unlock(&m->nested.lock);
-		if (!ram)
+		if (!page)
 			return -EFAULT;
 		gpa += n;
 		len -= n;
@@ -31,6 +30,21 @@ static int for_each_page(struct memory *m, gpaddr_t gpa, u64 len,
 			buf = (char *)buf + n;
 	}
 	return 0;
+}
+
+bool guest_ram_find(struct guest_ram *r, gpaddr_t gpa)
+{
+	unsigned int order;
+	char *page = nested_ram(&r->m->nested, gpa >> PAGE_SHIFT, &order);
+	u64 size;
+
+	if (!page)
+		return false;
+	size = PAGE_SIZE << order;
+	r->start = gpa & ~(size - 1);
+	r->size = size;
+	r->at = page - ((gpa & PAGE_MASK) - r->start);
+	return true;
 }
 
 static void copy_from_page(void *page, void *buf, size_t n)

@@ -54,17 +54,17 @@ static bool in_range(gfn_t gfn, u64 nr)
 
 static bool is_tombstone(u64 e)
 {
-	return !nested_format->present(e) && (e & TOMB_MARK);
+	return !(e & nested_format->present) && (e & TOMB_MARK);
 }
 
 static bool is_leaf(u64 e, unsigned int level)
 {
-	return nested_format->present(e) && (level == 1 || nested_format->is_leaf(e, level));
+	return (e & nested_format->present) && (level == 1 || (e & nested_format->superpage));
 }
 
 static bool is_table(u64 e, unsigned int level)
 {
-	return nested_format->present(e) && !is_leaf(e, level);
+	return (e & nested_format->present) && !is_leaf(e, level);
 }
 
 /* Frame number of a leaf or tombstone. The low address bits of a superpage entry may hold
@@ -343,6 +343,29 @@ struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn)
 		leaf.tombstone = true;
 	}
 	return leaf;
+}
+
+void *nested_ram(const struct nested *n, gfn_t gfn, unsigned int *order)
+{
+	const struct nested_format *f = nested_format;
+	const u64 *table = phys_to_virt(n->root);
+	u64 e, place;
+
+	assert_locked(&n->lock);
+	if (gfn > NESTED_LAST)
+		return NULL;
+	for (*order = level_order(LEVELS);; *order -= level_order(2)) {
+		e = table[gfn >> *order & (ENTRIES - 1)];
+		if (!(e & f->present))
+			return NULL;
+		if (!*order || (e & f->superpage))
+			break;
+		table = phys_to_virt(e & ADDRESS);
+	}
+	if (e & f->device)
+		return NULL;
+	place = ((1UL << *order) - 1) << PAGE_SHIFT;
+	return phys_to_virt((e & ADDRESS & ~place) | (gfn << PAGE_SHIFT & place));
 }
 
 /* Take the frames of the leaf or tombstone from the walk's place on, at most one piece. The entry

@@ -17,14 +17,16 @@
 #define NESTED_RAM (NESTED_READ | NESTED_WRITE | NESTED_EXEC)
 #define NESTED_DEVICE 8u /* uncached, and not RAM: never freed */
 
-/* A back end's entry format. Tables of all levels have 512 entries of 8 bytes. */
+/* A back end's entry format. Tables of all levels have 512 entries of 8 bytes. What each walk asks
+ * of an entry is a mask, since exits walk often. */
 struct nested_format {
 	u64 (*table)(paddr_t pa);
 	/* Level 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. */
 	u64 (*leaf)(paddr_t pa, unsigned int level, u32 flags);
-	bool (*present)(u64 entry);
-	bool (*is_leaf)(u64 entry, unsigned int level);
 	u32 (*flags)(u64 entry);
+	u64 present; /* an entry with any of these bits is present */
+	u64 superpage; /* a present entry with this bit is a leaf of level 2 or 3 */
+	u64 device; /* a leaf with this bit is NESTED_DEVICE */
 	bool has_1g;
 };
 extern const struct nested_format *nested_format; /* set by the back end at boot */
@@ -106,6 +108,9 @@ struct nested_leaf {
 /* What the tables hold for gfn. mfn is the frame of gfn itself, not of the leaf's start. If nothing
  * is mapped, order is the size of the aligned block around gfn that is known to be empty. */
 struct nested_leaf nested_lookup(struct nested *n, gfn_t gfn);
+/* The RAM at gfn in the direct map, and the order of its leaf. NULL: no RAM is mapped there. For
+ * what exits read: shorter than nested_lookup(). */
+void *nested_ram(const struct nested *n, gfn_t gfn, unsigned int *order);
 /* Take the frames of the walk's next tombstone of batch `number`, or the next piece of them:
  * *taken. The last piece clears the tombstone. False: none is left, or the budget is used up. */
 bool nested_take_tombstone(struct nested_walk *w, u32 number, struct nested_leaf *taken);

@@ -33,9 +33,8 @@ static bool is_prefix(u8 byte, bool long_mode)
 	}
 }
 
-unsigned int noassists_prefixes(struct vcpu *v, const u8 *bytes, unsigned int nr)
+static unsigned int count_prefixes(const u8 *bytes, unsigned int nr, bool long_mode)
 {
-	bool long_mode = in_long_mode(v);
 	unsigned int prefixes = 0;
 
 	while (prefixes < nr && is_prefix(bytes[prefixes], long_mode))
@@ -43,13 +42,27 @@ unsigned int noassists_prefixes(struct vcpu *v, const u8 *bytes, unsigned int nr
 	return prefixes;
 }
 
+unsigned int noassists_prefixes(struct vcpu *v, const u8 *bytes, unsigned int nr)
+{
+	return count_prefixes(bytes, nr, in_long_mode(v));
+}
+
 u64 noassists_next_rip(struct vcpu *v, unsigned int opcode_length)
 {
+	struct vcpu_mode m;
+	bool long_mode;
+	unsigned int nr;
 	u8 bytes[15];
-	unsigned int nr = guest_fetch(v, bytes);
-	u64 rip = v->rip + noassists_prefixes(v, bytes, nr) + opcode_length;
+	u64 rip;
 
-	return in_long_mode(v) ? rip : (u32)rip;
+	vcpu_backend->mode(v, &m);
+	long_mode = (m.efer & EFER_LMA) && m.cs_long;
+	/* Most have no prefix: then one byte is enough. */
+	nr = guest_fetch_first(v, &m, bytes, 1);
+	if (nr && is_prefix(bytes[0], long_mode))
+		nr = guest_fetch_first(v, &m, bytes, sizeof(bytes));
+	rip = v->rip + count_prefixes(bytes, nr, long_mode) + opcode_length;
+	return long_mode ? rip : (u32)rip;
 }
 
 enum guest_segment noassists_outs_segment(struct vcpu *v)

@@ -87,6 +87,7 @@ static struct cpuid masked(u32 leaf)
 		r.ebx &= p->ebx;
 		r.ecx &= p->ecx;
 		r.edx &= p->edx;
+		break;
 	}
 	return r;
 }

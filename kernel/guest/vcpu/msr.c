@@ -59,6 +59,11 @@ static const struct msr_policy msrs[] = {
 
 static const struct msr_policy *find(u32 msr)
 {
+	/* Most accesses are to the local APIC. */
+	static const struct msr_policy apic = { MSR_X2APIC, MSR_X2APIC_LAST, APIC, 0 };
+
+	if (msr - MSR_X2APIC <= MSR_X2APIC_LAST - MSR_X2APIC)
+		return &apic;
 	for (unsigned int i = 0; i < ARRAY_SIZE(msrs); i++)
 		if (msr >= msrs[i].first && msr <= msrs[i].last)
 			return &msrs[i];

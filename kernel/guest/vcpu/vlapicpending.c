@@ -8,11 +8,13 @@
 
 static int highest_vector(const u32 *bits)
 {
-	for (int i = 7; i >= 0; i--) {
-		u32 w = read_once(&bits[i]);
+	const vlapic_pair *pair = (const vlapic_pair *)bits;
+
+	for (int i = 3; i >= 0; i--) {
+		u64 w = read_once(&pair[i]);
 
 		if (w)
-			return 32 * i + 31 - __builtin_clz(w);
+			return 64 * i + 63 - __builtin_clzl(w);
 	}
 	return -1;
 }
@@ -67,17 +69,6 @@ int vlapic_pending(struct vcpu *v)
 	if (vector < 0 || !vlapic_enabled(&v->lapic))
 		return -1;
 	return ((u32)vector & 0xf0) > (vlapic_ppr(&v->lapic) & 0xf0) ? vector : -1;
-}
-
-u8 vlapic_cr8(const struct vcpu *v)
-{
-	return (u8)(v->lapic.tpr >> 4);
-}
-
-void vlapic_set_cr8(struct vcpu *v, u8 cr8)
-{
-	if (cr8 != vlapic_cr8(v))
-		v->lapic.tpr = (u32)cr8 << 4;
 }
 
 bool vlapic_held_by_tpr(const struct vcpu *v)

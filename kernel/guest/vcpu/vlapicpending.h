@@ -1,11 +1,21 @@
 /* The vectors of a virtual local APIC: pending (IRR), offered to the guest, in service (ISR). */
 #pragma once
 
+#include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/lib/atomic.h>
 #include <kernel/lib/compiler.h>
-#include <kernel/lib/types.h>
 
-struct vcpu;
-struct vlapic;
+/* Two registers of the IRR or the ISR, read at once. */
+typedef u64 __attribute__((may_alias)) vlapic_pair;
+
+/* False if no vector is pending, whatever the priorities: then most of what precedes an entry need
+ * not be done. Any CPU. */
+static inline bool vlapic_has_pending(const struct vlapic *a)
+{
+	const vlapic_pair *irr = (const vlapic_pair *)a->irr;
+
+	return read_once(&irr[0]) | read_once(&irr[1]) | read_once(&irr[2]) | read_once(&irr[3]);
+}
 
 /* Make `vector` pending (edge-triggered), and wake or kick the vCPU unless it was pending already.
  * Vectors below 16 are ignored. Any CPU, any context. */
@@ -31,7 +41,16 @@ bool vlapic_next_eoi_is_quiet(const struct vcpu *v, int offered);
 /* The processor priority (SDM vol. 3, 11.8.3.1). */
 u32 vlapic_ppr(const struct vlapic *a);
 /* Read or write CR8, which is bits 7:4 of the task priority (SDM vol. 3, 11.8.6). */
-u8 vlapic_cr8(const struct vcpu *v);
-void vlapic_set_cr8(struct vcpu *v, u8 cr8);
+static inline u8 vlapic_cr8(const struct vcpu *v)
+{
+	return (u8)(v->lapic.tpr >> 4);
+}
+
+static inline void vlapic_set_cr8(struct vcpu *v, u8 cr8)
+{
+	if (cr8 != vlapic_cr8(v))
+		v->lapic.tpr = (u32)cr8 << 4;
+}
+
 /* True if only the task priority keeps a pending vector from being delivered. */
 bool vlapic_held_by_tpr(const struct vcpu *v);

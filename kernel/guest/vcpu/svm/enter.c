@@ -18,6 +18,12 @@
 /* run.asm */
 void svm_world_switch(u64 *reg, paddr_t guest_vmcb, paddr_t host_vmcb);
 
+/* Whatever the priorities: mostly nothing is pending. */
+static bool may_be_offered(const struct vcpu *v)
+{
+	return vlapic_has_pending(&v->lapic) || read_once(&v->vm->extint.raised);
+}
+
 /* Put the highest pending interrupt into V_IRQ (15.21.4). The guest takes it without an exit as
  * soon as its RFLAGS.IF and its task priority allow it. EVENTINJ would need an exit to find out
  * when IF is set, and QEMU 10.0 may deliver such an interrupt twice. Interrupts of lower priority
@@ -27,7 +33,7 @@ static void offer_interrupt(struct vcpu *v, bool allowed)
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
 
-	s->offered = allowed ? vlapic_offer(v) : -1;
+	s->offered = allowed && may_be_offered(v) ? vlapic_offer(v) : -1;
 	c->vintr &= ~(u32)(VINTR_V_IRQ | VINTR_V_INTR_PRIO | VINTR_V_IGN_TPR);
 	if (s->offered < 0)
 		return;
@@ -48,9 +54,11 @@ static void inject_next(struct vcpu *v)
 	s->event = 0;
 	svm_nmi_before_entry(v);
 	offer_interrupt(v, !s->step.active);
-	vlapic_timer_before_entry(&v->lapic);
+	if (v->lapic.timer_lapsed)
+		vlapic_timer_before_entry(&v->lapic);
 	extint_before_entry(v);
-	pveoi_before_entry(v, s->offered);
+	if (v->lapic.pv_eoi)
+		pveoi_before_entry(v, s->offered);
 }
 
 /* V_IRQ is clear if the guest has taken the interrupt. */
@@ -63,7 +71,8 @@ static void settle_offer(struct vcpu *v)
 		vlapic_settle(v, (u8)s->offered, taken);
 	if (taken)
 		s->offered = -1;
-	pveoi_after_exit(v);
+	if (v->lapic.pv_eoi_set)
+		pveoi_after_exit(v);
 }
 
 /* If the exit interrupted the delivery of an event, deliver it again (15.7.2). A software interrupt
@@ -102,7 +111,8 @@ void svm_enter(struct vcpu *v)
 	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2). Writes exit only if a lower value
 	 * would allow an interrupt that is not offered. */
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
-	exits = vlapic_held_by_tpr(v) || emulator_needs_cr8_exits(s->offered);
+	exits = (vlapic_has_pending(&v->lapic) && vlapic_held_by_tpr(v)) ||
+		emulator_needs_cr8_exits(s->offered);
 	c->cr_write = CR_WRITE_CR4 | (exits ? CR_WRITE_CR8 : 0);
 	c->rax = v->reg[RAX];
 	c->rsp = v->reg[RSP];
@@ -110,7 +120,7 @@ void svm_enter(struct vcpu *v)
 	c->rflags = v->rflags;
 
 	irqoff_end();
-	svm_world_switch(v->reg, virt_to_phys(c), virt_to_phys(cpu->host));
+	svm_world_switch(v->reg, direct_map_phys(c), direct_map_phys(cpu->host));
 	irqoff_begin();
 
 	store_release(&v->tlb.in_guest, false);

@@ -27,16 +27,6 @@ static u64 npt_leaf(paddr_t pa, unsigned int level, u32 flags)
 	return e;
 }
 
-static bool npt_present(u64 e)
-{
-	return e & PTE_P;
-}
-
-static bool npt_is_leaf(u64 e, unsigned int level)
-{
-	return level == 1 || (e & PTE_PS);
-}
-
 static u32 npt_flags(u64 e)
 {
 	return NESTED_READ | (e & PTE_W ? NESTED_WRITE : 0) | (e & PTE_NX ? 0 : NESTED_EXEC) |
@@ -46,9 +36,10 @@ static u32 npt_flags(u64 e)
 static struct nested_format npt = {
 	.table = npt_table,
 	.leaf = npt_leaf,
-	.present = npt_present,
-	.is_leaf = npt_is_leaf,
 	.flags = npt_flags,
+	.present = PTE_P,
+	.superpage = PTE_PS,
+	.device = PTE_PCD,
 	.has_1g = true,
 };
 
