@@ -97,7 +97,7 @@ unsigned int guest_fetch(struct vcpu *vcpu, u8 bytes[15])
 	return 15;
 }
 
-int guest_walk(struct vcpu *vcpu, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)
+int guest_translate_as(struct vcpu *vcpu, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)
 {
 	(void)vcpu;
 	(void)linear;

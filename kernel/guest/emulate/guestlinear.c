@@ -22,10 +22,20 @@ static u32 user_access(const struct vcpu_mode *m)
 	return m->cpl == 3 ? WALK_USER : 0;
 }
 
+static int translate(struct guest_view *g, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)
+{
+	int ret;
+
+	guest_ram_begin(&g->ram, &g->v->vm->memory);
+	ret = guest_walk(g, linear, access, gpa, error);
+	guest_ram_end(&g->ram);
+	return ret;
+}
+
 int guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa)
 {
 	struct guest_view g;
-	u32 access, error;
+	u32 error;
 	int ret;
 
 	g.v = v;
@@ -34,42 +44,19 @@ int guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa)
 		inject_gp(v);
 		return -EFAULT;
 	}
-	access = (write ? WALK_WRITE : 0) | user_access(&g.mode);
-	guest_ram_begin(&g.ram, &v->vm->memory);
-	ret = guest_walk(&g, linear, access, gpa, &error);
-	guest_ram_end(&g.ram);
+	ret = translate(&g, linear, (write ? WALK_WRITE : 0) | user_access(&g.mode), gpa, &error);
 	if (ret)
 		inject_pf(v, linear, error);
 	return ret;
 }
 
-static int copy_linear(struct vcpu *v, u64 linear, void *buf, u64 len, bool write, gpaddr_t *gpa)
+int guest_translate_as(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)
 {
-	while (len) {
-		size_t n = MIN(len, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-		int ret = guest_translate(v, linear, write, gpa);
+	struct guest_view g;
 
-		if (ret)
-			return ret;
-		ret = write ? guest_write(&v->vm->memory, *gpa, buf, n) :
-			      guest_read(&v->vm->memory, *gpa, buf, n);
-		if (ret)
-			return -ENODEV;
-		linear += n;
-		buf = (char *)buf + n;
-		len -= n;
-	}
-	return 0;
-}
-
-int guest_read_linear(struct vcpu *v, u64 linear, void *buf, u64 len, gpaddr_t *gpa)
-{
-	return copy_linear(v, linear, buf, len, false, gpa);
-}
-
-int guest_write_linear(struct vcpu *v, u64 linear, const void *buf, u64 len, gpaddr_t *gpa)
-{
-	return copy_linear(v, linear, (void *)buf, len, true, gpa);
+	g.v = v;
+	vcpu_backend->mode(v, &g.mode);
+	return translate(&g, linear, access, gpa, error);
 }
 
 unsigned int guest_fetch_first(const struct vcpu *v, const struct vcpu_mode *m, u8 *bytes,

@@ -8,12 +8,10 @@
  * faults; the exception has been injected. */
 int __must_check guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa);
 
-/* Copy len bytes from or to guest linear memory with the current privilege level. -EFAULT: the
- * access faults, and the exception has been injected; -ENODEV: part of the range is not RAM, and
- * *gpa is where. In both cases, earlier pages have been copied. */
-int __must_check guest_read_linear(struct vcpu *v, u64 linear, void *buf, u64 len, gpaddr_t *gpa);
-int __must_check guest_write_linear(struct vcpu *v, u64 linear, const void *buf, u64 len,
-				    gpaddr_t *gpa);
+/* Translate a linear address for an access (WALK_* of guestwalk.h). -EFAULT: it faults, with *error;
+ * no exception has been injected. */
+int __must_check guest_translate_as(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa,
+				    u32 *error);
 
 /* Fetch the bytes at the instruction pointer: 15, or fewer if a page that cannot be read follows.
  * Returns how many. Never injects an exception. */

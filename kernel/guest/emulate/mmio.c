@@ -30,8 +30,8 @@ static int fetch(struct vcpu *v, unsigned int bits, u8 bytes[INSN_MAX_LENGTH], s
 	if (ret == -E2BIG && nr < INSN_MAX_LENGTH) {
 		vcpu_backend->mode(v, &m);
 		linear = address_linear(v, bits, SEG_CS, v->rip + nr);
-		if (guest_walk(v, linear, WALK_FETCH | (m.cpl == 3 ? WALK_USER : 0), &gpa,
-			       &error)) {
+		if (guest_translate_as(v, linear, WALK_FETCH | (m.cpl == 3 ? WALK_USER : 0), &gpa,
+				       &error)) {
 			inject_pf(v, linear, error);
 			return -EFAULT;
 		}

@@ -92,8 +92,9 @@ static gpaddr_t task_flags(struct vcpu *v)
 	if (!(v->rflags & RFLAGS_NT) || v->rflags & RFLAGS_VM || !(c->cr0 & CR0_PE) ||
 	    c->efer & EFER_LMA)
 		return NO_TASK;
-	if (guest_walk(v, c->tr.base + (c->tr.attrib & TSS_IS_32 ? TSS32_FLAGS : TSS16_FLAGS),
-		       WALK_WRITE, &gpa, &error))
+	if (guest_translate_as(v,
+			       c->tr.base + (c->tr.attrib & TSS_IS_32 ? TSS32_FLAGS : TSS16_FLAGS),
+			       WALK_WRITE, &gpa, &error))
 		return NO_TASK;
 	return gpa;
 }
