@@ -8,8 +8,8 @@
  * faults; the exception has been injected. */
 int __must_check guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa);
 
-/* Translate a linear address for an access (WALK_* of guestwalk.h). -EFAULT: it faults, with *error;
- * no exception has been injected. */
+/* Translate a linear address for an access (WALK_* of guestwalk.h). -EFAULT: it faults, with
+ * *error; no exception has been injected. */
 int __must_check guest_translate_as(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa,
 				    u32 *error);
 

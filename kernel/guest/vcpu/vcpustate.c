@@ -94,8 +94,7 @@ static bool ends_halt(struct vcpu *v)
 {
 	bool nmi = !v->nmi_masked && (v->nmi_waiting || read_once(&v->nmi_arrived));
 
-	return nmi ||
-	       ((v->rflags & RFLAGS_IF) && (vlapic_pending(v) >= 0 || extint_is_pending(v)));
+	return nmi || ((v->rflags & RFLAGS_IF) && (vlapic_pending(v) >= 0 || extint_is_pending(v)));
 }
 
 /* An interrupt or NMI has become pending. True: its CPU must look. */

@@ -17,7 +17,7 @@ struct vcpu;
 
 struct vlapic {
 	u32 irr[8] __aligned(8); /* set by any CPU, atomically */
-	u32 tmr[8] __aligned(8); /* the level-triggered ones of these and those in service; likewise */
+	u32 tmr[8] __aligned(8); /* the level-triggered ones of irr and isr; likewise */
 	u32 isr[8] __aligned(8); /* this and everything below: only its own CPU */
 	u32 tpr, svr, esr, esr_pending;
 	u32 ldr, dfr; /* of xAPIC mode */

@@ -10,10 +10,8 @@ static const struct {
 	int (*add_ports)(struct legacy *l);
 	void (*reset)(struct legacy *l); /* called with the lock held */
 } devices[] = {
-	{ vpit_add_ports, vpit_reset },
-	{ vpicports_add, vpicports_reset },
-	{ vioapic_add, vioapic_reset },
-	{ vrtc_add_ports, vrtc_reset },
+	{ vpit_add_ports, vpit_reset },	    { vpicports_add, vpicports_reset },
+	{ vioapic_add, vioapic_reset },	    { vrtc_add_ports, vrtc_reset },
 	{ vdebug_add_ports, vdebug_reset },
 };
 
