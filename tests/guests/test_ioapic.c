@@ -115,9 +115,10 @@ static void test_edge(void)
 	route(TIMER_PIN, 0, VECTOR);
 	taken[VECTOR] = 0;
 	count(2, HZ / 500);
-	for (u32 i = 1; i <= 10 && taken[VECTOR] < i; i++)
+	/* On a busy machine, two may come in one halt. */
+	for (u32 i = 0; i < 10 && taken[VECTOR] < 10; i++)
 		halt_until_interrupt();
-	CHECK_EQ("ioapic: ten ticks wake from HLT", taken[VECTOR], 10);
+	CHECK("ioapic: ten ticks wake from HLT", taken[VECTOR] >= 10);
 	count(0, 0xffff);
 	outb(CONTROL, 0x30);
 	open_for_a_moment();

@@ -208,7 +208,7 @@ static void test_from_another(void)
 	u32 wrong;
 
 	if (!under_weir || cpuid(0xb, 1).ebx < 2) {
-		print("nmi: only one CPU\n");
+		print("nmi: only one CPU, or QEMU's, where NMIs come in shadows\n");
 		return;
 	}
 	CHECK("nmi: another CPU is there", smp_start(sender));

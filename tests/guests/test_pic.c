@@ -147,6 +147,19 @@ static void test_paths(void)
 	wrmsr(X2APIC(APIC_LVT_LINT0), FIELD_PREP(LVT_MODE, DELIVERY_EXTINT));
 }
 
+/* 600,000 ticks in a second: on a bare machine, nothing else would run. */
+static void test_fastest(void)
+{
+	u64 start = rdtsc_ordered(), elapsed;
+
+	taken[VECTOR] = 0;
+	count(2, 2);
+	CHECK("pic: the fastest timer ticks", come(10));
+	elapsed = rdtsc_ordered() - start;
+	CHECK("pic: not more often than every 20 us",
+	      (taken[VECTOR] - 2) * 20 * tsc_khz / 1000 <= elapsed);
+}
+
 static void test_periodic(void)
 {
 	u64 start = rdtsc_ordered(), elapsed;
@@ -168,14 +181,8 @@ static void test_periodic(void)
 	count(3, HZ / 500);
 	CHECK("pic: ticks with automatic EOI interrupt a spinning guest", come(10));
 	CHECK("pic: none is in service", !ask(READ_ISR));
-	taken[VECTOR] = 0;
-	start = rdtsc_ordered();
-	count(2, 2); /* 600,000 in a second */
-	CHECK("pic: the fastest timer ticks", come(10));
-	elapsed = rdtsc_ordered() - start;
 	if (under_weir)
-		CHECK("pic: not more often than every 20 us",
-		      (taken[VECTOR] - 2) * 20 * tsc_khz / 1000 <= elapsed);
+		test_fastest();
 	outb(PIC1 + 1, 0xff);
 	stop();
 	taken[VECTOR] = 0;

@@ -7,7 +7,7 @@
 #define GATE 0x01
 #define OUTPUT 0x20
 #define HZ 1193182u
-#define TICKS (HZ / 100)
+#define TICKS (HZ / 500)
 
 static void start(u8 control, u16 count)
 {
@@ -30,10 +30,11 @@ static u16 latched(void)
 }
 
 /* Kernels measure the TSC like this. On a busy machine, the count may begin late and its end be
- * seen late, but the 10 ms between them are never shorter, and not always longer. */
+ * seen late, but the 2 ms between them are never shorter, and not always longer: a guest that
+ * shares its CPU has it for longer than that. */
 static void test_calibration(void)
 {
-	u64 longest = 10 * tsc_khz * 102 / 100, with_start = ~0UL, without = ~0UL;
+	u64 longest = 2 * tsc_khz * 110 / 100, with_start = ~0UL, without = ~0UL;
 
 	if (!tsc_khz)
 		return;
@@ -48,8 +49,8 @@ static void test_calibration(void)
 		with_start = MIN(with_start, end - before);
 		without = MIN(without, end - begin);
 	}
-	CHECK("pit: 10 ms are not shorter", with_start >= 10 * tsc_khz * 99 / 100);
-	CHECK("pit: 10 ms are not longer", without <= longest);
+	CHECK("pit: 2 ms are not shorter", with_start >= 2 * tsc_khz * 99 / 100);
+	CHECK("pit: 2 ms are not longer", without <= longest);
 }
 
 /* A busy machine may take the CPU away for longer than a count of 55 ms lasts: try again then. */

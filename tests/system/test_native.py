@@ -21,6 +21,18 @@ ONLY_IN_WEIR = {
     "apic: (five periods of 2 ms|not before 5 ms have passed)": "the rate of the TSC is not known",
     "cpuid: (ABI version|APIC timer rate|TSC rate|Weir's signature|hypervisor bit|nothing after the last .*)":
     "hypervisor leaves",
+    "clock: .*": "KVM's clock",
+    "emulate: (executing there .*|.*#UD|.*#DF|a page table .*|for an instruction, too|(16|32)-bit code|and again"
+    "|.*user.*)": "a ROM can be executed",
+    "firmware: .*": "SeaBIOS has its own data",
+    "nmi: (another CPU .*|of two at once .*|none in the shadow .*|RFLAGS.TF is not seen in a shadow)":
+    "QEMU takes NMIs in shadows, and keeps one",
+    "pic: (all lines .*|each takes 2 ms|the fastest .*|not more often .*)": "QEMU has no such limit",
+    "ioapic: (all pins are masked|pin 0 as ExtINT)": "SeaBIOS has programmed it; QEMU has no wire there",
+    "pit: 2 ms are not .*": "the rate of the TSC is not known",
+    "pit: status, no count yet, output low": "SeaBIOS has counted with it",
+    "xapic: no page in x2APIC mode": "QEMU leaves it",
+    "rtc: .*": "SeaBIOS has its own data",
     "contract: one frequency of the TSC": "KVM's clock",
     "cpuid: (no MONITOR|no SVM|nothing in the SVM leaf|TSC deadline timer)": "Weir hides, or adds, the feature",
     "cpuid: .*CR4.*": "QEMU lets every bit of CR4 be written",
@@ -43,6 +55,8 @@ EMULATOR = {
     "apic: an illegal vector is in the ESR": "QEMU does not look at it (SDM 3, 11.5.3)",
     "apic: a reserved bit of ICR is #GP": "QEMU ignores it (SDM 3, 11.12.1.3)",
     "apic: a reserved bit of SVR is #GP": "QEMU ignores it (SDM 3, 11.12.1.3)",
+    "pic: LINT0 with a vector of its own": "QEMU takes any LINT0 for ExtINT, too (SDM 3, 11.5.1)",
+    "pic: that acknowledges nothing": "likewise",
     "apic: disabled, it takes no interrupt": "QEMU accepts self-IPIs (SDM 3, 11.4.7.2)",
 }
 
