@@ -27,7 +27,7 @@ GUESTS, SECONDS = 6, 20
 # What Weir says of a guest without devices: its kernel, its start, its halt, its end, its memory. At each restart: why,
 # and its kernel. It restarts a guest so many times in so many seconds (kernel/guest/domain/domain.h), and says when it
 # stops.
-LINES, LINES_A_RESTART, RESTARTS, RESTARTS_WINDOW_S = 5, 2, 5, 60
+LINES, LINES_A_RESTART, RESTARTS, RESTARTS_WINDOW_S = 6, 3, 5, 60  # with what a vCPU did that ended it by a fault
 # What Weir lets a guest write to its console: so many lines at once, then so many a second
 # (kernel/guest/devices/vuart.c).
 BURST, LINES_A_SECOND = 1000, 50
