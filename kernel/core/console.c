@@ -176,11 +176,14 @@ static void add_log_line(void)
 		return;
 	if (line_len)
 		add(ERASE_LINE, sizeof(ERASE_LINE) - 1);
-	if (lost)
-		add(note, (size_t)snprintf(note, sizeof(note),
-					   "[ console: %lu bytes of the log are not shown: the "
-					   "serial line is too slow ]\r\n",
-					   lost));
+	if (lost) {
+		int n = snprintf(note, sizeof(note),
+				 "[ console: %lu bytes of the log are not shown: the serial line "
+				 "is too slow ]\r\n",
+				 lost);
+
+		add(note, (size_t)n);
+	}
 	add(text, len);
 	if (line_len && !panicking) {
 		add(line, line_len);

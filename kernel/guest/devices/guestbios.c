@@ -83,7 +83,7 @@ void guestbios_make(u8 area[GUEST_BIOS_DATA_SIZE], u64 unix_s)
 		.character_height = 16,
 	};
 
-	memcpy(area, &b, sizeof(b));
+	memcpy(area, &b, GUEST_BIOS_DATA_SIZE);
 }
 
 int guestbios_write(struct domain *d)
