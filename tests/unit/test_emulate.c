@@ -23,6 +23,7 @@
 #include <kernel/guest/emulate/simd.h>
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuidcommon.h>
 #include <kernel/guest/vcpu/inject.h>
 #include <kernel/lib/errno.h>
 #include <kernel/x86/control.h>
@@ -88,6 +89,11 @@ void inject_pf(struct vcpu *vcpu, u64 address, u32 error)
 {
 	inject(vcpu, EXC_PF, error);
 	fault_at = address;
+}
+
+struct cpuid cpuid_common(u32 leaf, u32 subleaf)
+{
+	return cpuid(leaf, subleaf);
 }
 
 unsigned int guest_fetch(struct vcpu *vcpu, u8 bytes[15])

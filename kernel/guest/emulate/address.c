@@ -14,7 +14,7 @@ unsigned int address_code_bits(struct vcpu *v)
 	struct vcpu_mode m;
 
 	vcpu_backend->mode(v, &m);
-	if ((m.efer & EFER_LMA) && m.cs_long)
+	if (mode_is_64bit(&m))
 		return 64;
 	return m.cs_32 ? 32 : 16;
 }
@@ -76,4 +76,9 @@ void register_set(struct vcpu *v, unsigned int reg, unsigned int size, bool high
 		v->reg[reg] = (u32)value;
 	else
 		v->reg[reg] = (v->reg[reg] & ~m) | (value << shift & m);
+}
+
+void register_add(struct vcpu *v, unsigned int reg, unsigned int size, u64 n)
+{
+	register_set(v, reg, size, false, v->reg[reg] + n);
 }

@@ -17,3 +17,5 @@ unsigned int address_stack_size(struct vcpu *v, unsigned int bits);
 u64 register_get(const struct vcpu *v, unsigned int reg, unsigned int size, bool high);
 /* Writing 4 bytes clears the upper half (SDM vol. 1, 3.4.1.1). */
 void register_set(struct vcpu *v, unsigned int reg, unsigned int size, bool high, u64 value);
+/* Add n, modulo 2^(8 * size), to its lowest `size` bytes; otherwise like register_set(). */
+void register_add(struct vcpu *v, unsigned int reg, unsigned int size, u64 n);

@@ -5,6 +5,7 @@
 #include <kernel/guest/emulate/alu.h>
 #include <kernel/guest/emulate/simd.h>
 #include <kernel/guest/vcpu/backend.h>
+#include <kernel/guest/vcpu/cpuidcommon.h>
 #include <kernel/lib/errno.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/cpuid.h>
@@ -87,9 +88,9 @@ static int multiply_or_divide(struct vcpu *v, const struct insn *insn, u64 by)
 /* Where the processor lacks TZCNT and LZCNT, they are BSF and BSR. */
 static enum insn_op counting_op(enum insn_op op)
 {
-	if (op == INSN_TZCNT && !(cpuid(7, 0).ebx & CPUID7_EBX_BMI1))
+	if (op == INSN_TZCNT && !(cpuid_common(7, 0).ebx & CPUID7_EBX_BMI1))
 		return INSN_BSF;
-	if (op == INSN_LZCNT && !(cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_ABM))
+	if (op == INSN_LZCNT && !(cpuid_common(0x80000001, 0).ecx & CPUID80000001_ECX_ABM))
 		return INSN_BSR;
 	return op;
 }

@@ -62,7 +62,7 @@ int guest_translate_as(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa, u3
 unsigned int guest_fetch_first(const struct vcpu *v, const struct vcpu_mode *m, u8 *bytes,
 			       unsigned int nr)
 {
-	bool long_code = (m->efer & EFER_LMA) && m->cs_long;
+	bool long_code = mode_is_64bit(m);
 	unsigned int got = 0;
 	struct guest_view g;
 

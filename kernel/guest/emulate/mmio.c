@@ -51,11 +51,10 @@ static int fetch(struct vcpu *v, unsigned int bits, u8 bytes[INSN_MAX_LENGTH], s
 static bool is_stale(struct vcpu *v, const struct operand *p, gpaddr_t gpa)
 {
 	bool seen = false;
-	u8 byte;
 
 	for (unsigned int i = 0; i < p->nr; i++)
 		seen |= p->part[i].gpa >> PAGE_SHIFT == gpa >> PAGE_SHIFT;
-	return !seen || !guest_read(&v->vm->memory, gpa, &byte, 1);
+	return !seen || guest_is_ram(&v->vm->memory, gpa);
 }
 
 static int one_instruction(struct vcpu *v, unsigned int bits, const struct insn *insn, gpaddr_t gpa)

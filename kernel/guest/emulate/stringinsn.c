@@ -16,11 +16,6 @@ static bool compares(const struct insn *insn)
 	return insn->op == INSN_CMPS || insn->op == INSN_SCAS;
 }
 
-static void add_to_register(struct vcpu *v, unsigned int reg, unsigned int size, u64 n)
-{
-	register_set(v, reg, size, false, v->reg[reg] + n);
-}
-
 /* MOVS, LODS and CMPS read DS:rSI; all but LODS access ES:rDI. */
 static int element(struct vcpu *v, unsigned int bits, const struct insn *insn)
 {
@@ -48,9 +43,9 @@ static int element(struct vcpu *v, unsigned int bits, const struct insn *insn)
 		return ret;
 
 	if (uses_rsi)
-		add_to_register(v, RSI, width, step);
+		register_add(v, RSI, width, step);
 	if (uses_rdi)
-		add_to_register(v, RDI, width, step);
+		register_add(v, RDI, width, step);
 	if (compares(insn))
 		(void)alu(INSN_CMP, size, first, second, &v->rflags);
 	else if (!writes)
@@ -83,7 +78,7 @@ int string_instruction(struct vcpu *v, unsigned int bits, const struct insn *ins
 			return ret;
 		if (!insn->repeat)
 			break;
-		add_to_register(v, RCX, insn->address_size, ~0UL);
+		register_add(v, RCX, insn->address_size, ~0UL);
 		done = ends_early(v, insn) || !register_get(v, RCX, insn->address_size, false);
 		/* Each repetition is single-stepped. */
 		if (v->rflags & RFLAGS_TF)

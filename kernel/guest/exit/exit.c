@@ -80,7 +80,7 @@ void exit_write_cr4(struct vcpu *v, int source)
 	if (source < 0)
 		return;
 	vcpu_backend->mode(v, &m);
-	value = (m.efer & EFER_LMA) && m.cs_long ? v->reg[source] : (u32)v->reg[source];
+	value = mode_is_64bit(&m) ? v->reg[source] : (u32)v->reg[source];
 	if (!policy_cr4_is_valid(v, &m, value)) {
 		inject_gp(v);
 		return;
@@ -164,14 +164,6 @@ void exit_log_state(struct vcpu *v)
 	exit_ring_print(v->vm->memory.owner, (u16)v->id, EXITS_SHOWN);
 }
 
-/* Another vCPU may have made it RAM meanwhile. */
-static bool is_ram(struct vcpu *v, gpaddr_t gpa)
-{
-	u8 byte;
-
-	return !guest_read(&v->vm->memory, gpa, &byte, 1);
-}
-
 /* What an instruction cannot do because Weir does not emulate it: the guest gets #UD. Only the
  * first one of a domain is logged. */
 static void refuse(struct vcpu *v, const struct nested_fault *f, const char *why)
@@ -181,7 +173,8 @@ static void refuse(struct vcpu *v, const struct nested_fault *f, const char *why
 			   f->write	 ? "write" :
 					   "read";
 
-	if (is_ram(v, f->gpa))
+	/* Another vCPU may have made it RAM meanwhile. */
+	if (guest_is_ram(&v->vm->memory, f->gpa))
 		return;
 	v->exits[WEIR_EXIT_NESTED_FAULT]++;
 	if (atomic_add(&v->vm->refused, 1) == 1)
@@ -208,7 +201,7 @@ void exit_nested_fault(struct vcpu *v, const struct nested_fault *f)
 	char why[160];
 
 	if (f->delivering >= 0) {
-		if (!is_ram(v, f->gpa))
+		if (!guest_is_ram(&v->vm->memory, f->gpa))
 			fail_delivery(v, f);
 		return;
 	}

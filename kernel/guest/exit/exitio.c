@@ -48,11 +48,6 @@ static int move_element(struct vcpu *v, const struct string_io *io, u64 linear)
 	return ret ? ret : bus_write(&v->vm->io, v, io->port, io->size, value);
 }
 
-static void add_to_register(struct vcpu *v, unsigned int reg, unsigned int size, u64 n)
-{
-	register_set(v, reg, size, false, v->reg[reg] + n);
-}
-
 void exit_string_io(struct vcpu *v, const struct string_io *io)
 {
 	unsigned int index = io->in ? RDI : RSI, width = io->address_size;
@@ -66,9 +61,9 @@ void exit_string_io(struct vcpu *v, const struct string_io *io)
 
 		if (move_element(v, io, address_linear(v, bits, io->segment, offset)))
 			return;
-		add_to_register(v, index, width, step);
+		register_add(v, index, width, step);
 		if (io->rep)
-			add_to_register(v, RCX, width, ~0UL);
+			register_add(v, RCX, width, ~0UL);
 		done = !io->rep || !register_get(v, RCX, width, false);
 	}
 	/* Each repetition is single-stepped. */

@@ -14,6 +14,14 @@ int __must_check guest_zero(struct memory *m, gpaddr_t gpa, u64 len);
 int __must_check guest_cmpxchg(struct memory *m, gpaddr_t gpa, unsigned int size, u64 expected,
 			       u64 desired);
 
+/* True if the guest has RAM at gpa now; another vCPU may take it away at any time. */
+static inline bool guest_is_ram(struct memory *m, gpaddr_t gpa)
+{
+	u8 byte;
+
+	return !guest_read(m, gpa, &byte, 1);
+}
+
 /* A guest's RAM, read and written in place. nested.lock is held from begin to end, so what the
  * pointers point to stays the guest's until then, and so does the last leaf that was found: what
  * lies in the same leaf is found without another walk. */

@@ -10,7 +10,7 @@ static bool in_long_mode(struct vcpu *v)
 	struct vcpu_mode m;
 
 	vcpu_backend->mode(v, &m);
-	return (m.efer & EFER_LMA) && m.cs_long;
+	return mode_is_64bit(&m);
 }
 
 static bool is_prefix(u8 byte, bool long_mode)
@@ -56,7 +56,7 @@ u64 noassists_next_rip(struct vcpu *v, unsigned int opcode_length)
 	u64 rip;
 
 	vcpu_backend->mode(v, &m);
-	long_mode = (m.efer & EFER_LMA) && m.cs_long;
+	long_mode = mode_is_64bit(&m);
 	/* Most have no prefix: then one byte is enough. */
 	nr = guest_fetch_first(v, &m, bytes, 1);
 	if (nr && is_prefix(bytes[0], long_mode))

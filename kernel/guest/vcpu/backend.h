@@ -4,6 +4,7 @@
 
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/compiler.h>
+#include <kernel/x86/control.h>
 
 struct guest_entry;
 
@@ -14,6 +15,12 @@ struct vcpu_mode {
 	bool cs_long, cs_32, ss_32; /* CS.L, CS.D, SS.B */
 	unsigned int cpl;
 };
+
+/* True in 64-bit mode, that of LMA and CS.L (APM vol. 2, 1.2). */
+static inline bool mode_is_64bit(const struct vcpu_mode *m)
+{
+	return (m->efer & EFER_LMA) && m->cs_long;
+}
 
 /* Numbered as in the instruction encoding (SDM vol. 2, table 2-11). */
 enum guest_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
