@@ -81,6 +81,11 @@ static void restart_fault(void)
 	test_restart(RESTART_BY_FAULT);
 }
 
+static void restart_cr0(void)
+{
+	test_restart(RESTART_BY_CR0);
+}
+
 /* The command line names the groups to run. Without names, all run except those marked
  * only_by_name, which take long or do not end. */
 static const struct {
@@ -135,6 +140,7 @@ static const struct {
 	{ .name = "restart-hypercall", .run = restart_hypercall, .only_by_name = true },
 	{ .name = "restart-vector", .run = restart_vector, .only_by_name = true },
 	{ .name = "restart-fault", .run = restart_fault, .only_by_name = true },
+	{ .name = "restart-cr0", .run = restart_cr0, .only_by_name = true },
 };
 
 void main(u32 magic, u32 info);
