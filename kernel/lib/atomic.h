@@ -24,13 +24,19 @@
 	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
 #ifdef WEIR_HOST
+#define HOST_SPINS 10000
 int sched_yield(void);
 #endif
 
 static inline void cpu_relax(void)
 {
 #ifdef WEIR_HOST
-	sched_yield(); /* the thread that holds the lock may not be running */
+	static __thread unsigned int spins;
+
+	/* The thread that holds the lock may not be running. But whoever yields on a busy machine
+	 * waits for all others, and a test of a poll comes here a million times. */
+	if (!(++spins % HOST_SPINS))
+		sched_yield();
 #else
 	__builtin_ia32_pause();
 #endif
