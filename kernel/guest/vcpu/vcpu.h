@@ -44,6 +44,7 @@ enum guest_register {
 struct vcpu {
 	struct vm *vm; /* the machine it belongs to */
 	u32 id; /* index in its domain; also its virtual APIC id */
+	u32 exit_ring_vcpu; /* its records: kernel/guest/vcpu/exitring.h */
 	u8 priority; /* higher values run first */
 
 	/* Guarded by its CPU's scheduler lock. */
@@ -55,6 +56,10 @@ struct vcpu {
 	bool queued; /* on the run queue */
 	struct list run_link;
 
+	/* The next entry must look at what is pending: at interrupts, NMIs, an exception, the timer.
+	 * Whoever makes something pending sets it afterwards, on any CPU; an entry leaves it set
+	 * while something stays pending. */
+	bool attention;
 	struct nested_tlb tlb; /* which CPU it belongs to, and what that CPU may have cached */
 	/* NMIs that others have sent, one bit for each: 0, 1 or 3. */
 	u32 nmi_arrived;
