@@ -42,6 +42,7 @@ void vcpu_reset(struct vcpu *v)
 	v->tsc_aux = v->kvmclock = 0;
 	v->kvmclock_version = 0;
 	v->cr4_allowed = policy_cr4();
+	guest_ram_forget(&v->ram);
 	vlapic_init(v);
 	fpu_reset(v);
 	vcpu_backend->reset(v);

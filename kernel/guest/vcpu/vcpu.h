@@ -8,6 +8,7 @@
 
 #include <kernel/abi/hypercall.h>
 #include <kernel/core/cpu.h>
+#include <kernel/guest/memory/guestram.h>
 #include <kernel/guest/vcpu/vlapic.h>
 #include <kernel/guest/vcpu/vm.h>
 #include <kernel/lib/compiler.h>
@@ -81,6 +82,7 @@ struct vcpu {
 	u64 tsc_aux;
 	u64 kvmclock; /* kernel/guest/vcpu/kvmclock.c: the MSR; where the guest wants the time */
 	u32 kvmclock_version;
+	struct guest_ram ram; /* for its instructions; on its own CPU */
 	struct vlapic lapic;
 
 	u64 quantum_end_ns;
