@@ -1,8 +1,9 @@
 /* A guest's RAM, read and written in place, on behalf of one vCPU. Copies: guestcopy.h.
  *
- * nested.lock is held from guest_ram_begin() to guest_ram_end(), so what the pointers point to stays
- * the guest's until then. The leaves found last are kept, until an unmap raises nested.generation
- * under the same lock: what lies in one of them is found without a walk of the nested tables. */
+ * nested.lock is held from guest_ram_begin() to guest_ram_end(), so what the pointers point to
+ * stays the guest's until then. The leaves found last are kept, until an unmap raises
+ * nested.generation under the same lock: what lies in one of them is found without a walk of the
+ * nested tables. */
 #pragma once
 
 #include <kernel/guest/memory/nested.h>

@@ -57,9 +57,9 @@ struct vcpu {
 	bool queued; /* on the run queue */
 	struct list run_link;
 
-	/* The next entry must look at what is pending: at interrupts, NMIs, an exception, the timer.
-	 * Whoever makes something pending sets it afterwards, on any CPU; an entry leaves it set
-	 * while something stays pending. */
+	/* The next entry must look at what is pending: at interrupts, NMIs, an exception, the
+	 * timer. Whoever makes something pending sets it afterwards, on any CPU; an entry leaves it
+	 * set while something stays pending. */
 	bool attention;
 	struct nested_tlb tlb; /* which CPU it belongs to, and what that CPU may have cached */
 	/* NMIs that others have sent, one bit for each: 0, 1 or 3. */
