@@ -28,7 +28,7 @@ static void begin(void)
 	memset(vmcbs, 0, sizeof(vmcbs));
 	memset(tlb, 0, sizeof(tlb));
 	for (u32 c = 0; c < NR_CPUS; c++)
-		processors[c] = (struct svm_cpu){ .asid_generation = 1,
+		processors[c] = (struct svm_cpu){ .asid_generation = svm_first_asid_generation(c),
 						  .next_asid = 1,
 						  .nr_asids = NR_ASIDS };
 	for (u32 v = 0; v < NR_VCPUS; v++)

@@ -96,9 +96,9 @@ struct cpuid cpuid_common(u32 leaf, u32 subleaf)
 	return cpuid(leaf, subleaf);
 }
 
-unsigned int guest_fetch(struct vcpu *vcpu, u8 bytes[15])
+unsigned int guest_fetch_all(struct guest_view *g, u8 bytes[15])
 {
-	(void)vcpu;
+	(void)g;
 	memcpy(bytes, insn_bytes, 15);
 	return 15;
 }
@@ -122,6 +122,13 @@ int guest_translate(struct vcpu *vcpu, u64 linear, bool write, gpaddr_t *gpa)
 		return 0;
 	inject_pf(vcpu, linear, 0);
 	return -EFAULT;
+}
+
+bool guest_is_ram(struct memory *m, gpaddr_t gpa)
+{
+	(void)m;
+	(void)gpa;
+	return false;
 }
 
 int guest_read(struct memory *m, gpaddr_t gpa, void *buf, size_t len)

@@ -22,7 +22,7 @@ bool guest_ram_find(struct guest_ram *r, gpaddr_t gpa)
 {
 	if (gpa >= sizeof(ram))
 		return false;
-	*r = (struct guest_ram){ r->m, 0, sizeof(ram), (char *)ram };
+	*guest_ram_leaf(r, gpa) = (struct guest_ram_leaf){ 0, sizeof(ram), (char *)ram };
 	return true;
 }
 

@@ -1,6 +1,6 @@
 /* Nested tables against a flat array with the same content: random maps, unmaps, releases and
  * splits.
- * sources: kernel/guest/memory/nested.c
+ * sources: kernel/guest/memory/nested.c kernel/guest/memory/guestram.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +9,7 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/lib/errno.h>
 #include <kernel/mm/frame.h>
+#include <kernel/guest/memory/guestram.h>
 #include <kernel/guest/memory/nested.h>
 #include <kernel/core/paging.h>
 #include <kernel/lib/string.h>
@@ -107,10 +108,29 @@ static bool is_mapped(gfn_t g)
 	return ref[g].state == RAM || ref[g].state == DEVICE;
 }
 
+/* Keeps what it finds from one check to the next. */
+static struct guest_ram found_last;
+
+static void check_what_was_kept(void)
+{
+	guest_ram_refresh(&found_last, &n);
+	for (u32 i = 0; i < GUEST_RAM_LEAVES; i++) {
+		const struct guest_ram_leaf leaf = found_last.leaf[i];
+
+		for (u64 at = 0; at < leaf.size; at += PAGE_SIZE) {
+			unsigned int order;
+
+			assert_ptr_equal(leaf.at + at,
+					 nested_ram(&n, (leaf.start + at) >> PAGE_SHIFT, &order));
+		}
+	}
+}
+
 static void check(void)
 {
 	u64 frames = 0;
 
+	check_what_was_kept();
 	for (gfn_t g = 0; g < GUEST_FRAMES; g++) {
 		struct nested_leaf l = nested_lookup(&n, g);
 		unsigned int order;
@@ -122,6 +142,7 @@ static void check(void)
 		} else {
 			assert_null(ram);
 		}
+		assert_ptr_equal(guest_ram_at(&found_last, g << PAGE_SHIFT), ram);
 		assert_int_equal(l.tombstone, ref[g].state == TOMB);
 		if (is_mapped(g)) {
 			assert_int_equal(l.mfn, ref[g].mfn);

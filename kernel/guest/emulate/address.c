@@ -14,9 +14,7 @@ unsigned int address_code_bits(struct vcpu *v)
 	struct vcpu_mode m;
 
 	vcpu_backend->mode(v, &m);
-	if (mode_is_64bit(&m))
-		return 64;
-	return m.cs_32 ? 32 : 16;
+	return mode_code_bits(&m);
 }
 
 u64 address_linear(struct vcpu *v, unsigned int bits, unsigned int segment, u64 offset)

@@ -4,7 +4,7 @@
 
 #include <kernel/guest/emulate/decode.h>
 
-/* The size of the code segment that executes: 16, 32 or 64. */
+/* mode_code_bits() of the vCPU's mode. */
 unsigned int address_code_bits(struct vcpu *v);
 /* The linear address of an offset in a segment, in code of this size. */
 u64 address_linear(struct vcpu *v, unsigned int bits, unsigned int segment, u64 offset);

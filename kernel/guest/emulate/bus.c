@@ -14,14 +14,6 @@ void bus_init(struct bus *b, const char *owner, const char *what)
 	spin_init(&b->lock, LOCK_BUS);
 }
 
-/* The bit of bus.used for an address: 16 ports, or bytes, share one. */
-#define UNIT_SHIFT 4
-
-static u64 bit_of(u64 addr)
-{
-	return BIT(addr >> UNIT_SHIFT & 63);
-}
-
 /* Under the lock. */
 static void note_used(struct bus *b)
 {
@@ -29,9 +21,9 @@ static void note_used(struct bus *b)
 
 	for (u32 i = 0; i < b->nr; i++) {
 		const struct bus_range *r = &b->range[i];
-		u64 units = (r->last >> UNIT_SHIFT) - (r->first >> UNIT_SHIFT);
+		u64 units = (r->last >> BUS_UNIT_SHIFT) - (r->first >> BUS_UNIT_SHIFT);
 		u64 bits = units < 63 ? (2UL << units) - 1 : ~0UL;
-		unsigned int by = r->first >> UNIT_SHIFT & 63;
+		unsigned int by = r->first >> BUS_UNIT_SHIFT & 63;
 
 		used |= bits << by | bits >> ((64 - by) & 63);
 	}
@@ -109,7 +101,7 @@ static __always_inline bool find(struct bus *b, u64 addr, unsigned int size,
 	bool hit;
 	u32 at;
 
-	if (!(read_once(&b->used) & bit_of(addr)))
+	if (!(read_once(&b->used) & bus_unit(addr)))
 		return false;
 	spin_lock(&b->lock);
 	at = after(b, addr);

@@ -33,6 +33,24 @@ struct bus {
 	u64 absent; /* accesses outside all ranges */
 };
 
+/* The bit of bus.used for an address: 16 ports, or bytes, share one. */
+#define BUS_UNIT_SHIFT 4
+
+static inline u64 bus_unit(u64 addr)
+{
+	return BIT(addr >> BUS_UNIT_SHIFT & 63);
+}
+
+/* True if no range is near addr: then the access is counted here. False: bus_read() or bus_write()
+ * must look. */
+static inline bool bus_is_absent(struct bus *b, u64 addr)
+{
+	if (read_once(&b->used) & bus_unit(addr))
+		return false;
+	(void)atomic_add(&b->absent, 1);
+	return true;
+}
+
 /* Initialise an empty bus. The strings are kept. */
 void bus_init(struct bus *b, const char *owner, const char *what);
 /* Add a range. -EEXIST: it overlaps another one; -ENOSPC: the table is full, which is logged. */

@@ -24,11 +24,12 @@ static u32 user_access(const struct vcpu_mode *m)
 
 static int translate(struct guest_view *g, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)
 {
+	struct nested *n = &g->v->vm->memory.nested;
 	int ret;
 
-	guest_ram_begin(&g->ram, &g->v->vm->memory);
+	guest_ram_begin(&g->v->ram, n);
 	ret = guest_walk(g, linear, access, gpa, error);
-	guest_ram_end(&g->ram);
+	guest_ram_end(n);
 	return ret;
 }
 
@@ -38,8 +39,7 @@ int guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa)
 	u32 error;
 	int ret;
 
-	g.v = v;
-	vcpu_backend->mode(v, &g.mode);
+	guest_view(&g, v);
 	if (!canonical(&g.mode, linear)) {
 		inject_gp(v);
 		return -EFAULT;
@@ -54,47 +54,62 @@ int guest_translate_as(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa, u3
 {
 	struct guest_view g;
 
-	g.v = v;
-	vcpu_backend->mode(v, &g.mode);
+	guest_view(&g, v);
 	return translate(&g, linear, access, gpa, error);
 }
 
-unsigned int guest_fetch_first(const struct vcpu *v, const struct vcpu_mode *m, u8 *bytes,
-			       unsigned int nr)
+int guest_first_byte(struct guest_view *g)
 {
-	bool long_code = mode_is_64bit(m);
-	unsigned int got = 0;
-	struct guest_view g;
+	u64 rip = g->v->rip, linear = mode_is_64bit(&g->mode) ? rip : (u32)(g->mode.cs_base + rip);
+	struct nested *n = &g->v->vm->memory.nested;
+	const u8 *at = NULL;
+	int byte = -EFAULT;
+	gpaddr_t gpa;
+	u32 error;
 
-	g.v = v;
-	g.mode = *m;
-	guest_ram_begin(&g.ram, &v->vm->memory);
-	while (got < nr) {
-		u64 linear = long_code ? v->rip + got : (u32)(m->cs_base + v->rip + got);
-		size_t n = MIN(nr - got, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+	guest_ram_begin(&g->v->ram, n);
+	if (!guest_walk(g, linear, WALK_FETCH | user_access(&g->mode), &gpa, &error))
+		at = guest_ram_at(&g->v->ram, gpa);
+	if (at)
+		byte = *at;
+	guest_ram_end(n);
+	return byte;
+}
+
+unsigned int guest_fetch_all(struct guest_view *g, u8 bytes[15])
+{
+	bool long_code = mode_is_64bit(&g->mode);
+	struct nested *n = &g->v->vm->memory.nested;
+	struct vcpu *v = g->v;
+	unsigned int got = 0;
+
+	guest_ram_begin(&v->ram, n);
+	while (got < 15) {
+		u64 linear = long_code ? v->rip + got : (u32)(g->mode.cs_base + v->rip + got);
+		size_t part = MIN(15 - got, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
 		const u8 *at = NULL;
 		gpaddr_t gpa;
 		u32 error;
 
-		if (canonical(m, linear) &&
-		    !guest_walk(&g, linear, WALK_FETCH | user_access(m), &gpa, &error))
-			at = guest_ram_at(&g.ram, gpa);
+		if (canonical(&g->mode, linear) &&
+		    !guest_walk(g, linear, WALK_FETCH | user_access(&g->mode), &gpa, &error))
+			at = guest_ram_at(&v->ram, gpa);
 		if (!at)
 			break;
-		if (n == 1)
-			bytes[got] = *at;
+		if (likely(part == 15))
+			__builtin_memcpy(bytes, at, 15); /* without a call */
 		else
-			memcpy(bytes + got, at, n);
-		got += (unsigned int)n;
+			memcpy(bytes + got, at, part);
+		got += (unsigned int)part;
 	}
-	guest_ram_end(&g.ram);
+	guest_ram_end(n);
 	return got;
 }
 
 unsigned int guest_fetch(struct vcpu *v, u8 bytes[15])
 {
-	struct vcpu_mode m;
+	struct guest_view g;
 
-	vcpu_backend->mode(v, &m);
-	return guest_fetch_first(v, &m, bytes, 15);
+	guest_view(&g, v);
+	return guest_fetch_all(&g, bytes);
 }

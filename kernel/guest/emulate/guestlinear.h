@@ -2,6 +2,7 @@
  * checks and faults. On the vCPU's own CPU, in an exit. */
 #pragma once
 
+#include <kernel/guest/emulate/guestwalk.h>
 #include <kernel/guest/vcpu/backend.h>
 
 /* Translate a linear address for a data access with the current privilege level. -EFAULT: it
@@ -16,6 +17,6 @@ int __must_check guest_translate_as(struct vcpu *v, u64 linear, u32 access, gpad
 /* Fetch the bytes at the instruction pointer: 15, or fewer if a page that cannot be read follows.
  * Returns how many. Never injects an exception. */
 unsigned int guest_fetch(struct vcpu *v, u8 bytes[15]);
-/* The same for the first `nr` bytes, at most 15, in this mode of the vCPU. */
-unsigned int guest_fetch_first(const struct vcpu *v, const struct vcpu_mode *m, u8 *bytes,
-			       unsigned int nr);
+unsigned int guest_fetch_all(struct guest_view *g, u8 bytes[15]);
+/* Only the first byte; -EFAULT: it cannot be read. */
+int guest_first_byte(struct guest_view *g);

@@ -138,7 +138,7 @@ static __always_inline enum walk_result walk_once(struct guest_view *g, const st
 			index &= 3;
 		/* Where there is no RAM, a table reads as all ones: a present entry with reserved
 		 * bits set. */
-		entries[level].at = guest_ram_at(&g->ram, table + index * f.entry_size);
+		entries[level].at = guest_ram_at(&g->v->ram, table + index * f.entry_size);
 		if (!entries[level].at) {
 			*error |= PF_PRESENT | PF_RESERVED;
 			return WALK_FAULT;
@@ -185,16 +185,56 @@ static enum walk_result walk(struct guest_view *g, u64 linear, u32 access, gpadd
 	return walk_once(g, FOUR_LEVELS, linear, access, gpa, error);
 }
 
+/* Mostly each entry of a walk of four levels is there, has been accessed before, and allows the
+ * access. So first look at all of them together. False: guest_walk() must look at each of them;
+ * so far nothing has been done. */
+static __always_inline bool walk_quickly(struct guest_view *g, u64 linear, u32 access,
+					 gpaddr_t *gpa)
+{
+	const struct vcpu_mode *m = &g->mode;
+	u64 all = ~0UL, any = 0, e = 0, need = PTE_P | PTE_A, offset;
+	gpaddr_t table = m->cr3 & PTE_ADDRESS;
+	unsigned int shift;
+
+	if (!(m->efer & EFER_LMA) || (m->cr4 & CR4_LA57))
+		return false;
+#pragma GCC unroll 4
+	for (unsigned int level = 4; level; level--) {
+		const u64 *at;
+
+		shift = 3 + 9 * level;
+		at = guest_ram_at(&g->v->ram, table + (linear >> shift & 511) * 8);
+		if (!at)
+			return false;
+		e = read_once(at);
+		all &= e;
+		any |= e;
+		if (level == 1 || (e & PTE_PS))
+			break;
+		table = e & PTE_ADDRESS;
+	}
+	offset = BIT(shift) - 1;
+	if (shift == 39 || (shift > 12 && (e & offset & ~MASK(12, 0))))
+		return false;
+	if (access & WALK_USER)
+		need |= PTE_U;
+	else if ((all & PTE_U) && (m->cr4 & (CR4_SMEP | CR4_SMAP)))
+		return false;
+	if (access & WALK_WRITE)
+		need |= PTE_W;
+	if ((any & PTE_NX) && ((access & WALK_FETCH) || !(m->efer & EFER_NXE)))
+		return false;
+	*gpa = (e & PTE_ADDRESS & ~offset) | (linear & offset);
+	return (all & need) == need && (!(access & WALK_WRITE) || (e & PTE_D));
+}
+
 /* If the guest keeps changing its tables during the walk, it gets a page fault, after which it can
  * try again. */
 #define WALK_TRIES 8
 
-int guest_walk(struct guest_view *g, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)
+static __noinline int walk_exactly(struct guest_view *g, u64 linear, u32 access, gpaddr_t *gpa,
+				   u32 *error)
 {
-	if (!(g->mode.cr0 & CR0_PG)) {
-		*gpa = (u32)linear;
-		return 0;
-	}
 	for (unsigned int i = 0; i < WALK_TRIES; i++) {
 		switch (walk(g, linear, access, gpa, error)) {
 		case WALK_DONE:
@@ -206,4 +246,15 @@ int guest_walk(struct guest_view *g, u64 linear, u32 access, gpaddr_t *gpa, u32 
 		}
 	}
 	return -EFAULT;
+}
+
+int guest_walk(struct guest_view *g, u64 linear, u32 access, gpaddr_t *gpa, u32 *error)
+{
+	if (!(g->mode.cr0 & CR0_PG)) {
+		*gpa = (u32)linear;
+		return 0;
+	}
+	if (walk_quickly(g, linear, access, gpa))
+		return 0;
+	return walk_exactly(g, linear, access, gpa, error);
 }

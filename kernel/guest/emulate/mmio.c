@@ -18,20 +18,20 @@
 
 /* Fetch and decode the instruction. -EFAULT: an exception has been injected; otherwise as
  * decode_insn(). */
-static int fetch(struct vcpu *v, unsigned int bits, u8 bytes[INSN_MAX_LENGTH], struct insn *insn)
+static int fetch(struct guest_view *g, u8 bytes[INSN_MAX_LENGTH], struct insn *insn)
 {
-	unsigned int nr = guest_fetch(v, bytes);
+	unsigned int nr = guest_fetch_all(g, bytes), bits = mode_code_bits(&g->mode);
 	int ret = decode_insn(bytes, nr, bits, insn);
-	struct vcpu_mode m;
+	struct vcpu *v = g->v;
 	gpaddr_t gpa;
 	u64 linear;
 	u32 error;
 
 	if (ret == -E2BIG && nr < INSN_MAX_LENGTH) {
-		vcpu_backend->mode(v, &m);
+		u32 access = WALK_FETCH | (g->mode.cpl == 3 ? WALK_USER : 0);
+
 		linear = address_linear(v, bits, SEG_CS, v->rip + nr);
-		if (guest_translate_as(v, linear, WALK_FETCH | (m.cpl == 3 ? WALK_USER : 0), &gpa,
-				       &error)) {
+		if (guest_translate_as(v, linear, access, &gpa, &error)) {
 			inject_pf(v, linear, error);
 			return -EFAULT;
 		}
@@ -48,12 +48,14 @@ static int fetch(struct vcpu *v, unsigned int bits, u8 bytes[INSN_MAX_LENGTH], s
 
 /* True if the access that faulted no longer matches, since another vCPU has changed the code, the
  * page tables or the memory map. Then the guest executes the instruction again. */
-static bool is_stale(struct vcpu *v, const struct operand *p, gpaddr_t gpa)
+static bool is_stale(struct vcpu *v, struct operand *p, gpaddr_t gpa)
 {
 	bool seen = false;
 
-	for (unsigned int i = 0; i < p->nr; i++)
-		seen |= p->part[i].gpa >> PAGE_SHIFT == gpa >> PAGE_SHIFT;
+	for (unsigned int i = 0; i < p->nr; i++) {
+		p->part[i].trapped = p->part[i].gpa >> PAGE_SHIFT == gpa >> PAGE_SHIFT;
+		seen |= p->part[i].trapped;
+	}
 	return !seen || guest_is_ram(&v->vm->memory, gpa);
 }
 
@@ -108,11 +110,15 @@ static bool stack_is_mapped(struct vcpu *v, unsigned int bits)
 
 int mmio_emulate(struct vcpu *v, gpaddr_t gpa, bool table_walk, char *why, size_t why_size)
 {
-	unsigned int bits = address_code_bits(v);
 	u8 bytes[INSN_MAX_LENGTH] = { 0 };
+	struct guest_view g;
 	struct insn insn;
-	int ret = fetch(v, bits, bytes, &insn);
+	unsigned int bits;
+	int ret;
 
+	guest_view(&g, v);
+	bits = mode_code_bits(&g.mode);
+	ret = fetch(&g, bytes, &insn);
 	if (ret == -EINVAL && table_walk && !stack_is_mapped(v, bits))
 		return 0;
 	if (ret == -EINVAL)

@@ -16,6 +16,7 @@ int operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write, st
 	p->nr = in_page < size ? 2 : 1;
 	p->part[0].size = in_page;
 	p->part[1].size = size - in_page;
+	p->part[0].trapped = p->part[1].trapped = false;
 	if (guest_translate(v, linear, write, &p->part[0].gpa))
 		return -EFAULT;
 	if (p->nr == 2) {
@@ -29,16 +30,12 @@ int operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write, st
 	return 0;
 }
 
-/* Access one part: RAM if there is any, otherwise the memory bus. Sizes that are not a power of two
- * are accessed byte by byte. */
-static int access_part(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u8 *bytes)
+/* Access a part on the memory bus. Sizes that are not a power of two are accessed byte by byte. */
+static int access_bus(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u8 *bytes)
 {
 	struct bus *bus = &v->vm->mmio;
 	unsigned int step = size & (size - 1) ? 1 : MIN(size, 8u);
 
-	if (write ? !guest_write(&v->vm->memory, gpa, bytes, size) :
-		    !guest_read(&v->vm->memory, gpa, bytes, size))
-		return 0;
 	for (unsigned int i = 0; i < size; i += step) {
 		u64 piece = 0;
 		int ret;
@@ -55,14 +52,26 @@ static int access_part(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool wri
 	return 0;
 }
 
+/* True: the part is RAM, and has been accessed. */
+static bool access_ram(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u8 *bytes)
+{
+	return !(write ? guest_write(&v->vm->memory, gpa, bytes, size) :
+			 guest_read(&v->vm->memory, gpa, bytes, size));
+}
+
 static int access_all(struct vcpu *v, const struct operand *p, bool write, u8 *bytes)
 {
 	for (unsigned int i = 0; i < p->nr; i++) {
-		int ret = access_part(v, p->part[i].gpa, p->part[i].size, write, bytes);
+		gpaddr_t gpa = p->part[i].gpa;
+		unsigned int size = p->part[i].size;
+		int ret;
 
-		if (ret)
-			return ret;
-		bytes += p->part[i].size;
+		if (p->part[i].trapped || !access_ram(v, gpa, size, write, bytes)) {
+			ret = access_bus(v, gpa, size, write, bytes);
+			if (ret)
+				return ret;
+		}
+		bytes += size;
 	}
 	return 0;
 }

@@ -15,6 +15,7 @@ struct operand {
 	struct {
 		gpaddr_t gpa;
 		unsigned int size;
+		bool trapped; /* there is no RAM: it has been looked for */
 	} part[2];
 };
 

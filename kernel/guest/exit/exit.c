@@ -161,7 +161,7 @@ void exit_log_state(struct vcpu *v)
 {
 	log_err("domain %s: vCPU %u:", vcpu_domain(v)->name, v->id);
 	vcpu_backend->log_state(v);
-	exit_ring_print(v->vm->memory.owner, (u16)v->id, EXITS_SHOWN);
+	exit_ring_print(v->exit_ring_vcpu, EXITS_SHOWN);
 }
 
 /* What an instruction cannot do because Weir does not emulate it: the guest gets #UD. Only the

@@ -13,12 +13,11 @@ static void set_accumulator(struct vcpu *v, unsigned int size, u64 value)
 	v->reg[RAX] = (v->reg[RAX] & ~mask) | (value & mask & 0xffffffff);
 }
 
-void exit_io(struct vcpu *v, u16 port, unsigned int size, bool in, u64 next_rip)
+static __noinline void access_port(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
 {
 	u64 value = v->reg[RAX] & (~0UL >> (64 - 8 * size));
 	int ret;
 
-	v->exits[WEIR_EXIT_IO]++;
 	if (in)
 		ret = bus_read(&v->vm->io, v, port, size, &value);
 	else
@@ -27,6 +26,19 @@ void exit_io(struct vcpu *v, u16 port, unsigned int size, bool in, u64 next_rip)
 		return;
 	if (in)
 		set_accumulator(v, size, value);
+	vcpu_backend->set_rip(v, next_rip);
+}
+
+void exit_io(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
+{
+	v->exits[WEIR_EXIT_IO]++;
+	if (!bus_is_absent(&v->vm->io, port)) {
+		access_port(v, port, size, in, next_rip);
+		return;
+	}
+	/* A kernel that looks for devices, or waits for one by writes to port 80h. */
+	if (in)
+		set_accumulator(v, size, ~0UL);
 	vcpu_backend->set_rip(v, next_rip);
 }
 

@@ -4,7 +4,7 @@
 #include <kernel/guest/vcpu/backend.h>
 
 /* IN or OUT of `size` bytes. next_rip is the address of the next instruction. */
-void exit_io(struct vcpu *v, u16 port, unsigned int size, bool in, u64 next_rip);
+void exit_io(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip);
 
 struct string_io {
 	u16 port;

@@ -24,17 +24,9 @@ static enum guest_segment string_segment(struct vcpu *v, const struct vmcb *c)
 	return noassists_outs_segment(v);
 }
 
-static void handle_io(struct vcpu *v, const struct vmcb *c)
+static __noinline void handle_string_io(struct vcpu *v, const struct vmcb *c)
 {
-	struct string_io io;
-
-	if (!(c->exitinfo1 & IOIO_STR)) {
-		exit_io(v, (u16)FIELD_GET(IOIO_PORT, c->exitinfo1),
-			(u8)FIELD_GET(IOIO_SIZE, c->exitinfo1), c->exitinfo1 & IOIO_IN,
-			c->exitinfo2);
-		return;
-	}
-	io = (struct string_io){
+	struct string_io io = {
 		.port = (u16)FIELD_GET(IOIO_PORT, c->exitinfo1),
 		.size = (u8)FIELD_GET(IOIO_SIZE, c->exitinfo1),
 		.address_size = (u8)(2 * FIELD_GET(IOIO_ADDRESS, c->exitinfo1)),
@@ -47,15 +39,46 @@ static void handle_io(struct vcpu *v, const struct vmcb *c)
 	exit_string_io(v, &io);
 }
 
-static int cr_source(struct vcpu *v, const struct vmcb *c, unsigned int cr)
+static void handle_io(struct vcpu *v)
+{
+	const struct vmcb *c = svm_vmcb(v);
+	u32 info = (u32)c->exitinfo1;
+
+	if (info & IOIO_STR)
+		handle_string_io(v, c);
+	else
+		exit_io(v, FIELD_GET(IOIO_PORT, info), FIELD_GET(IOIO_SIZE, info), info & IOIO_IN,
+			c->exitinfo2);
+}
+
+static void handle_msr(struct vcpu *v)
+{
+	if (svm_vmcb(v)->exitinfo1)
+		exit_wrmsr(v);
+	else
+		exit_rdmsr(v);
+}
+
+static int cr_source(struct vcpu *v, unsigned int cr)
 {
 	if (svm_features.decode_assists)
-		return (int)FIELD_GET(CR_WRITE_REGISTER, c->exitinfo1);
+		return (int)FIELD_GET(CR_WRITE_REGISTER, svm_vmcb(v)->exitinfo1);
 	return noassists_cr_source(v, cr);
 }
 
-static void handle_nested_fault(struct vcpu *v, const struct vmcb *c)
+static void handle_cr4_write(struct vcpu *v)
 {
+	exit_write_cr4(v, cr_source(v, 4));
+}
+
+static void handle_cr8_write(struct vcpu *v)
+{
+	exit_write_cr8(v, cr_source(v, 8));
+}
+
+static void handle_nested_fault(struct vcpu *v)
+{
+	const struct vmcb *c = svm_vmcb(v);
 	struct nested_fault f = {
 		.gpa = c->exitinfo2,
 		.write = c->exitinfo1 & NPF_WRITE,
@@ -69,9 +92,52 @@ static void handle_nested_fault(struct vcpu *v, const struct vmcb *c)
 	exit_nested_fault(v, &f);
 }
 
-static void refused(struct vcpu *v, const struct vmcb *c)
+static void handle_interrupt(struct vcpu *v)
 {
-	const char *why = svm_why_refused(c);
+	v->exits[WEIR_EXIT_INTERRUPT]++;
+	irq_window();
+}
+
+static void handle_iret(struct vcpu *v)
+{
+	v->exits[WEIR_EXIT_OTHER]++;
+	svm_nmi_iret(v);
+}
+
+static void handle_rdpmc(struct vcpu *v)
+{
+	v->exits[WEIR_EXIT_OTHER]++;
+	inject_gp(v);
+}
+
+static void handle_debug_exception(struct vcpu *v)
+{
+	v->exits[WEIR_EXIT_OTHER]++;
+	vcpu_backend->inject(v, EXC_DB, -1);
+}
+
+static void handle_alignment_check(struct vcpu *v)
+{
+	v->exits[WEIR_EXIT_OTHER]++;
+	vcpu_backend->inject(v, EXC_AC, 0);
+}
+
+/* An instruction that CPUID does not offer. */
+static void handle_undefined(struct vcpu *v)
+{
+	v->exits[WEIR_EXIT_OTHER]++;
+	inject_ud(v);
+}
+
+static void handle_shutdown(struct vcpu *v)
+{
+	exit_log_state(v);
+	domain_fault(vcpu_domain(v), v->id, "triple fault", v->rip);
+}
+
+static void handle_refusal(struct vcpu *v)
+{
+	const char *why = svm_why_refused(svm_vmcb(v));
 
 	if (!why)
 		why = emulator_refused_state();
@@ -80,101 +146,84 @@ static void refused(struct vcpu *v, const struct vmcb *c)
 		     v->id, v->rip, why ? why : "no rule that Weir knows is broken");
 }
 
-void svm_handle_exit(struct vcpu *v)
+static void handle_unexpected(struct vcpu *v)
 {
-	struct svm_vcpu *s = v->arch;
-	struct vmcb *c = s->vmcb;
+	const struct vmcb *c = svm_vmcb(v);
 
-	if (svm_nmi_after_exit(v)) {
-		v->exits[WEIR_EXIT_OTHER]++;
-		return;
-	}
-	switch (c->exitcode) {
-	case VMEXIT_INTR:
-	case VMEXIT_NMI:
-	case VMEXIT_SMI:
-	case VMEXIT_INIT:
-		v->exits[WEIR_EXIT_INTERRUPT]++;
-		irq_window();
-		return;
-	case VMEXIT_IRET:
-		v->exits[WEIR_EXIT_OTHER]++;
-		svm_nmi_iret(v);
-		return;
-	case VMEXIT_CPUID:
-		exit_cpuid(v);
-		return;
-	case VMEXIT_CR4_WRITE:
-		exit_write_cr4(v, cr_source(v, c, 4));
-		return;
-	case VMEXIT_CR8_WRITE:
-		exit_write_cr8(v, cr_source(v, c, 8));
-		return;
-	case VMEXIT_MSR:
-		if (c->exitinfo1)
-			exit_wrmsr(v);
-		else
-			exit_rdmsr(v);
-		return;
-	case VMEXIT_IOIO:
-		handle_io(v, c);
-		return;
+	exit_log_state(v);
+	domain_crash(vcpu_domain(v), "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx", v->id,
+		     c->exitcode, c->exitinfo1, c->exitinfo2, v->rip);
+}
+
+#define LAST_IN_TABLE VMEXIT_RDPRU
+
+static void (*const handlers[LAST_IN_TABLE + 1])(struct vcpu *v) = {
+	[VMEXIT_CR4_WRITE] = handle_cr4_write,
+	[VMEXIT_CR8_WRITE] = handle_cr8_write,
+	[VMEXIT_EXCP_DB] = handle_debug_exception,
+	[VMEXIT_EXCP_AC] = handle_alignment_check,
+	[VMEXIT_EXCP_MC] = exit_machine_check,
+	[VMEXIT_INTR] = handle_interrupt,
+	[VMEXIT_NMI] = handle_interrupt,
+	[VMEXIT_SMI] = handle_interrupt,
+	[VMEXIT_INIT] = handle_interrupt,
+	[VMEXIT_RDPMC] = handle_rdpmc,
+	[VMEXIT_CPUID] = exit_cpuid,
+	[VMEXIT_IRET] = handle_iret,
+	[VMEXIT_INVD] = exit_cache_flush,
+	[VMEXIT_HLT] = exit_hlt,
+	[VMEXIT_INVLPGA] = handle_undefined,
+	[VMEXIT_IOIO] = handle_io,
+	[VMEXIT_MSR] = handle_msr,
+	[VMEXIT_SHUTDOWN] = handle_shutdown,
+	[VMEXIT_VMRUN] = handle_undefined,
+	[VMEXIT_VMMCALL] = exit_hypercall,
+	[VMEXIT_VMLOAD] = handle_undefined,
+	[VMEXIT_VMSAVE] = handle_undefined,
+	[VMEXIT_STGI] = handle_undefined,
+	[VMEXIT_CLGI] = handle_undefined,
+	[VMEXIT_SKINIT] = handle_undefined,
+	[VMEXIT_WBINVD] = exit_cache_flush,
+	[VMEXIT_MONITOR] = handle_undefined,
+	[VMEXIT_MWAIT] = handle_undefined,
+	[VMEXIT_MWAIT_CONDITIONAL] = handle_undefined,
+	[VMEXIT_XSETBV] = exit_xsetbv,
+	[VMEXIT_RDPRU] = handle_undefined,
+};
+
+/* The few codes beyond the table. */
+static __noinline void handle_other(struct vcpu *v)
+{
+	switch (svm_vmcb(v)->exitcode) {
 	case VMEXIT_NPF:
-		handle_nested_fault(v, c);
-		return;
-	case VMEXIT_HLT:
-		exit_hlt(v);
-		return;
-	case VMEXIT_VMMCALL:
-		exit_hypercall(v);
-		return;
-	case VMEXIT_XSETBV:
-		exit_xsetbv(v);
-		return;
-	case VMEXIT_INVD:
-	case VMEXIT_WBINVD:
-		exit_cache_flush(v);
-		return;
-	case VMEXIT_RDPMC:
-		v->exits[WEIR_EXIT_OTHER]++;
-		inject_gp(v);
-		return;
-	case VMEXIT_EXCP_DB:
-		v->exits[WEIR_EXIT_OTHER]++;
-		vcpu_backend->inject(v, EXC_DB, -1);
-		return;
-	case VMEXIT_EXCP_AC:
-		v->exits[WEIR_EXIT_OTHER]++;
-		vcpu_backend->inject(v, EXC_AC, 0);
-		return;
-	case VMEXIT_INVLPGA:
-	case VMEXIT_VMRUN:
-	case VMEXIT_VMLOAD:
-	case VMEXIT_VMSAVE:
-	case VMEXIT_STGI:
-	case VMEXIT_CLGI:
-	case VMEXIT_SKINIT:
-	case VMEXIT_MONITOR:
-	case VMEXIT_MWAIT:
-	case VMEXIT_MWAIT_CONDITIONAL:
-	case VMEXIT_RDPRU:
-		v->exits[WEIR_EXIT_OTHER]++;
-		inject_ud(v);
-		return;
-	case VMEXIT_SHUTDOWN:
-		exit_log_state(v);
-		domain_fault(vcpu_domain(v), v->id, "triple fault", v->rip);
-		return;
-	case VMEXIT_EXCP_MC:
-		exit_machine_check(v);
+		handle_nested_fault(v);
 		return;
 	case VMEXIT_INVALID:
 	case (u32)VMEXIT_INVALID: /* QEMU 10.0 */
-		refused(v, c);
+		handle_refusal(v);
 		return;
 	default:
-		exit_log_state(v);
-		domain_crash(vcpu_domain(v), "vCPU %u: exit 0x%lx (info 0x%lx, 0x%lx) at RIP 0x%lx",
-			     v->id, c->exitcode, c->exitinfo1, c->exitinfo2, v->rip);
+		handle_unexpected(v);
 	}
+}
+
+static __noinline void handle_step(struct vcpu *v)
+{
+	if (svm_nmi_after_exit(v))
+		v->exits[WEIR_EXIT_OTHER]++;
+	else
+		svm_handle_exit(v);
+}
+
+void svm_handle_exit(struct vcpu *v)
+{
+	const struct svm_vcpu *s = v->arch;
+	u64 code = s->vmcb->exitcode;
+
+	if (unlikely(s->step.active))
+		handle_step(v);
+	else if (likely(code <= LAST_IN_TABLE && handlers[code]))
+		handlers[code](v);
+	else
+		handle_other(v);
 }

@@ -32,21 +32,6 @@ static __always_inline int for_each_page(struct memory *m, gpaddr_t gpa, u64 len
 	return 0;
 }
 
-bool guest_ram_find(struct guest_ram *r, gpaddr_t gpa)
-{
-	unsigned int order;
-	char *page = nested_ram(&r->m->nested, gpa >> PAGE_SHIFT, &order);
-	u64 size;
-
-	if (!page)
-		return false;
-	size = PAGE_SIZE << order;
-	r->start = gpa & ~(size - 1);
-	r->size = size;
-	r->at = page - ((gpa & PAGE_MASK) - r->start);
-	return true;
-}
-
 static void copy_from_page(void *page, void *buf, size_t n)
 {
 	memcpy(buf, page, n);
@@ -77,6 +62,17 @@ int guest_write(struct memory *m, gpaddr_t gpa, const void *buf, size_t len)
 int guest_zero(struct memory *m, gpaddr_t gpa, u64 len)
 {
 	return for_each_page(m, gpa, len, clear_page, NULL);
+}
+
+bool guest_is_ram(struct memory *m, gpaddr_t gpa)
+{
+	unsigned int order;
+	bool is;
+
+	spin_lock(&m->nested.lock);
+	is = nested_ram(&m->nested, gpa >> PAGE_SHIFT, &order);
+	spin_unlock(&m->nested.lock);
+	return is;
 }
 
 struct cmpxchg {

@@ -414,6 +414,7 @@ bool nested_take_leaf(struct nested_walk *w, struct nested_leaf *taken)
 			*taken = (struct nested_leaf){ .flags = nested_format->flags(*e) };
 			take_piece(w, e, level, taken);
 			w->nested->entries[level - 1] -= !*e;
+			w->nested->generation++;
 			return true;
 		}
 		w->gfn += rest_of_entry(w->gfn, level);

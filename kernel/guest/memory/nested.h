@@ -50,7 +50,8 @@ struct nested {
 	struct spinlock lock; /* guards the tables */
 	paddr_t root; /* level 4 */
 	u16 owner;
-	u64 generation; /* raised by each unmap; a vCPU with another value enters with a flush */
+	u64 generation; /* raised with each leaf that goes; a vCPU with another value enters with a
+			 * flush, and guestram.h forgets what it has found */
 	u32 nr_tlbs; /* grows while the domain is built; tlb[] is written first */
 	const struct nested_tlb *tlb[DOMAIN_MAX_VCPUS];
 	u64 entries[3]; /* present leaves by size */

@@ -5,6 +5,8 @@
 #include <kernel/lib/errno.h>
 #include <kernel/x86/control.h>
 
+#define OPCODE_ESCAPE 0x0f /* the first byte of most that exit */
+
 static bool in_long_mode(struct vcpu *v)
 {
 	struct vcpu_mode m;
@@ -49,19 +51,18 @@ unsigned int noassists_prefixes(struct vcpu *v, const u8 *bytes, unsigned int nr
 
 u64 noassists_next_rip(struct vcpu *v, unsigned int opcode_length)
 {
-	struct vcpu_mode m;
+	u64 rip = v->rip + opcode_length;
+	struct guest_view g;
 	bool long_mode;
-	unsigned int nr;
 	u8 bytes[15];
-	u64 rip;
+	int first;
 
-	vcpu_backend->mode(v, &m);
-	long_mode = mode_is_64bit(&m);
+	guest_view(&g, v);
+	long_mode = mode_is_64bit(&g.mode);
 	/* Most have no prefix: then one byte is enough. */
-	nr = guest_fetch_first(v, &m, bytes, 1);
-	if (nr && is_prefix(bytes[0], long_mode))
-		nr = guest_fetch_first(v, &m, bytes, sizeof(bytes));
-	rip = v->rip + count_prefixes(bytes, nr, long_mode) + opcode_length;
+	first = guest_first_byte(&g);
+	if (first != OPCODE_ESCAPE && first >= 0 && is_prefix((u8)first, long_mode))
+		rip += count_prefixes(bytes, guest_fetch_all(&g, bytes), long_mode);
 	return long_mode ? rip : (u32)rip;
 }
 

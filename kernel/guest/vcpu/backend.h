@@ -22,6 +22,12 @@ static inline bool mode_is_64bit(const struct vcpu_mode *m)
 	return (m->efer & EFER_LMA) && m->cs_long;
 }
 
+/* The size of the code segment that executes: 16, 32 or 64. */
+static inline unsigned int mode_code_bits(const struct vcpu_mode *m)
+{
+	return mode_is_64bit(m) ? 64 : m->cs_32 ? 32 : 16;
+}
+
 /* Numbered as in the instruction encoding (SDM vol. 2, table 2-11). */
 enum guest_segment { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS };
 

@@ -27,11 +27,11 @@ static void print(const struct exit_record *r)
 	const char *name = exit_reason_name ? exit_reason_name(r->reason) : NULL;
 
 	log_err("    %8lu us ago  domain %u vcpu %u  %s (0x%x)  rip %016lx  info %lx %lx",
-		mhz ? (now - r->tsc) / mhz : 0, r->domain, r->vcpu, name ? name : "exit", r->reason,
-		r->rip, r->info1, r->info2);
+		mhz ? (now - r->tsc) / mhz : 0, r->vcpu >> 16, r->vcpu & 0xffff,
+		name ? name : "exit", r->reason, r->rip, r->info1, r->info2);
 }
 
-void exit_ring_print(u16 domain, u16 vcpu, u32 most)
+void exit_ring_print(u32 vcpu, u32 most)
 {
 	const struct exit_ring *ring = this_cpu()->exits;
 	u32 count = ring ? MIN(ring->next, (u32)EXIT_RING_SIZE) : 0;
@@ -40,7 +40,7 @@ void exit_ring_print(u16 domain, u16 vcpu, u32 most)
 	for (u32 i = 1; i <= count && most; i++) {
 		const struct exit_record *r = &ring->record[(ring->next - i) % EXIT_RING_SIZE];
 
-		if (r->domain != domain || r->vcpu != vcpu)
+		if (r->vcpu != vcpu)
 			continue;
 		print(r);
 		most--;

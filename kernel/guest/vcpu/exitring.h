@@ -11,7 +11,7 @@ struct exit_record {
 	u64 rip;
 	u64 info1, info2;
 	u32 reason; /* the back end's own code */
-	u16 domain, vcpu;
+	u32 vcpu; /* exit_ring_vcpu() */
 };
 
 struct exit_ring {
@@ -19,8 +19,14 @@ struct exit_ring {
 	struct exit_record record[EXIT_RING_SIZE];
 };
 
+/* A vCPU in the records. */
+static inline u32 exit_ring_vcpu(u16 domain, u16 id)
+{
+	return (u32)domain << 16 | id;
+}
+
 /* Record an exit of this CPU. Any context except NMI. */
-static inline void exit_ring_record(u16 domain, u16 vcpu, u32 reason, u64 rip, u64 info1, u64 info2)
+static inline void exit_ring_record(u32 vcpu, u32 reason, u64 rip, u64 info1, u64 info2)
 {
 	struct exit_ring *ring = this_cpu()->exits;
 	struct exit_record *r = &ring->record[ring->next++ % EXIT_RING_SIZE];
@@ -30,7 +36,6 @@ static inline void exit_ring_record(u16 domain, u16 vcpu, u32 reason, u64 rip, u
 	r->info1 = info1;
 	r->info2 = info2;
 	r->reason = reason;
-	r->domain = domain;
 	r->vcpu = vcpu;
 }
 
@@ -41,6 +46,6 @@ extern const char *(*exit_reason_name)(u32 reason);
 /* Allocate the calling CPU's ring. Each CPU, at boot. -ENOMEM. */
 int __must_check exit_ring_init(void);
 /* Print this CPU's last exits of one vCPU, newest first, but not more than `most`. */
-void exit_ring_print(u16 domain, u16 vcpu, u32 most);
+void exit_ring_print(u32 vcpu, u32 most);
 /* Print this CPU's last exits, newest first. */
 void exit_ring_dump(void);

@@ -27,9 +27,14 @@ struct extint_ops {
 struct extint {
 	const struct extint_ops *ops; /* NULL: there are no controllers */
 	void *ctx;
-	bool raised; /* the wire */
 	u32 targets; /* vCPUs, by bit, that an I/O APIC passes it on to */
-	bool look; /* call before_entry() */
+	union {
+		struct {
+			bool raised; /* the wire */
+			bool look; /* call before_entry() */
+		};
+		u16 attention; /* not 0: the next entry must look at one of them */
+	};
 };
 
 /* Set the wire. An interrupt that was made pending before is seen. Any CPU, any context. */

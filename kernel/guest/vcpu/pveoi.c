@@ -30,6 +30,7 @@ int pveoi_write_msr(struct vcpu *v, u64 value)
 		(void)set_flag(v, 0);
 	a->pv_eoi_set = false;
 	a->pv_eoi = value & PV_EOI_ENABLE ? value : 0;
+	write_once(&v->attention, true);
 	return 0;
 }
 

@@ -90,6 +90,14 @@ static struct vcpu *pick_next(struct sched *s)
 	return NULL;
 }
 
+/* Mostly nobody else wants the CPU, and nobody wants anything of v: it would be in the queue too.
+ * Without the lock: whoever changes that meanwhile sends an interrupt, and v is here again after
+ * the exit. */
+static bool is_undisturbed(const struct sched *s, const struct vcpu *v)
+{
+	return read_once(&s->ready.next) == &s->ready && read_once(&v->state) == VCPU_RUNNABLE;
+}
+
 /* True: v continues to run. Otherwise v is back in the queue if it can run, behind those of equal
  * priority if its quantum is over. */
 static bool keep_running(struct sched *s, struct vcpu *v)
@@ -132,15 +140,16 @@ void sched_charge(struct vcpu *v, u64 ns)
 static void run_vcpu(struct sched *s, struct vcpu *v, void (*handle_exit)(struct vcpu *v))
 {
 	u64 pays = MIN(v->owed_ns, QUANTUM_NS / 2);
+	struct cpu *cpu = this_cpu();
 
 	v->owed_ns -= pays;
 	v->quantum_end_ns = clock_ns() + QUANTUM_NS - pays;
 	vcpu_load(v);
-	while (keep_running(s, v)) {
+	while (is_undisturbed(s, v) || keep_running(s, v)) {
 		vcpu_backend->enter(v);
 		handle_exit(v);
 		irqoff_part((const void *)handle_exit);
-		if (read_once(&this_cpu()->work_pending))
+		if (read_once(&cpu->work_pending))
 			work_run();
 	}
 }

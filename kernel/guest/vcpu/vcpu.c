@@ -3,6 +3,7 @@
 
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/cpuid.h>
+#include <kernel/guest/vcpu/exitring.h>
 #include <kernel/guest/vcpu/fpu.h>
 #include <kernel/guest/vcpu/speculation.h>
 #include <kernel/lib/string.h>
@@ -18,6 +19,7 @@ struct vcpu *vcpu_create(struct vm *vm, u32 cpu, u8 priority)
 		return NULL;
 	v->vm = vm;
 	v->id = vm->nr_vcpus;
+	v->exit_ring_vcpu = exit_ring_vcpu(vm->memory.owner, (u16)v->id);
 	v->tlb.cpu = cpu;
 	v->priority = priority;
 	v->state = VCPU_OFFLINE;
@@ -40,6 +42,7 @@ void vcpu_reset(struct vcpu *v)
 	v->tsc_aux = v->kvmclock = 0;
 	v->kvmclock_version = 0;
 	v->cr4_allowed = policy_cr4();
+	guest_ram_forget(&v->ram);
 	vlapic_init(v);
 	fpu_reset(v);
 	vcpu_backend->reset(v);

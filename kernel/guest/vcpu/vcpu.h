@@ -8,6 +8,7 @@
 
 #include <kernel/abi/hypercall.h>
 #include <kernel/core/cpu.h>
+#include <kernel/guest/memory/guestram.h>
 #include <kernel/guest/vcpu/vlapic.h>
 #include <kernel/guest/vcpu/vm.h>
 #include <kernel/lib/compiler.h>
@@ -44,6 +45,7 @@ enum guest_register {
 struct vcpu {
 	struct vm *vm; /* the machine it belongs to */
 	u32 id; /* index in its domain; also its virtual APIC id */
+	u32 exit_ring_vcpu; /* its records: kernel/guest/vcpu/exitring.h */
 	u8 priority; /* higher values run first */
 
 	/* Guarded by its CPU's scheduler lock. */
@@ -55,6 +57,10 @@ struct vcpu {
 	bool queued; /* on the run queue */
 	struct list run_link;
 
+	/* The next entry must look at what is pending: at interrupts, NMIs, an exception, the
+	 * timer. Whoever makes something pending sets it afterwards, on any CPU; an entry leaves it
+	 * set while something stays pending. */
+	bool attention;
 	struct nested_tlb tlb; /* which CPU it belongs to, and what that CPU may have cached */
 	/* NMIs that others have sent, one bit for each: 0, 1 or 3. */
 	u32 nmi_arrived;
@@ -76,6 +82,7 @@ struct vcpu {
 	u64 tsc_aux;
 	u64 kvmclock; /* kernel/guest/vcpu/kvmclock.c: the MSR; where the guest wants the time */
 	u32 kvmclock_version;
+	struct guest_ram ram; /* for its instructions; on its own CPU */
 	struct vlapic lapic;
 
 	u64 quantum_end_ns;

@@ -105,6 +105,7 @@ static bool tell(struct vcpu *v)
 	if (v->state == VCPU_HALTED && ends_halt(v))
 		look = sched_make_runnable(v);
 	/* It was published before; the entry path sets in_guest before it checks for one. */
+	write_once(&v->attention, true);
 	smp_mb();
 	return look | read_once(&v->tlb.in_guest);
 }

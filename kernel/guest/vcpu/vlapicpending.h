@@ -8,13 +8,24 @@
 /* Two registers of the IRR or the ISR, read at once. */
 typedef u64 __attribute__((may_alias)) vlapic_pair;
 
-/* False if no vector is pending, whatever the priorities: then most of what precedes an entry need
- * not be done. Any CPU. */
+static inline bool vlapic_any(const u32 bits[8])
+{
+	const vlapic_pair *pair = (const vlapic_pair *)bits;
+
+	return read_once(&pair[0]) | read_once(&pair[1]) | read_once(&pair[2]) |
+	       read_once(&pair[3]);
+}
+
+/* True if a vector is pending, whatever the priorities. Any CPU. */
 static inline bool vlapic_has_pending(const struct vlapic *a)
 {
-	const vlapic_pair *irr = (const vlapic_pair *)a->irr;
+	return vlapic_any(a->irr);
+}
 
-	return read_once(&irr[0]) | read_once(&irr[1]) | read_once(&irr[2]) | read_once(&irr[3]);
+/* True if an interrupt is in service. The vCPU's own CPU. */
+static inline bool vlapic_is_in_service(const struct vlapic *a)
+{
+	return vlapic_any(a->isr);
 }
 
 /* Make `vector` pending (edge-triggered), and wake or kick the vCPU unless it was pending already.

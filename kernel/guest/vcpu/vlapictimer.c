@@ -113,6 +113,7 @@ static void timer_fired(struct timer *t)
 	u64 begin = clock_ns();
 
 	a->timer_lapsed = vlapic_timer_mode(a) == VLAPIC_PERIODIC && a->timer_initial;
+	write_once(&v->attention, true);
 	raise(v);
 	sched_charge(v, clock_ns() - begin);
 }

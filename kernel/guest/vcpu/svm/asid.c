@@ -6,14 +6,13 @@
 void svm_assign_asid(struct svm_vcpu *s, struct svm_cpu *cpu)
 {
 	s->vmcb->tlb_control = TLB_CONTROL_NOTHING;
-	if (s->asid_cpu == cpu && s->asid_generation == cpu->asid_generation)
+	if (!svm_asid_change(s, cpu))
 		return;
 	if (cpu->next_asid >= cpu->nr_asids) {
 		cpu->asid_generation++;
 		cpu->next_asid = 1;
 		s->vmcb->tlb_control = TLB_CONTROL_FLUSH_ALL;
 	}
-	s->asid_cpu = cpu;
 	s->asid_generation = cpu->asid_generation;
 	s->vmcb->asid = cpu->next_asid++;
 }

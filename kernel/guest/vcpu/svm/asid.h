@@ -3,10 +3,23 @@
 
 #include <kernel/guest/vcpu/svm/svm.h>
 
-/* Before an entry: give the vCPU an ASID of this CPU, the one it had if nothing must be flushed. */
+/* A CPU's first generation. No two CPUs have the same ones, so a vCPU's generation also tells whose
+ * ASID it has. */
+static inline u64 svm_first_asid_generation(u32 cpu)
+{
+	return ((u64)cpu << 48) + 1;
+}
+
+/* 0 if the vCPU has an ASID of this CPU, and nothing must be flushed. */
+static inline u64 svm_asid_change(const struct svm_vcpu *s, const struct svm_cpu *cpu)
+{
+	return s->asid_generation ^ cpu->asid_generation;
+}
+
+/* Before an entry: give the vCPU an ASID of this CPU, the one it had if that is valid. */
 void svm_assign_asid(struct svm_vcpu *s, struct svm_cpu *cpu);
 /* Before the next entry, the TLB entries of the vCPU's ASID must go. */
 static inline void svm_flush_asid(struct svm_vcpu *s)
 {
-	s->asid_cpu = NULL;
+	s->asid_generation = 0;
 }

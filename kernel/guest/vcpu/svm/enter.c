@@ -78,14 +78,66 @@ static void settle_offer(struct vcpu *v)
 /* If the exit interrupted the delivery of an event, deliver it again (15.7.2). A software interrupt
  * recurs when its instruction is executed again, and an interrupt that is still in V_IRQ is
  * delivered from there. */
-static void keep_interrupted_event(struct svm_vcpu *s)
+static void keep_interrupted_event(struct vcpu *v, u64 event)
 {
-	u64 event = s->vmcb->exitintinfo;
+	struct svm_vcpu *s = v->arch;
 
-	if (!(event & EVENT_VALID) || FIELD_GET(EVENT_TYPE, event) == EVENT_TYPE_SOFT_INT ||
+	if (FIELD_GET(EVENT_TYPE, event) == EVENT_TYPE_SOFT_INT ||
 	    (int)FIELD_GET(EVENT_VECTOR, event) == s->offered)
 		return;
 	s->event = event;
+	v->attention = true;
+}
+
+/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2). Writes exit only if a lower value would
+ * allow an interrupt that is not offered. */
+static void choose_cr8_exits(struct vcpu *v)
+{
+	const struct svm_vcpu *s = v->arch;
+	bool exits = (vlapic_has_pending(&v->lapic) && vlapic_held_by_tpr(v)) ||
+		     emulator_needs_cr8_exits(s->offered);
+
+	s->vmcb->cr_write = CR_WRITE_CR4 | (exits ? CR_WRITE_CR8 : 0);
+}
+
+/* Something stays pending, or was written into the VMCB for this entry alone. */
+static bool is_unsettled(const struct vcpu *v)
+{
+	const struct svm_vcpu *s = v->arch;
+	const struct vmcb *c = s->vmcb;
+
+	return (c->eventinj & EVENT_VALID) || s->offered >= 0 || c->tlb_control ||
+	       vlapic_has_pending(&v->lapic) || v->lapic.timer_lapsed || v->lapic.pv_eoi_set ||
+	       (v->lapic.pv_eoi && vlapic_is_in_service(&v->lapic)) || v->nmi_waiting ||
+	       s->iret_begun || s->step.active;
+}
+
+/* With one branch, since mostly nothing does. */
+static bool needs_attention(const struct vcpu *v, const struct svm_cpu *cpu)
+{
+	const struct vm *vm = v->vm;
+	u64 flush = v->tlb.generation ^ read_once(&vm->memory.nested.generation);
+
+	flush |= svm_asid_change(v->arch, cpu);
+	return flush | read_once(&v->attention) | read_once(&vm->extint.attention);
+}
+
+static __noinline void prepare(struct vcpu *v, struct svm_cpu *cpu)
+{
+	struct svm_vcpu *s = v->arch;
+	u64 generation = read_once(&v->vm->memory.nested.generation);
+
+	if (v->tlb.generation != generation) {
+		v->tlb.generation = generation;
+		svm_flush_asid(s);
+	}
+	svm_assign_asid(s, cpu);
+	/* What becomes pending from here on sets it again. */
+	(void)atomic_xchg(&v->attention, false);
+	inject_next(v);
+	choose_cr8_exits(v);
+	if (is_unsettled(v))
+		write_once(&v->attention, true);
 }
 
 void svm_enter(struct vcpu *v)
@@ -93,27 +145,15 @@ void svm_enter(struct vcpu *v)
 	struct svm_cpu *cpu = this_cpu()->arch;
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
-	u64 generation;
-	bool exits;
 
 	/* A shoot-down sees this CPU in guest mode, or this entry flushes: see
 	 * kernel/guest/memory/shootdown.h. Whoever makes an interrupt pending after inject_next()
 	 * has checked sees in_guest set too, and sends an IPI, which ends guest mode at once. */
 	write_once(&v->tlb.in_guest, true);
 	smp_mb();
-	generation = read_once(&v->vm->memory.nested.generation);
-	if (v->tlb.generation != generation) {
-		v->tlb.generation = generation;
-		svm_flush_asid(s);
-	}
-	svm_assign_asid(s, cpu);
-	inject_next(v);
-	/* With V_INTR_MASKING the guest's CR8 is V_TPR (15.21.2). Writes exit only if a lower value
-	 * would allow an interrupt that is not offered. */
+	if (unlikely(needs_attention(v, cpu)))
+		prepare(v, cpu);
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
-	exits = (vlapic_has_pending(&v->lapic) && vlapic_held_by_tpr(v)) ||
-		emulator_needs_cr8_exits(s->offered);
-	c->cr_write = CR_WRITE_CR4 | (exits ? CR_WRITE_CR8 : 0);
 	c->rax = v->reg[RAX];
 	c->rsp = v->reg[RSP];
 	c->rip = v->rip;
@@ -128,10 +168,11 @@ void svm_enter(struct vcpu *v)
 	v->reg[RSP] = c->rsp;
 	v->rip = c->rip;
 	v->rflags = c->rflags;
-	v->next_rip = svm_features.next_rip ? c->nrip : 0;
+	v->next_rip = c->nrip; /* where the processor does not report it, 0 as at first */
 	vlapic_set_cr8(v, c->vintr & 0xf);
-	settle_offer(v);
-	keep_interrupted_event(s);
-	exit_ring_record(v->vm->memory.owner, (u16)v->id, (u32)c->exitcode, v->rip, c->exitinfo1,
-			 c->exitinfo2);
+	if (unlikely(read_once(&v->attention)))
+		settle_offer(v);
+	if (unlikely(c->exitintinfo & EVENT_VALID))
+		keep_interrupted_event(v, c->exitintinfo);
+	exit_ring_record(v->exit_ring_vcpu, (u32)c->exitcode, v->rip, c->exitinfo1, c->exitinfo2);
 }

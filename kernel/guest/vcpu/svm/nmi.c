@@ -178,6 +178,7 @@ void svm_nmi_iret(struct vcpu *v)
 	struct svm_vcpu *s = v->arch;
 
 	s->iret_begun = true;
+	v->attention = true;
 	s->vmcb->intercept_1 &= ~(u32)INTERCEPT_IRET;
 }
 
@@ -217,8 +218,6 @@ bool svm_nmi_after_exit(struct vcpu *v)
 	struct vmcb *c = s->vmcb;
 	u64 vector = c->exitcode - VMEXIT_EXCP_BASE;
 
-	if (!s->step.active)
-		return false;
 	s->step.active = false;
 	c->exceptions = INTERCEPTED_EXCEPTIONS;
 	if (vector == EXC_DB && (c->dr6 & DR6_BS))

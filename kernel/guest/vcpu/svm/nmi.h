@@ -13,8 +13,8 @@
 void svm_nmi_before_entry(struct vcpu *v);
 /* The guest is about to execute an IRET, and NMIs are masked. */
 void svm_nmi_iret(struct vcpu *v);
-/* Undo what svm_nmi_before_entry() has done for a single step. True: the exit was the step's, and
- * has been handled. First of all, in each exit. */
+/* After a single step: undo what svm_nmi_before_entry() has done for it. True: the exit was the
+ * step's, and has been handled. Before anything else. */
 bool svm_nmi_after_exit(struct vcpu *v);
 /* No NMI is in service: the state after INIT. */
 void svm_nmi_reset(struct vcpu *v);

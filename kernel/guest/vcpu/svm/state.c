@@ -52,6 +52,7 @@ static void reset_state(struct vcpu *v)
 	set_segment(&c->ldtr, 0, 0x82, 0xffff, 0);
 	set_segment(&c->tr, 0, 0x8b, 0xffff, 0);
 	s->event = 0;
+	v->attention = true;
 	svm_nmi_reset(v);
 	svm_flush_asid(s);
 }
@@ -152,6 +153,7 @@ void svm_inject(struct vcpu *v, u8 vector, s64 error)
 {
 	struct svm_vcpu *s = v->arch;
 
+	v->attention = true;
 	s->event = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_EXCEPTION) | vector;
 	/* No exception has an error code in real mode (APM vol. 2, 8.2). */
 	if (error >= 0 && (s->vmcb->cr0 & CR0_PE))

@@ -5,6 +5,7 @@
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/vcpu/exitring.h>
+#include <kernel/guest/vcpu/svm/asid.h>
 #include <kernel/guest/vcpu/svm/enter.h>
 #include <kernel/guest/vcpu/svm/exitname.h>
 #include <kernel/guest/vcpu/svm/maps.h>
@@ -64,7 +65,7 @@ static int svm_cpu_init(void)
 
 	c->save_area = virt_to_phys(save);
 	c->nr_asids = cpuid(CPUID_SVM, 0).ebx;
-	c->asid_generation = 1;
+	c->asid_generation = svm_first_asid_generation(this_cpu()->id);
 	c->next_asid = 1;
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, c->save_area);

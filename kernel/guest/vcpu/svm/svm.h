@@ -25,9 +25,8 @@ struct svm_step {
 /* The data of a vCPU: vcpu.arch. */
 struct svm_vcpu {
 	struct vmcb *vmcb;
-	/* The CPU that assigned the ASID, and its asid_generation then. If they differ from the
-	 * present ones, the vCPU needs a new ASID: svm/asid.c. */
-	const struct svm_cpu *asid_cpu;
+	/* The asid_generation of the CPU that assigned the ASID. If it differs from the present one
+	 * of this CPU, or is 0, the vCPU needs a new ASID: svm/asid.c. */
 	u64 asid_generation;
 	/* The event to inject at the next entry, in the format of EVENTINJ: an exception, or an
 	 * event that an exit interrupted. */
