@@ -152,11 +152,41 @@ static void odd_tables(void **state)
 	assert_int_equal(gpa, (u32)LINEAR);
 }
 
+/* The top level of PAE paging has no rights, and no accessed bit, but QEMU sets one. */
+static void top_level_of_pae(void **state)
+{
+	const u64 linear = (u32)LINEAR, wrong[] = { PTE_W, PTE_U, PTE_D, PTE_PS, BIT(8), PTE_NX };
+	u64 *top = &ram[3][linear >> 30];
+	struct vcpu v = { 0 };
+	struct guest_view g = { .v = &v };
+	gpaddr_t gpa;
+	u32 error;
+
+	(void)state;
+	g.mode.cr0 = CR0_PG | CR0_WP;
+	g.mode.cr3 = 3 * PAGE_SIZE;
+	g.mode.cr4 = CR4_PAE;
+	g.mode.efer = EFER_NXE;
+	ram[2][linear >> 21 & 511] = PAGE | PTE_P | PTE_W | PTE_PS;
+	for (unsigned int i = 0; i < 2; i++) {
+		*top = 2 * PAGE_SIZE | PTE_P | (i ? PTE_A : 0);
+		assert_int_equal(guest_walk(&g, linear, WALK_WRITE, &gpa, &error), 0);
+		assert_int_equal(gpa, PAGE | (linear & ((1 << 21) - 1)));
+		assert_int_equal(*top, 2 * PAGE_SIZE | PTE_P | (i ? PTE_A : 0));
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
+		*top = 2 * PAGE_SIZE | PTE_P | wrong[i];
+		assert_int_equal(guest_walk(&g, linear, WALK_WRITE, &gpa, &error), -EFAULT);
+		assert_int_equal(error, PF_PRESENT | PF_WRITE | PF_RESERVED);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_walks),
 		cmocka_unit_test(odd_tables),
+		cmocka_unit_test(top_level_of_pae),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,8 +45,10 @@ static __always_inline bool reserved_bits(const struct vcpu_mode *m, const struc
 		return page && level == 2 && (entry & BIT(21));
 	if (!(m->efer & EFER_NXE) && (entry & PTE_NX))
 		return true;
+	/* Bit 5, too, is reserved, and the processor has looked at it. QEMU 10.0 sets it, as in
+	 * entries that have an accessed bit. */
 	if (f.pae && level == 3)
-		return entry & (MASK(63, 52) | MASK(8, 5) | MASK(2, 1));
+		return entry & (MASK(63, 52) | MASK(8, 6) | MASK(2, 1));
 	if (f.pae && (entry & MASK(62, 52)))
 		return true;
 	if (page && level > 1)
