@@ -43,7 +43,8 @@ struct vcpu_backend {
 	/* For the common exit handling. On the vCPU's own CPU, between exit and entry. */
 	void (*mode)(const struct vcpu *v, struct vcpu_mode *mode);
 	u64 (*segment_base)(const struct vcpu *v, enum guest_segment s);
-	/* Continue at rip; ends an interrupt shadow. */
+	/* The instruction has been executed, or one repetition if rip is where it is: continue at
+	 * rip. Ends an interrupt shadow; raises the #DB of a single step. */
 	void (*set_rip)(struct vcpu *v, u64 rip);
 	/* Raise an exception at the next entry. error < 0: it has no error code. */
 	void (*inject)(struct vcpu *v, u8 vector, s64 error);

@@ -152,6 +152,9 @@ void svm_inject(struct vcpu *v, u8 vector, s64 error)
 {
 	struct svm_vcpu *s = v->arch;
 
+	/* APM vol. 2, 3.1.6: what the processor does when it raises one itself. */
+	if (exception_is_fault(vector))
+		v->rflags |= RFLAGS_RF;
 	s->event = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_EXCEPTION) | vector;
 	/* No exception has an error code in real mode (APM vol. 2, 8.2). */
 	if (error >= 0 && (s->vmcb->cr0 & CR0_PE))
@@ -162,12 +165,14 @@ void svm_set_rip(struct vcpu *v, u64 rip)
 {
 	struct vmcb *c = svm_vmcb(v);
 
+	/* RF is for one instruction, with all repetitions (APM vol. 2, 3.1.6). */
+	v->rflags = rip == v->rip ? v->rflags | RFLAGS_RF : v->rflags & ~RFLAGS_RF;
 	v->rip = rip;
 	c->interrupt_shadow = 0;
 	/* An instruction that Weir has emulated is single-stepped like any other. */
 	if (v->rflags & RFLAGS_TF) {
 		c->dr6 |= DR6_BS;
-		svm_inject(v, 1, -1);
+		svm_inject(v, EXC_DB, -1);
 	}
 }
 
