@@ -152,9 +152,11 @@ void svm_inject(struct vcpu *v, u8 vector, s64 error)
 {
 	struct svm_vcpu *s = v->arch;
 
-	/* APM vol. 2, 3.1.6: what the processor does when it raises one itself. */
+	/* APM vol. 2, 3.1.6 and 13.1.3.5: what the processor does when it raises one itself. */
 	if (exception_is_fault(vector))
 		v->rflags |= RFLAGS_RF;
+	if (vector == EXC_DB)
+		s->vmcb->dr7 &= ~DR7_GD;
 	s->event = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_EXCEPTION) | vector;
 	/* No exception has an error code in real mode (APM vol. 2, 8.2). */
 	if (error >= 0 && (s->vmcb->cr0 & CR0_PE))
