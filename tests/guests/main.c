@@ -96,6 +96,11 @@ static void triple_64(void)
 	test_triple_fault(64);
 }
 
+static void restart_cr0(void)
+{
+	test_restart(RESTART_BY_CR0);
+}
+
 /* The command line names the groups to run. Without names, all run except those marked
  * only_by_name, which take long or do not end. */
 static const struct {
@@ -154,6 +159,7 @@ static const struct {
 	{ .name = "triple-32", .run = triple_32, .only_by_name = true },
 	{ .name = "triple-64", .run = triple_64, .only_by_name = true },
 	{ .name = "restart-fault", .run = restart_fault, .only_by_name = true },
+	{ .name = "restart-cr0", .run = restart_cr0, .only_by_name = true },
 };
 
 void main(u32 magic, u32 info);

@@ -118,6 +118,10 @@ static void reboot(void)
 	case RESTART_BY_FAULT:
 		lidt(NULL, 1);
 		__asm__ volatile("int3");
+		break;
+	case RESTART_BY_CR0:
+		write_cr0((read_cr0() | CR0_NW) & ~CR0_CD);
+		inb(0x80);
 	}
 	print("FAIL restart: the guest is still running\n");
 }

@@ -79,6 +79,14 @@ def test_the_module_line_decides_about_restarts(boot, way, words, end):
     weir.count(r"us ago  domain \d+ vcpu 0  SHUTDOWN \(0x7f\)  rip 0", faults)
 
 
+def test_a_state_that_only_the_emulator_lets_a_guest_have(boot):
+    weir = boot(["/boot/cpu.elf kernel name=c mem=64M -- restart-cr0"], files=[CPU], cmdline="exit=idle")
+    assert weir.wait_exit(60) == IDLE
+    weir.count(r"domain c: ended by Weir: vCPU 0: the processor refuses its state at RIP 0x[0-9a-f]+: "
+               r"the emulator has replaced it, perhaps CR0.NW without CR0.CD$", 1)
+    weir.count(r"domain c: its 16384 pages are free again", 1)
+
+
 def reboot(weir, guest):
     """Asks the guest to reboot. The request arrives among other packets, and the guest may have no buffer left for
     it."""

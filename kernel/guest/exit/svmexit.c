@@ -7,6 +7,7 @@
 #include <kernel/guest/exit/exit.h>
 #include <kernel/guest/exit/exitio.h>
 #include <kernel/guest/exit/exitmcheck.h>
+#include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/svm/nmi.h>
@@ -72,6 +73,8 @@ static void refused(struct vcpu *v, const struct vmcb *c)
 {
 	const char *why = svm_why_refused(c);
 
+	if (!why)
+		why = emulator_refused_state();
 	exit_log_state(v);
 	domain_crash(vcpu_domain(v), "vCPU %u: the processor refuses its state at RIP 0x%lx: %s",
 		     v->id, v->rip, why ? why : "no rule that Weir knows is broken");

@@ -28,6 +28,11 @@ void emulator_send_pending_again(void)
 		irq_send(this_cpu()->id, vector);
 }
 
+const char *emulator_refused_state(void)
+{
+	return emulated() ? "the emulator has replaced it, perhaps CR0.NW without CR0.CD" : NULL;
+}
+
 void emulator_note_initial_x87(void *xsave_area)
 {
 	u64 *area = xsave_area, used = (area[0] ^ FCW_RESET) | area[1] | area[2];

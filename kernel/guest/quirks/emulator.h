@@ -33,6 +33,11 @@ static inline bool emulator_needs_cr8_exits(int offered)
  * which has no other effect. Interrupts are off. */
 void emulator_send_pending_again(void);
 
+/* The emulator's MOV to CR0 takes CR0.NW without CR0.CD, which hardware answers with #GP. VMRUN
+ * then refuses the guest's state, after the emulator has written its own over it. Return words for
+ * the log that say so; NULL on hardware. */
+const char *emulator_refused_state(void);
+
 /* On hardware, XSAVE reports x87 in its initial state as not in use, and XRSTOR then has nothing to
  * load (SDM vol. 1, 13.6). The emulator always reports x87 as in use. When it loads x87 on another
  * CPU, it modifies flags of CPU 0 (cpu_clear_ignne()), and if CPU 0 is just entering or leaving a
