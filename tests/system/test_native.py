@@ -66,6 +66,8 @@ EMULATOR = {
        for bits in (16, 32, 64)},
     **{f"inject: {bits}-bit, a breakpoint on an element of STOS": "QEMU raises it at the end, as it may "
        "(APM 2, 13.1.3.2)" for bits in (16, 32, 64)},
+    **{f"inject: {bits}-bit, DR7.GD, single step": "QEMU keeps GD, and raises another #DB (SDM 3, 18.2.4)"
+       for bits in (16, 32, 64)},
     **{f"inject: {bits}-bit, a breakpoint on a port": "QEMU leaves RF set (APM 2, 3.1.6)" for bits in (32, 64)},
     **{f"inject: 32-bit, a task for {name}": "QEMU does not set RF in the TSS (APM 2, 3.1.6)"
        for name in ("#UD", "#GP")},
