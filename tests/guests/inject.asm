@@ -24,15 +24,6 @@ UNMAPPED equ 0x50000000
 PORT	equ 0x80 ; nothing is there
 INTERRUPT equ 0x51
 
-EXC_DB	equ 1
-EXC_NMI	equ 2
-EXC_BP	equ 3
-EXC_OF	equ 4
-EXC_UD	equ 6
-EXC_DE	equ 0
-EXC_DF	equ 8
-EXC_GP	equ 13
-EXC_PF	equ 14
 NONE	equ 0xff
 ; The exceptions after which a case does not continue at RIP.
 FAULTS	equ ~(1 << EXC_DB | 1 << EXC_NMI | 1 << EXC_BP | 1 << EXC_OF) & 0xffffffff
@@ -40,24 +31,6 @@ NR_STUBS equ 32
 
 NR_EVENTS equ 6
 EVENT_SIZE equ 24
-
-RFLAGS_TF equ 1 << 8
-RFLAGS_IF equ 1 << 9
-RFLAGS_RF equ 1 << 16
-CR0_TS	equ 1 << 3
-CR4_DE	equ 1 << 3
-CR4_OSXSAVE equ 1 << 18
-DR6_RESET equ 0xffff0ff0
-DR6_BD	equ 1 << 13
-DR6_BS	equ 1 << 14
-DR7_RESET equ 0x400
-DR7_GD	equ 1 << 13
-MSR_APIC_BASE equ 0x1b
-MSR_TPR	equ 0x808
-MSR_EOI	equ 0x80b
-MSR_ICR	equ 0x830
-MSR_SELF_IPI equ 0x83f
-ICR_NMI	equ 0x400
 
 %macro WRITE_MSR 2 ; MSR, value. Uses EAX, ECX and EDX
 	mov ecx, %1
