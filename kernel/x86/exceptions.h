@@ -38,6 +38,14 @@ static inline bool exception_has_error_code(u64 vector)
 		       1;
 }
 
+/* True if RIP is that of the instruction, which can be executed again. #DB may be either; it counts
+ * as a trap. APM vol. 2, table 8-1. */
+static inline bool exception_is_fault(u64 vector)
+{
+	return vector != EXC_DB && vector != EXC_NMI && vector != EXC_BP && vector != EXC_OF &&
+	       vector != EXC_DF && vector != EXC_MC;
+}
+
 /* The error code of a page fault. */
 #define PF_PRESENT BIT(0) /* 0: the page is not mapped; 1: the access is not permitted */
 #define PF_WRITE BIT(1)

@@ -119,6 +119,8 @@ void test_firmware(void);
 void test_rtc(void);
 void test_apic(void);
 void test_nmi(void);
+void test_inject(void);
+void test_triple_fault(unsigned int bits);
 void test_pit(void);
 void test_pic(void);
 void test_ioapic(void);

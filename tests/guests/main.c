@@ -81,6 +81,21 @@ static void restart_fault(void)
 	test_restart(RESTART_BY_FAULT);
 }
 
+static void triple_16(void)
+{
+	test_triple_fault(16);
+}
+
+static void triple_32(void)
+{
+	test_triple_fault(32);
+}
+
+static void triple_64(void)
+{
+	test_triple_fault(64);
+}
+
 static void restart_cr0(void)
 {
 	test_restart(RESTART_BY_CR0);
@@ -103,6 +118,7 @@ static const struct {
 	{ .name = "rtc", .run = test_rtc },
 	{ .name = "apic", .run = test_apic },
 	{ .name = "nmi", .run = test_nmi },
+	{ .name = "inject", .run = test_inject },
 	{ .name = "pit", .run = test_pit },
 	{ .name = "pic", .run = test_pic },
 	{ .name = "ioapic", .run = test_ioapic },
@@ -139,6 +155,9 @@ static const struct {
 	{ .name = "restart-control", .run = restart_control, .only_by_name = true },
 	{ .name = "restart-hypercall", .run = restart_hypercall, .only_by_name = true },
 	{ .name = "restart-vector", .run = restart_vector, .only_by_name = true },
+	{ .name = "triple-16", .run = triple_16, .only_by_name = true },
+	{ .name = "triple-32", .run = triple_32, .only_by_name = true },
+	{ .name = "triple-64", .run = triple_64, .only_by_name = true },
 	{ .name = "restart-fault", .run = restart_fault, .only_by_name = true },
 	{ .name = "restart-cr0", .run = restart_cr0, .only_by_name = true },
 };

@@ -21,6 +21,17 @@ def test_each_check_of_the_processor_passes(boot, smp):
     assert [str(passed)] == re.findall(r"(\d+) checks", (ROOT / "README.md").read_text())
 
 
+def test_triple_faults(boot):
+    """An exception that Weir injects, and no interrupt table, in each mode: only this domain ends."""
+    modes = (16, 32, 64)
+    weir = boot([f"/boot/cpu.elf kernel name=t{bits} mem=16M -- triple-{bits}" for bits in modes], files=[CPU],
+                cmdline="exit=idle")
+    assert weir.wait_exit(60) == IDLE
+    weir.count(r"\| FAIL", 0)
+    for bits in modes:
+        weir.count(rf"domain t{bits}: ended by Weir: vCPU 0: triple fault at RIP", 1)
+
+
 def test_a_group_without_its_device_fails(boot):
     """What is asked for by name, and cannot run, is no success."""
     groups = ["attack-msix", "config", "dma", "faults", "flood", "machine", "msi", "storm", "toggle"]

@@ -32,6 +32,8 @@ ONLY_IN_WEIR = {
     "pit: 2 ms are not .*": "the rate of the TSC is not known",
     "pit: status, no count yet, output low": "SeaBIOS has counted with it",
     "xapic: no page in x2APIC mode": "QEMU leaves it",
+    "inject: ..-bit, (VMMCALL, .*|#GP by RDMSR|#UD by an instruction that is not emulated)": "Weir's own",
+    "inject: ..-bit, HLT, single step": "QEMU halts",
     "rtc: .*": "SeaBIOS has its own data",
     "contract: one frequency of the TSC": "KVM's clock",
     "cpuid: (no MONITOR|no SVM|nothing in the SVM leaf|TSC deadline timer)": "Weir hides, or adds, the feature",
@@ -58,6 +60,17 @@ EMULATOR = {
     "pic: LINT0 with a vector of its own": "QEMU takes any LINT0 for ExtINT, too (SDM 3, 11.5.1)",
     "pic: that acknowledges nothing": "likewise",
     "apic: disabled, it takes no interrupt": "QEMU accepts self-IPIs (SDM 3, 11.4.7.2)",
+    **{f"inject: {bits}-bit, a breakpoint on a trapped write, single step": "QEMU raises two #DB (SDM 3, 18.3.1)"
+       for bits in (16, 32, 64)},
+    **{f"inject: {bits}-bit, a breakpoint on a port, REP OUTS": "QEMU raises one at the end (APM 2, 13.1.3.3)"
+       for bits in (16, 32, 64)},
+    **{f"inject: {bits}-bit, a breakpoint on an element of STOS": "QEMU raises it at the end, as it may "
+       "(APM 2, 13.1.3.2)" for bits in (16, 32, 64)},
+    **{f"inject: {bits}-bit, DR7.GD, single step": "QEMU keeps GD, and raises another #DB (SDM 3, 18.2.4)"
+       for bits in (16, 32, 64)},
+    **{f"inject: {bits}-bit, a breakpoint on a port": "QEMU leaves RF set (APM 2, 3.1.6)" for bits in (32, 64)},
+    **{f"inject: 32-bit, a task for {name}": "QEMU does not set RF in the TSS (APM 2, 3.1.6)"
+       for name in ("#UD", "#GP")},
 }
 
 

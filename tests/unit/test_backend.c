@@ -61,6 +61,8 @@ static u64 test_rdmsr(u32 msr)
 #define svm_mode NULL
 #define svm_segment_base NULL
 #define svm_set_rip NULL
+#define svm_has_breakpoints NULL
+#define svm_accessed NULL
 #define svm_inject NULL
 #define svm_set_cr2 NULL
 #define svm_write_cr4 NULL

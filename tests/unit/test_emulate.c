@@ -60,9 +60,16 @@ static u64 segment_base(const struct vcpu *vcpu, enum guest_segment s)
 	return base[s];
 }
 
-static void set_rip(struct vcpu *vcpu, u64 rip)
+static bool set_rip(struct vcpu *vcpu, u64 rip)
 {
 	vcpu->rip = rip;
+	return false;
+}
+
+static bool has_breakpoints(const struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return false;
 }
 
 static void inject(struct vcpu *vcpu, u8 vector, s64 error)
@@ -76,6 +83,7 @@ static const struct vcpu_backend backend = {
 	.mode = mode,
 	.segment_base = segment_base,
 	.set_rip = set_rip,
+	.has_breakpoints = has_breakpoints,
 	.inject = inject,
 };
 const struct vcpu_backend *vcpu_backend = &backend;

@@ -5,6 +5,7 @@
 #include <tests/unit/test.h>
 
 #include <kernel/guest/emulate/guestwalk.h>
+#include <kernel/guest/quirks/emulator.h>
 #include <kernel/lib/errno.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/exceptions.h>
@@ -14,6 +15,8 @@
 #define LEVELS 4u
 #define LINEAR 0x7f8123456789UL
 #define PAGE 0x5555540000000UL
+
+bool emulator_found;
 
 /* The table of level n is page n. */
 static u64 ram[LEVELS + 1][512] __aligned(PAGE_SIZE);
@@ -152,11 +155,48 @@ static void odd_tables(void **state)
 	assert_int_equal(gpa, (u32)LINEAR);
 }
 
+/* The top level of PAE paging has no rights, and no accessed bit, unless the emulator sets one. */
+static void top_level_of_pae(void **state)
+{
+	const u64 linear = (u32)LINEAR;
+	const u64 wrong[] = { PTE_W, PTE_U, PTE_A, PTE_D, PTE_PS, BIT(8), PTE_NX };
+	u64 *top = &ram[3][linear >> 30];
+	struct vcpu v = { 0 };
+	struct guest_view g = { .v = &v };
+	gpaddr_t gpa;
+	u32 error;
+
+	(void)state;
+	g.mode.cr0 = CR0_PG | CR0_WP;
+	g.mode.cr3 = 3 * PAGE_SIZE;
+	g.mode.cr4 = CR4_PAE;
+	g.mode.efer = EFER_NXE;
+	ram[2][linear >> 21 & 511] = PAGE | PTE_P | PTE_W | PTE_PS;
+	*top = 2 * PAGE_SIZE | PTE_P;
+	assert_int_equal(guest_walk(&g, linear, WALK_WRITE, &gpa, &error), 0);
+	assert_int_equal(gpa, PAGE | (linear & ((1 << 21) - 1)));
+	assert_int_equal(*top, 2 * PAGE_SIZE | PTE_P);
+	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(wrong); i++) {
+		u64 bit = wrong[i / 2];
+
+		emulator_found = i & 1;
+		*top = 2 * PAGE_SIZE | PTE_P | bit;
+		if (emulator_found && bit == PTE_A) {
+			assert_int_equal(guest_walk(&g, linear, WALK_WRITE, &gpa, &error), 0);
+			continue;
+		}
+		assert_int_equal(guest_walk(&g, linear, WALK_WRITE, &gpa, &error), -EFAULT);
+		assert_int_equal(error, PF_PRESENT | PF_WRITE | PF_RESERVED);
+	}
+	emulator_found = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_walks),
 		cmocka_unit_test(odd_tables),
+		cmocka_unit_test(top_level_of_pae),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

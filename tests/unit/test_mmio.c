@@ -31,12 +31,23 @@ static void mode(const struct vcpu *vcpu, struct vcpu_mode *m)
 	*m = (struct vcpu_mode){ .efer = EFER_LMA, .cs_long = true };
 }
 
-static void set_rip(struct vcpu *vcpu, u64 rip)
+static bool set_rip(struct vcpu *vcpu, u64 rip)
 {
 	vcpu->rip = rip;
+	return false;
 }
 
-static const struct vcpu_backend backend = { .mode = mode, .set_rip = set_rip };
+static bool has_breakpoints(const struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return false;
+}
+
+static const struct vcpu_backend backend = {
+	.mode = mode,
+	.set_rip = set_rip,
+	.has_breakpoints = has_breakpoints,
+};
 const struct vcpu_backend *vcpu_backend = &backend;
 
 int operand_locate(struct vcpu *vcpu, u64 linear, unsigned int size, bool write, struct operand *p)

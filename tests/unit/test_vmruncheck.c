@@ -1,4 +1,4 @@
-/* Why VMRUN refuses a state: each rule by itself.
+/* Why VMRUN refuses a state: each rule by itself; which events an instruction repeats.
  * sources: kernel/guest/vcpu/svm/vmruncheck.c
  */
 #include "test.h"
@@ -74,10 +74,30 @@ static void states_that_run(void **state)
 	assert_null(svm_why_refused(&c));
 }
 
+static void events_of_instructions(void **state)
+{
+	const u64 valid = EVENT_VALID;
+	const u64 exception = valid | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_EXCEPTION);
+
+	(void)state;
+	assert_true(event_is_of_instruction(valid | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_SOFT_INT) |
+					    0x80));
+	assert_true(event_is_of_instruction(exception | EXC_BP));
+	assert_true(event_is_of_instruction(exception | EXC_OF));
+	assert_false(event_is_of_instruction(exception | EXC_DB));
+	assert_false(event_is_of_instruction(exception | EXC_GP));
+	/* Vectors that only exceptions of these instructions mean. */
+	assert_false(
+		event_is_of_instruction(valid | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_INTR) | EXC_BP));
+	assert_false(
+		event_is_of_instruction(valid | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_NMI) | EXC_NMI));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_rule),
+		cmocka_unit_test(events_of_instructions),
 		cmocka_unit_test(states_that_run),
 	};
 

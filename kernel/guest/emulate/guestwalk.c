@@ -1,6 +1,7 @@
 /* Walks a guest's own page tables in software (SDM vol. 3, chapter 4). */
 #include <kernel/guest/emulate/guestwalk.h>
 
+#include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/errno.h>
@@ -46,7 +47,8 @@ static __always_inline bool reserved_bits(const struct vcpu_mode *m, const struc
 	if (!(m->efer & EFER_NXE) && (entry & PTE_NX))
 		return true;
 	if (f.pae && level == 3)
-		return entry & (MASK(63, 52) | MASK(8, 5) | MASK(2, 1));
+		return entry & (MASK(63, 52) | MASK(8, 5) | MASK(2, 1)) &
+		       ~emulator_sets_in_pae_top();
 	if (f.pae && (entry & MASK(62, 52)))
 		return true;
 	if (page && level > 1)

@@ -59,6 +59,23 @@ static bool is_stale(struct vcpu *v, struct operand *p, gpaddr_t gpa)
 	return !seen || guest_is_ram(&v->vm->memory, gpa);
 }
 
+/* There may be breakpoints on what it has accessed. */
+static void look_for_breakpoints(struct vcpu *v, unsigned int bits, const struct insn *insn,
+				 u64 linear)
+{
+	unsigned int size = insn->mem_size, pointer = address_stack_size(v, bits);
+	bool push = insn->op == INSN_PUSH;
+	u64 top = register_get(v, RSP, pointer, false);
+
+	vcpu_backend->accessed(v, insn_writes(insn) ? ACCESS_WRITE : ACCESS_READ, linear, size);
+	if (!push && insn->op != INSN_POP)
+		return;
+	if (!push)
+		top = (top - size) & (~0UL >> (64 - 8 * pointer));
+	vcpu_backend->accessed(v, push ? ACCESS_WRITE : ACCESS_READ,
+			       address_linear(v, bits, SEG_SS, top), size);
+}
+
 static int one_instruction(struct vcpu *v, unsigned int bits, const struct insn *insn, gpaddr_t gpa)
 {
 	u64 linear = address_effective(v, bits, insn), next = v->rip + insn->length;
@@ -77,8 +94,8 @@ static int one_instruction(struct vcpu *v, unsigned int bits, const struct insn 
 	if (!uses_stack && is_stale(v, &p, gpa))
 		return 0;
 	ret = execute(v, bits, insn, &p);
-	if (!ret)
-		vcpu_backend->set_rip(v, bits == 64 ? next : (u32)next);
+	if (!ret && vcpu_backend->set_rip(v, bits == 64 ? next : (u32)next))
+		look_for_breakpoints(v, bits, insn, linear);
 	return ret;
 }
 

@@ -17,10 +17,15 @@ static bool compares(const struct insn *insn)
 }
 
 /* MOVS, LODS and CMPS read DS:rSI; all but LODS access ES:rDI. */
+static bool reads_rsi(const struct insn *insn)
+{
+	return insn->op != INSN_STOS && insn->op != INSN_SCAS;
+}
+
 static int element(struct vcpu *v, unsigned int bits, const struct insn *insn)
 {
 	unsigned int size = insn->mem_size, width = insn->address_size;
-	bool uses_rsi = insn->op != INSN_STOS && insn->op != INSN_SCAS;
+	bool uses_rsi = reads_rsi(insn);
 	bool uses_rdi = insn->op != INSN_LODS, writes = uses_rdi && !compares(insn);
 	u64 step = v->rflags & RFLAGS_DF ? -(u64)size : size;
 	u64 rdi = register_get(v, RDI, width, false), rsi = register_get(v, RSI, width, false);
@@ -61,10 +66,33 @@ static bool ends_early(const struct vcpu *v, const struct insn *insn)
 	return compares(insn) && equal != (insn->repeat == REPEAT_EQUAL);
 }
 
+/* Where the last element was. */
+static u64 last_element(struct vcpu *v, unsigned int bits, const struct insn *insn,
+			unsigned int segment, enum guest_register index)
+{
+	unsigned int width = insn->address_size;
+	u64 step = v->rflags & RFLAGS_DF ? -(u64)insn->mem_size : insn->mem_size;
+	u64 offset = register_get(v, index, width, false) - step;
+
+	return address_linear(v, bits, segment, offset & (~0UL >> (64 - 8 * width)));
+}
+
+/* There may be breakpoints on the element that has been accessed. */
+static void look_for_breakpoints(struct vcpu *v, unsigned int bits, const struct insn *insn)
+{
+	if (reads_rsi(insn))
+		vcpu_backend->accessed(v, ACCESS_READ,
+				       last_element(v, bits, insn, insn->segment, RSI),
+				       insn->mem_size);
+	if (insn->op != INSN_LODS)
+		vcpu_backend->accessed(v, compares(insn) ? ACCESS_READ : ACCESS_WRITE,
+				       last_element(v, bits, insn, SEG_ES, RDI), insn->mem_size);
+}
+
 int string_instruction(struct vcpu *v, unsigned int bits, const struct insn *insn)
 {
 	u64 next = v->rip + insn->length;
-	bool done = false;
+	bool watched = vcpu_backend->has_breakpoints(v), accessed = false, done = false;
 
 	for (unsigned int i = 0; i < STRING_ELEMENTS && !done; i++) {
 		int ret;
@@ -76,16 +104,18 @@ int string_instruction(struct vcpu *v, unsigned int bits, const struct insn *ins
 		ret = element(v, bits, insn);
 		if (ret)
 			return ret;
+		accessed = true;
 		if (!insn->repeat)
 			break;
 		register_add(v, RCX, insn->address_size, ~0UL);
 		done = ends_early(v, insn) || !register_get(v, RCX, insn->address_size, false);
-		/* Each repetition is single-stepped. */
-		if (v->rflags & RFLAGS_TF)
+		/* A trap comes after each repetition. */
+		if ((v->rflags & RFLAGS_TF) || watched)
 			break;
 	}
 	if (insn->repeat && !done)
 		next = v->rip;
-	vcpu_backend->set_rip(v, bits == 64 ? next : (u32)next);
+	if (vcpu_backend->set_rip(v, bits == 64 ? next : (u32)next) && accessed)
+		look_for_breakpoints(v, bits, insn);
 	return 0;
 }

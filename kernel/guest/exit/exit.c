@@ -132,6 +132,9 @@ void exit_hlt(struct vcpu *v)
 {
 	v->exits[WEIR_EXIT_HLT]++;
 	skip_instruction(v, 1);
+	/* The #DB of a single step ends the halt. */
+	if (v->rflags & RFLAGS_TF)
+		return;
 	vcpu_halt(v);
 	if (!(v->rflags & RFLAGS_IF))
 		domain_look_if_halted(vcpu_domain(v));

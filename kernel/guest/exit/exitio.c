@@ -64,20 +64,22 @@ void exit_string_io(struct vcpu *v, const struct string_io *io)
 {
 	unsigned int index = io->in ? RDI : RSI, width = io->address_size;
 	u64 step = v->rflags & RFLAGS_DF ? -(u64)io->size : io->size;
-	bool done = io->rep && !register_get(v, RCX, width, false);
+	bool done = io->rep && !register_get(v, RCX, width, false), moved = !done;
+	u64 linear = 0;
 
 	v->exits[WEIR_EXIT_IO]++;
 	if (!done) {
 		u64 offset = register_get(v, index, width, false);
-		unsigned int bits = address_code_bits(v);
 
-		if (move_element(v, io, address_linear(v, bits, io->segment, offset)))
+		linear = address_linear(v, address_code_bits(v), io->segment, offset);
+		if (move_element(v, io, linear))
 			return;
 		register_add(v, index, width, step);
 		if (io->rep)
 			register_add(v, RCX, width, ~0UL);
 		done = !io->rep || !register_get(v, RCX, width, false);
 	}
-	/* Each repetition is single-stepped. */
-	vcpu_backend->set_rip(v, done ? io->next_rip : v->rip);
+	/* A trap comes after each repetition. */
+	if (vcpu_backend->set_rip(v, done ? io->next_rip : v->rip) && moved)
+		vcpu_backend->accessed(v, io->in ? ACCESS_WRITE : ACCESS_READ, linear, io->size);
 }

@@ -8,6 +8,7 @@
 
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/types.h>
+#include <kernel/x86/pagetable.h>
 
 /* CPUID reports a hypervisor below Weir (leaf 1, ECX[31]). Set at boot, never changed. */
 extern bool emulator_found;
@@ -37,6 +38,14 @@ void emulator_send_pending_again(void);
  * then refuses the guest's state, after the emulator has written its own over it. Return words for
  * the log that say so; NULL on hardware. */
 const char *emulator_refused_state(void);
+
+/* The emulator sets an accessed bit in the entries of PAE paging's top level, too, where it is
+ * reserved (SDM vol. 3, table 4-8). Returns the bits of such an entry that the guest may not have
+ * set. */
+static inline u64 emulator_sets_in_pae_top(void)
+{
+	return emulated() ? PTE_A : 0;
+}
 
 /* On hardware, XSAVE reports x87 in its initial state as not in use, and XRSTOR then has nothing to
  * load (SDM vol. 1, 13.6). The emulator always reports x87 as in use. When it loads x87 on another

@@ -2,6 +2,7 @@
  * Intel VMX. */
 #pragma once
 
+#include <kernel/guest/vcpu/breakpoint.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/compiler.h>
 #include <kernel/x86/control.h>
@@ -49,8 +50,13 @@ struct vcpu_backend {
 	/* For the common exit handling. On the vCPU's own CPU, between exit and entry. */
 	void (*mode)(const struct vcpu *v, struct vcpu_mode *mode);
 	u64 (*segment_base)(const struct vcpu *v, enum guest_segment s);
-	/* Continue at rip; ends an interrupt shadow. */
-	void (*set_rip)(struct vcpu *v, u64 rip);
+	/* The instruction has been executed, or one repetition if rip is where it is: continue at
+	 * rip. Ends an interrupt shadow; raises the #DB of a single step, or of a breakpoint on a
+	 * port. True: the guest has breakpoints, so accessed() must be told of the memory. */
+	bool (*set_rip)(struct vcpu *v, u64 rip);
+	bool (*has_breakpoints)(const struct vcpu *v);
+	/* After set_rip(): raise #DB if there is a breakpoint at this linear address. */
+	void (*accessed)(struct vcpu *v, enum access_kind kind, u64 address, unsigned int size);
 	/* Raise an exception at the next entry. error < 0: it has no error code. */
 	void (*inject)(struct vcpu *v, u8 vector, s64 error);
 	void (*set_cr2)(struct vcpu *v, u64 cr2);

@@ -75,15 +75,13 @@ static void settle_offer(struct vcpu *v)
 		pveoi_after_exit(v);
 }
 
-/* If the exit interrupted the delivery of an event, deliver it again (15.7.2). A software interrupt
- * recurs when its instruction is executed again, and an interrupt that is still in V_IRQ is
- * delivered from there. */
+/* If the exit interrupted the delivery of an event, deliver it again (15.7.2), unless its
+ * instruction is executed again. An interrupt that is still in V_IRQ is delivered from there. */
 static void keep_interrupted_event(struct vcpu *v, u64 event)
 {
 	struct svm_vcpu *s = v->arch;
 
-	if (FIELD_GET(EVENT_TYPE, event) == EVENT_TYPE_SOFT_INT ||
-	    (int)FIELD_GET(EVENT_VECTOR, event) == s->offered)
+	if (event_is_of_instruction(event) || (int)FIELD_GET(EVENT_VECTOR, event) == s->offered)
 		return;
 	s->event = event;
 	v->attention = true;

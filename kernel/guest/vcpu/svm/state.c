@@ -154,23 +154,62 @@ void svm_inject(struct vcpu *v, u8 vector, s64 error)
 	struct svm_vcpu *s = v->arch;
 
 	v->attention = true;
+	/* APM vol. 2, 3.1.6 and 13.1.3.5: what the processor does when it raises one itself. */
+	if (exception_is_fault(vector))
+		v->rflags |= RFLAGS_RF;
+	if (vector == EXC_DB)
+		s->vmcb->dr7 &= ~DR7_GD;
 	s->event = EVENT_VALID | FIELD_PREP(EVENT_TYPE, EVENT_TYPE_EXCEPTION) | vector;
 	/* No exception has an error code in real mode (APM vol. 2, 8.2). */
 	if (error >= 0 && (s->vmcb->cr0 & CR0_PE))
 		s->event |= EVENT_ERROR_VALID | FIELD_PREP(EVENT_ERROR_CODE, (u64)error);
 }
 
-void svm_set_rip(struct vcpu *v, u64 rip)
+bool svm_has_breakpoints(const struct vcpu *v)
+{
+	return svm_vmcb(v)->dr7 & DR7_ANY_ENABLED;
+}
+
+static void raise_debug_trap(struct vcpu *v, u64 causes)
+{
+	svm_vmcb(v)->dr6 |= causes;
+	svm_inject(v, EXC_DB, -1);
+}
+
+void svm_accessed(struct vcpu *v, enum access_kind kind, u64 address, unsigned int size)
+{
+	const u64 dr[4] = { read_dr(0), read_dr(1), read_dr(2), read_dr(3) };
+	u64 met = breakpoints_met(svm_vmcb(v)->dr7, dr, kind, address, size);
+
+	if (met)
+		raise_debug_trap(v, met);
+}
+
+/* An instruction that Weir has executed is single-stepped like any other, and the port that it has
+ * accessed may have a breakpoint. */
+static __noinline bool raise_traps(struct vcpu *v)
+{
+	const struct vmcb *c = svm_vmcb(v);
+
+	if (v->rflags & RFLAGS_TF)
+		raise_debug_trap(v, DR6_BS);
+	if (c->exitcode == VMEXIT_IOIO && (c->cr4 & CR4_DE))
+		svm_accessed(v, ACCESS_PORT, FIELD_GET(IOIO_PORT, c->exitinfo1),
+			     (unsigned int)FIELD_GET(IOIO_SIZE, c->exitinfo1));
+	return svm_has_breakpoints(v);
+}
+
+bool svm_set_rip(struct vcpu *v, u64 rip)
 {
 	struct vmcb *c = svm_vmcb(v);
 
+	/* RF is for one instruction, with all repetitions (APM vol. 2, 3.1.6). */
+	v->rflags = rip == v->rip ? v->rflags | RFLAGS_RF : v->rflags & ~RFLAGS_RF;
 	v->rip = rip;
 	c->interrupt_shadow = 0;
-	/* An instruction that Weir has emulated is single-stepped like any other. */
-	if (v->rflags & RFLAGS_TF) {
-		c->dr6 |= DR6_BS;
-		svm_inject(v, 1, -1);
-	}
+	if (likely(!(v->rflags & RFLAGS_TF) && !(c->dr7 & DR7_ANY_ENABLED)))
+		return false;
+	return raise_traps(v);
 }
 
 void svm_set_cr2(struct vcpu *v, u64 cr2)

@@ -11,7 +11,9 @@ void svm_set_sipi(struct vcpu *v, u8 vector);
 
 void svm_mode(const struct vcpu *v, struct vcpu_mode *m);
 u64 svm_segment_base(const struct vcpu *v, enum guest_segment seg);
-void svm_set_rip(struct vcpu *v, u64 rip);
+bool svm_set_rip(struct vcpu *v, u64 rip);
+bool svm_has_breakpoints(const struct vcpu *v);
+void svm_accessed(struct vcpu *v, enum access_kind kind, u64 address, unsigned int size);
 void svm_inject(struct vcpu *v, u8 vector, s64 error);
 void svm_set_cr2(struct vcpu *v, u64 cr2);
 void svm_write_cr4(struct vcpu *v, u64 cr4);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <kernel/lib/compiler.h>
+#include <kernel/x86/exceptions.h>
 
 /* Table B-1, offsets 00ch and 010h: one bit each. */
 enum vmcb_intercept_1 {
@@ -63,6 +64,17 @@ enum vmcb_intercept_2 {
 #define EVENT_ERROR_VALID BIT(11)
 #define EVENT_VALID BIT(31)
 #define EVENT_ERROR_CODE MASK(63, 32)
+
+/* True for INT n, INT3 and INTO, whose RIP is that of the instruction. INT3 and INTO count as
+ * exceptions: 15.7.2, 15.12.4. */
+static inline bool event_is_of_instruction(u64 event)
+{
+	u64 vector = FIELD_GET(EVENT_VECTOR, event);
+
+	return FIELD_GET(EVENT_TYPE, event) == EVENT_TYPE_SOFT_INT ||
+	       (FIELD_GET(EVENT_TYPE, event) == EVENT_TYPE_EXCEPTION &&
+		(vector == EXC_BP || vector == EXC_OF));
+}
 
 /* Appendix C: exit codes. */
 enum vmexit {
