@@ -33,6 +33,7 @@ ONLY_IN_WEIR = {
     "pit: status, no count yet, output low": "SeaBIOS has counted with it",
     "xapic: no page in x2APIC mode": "QEMU leaves it",
     "rtc: .*": "SeaBIOS has its own data",
+    "vga: .*": "the machine has no screen",
     "contract: one frequency of the TSC": "KVM's clock",
     "cpuid: (no MONITOR|no SVM|nothing in the SVM leaf|TSC deadline timer)": "Weir hides, or adds, the feature",
     "cpuid: .*CR4.*": "QEMU lets every bit of CR4 be written",

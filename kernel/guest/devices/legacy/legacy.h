@@ -13,6 +13,7 @@
 #include <kernel/guest/devices/legacy/vpit.h>
 #include <kernel/guest/devices/legacy/vpittick.h>
 #include <kernel/guest/devices/legacy/vrtc.h>
+#include <kernel/guest/devices/legacy/vvga.h>
 #include <kernel/lib/compiler.h>
 
 struct domain;
@@ -26,6 +27,7 @@ struct legacy {
 	struct vpic pic;
 	struct vioapic ioapic;
 	struct vrtc rtc;
+	struct vvga vga;
 };
 
 /* Create the chips of d, with their ports. -ENOMEM, -ENOSPC, -EEXIST. Boot. */
