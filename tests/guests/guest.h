@@ -118,6 +118,7 @@ void test_exceptions(void);
 void test_firmware(void);
 void test_rtc(void);
 void test_vga(void);
+void test_kbc(void);
 void test_screen(void);
 void test_screen_scrolled(void);
 void test_screen_gone(void);

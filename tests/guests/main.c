@@ -97,6 +97,7 @@ static const struct {
 	{ .name = "firmware", .run = test_firmware },
 	{ .name = "rtc", .run = test_rtc },
 	{ .name = "vga", .run = test_vga },
+	{ .name = "kbc", .run = test_kbc },
 	{ .name = "apic", .run = test_apic },
 	{ .name = "nmi", .run = test_nmi },
 	{ .name = "pit", .run = test_pit },

@@ -9,6 +9,7 @@
 #include <kernel/core/spinlock.h>
 #include <kernel/guest/devices/legacy/vdebug.h>
 #include <kernel/guest/devices/legacy/vioapic.h>
+#include <kernel/guest/devices/legacy/vkbc.h>
 #include <kernel/guest/devices/legacy/vpic.h>
 #include <kernel/guest/devices/legacy/vpit.h>
 #include <kernel/guest/devices/legacy/vpittick.h>
@@ -28,6 +29,7 @@ struct legacy {
 	struct vioapic ioapic;
 	struct vrtc rtc;
 	struct vvga vga;
+	struct vkbc kbc;
 };
 
 /* Create the chips of d, with their ports. -ENOMEM, -ENOSPC, -EEXIST. Boot. */
