@@ -95,6 +95,7 @@ static const struct {
 	{ .name = "msr", .run = test_msr },
 	{ .name = "exceptions", .run = test_exceptions },
 	{ .name = "firmware", .run = test_firmware },
+	{ .name = "mptable", .run = test_mptable },
 	{ .name = "rtc", .run = test_rtc },
 	{ .name = "vga", .run = test_vga },
 	{ .name = "kbc", .run = test_kbc },

@@ -33,6 +33,8 @@ ONLY_IN_WEIR = {
     "pit: status, no count yet, output low": "SeaBIOS has counted with it",
     "xapic: no page in x2APIC mode": "QEMU leaves it",
     "rtc: .*": "SeaBIOS has its own data",
+    "mptable: the processors are those of the MADT": "SeaBIOS has one per package",
+    "mptable: its version is in its register": "SeaBIOS has an older one",
     "vga: .*": "the machine has no screen",
     "kbc: (no device .*|nor at .*|a byte for the keyboard .*|and is to be sent again|no second port)": "it has both",
     "contract: one frequency of the TSC": "KVM's clock",

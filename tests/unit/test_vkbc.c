@@ -1,6 +1,6 @@
 /* sources: kernel/guest/devices/legacy/vkbc.c */
-/* A keyboard controller without a keyboard: its commands, its status, its interrupt, and the ways to
- * reset a guest. */
+/* A keyboard controller without a keyboard: its commands, its status, its interrupt, and the ways
+ * to reset a guest. */
 #include "test.h"
 
 #include <kernel/guest/devices/legacy/legacy.h>

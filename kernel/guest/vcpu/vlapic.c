@@ -9,7 +9,7 @@
 #include <kernel/x86/apic.h>
 #include <kernel/x86/msr.h>
 
-#define VERSION 0x00060015u /* integrated, LVT entries 0 to 6 */
+#define VERSION (VLAPIC_VERSION | 0x00060000u) /* LVT entries 0 to 6 */
 #define SVR_MASK 0x3ffu /* with focus processor checking, which nothing implements */
 
 #define LVT_TIMER_BITS 0x700ffu

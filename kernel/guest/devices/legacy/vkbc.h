@@ -1,6 +1,6 @@
 /* The keyboard controller of a PC (Intel 8042, with the commands of IBM's Personal System/2
- * Hardware Interface Technical Reference), with nothing plugged in. Kernels test it before they look
- * for a keyboard, open the gate of address line 20 with it, and pull the reset line.
+ * Hardware Interface Technical Reference), with nothing plugged in. Kernels test it before they
+ * look for a keyboard, open the gate of address line 20 with it, and pull the reset line.
  *
  *	0x60    data
  *	0x64    status, read; command, written
