@@ -2,6 +2,7 @@
 #include <kernel/guest/vcpu/vlapic.h>
 
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vlapicdestination.h>
 #include <kernel/guest/vcpu/vlapicipi.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vlapictimer.h>

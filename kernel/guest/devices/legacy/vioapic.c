@@ -4,7 +4,7 @@
 #include <kernel/guest/devices/legacy/legacy.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/vcpu/vcpustate.h>
-#include <kernel/guest/vcpu/vlapicipi.h>
+#include <kernel/guest/vcpu/vlapicdestination.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/x86/apic.h>
 
