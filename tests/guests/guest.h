@@ -121,6 +121,7 @@ void test_msr(void);
 void test_exceptions(void);
 void test_firmware(void);
 void test_rtc(void);
+void test_boot(void);
 void test_mptable(void);
 void test_vga(void);
 void test_kbc(void);

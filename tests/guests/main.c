@@ -105,6 +105,7 @@ static const struct {
 	{ .name = "pic", .run = test_pic },
 	{ .name = "ioapic", .run = test_ioapic },
 	{ .name = "xapic", .run = test_xapic },
+	{ .name = "boot", .run = test_boot },
 	{ .name = "mmio", .run = test_mmio },
 	{ .name = "emulate", .run = test_emulate },
 	{ .name = "memory", .run = test_memory },
