@@ -155,7 +155,8 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 FRAME_SRCS := kernel/mm/frame.c kernel/mm/frameref.c
 # The virtual PCI bus, and the balloon with its transport.
 VPCI_SRCS := $(wildcard kernel/guest/devices/pci/*.c) drivers/pcipresence.c \
-	kernel/guest/emulate/bus.c kernel/guest/vcpu/cpuidcommon.c kernel/lib/pci_id.c
+	kernel/guest/emulate/bus.c kernel/guest/vcpu/cpuidcommon.c kernel/guest/vcpu/vlapicdestination.c \
+	kernel/lib/pci_id.c
 BALLOON_SRCS := $(wildcard kernel/guest/devices/virtio/*.c) kernel/guest/devices/pci/msixregs.c \
 	kernel/guest/emulate/bus.c
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/%)
@@ -177,7 +178,8 @@ IOMMU_LIBS := -Wl,--wrap=free_page
 # The code for a domain's memory, without the pool and the shoot-down; the virtual APIC.
 MEMORY_SRCS := $(addprefix kernel/guest/memory/,blocks.c clear.c devicemap.c guestcopy.c memory.c memrelease.c \
 	nested.c populate.c)
-VLAPIC_SRCS := $(addprefix kernel/guest/vcpu/,extint.c vlapic.c vlapicipi.c vlapicpending.c vlapictimer.c)
+VLAPIC_SRCS := $(addprefix kernel/guest/vcpu/,extint.c vlapic.c vlapicdestination.c vlapicipi.c \
+	vlapicpending.c vlapictimer.c)
 
 # COVERAGE=1 counts how often each line runs: see tools/coverage.
 COVERAGE_FLAGS := $(if $(COVERAGE),--coverage -O0)

@@ -89,3 +89,18 @@ struct weir_log_position {
 	uint64_t end; /* out: the end of the newest line */
 };
 _Static_assert(sizeof(struct weir_log_position) == 16, "a change needs a new version");
+
+#define WEIR_SCREEN_COLUMNS 80
+#define WEIR_SCREEN_ROWS 25
+#define WEIR_SCREEN_NO_CURSOR 0xffff
+
+/* A text screen as on a PC. */
+struct weir_screen {
+	uint16_t columns, rows;
+	uint16_t cursor; /* the cell that has it; WEIR_SCREEN_NO_CURSOR: it is not to be seen */
+	uint16_t reserved;
+	/* Row by row: a character (code page 437), with its attribute in the high byte. */
+	uint16_t cell[WEIR_SCREEN_COLUMNS * WEIR_SCREEN_ROWS];
+};
+_Static_assert(sizeof(struct weir_screen) == 4008, "a change needs a new version");
+_Static_assert(offsetof(struct weir_screen, cell) == 8, "a change needs a new version");

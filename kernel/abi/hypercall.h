@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEIR_ABI_VERSION 3
+#define WEIR_ABI_VERSION 4
 #define WEIR_CPUID_BASE 0x40000000u
 #define WEIR_CPUID_EBX 0x72696557u /* "Weir" */
 /* The usual timing leaf of hypervisors: EAX is the frequency of the TSC in kHz, EBX that of the
@@ -123,6 +123,9 @@ enum weir_hypercall {
 	/* RDI = 1: the trace of the IOMMU core records what happens to pages too; 0: only what
 	 * happens to devices, as at boot. -> what it was. -EINVAL: neither 0 nor 1 */
 	WEIR_HC_IOMMU_TRACE_PAGES = 0x112,
+	/* RDI = id, RSI = address of struct weir_screen: what this domain shows on its text screen.
+	 * -> 0. -ENOENT, -EBUSY as above; -ENODEV: it has given back the screen's memory */
+	WEIR_HC_SCREEN = 0x113,
 };
 
 /* The device may use its own TLB (PCIe ATS), and is trusted with all of memory. */

@@ -103,5 +103,6 @@ enum icr_shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 #define MSI_ADDRESS 0xfee00000u
 #define MSI_ADDRESS_DESTINATION MASK(19, 12)
 #define MSI_ADDRESS_LOGICAL BIT(2)
+#define MSI_ADDRESS_HINT BIT(3) /* logical: only one of the CPUs takes it */
 #define MSI_DATA_VECTOR MASK(7, 0)
 #define MSI_DATA_MODE MASK(10, 8)

@@ -10,6 +10,7 @@
  *
  * sources: $(IOMMU_SRCS) kernel/guest/exit/hypercall.c kernel/guest/exit/control.c
  * sources: kernel/guest/devices/guestconsole.c kernel/guest/devices/hostconsole.c
+ * sources: kernel/guest/devices/guestscreen.c
  * sources: kernel/guest/domain/event.c kernel/guest/exit/stats.c $(MEMORY_SRCS)
  * libs: $(IOMMU_LIBS) -lpthread
  * flags: -fno-sanitize-coverage=trace-cmp,indirect-calls
@@ -26,6 +27,7 @@
 #include <kernel/abi/hypercall.h>
 #include <kernel/abi/iommu.h>
 #include <kernel/mm/alloc.h>
+#include <kernel/guest/devices/legacy/vvga.h>
 #include <kernel/guest/devices/pci/assign.h>
 #include <kernel/guest/devices/pci/assignable.h>
 #include <kernel/guest/devices/pci/rescan.h>
@@ -163,6 +165,12 @@ void vuart_selected(struct vuart *u)
 {
 	(void)u;
 	privileged_done = true;
+}
+
+struct vvga_view vvga_view(struct legacy *l)
+{
+	assert_null(l);
+	return (struct vvga_view){ 0x3f00, 0x3f01, true };
 }
 
 static size_t uart_room;
@@ -497,6 +505,7 @@ static const struct {
 	{ WEIR_HC_DOMAIN_STATS, RSI, RDX, sizeof(struct weir_stats) },
 	{ WEIR_HC_UNIT_STATS, RSI, RDX, sizeof(struct weir_unit_stats) },
 	{ WEIR_HC_MEMORY_INFO, RDI, RSI, sizeof(struct weir_memory_info) },
+	{ WEIR_HC_SCREEN, RSI, RDX, sizeof(struct weir_screen) },
 };
 
 static void check_answer(const struct vcpu *before, bool could_write, s64 ret)
@@ -570,6 +579,7 @@ static void ask(struct input *in, unsigned int who)
 		WEIR_HC_DOMAIN_DESTROY, WEIR_HC_DEVICE_FRAME,  WEIR_HC_CONSOLE_SELECT,
 		WEIR_HC_CONSOLE_READ,	WEIR_HC_CONSOLE_WRITE, WEIR_HC_BALLOON,
 		WEIR_HC_LOG_READ,	WEIR_HC_RESCAN,	       WEIR_HC_IOMMU_TRACE_PAGES,
+		WEIR_HC_SCREEN,
 	};
 	struct vcpu *v = &vcpu[who];
 	u64 which = take(in, 1), other_pages = dom[!who].vm.memory.pages_owned;

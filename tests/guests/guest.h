@@ -111,12 +111,23 @@ void pic_off(void);
  * some do not start. */
 bool smp_start(void (*work)(void));
 
+/* The MADT; NULL: there is none. And its local APICs that can be used, of both kinds. */
+const u8 *find_madt(void);
+u32 madt_apics(const u8 *madt);
+
 void test_cpuid(void);
 void test_contract(void);
 void test_msr(void);
 void test_exceptions(void);
 void test_firmware(void);
 void test_rtc(void);
+void test_boot(void);
+void test_mptable(void);
+void test_vga(void);
+void test_kbc(void);
+void test_screen(void);
+void test_screen_scrolled(void);
+void test_screen_gone(void);
 void test_apic(void);
 void test_nmi(void);
 void test_inject(void);

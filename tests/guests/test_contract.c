@@ -216,7 +216,7 @@ static u32 dword(const void *table, u32 offset)
 	return *(const u32 *)((const u8 *)table + offset);
 }
 
-static const u8 *find_madt(void)
+const u8 *find_madt(void)
 {
 	const u8 *rsdp = at(0xe0000), *root;
 	u32 entry, size;
@@ -232,8 +232,8 @@ static const u8 *find_madt(void)
 	return NULL;
 }
 
-/* ACPI 6.5, 5.2.12: the local APICs that can be used, of both kinds. */
-static u32 madt_apics(const u8 *madt)
+/* ACPI 6.5, 5.2.12 */
+u32 madt_apics(const u8 *madt)
 {
 	const u8 *p = madt + 44;
 	u32 nr = 0;

@@ -8,12 +8,13 @@ DRIVER_TROUBLE = r"Hardware Unit Hang|NETDEV WATCHDOG|Reset adapter|does not loa
 
 
 class Guest:
-    """A Linux guest and its module lines. `script` is the end of its /init."""
+    """A Linux guest and its module lines. `script` is the end of its /init, `text` that of its command line."""
 
-    def __init__(self, tmp_path, script, modules, name="linux", words="", mem="256M", vcpus=2, files=()):
+    def __init__(self, tmp_path, script, modules, name="linux", words="", mem="256M", vcpus=2, files=(), text=""):
         files = [*drivers(*modules), *files]
         self.name = name
-        self.lines = [f"/boot/vmlinuz kernel name={name} mem={mem} vcpus={vcpus} {words} -- {COMMAND_LINE}",
+        self.lines = [f"/boot/vmlinuz kernel name={name} mem={mem} vcpus={vcpus} {words} "
+                      f"-- {COMMAND_LINE} {text}",
                       f"/boot/{name}.initrd ramdisk={name}"]
         load = f"load {' '.join(file.stem for file in files if file.suffix == '.ko')}\n"
         self.initrd = initrd(tmp_path / f"{name}.initrd", SCRIPT + load + script, files)

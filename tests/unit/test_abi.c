@@ -17,7 +17,7 @@ static const struct {
 } structures[] = {
 	STRUCTURE(weir_stats),	     STRUCTURE(weir_domain_info),  STRUCTURE(weir_device_info),
 	STRUCTURE(weir_memory_info), STRUCTURE(weir_walk),	   STRUCTURE(weir_trace_event),
-	STRUCTURE(weir_unit_stats),  STRUCTURE(weir_log_position),
+	STRUCTURE(weir_unit_stats),  STRUCTURE(weir_log_position), STRUCTURE(weir_screen),
 };
 
 static void the_newest_entry_is_the_current_version(void **state)

@@ -126,7 +126,7 @@ static void test_madt_legacy(void **state)
 	legacy = true;
 	make(2);
 	madt = find("APIC");
-	assert_int_equal(check_table(madt, "APIC"), 44 + 8 * 2 + 12 + 10);
+	assert_int_equal(check_table(madt, "APIC"), 44 + 8 * 2 + 12 + 10 + 6);
 	assert_int_equal(number(madt + 40, 4), 1);
 	at = madt + 44 + 8 * 2;
 	assert_int_equal(number(at, 4), 0x0c01);
@@ -134,6 +134,8 @@ static void test_madt_legacy(void **state)
 	assert_int_equal(number(at + 12, 4), 0x00000a02);
 	assert_int_equal(number(at + 16, 4), 2);
 	assert_int_equal(number(at + 20, 2), 0);
+	assert_int_equal(number(at + 22, 4), 0x00ff0604);
+	assert_int_equal(number(at + 26, 2), 0x0100);
 	legacy = false;
 }
 

@@ -4,6 +4,8 @@
  */
 #include <tests/unit/vpci_machine.h>
 
+#include <kernel/x86/apic.h>
+
 static void msi_is_delivered(void **state)
 {
 	(void)state;
@@ -237,6 +239,98 @@ static void msi_is_in_force_in_time(void **state)
 	irqstorm_set_limit(0);
 }
 
+/* --- destinations --------------------------------------------------------- */
+
+#define LOGICAL 4u
+#define ONE_OF_THEM 8u
+#define LOWEST_PRIORITY 0x100u
+
+static void send_to(u32 destination, u32 how, u32 data)
+{
+	cfg_write(3, CAP_MSI_AT + 4, 4, 0xfee00000 | destination << 12 | how);
+	cfg_write(3, CAP_MSI_AT + 12, 2, data);
+	cfg_write(3, CAP_MSI_AT + 2, 2, 1);
+	delivered_to = 0;
+	deliveries = 0;
+}
+
+/* The vCPUs that get the device's message. */
+static u32 receivers(u32 destination, u32 how, u32 data)
+{
+	send_to(destination, how, data);
+	if (irq_handler[0x30])
+		irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(deliveries, __builtin_popcount(delivered_to));
+	return delivered_to;
+}
+
+static void set_logical_ids(u32 format, u32 first, u32 second)
+{
+	const u32 id[] = { first, second };
+
+	for (u32 i = 0; i < 2; i++) {
+		vcpus[i].lapic.apic_base = APIC_BASE_ENABLE;
+		vcpus[i].lapic.dfr = format;
+		vcpus[i].lapic.ldr = id[i] << 24;
+	}
+}
+
+static void msi_to_physical_ids(void **state)
+{
+	(void)state;
+	assert_int_equal(receivers(0, 0, 0x61), 1);
+	assert_int_equal(receivers(1, 0, 0x61), 2);
+	assert_int_equal(receivers(1, 0, 0x61 | LOWEST_PRIORITY), 2);
+	assert_int_equal(receivers(1, ONE_OF_THEM, 0x61), 2);
+	assert_int_equal(receivers(2, 0, 0x61), 0);
+	assert_int_equal(receivers(0xff, 0, 0x61), 3);
+	assert_int_equal(receivers(0xff, 0, 0x61 | LOWEST_PRIORITY), 1);
+	assert_int_equal(receivers(0xff, 0, 0x0f), 0);
+	assert_int_equal(receivers(0xff, 0, 0x461), 0); /* an NMI */
+}
+
+/* Linux without x2APIC mode. The ids need not follow the physical ones. */
+static void msi_to_logical_ids(void **state)
+{
+	(void)state;
+	set_logical_ids(0xffffffff, 0x02, 0x40);
+	assert_int_equal(receivers(0x02, LOGICAL, 0x61), 1);
+	assert_int_equal(receivers(0x40, LOGICAL, 0x61), 2);
+	assert_int_equal(receivers(0x01, LOGICAL, 0x61), 0);
+	assert_int_equal(receivers(0x00, LOGICAL, 0x61), 0);
+	assert_int_equal(receivers(0x42, LOGICAL, 0x61), 3);
+	assert_int_equal(receivers(0x42, LOGICAL, 0x61 | LOWEST_PRIORITY), 1);
+	assert_int_equal(receivers(0x42, LOGICAL | ONE_OF_THEM, 0x61), 1);
+	assert_int_equal(receivers(0xc0, LOGICAL | ONE_OF_THEM, 0x61), 2);
+	assert_int_equal(receivers(0xff, LOGICAL, 0x61), 3);
+	/* Clusters. */
+	set_logical_ids(0x0fffffff, 0x11, 0x21);
+	assert_int_equal(receivers(0x11, LOGICAL, 0x61), 1);
+	assert_int_equal(receivers(0x23, LOGICAL, 0x61), 2);
+	assert_int_equal(receivers(0x22, LOGICAL, 0x61), 0);
+	assert_int_equal(receivers(0xf1, LOGICAL, 0x61), 3);
+	/* In x2APIC mode, those of cluster 0 that fit. */
+	for (u32 i = 0; i < 2; i++)
+		vcpus[i].lapic.apic_base = APIC_BASE_ENABLE | APIC_BASE_EXTD;
+	assert_int_equal(receivers(0x02, LOGICAL, 0x61), 2);
+	assert_int_equal(receivers(0x03, LOGICAL, 0x61), 3);
+}
+
+/* A destination that means no vCPU yet, and one whose meaning changes. */
+static void logical_ids_are_set_later(void **state)
+{
+	(void)state;
+	set_logical_ids(0xffffffff, 0, 0);
+	assert_int_equal(receivers(0x01, LOGICAL, 0x61), 0);
+	set_logical_ids(0xffffffff, 0, 0x01);
+	irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(delivered_to, 2);
+	set_logical_ids(0xffffffff, 0x01, 0);
+	irq_handler[0x30](irq_arg[0x30]);
+	assert_int_equal(delivered_to, 3);
+	check_device();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,6 +348,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(msi_is_in_force_in_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(msi_is_in_force_in_time, setup_msi_with_masks,
 						teardown_msi),
+		cmocka_unit_test_setup_teardown(msi_to_physical_ids, setup, teardown),
+		cmocka_unit_test_setup_teardown(msi_to_logical_ids, setup, teardown),
+		cmocka_unit_test_setup_teardown(logical_ids_are_set_later, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

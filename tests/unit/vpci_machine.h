@@ -106,6 +106,7 @@ static u64 direct_pages;
 static struct timer *timers[4]; /* timers that are set: a function's own, and that of its pause */
 static u32 nr_timers;
 static int delivered_vcpu, delivered_vector, deliveries;
+static u32 delivered_to; /* bits by vCPU */
 static void (*irq_handler[256])(void *arg);
 static void *irq_arg[256];
 
@@ -635,6 +636,7 @@ void vlapic_deliver(struct vcpu *v, u8 vector)
 	delivered_vcpu = (int)v->id;
 	delivered_vector = vector;
 	deliveries++;
+	delivered_to |= 1u << v->id;
 }
 
 static inline void put32(u32 offset, u32 v)

@@ -13,6 +13,7 @@ static const struct command commands[] = {
 	  domains_command },
 	{ "console", "DOMAIN", 1, 1, "connect to a domain's console; Ctrl-] returns",
 	  console_command },
+	{ "screen", "DOMAIN", 1, 1, "show a domain's text screen", screen_command },
 	{ "devices", "", 0, 0, "list the PCI functions: domain, state, reset method",
 	  devices_command },
 	{ "attach", "DEVICE DOMAIN [ats]", 2, 3,

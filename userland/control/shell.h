@@ -54,6 +54,10 @@ const char *domain_name(u16 id);
 
 void console_command(int argc, char **argv);
 
+/* --- screen.c ------------------------------------------------------------- */
+
+void screen_command(int argc, char **argv);
+
 /* --- devices.c ------------------------------------------------------------ */
 
 void devices_command(int argc, char **argv);

@@ -370,6 +370,11 @@ static void put_madt(struct writer *w, u32 nr_vcpus, bool legacy)
 		put16(w, 0);
 		put32(w, VIOAPIC_PIN_IRQ0);
 		put16(w, 0); /* edge-triggered, active high, as on that bus */
+		put8(w, 4); /* NMIs come to LINT1 of all processors (5.2.12.7) */
+		put8(w, 6);
+		put8(w, 0xff);
+		put16(w, 0);
+		put8(w, 1);
 	}
 	end_table(w, table);
 }

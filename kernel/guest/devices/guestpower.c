@@ -1,8 +1,8 @@
 /* Ports by which a guest powers its machine off or resets it. See guestpower.h.
  *
  *	sleep register, reset register    ACPI 6.5, 4.8.3.7 and 4.8.3.6
- *	keyboard controller               its reset line, which kernels without ACPI pull; there is
- *	                                  no other part of such a controller
+ *	keyboard controller               its reset line, which kernels without ACPI pull; with
+ *	                                  legacy=on the whole controller is there (legacy/vkbc.c)
  *
  * Another is the reset control register (vpciports.c), and the last a jump to the reset vector
  * (guestfirmware.c); the code there writes the reset register.
@@ -49,7 +49,7 @@ static int write_keyboard(void *ctx, struct vcpu *v __unused, u64 offset __unuse
 	return 0;
 }
 
-int guestpower_init(struct domain *d)
+int guestpower_init(struct domain *d, bool legacy)
 {
 	const struct bus_range power = {
 		.first = GUEST_SLEEP_CONTROL,
@@ -66,5 +66,5 @@ int guestpower_init(struct domain *d)
 	};
 	int ret = bus_add(&d->vm.io, &power);
 
-	return ret ? ret : bus_add(&d->vm.io, &keyboard);
+	return ret || legacy ? ret : bus_add(&d->vm.io, &keyboard);
 }

@@ -6,5 +6,6 @@
 struct domain;
 
 /* Register the ports for a new domain: the sleep and reset registers that its ACPI tables name, and
- * the command port of the keyboard controller, for its reset line. -ENOSPC, -EEXIST. Boot. */
-int __must_check guestpower_init(struct domain *d);
+ * the command port of the keyboard controller, for its reset line, unless it has the whole
+ * controller (`legacy`). -ENOSPC, -EEXIST. Boot. */
+int __must_check guestpower_init(struct domain *d, bool legacy);

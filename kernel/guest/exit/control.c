@@ -12,6 +12,7 @@
 #include <kernel/abi/iommu.h>
 #include <kernel/core/log.h>
 #include <kernel/guest/devices/guestconsole.h>
+#include <kernel/guest/devices/guestscreen.h>
 #include <kernel/guest/devices/hostconsole.h>
 #include <kernel/guest/devices/pci/assign.h>
 #include <kernel/guest/devices/pci/assignable.h>
@@ -301,6 +302,20 @@ static s64 balloon_call(struct domain *caller __unused, u64 id, u64 pages, u64 c
 	return ret;
 }
 
+static s64 screen_call(struct domain *caller, u64 id, gpaddr_t gpa, u64 size)
+{
+	s64 ret = hypercall_answer(caller, gpa, size, NULL, 0, 0); /* checks the arguments */
+	struct domain *d;
+
+	if (!ret)
+		ret = find_running(id, &d);
+	if (ret)
+		return ret;
+	ret = guestscreen_read(d, caller, gpa, size);
+	domain_put(d);
+	return ret;
+}
+
 #define LOG_BYTES_A_CALL 4096u
 
 static s64 log_read_call(struct domain *caller, gpaddr_t at, gpaddr_t gpa, u64 size)
@@ -354,6 +369,7 @@ static s64 (*const calls[])(struct domain *caller, u64 a, u64 b, u64 c) = {
 	[WEIR_HC_LOG_READ - FIRST_CALL] = log_read_call,
 	[WEIR_HC_RESCAN - FIRST_CALL] = rescan_call,
 	[WEIR_HC_IOMMU_TRACE_PAGES - FIRST_CALL] = trace_pages_call,
+	[WEIR_HC_SCREEN - FIRST_CALL] = screen_call,
 };
 
 s64 control_call(struct domain *caller, u64 number, u64 a, u64 b, u64 c)

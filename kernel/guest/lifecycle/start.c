@@ -101,7 +101,7 @@ static struct domain *create(u32 index)
 	teardown_init(d);
 	ret = vuart_create(d);
 	if (!ret)
-		ret = guestpower_init(d);
+		ret = guestpower_init(d, kernel->line.legacy);
 	if (!ret)
 		ret = vlapicpage_add(&d->vm);
 	if (!ret && kernel->line.legacy)

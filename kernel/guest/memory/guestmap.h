@@ -7,6 +7,9 @@
 #define GUEST_LOW_END 0x9fc00UL
 /* It ends where a PC has the memory of its screen. */
 #define GUEST_VIDEO_START 0xa0000UL
+/* Text screens are here on a PC; for a guest, it is memory like the rest of the reserved part. */
+#define GUEST_TEXT_SCREEN 0xb8000UL
+#define GUEST_TEXT_SCREEN_SIZE 0x8000UL
 #define GUEST_HIGH_START 0x100000UL
 /* There is no RAM from here up to 4 GiB, where the rest of it continues. */
 #define GUEST_HOLE_START 0xc0000000UL

@@ -2,6 +2,7 @@
 #include <kernel/guest/vcpu/vlapic.h>
 
 #include <kernel/guest/vcpu/vcpu.h>
+#include <kernel/guest/vcpu/vlapicdestination.h>
 #include <kernel/guest/vcpu/vlapicipi.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vlapictimer.h>
@@ -9,7 +10,7 @@
 #include <kernel/x86/apic.h>
 #include <kernel/x86/msr.h>
 
-#define VERSION 0x00060015u /* integrated, LVT entries 0 to 6 */
+#define VERSION (VLAPIC_VERSION | 0x00060000u) /* LVT entries 0 to 6 */
 #define SVR_MASK 0x3ffu /* with focus processor checking, which nothing implements */
 
 #define LVT_TIMER_BITS 0x700ffu

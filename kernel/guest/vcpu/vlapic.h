@@ -13,6 +13,9 @@
 #define VLAPIC_LVT_VECTOR 0xffu
 #define VLAPIC_LVT_MASKED 0x10000u
 
+/* In its version register: integrated. */
+#define VLAPIC_VERSION 0x15u
+
 struct vcpu;
 
 struct vlapic {

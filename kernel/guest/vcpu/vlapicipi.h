@@ -12,9 +12,3 @@ int __must_check vlapic_write_icr(struct vcpu *v, u64 icr);
 int __must_check vlapic_write_self_ipi(struct vcpu *v, u64 value);
 /* The vCPU, in xAPIC mode, writes the low half of the interrupt command register. */
 void vlapic_send_xapic_command(struct vcpu *v, u32 low);
-/* True if a message with this destination is for v. `wide`: the destination has 32 bits, as in
- * x2APIC mode; else 8, as in messages and in xAPIC mode. */
-bool vlapic_is_destination(const struct vcpu *v, u32 destination, bool logical, bool wide);
-/* The logical id of the APIC with this id: the cluster in the upper half, one bit in the lower half
- * (11.12.10.2). */
-u32 vlapic_logical_id(u32 id);

@@ -12,7 +12,8 @@ static const struct {
 } devices[] = {
 	{ vpit_add_ports, vpit_reset },	    { vpicports_add, vpicports_reset },
 	{ vioapic_add, vioapic_reset },	    { vrtc_add_ports, vrtc_reset },
-	{ vdebug_add_ports, vdebug_reset },
+	{ vdebug_add_ports, vdebug_reset }, { vvga_add_ports, vvga_reset },
+	{ vkbc_add_ports, vkbc_reset },
 };
 
 /* --- interrupts ----------------------------------------------------------- */

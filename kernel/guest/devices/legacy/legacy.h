@@ -9,10 +9,12 @@
 #include <kernel/core/spinlock.h>
 #include <kernel/guest/devices/legacy/vdebug.h>
 #include <kernel/guest/devices/legacy/vioapic.h>
+#include <kernel/guest/devices/legacy/vkbc.h>
 #include <kernel/guest/devices/legacy/vpic.h>
 #include <kernel/guest/devices/legacy/vpit.h>
 #include <kernel/guest/devices/legacy/vpittick.h>
 #include <kernel/guest/devices/legacy/vrtc.h>
+#include <kernel/guest/devices/legacy/vvga.h>
 #include <kernel/lib/compiler.h>
 
 struct domain;
@@ -26,6 +28,8 @@ struct legacy {
 	struct vpic pic;
 	struct vioapic ioapic;
 	struct vrtc rtc;
+	struct vvga vga;
+	struct vkbc kbc;
 };
 
 /* Create the chips of d, with their ports. -ENOMEM, -ENOSPC, -EEXIST. Boot. */

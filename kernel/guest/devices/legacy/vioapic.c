@@ -4,7 +4,7 @@
 #include <kernel/guest/devices/legacy/legacy.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/vcpu/vcpustate.h>
-#include <kernel/guest/vcpu/vlapicipi.h>
+#include <kernel/guest/vcpu/vlapicdestination.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/x86/apic.h>
 
@@ -16,7 +16,7 @@
 #define IOAPICARB 0x02
 #define IOREDTBL 0x10
 #define ID_BITS 0x0f000000u
-#define VERSION (0x20u | (VIOAPIC_PINS - 1) << 16) /* the first with IOEOIR */
+#define VERSION (VIOAPIC_VERSION | (VIOAPIC_PINS - 1) << 16)
 
 /* A redirection entry, 3.2.4. */
 #define ENTRY_VECTOR MASK(7, 0)

@@ -7,6 +7,7 @@
 struct legacy;
 
 #define VIOAPIC_ADDRESS 0xfec00000UL
+#define VIOAPIC_VERSION 0x20u /* the first with IOEOIR */
 #define VIOAPIC_PINS 24
 #define VIOAPIC_PIN_PIC 0
 #define VIOAPIC_PIN_IRQ0 2

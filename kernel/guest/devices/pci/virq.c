@@ -7,47 +7,84 @@
 #include <kernel/guest/devices/pci/vfunction.h>
 #include <kernel/guest/devices/pci/vpci.h>
 #include <kernel/guest/domain/domain.h>
+#include <kernel/guest/vcpu/vlapicdestination.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/x86/apic.h>
 
 #define ROUTE_VALID BIT(31)
 #define ROUTE_HELD BIT(30)
-#define ROUTE_VCPU MASK(23, 8)
+#define ROUTE_LOGICAL BIT(29)
+#define ROUTE_ANY BIT(28) /* one of several vCPUs takes it */
+#define ROUTE_DESTINATION MASK(15, 8)
 #define ROUTE_VECTOR MASK(7, 0)
 
-/* The route for a message; 0 if it is not an interrupt that a vCPU can take. */
+static bool is_for(u32 route, const struct vcpu *v)
+{
+	return vlapic_is_destination(v, (u32)FIELD_GET(ROUTE_DESTINATION, route),
+				     route & ROUTE_LOGICAL, false);
+}
+
+/* NULL: it is for none. */
+static struct vcpu *first_vcpu(const struct domain *d, u32 route)
+{
+	for (u32 i = 0; i < d->vm.nr_vcpus; i++)
+		if (is_for(route, d->vm.vcpu[i]))
+			return d->vm.vcpu[i];
+	return NULL;
+}
+
+/* The route for a message (SDM vol. 3, 11.11); 0 if it is not an interrupt that a vCPU can take. */
 static u32 route_of_message(const struct domain *d, u64 address, u32 data)
 {
 	u32 destination = (u32)FIELD_GET(MSI_ADDRESS_DESTINATION, address);
 	u32 mode = (u32)FIELD_GET(MSI_DATA_MODE, data), vector = data & MSI_DATA_VECTOR;
+	bool logical = address & MSI_ADDRESS_LOGICAL;
+	u32 route = (u32)(ROUTE_VALID | FIELD_PREP(ROUTE_DESTINATION, destination)) | vector;
 
 	if (address >> 20 != MSI_ADDRESS >> 20 || mode > DELIVERY_LOWEST || vector < 16)
 		return 0;
-	/* In logical mode the destination is a bit set (cluster 0 of x2APIC). The lowest bit set
-	 * takes the interrupt. */
-	if (address & MSI_ADDRESS_LOGICAL)
-		destination = destination ? (u32)__builtin_ctz(destination) : MAX_CPUS;
-	if (destination >= d->vm.nr_vcpus)
-		return 0;
-	return (u32)(ROUTE_VALID | FIELD_PREP(ROUTE_VCPU, destination) | vector);
+	if (mode == DELIVERY_LOWEST || (logical && (address & MSI_ADDRESS_HINT)))
+		route |= (u32)ROUTE_ANY;
+	/* Whom a logical destination means is known when the message comes: the guest may set the
+	 * logical ids of its APICs until then. */
+	if (logical)
+		return destination ? route | (u32)ROUTE_LOGICAL : 0;
+	return first_vcpu(d, route) ? route : 0;
 }
 
-static struct vcpu *vcpu_of_route(const struct domain *d, u32 route)
+static void deliver_to(struct vcpu *v, u32 route)
 {
-	return d->vm.vcpu[FIELD_GET(ROUTE_VCPU, route)];
+	v->interrupts_delivered++;
+	vlapic_deliver(v, (u8)(route & ROUTE_VECTOR));
 }
 
 static bool deliver_route(const struct domain *d, u32 route)
 {
-	struct vcpu *v;
+	u32 destination = (u32)FIELD_GET(ROUTE_DESTINATION, route);
+	bool taken = false;
 
 	if (!(route & ROUTE_VALID))
 		return false;
-	v = vcpu_of_route(d, route);
-	v->interrupts_delivered++;
-	vlapic_deliver(v, (u8)(route & ROUTE_VECTOR));
-	return true;
+	if (!(route & ROUTE_LOGICAL) && destination < d->vm.nr_vcpus) {
+		deliver_to(d->vm.vcpu[destination], route);
+		return true;
+	}
+	for (u32 i = 0; i < d->vm.nr_vcpus && !(taken && route & ROUTE_ANY); i++) {
+		if (!is_for(route, d->vm.vcpu[i]))
+			continue;
+		deliver_to(d->vm.vcpu[i], route);
+		taken = true;
+	}
+	return taken;
+}
+
+/* The CPU of a vCPU that takes the interrupt, as far as is known. */
+static u32 cpu_of_route(const struct domain *d, u32 route)
+{
+	const struct vcpu *v = first_vcpu(d, route);
+
+	return (v ? v : d->vm.vcpu[0])->tlb.cpu;
 }
 
 static bool is_msi(const struct virq *q)
@@ -138,7 +175,7 @@ bool virq_update(struct virq *q)
 	assert_locked(&q->function->bus->lock);
 	/* MSI that is masked must be on in the device all the same, which keeps its pending bit. */
 	if (route && (!masked || is_msi(q)))
-		take_host_vector(q, vcpu_of_route(d, route)->tlb.cpu);
+		take_host_vector(q, cpu_of_route(d, route));
 	write_once(&q->route, route | (masked ? (u32)ROUTE_HELD : 0));
 	if (is_enabled(q))
 		virq_deliver_latched(q);

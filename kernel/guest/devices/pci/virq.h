@@ -1,7 +1,7 @@
 /* Interrupts of a guest's PCI devices: from the message that the guest wrote to the guest's vector.
  *
  *	guest writes            Weir                                  the device holds
- *	address, data    ->     the route: vCPU and vector
+ *	address, data    ->     the route: vCPUs and vector
  *	(vmsi.c, vmsix.c)       host vector on a CPU, whose handler
  *	                        makes the route's vector pending
  *	                        remapping entry: this device only ->  a message that names the entry
@@ -31,8 +31,8 @@ struct virq {
 	struct vfunction *function;
 	u32 index; /* of its remapping entry, and in the function's sets; MSI-X: in the table */
 	struct msix_entry message; /* as the guest wrote it */
-	/* The handler uses this without a lock: HELD while it is masked, and VALID | vCPU << 8 |
-	 * vector if the message is an interrupt. */
+	/* The handler uses this without a lock: HELD while it is masked, and VALID, with the
+	 * destination and the vector, if the message is an interrupt. */
 	u32 route;
 	u32 host_cpu;
 	int host_vector; /* if it is in the function's set `allocated` */
