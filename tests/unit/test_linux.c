@@ -120,6 +120,23 @@ static void test_not_relocatable(void **state)
 	assert_int_equal(entry.eip, PREFERRED);
 }
 
+/* The kernels for i386 know the local APIC as it is after a reset. */
+static void test_32_bit_kernel(void **state)
+{
+	static u8 file[SETUP_SIZE + PAYLOAD];
+	struct guest_image image = {
+		.kernel = file, .kernel_len = sizeof(file), .command_line = "", .ram = 4 << 20
+	};
+
+	(void)state;
+	make_kernel(file);
+	assert_int_equal(load(&image), 0);
+	assert_true(entry.x2apic);
+	set(file, 0x236, 0x7e, 2);
+	assert_int_equal(load(&image), 0);
+	assert_false(entry.x2apic);
+}
+
 static void test_ramdisk_stays_where_the_kernel_reaches(void **state)
 {
 	static const u8 disk[7000] = { 1, [6999] = 2 };
@@ -293,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_loads),
 		cmocka_unit_test(test_more_than_the_header_counts),
 		cmocka_unit_test(test_not_relocatable),
+		cmocka_unit_test(test_32_bit_kernel),
 		cmocka_unit_test(test_ramdisk_stays_where_the_kernel_reaches),
 		cmocka_unit_test(test_16_bit_entry),
 		cmocka_unit_test(test_messages),

@@ -15,6 +15,7 @@
 #define MIN_VERSION 0x20a
 #define LOADED_HIGH BIT(0)
 #define LOADER_UNDEFINED 0xff
+#define KERNEL_64 BIT(0) /* of xloadflags, since 2.12 */
 
 /* The setup header, at this offset both in the file and in boot_params. */
 #define HEADER_OFFSET 0x1f1
@@ -226,7 +227,9 @@ static int linux_load(const struct guest_image *image, const struct guest_memory
 	*entry = (struct guest_entry){
 		.eip = (u32)h.pref_address,
 		.esi = (u32)zero_page,
-		.x2apic = true,
+		/* A 32-bit kernel does not know that mode. One that is older than the flag asks
+		 * for it itself. */
+		.x2apic = h.xloadflags & KERNEL_64,
 	};
 	return 0;
 }
