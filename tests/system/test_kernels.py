@@ -5,10 +5,10 @@ import subprocess
 import pytest
 
 from kernels import fetch, screen, written
-from linux import initrd
+from linux import KERNEL, initrd
 from linux_guest import BOOT, sound
 from linux_net import COMMAND_LINE, SCRIPT
-from weir import BUILD, GUESTS, IDLE, ROOT
+from weir import GUESTS, IDLE
 
 pytestmark = pytest.mark.long
 
@@ -110,3 +110,17 @@ def test_linux(boot, tmp_path, flavour, kind):
     weir.count(r"domain linux: powered off, status 0", 1)
     weir.count(r"unknown MSR", 0)
     sound(weir)
+
+
+def test_xen_runs_linux(boot, tmp_path):
+    """Xen uses the local and the I/O APIC and the PIT, and Debian's kernel, as its domain 0, runs a program."""
+    kernel = fetch("xen") / "xen.elf"
+    script = initrd(tmp_path / "initrd", SCRIPT + 'say "Linux runs on $(cat /sys/hypervisor/type)"\npoweroff -f\n')
+    weir = boot(["/boot/xen.elf kernel name=xen mem=768M restart=never -- "
+                 "no-real-mode com1=115200 console=com1 dom0_mem=512M",
+                 f"/boot/vmlinuz ramdisk=xen -- vmlinuz {COMMAND_LINE} console=hvc0", "/boot/initrd ramdisk=xen"],
+                files=[kernel, KERNEL, script], mem="1200M", cmdline="exit=idle loglevel=debug")
+    weir.wait_for(r"xen\| \(XEN\) Xen version 4\.", BOOT)
+    weir.wait_for(r"xen\| \(XEN\) ENABLING IO-APIC IRQs", BOOT)
+    weir.wait_for(r"xen\| .*Linux version", BOOT)
+    weir.wait_for(r"xen\| .*init: Linux runs on xen", BOOT)
