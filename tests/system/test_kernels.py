@@ -1,4 +1,5 @@
 """Kernels that others wrote start, and do what they do on a bare machine. docs/guests.md has a row for each test."""
+import os
 import re
 import subprocess
 
@@ -68,15 +69,16 @@ boot
     weir.count(r"domain grub: powered off, status 0", 1)
 
 
-@pytest.mark.parametrize("image, vcpus", [("memtest86+x64.bin", 1), ("memtest86+ia32.bin", 1)])
+@pytest.mark.parametrize("image, vcpus", [("memtest86+x64.bin", 1), ("memtest86+ia32.bin", 2)])
 def test_memtest(boot, image, vcpus):
-    """All tests of the memory up to the one that waits for minutes find no error."""
+    """All tests of the memory up to the one that waits for minutes find no error. The one for i386 uses all CPUs."""
     kernel = fetch("memtest86+") / image
     weir = boot([f"/boot/{image} kernel name=memtest mem=8M vcpus={vcpus} -- console=ttyS0,115200 nobench"],
-                files=[kernel])
+                files=[kernel], smp=vcpus)
     weir.wait_for(r"memtest\| .*Memtest86\+ v\d", 60)
     weir.wait_until(lambda: "#10 [" in written(weir, "memtest"), "Memtest86+ does not get to its test 10", MEMTEST)
     assert set(re.findall(r"Errors: *(\d+)", written(weir, "memtest"))) == {"0"}
+    assert vcpus == 1 or "SMP: 2T" in written(weir, "memtest")
 
 
 def test_tboot_starts_another_kernel(boot):
@@ -117,10 +119,38 @@ def test_xen_runs_linux(boot, tmp_path):
     kernel = fetch("xen") / "xen.elf"
     script = initrd(tmp_path / "initrd", SCRIPT + 'say "Linux runs on $(cat /sys/hypervisor/type)"\npoweroff -f\n')
     weir = boot(["/boot/xen.elf kernel name=xen mem=768M restart=never -- "
-                 "no-real-mode com1=115200 console=com1 dom0_mem=512M",
-                 f"/boot/vmlinuz ramdisk=xen -- vmlinuz {COMMAND_LINE} console=hvc0", "/boot/initrd ramdisk=xen"],
+                 "no-real-mode com1=115200,8n1,0x3f8,0 console=com1 dom0_mem=512M",
+                 f"/boot/vmlinuz ramdisk=xen -- vmlinuz {COMMAND_LINE.replace('ttyS0', 'hvc0')}",
+                 "/boot/initrd ramdisk=xen"],
                 files=[kernel, KERNEL, script], mem="1200M", cmdline="exit=idle loglevel=debug")
     weir.wait_for(r"xen\| \(XEN\) Xen version 4\.", BOOT)
     weir.wait_for(r"xen\| \(XEN\) ENABLING IO-APIC IRQs", BOOT)
     weir.wait_for(r"xen\| .*Linux version", BOOT)
     weir.wait_for(r"xen\| .*init: Linux runs on xen", BOOT)
+
+
+# A task's program: the trap mach_print, which writes a string to the console.
+MACH_TASK = """
+	.globl _start
+_start:	push $text
+	push $0
+	mov $-30, %eax
+	lcall $7, $0
+1:	jmp 1b
+text:	.asciz "a task runs\\n"
+"""
+
+
+def test_gnu_mach_runs_a_task(boot, tmp_path):
+    """GNU Mach looks for its devices, reads the clock, and starts the task that is its bootstrap module."""
+    kernel = fetch("gnumach") / "kernel.elf"
+    (tmp_path / "task.S").write_text(MACH_TASK)
+    subprocess.run([os.environ.get("HOSTCC", "gcc"), "-m32", "-nostdlib", "-static", "-no-pie", "-o",
+                    tmp_path / "task.elf", tmp_path / "task.S"], check=True)
+    weir = boot(["/boot/kernel.elf kernel name=mach mem=64M -- console=com0",
+                 "/boot/task.elf ramdisk=mach -- task '$(task-create)' '$(task-resume)'"],
+                files=[kernel, tmp_path / "task.elf"])
+    weir.wait_for(r"mach\| GNU Mach 1\.8")
+    weir.wait_for(r"mach\| RTC time is 20\d\d-", 60)
+    weir.wait_for(r"mach\| task loaded: task")
+    weir.wait_for(r"mach\| start task: a task runs")
