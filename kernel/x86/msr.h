@@ -34,6 +34,9 @@
 #define MSR_DEBUGCTL 0x1d9
 #define MSR_PAT 0x277
 #define PAT_RESET 0x0007040600070406UL /* SDM vol. 3, table 12-12 */
+#define MSR_MTRR_DEF_TYPE 0x2ff
+#define MTRR_DEF_TYPE_WB 6u
+#define MTRR_DEF_TYPE_E BIT(11)
 /* Of a machine-check bank. */
 #define MSR_MC_CTL(bank) (0x400 + 4 * (bank))
 #define MSR_MC_STATUS(bank) (0x401 + 4 * (bank))

@@ -1,6 +1,7 @@
 """What Linux guests boot: Debian's kernel (tools/fetch-linux), and an initramfs of busybox with a script from the
 test."""
 import lzma
+import os
 import re
 import struct
 import subprocess
@@ -49,8 +50,9 @@ def drivers(*names):
     return found
 
 
-def initrd(path, script, files=()):
-    """Makes an initramfs at `path`; its /init ends with `script`."""
+def initrd(path, script, files=(), busybox=None):
+    """Makes an initramfs at `path`; its /init ends with `script`. `busybox`: instead of the one in LINUX."""
     path.with_suffix(".sh").write_text(script)
-    subprocess.run([ROOT / "tools/mkinitrd", path, path.with_suffix(".sh"), *files], check=True)
+    subprocess.run([ROOT / "tools/mkinitrd", path, path.with_suffix(".sh"), *files], check=True,
+                   env=dict(os.environ, BUSYBOX=str(busybox or "")))
     return path

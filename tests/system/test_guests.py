@@ -155,3 +155,11 @@ def test_ports_are_documented(boot):
     for name in "on", "off":
         documented = [ports for ports, what in rows if name == "on" or "legacy=on" not in what]
         assert [re.search(r"0x\S+", line)[0] for line in weir.find(rf"\b{name}\| ports: 0x")] == documented
+
+
+def test_kernels_are_documented():
+    """docs/guests.md has a row for each test of kernels that others wrote, and each row's test exists."""
+    rows = re.findall(r"^\|.*\| (test_\w+) \|$", (ROOT / "docs/guests.md").read_text(), re.MULTILINE)
+    tests = re.findall(r"^def (test_\w+)", (ROOT / "tests/system/test_kernels.py").read_text(), re.MULTILINE)
+    assert len(rows) >= 8
+    assert set(rows) == set(tests)

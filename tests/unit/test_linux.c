@@ -120,6 +120,23 @@ static void test_not_relocatable(void **state)
 	assert_int_equal(entry.eip, PREFERRED);
 }
 
+/* The kernels for i386 know the local APIC as it is after a reset. */
+static void test_32_bit_kernel(void **state)
+{
+	static u8 file[SETUP_SIZE + PAYLOAD];
+	struct guest_image image = {
+		.kernel = file, .kernel_len = sizeof(file), .command_line = "", .ram = 4 << 20
+	};
+
+	(void)state;
+	make_kernel(file);
+	assert_int_equal(load(&image), 0);
+	assert_true(entry.x2apic);
+	set(file, 0x236, 0x7e, 2);
+	assert_int_equal(load(&image), 0);
+	assert_false(entry.x2apic);
+}
+
 static void test_ramdisk_stays_where_the_kernel_reaches(void **state)
 {
 	static const u8 disk[7000] = { 1, [6999] = 2 };
@@ -146,6 +163,34 @@ static void test_ramdisk_stays_where_the_kernel_reaches(void **state)
 	image.module = &(const struct guest_module){ disk, 5 << 20, "" };
 	assert_int_equal(load(&image), -ENOSPC);
 	assert_non_null(strstr(e.text, "give more mem="));
+}
+
+/* The setup headers of programs that only look like a kernel. */
+static void test_16_bit_entry(void **state)
+{
+	static u8 file[SETUP_SIZE + PAYLOAD];
+	struct guest_image image = {
+		.kernel = file, .kernel_len = sizeof(file), .command_line = "", .ram = 4 << 20
+	};
+
+	(void)state;
+	/* memdisk has boot protocol 2.03, and counts no paragraphs. */
+	make_kernel(file);
+	set(file, 0x206, 0x203, 2);
+	set(file, 0x1f4, 0, 4);
+	assert_int_equal(load(&image), -EINVAL);
+	assert_non_null(strstr(e.text, "only a 16-bit entry"));
+	/* ipxe.lkrn has 2.07, and no code32_start. */
+	make_kernel(file);
+	set(file, 0x206, 0x207, 2);
+	set(file, 0x214, 0, 4);
+	assert_int_equal(load(&image), -EINVAL);
+	assert_non_null(strstr(e.text, "it needs a PC's BIOS"));
+	/* An old Linux has a 32-bit entry. */
+	make_kernel(file);
+	set(file, 0x206, 0x207, 2);
+	assert_int_equal(load(&image), -EINVAL);
+	assert_null(strstr(e.text, "BIOS"));
 }
 
 static void test_messages(void **state)
@@ -265,7 +310,9 @@ int main(void)
 		cmocka_unit_test(test_loads),
 		cmocka_unit_test(test_more_than_the_header_counts),
 		cmocka_unit_test(test_not_relocatable),
+		cmocka_unit_test(test_32_bit_kernel),
 		cmocka_unit_test(test_ramdisk_stays_where_the_kernel_reaches),
+		cmocka_unit_test(test_16_bit_entry),
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_compressed),
 		cmocka_unit_test(test_cut_and_damaged),

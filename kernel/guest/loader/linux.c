@@ -15,6 +15,7 @@
 #define MIN_VERSION 0x20a
 #define LOADED_HIGH BIT(0)
 #define LOADER_UNDEFINED 0xff
+#define KERNEL_64 BIT(0) /* of xloadflags, since 2.12 */
 
 /* The setup header, at this offset both in the file and in boot_params. */
 #define HEADER_OFFSET 0x1f1
@@ -83,12 +84,25 @@ struct payload {
 	u64 offset, size;
 };
 
+/* No Linux: a program that calls the BIOS has this header to be started from real mode. It has no
+ * protected-mode part that the header could describe. */
+static bool begins_in_real_mode(const struct setup_header *h)
+{
+	return !h->code32_start || (h->version < MIN_VERSION && !h->syssize);
+}
+
 static int check_setup_header(const struct guest_image *image, const struct setup_header *h,
 			      struct payload *p, struct loader_error *error)
 {
 	u64 wanted = (u64)h->syssize * 16;
 	unsigned long long line_len = strlen(image->command_line);
 
+	if (begins_in_real_mode(h))
+		return loader_fail(
+			error, -EINVAL,
+			"this file has a Linux kernel's header, but only a 16-bit entry, "
+			"like ipxe.lkrn and memdisk: it needs a PC's BIOS, and guests "
+			"have none");
 	/* It is loaded where it wants to be, so it need not be relocatable. */
 	if (h->version < MIN_VERSION || !(h->loadflags & LOADED_HIGH))
 		return loader_fail(error, -EINVAL,
@@ -213,7 +227,9 @@ static int linux_load(const struct guest_image *image, const struct guest_memory
 	*entry = (struct guest_entry){
 		.eip = (u32)h.pref_address,
 		.esi = (u32)zero_page,
-		.x2apic = true,
+		/* A 32-bit kernel does not know that mode. One that is older than the flag asks
+		 * for it itself. */
+		.x2apic = h.xloadflags & KERNEL_64,
 	};
 	return 0;
 }
