@@ -16,15 +16,26 @@ static bool is_bcd(u8 value, u8 first, u8 last)
 	return (value & 0xf) < 10 && n >= first && n <= last;
 }
 
+/* An update is in progress for 2 ms, and a vCPU on a busy machine may not run meanwhile. */
+#define UPDATES 60
+
 /* Wait for an update in progress, as kernels do to begin with a whole second. */
 static bool wait_for_update(void)
 {
-	for (u64 start = rdtsc(); rdtsc() - start < 3 * tsc_khz * 1000;)
+	u8 second = cmos(0);
+
+	for (u32 missed = 0; missed < UPDATES;) {
+		u8 now;
+
 		if (cmos(10) & UIP) {
 			while (cmos(10) & UIP)
 				;
 			return true;
 		}
+		now = cmos(0);
+		missed += now != second;
+		second = now;
+	}
 	return false;
 }
 
