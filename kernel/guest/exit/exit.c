@@ -15,9 +15,11 @@
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/lib/errno.h>
+#include <kernel/x86/apic.h>
 #include <kernel/x86/control.h>
 #include <kernel/x86/cpuid.h>
 #include <kernel/x86/exceptions.h>
+#include <kernel/x86/msr.h>
 
 #define EXITS_SHOWN 8 /* in the log, when a vCPU ends its domain */
 
@@ -41,10 +43,27 @@ void exit_cpuid(struct vcpu *v)
 	skip_instruction(v, 2);
 }
 
+/* How an access to this MSR is counted. */
+static enum weir_msr_exit msr_exit(u32 msr)
+{
+	switch (msr) {
+	case MSR_X2APIC + APIC_EOI:
+		return WEIR_MSR_EOI;
+	case MSR_TSC_DEADLINE:
+	case MSR_X2APIC + APIC_TIMER_INITIAL:
+		return WEIR_MSR_TIMER;
+	case MSR_X2APIC + APIC_ICR:
+	case MSR_X2APIC + APIC_SELF_IPI:
+		return WEIR_MSR_IPI;
+	default:
+		return WEIR_MSR_OTHER;
+	}
+}
+
 static void count_msr_exit(struct vcpu *v)
 {
 	v->exits[WEIR_EXIT_MSR]++;
-	v->msr_exits[vlapic_msr_exit((u32)v->reg[RCX])]++;
+	v->msr_exits[msr_exit((u32)v->reg[RCX])]++;
 }
 
 void exit_rdmsr(struct vcpu *v)

@@ -43,8 +43,6 @@ static const struct msr_policy msrs[] = {
 	{ MSR_PAT, MSR_PAT, OWN, 0 },
 	/* All memory is write-back, as RAM is on a PC. Xen reads it without asking. */
 	{ MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, FIXED, MTRR_DEF_TYPE_E | MTRR_DEF_TYPE_WB },
-	{ MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, APIC, 0 },
-	{ MSR_X2APIC, MSR_X2APIC_LAST, APIC, 0 },
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, KVM, 0 },
 	{ MSR_KVM_PV_EOI_EN, MSR_KVM_PV_EOI_EN, PV_EOI, 0 },
 	{ MSR_EFER, MSR_EFER, OWN, 0 },
@@ -64,7 +62,7 @@ static const struct msr_policy *find(u32 msr)
 	/* Most accesses are to the local APIC. */
 	static const struct msr_policy apic = { MSR_X2APIC, MSR_X2APIC_LAST, APIC, 0 };
 
-	if (msr - MSR_X2APIC <= MSR_X2APIC_LAST - MSR_X2APIC)
+	if (msr - MSR_X2APIC <= MSR_X2APIC_LAST - MSR_X2APIC || msr == MSR_TSC_DEADLINE)
 		return &apic;
 	for (unsigned int i = 0; i < ARRAY_SIZE(msrs); i++)
 		if (msr >= msrs[i].first && msr <= msrs[i].last)

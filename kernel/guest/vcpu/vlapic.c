@@ -111,22 +111,6 @@ static u32 *lvt(struct vlapic *a, u32 reg, u32 *writable)
 	}
 }
 
-enum weir_msr_exit vlapic_msr_exit(u32 msr)
-{
-	switch (msr) {
-	case MSR_X2APIC + APIC_EOI:
-		return WEIR_MSR_EOI;
-	case MSR_TSC_DEADLINE:
-	case MSR_X2APIC + APIC_TIMER_INITIAL:
-		return WEIR_MSR_TIMER;
-	case MSR_X2APIC + APIC_ICR:
-	case MSR_X2APIC + APIC_SELF_IPI:
-		return WEIR_MSR_IPI;
-	default:
-		return WEIR_MSR_OTHER;
-	}
-}
-
 int vlapic_read_register(struct vcpu *v, u32 reg, u64 *value)
 {
 	struct vlapic *a = &v->lapic;

@@ -47,8 +47,6 @@ void vlapic_start_as_virtual_wire(struct vcpu *v);
 void vlapic_reset(struct vcpu *v);
 /* True if both IA32_APIC_BASE and the spurious-interrupt vector register enable the APIC. */
 bool vlapic_enabled(const struct vlapic *a);
-/* How an access to this MSR is counted; any MSR is valid. */
-enum weir_msr_exit vlapic_msr_exit(u32 msr);
 /* Read or write MSR 0x1b, 0x6e0 or 0x800 to 0x83f. -EINVAL: raise #GP. Its own CPU. */
 int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value);
 int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value);

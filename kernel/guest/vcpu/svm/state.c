@@ -187,7 +187,7 @@ void svm_accessed(struct vcpu *v, enum access_kind kind, u64 address, unsigned i
 
 /* An instruction that Weir has executed is single-stepped like any other, and the port that it has
  * accessed may have a breakpoint. */
-static __noinline bool raise_traps(struct vcpu *v)
+static bool raise_traps(struct vcpu *v)
 {
 	const struct vmcb *c = svm_vmcb(v);
 
@@ -199,17 +199,26 @@ static __noinline bool raise_traps(struct vcpu *v)
 	return svm_has_breakpoints(v);
 }
 
+static __noinline bool set_rip_with_traps(struct vcpu *v, u64 rip)
+{
+	/* RF is for one instruction, with all repetitions (APM vol. 2, 3.1.6). */
+	v->rflags = rip == v->rip ? v->rflags | RFLAGS_RF : v->rflags & ~RFLAGS_RF;
+	v->rip = rip;
+	if (!(v->rflags & RFLAGS_TF) && !svm_has_breakpoints(v))
+		return false;
+	return raise_traps(v);
+}
+
 bool svm_set_rip(struct vcpu *v, u64 rip)
 {
 	struct vmcb *c = svm_vmcb(v);
 
-	/* RF is for one instruction, with all repetitions (APM vol. 2, 3.1.6). */
-	v->rflags = rip == v->rip ? v->rflags | RFLAGS_RF : v->rflags & ~RFLAGS_RF;
-	v->rip = rip;
 	c->interrupt_shadow = 0;
-	if (likely(!(v->rflags & RFLAGS_TF) && !(c->dr7 & DR7_ANY_ENABLED)))
-		return false;
-	return raise_traps(v);
+	if (unlikely((v->rflags & (RFLAGS_TF | RFLAGS_RF)) || (c->dr7 & DR7_ANY_ENABLED) ||
+		     rip == v->rip))
+		return set_rip_with_traps(v, rip);
+	v->rip = rip;
+	return false;
 }
 
 void svm_set_cr2(struct vcpu *v, u64 cr2)
