@@ -64,6 +64,10 @@ def test_linux_has_a_shell_on_the_console(boot, tmp_path):
     assert weir.command("echo $((6 * 7))") == ["42"]
     assert weir.command("cat /proc/cmdline") == [COMMAND_LINE]
     assert not [line for line in weir.command("dmesg") if TROUBLE.search(line)]
+    # Its clock says when it is, not when it was when the machine's clock was read at boot.
+    asked = time.time()
+    said = float(weir.command("date +%s")[0])
+    assert asked - 2 < said < time.time() + 1, said - asked
     weir.type("poweroff -f\r")
     assert weir.wait_exit() == IDLE
     sound(weir)
