@@ -13,6 +13,13 @@ static void set_accumulator(struct vcpu *v, unsigned int size, u64 value)
 	v->reg[RAX] = (v->reg[RAX] & ~mask) | (value & mask & 0xffffffff);
 }
 
+/* Go on behind an access to a port, which may have a breakpoint. */
+static void go_on(struct vcpu *v, u32 port, u32 size, u64 next_rip)
+{
+	if (unlikely(vcpu_backend->set_rip(v, next_rip)))
+		vcpu_backend->accessed(v, ACCESS_PORT, port, size);
+}
+
 static __noinline void access_port(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
 {
 	u64 value = v->reg[RAX] & (~0UL >> (64 - 8 * size));
@@ -26,7 +33,7 @@ static __noinline void access_port(struct vcpu *v, u32 port, u32 size, bool in, 
 		return;
 	if (in)
 		set_accumulator(v, size, value);
-	vcpu_backend->set_rip(v, next_rip);
+	go_on(v, port, size, next_rip);
 }
 
 void exit_io(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
@@ -39,7 +46,7 @@ void exit_io(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
 	/* A kernel that looks for devices, or waits for one by writes to port 80h. */
 	if (in)
 		set_accumulator(v, size, ~0UL);
-	vcpu_backend->set_rip(v, next_rip);
+	go_on(v, port, size, next_rip);
 }
 
 /* Transfer one element. The memory operand is located first, because reading the port may have side
@@ -80,6 +87,8 @@ void exit_string_io(struct vcpu *v, const struct string_io *io)
 		done = !io->rep || !register_get(v, RCX, width, false);
 	}
 	/* A trap comes after each repetition. */
-	if (vcpu_backend->set_rip(v, done ? io->next_rip : v->rip) && moved)
-		vcpu_backend->accessed(v, io->in ? ACCESS_WRITE : ACCESS_READ, linear, io->size);
+	if (!vcpu_backend->set_rip(v, done ? io->next_rip : v->rip) || !moved)
+		return;
+	vcpu_backend->accessed(v, ACCESS_PORT, io->port, io->size);
+	vcpu_backend->accessed(v, io->in ? ACCESS_WRITE : ACCESS_READ, linear, io->size);
 }

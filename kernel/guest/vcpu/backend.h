@@ -51,11 +51,11 @@ struct vcpu_backend {
 	void (*mode)(const struct vcpu *v, struct vcpu_mode *mode);
 	u64 (*segment_base)(const struct vcpu *v, enum guest_segment s);
 	/* The instruction has been executed, or one repetition if rip is where it is: continue at
-	 * rip. Ends an interrupt shadow; raises the #DB of a single step, or of a breakpoint on a
-	 * port. True: the guest has breakpoints, so accessed() must be told of the memory. */
+	 * rip. Ends an interrupt shadow; raises the #DB of a single step. True: the guest has
+	 * breakpoints, so accessed() must be told of memory and ports. */
 	bool (*set_rip)(struct vcpu *v, u64 rip);
 	bool (*has_breakpoints)(const struct vcpu *v);
-	/* After set_rip(): raise #DB if there is a breakpoint at this linear address. */
+	/* After set_rip(): raise #DB if there is a breakpoint at this linear address or port. */
 	void (*accessed)(struct vcpu *v, enum access_kind kind, u64 address, unsigned int size);
 	/* Raise an exception at the next entry. error < 0: it has no error code. */
 	void (*inject)(struct vcpu *v, u8 vector, s64 error);

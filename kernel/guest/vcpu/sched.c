@@ -69,8 +69,9 @@ bool sched_make_runnable(struct vcpu *v)
 	struct sched *s = sched_of(v);
 
 	assert_locked(&s->lock);
-	v->state = VCPU_RUNNABLE;
+	/* In this order: see is_undisturbed(). */
 	enqueue(s, v);
+	store_release(&v->state, VCPU_RUNNABLE);
 	return (int)v->priority >= s->running;
 }
 
@@ -92,10 +93,10 @@ static struct vcpu *pick_next(struct sched *s)
 
 /* Mostly nobody else wants the CPU, and nobody wants anything of v: it would be in the queue too.
  * Without the lock: whoever changes that meanwhile sends an interrupt, and v is here again after
- * the exit. */
+ * the exit. The state comes first: if another CPU has made v runnable, v is seen in the queue. */
 static bool is_undisturbed(const struct sched *s, const struct vcpu *v)
 {
-	return read_once(&s->ready.next) == &s->ready && read_once(&v->state) == VCPU_RUNNABLE;
+	return load_acquire(&v->state) == VCPU_RUNNABLE && read_once(&s->ready.next) == &s->ready;
 }
 
 /* True: v continues to run. Otherwise v is back in the queue if it can run, behind those of equal

@@ -121,14 +121,11 @@ void vcpu_interrupt(struct vcpu *v)
 		sched_nudge(v);
 }
 
-/* The first sets bit 0, the second bit 1. True: it is the first; whoever looks sees both. */
+/* The first sets bit 0, the second bit 1. True: it is the first; whoever looks sees both. The vCPU
+ * may take the first one before the second is latched, which is then alone. */
 static bool latch_nmi(struct vcpu *v)
 {
-	bool first = !(atomic_or(&v->nmi_arrived, 1) & 1);
-
-	if (!first)
-		(void)atomic_or(&v->nmi_arrived, 2);
-	return first;
+	return !(atomic_or(&v->nmi_arrived, 1) & 1) || !(atomic_or(&v->nmi_arrived, 2) & 1);
 }
 
 void vcpu_nmi(struct vcpu *v)

@@ -179,24 +179,14 @@ static void raise_debug_trap(struct vcpu *v, u64 causes)
 void svm_accessed(struct vcpu *v, enum access_kind kind, u64 address, unsigned int size)
 {
 	const u64 dr[4] = { read_dr(0), read_dr(1), read_dr(2), read_dr(3) };
-	u64 met = breakpoints_met(svm_vmcb(v)->dr7, dr, kind, address, size);
+	const struct vmcb *c = svm_vmcb(v);
+	u64 met;
 
+	if (kind == ACCESS_PORT && !(c->cr4 & CR4_DE))
+		return;
+	met = breakpoints_met(c->dr7, dr, kind, address, size);
 	if (met)
 		raise_debug_trap(v, met);
-}
-
-/* An instruction that Weir has executed is single-stepped like any other, and the port that it has
- * accessed may have a breakpoint. */
-static bool raise_traps(struct vcpu *v)
-{
-	const struct vmcb *c = svm_vmcb(v);
-
-	if (v->rflags & RFLAGS_TF)
-		raise_debug_trap(v, DR6_BS);
-	if (c->exitcode == VMEXIT_IOIO && (c->cr4 & CR4_DE))
-		svm_accessed(v, ACCESS_PORT, FIELD_GET(IOIO_PORT, c->exitinfo1),
-			     (unsigned int)FIELD_GET(IOIO_SIZE, c->exitinfo1));
-	return svm_has_breakpoints(v);
 }
 
 static __noinline bool set_rip_with_traps(struct vcpu *v, u64 rip)
@@ -204,9 +194,10 @@ static __noinline bool set_rip_with_traps(struct vcpu *v, u64 rip)
 	/* RF is for one instruction, with all repetitions (APM vol. 2, 3.1.6). */
 	v->rflags = rip == v->rip ? v->rflags | RFLAGS_RF : v->rflags & ~RFLAGS_RF;
 	v->rip = rip;
-	if (!(v->rflags & RFLAGS_TF) && !svm_has_breakpoints(v))
-		return false;
-	return raise_traps(v);
+	/* An instruction that Weir has executed is single-stepped like any other. */
+	if (v->rflags & RFLAGS_TF)
+		raise_debug_trap(v, DR6_BS);
+	return svm_has_breakpoints(v);
 }
 
 bool svm_set_rip(struct vcpu *v, u64 rip)
