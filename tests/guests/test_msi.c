@@ -99,7 +99,7 @@ static void messages_in_its_registers(void)
 		{ TO_VCPU_0, 0x700 }, /* ExtINT */
 		{ TO_VCPU_0, 0x0e }, /* a page fault */
 		{ TO_VCPU_0 | 1 << 12, DEVICE_VECTOR }, /* a vCPU that does not exist */
-		{ TO_VCPU_0 | 0xff << 12, DEVICE_VECTOR },
+		{ TO_VCPU_0 | 0xfe << 12, DEVICE_VECTOR }, /* 0xff is all of them */
 		{ 0xfec00000, DEVICE_VECTOR },
 		{ 0xfed90000, DEVICE_VECTOR },
 		{ 0x1fee00000, DEVICE_VECTOR },
