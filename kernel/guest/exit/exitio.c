@@ -13,13 +13,6 @@ static void set_accumulator(struct vcpu *v, unsigned int size, u64 value)
 	v->reg[RAX] = (v->reg[RAX] & ~mask) | (value & mask & 0xffffffff);
 }
 
-/* Go on behind an access to a port, which may have a breakpoint. */
-static void go_on(struct vcpu *v, u32 port, u32 size, u64 next_rip)
-{
-	if (unlikely(vcpu_backend->set_rip(v, next_rip)))
-		vcpu_backend->accessed(v, ACCESS_PORT, port, size);
-}
-
 static __noinline void access_port(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
 {
 	u64 value = v->reg[RAX] & (~0UL >> (64 - 8 * size));
@@ -33,7 +26,7 @@ static __noinline void access_port(struct vcpu *v, u32 port, u32 size, bool in, 
 		return;
 	if (in)
 		set_accumulator(v, size, value);
-	go_on(v, port, size, next_rip);
+	vcpu_backend->set_rip_after_port(v, next_rip, port, size);
 }
 
 void exit_io(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
@@ -46,7 +39,7 @@ void exit_io(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
 	/* A kernel that looks for devices, or waits for one by writes to port 80h. */
 	if (in)
 		set_accumulator(v, size, ~0UL);
-	go_on(v, port, size, next_rip);
+	vcpu_backend->set_rip_after_port(v, next_rip, port, size);
 }
 
 /* Transfer one element. The memory operand is located first, because reading the port may have side

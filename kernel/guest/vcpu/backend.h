@@ -54,6 +54,8 @@ struct vcpu_backend {
 	 * rip. Ends an interrupt shadow; raises the #DB of a single step. True: the guest has
 	 * breakpoints, so accessed() must be told of memory and ports. */
 	bool (*set_rip)(struct vcpu *v, u64 rip);
+	/* The same after IN or OUT, whose port may have a breakpoint. */
+	void (*set_rip_after_port)(struct vcpu *v, u64 rip, u32 port, u32 size);
 	bool (*has_breakpoints)(const struct vcpu *v);
 	/* After set_rip(): raise #DB if there is a breakpoint at this linear address or port. */
 	void (*accessed)(struct vcpu *v, enum access_kind kind, u64 address, unsigned int size);

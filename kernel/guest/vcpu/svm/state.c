@@ -200,16 +200,34 @@ static __noinline bool set_rip_with_traps(struct vcpu *v, u64 rip)
 	return svm_has_breakpoints(v);
 }
 
-bool svm_set_rip(struct vcpu *v, u64 rip)
+/* True: done; mostly there is nothing to trap. */
+static __always_inline bool set_rip_without_traps(struct vcpu *v, u64 rip)
 {
 	struct vmcb *c = svm_vmcb(v);
 
 	c->interrupt_shadow = 0;
 	if (unlikely((v->rflags & (RFLAGS_TF | RFLAGS_RF)) || (c->dr7 & DR7_ANY_ENABLED) ||
 		     rip == v->rip))
-		return set_rip_with_traps(v, rip);
+		return false;
 	v->rip = rip;
-	return false;
+	return true;
+}
+
+bool svm_set_rip(struct vcpu *v, u64 rip)
+{
+	return !set_rip_without_traps(v, rip) && set_rip_with_traps(v, rip);
+}
+
+static __noinline void finish_port(struct vcpu *v, u64 rip, u32 port, u32 size)
+{
+	if (set_rip_with_traps(v, rip))
+		svm_accessed(v, ACCESS_PORT, port, size);
+}
+
+void svm_set_rip_after_port(struct vcpu *v, u64 rip, u32 port, u32 size)
+{
+	if (!set_rip_without_traps(v, rip))
+		finish_port(v, rip, port, size);
 }
 
 void svm_set_cr2(struct vcpu *v, u64 cr2)

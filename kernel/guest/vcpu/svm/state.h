@@ -12,6 +12,7 @@ void svm_set_sipi(struct vcpu *v, u8 vector);
 void svm_mode(const struct vcpu *v, struct vcpu_mode *m);
 u64 svm_segment_base(const struct vcpu *v, enum guest_segment seg);
 bool svm_set_rip(struct vcpu *v, u64 rip);
+void svm_set_rip_after_port(struct vcpu *v, u64 rip, u32 port, u32 size);
 bool svm_has_breakpoints(const struct vcpu *v);
 void svm_accessed(struct vcpu *v, enum access_kind kind, u64 address, unsigned int size);
 void svm_inject(struct vcpu *v, u8 vector, s64 error);

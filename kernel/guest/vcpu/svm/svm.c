@@ -89,6 +89,7 @@ const struct vcpu_backend svm_backend = {
 	.mode = svm_mode,
 	.segment_base = svm_segment_base,
 	.set_rip = svm_set_rip,
+	.set_rip_after_port = svm_set_rip_after_port,
 	.has_breakpoints = svm_has_breakpoints,
 	.accessed = svm_accessed,
 	.inject = svm_inject,
