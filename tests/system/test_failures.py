@@ -57,7 +57,7 @@ def test_memory_given_back_and_taken(boot):
 
     def run(cmdline):
         lines = [f"/boot/fuzz.elf kernel name=f{i} mem=32M vcpus=2 {'' if i else 'pci=00:05.0'} "
-                 "-- only=memory,shatter,dma steps=40" for i in range(3)]
+                 "-- only=memory,shatter,dma steps=80" for i in range(3)]
         weir = boot(lines, smp=2, files=[FUZZ], elf=DEBUG_ELF, cmdline=f"exit=idle {cmdline}",
                     qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"])
         free = free_at_the_end(weir)
