@@ -4,6 +4,7 @@
 
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/lib/checksum.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
@@ -27,16 +28,6 @@ _Static_assert(sizeof(struct rsdp) == 36, "ACPI 5.2.5.3");
 
 static struct acpi_header *tables[MAX_TABLES];
 static u32 nr_tables, lost_tables;
-
-static bool sums_to_zero(const void *data, size_t len)
-{
-	const u8 *p = data;
-	u8 sum = 0;
-
-	while (len--)
-		sum = (u8)(sum + *p++);
-	return !sum;
-}
 
 /* A signature as text. Characters that are not printable would garble the log. */
 struct signature_text {
@@ -73,7 +64,7 @@ static struct acpi_header *copy_table(paddr_t pa)
 		return NULL;
 	}
 	phys_read(pa, copy, header.length);
-	if (copy->length != header.length || !sums_to_zero(copy, header.length)) {
+	if (copy->length != header.length || byte_sum(copy, header.length)) {
 		log_warn("ACPI: table %s at 0x%lx has a wrong checksum; ignored (firmware update?)",
 			 name.text, (unsigned long)pa);
 		kfree(copy);
@@ -142,7 +133,7 @@ static bool search_range(paddr_t start, paddr_t end, struct rsdp *r)
 {
 	for (paddr_t at = ALIGN_UP(start, 16); at + sizeof(*r) <= end; at += 16) {
 		phys_read(at, r, sizeof(*r));
-		if (memcmp(r->signature, "RSD PTR ", 8) || !sums_to_zero(r, RSDP_V1_LENGTH))
+		if (memcmp(r->signature, "RSD PTR ", 8) || byte_sum(r, RSDP_V1_LENGTH))
 			continue;
 		log_info("ACPI: the boot loader passed no root pointer (RSDP); there is one at "
 			 "0x%lx",
@@ -182,13 +173,13 @@ int acpi_init(const void *data, size_t length)
 		length = sizeof(found);
 	}
 	memcpy(&rsdp, data, MIN(length, sizeof(rsdp)));
-	if (memcmp(rsdp.signature, "RSD PTR ", 8) || !sums_to_zero(data, RSDP_V1_LENGTH)) {
+	if (memcmp(rsdp.signature, "RSD PTR ", 8) || byte_sum(data, RSDP_V1_LENGTH)) {
 		log_warn("ACPI: the root pointer (RSDP) has a wrong signature or checksum");
 		return -ENODEV;
 	}
 	have_xsdt = rsdp.revision >= 2 && length >= sizeof(rsdp) && rsdp.xsdt;
-	if (have_xsdt && (rsdp.length < sizeof(rsdp) || rsdp.length > length ||
-			  !sums_to_zero(data, rsdp.length))) {
+	if (have_xsdt &&
+	    (rsdp.length < sizeof(rsdp) || rsdp.length > length || byte_sum(data, rsdp.length))) {
 		log_warn("ACPI: the root pointer's extension is broken; its XSDT is ignored");
 		have_xsdt = false;
 	}

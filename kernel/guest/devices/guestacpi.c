@@ -5,6 +5,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/legacy/vioapic.h>
 #include <kernel/guest/devices/pci/vpci.h>
+#include <kernel/lib/checksum.h>
 #include <kernel/lib/string.h>
 #include <kernel/x86/apic.h>
 
@@ -48,12 +49,8 @@ static void put_text(struct writer *w, const char *text)
 /* Set the byte at `at` so that all bytes of [start, start + len) add up to 0. */
 static void set_checksum(struct writer *w, u32 start, u32 len, u32 at)
 {
-	u8 sum = 0;
-
 	w->buf[at] = 0;
-	for (u32 i = 0; i < len; i++)
-		sum = (u8)(sum + w->buf[start + i]);
-	w->buf[at] = (u8)-sum;
+	w->buf[at] = (u8)-byte_sum(w->buf + start, len);
 }
 
 static gpaddr_t guest_address(u32 at)

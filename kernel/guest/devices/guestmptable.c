@@ -5,6 +5,7 @@
 #include <kernel/core/panic.h>
 #include <kernel/guest/devices/legacy/vioapic.h>
 #include <kernel/guest/vcpu/vlapic.h>
+#include <kernel/lib/checksum.h>
 #include <kernel/lib/string.h>
 #include <kernel/x86/apic.h>
 
@@ -127,15 +128,6 @@ static void add_interrupts(struct table *t)
 	add_interrupt(t, LOCAL_INTERRUPT, NMI, 0, ALL_APICS, 1);
 }
 
-static u8 checksum(const void *from, size_t size)
-{
-	u8 sum = 0;
-
-	for (size_t i = 0; i < size; i++)
-		sum = (u8)(sum + ((const u8 *)from)[i]);
-	return (u8)-sum;
-}
-
 size_t guestmptable_make(u8 buf[GUEST_MP_TABLE_MAX], u32 nr_vcpus, struct cpuid features)
 {
 	const struct bus_entry isa = { BUS, ISA_BUS, { 'I', 'S', 'A', ' ', ' ', ' ' } };
@@ -162,9 +154,9 @@ size_t guestmptable_make(u8 buf[GUEST_MP_TABLE_MAX], u32 nr_vcpus, struct cpuid 
 	h.length = (u16)(t.at - sizeof(f));
 	h.entries = (u16)t.entries;
 	memcpy(buf + sizeof(f), &h, sizeof(h));
-	h.checksum = checksum(buf + sizeof(f), h.length);
+	h.checksum = (u8)-byte_sum(buf + sizeof(f), h.length);
 	memcpy(buf + sizeof(f), &h, sizeof(h));
-	f.checksum = checksum(&f, sizeof(f));
+	f.checksum = (u8)-byte_sum(&f, sizeof(f));
 	memcpy(buf, &f, sizeof(f));
 	return t.at;
 }
