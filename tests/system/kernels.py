@@ -6,7 +6,6 @@ import pytest
 from weir import ROOT
 
 NOT_OFFERED = 3
-COLUMNS, ROWS = 80, 25
 
 
 def fetch(name):
@@ -19,15 +18,10 @@ def fetch(name):
     return ROOT / "third_party/kernels" / name
 
 
-def screen(machine, word):
-    """The rows of a guest's text screen with this word, or None. `machine`: its RAM is searched for the page that a
-    guest has at 0xb8000, where each character is followed by its attributes."""
-    for page in range(0, len(machine.ram), 4096):
-        cells = machine.ram[page:page + 2 * COLUMNS * ROWS]
-        if word.encode() in cells[::2] and len(set(cells[1::2])) < 16:
-            text = cells[::2].replace(b"\0", b" ").decode("cp437")
-            return [text[at:at + COLUMNS].rstrip() for at in range(0, len(text), COLUMNS)]
-    return None
+def screen(weir, name, word):
+    """The rows of this domain's text screen if one of them has this word, else None."""
+    rows = weir.command(f"screen {name}")
+    return rows if any(word in row for row in rows) else None
 
 
 def written(weir, name):

@@ -9,6 +9,7 @@ from kernels import fetch, screen, written
 from linux import KERNEL, initrd
 from linux_guest import BOOT, sound
 from linux_net import COMMAND_LINE, SCRIPT
+from test_control import CONTROL
 from weir import GUESTS, IDLE
 
 pytestmark = pytest.mark.long
@@ -17,13 +18,13 @@ pytestmark = pytest.mark.long
 MEMTEST = 300
 
 
-def test_multiboot_example(boot, machine):
+def test_multiboot_example(boot):
     """The example of the Multiboot specification shows all that it was told."""
     kernel = fetch("multiboot") / "kernel.elf"
-    weir = boot(["/boot/kernel.elf kernel name=example mem=16M -- a word",
-                 "/boot/kernel.elf ramdisk=example -- itself"], files=[kernel], qemu=machine.options)
+    weir = boot([CONTROL, "/boot/kernel.elf kernel name=example mem=16M -- a word",
+                 "/boot/kernel.elf ramdisk=example -- itself"], files=[kernel])
     weir.wait_for(r"domain example: halted: ")
-    rows = screen(machine, "mem_lower")
+    rows = screen(weir, "example", "mem_lower")
     assert rows[1] == "mem_lower = 639KB, mem_upper = 15360KB"
     assert rows[2] == "cmdline = example a word"
     assert rows[3].startswith("mods_count = 1, ")
@@ -32,15 +33,15 @@ def test_multiboot_example(boot, machine):
     assert "Halted." in rows
 
 
-def test_invaders(boot, machine):
+def test_invaders(boot):
     """The game begins without a key: the invaders move, above the player's cannon."""
     kernel = fetch("grub-invaders") / "invaders.exec"
-    weir = boot([f"/boot/{kernel.name} kernel name=game mem=16M"], files=[kernel], qemu=machine.options)
-    weir.wait_ready()
-    first = weir.wait_until(lambda: screen(machine, "-*-"), "no invaders on the screen")
+    weir = boot([CONTROL, f"/boot/{kernel.name} kernel name=game mem=16M"], files=[kernel])
+    weir.wait_prompt()
+    first = weir.wait_until(lambda: screen(weir, "game", "-*-"), "no invaders on the screen")
     assert sum(row.count("-*-") for row in first) > 20
     assert re.search(r"/.\\", first[24])
-    weir.wait_until(lambda: screen(machine, "-*-") != first, "the invaders stand still")
+    weir.wait_until(lambda: screen(weir, "game", "-*-") != first, "the invaders stand still")
 
 
 def test_grub_starts_another_kernel(boot, tmp_path):
