@@ -58,18 +58,34 @@ int guest_translate_as(struct vcpu *v, u64 linear, u32 access, gpaddr_t *gpa, u3
 	return translate(&g, linear, access, gpa, error);
 }
 
-int guest_first_byte(struct guest_view *g)
+/* Where the byte of code is that is `offset` behind the instruction pointer. */
+static u64 code_linear(const struct guest_view *g, unsigned int offset)
 {
-	u64 rip = g->v->rip, linear = mode_is_64bit(&g->mode) ? rip : (u32)(g->mode.cs_base + rip);
-	struct nested *n = &g->v->vm->memory.nested;
-	const u8 *at = NULL;
-	int byte = -EFAULT;
+	u64 rip = g->v->rip + offset;
+
+	return mode_is_64bit(&g->mode) ? rip : (u32)(g->mode.cs_base + rip);
+}
+
+/* The byte of code at this address, and those behind it in the same page. NULL: it cannot be
+ * fetched. Between guest_ram_begin() and guest_ram_end(). */
+static __always_inline const u8 *code_at(struct guest_view *g, u64 linear)
+{
 	gpaddr_t gpa;
 	u32 error;
 
+	if (guest_walk(g, linear, WALK_FETCH | user_access(&g->mode), &gpa, &error))
+		return NULL;
+	return guest_ram_at(&g->v->ram, gpa);
+}
+
+int guest_first_byte(struct guest_view *g)
+{
+	struct nested *n = &g->v->vm->memory.nested;
+	int byte = -EFAULT;
+	const u8 *at;
+
 	guest_ram_begin(&g->v->ram, n);
-	if (!guest_walk(g, linear, WALK_FETCH | user_access(&g->mode), &gpa, &error))
-		at = guest_ram_at(&g->v->ram, gpa);
+	at = code_at(g, code_linear(g, 0)); /* canonical: the processor has just fetched it */
 	if (at)
 		byte = *at;
 	guest_ram_end(n);
@@ -78,22 +94,15 @@ int guest_first_byte(struct guest_view *g)
 
 unsigned int guest_fetch_all(struct guest_view *g, u8 bytes[15])
 {
-	bool long_code = mode_is_64bit(&g->mode);
 	struct nested *n = &g->v->vm->memory.nested;
-	struct vcpu *v = g->v;
 	unsigned int got = 0;
 
-	guest_ram_begin(&v->ram, n);
+	guest_ram_begin(&g->v->ram, n);
 	while (got < 15) {
-		u64 linear = long_code ? v->rip + got : (u32)(g->mode.cs_base + v->rip + got);
+		u64 linear = code_linear(g, got);
+		const u8 *at = canonical(&g->mode, linear) ? code_at(g, linear) : NULL;
 		size_t part = MIN(15 - got, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-		const u8 *at = NULL;
-		gpaddr_t gpa;
-		u32 error;
 
-		if (canonical(&g->mode, linear) &&
-		    !guest_walk(g, linear, WALK_FETCH | user_access(&g->mode), &gpa, &error))
-			at = guest_ram_at(&v->ram, gpa);
 		if (!at)
 			break;
 		if (likely(part == 15))

@@ -166,7 +166,7 @@ void svm_enter(struct vcpu *v)
 	v->reg[RSP] = c->rsp;
 	v->rip = c->rip;
 	v->rflags = c->rflags;
-	v->next_rip = c->nrip; /* where the processor does not report it, 0 as at first */
+	v->next_rip = svm_features.next_rip ? c->nrip : 0;
 	vlapic_set_cr8(v, c->vintr & 0xf);
 	if (unlikely(read_once(&v->attention)))
 		settle_offer(v);
