@@ -42,6 +42,8 @@ CFLAGS := -std=gnu11 -O2 -g $(WARN) -I. \
 	-fno-omit-frame-pointer -fno-optimize-sibling-calls -fno-stack-protector -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fcf-protection=none \
 	-ffunction-sections -fdata-sections $(if $(DEBUG),-DWEIR_DEBUG)
+# Without vector registers nothing on the stack needs 16 bytes.
+CFLAGS += $(if $(findstring clang,$(CC)),-mstack-alignment=8,-mpreferred-stack-boundary=3)
 LDFLAGS := -n -nostdlib -static -z max-page-size=4096 --no-warn-rwx-segments --gc-sections -T linker.ld
 
 # tools/layers says which of these directories may use which.
