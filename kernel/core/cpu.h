@@ -7,7 +7,7 @@
 #define MAX_CPUS 256
 
 struct vcpu;
-struct exit_ring;
+struct exit_record;
 struct irq_slot {
 	void (*handler)(void *arg);
 	void *arg;
@@ -23,7 +23,7 @@ struct cpu {
 	bool work_pending; /* see kernel/core/work.h */
 	struct vcpu *current; /* the vCPU whose state is loaded, or NULL */
 	void *arch; /* the SVM or VMX back end's own */
-	struct exit_ring *exits; /* see kernel/guest/vcpu/exitring.h */
+	struct exit_record *exits; /* the next one of kernel/guest/vcpu/exitring.h */
 	struct irq_slot irq[256];
 };
 

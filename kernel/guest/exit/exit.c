@@ -25,8 +25,10 @@
 
 void skip_instruction(struct vcpu *v, unsigned int opcode_length)
 {
-	u64 next = v->next_rip ? v->next_rip : noassists_next_rip(v, opcode_length);
+	u64 next = vcpu_backend->next_rip(v);
 
+	if (!next)
+		next = noassists_next_rip(v, opcode_length);
 	vcpu_backend->set_rip(v, next);
 }
 

@@ -13,33 +13,17 @@ static void set_accumulator(struct vcpu *v, unsigned int size, u64 value)
 	v->reg[RAX] = (v->reg[RAX] & ~mask) | (value & mask & 0xffffffff);
 }
 
-static __noinline void access_port(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
+bool exit_io(struct vcpu *v, u32 port, u32 size, bool in)
 {
 	u64 value = v->reg[RAX] & (~0UL >> (64 - 8 * size));
-	int ret;
 
-	if (in)
-		ret = bus_read(&v->vm->io, v, port, size, &value);
-	else
-		ret = bus_write(&v->vm->io, v, port, size, value);
-	if (ret)
-		return;
-	if (in)
-		set_accumulator(v, size, value);
-	vcpu_backend->set_rip_after_port(v, next_rip, port, size);
-}
-
-void exit_io(struct vcpu *v, u32 port, u32 size, bool in, u64 next_rip)
-{
 	v->exits[WEIR_EXIT_IO]++;
-	if (!bus_is_absent(&v->vm->io, port)) {
-		access_port(v, port, size, in, next_rip);
-		return;
-	}
-	/* A kernel that looks for devices, or waits for one by writes to port 80h. */
-	if (in)
-		set_accumulator(v, size, ~0UL);
-	vcpu_backend->set_rip_after_port(v, next_rip, port, size);
+	if (!in)
+		return !bus_write(&v->vm->io, v, port, size, value);
+	if (bus_read(&v->vm->io, v, port, size, &value))
+		return false;
+	set_accumulator(v, size, value);
+	return true;
 }
 
 /* Transfer one element. The memory operand is located first, because reading the port may have side

@@ -11,6 +11,7 @@
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/svm/nmi.h>
+#include <kernel/guest/vcpu/svm/state.h>
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/svm/vmruncheck.h>
 #include <kernel/x86/exceptions.h>
@@ -24,7 +25,7 @@ static enum guest_segment string_segment(struct vcpu *v, const struct vmcb *c)
 	return noassists_outs_segment(v);
 }
 
-static __noinline void handle_string_io(struct vcpu *v, const struct vmcb *c)
+static void handle_string_io(struct vcpu *v, const struct vmcb *c)
 {
 	struct string_io io = {
 		.port = (u16)FIELD_GET(IOIO_PORT, c->exitinfo1),
@@ -39,16 +40,25 @@ static __noinline void handle_string_io(struct vcpu *v, const struct vmcb *c)
 	exit_string_io(v, &io);
 }
 
+static __noinline void handle_device_io(struct vcpu *v, const struct vmcb *c)
+{
+	u32 port = FIELD_GET(IOIO_PORT, c->exitinfo1), size = FIELD_GET(IOIO_SIZE, c->exitinfo1);
+
+	if (c->exitinfo1 & IOIO_STR)
+		handle_string_io(v, c);
+	else if (exit_io(v, port, size, c->exitinfo1 & IOIO_IN))
+		svm_set_rip_after_port(v, c->exitinfo2, port, size);
+}
+
 static void handle_io(struct vcpu *v)
 {
 	const struct vmcb *c = svm_vmcb(v);
-	u32 info = (u32)c->exitinfo1;
+	u32 info = (u32)c->exitinfo1, port = FIELD_GET(IOIO_PORT, info);
 
-	if (info & IOIO_STR)
-		handle_string_io(v, c);
+	if (!(info & (IOIO_STR | IOIO_IN)) && exit_absent_output(v, port))
+		svm_set_rip_after_port(v, c->exitinfo2, port, FIELD_GET(IOIO_SIZE, info));
 	else
-		exit_io(v, FIELD_GET(IOIO_PORT, info), FIELD_GET(IOIO_SIZE, info), info & IOIO_IN,
-			c->exitinfo2);
+		handle_device_io(v, c);
 }
 
 static void handle_msr(struct vcpu *v)

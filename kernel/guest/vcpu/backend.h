@@ -50,12 +50,12 @@ struct vcpu_backend {
 	/* For the common exit handling. On the vCPU's own CPU, between exit and entry. */
 	void (*mode)(const struct vcpu *v, struct vcpu_mode *mode);
 	u64 (*segment_base)(const struct vcpu *v, enum guest_segment s);
+	/* The address after the instruction that caused the exit. 0: the processor did not say. */
+	u64 (*next_rip)(const struct vcpu *v);
 	/* The instruction has been executed, or one repetition if rip is where it is: continue at
 	 * rip. Ends an interrupt shadow; raises the #DB of a single step. True: the guest has
 	 * breakpoints, so accessed() must be told of memory and ports. */
 	bool (*set_rip)(struct vcpu *v, u64 rip);
-	/* The same after IN or OUT, whose port may have a breakpoint. */
-	void (*set_rip_after_port)(struct vcpu *v, u64 rip, u32 port, u32 size);
 	bool (*has_breakpoints)(const struct vcpu *v);
 	/* After set_rip(): raise #DB if there is a breakpoint at this linear address or port. */
 	void (*accessed)(struct vcpu *v, enum access_kind kind, u64 address, unsigned int size);

@@ -12,50 +12,61 @@ const char *(*exit_reason_name)(u32 reason);
 
 int exit_ring_init(void)
 {
-	struct exit_ring *ring = kzalloc(sizeof(*ring));
+	struct exit_record *ring = alloc_page();
 
 	if (!ring)
 		return -ENOMEM;
+	for (u32 i = 0; i < EXIT_RING_SIZE; i++)
+		ring[i].next = &ring[(i + 1) % EXIT_RING_SIZE];
 	this_cpu()->exits = ring;
 	panic_set_hook(exit_ring_dump);
 	return 0;
 }
 
+/* The record of the exit before this one. */
+static const struct exit_record *previous(const struct exit_record *r)
+{
+	return (u64)r % PAGE_SIZE ? r - 1 : r + EXIT_RING_SIZE - 1;
+}
+
 static void print(const struct exit_record *r)
 {
 	u64 now = rdtsc(), mhz = clock_tsc_hz() / 1000000;
-	const char *name = exit_reason_name ? exit_reason_name(r->reason) : NULL;
+	const char *name = exit_reason_name ? exit_reason_name((u32)r->reason) : NULL;
 
 	log_err("    %8lu us ago  domain %u vcpu %u  %s (0x%x)  rip %016lx  info %lx %lx",
 		mhz ? (now - r->tsc) / mhz : 0, r->vcpu >> 16, r->vcpu & 0xffff,
-		name ? name : "exit", r->reason, r->rip, r->info1, r->info2);
+		name ? name : "exit", (u32)r->reason, r->rip, r->info1, r->info2);
 }
 
-void exit_ring_print(u32 vcpu, u32 most)
+/* Print the newest exits of one vCPU, or of all, but not more than `most`. */
+static void print_newest(bool all, u32 vcpu, u32 most)
 {
-	const struct exit_ring *ring = this_cpu()->exits;
-	u32 count = ring ? MIN(ring->next, (u32)EXIT_RING_SIZE) : 0;
+	const struct exit_record *r = this_cpu()->exits;
 
-	log_err("  its last exits on this CPU, newest first:");
-	for (u32 i = 1; i <= count && most; i++) {
-		const struct exit_record *r = &ring->record[(ring->next - i) % EXIT_RING_SIZE];
-
-		if (r->vcpu != vcpu)
+	if (!r)
+		return;
+	for (u32 i = 0; i < EXIT_RING_SIZE && most; i++) {
+		r = previous(r);
+		if (!r->tsc || (!all && r->vcpu != vcpu))
 			continue;
 		print(r);
 		most--;
 	}
 }
 
+void exit_ring_print(u32 vcpu, u32 most)
+{
+	log_err("  its last exits on this CPU, newest first:");
+	print_newest(false, vcpu, most);
+}
+
 void exit_ring_dump(void)
 {
-	const struct exit_ring *ring = this_cpu()->exits;
-	u32 count;
+	const struct exit_record *next = this_cpu()->exits;
 
-	if (!ring || !ring->next)
+	if (!next || !previous(next)->tsc)
 		return;
-	count = MIN(ring->next, (u32)EXIT_RING_SIZE);
-	log_err("  last %u of %u exits on this CPU, newest first:", count, ring->next);
-	for (u32 i = 1; i <= count; i++)
-		print(&ring->record[(ring->next - i) % EXIT_RING_SIZE]);
+	log_err("  last exits on this CPU, newest first:");
+	print_newest(true, 0, EXIT_RING_SIZE);
 }

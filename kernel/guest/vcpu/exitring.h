@@ -4,20 +4,17 @@
 #include <kernel/core/cpu.h>
 #include <kernel/x86/tsc.h>
 
-#define EXIT_RING_SIZE 64
-
+/* The ring fills a page, so the address of any record leads to the first one. */
 struct exit_record {
-	u64 tsc;
+	struct exit_record *next; /* where the next exit goes; cpu.exits follows it */
+	u64 tsc; /* 0: unused */
 	u64 rip;
 	u64 info1, info2;
-	u32 reason; /* the back end's own code */
+	u64 reason; /* the back end's own code */
 	u32 vcpu; /* exit_ring_vcpu() */
-};
+} __aligned(64);
 
-struct exit_ring {
-	u32 next; /* exits so far; the slot is next % EXIT_RING_SIZE */
-	struct exit_record record[EXIT_RING_SIZE];
-};
+#define EXIT_RING_SIZE (PAGE_SIZE / sizeof(struct exit_record))
 
 /* A vCPU in the records. */
 static inline u32 exit_ring_vcpu(u16 domain, u16 id)
@@ -26,11 +23,12 @@ static inline u32 exit_ring_vcpu(u16 domain, u16 id)
 }
 
 /* Record an exit of this CPU. Any context except NMI. */
-static inline void exit_ring_record(u32 vcpu, u32 reason, u64 rip, u64 info1, u64 info2)
+static inline void exit_ring_record(u32 vcpu, u64 reason, u64 rip, u64 info1, u64 info2)
 {
-	struct exit_ring *ring = this_cpu()->exits;
-	struct exit_record *r = &ring->record[ring->next++ % EXIT_RING_SIZE];
+	struct cpu *cpu = this_cpu();
+	struct exit_record *r = cpu->exits;
 
+	cpu->exits = r->next;
 	r->tsc = rdtsc();
 	r->rip = rip;
 	r->info1 = info1;

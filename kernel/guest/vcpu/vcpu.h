@@ -60,7 +60,7 @@ struct vcpu {
 	/* The next entry must look at what is pending: at interrupts, NMIs, an exception, the
 	 * timer. Whoever makes something pending sets it afterwards, on any CPU; an entry leaves it
 	 * set while something stays pending. */
-	bool attention;
+	u8 attention;
 	struct nested_tlb tlb; /* which CPU it belongs to, and what that CPU may have cached */
 	/* NMIs that others have sent, one bit for each: 0, 1 or 3. */
 	u32 nmi_arrived;
@@ -73,7 +73,6 @@ struct vcpu {
 	/* The guest's registers between exit and entry. */
 	u64 reg[16];
 	u64 rip, rflags;
-	u64 next_rip; /* after the instruction that caused the exit; 0: the hardware did not say */
 	void *arch; /* the back end's record: VMCB and so on */
 	void *fpu; /* XSAVE area; valid while another vCPU's state is in the registers */
 	u64 xcr0;

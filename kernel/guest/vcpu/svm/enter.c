@@ -62,7 +62,7 @@ static void inject_next(struct vcpu *v)
 }
 
 /* V_IRQ is clear if the guest has taken the interrupt. */
-static void settle_offer(struct vcpu *v)
+static __noinline void settle_offer(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
 	bool taken = !(s->vmcb->vintr & VINTR_V_IRQ);
@@ -77,7 +77,7 @@ static void settle_offer(struct vcpu *v)
 
 /* If the exit interrupted the delivery of an event, deliver it again (15.7.2), unless its
  * instruction is executed again. An interrupt that is still in V_IRQ is delivered from there. */
-static void keep_interrupted_event(struct vcpu *v, u64 event)
+static __noinline void keep_interrupted_event(struct vcpu *v, u64 event)
 {
 	struct svm_vcpu *s = v->arch;
 
@@ -111,12 +111,13 @@ static bool is_unsettled(const struct vcpu *v)
 }
 
 /* With one branch, since mostly nothing does. */
-static bool needs_attention(const struct vcpu *v, const struct svm_cpu *cpu)
+static bool needs_attention(const struct vcpu *v, const struct svm_vcpu *s,
+			    const struct svm_cpu *cpu)
 {
 	const struct vm *vm = v->vm;
 	u64 flush = v->tlb.generation ^ read_once(&vm->memory.nested.generation);
 
-	flush |= svm_asid_change(v->arch, cpu);
+	flush |= svm_asid_change(s, cpu);
 	return flush | read_once(&v->attention) | read_once(&vm->extint.attention);
 }
 
@@ -143,13 +144,14 @@ void svm_enter(struct vcpu *v)
 	struct svm_cpu *cpu = this_cpu()->arch;
 	struct svm_vcpu *s = v->arch;
 	struct vmcb *c = s->vmcb;
+	u64 rip;
 
 	/* A shoot-down sees this CPU in guest mode, or this entry flushes: see
 	 * kernel/guest/memory/shootdown.h. Whoever makes an interrupt pending after inject_next()
 	 * has checked sees in_guest set too, and sends an IPI, which ends guest mode at once. */
 	write_once(&v->tlb.in_guest, true);
 	smp_mb();
-	if (unlikely(needs_attention(v, cpu)))
+	if (unlikely(needs_attention(v, s, cpu)))
 		prepare(v, cpu);
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
 	c->rax = v->reg[RAX];
@@ -158,19 +160,19 @@ void svm_enter(struct vcpu *v)
 	c->rflags = v->rflags;
 
 	irqoff_end();
-	svm_world_switch(v->reg, direct_map_phys(c), direct_map_phys(cpu->host));
+	svm_world_switch(v->reg, direct_map_phys(c), cpu->host);
 	irqoff_begin();
 
+	rip = c->rip;
 	store_release(&v->tlb.in_guest, false);
 	v->reg[RAX] = c->rax;
 	v->reg[RSP] = c->rsp;
-	v->rip = c->rip;
+	v->rip = rip;
 	v->rflags = c->rflags;
-	v->next_rip = svm_features.next_rip ? c->nrip : 0;
 	vlapic_set_cr8(v, c->vintr & 0xf);
 	if (unlikely(read_once(&v->attention)))
 		settle_offer(v);
 	if (unlikely(c->exitintinfo & EVENT_VALID))
 		keep_interrupted_event(v, c->exitintinfo);
-	exit_ring_record(v->exit_ring_vcpu, (u32)c->exitcode, v->rip, c->exitinfo1, c->exitinfo2);
+	exit_ring_record(v->exit_ring_vcpu, c->exitcode, rip, c->exitinfo1, c->exitinfo2);
 }

@@ -22,9 +22,8 @@ svm_world_switch:
 	push	r13
 	push	r14
 	push	r15
-	push	rdx			; host VMCB
-	push	rsi			; guest VMCB
 	push	rdi			; registers
+	push	rdx			; host VMCB
 
 	; From here to STGI, this CPU takes no interrupts. IF is set while GIF = 0, since the host's
 	; IF allows physical interrupts to cause an exit (V_INTR_MASKING, APM 2, 15.21.1).
@@ -50,7 +49,7 @@ svm_world_switch:
 	vmrun
 
 	push	rdi
-	mov	rdi, [rsp + 8]
+	mov	rdi, [rsp + 16]
 	mov	[rdi + 8 * 1], rcx
 	mov	[rdi + 8 * 2], rdx
 	mov	[rdi + 8 * 3], rbx
@@ -66,8 +65,7 @@ svm_world_switch:
 	mov	[rdi + 8 * 14], r14
 	mov	[rdi + 8 * 15], r15
 
-	pop	rdi
-	pop	rax			; guest VMCB
+	; #VMEXIT has restored RAX, the guest VMCB (15.6).
 	vmsave
 	pop	rax			; host VMCB
 	vmload
@@ -76,6 +74,7 @@ svm_world_switch:
 
 	; Fill the return stack buffer, so that no RET below is predicted by what the guest has
 	; left there. The LFENCE ends a wrong prediction of the branch.
+	add	rsp, 8			; the registers
 	test	byte [speculation_fill_rsb], 1
 	jz	.filled
 %rep RSB_ENTRIES

@@ -200,34 +200,20 @@ static __noinline bool set_rip_with_traps(struct vcpu *v, u64 rip)
 	return svm_has_breakpoints(v);
 }
 
-/* True: done; mostly there is nothing to trap. */
-static __always_inline bool set_rip_without_traps(struct vcpu *v, u64 rip)
+u64 svm_next_rip(const struct vcpu *v)
 {
-	struct vmcb *c = svm_vmcb(v);
-
-	c->interrupt_shadow = 0;
-	if (unlikely((v->rflags & (RFLAGS_TF | RFLAGS_RF)) || (c->dr7 & DR7_ANY_ENABLED) ||
-		     rip == v->rip))
-		return false;
-	v->rip = rip;
-	return true;
+	return svm_features.next_rip ? svm_vmcb(v)->nrip : 0;
 }
 
 bool svm_set_rip(struct vcpu *v, u64 rip)
 {
-	return !set_rip_without_traps(v, rip) && set_rip_with_traps(v, rip);
+	return !svm_set_rip_without_traps(v, rip) && set_rip_with_traps(v, rip);
 }
 
-static __noinline void finish_port(struct vcpu *v, u64 rip, u32 port, u32 size)
+void svm_finish_port(struct vcpu *v, u64 rip, u32 port, u32 size)
 {
 	if (set_rip_with_traps(v, rip))
 		svm_accessed(v, ACCESS_PORT, port, size);
-}
-
-void svm_set_rip_after_port(struct vcpu *v, u64 rip, u32 port, u32 size)
-{
-	if (!set_rip_without_traps(v, rip))
-		finish_port(v, rip, port, size);
 }
 
 void svm_set_cr2(struct vcpu *v, u64 cr2)

@@ -54,23 +54,21 @@ static void vmsave(paddr_t pa)
 static int svm_cpu_init(void)
 {
 	struct svm_cpu *c = kzalloc(sizeof(*c));
-	void *save = alloc_page();
+	void *save = alloc_page(), *host = alloc_page();
 
-	if (!c || !save)
-		return -ENOMEM;
-	c->host = alloc_page();
-	if (!c->host || svm_maps_init())
+	if (!c || !save || !host || svm_maps_init())
 		return -ENOMEM;
 	npt_init();
 
 	c->save_area = virt_to_phys(save);
+	c->host = virt_to_phys(host);
 	c->nr_asids = cpuid(CPUID_SVM, 0).ebx;
 	c->asid_generation = svm_first_asid_generation(this_cpu()->id);
 	c->next_asid = 1;
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, c->save_area);
 	/* From here on, FS, GS, TR, LDTR and the system-call MSRs of this CPU never change. */
-	vmsave(virt_to_phys(c->host));
+	vmsave(c->host);
 	this_cpu()->arch = c;
 	exit_reason_name = svm_exit_name;
 	return 0;
@@ -88,8 +86,8 @@ const struct vcpu_backend svm_backend = {
 	.enter = svm_enter,
 	.mode = svm_mode,
 	.segment_base = svm_segment_base,
+	.next_rip = svm_next_rip,
 	.set_rip = svm_set_rip,
-	.set_rip_after_port = svm_set_rip_after_port,
 	.has_breakpoints = svm_has_breakpoints,
 	.accessed = svm_accessed,
 	.inject = svm_inject,

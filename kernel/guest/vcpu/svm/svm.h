@@ -7,7 +7,7 @@
 
 /* The data of a CPU: cpu.arch. */
 struct svm_cpu {
-	struct vmcb *host; /* the host's state for VMLOAD and VMSAVE */
+	paddr_t host; /* VMCB with the host's state for VMLOAD and VMSAVE */
 	paddr_t save_area;
 	u64 asid_generation;
 	u32 next_asid, nr_asids;
