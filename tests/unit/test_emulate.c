@@ -122,13 +122,13 @@ int guest_translate_as(struct vcpu *vcpu, u64 linear, u32 access, gpaddr_t *gpa,
 	return -EFAULT;
 }
 
-int guest_translate(struct vcpu *vcpu, u64 linear, bool write, gpaddr_t *gpa)
+int guest_translate(struct guest_view *g, u64 linear, bool write, gpaddr_t *gpa)
 {
 	(void)write;
 	*gpa = linear;
 	if (linear >= NATIVE_DATA && linear < NATIVE_DATA + PAGE_SIZE)
 		return 0;
-	inject_pf(vcpu, linear, 0);
+	inject_pf(g->v, linear, 0);
 	return -EFAULT;
 }
 

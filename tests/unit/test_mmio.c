@@ -21,6 +21,7 @@
 
 static struct vm vm;
 static struct vcpu v = { .vm = &vm };
+static struct guest_view g = { .v = &v };
 static u32 located, moved;
 
 /* --- what it calls -------------------------------------------------------- */
@@ -50,9 +51,10 @@ static const struct vcpu_backend backend = {
 };
 const struct vcpu_backend *vcpu_backend = &backend;
 
-int operand_locate(struct vcpu *vcpu, u64 linear, unsigned int size, bool write, struct operand *p)
+int operand_locate(struct guest_view *g, u64 linear, unsigned int size, bool write,
+		   struct operand *p)
 {
-	(void)vcpu;
+	(void)g;
 	(void)write;
 	located++;
 	*p = (struct operand){ .nr = 1, .part = { { linear, size } } };
@@ -91,7 +93,7 @@ static void repeat(const char *instruction, u32 operands, u32 size)
 	while (v.rip == RIP) {
 		u32 before = located, at = moved;
 
-		assert_int_equal(string_instruction(&v, 64, &insn), 0);
+		assert_int_equal(string_instruction(&g, 64, &insn), 0);
 		assert_in_range(located - before, 1, MOST * operands);
 		assert_int_equal(v.reg[RCX], ELEMENTS - moved);
 		assert_true(moved > at);

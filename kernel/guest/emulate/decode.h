@@ -10,7 +10,7 @@
 
 #define INSN_MAX_LENGTH 15
 
-enum insn_op {
+enum __packed insn_op {
 	/* The first eight are numbered as in ModRM.reg of opcodes 80h to 83h. */
 	INSN_ADD,
 	INSN_OR,
@@ -72,7 +72,7 @@ enum insn_op {
 };
 
 /* The other operand, besides memory. */
-enum insn_other {
+enum __packed insn_other {
 	OTHER_NONE,
 	OTHER_REGISTER,
 	OTHER_ACCUMULATOR, /* rAX; `reg` says so */
@@ -81,7 +81,7 @@ enum insn_other {
 	OTHER_MMX
 };
 
-enum insn_repeat { REPEAT_NONE, REPEAT_EQUAL, REPEAT_NOT_EQUAL }; /* REP is REPEAT_EQUAL */
+enum __packed insn_repeat { REPEAT_NONE, REPEAT_EQUAL, REPEAT_NOT_EQUAL }; /* REP is REPEAT_EQUAL */
 
 #define NO_REGISTER 0xff
 

@@ -3,6 +3,7 @@
 
 #include <kernel/guest/emulate/address.h>
 #include <kernel/guest/emulate/alu.h>
+#include <kernel/guest/emulate/guestwalk.h>
 #include <kernel/guest/emulate/simd.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/cpuidcommon.h>
@@ -282,11 +283,13 @@ static int push_or_pop(struct vcpu *v, unsigned int bits, const struct insn *ins
 	bool push = insn->op == INSN_PUSH;
 	u64 rsp = register_get(v, RSP, pointer, false), next = push ? rsp - size : rsp + size;
 	u64 top = push ? next : rsp, value = 0;
+	struct guest_view g;
 	struct operand stack;
 	int ret;
 
+	guest_view(&g, v);
 	top &= ~0UL >> (64 - 8 * pointer);
-	ret = operand_locate(v, address_linear(v, bits, SEG_SS, top), size, push, &stack);
+	ret = operand_locate(&g, address_linear(v, bits, SEG_SS, top), size, push, &stack);
 	if (!ret)
 		ret = operand_read(v, push ? p : &stack, &value);
 	if (!ret)

@@ -11,10 +11,10 @@
 
 static bool canonical(const struct vcpu_mode *m, u64 linear)
 {
-	unsigned int bits = m->cr4 & CR4_LA57 ? 57 : 48;
-	u64 extended = (u64)((s64)(linear << (64 - bits)) >> (64 - bits));
-
-	return !(m->efer & EFER_LMA) || extended == linear;
+	/* What is canonical with 48 bits is so with 57, too. */
+	if (linear + BIT(47) < BIT(48) || !(m->efer & EFER_LMA))
+		return true;
+	return (m->cr4 & CR4_LA57) && linear + BIT(56) < BIT(57);
 }
 
 static u32 user_access(const struct vcpu_mode *m)
@@ -33,20 +33,18 @@ static int translate(struct guest_view *g, u64 linear, u32 access, gpaddr_t *gpa
 	return ret;
 }
 
-int guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa)
+int guest_translate(struct guest_view *g, u64 linear, bool write, gpaddr_t *gpa)
 {
-	struct guest_view g;
 	u32 error;
 	int ret;
 
-	guest_view(&g, v);
-	if (!canonical(&g.mode, linear)) {
-		inject_gp(v);
+	if (!canonical(&g->mode, linear)) {
+		inject_gp(g->v);
 		return -EFAULT;
 	}
-	ret = translate(&g, linear, (write ? WALK_WRITE : 0) | user_access(&g.mode), gpa, &error);
+	ret = translate(g, linear, (write ? WALK_WRITE : 0) | user_access(&g->mode), gpa, &error);
 	if (ret)
-		inject_pf(v, linear, error);
+		inject_pf(g->v, linear, error);
 	return ret;
 }
 

@@ -7,7 +7,7 @@
 
 /* Translate a linear address for a data access with the current privilege level. -EFAULT: it
  * faults; the exception has been injected. */
-int __must_check guest_translate(struct vcpu *v, u64 linear, bool write, gpaddr_t *gpa);
+int __must_check guest_translate(struct guest_view *g, u64 linear, bool write, gpaddr_t *gpa);
 
 /* Translate a linear address for an access (WALK_* of guestwalk.h). -EFAULT: it faults, with
  * *error; no exception has been injected. */

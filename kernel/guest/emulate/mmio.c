@@ -18,9 +18,10 @@
 
 /* Fetch and decode the instruction. -EFAULT: an exception has been injected; otherwise as
  * decode_insn(). */
-static int fetch(struct guest_view *g, u8 bytes[INSN_MAX_LENGTH], struct insn *insn)
+static int fetch(struct guest_view *g, unsigned int bits, u8 bytes[INSN_MAX_LENGTH],
+		 struct insn *insn)
 {
-	unsigned int nr = guest_fetch_all(g, bytes), bits = mode_code_bits(&g->mode);
+	unsigned int nr = guest_fetch_all(g, bytes);
 	int ret = decode_insn(bytes, nr, bits, insn);
 	struct vcpu *v = g->v;
 	gpaddr_t gpa;
@@ -76,8 +77,10 @@ static void look_for_breakpoints(struct vcpu *v, unsigned int bits, const struct
 			       address_linear(v, bits, SEG_SS, top), size);
 }
 
-static int one_instruction(struct vcpu *v, unsigned int bits, const struct insn *insn, gpaddr_t gpa)
+static int one_instruction(struct guest_view *g, unsigned int bits, const struct insn *insn,
+			   gpaddr_t gpa)
 {
+	struct vcpu *v = g->v;
 	u64 linear = address_effective(v, bits, insn), next = v->rip + insn->length;
 	bool uses_stack = insn->op == INSN_PUSH || insn->op == INSN_POP;
 	struct operand p;
@@ -87,7 +90,7 @@ static int one_instruction(struct vcpu *v, unsigned int bits, const struct insn 
 		inject_gp(v);
 		return -EFAULT;
 	}
-	ret = operand_locate(v, linear, insn->mem_size, insn_writes(insn), &p);
+	ret = operand_locate(g, linear, insn->mem_size, insn_writes(insn), &p);
 	if (ret)
 		return ret;
 	/* It may have been the stack, too. */
@@ -110,8 +113,9 @@ static int describe_unknown(const u8 bytes[INSN_MAX_LENGTH], char *why, size_t s
 
 /* The page tables of the stack are where there is no RAM. Of instructions that Weir does not know,
  * many use the stack: PUSH, CALL, RET. False: an exception has been injected. */
-static bool stack_is_mapped(struct vcpu *v, unsigned int bits)
+static bool stack_is_mapped(struct guest_view *g, unsigned int bits)
 {
+	struct vcpu *v = g->v;
 	unsigned int size = address_stack_size(v, bits);
 	u64 rsp = register_get(v, RSP, size, false);
 	gpaddr_t gpa;
@@ -119,7 +123,7 @@ static bool stack_is_mapped(struct vcpu *v, unsigned int bits)
 	for (unsigned int i = 0; i < 2; i++, rsp -= size) {
 		u64 at = rsp & (~0UL >> (64 - 8 * size));
 
-		if (guest_translate(v, address_linear(v, bits, SEG_SS, at), i, &gpa))
+		if (guest_translate(g, address_linear(v, bits, SEG_SS, at), i, &gpa))
 			return false;
 	}
 	return true;
@@ -135,13 +139,13 @@ int mmio_emulate(struct vcpu *v, gpaddr_t gpa, bool table_walk, char *why, size_
 
 	guest_view(&g, v);
 	bits = mode_code_bits(&g.mode);
-	ret = fetch(&g, bytes, &insn);
-	if (ret == -EINVAL && table_walk && !stack_is_mapped(v, bits))
+	ret = fetch(&g, bits, bytes, &insn);
+	if (ret == -EINVAL && table_walk && !stack_is_mapped(&g, bits))
 		return 0;
 	if (ret == -EINVAL)
 		return describe_unknown(bytes, why, why_size);
 	if (!ret)
-		ret = insn_is_string(&insn) ? string_instruction(v, bits, &insn) :
-					      one_instruction(v, bits, &insn, gpa);
+		ret = insn_is_string(&insn) ? string_instruction(&g, bits, &insn) :
+					      one_instruction(&g, bits, &insn, gpa);
 	return ret == -EFAULT ? 0 : ret;
 }

@@ -1,15 +1,16 @@
 /* Locates, reads and writes a memory operand of an emulated instruction. */
 #include <kernel/guest/emulate/operand.h>
 
-#include <kernel/guest/emulate/address.h>
 #include <kernel/guest/emulate/bus.h>
 #include <kernel/guest/emulate/guestlinear.h>
+#include <kernel/guest/emulate/guestwalk.h>
 #include <kernel/guest/memory/guestcopy.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/lib/errno.h>
 #include <kernel/lib/string.h>
 
-int operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write, struct operand *p)
+int operand_locate(struct guest_view *g, u64 linear, unsigned int size, bool write,
+		   struct operand *p)
 {
 	unsigned int in_page = (unsigned int)MIN(size, PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
 
@@ -17,17 +18,60 @@ int operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write, st
 	p->part[0].size = in_page;
 	p->part[1].size = size - in_page;
 	p->part[0].trapped = p->part[1].trapped = false;
-	if (guest_translate(v, linear, write, &p->part[0].gpa))
+	if (guest_translate(g, linear, write, &p->part[0].gpa))
 		return -EFAULT;
 	if (p->nr == 2) {
 		u64 next = linear + in_page;
 
-		if (address_code_bits(v) != 64)
+		if (!mode_is_64bit(&g->mode))
 			next = (u32)next;
-		if (guest_translate(v, next, write, &p->part[1].gpa))
+		if (guest_translate(g, next, write, &p->part[1].gpa))
 			return -EFAULT;
 	}
 	return 0;
+}
+
+/* 1, 2, 4 or 8 bytes, without a call. */
+static __always_inline void copy_value(void *to, const void *from, unsigned int size)
+{
+	switch (size) {
+	case 1:
+		__builtin_memcpy(to, from, 1);
+		break;
+	case 2:
+		__builtin_memcpy(to, from, 2);
+		break;
+	case 4:
+		__builtin_memcpy(to, from, 4);
+		break;
+	default:
+		__builtin_memcpy(to, from, 8);
+	}
+}
+
+/* Mostly the operand is one register of a device. */
+static bool is_register(const struct operand *p)
+{
+	unsigned int size = p->part[0].size;
+
+	return p->nr == 1 && p->part[0].trapped && size <= 8 && !(size & (size - 1));
+}
+
+static int access_register(struct vcpu *v, const struct operand *p, bool write, u8 *bytes)
+{
+	struct bus *bus = &v->vm->mmio;
+	unsigned int size = p->part[0].size;
+	u64 value = 0;
+	int ret;
+
+	if (write) {
+		copy_value(&value, bytes, size);
+		return bus_write(bus, v, p->part[0].gpa, size, value);
+	}
+	ret = bus_read(bus, v, p->part[0].gpa, size, &value);
+	if (!ret)
+		copy_value(bytes, &value, size);
+	return ret;
 }
 
 /* Access a part on the memory bus. Sizes that are not a power of two are accessed byte by byte. */
@@ -59,7 +103,7 @@ static bool access_ram(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool wri
 			 guest_read(&v->vm->memory, gpa, bytes, size));
 }
 
-static int access_all(struct vcpu *v, const struct operand *p, bool write, u8 *bytes)
+static __noinline int access_parts(struct vcpu *v, const struct operand *p, bool write, u8 *bytes)
 {
 	for (unsigned int i = 0; i < p->nr; i++) {
 		gpaddr_t gpa = p->part[i].gpa;
@@ -74,6 +118,13 @@ static int access_all(struct vcpu *v, const struct operand *p, bool write, u8 *b
 		bytes += size;
 	}
 	return 0;
+}
+
+static __always_inline int access_all(struct vcpu *v, const struct operand *p, bool write,
+				      u8 *bytes)
+{
+	return is_register(p) ? access_register(v, p, write, bytes) :
+				access_parts(v, p, write, bytes);
 }
 
 int operand_read(struct vcpu *v, const struct operand *p, void *bytes)

@@ -5,6 +5,7 @@
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/types.h>
 
+struct guest_view;
 struct vcpu;
 
 #define OPERAND_MAX_SIZE 16
@@ -21,7 +22,7 @@ struct operand {
 
 /* Locate the `size` bytes at this linear address. Outside 64-bit mode they wrap at 4 GiB. -EFAULT:
  * it faults; the exception has been injected. */
-int __must_check operand_locate(struct vcpu *v, u64 linear, unsigned int size, bool write,
+int __must_check operand_locate(struct guest_view *g, u64 linear, unsigned int size, bool write,
 				struct operand *p);
 /* Read or write all of it. -EAGAIN from the bus: the instruction must be executed again. */
 int __must_check operand_read(struct vcpu *v, const struct operand *p, void *bytes);

@@ -22,8 +22,9 @@ static bool reads_rsi(const struct insn *insn)
 	return insn->op != INSN_STOS && insn->op != INSN_SCAS;
 }
 
-static int element(struct vcpu *v, unsigned int bits, const struct insn *insn)
+static int element(struct guest_view *g, unsigned int bits, const struct insn *insn)
 {
+	struct vcpu *v = g->v;
 	unsigned int size = insn->mem_size, width = insn->address_size;
 	bool uses_rsi = reads_rsi(insn);
 	bool uses_rdi = insn->op != INSN_LODS, writes = uses_rdi && !compares(insn);
@@ -36,9 +37,9 @@ static int element(struct vcpu *v, unsigned int bits, const struct insn *insn)
 	/* Locate both first: reading one may have side effects on a device, which a later page
 	 * fault could not undo. */
 	if (uses_rdi)
-		ret = operand_locate(v, address_linear(v, bits, SEG_ES, rdi), size, writes, &to);
+		ret = operand_locate(g, address_linear(v, bits, SEG_ES, rdi), size, writes, &to);
 	if (!ret && uses_rsi)
-		ret = operand_locate(v, address_linear(v, bits, insn->segment, rsi), size, false,
+		ret = operand_locate(g, address_linear(v, bits, insn->segment, rsi), size, false,
 				     &from);
 	if (!ret && uses_rsi)
 		ret = operand_read(v, &from, &first);
@@ -89,8 +90,9 @@ static void look_for_breakpoints(struct vcpu *v, unsigned int bits, const struct
 				       last_element(v, bits, insn, SEG_ES, RDI), insn->mem_size);
 }
 
-int string_instruction(struct vcpu *v, unsigned int bits, const struct insn *insn)
+int string_instruction(struct guest_view *g, unsigned int bits, const struct insn *insn)
 {
+	struct vcpu *v = g->v;
 	u64 next = v->rip + insn->length;
 	bool watched = vcpu_backend->has_breakpoints(v), accessed = false, done = false;
 
@@ -101,7 +103,7 @@ int string_instruction(struct vcpu *v, unsigned int bits, const struct insn *ins
 			done = true;
 			break;
 		}
-		ret = element(v, bits, insn);
+		ret = element(g, bits, insn);
 		if (ret)
 			return ret;
 		accessed = true;

@@ -2,6 +2,7 @@
 #include <kernel/guest/exit/exitio.h>
 
 #include <kernel/guest/emulate/address.h>
+#include <kernel/guest/emulate/guestwalk.h>
 #include <kernel/guest/emulate/operand.h>
 #include <kernel/x86/control.h>
 
@@ -30,10 +31,13 @@ bool exit_io(struct vcpu *v, u32 port, u32 size, bool in)
  * effects on a device, which a page fault could not undo. */
 static int move_element(struct vcpu *v, const struct string_io *io, u64 linear)
 {
+	struct guest_view g;
 	struct operand p;
 	u64 value = 0;
-	int ret = operand_locate(v, linear, io->size, io->in, &p);
+	int ret;
 
+	guest_view(&g, v);
+	ret = operand_locate(&g, linear, io->size, io->in, &p);
 	if (ret)
 		return ret;
 	if (io->in) {
