@@ -199,7 +199,7 @@ void boot_main(u32 magic, u32 info)
 	emulator_detect();
 	sched_init();
 	(void)vcpu_backend_init(); /* if there is none, start_new() reports it for each domain */
-	smp_init(madt.apic_id, madt.nr_cpus, options.max_cpus, ap_prepare, ap_main);
+	smp_init(madt.apic_id, madt.nr_cpus, options.cpus, ap_prepare, ap_main);
 	if (vcpu_backend)
 		cpuid_common_report();
 	if (!shootdown_init())

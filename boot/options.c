@@ -14,7 +14,7 @@
 struct options options = {
 	.console = UART_COM1,
 	.loglevel = LOG_INFO,
-	.max_cpus = MAX_CPUS,
+	.cpus.max = MAX_CPUS,
 	.build.control_iommu = IDENTITY_STRICT,
 	.irq_limit = 20000,
 };
@@ -84,7 +84,18 @@ static bool parse_number(const char *v, u32 min, u32 max, u32 *n)
 
 static bool set_maxcpus(const char *v)
 {
-	return parse_number(v, 1, MAX_CPUS, &options.max_cpus);
+	return parse_number(v, 1, MAX_CPUS, &options.cpus.max);
+}
+
+static bool set_smt(const char *v)
+{
+	if (!strcmp(v, "on"))
+		options.cpus.one_thread = false;
+	else if (!strcmp(v, "off"))
+		options.cpus.one_thread = true;
+	else
+		return false;
+	return true;
 }
 
 static bool set_irq_limit(const char *v)
@@ -208,6 +219,7 @@ static const struct {
 	{ "iommu", set_iommu, "on, off, nointremap" },
 	{ "control-iommu", set_control_iommu, "strict, relaxed, inclusive, none" },
 	{ "maxcpus", set_maxcpus, "1 to 256" },
+	{ "smt", set_smt, "on, off" },
 	{ "irq-limit", set_irq_limit, "0, 100 to 10000000" },
 	{ "sriov", set_sriov, "DEVICE,1 to DEVICE,64, for at most 4 devices" },
 	{ "x2apic", set_x2apic, "on, off" },

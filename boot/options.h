@@ -3,6 +3,7 @@
 
 #include <kernel/core/debugexit.h>
 #include <kernel/core/log.h>
+#include <kernel/core/smp.h>
 #include <kernel/guest/lifecycle/builder.h>
 #include <kernel/lib/compiler.h>
 #include <kernel/lib/pci_id.h>
@@ -15,7 +16,7 @@ struct options {
 	bool iommu_off; /* iommu=off */
 	bool no_intremap; /* iommu=nointremap */
 	struct build_options build; /* control-iommu=, fail-alloc=builds */
-	u32 max_cpus; /* maxcpus=N */
+	struct smp_limits cpus; /* maxcpus=N, smt=off */
 	u32 irq_limit; /* irq-limit=N: interrupts per second of an assigned device; 0: no limit */
 	/* sriov=DEVICE,N: enable its first N virtual functions. */
 	struct {

@@ -11,6 +11,7 @@
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
+#include <kernel/x86/cpuid.h>
 #include <kernel/x86/interrupts.h>
 
 #define STACK_PAGES 8
@@ -126,7 +127,69 @@ static void log_limit(u32 max, u32 nr_off)
 		log_warn("cpu: more CPUs than MAX_CPUS (%u): %u stay off", MAX_CPUS, nr_off);
 }
 
-void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*prepare)(void), void (*main)(void))
+/* How many low bits of an APIC id number the threads of a core: CPUID 0Bh (SDM vol. 2), or AMD's
+ * 8000001Eh (APM vol. 3, E.4.15). */
+static unsigned int thread_bits(void)
+{
+	unsigned int bits = 0;
+	u32 threads = 1;
+
+	if (cpuid(0, 0).eax >= 0xb) {
+		struct cpuid topology = cpuid(0xb, 0);
+
+		if (FIELD_GET(CPUIDB_ECX_LEVEL, topology.ecx) == CPUIDB_LEVEL_THREAD)
+			return topology.eax & 0x1f;
+	}
+	if (cpuid(0x80000000, 0).eax >= 0x8000001e &&
+	    (cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_TOPOEXT))
+		threads = (cpuid(0x8000001e, 0).ebx >> 8 & 0xff) + 1;
+	while (1u << bits < threads)
+		bits++;
+	return bits;
+}
+
+/* True if another thread of its core is online. */
+static bool shares_core(u32 apic_id, unsigned int bits)
+{
+	for (u32 i = 0; i < nr_cpus; i++)
+		if (cpus[i]->apic_id >> bits == apic_id >> bits)
+			return true;
+	return false;
+}
+
+static bool is_reachable(u32 apic_id)
+{
+	if (apic_id <= lapic_max_id())
+		return true;
+	log_warn("cpu: APIC id 0x%x cannot be reached without x2APIC; that CPU stays off", apic_id);
+	return false;
+}
+
+static void start_cpus(const u32 *apic_id, u32 nr, struct smp_limits limits, u8 *page)
+{
+	unsigned int bits = limits.one_thread ? thread_bits() : 0;
+	u32 threads_off = 0;
+
+	for (u32 i = 0; i < nr; i++) {
+		if (apic_id[i] == this_cpu()->apic_id)
+			continue;
+		if (limits.one_thread && shares_core(apic_id[i], bits)) {
+			threads_off++;
+			continue;
+		}
+		if (nr_cpus == limits.max) {
+			log_limit(limits.max, nr - i);
+			break;
+		}
+		if (is_reachable(apic_id[i]))
+			start_cpu(apic_id[i], page);
+	}
+	if (limits.one_thread)
+		log_info("cpu: one thread of each core by smt=off; %u stay off", threads_off);
+}
+
+void smp_init(const u32 *apic_id, u32 nr, struct smp_limits limits, void (*prepare)(void),
+	      void (*main)(void))
 {
 	size_t size = (size_t)(trampoline_end - trampoline_start);
 	mfn_t mfn;
@@ -134,7 +197,7 @@ void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*prepare)(void), void (
 
 	ap_prepare = prepare;
 	ap_main = main;
-	if (nr <= 1 || max == 1) {
+	if (nr <= 1 || limits.max == 1) {
 		log_info("cpu: 1 CPU online");
 		return;
 	}
@@ -145,22 +208,8 @@ void smp_init(const u32 *apic_id, u32 nr, u32 max, void (*prepare)(void), void (
 	}
 	page = mfn_to_virt(mfn);
 	memcpy(page, trampoline_start, size);
-	for (u32 i = 0; i < nr; i++) {
-		if (apic_id[i] == this_cpu()->apic_id)
-			continue;
-		if (nr_cpus == max) {
-			log_limit(max, nr - i);
-			break;
-		}
-		if (apic_id[i] > lapic_max_id()) {
-			log_warn("cpu: APIC id 0x%x cannot be reached without x2APIC; "
-				 "that CPU stays off",
-				 apic_id[i]);
-			continue;
-		}
-		start_cpu(apic_id[i], page);
-	}
+	start_cpus(apic_id, nr, limits, page);
 	paging_unmap_identity();
 	free_frames(mfn, ORDER_4K);
-	log_info("cpu: %u CPUs online", nr_cpus);
+	log_info("cpu: %u CPU%s online", nr_cpus, nr_cpus == 1 ? "" : "s");
 }

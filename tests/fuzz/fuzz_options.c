@@ -30,7 +30,7 @@ static void check_options(void)
 		    !options.console);
 	assert_in_range(options.loglevel, LOG_ERR, LOG_DEBUG);
 	assert_in_range(options.build.control_iommu, IDENTITY_NONE, IDENTITY_INCLUSIVE);
-	assert_in_range(options.max_cpus, 1, MAX_CPUS);
+	assert_in_range(options.cpus.max, 1, MAX_CPUS);
 }
 
 /* A single word: if a warning quotes it, nothing has changed. */

@@ -15,6 +15,16 @@ def test_all_cpus_start(boot, smp):
     weir.count(rf"cpu: {smp} CPUs? online", 1)
 
 
+# With smt=off one thread of each core starts: threads are told from cores by the topology, not by counting.
+@pytest.mark.parametrize("smp, online, off", [("4,cores=2,threads=2", 2, 2), ("4,cores=1,threads=4", 1, 3),
+                                              ("3,cores=3,threads=1", 3, 0)])
+def test_one_thread_of_each_core_starts(boot, smp, online, off):
+    weir = boot(smp=smp, cmdline="smt=off")
+    weir.wait_ready()
+    weir.count(rf"cpu: one thread of each core by smt=off; {off} stay off", 1)
+    weir.count(rf"cpu: {online} CPUs? online", 1)
+
+
 @pytest.mark.parametrize("mem, mib", [("512M", 512), ("5G", 5120)])
 def test_all_memory_is_found(boot, mem, mib):
     weir = boot(mem=mem)

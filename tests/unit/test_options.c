@@ -33,17 +33,19 @@ static int setup(void **state)
 static void test_words(void **state)
 {
 	(void)state;
-	options_parse("console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 "
-		      "irq-limit=0 x2apic=off exit=idle panic=test mitigations=off nmi=panic");
+	options_parse(
+		"console=com2 loglevel=debug iommu=off control-iommu=relaxed maxcpus=3 "
+		"irq-limit=0 x2apic=off exit=idle panic=test mitigations=off nmi=panic smt=off");
 	assert_int_equal(warnings, 0);
 	assert_int_equal(options.console, UART_COM2);
 	assert_int_equal(options.loglevel, LOG_DEBUG);
 	assert_true(options.iommu_off);
 	assert_int_equal(options.build.control_iommu, IDENTITY_RELAXED);
-	assert_int_equal(options.max_cpus, 3);
+	assert_int_equal(options.cpus.max, 3);
 	assert_int_equal(options.irq_limit, 0);
 	assert_true(options.x2apic_off);
 	assert_true(options.mitigations_off);
+	assert_true(options.cpus.one_thread);
 	assert_true(options.nmi_panics);
 	assert_int_equal(options.exit_at, DEBUG_EXIT_IDLE);
 	assert_true(options.panic_test);
@@ -91,7 +93,7 @@ static void test_file_name(void **state)
 	(void)state;
 	options_parse("/boot/weir.elf maxcpus=2");
 	assert_int_equal(warnings, 0);
-	assert_int_equal(options.max_cpus, 2);
+	assert_int_equal(options.cpus.max, 2);
 	options_parse("maxcpus=2 /boot/weir.elf");
 	assert_int_equal(warnings, 1);
 	options_parse("foo=/boot");
@@ -109,6 +111,8 @@ static void test_wrong_words(void **state)
 		"iomm=on",
 		"=",
 		"=on",
+		"smt=",
+		"smt=auto",
 		"maxcpus=0",
 		"maxcpus=x",
 		"maxcpus=257",
