@@ -87,15 +87,19 @@ static bool set_maxcpus(const char *v)
 	return parse_number(v, 1, MAX_CPUS, &options.cpus.max);
 }
 
+static bool parse_switch(const char *v, bool *on)
+{
+	*on = !strcmp(v, "on");
+	return *on || !strcmp(v, "off");
+}
+
 static bool set_smt(const char *v)
 {
-	if (!strcmp(v, "on"))
-		options.cpus.one_thread = false;
-	else if (!strcmp(v, "off"))
-		options.cpus.one_thread = true;
-	else
-		return false;
-	return true;
+	bool on, known = parse_switch(v, &on);
+
+	if (known)
+		options.cpus.one_thread = !on;
+	return known;
 }
 
 static bool set_irq_limit(const char *v)
@@ -130,24 +134,22 @@ static bool set_sriov(const char *v)
 
 static bool set_x2apic(const char *v)
 {
-	bool on = !strcmp(v, "on"), off = !strcmp(v, "off");
+	bool on, known = parse_switch(v, &on);
 
-	if (on || off) {
+	if (known) {
 		options.x2apic_on = on;
-		options.x2apic_off = off;
+		options.x2apic_off = !on;
 	}
-	return on || off;
+	return known;
 }
 
 static bool set_mitigations(const char *v)
 {
-	if (!strcmp(v, "on"))
-		options.mitigations_off = false;
-	else if (!strcmp(v, "off"))
-		options.mitigations_off = true;
-	else
-		return false;
-	return true;
+	bool on, known = parse_switch(v, &on);
+
+	if (known)
+		options.mitigations_off = !on;
+	return known;
 }
 
 static bool set_exit(const char *v)

@@ -35,7 +35,7 @@ struct acpi_ioapic {
 	u32 gsi_base;
 };
 
-#define ACPI_MAX_CPUS 256
+#define ACPI_MAX_CPUS 1024 /* more than Weir starts: with smt=off some are left out */
 #define ACPI_MAX_IOAPICS 64
 #define ACPI_MAX_NMIS 256
 

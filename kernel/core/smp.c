@@ -7,11 +7,11 @@
 #include <kernel/core/lapic.h>
 #include <kernel/core/log.h>
 #include <kernel/core/paging.h>
+#include <kernel/core/topology.h>
 #include <kernel/core/tscsync.h>
 #include <kernel/lib/atomic.h>
 #include <kernel/lib/string.h>
 #include <kernel/mm/alloc.h>
-#include <kernel/x86/cpuid.h>
 #include <kernel/x86/interrupts.h>
 
 #define STACK_PAGES 8
@@ -118,36 +118,6 @@ static bool start_cpu(u32 apic_id, u8 *page)
 	return true;
 }
 
-/* The administrator's limit, or Weir's own. */
-static void log_limit(u32 max, u32 nr_off)
-{
-	if (max < MAX_CPUS)
-		log_info("cpu: limited to %u CPUs by maxcpus=; %u stay off", max, nr_off);
-	else
-		log_warn("cpu: more CPUs than MAX_CPUS (%u): %u stay off", MAX_CPUS, nr_off);
-}
-
-/* How many low bits of an APIC id number the threads of a core: CPUID 0Bh (SDM vol. 2), or AMD's
- * 8000001Eh (APM vol. 3, E.4.15). */
-static unsigned int thread_bits(void)
-{
-	unsigned int bits = 0;
-	u32 threads = 1;
-
-	if (cpuid(0, 0).eax >= 0xb) {
-		struct cpuid topology = cpuid(0xb, 0);
-
-		if (FIELD_GET(CPUIDB_ECX_LEVEL, topology.ecx) == CPUIDB_LEVEL_THREAD)
-			return topology.eax & 0x1f;
-	}
-	if (cpuid(0x80000000, 0).eax >= 0x8000001e &&
-	    (cpuid(0x80000001, 0).ecx & CPUID80000001_ECX_TOPOEXT))
-		threads = (cpuid(0x8000001e, 0).ebx >> 8 & 0xff) + 1;
-	while (1u << bits < threads)
-		bits++;
-	return bits;
-}
-
 /* True if another thread of its core is online. */
 static bool shares_core(u32 apic_id, unsigned int bits)
 {
@@ -165,27 +135,36 @@ static bool is_reachable(u32 apic_id)
 	return false;
 }
 
+/* Which CPUs stay off, and why. */
+static void log_limits(struct smp_limits limits, u32 threads_off, u32 beyond)
+{
+	if (limits.one_thread)
+		log_info("cpu: one thread of each core by smt=off; %u stay off", threads_off);
+	if (beyond && limits.max < MAX_CPUS)
+		log_info("cpu: limited to %u CPUs by maxcpus=; %u stay off", limits.max, beyond);
+	else if (beyond)
+		log_warn("cpu: more CPUs than MAX_CPUS (%u): %u stay off", MAX_CPUS, beyond);
+}
+
 static void start_cpus(const u32 *apic_id, u32 nr, struct smp_limits limits, u8 *page)
 {
-	unsigned int bits = limits.one_thread ? thread_bits() : 0;
-	u32 threads_off = 0;
+	u32 threads_off = 0, beyond = 0;
+	unsigned int bits = 0;
 
+	if (limits.one_thread && !topology_thread_bits(&bits))
+		log_warn("cpu: smt=off has no effect: CPUID does not tell threads from cores; "
+			 "switch threads off in the firmware's setup");
 	for (u32 i = 0; i < nr; i++) {
 		if (apic_id[i] == this_cpu()->apic_id)
 			continue;
-		if (limits.one_thread && shares_core(apic_id[i], bits)) {
+		if (limits.one_thread && shares_core(apic_id[i], bits))
 			threads_off++;
-			continue;
-		}
-		if (nr_cpus == limits.max) {
-			log_limit(limits.max, nr - i);
-			break;
-		}
-		if (is_reachable(apic_id[i]))
+		else if (nr_cpus == limits.max)
+			beyond++;
+		else if (is_reachable(apic_id[i]))
 			start_cpu(apic_id[i], page);
 	}
-	if (limits.one_thread)
-		log_info("cpu: one thread of each core by smt=off; %u stay off", threads_off);
+	log_limits(limits, threads_off, beyond);
 }
 
 void smp_init(const u32 *apic_id, u32 nr, struct smp_limits limits, void (*prepare)(void),

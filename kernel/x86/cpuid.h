@@ -42,6 +42,7 @@
 #define CPUIDD_EAX_XGETBV1 BIT(2)
 
 /* Leaf 0BH: the topology. */
+#define CPUIDB_EAX_SHIFT MASK(4, 0)
 #define CPUIDB_ECX_LEVEL MASK(15, 8)
 #define CPUIDB_LEVEL_THREAD 1
 #define CPUIDB_LEVEL_CORE 2
@@ -71,6 +72,10 @@
 #define CPUID8000000A_EDX_NP BIT(0) /* nested paging */
 #define CPUID8000000A_EDX_NRIPS BIT(3) /* an exit saves the next RIP */
 #define CPUID8000000A_EDX_DECODE_ASSISTS BIT(7)
+
+/* AMD's numbers of cores and threads (APM vol. 3, E.4.16). */
+#define CPUID_AMD_CORES 0x8000001eu
+#define CPUID8000001E_EBX_THREADS MASK(15, 8) /* of a core, minus 1 */
 
 enum cpuid_register { EAX, EBX, ECX, EDX };
 

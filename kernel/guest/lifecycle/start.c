@@ -74,8 +74,9 @@ static bool can_build(const struct module_line *line)
 		return false;
 	}
 	if (line->cpu >= (s32)nr_cpus) {
-		log_err("domain %s: left out: cpu=%d, but the CPUs are 0 to %u", line->domain,
-			line->cpu, nr_cpus - 1);
+		log_err("domain %s: left out: cpu=%d, but the CPUs are 0 to %u (maxcpus= and "
+			"smt=off leave some off)",
+			line->domain, line->cpu, nr_cpus - 1);
 		return false;
 	}
 	return true;
