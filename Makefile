@@ -42,8 +42,8 @@ CFLAGS := -std=gnu11 -O2 -g $(WARN) -I. \
 	-fno-omit-frame-pointer -fno-optimize-sibling-calls -fno-stack-protector -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fcf-protection=none \
 	-ffunction-sections -fdata-sections $(if $(DEBUG),-DWEIR_DEBUG)
-# Without vector registers nothing on the stack needs 16 bytes.
-CFLAGS += $(if $(findstring clang,$(CC)),-mstack-alignment=8,-mpreferred-stack-boundary=3)
+# Without vector registers nothing on the stack needs 16 bytes. Each compiler has its own name for that.
+STACK_8 := $(if $(findstring clang,$(CC)),-mstack-alignment=8,-mpreferred-stack-boundary=3)
 LDFLAGS := -n -nostdlib -static -z max-page-size=4096 --no-warn-rwx-segments --gc-sections -T linker.ld
 
 # tools/layers says which of these directories may use which.
@@ -53,7 +53,7 @@ ASM_SRCS := $(sort $(shell find $(WEIR_DIRS) -name '*.asm'))
 OBJS := $(C_SRCS:%.c=$(BUILD)/%.o) $(ASM_SRCS:%.asm=$(BUILD)/%.asm.o)
 
 # Objects depend on this file, which changes when the compiler or its options change.
-BUILT_WITH := $(CC) $(CFLAGS) $(NASM) $(LD) $(LDFLAGS)
+BUILT_WITH := $(CC) $(CFLAGS) $(STACK_8) $(NASM) $(LD) $(LDFLAGS)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(BUILT_WITH)' | cmp -s - $@ || echo '$(BUILT_WITH)' >$@
@@ -61,7 +61,7 @@ $(BUILD)/flags: FORCE
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CFLAGS) $(STACK_8) -MMD -MP -c $< -o $@
 
 $(BUILD)/%.asm.o: %.asm $(BUILD)/flags
 	@mkdir -p $(@D)
