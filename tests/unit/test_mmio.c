@@ -51,10 +51,10 @@ static const struct vcpu_backend backend = {
 };
 const struct vcpu_backend *vcpu_backend = &backend;
 
-int operand_locate(struct guest_view *g, u64 linear, unsigned int size, bool write,
+int operand_locate(struct guest_view *view, u64 linear, unsigned int size, bool write,
 		   struct operand *p)
 {
-	(void)g;
+	assert_ptr_equal(view, &g);
 	(void)write;
 	located++;
 	*p = (struct operand){ .nr = 1, .part = { { linear, size } } };

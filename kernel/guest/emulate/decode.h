@@ -10,6 +10,7 @@
 
 #define INSN_MAX_LENGTH 15
 
+/* Bytes, since struct insn is cleared for each instruction. */
 enum __packed insn_op {
 	/* The first eight are numbered as in ModRM.reg of opcodes 80h to 83h. */
 	INSN_ADD,

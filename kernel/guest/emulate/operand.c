@@ -49,26 +49,18 @@ static __always_inline void copy_value(void *to, const void *from, unsigned int 
 	}
 }
 
-/* Mostly the operand is one register of a device. */
-static bool is_register(const struct operand *p)
+/* One access on the memory bus, of 1, 2, 4 or 8 bytes. */
+static __always_inline int access_register(struct vcpu *v, gpaddr_t gpa, unsigned int size,
+					   bool write, u8 *bytes)
 {
-	unsigned int size = p->part[0].size;
-
-	return p->nr == 1 && p->part[0].trapped && size <= 8 && !(size & (size - 1));
-}
-
-static int access_register(struct vcpu *v, const struct operand *p, bool write, u8 *bytes)
-{
-	struct bus *bus = &v->vm->mmio;
-	unsigned int size = p->part[0].size;
 	u64 value = 0;
 	int ret;
 
 	if (write) {
 		copy_value(&value, bytes, size);
-		return bus_write(bus, v, p->part[0].gpa, size, value);
+		return bus_write(&v->vm->mmio, v, gpa, size, value);
 	}
-	ret = bus_read(bus, v, p->part[0].gpa, size, &value);
+	ret = bus_read(&v->vm->mmio, v, gpa, size, &value);
 	if (!ret)
 		copy_value(bytes, &value, size);
 	return ret;
@@ -77,21 +69,13 @@ static int access_register(struct vcpu *v, const struct operand *p, bool write, 
 /* Access a part on the memory bus. Sizes that are not a power of two are accessed byte by byte. */
 static int access_bus(struct vcpu *v, gpaddr_t gpa, unsigned int size, bool write, u8 *bytes)
 {
-	struct bus *bus = &v->vm->mmio;
 	unsigned int step = size & (size - 1) ? 1 : MIN(size, 8u);
 
 	for (unsigned int i = 0; i < size; i += step) {
-		u64 piece = 0;
-		int ret;
+		int ret = access_register(v, gpa + i, step, write, bytes + i);
 
-		if (write)
-			memcpy(&piece, bytes + i, step);
-		ret = write ? bus_write(bus, v, gpa + i, step, piece) :
-			      bus_read(bus, v, gpa + i, step, &piece);
 		if (ret)
 			return ret;
-		if (!write)
-			memcpy(bytes + i, &piece, step);
 	}
 	return 0;
 }
@@ -120,10 +104,18 @@ static __noinline int access_parts(struct vcpu *v, const struct operand *p, bool
 	return 0;
 }
 
+/* Mostly the operand is one register of a device. */
+static bool is_register(const struct operand *p)
+{
+	unsigned int size = p->part[0].size;
+
+	return p->nr == 1 && p->part[0].trapped && size <= 8 && !(size & (size - 1));
+}
+
 static __always_inline int access_all(struct vcpu *v, const struct operand *p, bool write,
 				      u8 *bytes)
 {
-	return is_register(p) ? access_register(v, p, write, bytes) :
+	return is_register(p) ? access_register(v, p->part[0].gpa, p->part[0].size, write, bytes) :
 				access_parts(v, p, write, bytes);
 }
 

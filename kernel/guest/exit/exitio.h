@@ -5,8 +5,8 @@
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vm.h>
 
-/* Counts the exit and returns true if no device is near the port. It may be a kernel that looks for
- * devices, or waits for one by writes to port 80h. */
+/* OUT. Counts the exit and returns true if no device is near the port: kernels look for devices,
+ * and wait by writes to port 80h. */
 static inline bool exit_absent_output(struct vcpu *v, u32 port)
 {
 	if (!bus_is_absent(&v->vm->io, port))

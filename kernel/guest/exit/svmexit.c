@@ -40,7 +40,8 @@ static void handle_string_io(struct vcpu *v, const struct vmcb *c)
 	exit_string_io(v, &io);
 }
 
-static __noinline void handle_device_io(struct vcpu *v, const struct vmcb *c)
+/* All but OUT to a port where no device is near. */
+static __noinline void handle_answered_io(struct vcpu *v, const struct vmcb *c)
 {
 	u32 port = FIELD_GET(IOIO_PORT, c->exitinfo1), size = FIELD_GET(IOIO_SIZE, c->exitinfo1);
 
@@ -58,7 +59,7 @@ static void handle_io(struct vcpu *v)
 	if (!(info & (IOIO_STR | IOIO_IN)) && exit_absent_output(v, port))
 		svm_set_rip_after_port(v, c->exitinfo2, port, FIELD_GET(IOIO_SIZE, info));
 	else
-		handle_device_io(v, c);
+		handle_answered_io(v, c);
 }
 
 static void handle_msr(struct vcpu *v)

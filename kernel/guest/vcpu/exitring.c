@@ -8,6 +8,8 @@
 #include <kernel/mm/alloc.h>
 #include <kernel/x86/tsc.h>
 
+_Static_assert(EXIT_RING_SIZE * sizeof(struct exit_record) == PAGE_SIZE, "previous()");
+
 const char *(*exit_reason_name)(u32 reason);
 
 int exit_ring_init(void)
@@ -39,8 +41,9 @@ static void print(const struct exit_record *r)
 		name ? name : "exit", (u32)r->reason, r->rip, r->info1, r->info2);
 }
 
-/* Print the newest exits of one vCPU, or of all, but not more than `most`. */
-static void print_newest(bool all, u32 vcpu, u32 most)
+/* Print the newest exits of one vCPU, or of all, but not more than `most`, below a heading if there
+ * are any. */
+static void print_newest(bool all, u32 vcpu, u32 most, const char *heading)
 {
 	const struct exit_record *r = this_cpu()->exits;
 
@@ -50,6 +53,9 @@ static void print_newest(bool all, u32 vcpu, u32 most)
 		r = previous(r);
 		if (!r->tsc || (!all && r->vcpu != vcpu))
 			continue;
+		if (heading)
+			log_err("%s", heading);
+		heading = NULL;
 		print(r);
 		most--;
 	}
@@ -57,16 +63,10 @@ static void print_newest(bool all, u32 vcpu, u32 most)
 
 void exit_ring_print(u32 vcpu, u32 most)
 {
-	log_err("  its last exits on this CPU, newest first:");
-	print_newest(false, vcpu, most);
+	print_newest(false, vcpu, most, "  its last exits on this CPU, newest first:");
 }
 
 void exit_ring_dump(void)
 {
-	const struct exit_record *next = this_cpu()->exits;
-
-	if (!next || !previous(next)->tsc)
-		return;
-	log_err("  last exits on this CPU, newest first:");
-	print_newest(true, 0, EXIT_RING_SIZE);
+	print_newest(true, 0, EXIT_RING_SIZE, "  last exits on this CPU, newest first:");
 }

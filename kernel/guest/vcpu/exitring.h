@@ -4,13 +4,13 @@
 #include <kernel/core/cpu.h>
 #include <kernel/x86/tsc.h>
 
-/* The ring fills a page, so the address of any record leads to the first one. */
+/* A record fills a line of the cache, and the ring a page. */
 struct exit_record {
 	struct exit_record *next; /* where the next exit goes; cpu.exits follows it */
 	u64 tsc; /* 0: unused */
 	u64 rip;
 	u64 info1, info2;
-	u64 reason; /* the back end's own code */
+	u64 reason; /* the back end's own code, as wide as it has it */
 	u32 vcpu; /* exit_ring_vcpu() */
 } __aligned(64);
 

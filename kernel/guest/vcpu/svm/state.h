@@ -15,7 +15,7 @@ void svm_mode(const struct vcpu *v, struct vcpu_mode *m);
 u64 svm_segment_base(const struct vcpu *v, enum guest_segment seg);
 u64 svm_next_rip(const struct vcpu *v);
 bool svm_set_rip(struct vcpu *v, u64 rip);
-/* The same after IN or OUT, if svm_set_rip_without_traps() returns false. */
+/* The rest of svm_set_rip_after_port(), if there may be traps. */
 void svm_finish_port(struct vcpu *v, u64 rip, u32 port, u32 size);
 bool svm_has_breakpoints(const struct vcpu *v);
 void svm_accessed(struct vcpu *v, enum access_kind kind, u64 address, unsigned int size);
@@ -26,7 +26,8 @@ u64 svm_read_msr(const struct vcpu *v, u32 msr);
 void svm_write_msr(struct vcpu *v, u32 msr, u64 value);
 u64 svm_tsc_offset(const struct vcpu *v);
 
-/* True: done; mostly there is nothing to trap. */
+/* The instruction has been executed: end its interrupt shadow, and continue at rip. False: there
+ * may be a single step, a breakpoint or another repetition; then RIP and RF are as before. */
 static __always_inline bool svm_set_rip_without_traps(struct vcpu *v, u64 rip)
 {
 	struct vmcb *c = svm_vmcb(v);
@@ -39,7 +40,7 @@ static __always_inline bool svm_set_rip_without_traps(struct vcpu *v, u64 rip)
 	return true;
 }
 
-/* IN or OUT has been executed, whose port may have a breakpoint. */
+/* The same after IN or OUT, whose port may have a breakpoint. */
 static __always_inline void svm_set_rip_after_port(struct vcpu *v, u64 rip, u32 port, u32 size)
 {
 	if (!svm_set_rip_without_traps(v, rip))
