@@ -19,6 +19,9 @@ static struct timer pace;
 static struct work pace_work;
 static bool pacing; /* under background_lock: the timer is armed, or about to be */
 static u64 steps, steps_seen; /* taken by all CPUs; at the timer's last tick */
+static u64 paced; /* of them, by CPUs that were not idle */
+/* CPUs that have nothing else to do: in a step, and halted. */
+static u32 idle_at_work, idle_halted;
 
 static void insert(struct background *b)
 {
@@ -78,9 +81,27 @@ static bool run_one(bool *more)
 
 bool background_run(void)
 {
-	bool more;
+	bool more, done;
 
-	return run_one(&more);
+	(void)atomic_add(&idle_at_work, 1);
+	done = run_one(&more);
+	(void)atomic_sub(&idle_at_work, 1);
+	return done;
+}
+
+void background_wait(void (*wait)(void))
+{
+	(void)atomic_add(&idle_halted, 1);
+	wait();
+	(void)atomic_sub(&idle_halted, 1);
+}
+
+/* A CPU that is about to halt finds the interrupt pending. */
+static void wake_others(void)
+{
+	for (u32 cpu = 0; cpu < nr_cpus; cpu++)
+		if (cpu != this_cpu()->id)
+			irq_send(cpu, VECTOR_KICK);
 }
 
 /* --- when no CPU is idle -------------------------------------------------- */
@@ -95,8 +116,11 @@ static enum step pace_step(struct work *w __unused)
 	static u32 looks;
 	bool more = false;
 
-	if (run_one(&more) && !more && ++looks < LOOKS)
-		return STEP_MORE;
+	if (run_one(&more)) {
+		(void)atomic_add(&paced, 1);
+		if (!more && ++looks < LOOKS)
+			return STEP_MORE;
+	}
 	looks = 0;
 	return STEP_DONE;
 }
@@ -112,8 +136,13 @@ static void pace_tick(struct timer *t)
 	spin_unlock(&background_lock);
 	if (empty)
 		return;
-	if (now == steps_seen)
-		work_queue(&pace_work);
+	/* A step may take longer than a period. One that is halted has found the item taken. */
+	if (now == steps_seen && !read_once(&idle_at_work)) {
+		if (read_once(&idle_halted))
+			wake_others();
+		else
+			work_queue(&pace_work);
+	}
 	steps_seen = now;
 	timer_set(t, clock_ns() + BACKGROUND_PERIOD_NS);
 }
@@ -124,14 +153,6 @@ void background_init(struct background *b, enum step (*step)(struct background *
 {
 	*b = (struct background){ .step = step, .parallel = parallel };
 	list_init(&b->link);
-}
-
-/* A CPU that is about to halt finds the interrupt pending. */
-static void wake_others(void)
-{
-	for (u32 cpu = 0; cpu < nr_cpus; cpu++)
-		if (cpu != this_cpu()->id)
-			irq_send(cpu, VECTOR_KICK);
 }
 
 void background_queue(struct background *b, u64 cost)
@@ -167,6 +188,12 @@ bool background_cancel(struct background *b)
 	free = !b->users;
 	spin_unlock(&background_lock);
 	return free;
+}
+
+u64 background_steps(u64 *by_busy_cpus)
+{
+	*by_busy_cpus = read_once(&paced);
+	return read_once(&steps);
 }
 
 bool background_busy(struct background *b)

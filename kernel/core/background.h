@@ -29,8 +29,12 @@ void background_init(struct background *b, enum step (*step)(struct background *
 void background_queue(struct background *b, u64 cost);
 /* Take it off the list. True if no CPU is in one of its steps: then it may be freed. */
 bool background_cancel(struct background *b);
+/* How many steps all CPUs have taken, and those of them that were not idle. */
+u64 background_steps(u64 *by_busy_cpus);
 /* True if it is on the list, or a CPU is in one of its steps. */
 bool background_busy(struct background *b);
 /* For a CPU that has nothing else to do: take one step of an item. False: there is none. No lock
  * held. */
 bool background_run(void);
+/* The same CPU has found none: it halts in wait() until its next interrupt. */
+void background_wait(void (*wait)(void));

@@ -157,14 +157,68 @@ static void the_idle_one_does_all(void **state)
 static void none_is_idle(void **state)
 {
 	struct background b;
-	u64 from = now;
+	u64 from = now, before, after;
 
 	(void)state;
 	begin(&b, 500);
+	(void)background_steps(&before);
 	while (left)
 		assert_in_range(tick(), 0, 1);
 	assert_int_equal(taken[0], 500);
+	(void)background_steps(&after);
+	assert_int_equal(after - before, 500);
 	assert_in_range((now - from) / BACKGROUND_PERIOD_NS, 500, 1001);
+	end(&b);
+}
+
+/* A step of the idle CPU that takes several periods, as one that types 1 GiB of frames does. */
+static enum step long_step(struct background *b)
+{
+	(void)b;
+	for (u32 i = 0; i < 5; i++)
+		assert_int_equal(tick(), 0);
+	on(1);
+	return --left ? STEP_MORE : STEP_DONE;
+}
+
+/* CPU 1 halts while CPU 0 is in a step of the only item: it is woken for the next one. */
+static void halt_through_ticks(void)
+{
+	for (u32 i = 0; i < 3; i++) {
+		u32 before = kicks[1];
+
+		assert_int_equal(tick(), 0);
+		assert_int_equal(kicks[1], before + 1);
+	}
+	on(1);
+}
+
+static void the_idle_one_is_woken(void **state)
+{
+	struct background b;
+
+	(void)state;
+	begin(&b, 10);
+	assert_int_equal(tick(), 0); /* sees the steps of the tests before */
+	on(1);
+	background_wait(halt_through_ticks);
+	assert_int_equal(taken[0], 0);
+	while (left)
+		assert_true(background_run());
+	end(&b);
+}
+
+static void the_idle_one_takes_long(void **state)
+{
+	struct background b;
+
+	(void)state;
+	begin(&b, 10);
+	b.step = long_step;
+	while (left) {
+		on(1);
+		assert_true(background_run());
+	}
 	end(&b);
 }
 
@@ -308,7 +362,8 @@ static void queued_in_its_step(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_idle_one_does_all), cmocka_unit_test(none_is_idle),
+		cmocka_unit_test(the_idle_one_does_all), cmocka_unit_test(the_idle_one_takes_long),
+		cmocka_unit_test(the_idle_one_is_woken), cmocka_unit_test(none_is_idle),
 		cmocka_unit_test(one_that_waits),	 cmocka_unit_test(some_that_end),
 		cmocka_unit_test(by_one_or_by_all),	 cmocka_unit_test(cheapest_first),
 		cmocka_unit_test(queued_in_its_step),

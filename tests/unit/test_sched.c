@@ -66,6 +66,11 @@ bool background_run(void)
 	return false;
 }
 
+void background_wait(void (*wait)(void))
+{
+	wait();
+}
+
 void timer_init(struct timer *t, void (*fn)(struct timer *t))
 {
 	t->fn = fn;

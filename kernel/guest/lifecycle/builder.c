@@ -139,6 +139,7 @@ static bool step_one_without(bool *waiting)
 static enum step build_step(struct background *b __unused)
 {
 	bool waiting = false;
+	u64 steps, by_busy;
 
 	if (step_one_with_memory(&waiting) || step_one_without(&waiting))
 		return STEP_MORE;
@@ -150,6 +151,9 @@ static enum step build_step(struct background *b __unused)
 	if (modules_free_others_step() == STEP_MORE)
 		return STEP_MORE;
 	pool_open();
+	steps = background_steps(&by_busy);
+	log_debug("domains: built in %lu steps, %lu of them by CPUs that were not idle", steps,
+		  by_busy);
 	build.ready();
 	if (domains_complete() && build.nr)
 		teardown_all_ended();

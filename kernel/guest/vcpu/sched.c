@@ -200,6 +200,6 @@ void sched_enter(void (*handle_exit)(struct vcpu *v))
 		else if (background_run())
 			irq_window();
 		else
-			wait_for_interrupt();
+			background_wait(wait_for_interrupt);
 	}
 }
