@@ -1,4 +1,4 @@
-/* sources: */
+/* sources: kernel/core/topology.c */
 /* The start of the application processors, which are threads here: what others can count on when
  * one is online. */
 #include "test.h"
@@ -203,7 +203,7 @@ static void prepared_before_it_is_online(void **state)
 	running = cpus[0] = &first;
 	first.arch = &first;
 	nr_cpus = 1;
-	smp_init(ids, NR_CPUS, MAX_CPUS, prepare, work);
+	smp_init(ids, NR_CPUS, (struct smp_limits){ MAX_CPUS, false }, prepare, work);
 	assert_int_equal(nr_cpus, 4);
 	for (u32 i = 0; i < nr_cpus; i++) {
 		assert_int_equal(cpus[i]->id, i);
