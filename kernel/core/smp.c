@@ -151,9 +151,11 @@ static void start_cpus(const u32 *apic_id, u32 nr, struct smp_limits limits, u8 
 	u32 threads_off = 0, beyond = 0;
 	unsigned int bits = 0;
 
-	if (limits.one_thread && !topology_thread_bits(&bits))
+	if (limits.one_thread && !topology_thread_bits(&bits)) {
 		log_warn("cpu: smt=off has no effect: CPUID does not tell threads from cores; "
 			 "switch threads off in the firmware's setup");
+		limits.one_thread = false;
+	}
 	for (u32 i = 0; i < nr; i++) {
 		if (apic_id[i] == this_cpu()->apic_id)
 			continue;
