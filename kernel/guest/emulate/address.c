@@ -9,14 +9,6 @@ static u64 mask(unsigned int bytes)
 	return ~0UL >> (64 - 8 * bytes);
 }
 
-unsigned int address_code_bits(struct vcpu *v)
-{
-	struct vcpu_mode m;
-
-	vcpu_backend->mode(v, &m);
-	return mode_code_bits(&m);
-}
-
 u64 address_linear(struct vcpu *v, unsigned int bits, unsigned int segment, u64 offset)
 {
 	if (bits == 64 && segment != SEG_FS && segment != SEG_GS)

@@ -4,8 +4,6 @@
 
 #include <kernel/guest/emulate/decode.h>
 
-/* mode_code_bits() of the vCPU's mode. */
-unsigned int address_code_bits(struct vcpu *v);
 /* The linear address of an offset in a segment, in code of this size. */
 u64 address_linear(struct vcpu *v, unsigned int bits, unsigned int segment, u64 offset);
 /* The linear address of the instruction's memory operand. */

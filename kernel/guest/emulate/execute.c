@@ -276,20 +276,19 @@ static int modify(struct vcpu *v, const struct insn *insn, const struct operand 
 
 /* The destination is located before the source is read, because reading may have side effects on a
  * device, which a later page fault could not undo. */
-static int push_or_pop(struct vcpu *v, unsigned int bits, const struct insn *insn,
+static int push_or_pop(struct guest_view *g, unsigned int bits, const struct insn *insn,
 		       const struct operand *p)
 {
+	struct vcpu *v = g->v;
 	unsigned int size = insn->mem_size, pointer = address_stack_size(v, bits);
 	bool push = insn->op == INSN_PUSH;
 	u64 rsp = register_get(v, RSP, pointer, false), next = push ? rsp - size : rsp + size;
 	u64 top = push ? next : rsp, value = 0;
-	struct guest_view g;
 	struct operand stack;
 	int ret;
 
-	guest_view(&g, v);
 	top &= ~0UL >> (64 - 8 * pointer);
-	ret = operand_locate(&g, address_linear(v, bits, SEG_SS, top), size, push, &stack);
+	ret = operand_locate(g, address_linear(v, bits, SEG_SS, top), size, push, &stack);
 	if (!ret)
 		ret = operand_read(v, push ? p : &stack, &value);
 	if (!ret)
@@ -299,8 +298,10 @@ static int push_or_pop(struct vcpu *v, unsigned int bits, const struct insn *ins
 	return ret;
 }
 
-int execute(struct vcpu *v, unsigned int bits, const struct insn *insn, const struct operand *p)
+int execute(struct guest_view *g, unsigned int bits, const struct insn *insn,
+	    const struct operand *p)
 {
+	struct vcpu *v = g->v;
 	struct value m = { 0, 0 };
 	int ret;
 
@@ -309,7 +310,7 @@ int execute(struct vcpu *v, unsigned int bits, const struct insn *insn, const st
 	switch (insn->op) {
 	case INSN_PUSH:
 	case INSN_POP:
-		return push_or_pop(v, bits, insn, p);
+		return push_or_pop(g, bits, insn, p);
 	case INSN_MOV:
 	case INSN_MOVBE:
 	case INSN_MOVLPS:

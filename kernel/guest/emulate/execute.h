@@ -10,5 +10,5 @@ bool insn_writes(const struct insn *insn);
 /* Execute an instruction whose memory operand is located, RIP excepted. 0: done. -EAGAIN: it must
  * be executed again; -EFAULT: it raises an exception, which has been injected. In both cases
  * registers are as before. */
-int __must_check execute(struct vcpu *v, unsigned int bits, const struct insn *insn,
+int __must_check execute(struct guest_view *g, unsigned int bits, const struct insn *insn,
 			 const struct operand *p);

@@ -96,7 +96,7 @@ static int one_instruction(struct guest_view *g, unsigned int bits, const struct
 	/* It may have been the stack, too. */
 	if (!uses_stack && is_stale(v, &p, gpa))
 		return 0;
-	ret = execute(v, bits, insn, &p);
+	ret = execute(g, bits, insn, &p);
 	if (!ret && vcpu_backend->set_rip(v, bits == 64 ? next : (u32)next))
 		look_for_breakpoints(v, bits, insn, linear);
 	return ret;

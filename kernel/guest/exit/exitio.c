@@ -29,15 +29,13 @@ bool exit_io(struct vcpu *v, u32 port, u32 size, bool in)
 
 /* Transfer one element. The memory operand is located first, because reading the port may have side
  * effects on a device, which a page fault could not undo. */
-static int move_element(struct vcpu *v, const struct string_io *io, u64 linear)
+static int move_element(struct guest_view *g, const struct string_io *io, u64 linear)
 {
-	struct guest_view g;
+	struct vcpu *v = g->v;
 	struct operand p;
 	u64 value = 0;
-	int ret;
+	int ret = operand_locate(g, linear, io->size, io->in, &p);
 
-	guest_view(&g, v);
-	ret = operand_locate(&g, linear, io->size, io->in, &p);
 	if (ret)
 		return ret;
 	if (io->in) {
@@ -58,9 +56,11 @@ void exit_string_io(struct vcpu *v, const struct string_io *io)
 	v->exits[WEIR_EXIT_IO]++;
 	if (!done) {
 		u64 offset = register_get(v, index, width, false);
+		struct guest_view g;
 
-		linear = address_linear(v, address_code_bits(v), io->segment, offset);
-		if (move_element(v, io, linear))
+		guest_view(&g, v);
+		linear = address_linear(v, mode_code_bits(&g.mode), io->segment, offset);
+		if (move_element(&g, io, linear))
 			return;
 		register_add(v, index, width, step);
 		if (io->rep)
