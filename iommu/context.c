@@ -61,9 +61,9 @@ bool context_clear(struct iommu_unit *u, u16 bdf, bool quiet)
 	if (e) {
 		e += bdf & 0xff;
 		store_release(&e->lo, quiet ? CONTEXT_FPD : 0UL);
+		unit_write_back(u, e, sizeof(*e));
 		/* The other half stays: who has just read this one as present must not find domain
 		 * 0 there, which no flush would name. */
-		unit_write_back(u, e, sizeof(*e));
 	}
 	spin_unlock(&u->context_lock);
 	return e;
