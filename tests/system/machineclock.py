@@ -6,11 +6,19 @@ import time
 
 
 class MachineClock:
-    """Seconds, without those in which a thread of the process was ready to run and did not (schedstat of Linux)."""
+    """Seconds, without those in which a thread of the process was ready to run and did not (schedstat of Linux).
 
-    def __init__(self, pid):
-        self.tasks, self.lock = pathlib.Path(f"/proc/{pid}/task"), threading.Lock()
-        self.waited, self.before = 0.0, self.waits()
+    Threads that wait at the same time wait for the same CPUs, mostly, so the longest wait counts. Linux tells of a wait
+    when it is over. So waits that overlap are told one after the other, and what threads have waited is compared over
+    a WINDOW that is long beside a wait: else they would add up to more time than has passed."""
+
+    WINDOW = 5
+
+    def __init__(self, pid, now=time.monotonic):
+        self.tasks, self.lock, self.now = pathlib.Path(f"/proc/{pid}/task"), threading.Lock(), now
+        # At the start of the window; what was returned last.
+        self.passed, self.start, self.before = 0.0, now(), self.waits()
+        self.last = 0.0
 
     def waits(self):
         """By thread: the nanoseconds in which it was ready to run and did not."""
@@ -23,10 +31,13 @@ class MachineClock:
         return waits
 
     def time(self):
-        """Grows by at most one in each second."""
+        """Grows by at most one in each second, and never falls."""
         with self.lock:
-            now = self.waits()
-            # Threads that wait at the same time wait for the same CPUs, mostly.
-            self.waited += max((ns - self.before.get(task, 0) for task, ns in now.items()), default=0) / 1e9
-            self.before.update(now)
-            return time.monotonic() - self.waited
+            now, waits = self.now(), self.waits()
+            waited = max((ns - self.before.get(task, 0) for task, ns in waits.items()), default=0) / 1e9
+            passed = self.passed + max(0.0, now - self.start - waited)
+            self.last = max(self.last, passed)
+            if now - self.start >= self.WINDOW:
+                self.passed, self.start = passed, now
+                self.before.update(waits)
+            return self.last
