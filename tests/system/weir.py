@@ -1,5 +1,6 @@
 """Weir under QEMU, seen from outside: an ISO with a menu from the test, QEMU started by tools/qemu, the serial log."""
 import codecs
+import collections
 import contextlib
 import fcntl
 import itertools
@@ -45,6 +46,21 @@ class Failure(AssertionError):
 # Below the ports that the system gives away by itself. Tests that run side by side have a range each.
 PORTS = itertools.cycle(range(*(20000 + 1000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 12 + i)
                                 for i in (0, 1))))
+CLAIMS = collections.deque()
+
+
+def claim(port):
+    """Keeps it from the tests of other clones, which choose from the same ports, until a hundred more are chosen here.
+    OSError: it is claimed."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0port {port} of Weir's tests")
+    except OSError:
+        name.close()
+        raise
+    CLAIMS.append(name)
+    if len(CLAIMS) > 100:
+        CLAIMS.popleft().close()
 
 
 def free_port(kind=socket.SOCK_STREAM):
@@ -52,6 +68,7 @@ def free_port(kind=socket.SOCK_STREAM):
         with socket.socket(socket.AF_INET, kind) as s:
             try:
                 s.bind(("127.0.0.1", port))
+                claim(port)
                 return port
             except OSError:
                 pass
