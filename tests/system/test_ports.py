@@ -9,7 +9,7 @@ CHOOSE = "import weir; print(weir.free_port(), flush=True); input()"
 
 
 def test_two_runs_have_ports_of_their_own(monkeypatch):
-    """QEMU does not start, or Bochs lets a test talk to another's guest, if the tests of two clones choose the same."""
+    """If the tests of two clones choose the same port, QEMU does not start."""
     with subprocess.Popen([sys.executable, "-c", CHOOSE], cwd=weir.ROOT / "tests/system", stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True) as other:
         chosen = int(other.stdout.readline())
