@@ -15,14 +15,22 @@
 static u32 slot;
 static volatile u8 *registers;
 
-u32 edu_find(void)
+u32 edu_use(u32 n)
 {
-	slot = config_find(EDU_ID);
+	slot = 0;
+	for (u32 at = 1; at < 32 && !slot; at++)
+		if (config_read(at, PCI_VENDOR_ID) == EDU_ID && !n--)
+			slot = at;
 	if (slot) {
 		registers = config_bar(slot, 0);
 		config_write(slot, PCI_COMMAND, COMMAND_ON);
 	}
 	return slot;
+}
+
+u32 edu_find(void)
+{
+	return edu_use(0);
 }
 
 static void write64(u32 reg, u64 value)

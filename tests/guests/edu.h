@@ -10,6 +10,8 @@
 /* Find the device and enable memory decoding and bus mastering. Returns its slot; 0: there is
  * none. */
 u32 edu_find(void);
+/* The same for the n-th edu device, from 0 on: the functions below are about that one then. */
+u32 edu_use(u32 n);
 /* Copy from memory to the device's buffer, or back; false if it does not end. Takes about 100
  * ms. */
 bool edu_read(u64 address, u32 bytes);

@@ -140,6 +140,8 @@ static const struct {
 	{ .name = "config", .run = test_config },
 	{ .name = "faults", .run = test_faults },
 	{ .name = "machine", .run = test_machine },
+	{ .name = "remap", .run = test_remap, .only_by_name = true },
+	{ .name = "remap-rounds", .run = test_remap_rounds, .only_by_name = true },
 	{ .name = "bulk", .run = test_bulk, .only_by_name = true },
 	{ .name = "split", .run = test_split, .only_by_name = true },
 	{ .name = "burst", .run = test_burst, .only_by_name = true },

@@ -34,7 +34,7 @@ def test_triple_faults(boot):
 
 def test_a_group_without_its_device_fails(boot):
     """What is asked for by name, and cannot run, is no success."""
-    groups = ["attack-msix", "config", "dma", "faults", "flood", "machine", "msi", "storm", "toggle"]
+    groups = ["attack-msix", "config", "dma", "faults", "flood", "machine", "msi", "remap", "storm", "toggle"]
     weir = boot([f"/boot/cpu.elf kernel name=c mem=64M -- {' '.join(groups)}"], files=[CPU], cmdline="exit=idle")
     assert weir.wait_exit(60) == IDLE
     weir.count(r"c\| FAIL \w+: needs an? .*\(pci=\)", len(groups))

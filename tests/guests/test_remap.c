@@ -1,0 +1,221 @@
+/* Pages that a guest gives back, in several ways, while all its edu devices use them: a part of a
+ * superpage, a whole one, a whole table. A unit may have cached the translation, the superpage or
+ * the pointer to the table; each way needs another flush, and the walker must see what was written.
+ * The devices then write to the pages: nothing may arrive, and each attempt is a fault. With the
+ * group "remap-rounds" this goes on until the domain ends, and the test outside makes trouble
+ * (tests/system/test_bochs_errors.py). */
+#include <tests/guests/edu.h>
+
+#include <kernel/abi/hypercall.h>
+
+#define FIRST 0x3000UL /* a frame at 48 MiB, which this guest does not use */
+#define BLOCK 512UL
+#define BYTES 64u
+#define MARK 0x6b72616d73756465UL
+#define PROBES 3u
+
+/* What is given back, frames in it that the devices write to, and frames beside it, which must
+ * stay as they are. 0: none. */
+struct part {
+	const char *name;
+	u64 first, nr;
+	u64 inside[PROBES], beside[PROBES];
+};
+
+static const struct part parts[] = {
+	{ "a page of a superpage",
+	  FIRST + 5,
+	  1,
+	  { FIRST + 5 },
+	  { FIRST + 4, FIRST + 6, FIRST + 511 } },
+	{ "the page behind it", FIRST + 6, 1, { FIRST + 6 }, { FIRST + 5, FIRST + 7 } },
+	{ "a few pages",
+	  FIRST + 0x13,
+	  10,
+	  { FIRST + 0x13, FIRST + 0x18, FIRST + 0x1c },
+	  { FIRST + 0x12, FIRST + 0x1d } },
+	{ "a superpage",
+	  FIRST + BLOCK,
+	  BLOCK,
+	  { FIRST + BLOCK, FIRST + BLOCK + 0x123, FIRST + 2 * BLOCK - 1 },
+	  { FIRST + BLOCK - 1, FIRST + 2 * BLOCK } },
+	{ "a table", FIRST, BLOCK, { FIRST, FIRST + 0x100, FIRST + BLOCK - 1 }, { FIRST + BLOCK } },
+	{ "the ends of two superpages",
+	  FIRST + 3 * BLOCK - 0x10,
+	  0x20,
+	  { FIRST + 3 * BLOCK - 0x10, FIRST + 3 * BLOCK - 1, FIRST + 3 * BLOCK + 0xf },
+	  { FIRST + 3 * BLOCK - 0x11, FIRST + 3 * BLOCK + 0x10 } },
+	{ "two tables",
+	  FIRST + 2 * BLOCK,
+	  2 * BLOCK,
+	  { FIRST + 2 * BLOCK, FIRST + 3 * BLOCK - 1, FIRST + 3 * BLOCK },
+	  { FIRST + 2 * BLOCK - 1, FIRST + 4 * BLOCK } },
+};
+
+static struct weir_stats stats __aligned(PAGE_SIZE);
+static u64 source[PAGE_SIZE / sizeof(u64)] __aligned(PAGE_SIZE);
+static u32 devices;
+
+static void read_stats(void)
+{
+	(void)hypercall(WEIR_HC_STATS, (u64)&stats, sizeof(stats), 0);
+}
+
+static volatile u64 *words(u64 gfn)
+{
+	return (volatile u64 *)(gfn << 12);
+}
+
+/* Each device's buffer has the mark from now on. */
+static u32 find_devices(void)
+{
+	for (u32 i = 0; i < BYTES / sizeof(*source); i++)
+		source[i] = MARK;
+	for (devices = 0; edu_use(devices); devices++)
+		CHECK("remap: a device reads", edu_read((u64)source, BYTES));
+	return devices;
+}
+
+/* How many of the writes to these frames do not arrive. */
+static u64 not_reached(const u64 *gfn)
+{
+	u64 n = 0;
+
+	for (u32 d = 0; d < devices; d++) {
+		(void)edu_use(d);
+		for (u32 i = 0; i < PROBES && gfn[i]; i++) {
+			words(gfn[i])[0] = 0;
+			n += !edu_write(gfn[i] << 12, BYTES) || words(gfn[i])[0] != MARK;
+		}
+	}
+	return n;
+}
+
+static bool fault_comes(u64 before)
+{
+	for (u32 us = 0; us < 200000; us += 200) {
+		read_stats();
+		if (stats.io_faults != before)
+			return true;
+		spin_us(200);
+	}
+	return false;
+}
+
+/* How many of the writes to these frames, which the guest has no more, are no faults. */
+static u64 not_blocked(const u64 *gfn)
+{
+	u64 n = 0;
+
+	for (u32 d = 0; d < devices; d++) {
+		(void)edu_use(d);
+		for (u32 i = 0; i < PROBES && gfn[i]; i++) {
+			read_stats();
+			n += !edu_write(gfn[i] << 12, BYTES) || !fault_comes(stats.io_faults);
+		}
+	}
+	return n;
+}
+
+static bool call_for_all(u64 call, u64 gfn, u64 nr)
+{
+	while (nr) {
+		s64 done = hypercall(call, gfn, nr, 0);
+
+		if (done <= 0)
+			return false;
+		gfn += (u64)done;
+		nr -= (u64)done;
+	}
+	return true;
+}
+
+/* Wait until nothing is held any more. */
+static bool is_settled(u32 seconds)
+{
+	for (u32 ms = 0; ms < seconds * 1000; ms++) {
+		read_stats();
+		if (!stats.pages_held && !stats.batches_in_flight)
+			return true;
+		spin_us(1000);
+	}
+	return false;
+}
+
+static u64 not_zero(const struct part *p)
+{
+	u64 n = 0;
+
+	for (u32 i = 0; i < PROBES && p->inside[i]; i++)
+		for (u32 word = 0; word < BYTES / sizeof(u64); word++)
+			n += words(p->inside[i])[word] != 0;
+	return n;
+}
+
+static void give_back(const struct part *p)
+{
+	print("remap: %s\n", p->name);
+	CHECK_EQ("remap: it is reached", not_reached(p->inside) + not_reached(p->beside), 0);
+	CHECK("remap: it is released", call_for_all(WEIR_HC_MEM_RELEASE, p->first, p->nr));
+	CHECK("remap: it is free after a while", is_settled(30));
+	CHECK_EQ("remap: it is blocked", not_blocked(p->inside), 0);
+	CHECK_EQ("remap: what is beside it is reached", not_reached(p->beside), 0);
+	CHECK("remap: it is populated", call_for_all(WEIR_HC_MEM_POPULATE, p->first, p->nr));
+	CHECK_EQ("remap: it is zero", not_zero(p), 0);
+	CHECK_EQ("remap: it is reached again", not_reached(p->inside), 0);
+}
+
+/* The guest asks for the pages at once, and Weir has it wait. */
+static void give_back_and_take(const struct part *p)
+{
+	CHECK_EQ("remap: it is reached before", not_reached(p->inside), 0);
+	CHECK("remap: it is given back and taken",
+	      call_for_all(WEIR_HC_MEM_RELEASE, p->first, p->nr) &&
+		      call_for_all(WEIR_HC_MEM_POPULATE, p->first, p->nr));
+	CHECK_EQ("remap: it is zero at once", not_zero(p), 0);
+	CHECK_EQ("remap: it is reached at once", not_reached(p->inside), 0);
+}
+
+void test_remap(void)
+{
+	u64 before;
+
+	if (!under_weir || !find_devices()) {
+		lacks("remap: needs an edu device (pci=)");
+		return;
+	}
+	print("remap: %u devices\n", devices);
+	read_stats();
+	before = stats.pages_owned;
+	for (u32 i = 0; i < ARRAY_SIZE(parts); i++)
+		give_back(&parts[i]);
+	for (u32 i = 0; i < ARRAY_SIZE(parts); i++)
+		give_back_and_take(&parts[i]);
+	read_stats();
+	CHECK_EQ("remap: as many pages as before", stats.pages_owned, before);
+	CHECK_EQ("remap: no device was quarantined", stats.devices_quarantined, 0);
+	print("remap: %lu faults, at most %lu pages held\n", stats.io_faults, stats.pages_held_max);
+}
+
+/* One line per round. A device that was quarantined reaches nothing any more. */
+void test_remap_rounds(void)
+{
+	const struct part *p = &parts[0];
+
+	if (!under_weir || !find_devices()) {
+		lacks("remap-rounds: needs an edu device (pci=)");
+		return;
+	}
+	for (u32 round = 1;; round++) {
+		u64 not_there = not_reached(p->inside), not_kept;
+		bool released = call_for_all(WEIR_HC_MEM_RELEASE, p->first, p->nr),
+		     settled = is_settled(60);
+
+		read_stats();
+		not_kept = stats.devices_quarantined ? 0 : not_blocked(p->inside);
+		print("remap: round %u: released %u, free %u, populated %u; %lu not reached, "
+		      "%lu not blocked, %lu quarantined\n",
+		      round, released, settled, call_for_all(WEIR_HC_MEM_POPULATE, p->first, p->nr),
+		      not_there, not_kept, stats.devices_quarantined);
+	}
+}
