@@ -42,6 +42,12 @@ class Function
 	/* Called after each write that may have moved a BAR or changed its decoding. */
 	std::function<void()> bars_changed;
 
+	/* What its ACS says of requests to another function of the same device: true, they have to
+	 * go through the unit. Of translated ones by itself (PCIe, 6.12.3). */
+	bool redirects_requests() const;
+	bool redirects_translated_requests() const;
+	bool has_device_tlb() const;
+
 	/* Accesses to a BAR; the MSI-X table is taken care of. 1, 2, 4 or 8 bytes. */
 	uint64_t mmio_read(unsigned bar, unsigned offset, unsigned bytes);
 	void mmio_write(unsigned bar, unsigned offset, unsigned bytes, uint64_t value);
@@ -56,7 +62,9 @@ class Function
       protected:
 	/* --- for devices, in their constructor: */
 	void add_bar(unsigned index, unsigned bytes);
-	unsigned add_capability(uint8_t id, const std::vector<uint8_t> &body); /* its offset */
+	/* `body` follows id and next pointer, `writable` is its mask. The offset of it. */
+	unsigned add_capability(uint8_t id, const std::vector<uint8_t> &body,
+				const std::vector<uint8_t> &writable = {});
 	void add_pcie(bool flr);
 	void add_msi();
 	void add_msix(unsigned bar, unsigned table, unsigned pending, unsigned entries);
@@ -81,6 +89,8 @@ class Function
 	const std::string name;
 
       private:
+	void function_level_reset();
+
 	struct Inside;
 	std::unique_ptr<Inside> inside;
 };
