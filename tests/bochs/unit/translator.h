@@ -46,8 +46,11 @@ class Translator
 
 	/* A request that the device has not translated. */
 	Verdict request(SourceId source, uint64_t address, bool write);
+	/* A read of no bytes: with CAP.ZLR the right to write is enough. */
+	Verdict zero_length_read(SourceId source, uint64_t address);
 	/* The same for an ATS translation request: a missing right is no fault, it is missing in
-	 * the answer. Never cached in the device's stead. */
+	 * the answer. Never cached in the device's stead. The verdict's address is the first of
+	 * the range that the entry translates, and `bytes` all of the range. */
 	Verdict translation_request(SourceId source, uint64_t address, bool write);
 	/* A translated request: only the context entry is looked at. */
 	Verdict translated(SourceId source, uint64_t address, bool write);
@@ -73,7 +76,8 @@ class Translator
 	void written_back(uint64_t address, unsigned bytes);
 	/* Everything was: WBINVD. */
 	void all_written_back();
-	/* Reads a structure as the unit sees it: the queue is read by this, too. */
+	/* Reads a structure of the tables as the unit sees it. The queue is none: what ECAP.C says
+	 * does not hold for it (it is always coherent), so Machine::read() is right there. */
 	void fetch(uint64_t address, void *to, unsigned bytes);
 
 	/* What tests ask for. */
