@@ -44,6 +44,7 @@ struct Function::Inside {
 	ConfigSpace config;
 	unsigned pcie, ats, acs; /* 0: it does not have it */
 	bool flr;
+	bool sending = false;
 	std::unique_ptr<Msi> msi;
 	std::unique_ptr<Msix> msix;
 	std::unique_ptr<DeviceTlb> tlb;
@@ -65,10 +66,15 @@ struct Function::Inside {
 	{
 		if (!command_has(command_bus_master))
 			return false;
+		/* Its message may be a write to a register by which it sends the same one. */
+		if (sending)
+			return true;
+		sending = true;
 		if (address >> 20 == interrupt_range >> 20)
 			upstream.message(source, address, data);
 		else
 			upstream.write(source, address, &data, sizeof(data));
+		sending = false;
 		return true;
 	}
 	SendMessage sender()
