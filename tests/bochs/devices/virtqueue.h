@@ -64,7 +64,7 @@ class Virtqueue
 	const char *wrong() const;
 
 	/* Copy between the device and a chain, `offset` bytes into its readable or its writable
-	 * part. False: the chain is shorter, or the access is blocked. */
+	 * part. False: the chain is shorter, or the access is blocked; a part may be copied. */
 	bool read(const VirtqueueChain &chain, uint64_t offset, void *to, unsigned bytes);
 	bool write(const VirtqueueChain &chain, uint64_t offset, const void *from, unsigned bytes);
 
