@@ -13,8 +13,8 @@ PYTHON ?= /usr/bin/python3
 ISO ?= $(BUILD)/weir.iso
 # NIC=virtio-ats needs its own menu: the NIC has another address there.
 GRUB_CFG ?= boot/grub$(if $(filter virtio-ats,$(NIC)),-virtio-ats).cfg
-# Read by tools/qemu, and LWIP by tools/fetch-lwip.
-export CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP
+# Read by tools/qemu; LWIP by tools/fetch-lwip; BOCHS (none) by the tests; WEIR_CACHE by tools/build-bochs.
+export BOCHS CPU IOMMU LWIP MEM NIC PORT QEMU QEMU_ARGS SERIAL SMP WEIR_CACHE
 
 # V=1 shows full commands instead of one short line each.
 Q := $(if $(V),,@)
@@ -201,9 +201,12 @@ endef
 unit_rule = $(call UNIT_RULE,$(1),$(call field,tests/unit/$(1).c,sources),$(call field,tests/unit/$(1).c,libs))
 $(foreach t,$(UNIT_SRCS:tests/unit/%.c=%),$(eval $(call unit_rule,$(t))))
 
+# The second test machine, with tests of its own.
+-include tests/bochs/build.mk
+
 # The benchmark is built too, so that it stays in step with the code that it measures.
-unit: $(UNIT_BINS) $(BUILD)/bench/host ## run the unit tests on the host
-	$(Q)bad=0; for t in $(UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
+unit: $(UNIT_BINS) $(BOCHS_UNIT_BINS) $(BUILD)/bench/host ## run the unit tests on the host
+	$(Q)bad=0; for t in $(UNIT_BINS) $(BOCHS_UNIT_BINS); do echo "== $$t"; $$t || bad=1; done; exit $$bad
 
 # --- the model ----------------------------------------------------------------
 
@@ -307,6 +310,7 @@ endif
 MACHINES ?= $(shell echo $$(($$(nproc) / 2)))
 system: ## boot Weir under QEMU and test it (K=EXPRESSION, MARK=MARK: only these; logs: build/tests/system)
 system: $(BUILD)/boot/weir.elf debug-image $(GUESTS) $(TEST_GUESTS) $(LINUX_PROGRAMS) third_party/linux/fetched
+system: bochs-try
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider \
 		$(if $(filter-out 0 1,$(MACHINES)),-n $(MACHINES)) $(if $(MARK),-m '$(MARK)') $(if $(K),-k '$(K)') \
 		$(PYTEST_ARGS) tests/system
@@ -368,7 +372,7 @@ lint: $(OBJS) ## check layout, layers, sizes, headers and commit subjects; run c
 format: ## lay out the sources: section separators, includes, clang-format
 	$(Q)tools/check-text --fix
 	$(Q)tools/check-c --fix
-	$(Q)clang-format-19 -i $$(git ls-files '*.c' '*.h')
+	$(Q)clang-format-19 -i $$(git ls-files '*.c' '*.cc' '*.h')
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD) compile_commands.json
