@@ -46,10 +46,10 @@ static bool dma(u64 source, u64 destination, u32 bytes, u64 direction, void (*me
 	write64(DMA_COMMAND, START | direction);
 	if (meanwhile)
 		meanwhile();
-	for (u32 ms = 0; ms < 3000; ms++) {
+	for (u32 us = 0; us < 3000000; us += 50) {
 		if (!(*(volatile u64 *)(registers + DMA_COMMAND) & START))
 			return true;
-		spin_us(1000);
+		spin_us(50);
 	}
 	return false;
 }

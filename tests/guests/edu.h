@@ -12,8 +12,8 @@
 u32 edu_find(void);
 /* The same for the n-th edu device, from 0 on: the functions below are about that one then. */
 u32 edu_use(u32 n);
-/* Copy from memory to the device's buffer, or back; false if it does not end. Takes about 100
- * ms. */
+/* Copy from memory to the device's buffer, or back; false if it does not end. QEMU's takes
+ * about 100 ms. */
 bool edu_read(u64 address, u32 bytes);
 bool edu_write(u64 address, u32 bytes);
 /* The same, but calls `meanwhile` before the device starts the transfer. */

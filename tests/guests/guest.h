@@ -148,6 +148,8 @@ void test_fpu(void);
 void test_dma(void);
 void test_remap(void);
 void test_remap_rounds(void);
+void test_remap_flood(void);
+void test_remap_peer(void);
 void test_events(void);
 void test_flood(void);
 void test_burst(void);

@@ -142,6 +142,8 @@ static const struct {
 	{ .name = "machine", .run = test_machine },
 	{ .name = "remap", .run = test_remap, .only_by_name = true },
 	{ .name = "remap-rounds", .run = test_remap_rounds, .only_by_name = true },
+	{ .name = "remap-flood", .run = test_remap_flood, .only_by_name = true },
+	{ .name = "remap-peer", .run = test_remap_peer, .only_by_name = true },
 	{ .name = "bulk", .run = test_bulk, .only_by_name = true },
 	{ .name = "split", .run = test_split, .only_by_name = true },
 	{ .name = "burst", .run = test_burst, .only_by_name = true },

@@ -3,7 +3,8 @@
  * the pointer to the table; each way needs another flush, and the walker must see what was written.
  * The devices then write to the pages: nothing may arrive, and each attempt is a fault. With the
  * group "remap-rounds" this goes on until the domain ends, and the test outside makes trouble
- * (tests/system/test_bochs_errors.py). */
+ * (tests/system/test_bochs_errors.py). The groups "remap-flood" and "remap-peer" reach for what
+ * nobody may have: as often as the fault records hold, and for the registers of another device. */
 #include <tests/guests/edu.h>
 
 #include <kernel/abi/hypercall.h>
@@ -72,7 +73,7 @@ static u32 find_devices(void)
 	for (u32 i = 0; i < BYTES / sizeof(*source); i++)
 		source[i] = MARK;
 	for (devices = 0; edu_use(devices); devices++)
-		CHECK("remap: a device reads", edu_read((u64)source, BYTES));
+		(void)edu_read((u64)source, BYTES);
 	return devices;
 }
 
@@ -197,7 +198,8 @@ void test_remap(void)
 	print("remap: %lu faults, at most %lu pages held\n", stats.io_faults, stats.pages_held_max);
 }
 
-/* One line per round. A device that was quarantined reaches nothing any more. */
+/* One line per round. A device that was quarantined reaches nothing any more, and devices may come
+ * and go. */
 void test_remap_rounds(void)
 {
 	const struct part *p = &parts[0];
@@ -207,15 +209,70 @@ void test_remap_rounds(void)
 		return;
 	}
 	for (u32 round = 1;; round++) {
-		u64 not_there = not_reached(p->inside), not_kept;
-		bool released = call_for_all(WEIR_HC_MEM_RELEASE, p->first, p->nr),
-		     settled = is_settled(60);
+		u64 not_there, not_kept;
+		bool released, settled;
 
-		read_stats();
+		(void)find_devices();
+		not_there = not_reached(p->inside);
+		released = call_for_all(WEIR_HC_MEM_RELEASE, p->first, p->nr);
+		settled = is_settled(60);
 		not_kept = stats.devices_quarantined ? 0 : not_blocked(p->inside);
-		print("remap: round %u: released %u, free %u, populated %u; %lu not reached, "
-		      "%lu not blocked, %lu quarantined\n",
-		      round, released, settled, call_for_all(WEIR_HC_MEM_POPULATE, p->first, p->nr),
-		      not_there, not_kept, stats.devices_quarantined);
+		print("remap: round %u of %u devices: released %u, free %u, populated %u; "
+		      "%lu not reached, %lu not blocked, %lu quarantined\n",
+		      round, devices, released, settled,
+		      call_for_all(WEIR_HC_MEM_POPULATE, p->first, p->nr), not_there, not_kept,
+		      stats.devices_quarantined);
 	}
+}
+
+#define NOWHERE 0x40000000UL
+#define FLOOD 600u /* Weir quarantines above 1000 in a second */
+
+/* Several faults in each moment in which Weir looks at others; and then one by itself. */
+void test_remap_flood(void)
+{
+	u64 before;
+
+	if (!under_weir || !find_devices()) {
+		lacks("remap-flood: needs an edu device (pci=)");
+		return;
+	}
+	(void)edu_use(0);
+	print("remap-flood: begins\n");
+	for (u32 i = 0; i < FLOOD; i++)
+		(void)edu_write(NOWHERE + (i << 12), 8);
+	spin_us(3000000);
+	read_stats();
+	print("remap-flood: %u sent, %lu told\n", FLOOD, stats.io_faults);
+	before = stats.io_faults;
+	CHECK("remap-flood: one more ends", edu_write(NOWHERE, 8));
+	CHECK("remap-flood: it is told", fault_comes(before));
+	CHECK_EQ("remap-flood: it is no flood", stats.devices_quarantined, 0);
+}
+
+#define EDU_IDENTIFICATION 0x010000edu /* its register 0 */
+#define BARS 0xc0000000UL
+#define BARS_END 0xd0000000UL
+#define BAR_BYTES 0x100000UL
+
+/* Read where the firmware may have put the registers of another function of the device. */
+void test_remap_peer(void)
+{
+	u32 found = 0;
+
+	if (!under_weir || !find_devices()) {
+		lacks("remap-peer: needs an edu device (pci=)");
+		return;
+	}
+	(void)edu_use(0);
+	for (u64 at = BARS; at < BARS_END; at += BAR_BYTES) {
+		source[0] = 0;
+		if (!edu_read(at, 4) || !edu_write((u64)source, 4))
+			continue;
+		if ((u32)((volatile u64 *)source)[0] != EDU_IDENTIFICATION)
+			continue;
+		print("remap-peer: the registers of another device at 0x%lx\n", at);
+		found++;
+	}
+	print("remap-peer: %u found\n", found);
 }
