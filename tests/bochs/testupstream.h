@@ -21,8 +21,7 @@ class TestUpstream : public Upstream
 		uint32_t data; /* of a message */
 	};
 
-	explicit TestUpstream(Machine &in)
-		: machine(in)
+	explicit TestUpstream(Machine &in) : machine(in)
 	{
 	}
 	bool read(SourceId source, uint64_t address, void *to, unsigned bytes) override
