@@ -15,8 +15,8 @@ Rule = collections.namedtuple("Rule", "check good bad")
 """A function, and samples as (path, text): files that it accepts, files that it rejects."""
 
 SUFFIXES = {
-    ".c": "c", ".h": "c", ".ld": "c", ".asm": "asm", ".inc": "asm", ".py": "python", ".sh": "shell", ".mk": "make",
-    ".md": "markdown", ".cfg": "config", ".dict": "config", ".suppress": "config", ".html": "html",
+    ".c": "c", ".cc": "c", ".h": "c", ".ld": "c", ".asm": "asm", ".inc": "asm", ".py": "python", ".sh": "shell",
+    ".mk": "make", ".md": "markdown", ".cfg": "config", ".dict": "config", ".suppress": "config", ".html": "html",
 }
 NAMES = {"Makefile": "make", ".clang-format": "config", ".editorconfig": "config", ".gitignore": "config",
          "layers": "config", "list": "config", "LICENSE": "prose"}

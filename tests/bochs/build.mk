@@ -37,8 +37,8 @@ $(BUILD)/bochs/libbx_weir.so: $(BOCHS_OBJS)
 	$(Q)$(CXX) -shared $^ -o $@
 -include $(BOCHS_OBJS:.o=.d)
 
-# For the system tests: if Bochs or the plugin cannot be built, the tests on Bochs fail and show the end of this log, and
-# the tests on QEMU run. The file `failed` says so.
+# For the system tests: if Bochs or the plugin cannot be built, the file `failed` says so. The tests on Bochs fail then
+# and show the end of this log; the tests on QEMU run.
 bochs-try:
 	@mkdir -p $(BUILD)/bochs
 	@rm -f $(BUILD)/bochs/failed
