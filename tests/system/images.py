@@ -38,9 +38,6 @@ PLANTS = {
     "device-tlb-not-flushed": Plant(
         "devices keep the translations in their own TLBs", REMAP + "[device-tlb]",
         {"iommu/commit.c": ("\tif (!list_empty(&d->device_tlbs))\n\t\tdevice_flush_tlbs(d, b, first, last);\n", "")}),
-    "no-fence": Plant(
-        "a request's number may be written before the request is done", REMAP + "[unfair]",
-        {"iommu/queue.c": ("QI_TYPE_WAIT | QI_WAIT_FN | QI_WAIT_SW |", "QI_TYPE_WAIT | QI_WAIT_SW |")}),
 
     # --- what the walkers see -------------------------------------------------
     "root-entry-not-written-back": Plant(
