@@ -105,7 +105,7 @@ compile_commands.json: FORCE ## for editors and clang-tidy
 
 # lwIP's sources must exist before make can list them: make builds this file first and then restarts. LWIP=DIR uses
 # another source tree.
-ifneq ($(filter all bench-exits bench-irqoff iso run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter all bench-exits bench-irqoff iso mutants run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
 $(if $(LWIP),$(shell tools/fetch-lwip >&2))
 include third_party/fetched.mk
 endif
@@ -250,7 +250,11 @@ model: $(BUILD)/tests/model $(BUILD)/tests/threads
 MEMORY_TESTS := test_large test_memory test_pool test_shootdown
 beside_core = $(eval list := $(call field,tests/unit/$(1).c,sources))$(1)='$(filter-out $(IOMMU_SRCS),$(list))' \
 	$(eval list := $(call field,tests/unit/$(1).c,libs))$(1)_libs='$(filter-out $(IOMMU_LIBS),$(list))'
-mutants: ## plant bugs into copies of the IOMMU core; the tests must detect each (M=NAME: only this one)
+# Whole images with planted bugs (tests/system/images.py) need the second machine and guests; bugs of the core do not.
+PLANTED_NEEDS = $(if $(filter none,$(BOCHS))$(shell grep -s '^$(or $(M),-):' tests/model/mutants/list),,bochs \
+	$(BUILD)/boot/weir.elf $(GUESTS) $(TEST_GUESTS))
+mutants: ## plant bugs into copies of the IOMMU core and into images; the tests must detect each (M=NAME: only this)
+mutants: $(if $(filter mutants,$(MAKECMDGOALS)),$(PLANTED_NEEDS))
 	$(Q)BUILD=$(BUILD) FAILURE_LIBS='$(FAILURE_LIBS)' MEMORY_TESTS='$(MEMORY_TESTS)' \
 		$(foreach t,$(MEMORY_TESTS),$(call beside_core,$(t))) $(PYTHON) tests/model/mutants/run $(M)
 
