@@ -78,9 +78,13 @@ void Iotlb::invalidate_pages(uint16_t domain, uint64_t address, unsigned mask, b
 	if (address & (bytes - 1) & ~page_mask)
 		environment.misuse("an invalidation's address is not aligned to its mask");
 	uint64_t first = address & ~(bytes - 1), last = first + bytes - 1;
-	for (unsigned s = 12; s <= largest_shift; s += 9)
+	for (unsigned s = 12; s <= largest_shift; s += 9) {
+		/* A superpage needs a mask of at least its size (11.4.6.2, IVA_REG). */
+		if (s > shift && environment.whims.chance(2))
+			continue;
 		entries.erase(entries.lower_bound({ domain, s, first >> s }),
 			      entries.upper_bound({ domain, s, last >> s }));
+	}
 	if (!hint || environment.whims.chance(4))
 		paging.invalidate_range(domain, first, last);
 }
