@@ -79,11 +79,14 @@ void Iotlb::invalidate_pages(uint16_t domain, uint64_t address, unsigned mask, b
 		environment.misuse("an invalidation's address is not aligned to its mask");
 	uint64_t first = address & ~(bytes - 1), last = first + bytes - 1;
 	for (unsigned s = 12; s <= largest_shift; s += 9) {
+		auto entry = entries.lower_bound({ domain, s, first >> s });
+		auto end = entries.upper_bound({ domain, s, last >> s });
 		/* A superpage needs a mask of at least its size (11.4.6.2, IVA_REG). */
-		if (s > shift && environment.whims.chance(2))
-			continue;
-		entries.erase(entries.lower_bound({ domain, s, first >> s }),
-			      entries.upper_bound({ domain, s, last >> s }));
+		while (entry != end) {
+			bool stays = s > shift && entry->second.works() &&
+				     environment.whims.chance(2);
+			entry = stays ? std::next(entry) : entries.erase(entry);
+		}
 	}
 	if (!hint || environment.whims.chance(4))
 		paging.invalidate_range(domain, first, last);
