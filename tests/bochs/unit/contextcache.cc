@@ -1,5 +1,7 @@
 #include <bochs/unit/contextcache.h>
 
+#include <cstdio>
+
 namespace bochs
 {
 
@@ -58,6 +60,10 @@ void ContextCache::check(SourceId source, const ContextEntry &entry)
 	if (entry.domain == 0 && environment.features.caching_mode)
 		environment.misuse("source " + hexadecimal(source) +
 				   " has domain id 0, which caching mode reserves");
+	/* "When TT is 10b, this field must be programmed to indicate the largest AGAW." */
+	if (!walked && entry.levels != environment.features.levels)
+		environment.misuse("source " + hexadecimal(source) +
+				   " passes through with less than the largest width");
 	if (!walked)
 		return;
 	for (const auto &other : entries) {
