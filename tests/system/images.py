@@ -158,6 +158,11 @@ PLANTS = {
         {"iommu/fault.c": [("\tif (status & FSTS_PFO)\n\t\thw_write32(u->regs, FSTS_REG, FSTS_PFO);\n", ""),
                            ("~(u->queue.stuck ? FSTS_IQE : 0);", "~(FSTS_PFO | (u->queue.stuck ? FSTS_IQE : 0));")]}),
 
+    "peers-not-redirected": Plant(
+        "what a function sends to its peers goes around the unit although it has ACS",
+        ERRORS + "test_peers_around_the_unit[acs]",
+        {"drivers/pcidma.c": ("\tif (d->acs)\n", "\tif (d->acs && !wanted)\n")}),
+
     # --- interrupts -----------------------------------------------------------
     "old-format-passes": Plant(
         "messages in the old format are let through (GCMD.CFI)",

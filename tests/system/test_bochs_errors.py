@@ -205,7 +205,7 @@ def test_a_device_moves_to_another_domain(bochs):
     assert weir.number("vtd0.misuses") == 0
 
 
-@pytest.mark.parametrize("acs", [False, True])
+@pytest.mark.parametrize("acs", [pytest.param(False, id="no-acs"), pytest.param(True, id="acs")])
 def test_peers_around_the_unit(bochs, acs):
     """Two functions of one device that belong to two domains: without ACS the device passes a request for its other
     function's registers on by itself, and no unit sees it (CAVEATS.md); with ACS, requests are redirected, and the
