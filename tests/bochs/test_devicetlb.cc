@@ -1,8 +1,8 @@
 /* The TLB of a device: what it caches, what it forgets, and what it answers in each of its modes.
  *
  * sources: tests/bochs/knobs.cc tests/bochs/testmachine.cc
- *	tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
- *	tests/bochs/devices/devicetlb.cc tests/bochs/devices/function.cc
+ * sources: tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
+ * sources: tests/bochs/devices/devicetlb.cc tests/bochs/devices/function.cc
  */
 #include <bochs/testfunction.h>
 

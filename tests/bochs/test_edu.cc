@@ -1,9 +1,9 @@
 /* The DMA engine: its registers are those of QEMU's edu.
  *
  * sources: tests/bochs/knobs.cc tests/bochs/testmachine.cc
- *	tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
- *	tests/bochs/devices/devicetlb.cc tests/bochs/devices/function.cc
- *	tests/bochs/devices/edu.cc
+ * sources: tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
+ * sources: tests/bochs/devices/devicetlb.cc tests/bochs/devices/function.cc
+ * sources: tests/bochs/devices/edu.cc
  */
 #include <bochs/devices/edu.h>
 #include <bochs/testmachine.h>

@@ -1,8 +1,8 @@
 /* Configuration space of a function: lists, masks, BARs, decoding, bus mastering, FLR.
  *
  * sources: tests/bochs/knobs.cc tests/bochs/testmachine.cc
- *	tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
- *	tests/bochs/devices/devicetlb.cc tests/bochs/devices/function.cc
+ * sources: tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
+ * sources: tests/bochs/devices/devicetlb.cc tests/bochs/devices/function.cc
  */
 #include <bochs/testfunction.h>
 

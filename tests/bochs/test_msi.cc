@@ -1,8 +1,8 @@
 /* MSI and MSI-X: masks, pending bits, and when a message may be sent.
  *
  * sources: tests/bochs/knobs.cc tests/bochs/testmachine.cc
- *	tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
- *	tests/bochs/devices/devicetlb.cc tests/bochs/devices/function.cc
+ * sources: tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
+ * sources: tests/bochs/devices/devicetlb.cc tests/bochs/devices/function.cc
  */
 #include <bochs/testfunction.h>
 
