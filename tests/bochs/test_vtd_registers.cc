@@ -1,11 +1,11 @@
 /* The registers of a unit: what they show, what software can change, and what commands do.
  *
  * sources: tests/bochs/knobs.cc tests/bochs/testmachine.cc tests/bochs/faketranslator.cc
- * tests/bochs/unit/capabilities.cc tests/bochs/unit/commands.cc
- * tests/bochs/unit/descriptors.cc tests/bochs/unit/event.cc tests/bochs/unit/faults.cc
- * tests/bochs/unit/invalidationregisters.cc tests/bochs/unit/protectedmemory.cc
- * tests/bochs/unit/queue.cc tests/bochs/unit/queuedevices.cc
- * tests/bochs/unit/registers.cc tests/bochs/unit/settings.cc tests/bochs/unit/vtd.cc */
+ * sources: tests/bochs/unit/capabilities.cc tests/bochs/unit/commands.cc
+ * sources: tests/bochs/unit/descriptors.cc tests/bochs/unit/event.cc tests/bochs/unit/faults.cc
+ * sources: tests/bochs/unit/invalidationregisters.cc tests/bochs/unit/protectedmemory.cc
+ * sources: tests/bochs/unit/queue.cc tests/bochs/unit/queuedevices.cc
+ * sources: tests/bochs/unit/registers.cc tests/bochs/unit/settings.cc tests/bochs/unit/vtd.cc */
 #include <bochs/unitfixture.h>
 
 extern "C" {
