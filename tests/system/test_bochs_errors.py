@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from bochs import EDU, NIC, Net
+from bochs import EDU, NIC, PEERS, Net
 from test_bochs_late import NET0, PAGES, Counts, started
 from test_control import CONTROL, table
 from test_network import Guest
@@ -36,7 +36,7 @@ class Rounds:
 
 
 def two_guests(bochs, lines=(SILENT, INNOCENT), **settings):
-    knobs = {"edu": 2, "edu.ats": 1} | {name.replace("_", ".", 1): value for name, value in settings.items()}
+    knobs = {name.replace("_", ".", 1): value for name, value in settings.items()}
     weir = bochs([CONTROL, *lines], files=CPU, smp=2, knobs=knobs)
     guests = [Rounds(weir, f"e{i}") for i in range(len(lines))]
     for guest in guests:
@@ -68,11 +68,11 @@ def test_detached_while_its_tlb_is_silent(bochs):
     weir, (silent, innocent) = two_guests(bochs, vtd0_timeout=500_000_000)
     weir.set("edu0.tlb", "silent")
     weir.wait_until(lambda: weir.number("edu0.tlb.unanswered"), "nothing is invalidated")
-    begun = weir.time()
+    begun = weir.machine_time()
     weir.type(f"detach {EDU[0]}\r")
     weir.wait_until(lambda: weir.find(rf"{EDU[0]}: detached from e0, free"), "the device is never free", 30)
     weir.wait_prompt()
-    print(f"free after {weir.time() - begun:.3f} s")
+    print(f"free after {(weir.machine_time() - begun) / 1e9:.3f} s")
     assert table(weir, "devices")[EDU[0]][4:6] == ["-", "free"]
     assert not innocent.more()
     # Its guest goes on without it, and gets its pages.
@@ -170,8 +170,7 @@ def test_a_unit_that_does_not_answer_at_boot(bochs, how, message):
 def test_one_of_two_units_does_not_answer(bochs):
     """The devices behind the other unit work as ever."""
     nic = Net()
-    weir = bochs([CONTROL, NET0, INNOCENT], nics=[nic], files=CPU,
-                 knobs={"edu": 2, "units": 2, "scope1": EDU[1], "vtd1.hang": "queue"})
+    weir = bochs([CONTROL, NET0, INNOCENT], nics=[nic], files=CPU, knobs={"units": 2, "vtd1.hang": "queue"})
     weir.wait_for(r"net0\| net: serving http", 60)
     weir.count(r"iommu: unit 1: its invalidation queue does not answer", 1)
     weir.count(r"domain e1: left out: pci=", 1)
@@ -182,7 +181,7 @@ def test_a_flood_of_faults(bochs):
     """Hundreds of faults through eight records: each is told, or counted as lost by the unit, whose overflow is
     cleared, so that the next one is told again."""
     weir = bochs([f"/boot/cpu.elf kernel name=e mem=64M cpu=1 pci={EDU[0]} -- remap-flood"], files=CPU, smp=2,
-                 knobs={"edu": 1, "edu0.dma": 1000})
+                 knobs={"edu0.dma": 1000})
     found = weir.wait_for(r"e\| remap-flood: (\d+) sent, (\d+) told", 120)
     sent, told = map(int, found.groups())
     recorded, lost = weir.number("vtd0.faults"), weir.number("vtd0.faults.lost")
@@ -202,7 +201,6 @@ def test_a_device_moves_to_another_domain(bochs):
         weir.wait_until(lambda guest=target, n=number: guest.all()[-1][1] == n, "the device does not arrive", 60)
         assert not target.more()
         assert not [r for r in source.more() if r[2]]
-    assert weir.number("vtd0.misuses") == 0
 
 
 @pytest.mark.parametrize("acs", [pytest.param(False, id="no-acs"), pytest.param(True, id="acs")])
@@ -210,9 +208,9 @@ def test_peers_around_the_unit(bochs, acs):
     """Two functions of one device that belong to two domains: without ACS the device passes a request for its other
     function's registers on by itself, and no unit sees it (CAVEATS.md); with ACS, requests are redirected, and the
     unit blocks them."""
-    weir = bochs([f"/boot/cpu.elf kernel name=e mem=64M pci={EDU[0]} -- remap-peer",
-                  f"/boot/cpu.elf kernel name=other mem=64M pci={EDU[1]} -- remap-rounds"], files=CPU,
-                 knobs={"edu": 2, "edu.acs": int(acs)})
+    weir = bochs([f"/boot/cpu.elf kernel name=e mem=64M pci={PEERS[0]} -- remap-peer",
+                  f"/boot/cpu.elf kernel name=other mem=64M pci={PEERS[1]} -- remap-rounds"], files=CPU,
+                 knobs={"edu2.acs": int(acs), "edu3.acs": int(acs)})
     weir.wait_for(r"other\| remap: round 1 ", 60)
     weir.wait_for(r"e\| \d+ passed, 0 failed", 60)
     weir.count(r"e\| remap-peer: 0 found" if acs else r"e\| remap-peer: [1-9]\d* found", 1)

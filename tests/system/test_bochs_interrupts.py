@@ -20,7 +20,7 @@ def test_forged_messages_are_stopped(bochs, apic):
     guest."""
     nic = Net()
     weir = bochs([CONTROL, NET0, f"/boot/cpu.elf kernel name=e mem=64M pci={EDU[0]} -- msi"], files=CPU, nics=[nic],
-                 cmdline="x2apic=off" if apic == "xapic" else "", knobs={"edu": 1, "vtd0.whims": 5})
+                 cmdline="x2apic=off" if apic == "xapic" else "", knobs={"vtd0.whims": 5})
     weir.wait_for(r"net0\| net: serving http", 60)
     finished(weir, "e", 120)
     weir.count(rf"iommu: fault: device {EDU[0]} of e: interrupt entry 0x0: "
@@ -44,6 +44,6 @@ def test_a_storm(bochs, mode):
     the unit has dropped the blocked ones, its interrupt would be a fault, and lost."""
     weir = bochs([f"/boot/cpu.elf kernel name=e mem=64M vcpus=2 cpu=0 pci={EDU[0]} -- storm"], files=CPU, smp=2,
                  cmdline="irq-limit=100",
-                 knobs={"edu": 1, "vtd0.delay.interrupt": 3_000_000, "vtd0.caching_mode": int(bool(mode))})
+                 knobs={"vtd0.delay.interrupt": 3_000_000, "vtd0.caching_mode": int(bool(mode))})
     finished(weir, "e", 240)
     weir.count("names an entry that is not present", 0)
