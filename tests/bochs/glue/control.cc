@@ -197,8 +197,10 @@ std::string Control::answer(const std::string &line)
 		std::string wrong = knobs.set(name, rest);
 		return wrong.empty() ? "ok" : "error: " + one_line(wrong);
 	}
-	if (word == "get")
-		return (knobs.get(rest, value) ? "ok " : "error: ") + one_line(value);
+	if (word == "get") {
+		bool known = knobs.get(rest, value);
+		return (known ? "ok " : "error: ") + one_line(value);
+	}
 	if (word == "names") {
 		for (const std::string &name : knobs.names())
 			value += " " + name;
