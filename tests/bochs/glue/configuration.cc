@@ -7,8 +7,6 @@
 namespace bochs
 {
 
-static constexpr uint64_t most_edus = 8;
-
 /* BB:DD.F, in hexadecimal. */
 static bool parse_source(const std::string &text, SourceId &source)
 {
@@ -22,21 +20,34 @@ static bool parse_source(const std::string &text, SourceId &source)
 	return true;
 }
 
+bool *Configuration::find_switch(const std::string &name)
+{
+	if (name == "net")
+		return &net;
+	if (name == "net.ats")
+		return &net_ats;
+	if (name == "blk.ats")
+		return &blk_ats;
+	if (name == "blk.readonly")
+		return &blk_read_only;
+	for (unsigned i = 0; i < most_edus; i++) {
+		std::string edu_name = "edu" + std::to_string(i);
+		if (name == edu_name + ".ats")
+			return &edu_ats[i];
+		if (name == edu_name + ".acs")
+			return &edu_acs[i];
+	}
+	return nullptr;
+}
+
 std::string Configuration::take_number(const std::string &name, const std::string &value,
 				       bool &known)
 {
-	struct {
-		const char *name;
-		bool *place;
-	} const switches[] = { { "edu.ats", &edu_ats }, { "edu.acs", &edu_acs },
-			       { "net", &net },		{ "net.ats", &net_ats },
-			       { "blk.ats", &blk_ats }, { "blk.readonly", &blk_read_only } };
+	bool *place = find_switch(name);
 
 	known = true;
-	for (const auto &one : switches) {
-		if (name != one.name)
-			continue;
-		*one.place = value == "1";
+	if (place) {
+		*place = value == "1";
 		return value == "0" || value == "1" ? "" : "0 or 1 is needed";
 	}
 	if (name == "units")
@@ -64,6 +75,8 @@ std::string Configuration::take_text(const std::string &name, const std::string 
 		blk = value;
 	} else if (name == "control") {
 		control = value;
+	} else if (name == "report") {
+		report = value;
 	} else {
 		known = false;
 	}

@@ -1,12 +1,20 @@
 /* See parts.h. */
 #include <bochs/glue/parts.h>
 
+#include <cstdio>
+
 namespace bochs
 {
 
-static constexpr SourceId net_source = 3 << 3, blk_source = 4 << 3, edu_source = 5 << 3;
+static constexpr SourceId net_source = 3 << 3, blk_source = 4 << 3;
 static constexpr uint64_t unit_base = 0xfed90000, unit_distance = 0x1000;
 static constexpr MacAddress net_mac = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x03 };
+
+/* The first two are devices of their own, the others functions of one device. */
+static SourceId edu_source(unsigned index)
+{
+	return static_cast<SourceId>(index < 2 ? (5 + index) << 3 : 7 << 3 | (index - 2));
+}
 
 Parts::Parts(std::function<void()> quit)
 	: fabric(machine, knobs), control(machine, knobs, std::move(quit))
@@ -59,23 +67,29 @@ std::string Parts::add_blk(const Configuration &configuration)
 	return add_function(std::move(blk), "Weir's virtio disk");
 }
 
-std::string Parts::add_functions(const Configuration &configuration)
+std::string Parts::add_edu(const Configuration &configuration, unsigned index)
 {
 	EduOptions options;
+	bool multifunction = index >= 2 && configuration.edu > 3;
+
+	options.ats = configuration.edu_ats[index];
+	options.acs = configuration.edu_acs[index];
+	return add_function(std::make_unique<Edu>(machine, knobs, fabric,
+						  "edu" + std::to_string(index), edu_source(index),
+						  multifunction, options),
+			    "Weir's edu");
+}
+
+std::string Parts::add_functions(const Configuration &configuration)
+{
 	std::string wrong;
 
-	options.ats = configuration.edu_ats;
-	options.acs = configuration.edu_acs;
 	if (configuration.net)
 		wrong = add_net(configuration);
 	if (wrong.empty() && !configuration.blk.empty())
 		wrong = add_blk(configuration);
 	for (unsigned i = 0; wrong.empty() && i < configuration.edu; i++)
-		wrong = add_function(std::make_unique<Edu>(machine, knobs, fabric,
-							   "edu" + std::to_string(i),
-							   edu_source + i, configuration.edu > 1,
-							   options),
-				     "Weir's edu");
+		wrong = add_edu(configuration, i);
 	return wrong;
 }
 
@@ -135,6 +149,21 @@ void Parts::reset()
 		unit->reset();
 	for (std::unique_ptr<Function> &function : functions)
 		function->reset();
+}
+
+void Parts::report(const std::string &path)
+{
+	FILE *file = fopen(path.c_str(), "w");
+
+	if (!file)
+		return machine.log("no report at " + path);
+	for (const std::string &name : knobs.names()) {
+		std::string value;
+		knobs.get(name, value);
+		fprintf(file, "%s %s\n", name.c_str(), value.c_str());
+	}
+	fprintf(file, "time %llu\n", static_cast<unsigned long long>(machine.now()));
+	fclose(file);
 }
 
 void Parts::written_back(uint64_t address, unsigned bytes)

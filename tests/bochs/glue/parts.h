@@ -24,6 +24,8 @@ class Parts
 	/* Empty: the machine can start. Else what is wrong. */
 	std::string build(const Configuration &configuration);
 	void reset();
+	/* Writes all knobs and their values into a file. */
+	void report(const std::string &path);
 	/* What a processor wrote back: for units that do not snoop. */
 	void written_back(uint64_t address, unsigned bytes);
 	void all_written_back();
@@ -45,6 +47,7 @@ class Parts
 	std::string add_functions(const Configuration &configuration);
 	std::string add_net(const Configuration &configuration);
 	std::string add_blk(const Configuration &configuration);
+	std::string add_edu(const Configuration &configuration, unsigned index);
 	std::string add_function(std::unique_ptr<Function> function, const char *description);
 	std::string start_units();
 };

@@ -37,6 +37,10 @@ static constexpr unsigned exit_port = 0x501;
 
 [[noreturn]] static void end(int status)
 {
+	const std::string &report = plugin_instance->configuration.report;
+
+	if (!report.empty())
+		plugin_instance->parts->report(report);
 	fflush(nullptr);
 	_exit(status);
 }
