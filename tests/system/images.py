@@ -34,7 +34,7 @@ PLANTS = {
     "device-tlb-not-awaited": Plant(
         "pages are given back before the device has dropped its translations", REMAP + "[slow-device-tlb]",
         {"iommu/devicetlb.c": [("\t\tt->next |= (u16)BIT(b->number % BATCHES_PER_DOMAIN);\n", ""),
-                               ("\t\t(void)atomic_add(&b->pending, 1);\n", "")]}),
+                               ("\t\t(void)atomic_add(&b->pending, 1);\n", "\t\t(void)b;\n")]}),
     "device-tlb-not-flushed": Plant(
         "devices keep the translations in their own TLBs", REMAP + "[device-tlb]",
         {"iommu/commit.c": ("\tif (!list_empty(&d->device_tlbs))\n\t\tdevice_flush_tlbs(d, b, first, last);\n", "")}),
