@@ -1,4 +1,5 @@
-"""Weir under QEMU, seen from outside: an ISO with a menu from the test, QEMU started by tools/qemu, the serial log."""
+"""Weir on a test machine, seen from outside: an ISO with a menu from the test, the machine, the serial log. The machine
+is QEMU, started by tools/qemu; bochs.py has the other one."""
 import codecs
 import collections
 import contextlib
@@ -154,20 +155,22 @@ class PortNic(Nic):
 
 
 class Weir:
-    """One machine. `modules` are GRUB's lines without the word module2; `head` precedes the menu entry; `files` are put
-    into /boot with the guests. With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a
+    """One machine, QEMU. `modules` are GRUB's lines without the word module2; `head` precedes the menu entry; `files`
+    are put into /boot with the guests. With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a
     CPU are then the same on every host, however busy. 4 is at most the speed of TCG, so little time is waited for. With
     `slow_serial`, so many bytes of the UART are read slowly, and it sends nothing meanwhile; the end is read at once,
     since Weir waits for a bounded time only before it stops the machine."""
 
     silence = SILENCE
+    # What runs it, and where its output is.
+    program, program_log = "QEMU", "qemu.log"
+    # A slower machine gets so many times as long.
+    patience = 1
 
     def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(),
                  elf=None, head="set timeout=0\n", counted=None, slow_serial=0):
-        self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.elf = elf or BUILD / "boot/weir.elf"
-        self.modules, self.files = list(modules), list(files)
+        self.prepare(directory, modules, cmdline, files, elf, head)
+        self.slow_serial = slow_serial
         self.environment = dict(os.environ, SMP=str(smp), MEM=mem, NIC="none", SERIAL="stdio", QEMU_ARGS="")
         self.environment.pop("IOMMU", None)
         if iommu is not None:
@@ -175,36 +178,65 @@ class Weir:
         if counted is not None:
             self.environment["ACCEL"] = "tcg"
             qemu = [*qemu, "-icount", f"shift={counted}"]
-            cmdline += " x2apic=off"  # QEMU 10.0 cannot count the time of its timer
-        self.cmdline, self.head, self.slow_serial = cmdline, head, slow_serial
+            self.cmdline += " x2apic=off"  # QEMU 10.0 cannot count the time of its timer
         self.options = [o for nic in nics for o in nic.options()] + list(qemu)
+        self.monitor = Monitor(f"{self.sockets.name}/monitor")
+
+    def prepare(self, directory, modules, cmdline, files, elf, head):
+        """What each kind of machine has."""
+        self.lines, self.screen, self.directory = [], Screen(), pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.elf = elf or BUILD / "boot/weir.elf"
+        self.modules, self.files = list(modules), list(files)
+        self.cmdline, self.head, self.slow_serial = cmdline, head, 0
         self.changed = threading.Condition()
         self.process, self.clock, self.ended, self.last_output = None, None, False, 0.0
         # The path of a socket must be short.
         self.sockets = tempfile.TemporaryDirectory(prefix="weir-")  # pylint: disable=consider-using-with
-        self.monitor = Monitor(f"{self.sockets.name}/monitor")
+
+    def tables(self):
+        """Files with firmware tables that GRUB adds to the machine's."""
+        return []
 
     def image(self):
-        """Makes the ISO that tools/qemu boots."""
-        menu = self.directory / "grub.cfg"
+        """Makes the ISO that boots."""
+        menu, tables = self.directory / "grub.cfg", self.tables()
         menu.write_text(f"{self.head}menuentry Weir {{\n"
+                        + "".join(f"\tacpi /boot/{table.name}\n" for table in tables)
                         + f"\tmultiboot2 /boot/weir.elf {self.cmdline}\n"
                         + "".join(f"\tmodule2 {m}\n" for m in self.modules) + "}\n")
         iso = self.directory / "weir.iso"
         made = subprocess.run([ROOT / "tools/mkiso", iso, menu, self.elf, *sorted(GUESTS.glob("*.elf")),
-                               *self.files], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+                               *self.files, *tables], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False)
         if made.returncode:
             raise Failure(f"the ISO could not be made: {made.stderr}")
         return iso
 
+    def start(self, image):
+        """Starts the machine and returns its process."""
+        process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options, *self.monitor.options],
+                                   env=self.environment,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
+        if self.slow_serial:
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        return process
+
+    def receive(self, most):
+        """What COM1 has sent; waits for it. Nothing: the machine has ended."""
+        return os.read(self.process.stdout.fileno(), most)
+
+    def close(self):
+        """Closes what the machine had open."""
+        self.process.stdout.close()
+        if self.process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+
     def __enter__(self):
         image = self.image()
-        self.stderr = open(self.directory / "qemu.log", "wb")
-        self.process = subprocess.Popen([ROOT / "tools/qemu", image, *self.options, *self.monitor.options],
-                                        env=self.environment,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
-        if self.slow_serial:
-            fcntl.fcntl(self.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        self.stderr = open(self.directory / self.program_log, "wb")
+        self.process = self.start(image)
         self.clock = MachineClock(self.process.pid)
         self.last_output = self.time()
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -216,10 +248,7 @@ class Weir:
             self.process.kill()
         self.process.wait()
         self.reader.join()
-        self.process.stdout.close()
-        if self.process.stdin:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
+        self.close()
         self.stderr.close()
         self.sockets.cleanup()
         with contextlib.suppress(FileNotFoundError):
@@ -229,7 +258,7 @@ class Weir:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         with open(self.directory / "serial.log", "w", encoding="utf-8") as log:
             slow = self.slow_serial
-            while raw := os.read(self.process.stdout.fileno(), 256 if slow > 0 else 65536):
+            while raw := self.receive(256 if slow > 0 else 65536):
                 time.sleep(0.005 if slow > 0 else 0)
                 slow -= len(raw)
                 with self.changed:
@@ -247,14 +276,18 @@ class Weir:
         """Seconds by the machine's clock."""
         return self.clock.time()
 
+    def deadline(self, timeout):
+        """When a wait of so many seconds ends."""
+        return self.time() + timeout * self.patience
+
     def said(self):
-        """QEMU's own output."""
-        return (self.directory / "qemu.log").read_text(encoding="utf-8", errors="replace").strip()
+        """The program's own output."""
+        return (self.directory / self.program_log).read_text(encoding="utf-8", errors="replace").strip()
 
     def where(self):
         """Where its CPUs are, or that it has ended."""
         if not self.process or self.process.poll() is not None:
-            return f"QEMU has ended (status {self.process and self.process.returncode})"
+            return f"{self.program} has ended (status {self.process and self.process.returncode})"
         try:
             return where_cpus_are(self.monitor, self.elf)
         except (OSError, subprocess.CalledProcessError) as error:
@@ -265,12 +298,12 @@ class Weir:
         said = self.said()
         tail = "\n".join(self.lines[-TAIL:]) or "(nothing)"
         raise Failure(f"{what}\n{self.where()}\n--- serial log, its end ({self.directory}/serial.log) ---\n{tail}"
-                      + (f"\n--- QEMU said ---\n{said}" if said else ""))
+                      + (f"\n--- {self.program} said ---\n{said}" if said else ""))
 
     def wait_for(self, pattern, timeout=30, panic_is_fine=False):
         """Waits for a line of the log, from its beginning, that matches `pattern`. Returns the match. Fails at once if
-        QEMU ends or Weir panics, and early if the log stops before Weir is ready."""
-        regex, seen, deadline, ready = re.compile(pattern), 0, self.time() + timeout, False
+        the machine ends or Weir panics, and early if the log stops before Weir is ready."""
+        regex, seen, deadline, ready = re.compile(pattern), 0, self.deadline(timeout), False
         with self.changed:
             while True:
                 while seen < len(self.lines):
@@ -284,10 +317,11 @@ class Weir:
                         self.fail(f"Weir panicked while the test waited for {pattern!r}")
                 now = self.time()
                 if self.ended:
-                    self.fail(f"QEMU ended (status {self.process.wait()}) while the test waited for {pattern!r}")
+                    self.fail(f"{self.program} ended (status {self.process.wait()}) while the test waited for "
+                              f"{pattern!r}")
                 if now >= deadline:
                     self.fail(f"no line matched {pattern!r} within {timeout} s")
-                if not ready and now - self.last_output > self.silence:
+                if not ready and now - self.last_output > self.silence * self.patience:
                     self.fail(f"the boot hangs: no output for {self.silence} s; the test waited for {pattern!r}")
                 self.changed.wait(min(1, deadline - now))
 
@@ -302,7 +336,7 @@ class Weir:
     def wait_prompt(self, since=0, timeout=30):
         """Waits until the control domain's shell prompts; after the echo of a command in line `since` or later, if
         given. Returns the lines from this echo on, without log lines."""
-        deadline = self.time() + timeout
+        deadline = self.deadline(timeout)
         with self.changed:
             while True:
                 dialogue = [SEQUENCE.sub("", line) for line in self.lines[since:] if not LOGGED.match(line)]
@@ -329,15 +363,16 @@ class Weir:
         return answer
 
     def wait_exit(self, timeout=30):
-        """Waits until QEMU ends. Returns its exit status."""
-        self.wait_until(lambda: self.process.poll() is not None, f"QEMU did not end within {timeout} s", timeout)
+        """Waits until the machine ends. Returns its exit status."""
+        self.wait_until(lambda: self.process.poll() is not None, f"{self.program} did not end within {timeout} s",
+                        timeout)
         self.reader.join()
         return self.process.returncode
 
     def wait_until(self, condition, otherwise, timeout=30, pause=0.05):
         """Waits until condition() is true and returns what it returned. Fails with `otherwise` (or what that returns)
         when the machine has had the time."""
-        deadline = self.time() + timeout
+        deadline = self.deadline(timeout)
         while not (value := condition()):
             if self.time() > deadline:
                 self.fail(otherwise() if callable(otherwise) else otherwise)
@@ -348,6 +383,10 @@ class Weir:
         """All lines so far that match `pattern`."""
         with self.changed:
             return [line for line in self.lines if re.search(pattern, line)]
+
+    def check(self):
+        """Called when the test has passed, before the machine is stopped: fails if the machine has seen what must not
+        be."""
 
     def count(self, pattern, wanted):
         """Fails unless exactly `wanted` lines so far match `pattern`."""
