@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from bochs import Bochs
 from machine import Machine
 from weir import BUILD, ROOT, TAIL, Failure, Weir
 
@@ -15,6 +16,15 @@ from weir import BUILD, ROOT, TAIL, Failure, Weir
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; left to `make check-long`")
     config.addinivalue_line("markers", "quick: also in `make check-quick`: one boot of each kind")
+    config.addinivalue_line("markers", "bochs: on Bochs; left out with BOCHS=none")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "bochs" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.bochs)
+            if os.environ.get("BOCHS") == "none":
+                item.add_marker(pytest.mark.skip(reason="BOCHS=none"))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -27,32 +37,50 @@ def pytest_runtest_makereport(item, call):
                      None)
         where = f"{pathlib.Path(frame.path).name}:{frame.lineno + 1}: {frame.statement}\n" if frame else ""
         report.longrepr = f"{where}{call.excinfo.value}"
-    elif call.excinfo and hasattr(item, "funcargs") and "boot" in item.funcargs:
-        for machine in item.funcargs["boot"].machines:
+    elif call.excinfo and hasattr(item, "funcargs"):
+        for machine in (m for name in ("boot", "bochs") if name in item.funcargs for m in item.funcargs[name].machines):
             outcome.get_result().sections.append((f"{machine.directory}/serial.log, its end",
                                                   "\n".join(machine.lines[-TAIL:])))
             if said := machine.said():
-                outcome.get_result().sections.append((f"{machine.directory}/qemu.log", said))
+                outcome.get_result().sections.append((f"{machine.directory}/{machine.program_log}", said))
+    if call.when == "call" and not call.excinfo:
+        item.passed = True
+
+
+def machines(request, kind):
+    """A function that starts machines of this kind, and after the test stops them."""
+    directory = BUILD / "tests/system" / re.sub(r"[^\w.-]+", "_", request.node.name)
+    shutil.rmtree(directory, ignore_errors=True)
+    started = []
+
+    def start(modules=(), **options):
+        machine = kind(directory / str(len(started)) if started else directory, modules, **options)
+        started.append(machine)
+        return machine.__enter__()
+
+    start.machines = started
+    yield start
+    try:
+        for machine in started:
+            if getattr(request.node, "passed", False):
+                machine.check()
+    finally:
+        for machine in started:
+            if machine.process:
+                machine.__exit__()
 
 
 @pytest.fixture
 def boot(request):
     """boot(modules, ...) starts a machine (see weir.Weir) that is stopped after the test. Logs:
     build/tests/system/TEST/."""
-    directory = BUILD / "tests/system" / re.sub(r"[^\w.-]+", "_", request.node.name)
-    shutil.rmtree(directory, ignore_errors=True)
-    machines = []
+    yield from machines(request, Weir)
 
-    def start(modules=(), **options):
-        machine = Weir(directory / str(len(machines)) if machines else directory, modules, **options)
-        machines.append(machine)
-        return machine.__enter__()
 
-    start.machines = machines
-    yield start
-    for machine in machines:
-        if machine.process:
-            machine.__exit__()
+@pytest.fixture
+def bochs(request):
+    """The same with the other machine (see bochs.Bochs). After the test its units must not have been misused."""
+    yield from machines(request, Bochs)
 
 
 @pytest.fixture
