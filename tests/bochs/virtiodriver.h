@@ -2,11 +2,11 @@
  * root complex without a remapping unit, which can block a page. */
 #pragma once
 
+#include <set>
+#include <vector>
 #include <bochs/devices/function.h>
 #include <bochs/devices/virtioregisters.h>
 #include <bochs/testmachine.h>
-#include <set>
-#include <vector>
 
 namespace bochs
 {

@@ -1,9 +1,9 @@
 /* A disk that is a file: whole sectors of it; bytes behind the last whole one are left out. */
 #pragma once
 
-#include <bochs/devices/virtioblk.h>
 #include <memory>
 #include <string>
+#include <bochs/devices/virtioblk.h>
 
 namespace bochs
 {
