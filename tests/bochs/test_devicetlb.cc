@@ -294,6 +294,7 @@ static void flr_drops_entries_and_forgets_what_it_was_asked(void **)
 	f.invalidate(page, 4096);
 	f.function.config_write(f.function.capability(0x10) + 8, 2, 0x8000);
 	assert_string_equal(f.knob(".entries").c_str(), "0");
+	assert_string_equal(f.knob(".unanswered").c_str(), "0");
 	f.machine.advance(1000000000);
 	assert_true(f.answers.empty());
 	f.function.start();

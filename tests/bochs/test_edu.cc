@@ -248,6 +248,7 @@ static void flr_stops_dma_and_clears_all(void **)
 	f.on();
 	f.machine.advance(1000000);
 	assert_int_equal(f.upstream.count(Kind::write), 0);
+	assert_string_equal(f.knob("edu.transfers").c_str(), "1");
 	assert_int_equal(f.get(0x98, 8), 0);
 	assert_int_equal(f.get(0x24), 0);
 	f.machine.write64(0x5000, 7);
