@@ -37,6 +37,7 @@ Verdict answer(const Tables &tables, uint64_t address)
 Translator::Translator(Machine &machine, const Features &, const Tables &tables, Whims &)
 	: inside(new Inside{ machine, tables })
 {
+	fake = {};
 }
 
 Translator::~Translator() = default;

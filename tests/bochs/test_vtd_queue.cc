@@ -6,6 +6,7 @@
  * sources: tests/bochs/unit/invalidationregisters.cc tests/bochs/unit/protectedmemory.cc
  * sources: tests/bochs/unit/queue.cc tests/bochs/unit/queuedevices.cc
  * sources: tests/bochs/unit/registers.cc tests/bochs/unit/settings.cc tests/bochs/unit/vtd.cc */
+#include <bochs/faketranslator.h>
 #include <bochs/unitfixture.h>
 
 #include <algorithm>

@@ -1,8 +1,7 @@
-/* A unit beside a fake translator, and software that drives it: for tests of its registers, its
+/* A unit on a fake machine, and software that drives it: for tests of its registers, its
  * queue and its faults. */
 #pragma once
 
-#include <bochs/faketranslator.h>
 #include <bochs/testmachine.h>
 #include <bochs/unit/capabilities.h>
 #include <bochs/unit/commands.h>
@@ -17,7 +16,6 @@ constexpr unsigned CONTROL_IM = 1u << 31, CONTROL_IP = 1u << 30;
 struct UnitFixture {
 	UnitFixture()
 	{
-		fake = {};
 		vtd.device_tlb = [this](const DeviceTlbInvalidation &request) {
 			requests.push_back(request);
 			return true;
