@@ -1,7 +1,8 @@
 /* sources: tests/bochs/testmachine.cc tests/bochs/virtiodriver.cc tests/bochs/knobs.cc
- * tests/bochs/devices/virtionet.cc tests/bochs/devices/virtio.cc tests/bochs/devices/virtqueue.cc
- * tests/bochs/devices/function.cc tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
- * tests/bochs/devices/devicetlb.cc */
+ * sources: tests/bochs/devices/virtionet.cc tests/bochs/devices/virtio.cc
+ * sources: tests/bochs/devices/virtqueue.cc tests/bochs/devices/function.cc
+ * sources: tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
+ * sources: tests/bochs/devices/devicetlb.cc */
 /* The virtio transport over PCI, by the network device on it: registers, features, status,
  * configuration changes and resets. */
 #include <setjmp.h>

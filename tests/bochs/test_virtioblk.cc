@@ -1,8 +1,8 @@
 /* sources: tests/bochs/testmachine.cc tests/bochs/virtiodriver.cc tests/bochs/knobs.cc
- * tests/bochs/devices/virtioblk.cc tests/bochs/devices/fileblock.cc tests/bochs/devices/virtio.cc
- * tests/bochs/devices/virtqueue.cc tests/bochs/devices/function.cc
- * tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
- * tests/bochs/devices/devicetlb.cc */
+ * sources: tests/bochs/devices/virtioblk.cc tests/bochs/devices/fileblock.cc
+ * sources: tests/bochs/devices/virtio.cc tests/bochs/devices/virtqueue.cc
+ * sources: tests/bochs/devices/function.cc tests/bochs/devices/configspace.cc
+ * sources: tests/bochs/devices/msi.cc tests/bochs/devices/devicetlb.cc */
 /* The virtio disk: its requests in whatever pieces the driver cuts them, its errors, and a file
  * below it. */
 #include <setjmp.h>

@@ -1,7 +1,8 @@
 /* sources: tests/bochs/testmachine.cc tests/bochs/virtiodriver.cc tests/bochs/knobs.cc
- * tests/bochs/devices/virtionet.cc tests/bochs/devices/virtio.cc tests/bochs/devices/virtqueue.cc
- * tests/bochs/devices/function.cc tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
- * tests/bochs/devices/devicetlb.cc */
+ * sources: tests/bochs/devices/virtionet.cc tests/bochs/devices/virtio.cc
+ * sources: tests/bochs/devices/virtqueue.cc tests/bochs/devices/function.cc
+ * sources: tests/bochs/devices/configspace.cc tests/bochs/devices/msi.cc
+ * sources: tests/bochs/devices/devicetlb.cc */
 /* The virtio network device: notifications and interrupts, frames in and out, and what happens to
  * them when the driver or the remapping unit is in the way. */
 #include <setjmp.h>
