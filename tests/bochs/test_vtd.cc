@@ -1,4 +1,4 @@
-/* The unit as a whole: its registers, its queue and its translator, driven as by an operating system.
+/* The unit as a whole: registers, queue and translator, driven as by an operating system.
  *
  * sources: tests/bochs/knobs.cc tests/bochs/testmachine.cc
  * sources: tests/bochs/unit/capabilities.cc tests/bochs/unit/commands.cc

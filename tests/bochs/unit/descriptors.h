@@ -1,4 +1,4 @@
-/* Descriptors of the invalidation queue, 128 bits wide (VT-d, section 6.5.2): decoded and checked. */
+/* Descriptors of the invalidation queue, of 128 bits (VT-d, section 6.5.2): decoded and checked. */
 #pragma once
 
 #include <bochs/unit/translator.h>

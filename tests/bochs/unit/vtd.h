@@ -1,5 +1,5 @@
 /* A VT-d remapping unit: registers, invalidation queue, faults (VT-d, chapters 6, 7 and 11), around
- * the translator. It is written from the specification alone. Its queue takes the machine's time. */
+ * the translator. Written from the specification alone. Its queue takes the machine's time. */
 #pragma once
 
 #include <bochs/knobs.h>
