@@ -52,9 +52,11 @@ def machines(request, kind):
     directory = BUILD / "tests/system" / re.sub(r"[^\w.-]+", "_", request.node.name)
     shutil.rmtree(directory, ignore_errors=True)
     started = []
+    # `make mutants` runs a test with an image that has a bug (images.py).
+    image = {"elf": pathlib.Path(os.environ["WEIR_IMAGE"])} if "WEIR_IMAGE" in os.environ else {}
 
     def start(modules=(), **options):
-        machine = kind(directory / str(len(started)) if started else directory, modules, **options)
+        machine = kind(directory / str(len(started)) if started else directory, modules, **image | options)
         started.append(machine)
         return machine.__enter__()
 
@@ -73,8 +75,8 @@ def machines(request, kind):
 @pytest.fixture
 def boot(request):
     """boot(modules, ...) starts a machine (see weir.Weir) that is stopped after the test. Logs:
-    build/tests/system/TEST/."""
-    yield from machines(request, Weir)
+    build/tests/system/TEST/. The parameter is the other machine's name in tests of both (both.py)."""
+    yield from machines(request, Bochs if getattr(request, "param", "qemu") == "bochs" else Weir)
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 absent memory, several vCPUs, the FPU. The guest prints one line per check."""
 import re
 
-import pytest
-
+from both import both_machines, with_bochs
 from weir import BUILD, IDLE, ROOT
 
 CPU = BUILD / "tests/guests/cpu.elf"
 
 
-@pytest.mark.parametrize("smp", [1, 2, 4])
+@with_bochs("smp", [1, 2, 4], [2])
 def test_each_check_of_the_processor_passes(boot, smp):
     weir = boot(["/boot/cpu.elf kernel name=c mem=64M vcpus=2"], files=[CPU], smp=smp, cmdline="exit=idle")
     assert weir.wait_exit(60) == IDLE
@@ -21,6 +20,7 @@ def test_each_check_of_the_processor_passes(boot, smp):
     assert [str(passed)] == re.findall(r"(\d+) checks", (ROOT / "README.md").read_text())
 
 
+@both_machines
 def test_triple_faults(boot):
     """An exception that Weir injects, and no interrupt table, in each mode: only this domain ends."""
     modes = (16, 32, 64)
@@ -32,6 +32,7 @@ def test_triple_faults(boot):
         weir.count(rf"domain t{bits}: ended by Weir: vCPU 0: triple fault at RIP", 1)
 
 
+@both_machines
 def test_a_group_without_its_device_fails(boot):
     """What is asked for by name, and cannot run, is no success."""
     groups = ["attack-msix", "config", "dma", "faults", "flood", "machine", "msi", "remap", "storm", "toggle"]

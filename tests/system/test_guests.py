@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from both import both_machines, with_bochs
 from weir import BUILD, GUESTS, IDLE, READY, ROOT, Nic
 
 HELLO = "/boot/hello.elf kernel name=hello mem=16M"
@@ -12,6 +13,7 @@ NET = "/boot/net.elf kernel name=net0 mem=64M pci=00:03.0"
 
 
 @pytest.mark.quick
+@both_machines
 def test_a_guest_runs_and_ends(boot):
     weir = boot([HELLO + " -- a b=c"], cmdline="exit=idle")
     assert weir.wait_exit() == IDLE
@@ -21,6 +23,7 @@ def test_a_guest_runs_and_ends(boot):
     weir.count(r"the shutdown hypercall has returned", 0)
 
 
+@both_machines
 def test_a_ramdisk_reaches_its_guest(boot, tmp_path):
     content = hashlib.sha256(b"ramdisk").digest() * 200
     (tmp_path / "disk").write_bytes(content)
@@ -30,7 +33,7 @@ def test_a_ramdisk_reaches_its_guest(boot, tmp_path):
     weir.count(rf'hello\| hello: module ".*its line", {len(content)} bytes: {shown}', 1)
 
 
-@pytest.mark.parametrize("smp", [1, 2])
+@with_bochs("smp", [1, 2], [2])
 def test_many_guests_share_the_cpus(boot, smp):
     names = [f"g{i}" for i in range(6)]
     weir = boot([f"/boot/hello.elf kernel name={n} mem=8M -- I am {n}" for n in names], smp=smp, cmdline="exit=idle")
@@ -130,6 +133,7 @@ def test_without_remapping_no_device_is_given(boot, iommu, cmdline, reason):
 
 
 @pytest.mark.quick
+@both_machines
 def test_a_pvh_kernel_boots(boot, tmp_path):
     """The network guest has both signatures; without Multiboot's it is loaded as a PVH kernel."""
     elf = (GUESTS / "net.elf").read_bytes()

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from both import with_bochs
 from patience import http_request
 from test_control import Load, table
 from test_fuzz import attack, free_mib
@@ -24,8 +25,9 @@ def all_passed(weir, lives):
     assert len(counts) == 1 and int(counts.pop()) > 15, counts
 
 
-@pytest.mark.parametrize("way, words", [("acpi", ""), ("keyboard", ""), ("control", ""),
-                                        ("hypercall", "restart=reboot"), ("vector", ""), ("fault", "restart=fault")])
+@with_bochs("way, words", [("acpi", ""), ("keyboard", ""), ("control", ""), ("hypercall", "restart=reboot"),
+                           ("vector", ""), ("fault", "restart=fault")],
+            [("acpi", ""), ("fault", "restart=fault")])
 def test_each_life_is_like_the_first(boot, way, words):
     """Until the limit of restarts is reached."""
     weir = boot([f"/boot/cpu.elf kernel name=c mem=64M vcpus=2 {words} -- restart-{way}"], files=[CPU], smp=2,
@@ -37,7 +39,7 @@ def test_each_life_is_like_the_first(boot, way, words):
     weir.count(r"domain c: its 16384 pages are free again", 1)
 
 
-@pytest.mark.parametrize("vcpus", [1, 2])
+@with_bochs("vcpus", [1, 2], [2])
 def test_a_guest_that_halts(boot, vcpus):
     """It is shown as such, ended, or restarted, as its line says."""
     line = "/boot/cpu.elf kernel name={0} mem=64M vcpus={1} halt={0} -- halt"

@@ -17,9 +17,9 @@ from mutant import plant  # noqa: E402
 def run_test(test, image=None):
     """Runs one test, with this image in place of the built one. Returns "passed", "failed", or what else happened; and
     the reason in a line."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "IMAGE")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "WEIR_IMAGE")}
     if image:
-        environment["IMAGE"] = str(image)
+        environment["WEIR_IMAGE"] = str(image)
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
                            f"tests/system/{test}"], cwd=ROOT, env=environment, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
