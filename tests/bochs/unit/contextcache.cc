@@ -1,3 +1,4 @@
+/* Context entries stay until an invalidation matches the domain id that they were cached with. */
 #include <bochs/unit/contextcache.h>
 
 #include <cstdio>

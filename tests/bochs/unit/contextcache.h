@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-
 #include <bochs/unit/rootwalk.h>
 
 namespace bochs

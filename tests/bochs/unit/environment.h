@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-
 #include <bochs/unit/shadow.h>
 #include <bochs/unit/translator.h>
 

@@ -1,3 +1,4 @@
+/* Interrupt entries by their index. */
 #include <bochs/unit/interruptcache.h>
 
 namespace bochs

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-
 #include <bochs/unit/environment.h>
 
 namespace bochs

@@ -1,3 +1,4 @@
+/* From a message to an interrupt entry, the checks of its source, and the interrupt. */
 #include <bochs/unit/interruptremap.h>
 
 #include <bochs/unit/faultreason.h>
@@ -96,14 +97,15 @@ static bool post(Environment &environment, const InterruptEntry &entry, Interrup
 	return notify;
 }
 
-bool remap_message(Environment &environment, InterruptCache &cache, SourceId source,
-		   uint64_t address, uint32_t data, Interrupt &interrupt, Verdict &verdict)
+bool remap_message(Environment &environment, InterruptCache &cache, const Message &message,
+		   Interrupt &interrupt, Verdict &verdict)
 {
+	uint64_t address = message.address;
 	const Tables &tables = environment.tables;
 
 	if (!tables.remapping ||
 	    (!(address & remappable) && tables.compatibility && !tables.extended)) {
-		interrupt = compatible(address, data);
+		interrupt = compatible(address, message.data);
 		return true;
 	}
 	if (!(address & remappable)) {
@@ -112,11 +114,11 @@ bool remap_message(Environment &environment, InterruptCache &cache, SourceId sou
 	}
 	uint32_t index = uint32_t(field(address, 19, 5) | (address & handle_15 ? 1 << 15 : 0));
 	if (address & subhandle_valid) {
-		if (data >> 16) {
+		if (message.data >> 16) {
 			verdict.reason = reason_message_reserved;
 			return false;
 		}
-		index += data;
+		index += message.data;
 	}
 	verdict.info = uint64_t(index & 0xffff) << 48;
 	if (index >= tables.interrupt_entries) {
@@ -129,7 +131,7 @@ bool remap_message(Environment &environment, InterruptCache &cache, SourceId sou
 		verdict.reason = reason_entry_not_present;
 	else if (interrupt_entry_reserved(environment, entry))
 		verdict.reason = reason_entry_reserved;
-	else if (!source_allowed(entry, source))
+	else if (!source_allowed(entry, message.source))
 		verdict.reason = reason_source;
 	else if (entry.low & posted_mode)
 		return post(environment, entry, interrupt, verdict);

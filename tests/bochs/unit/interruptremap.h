@@ -6,8 +6,14 @@
 namespace bochs
 {
 
+struct Message {
+	SourceId source;
+	uint64_t address;
+	uint32_t data;
+};
+
 /* As Translator::message. */
-bool remap_message(Environment &environment, InterruptCache &cache, SourceId source,
-		   uint64_t address, uint32_t data, Interrupt &interrupt, Verdict &verdict);
+bool remap_message(Environment &environment, InterruptCache &cache, const Message &message,
+		   Interrupt &interrupt, Verdict &verdict);
 
 } // namespace bochs

@@ -1,3 +1,4 @@
+/* Pages by domain id, size and address, and what an invalidation of them drops. */
 #include <bochs/unit/iotlb.h>
 
 namespace bochs

@@ -1,3 +1,4 @@
+/* Paging entries from the lowest table that is cached down to the page. */
 #include <bochs/unit/pagewalk.h>
 
 #include <bochs/unit/faultreason.h>

@@ -1,3 +1,4 @@
+/* Entries above level 1, by domain id, level and address. */
 #include <bochs/unit/pagingcache.h>
 
 namespace bochs

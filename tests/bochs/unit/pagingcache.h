@@ -4,7 +4,6 @@
 
 #include <map>
 #include <tuple>
-
 #include <bochs/unit/environment.h>
 
 namespace bochs

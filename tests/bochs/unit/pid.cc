@@ -1,3 +1,4 @@
+/* A posted interrupt sets a bit of its descriptor, and notifies if it is the first. */
 #include <bochs/unit/pid.h>
 
 #include <bochs/unit/faultreason.h>

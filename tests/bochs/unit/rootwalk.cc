@@ -1,3 +1,4 @@
+/* Root and context entries: what is reserved in them, and what the unit cannot do. */
 #include <bochs/unit/rootwalk.h>
 
 #include <bochs/unit/faultreason.h>

@@ -1,3 +1,4 @@
+/* Copies of the cache lines that were written back. */
 #include <bochs/unit/shadow.h>
 
 #include <algorithm>

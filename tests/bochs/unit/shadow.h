@@ -4,7 +4,6 @@
 
 #include <array>
 #include <unordered_map>
-
 #include <bochs/machine.h>
 
 namespace bochs

@@ -1,3 +1,4 @@
+/* A request on its way through the caches and tables, and what may block it. */
 #include <bochs/unit/translator.h>
 
 #include <bochs/unit/contextcache.h>
@@ -229,7 +230,7 @@ bool Translator::message(SourceId source, uint64_t address, uint32_t data, Inter
 			 Verdict &verdict)
 {
 	verdict = {};
-	return remap_message(inside->environment, inside->interrupts, source, address, data,
+	return remap_message(inside->environment, inside->interrupts, { source, address, data },
 			     interrupt, verdict);
 }
 
