@@ -364,8 +364,8 @@ static void a_translation_request_is_answered(void **)
 	f.map(table, 0x80200000, 0x600000 | R | PS, 2);
 	Verdict verdict = f.translator.translation_request(nic, 0x80234000, true);
 	assert_int_equal(verdict.reason, 0);
-	assert_int_equal(verdict.address, 0x600000);
-	assert_int_equal(verdict.bytes, 0x200000);
+	assert_int_equal(verdict.address, 0x634000);
+	assert_int_equal(verdict.bytes, 0x200000 - 0x34000);
 	assert_true(verdict.read);
 	assert_false(verdict.write);
 }

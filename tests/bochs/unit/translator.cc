@@ -116,6 +116,11 @@ static bool beyond_width(const ContextEntry &context, uint64_t address)
 	return address >> context.width != 0;
 }
 
+static uint64_t translated_address(const PageTranslation &page, uint64_t address)
+{
+	return page.frame + (address & ((uint64_t(1) << page.shift) - 1));
+}
+
 Verdict Translator::Inside::remap(SourceId source, uint64_t address, bool write, bool zero_length)
 {
 	Verdict verdict;
@@ -146,7 +151,7 @@ Verdict Translator::Inside::remap(SourceId source, uint64_t address, bool write,
 	} else if (!write && !page.read && !zero_length_write) {
 		verdict.reason = reason_read;
 	} else {
-		verdict.address = page.frame + (address & ((uint64_t(1) << page.shift) - 1));
+		verdict.address = translated_address(page, address);
 		verdict.bytes = rest_of(address, page.shift);
 		if (protects_remapped && is_protected(verdict.address))
 			block(verdict, write);
@@ -187,8 +192,7 @@ Verdict Translator::Inside::answer_request(SourceId source, uint64_t address)
 		verdict.reason = reason_translation_type;
 		return verdict;
 	}
-	verdict.address = address & ~page_mask;
-	verdict.bytes = page_mask + 1;
+	verdict.bytes = rest_of(address, 12);
 	/* Beyond the width there are no rights; that is no fault of the device. */
 	if (beyond_width(context, address))
 		return verdict;
@@ -198,8 +202,8 @@ Verdict Translator::Inside::answer_request(SourceId source, uint64_t address)
 		return verdict;
 	verdict.read = page.read;
 	verdict.write = page.write;
-	verdict.address = page.frame;
-	verdict.bytes = uint64_t(1) << page.shift;
+	verdict.address = translated_address(page, address);
+	verdict.bytes = rest_of(address, page.shift);
 	return verdict;
 }
 

@@ -49,8 +49,7 @@ class Translator
 	/* A read of no bytes: with CAP.ZLR the right to write is enough. */
 	Verdict zero_length_read(SourceId source, uint64_t address);
 	/* The same for an ATS translation request: a missing right is no fault, it is missing in
-	 * the answer. Never cached in the device's stead. The verdict's address is the first of
-	 * the range that the entry translates, and `bytes` all of the range. */
+	 * the answer. Never cached in the device's stead. */
 	Verdict translation_request(SourceId source, uint64_t address, bool write);
 	/* A translated request: only the context entry is looked at. */
 	Verdict translated(SourceId source, uint64_t address, bool write);
