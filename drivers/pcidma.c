@@ -1,5 +1,5 @@
-/* What a PCI function may do by itself: bus mastering (PCI Express Base 5.0, 7.5.1.1.3), requests to
- * its peers (6.12) and address translation services (10.5.1). */
+/* What a PCI function may do by itself: bus mastering (PCI Express Base 5.0, 7.5.1.1.3), requests
+ * to its peers (6.12) and address translation services (10.5.1). */
 #include <drivers/pcidma.h>
 
 #include <drivers/pci.h>
