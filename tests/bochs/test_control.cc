@@ -1,13 +1,11 @@
-/* sources: tests/bochs/knobs.cc tests/bochs/testmachine.cc tests/bochs/glue/control.cc tests/bochs/glue/configuration.cc */
+/* sources: tests/bochs/knobs.cc tests/bochs/testmachine.cc tests/bochs/glue/control.cc
+ * sources: tests/bochs/glue/configuration.cc */
 /* The control socket, by a client's eyes; and the words of the configuration. */
-#include <bochs/glue/configuration.h>
-#include <bochs/glue/control.h>
-#include <bochs/testmachine.h>
-
-#include <csetjmp>
-#include <cstdarg>
-#include <cstddef>
-#include <cstring>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,6 +13,11 @@
 extern "C" {
 #include <cmocka.h>
 }
+
+#include <bochs/glue/configuration.h>
+#include <bochs/glue/control.h>
+#include <bochs/testmachine.h>
+#include <cerrno>
 
 using namespace bochs;
 

@@ -156,10 +156,10 @@ class PortNic(Nic):
 
 class Weir:
     """One machine, QEMU. `modules` are GRUB's lines without the word module2; `head` precedes the menu entry; `files`
-    are put into /boot with the guests. With `counted`, an instruction takes 2^`counted` ns of the machine's time: shares of a
-    CPU are then the same on every host, however busy. 4 is at most the speed of TCG, so little time is waited for. With
-    `slow_serial`, so many bytes of the UART are read slowly, and it sends nothing meanwhile; the end is read at once,
-    since Weir waits for a bounded time only before it stops the machine."""
+    are put into /boot with the guests. With `counted`, an instruction takes 2^`counted` ns of the machine's time:
+    shares of a CPU are then the same on every host, however busy. 4 is at most the speed of TCG, so little time is
+    waited for. With `slow_serial`, so many bytes of the UART are read slowly, and it sends nothing meanwhile; the end
+    is read at once, since Weir waits for a bounded time only before it stops the machine."""
 
     silence = SILENCE
     # What runs it, and where its output is.

@@ -1,4 +1,4 @@
-/* The machine that Bochs emulates: its memory, its time, and the interrupt bus of its processors. */
+/* The machine that Bochs emulates: memory, time, and the interrupt bus of its processors. */
 #pragma once
 
 #include <bochs/machine.h>

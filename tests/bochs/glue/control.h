@@ -18,7 +18,7 @@ class Control
 	Control(const Control &) = delete;
 	Control &operator=(const Control &) = delete;
 
-	/* Makes the socket. Empty: it listens, and is looked after by a timer. Else what is wrong. */
+	/* Makes the socket, which a timer looks after. Empty: it listens. Else what is wrong. */
 	std::string listen(const std::string &path);
 	/* Takes what has come and sends what is due; never waits. */
 	void poll();

@@ -1,4 +1,4 @@
-/* All parts of the test machine that Bochs does not have, put together as the configuration says. */
+/* All parts of the test machine that Bochs lacks, put together as the configuration says. */
 #pragma once
 
 #include <bochs/devices/edu.h>
