@@ -210,7 +210,7 @@ class Bochs(Weir):
         ended = "" if status is None else f"Bochs has ended (status {status}). "
         return f"{ended}The units' choices: WHIMS={self.seed} repeats them."
 
-    # --- knobs ------------------------------------------------------------------
+    # --- knobs ----------------------------------------------------------------
 
     def get(self, name):
         """A knob's value, or what it was when the machine ended."""
