@@ -13,14 +13,14 @@ class Plant(typing.NamedTuple):
 
 
 REMAP = "test_bochs_remap.py::test_pages_given_back"
-HELD = "test_bochs_late.py::test_a_page_is_held"
 ERRORS = "test_bochs_errors.py::"
 INTERRUPTS = "test_bochs_interrupts.py::"
 
 PLANTS = {
     # --- who is waited for ----------------------------------------------------
     "given-back-when-posted": Plant(
-        "pages are given back when their flush is posted, not when it is done", HELD + "[100ms]",
+        "pages are given back when their flush is posted, not when it is done",
+        "test_bochs_late.py::test_the_unit_is_paused",
         {"iommu/commit.c": [("\t\t(void)atomic_add(&b->pending, 1);\n", ""),
                             ("\tiommu_batch_answer(b);\n}\n\nvoid commit_init", "}\n\nvoid commit_init")]}),
     "second-unit-not-awaited": Plant(

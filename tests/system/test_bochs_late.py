@@ -48,24 +48,22 @@ def test_a_page_is_held(bochs, late):
     before, others = Counts(weir, "net0"), Counts(weir, "hungry") if hungry else None
     begun = weir.machine_time()
     weir.set("vtd0.delay.iotlb", late * MS)
-    asked = Asked(guest, 1)
-    weir.wait_until(lambda: Counts(weir, "net0").posted != before.posted, "nothing is released")
-    if late > 1:
-        counts = Counts(weir, "net0")
-        assert counts.held == PAGES and counts.in_flight, "the pages were free before the unit had flushed"
-        # Everything else goes on.
-        assert weir.command("domains")
-        assert guest.stats()["hypervisor"]["pages_held"] in (0, PAGES)
-        weir.wait_until(lambda: not Counts(weir, "net0").held, "the pages are never free", 30 + 3 * late / 1000)
-        assert weir.machine_time() - begun > late * MS
+    asked, looks = Asked(guest, 1), 0
+    while True:
+        counts = Counts(weir, "net0")  # printing this takes the serial line some 100 ms
+        if counts.posted > before.posted and not counts.held:
+            break
+        looks += counts.held > 0
+        weir.wait_until(lambda: weir.command("domains"), "the shell waits")
+    assert weir.machine_time() - begun > late * MS, "the pages were free before the unit can have flushed"
     if hungry:
         weir.wait_until(lambda: Counts(weir, "hungry").completed > others.completed, "the other guest waits")
     weir.set("vtd0.delay.iotlb", 0)
     assert asked.result()["zeroed"]
-    guest.settled(30)
     after = Counts(weir, "net0")
     slow = {us: n - before.answers.get(us, 0) for us, n in after.answers.items() if us >= 1000 * late}
     assert sum(slow.values()) >= 1, (before.answers, after.answers)
+    assert looks or late < 1000, "nobody has seen the pages held"
     weir.count(r"iommu: fault", 0)
 
 
