@@ -167,6 +167,9 @@ void test_machine(void);
 void test_console(void);
 void test_all_ports(void);
 void test_cost(void);
+void test_deferral_give(void);
+void test_deferral_compute(void);
+void test_deferral_ticks(void);
 enum way {
 	RESTART_BY_ACPI,
 	RESTART_BY_KEYBOARD,
