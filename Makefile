@@ -23,7 +23,7 @@ submake := $(MAKE) --no-print-directory
 comma := ,
 
 .DELETE_ON_ERROR:
-.PHONY: all bench bench-exits bench-host bench-iommu bench-irqoff bench-linux check check-long check-quick clean \
+.PHONY: all bench bench-deferral bench-exits bench-host bench-iommu bench-irqoff bench-linux check check-long check-quick clean \
 	coverage debug-image deps format fuzz help iso lint model mutants run run-linux soak system unit FORCE
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang; DEBUG=1: with checks; V=1: show commands)
@@ -105,7 +105,7 @@ compile_commands.json: FORCE ## for editors and clang-tidy
 
 # lwIP's sources must exist before make can list them: make builds this file first and then restarts. LWIP=DIR uses
 # another source tree.
-ifneq ($(filter all bench-exits bench-irqoff iso mutants run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter all bench-deferral bench-exits bench-irqoff iso mutants run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
 $(if $(LWIP),$(shell tools/fetch-lwip >&2))
 include third_party/fetched.mk
 endif
@@ -326,7 +326,7 @@ soak: ## run random guests beside bystanders for T=MINUTES (10), printing its se
 
 bench: deps ## run all benchmarks, and the network guest natively and in Weir (ROUNDS=, MB=)
 	$(Q)$(submake) bench-iommu bench-host
-	$(Q)$(submake) bench-exits bench-irqoff iso
+	$(Q)$(submake) bench-exits bench-irqoff bench-deferral iso
 	$(Q)$(PYTHON) bench/network.py
 	$(Q)$(submake) bench-linux
 
@@ -342,6 +342,14 @@ $(BUILD)/bench/weir.elf: $(OBJS) $(BUILD)/bench/iommu.o $(BUILD)/weir.elf
 
 bench-exits: $(BUILD)/boot/weir.elf $(GUESTS) $(TEST_GUESTS) ## count the instructions of an exit, by its reason
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/exits.py
+
+bench-deferral: $(BUILD)/boot/weir.elf $(GUESTS) $(TEST_GUESTS) ## show what it buys not to wait for a late unit
+	$(Q)BUILD=$(BUILD) $(PYTHON) bench/deferral.py
+
+# Without Bochs, they say what they leave out.
+ifneq ($(BOCHS),none)
+bench-exits bench-deferral: bochs
+endif
 
 bench-irqoff: $(BUILD)/boot/weir.elf debug-image $(GUESTS) $(TEST_GUESTS) ## count how long interrupts are disabled
 	$(Q)BUILD=$(BUILD) $(PYTHON) bench/irqoff.py
