@@ -39,7 +39,8 @@ struct WholeUnit : UnitFixture {
 			machine.write64(TABLES[i], TABLES[i + 1] | 3);
 		machine.write64(leaf(), PAGE | 3);
 		vtd.power_on();
-		vtd.all_written_back();
+		for (uint64_t page : { ROOT, CONTEXT, TABLES[0], TABLES[1], TABLES[2], TABLES[3] })
+			vtd.written_back(page, 4096);
 		write8(RTADDR_REG, ROOT);
 		command(GCMD_SRTP);
 		write8(IRTA_REG, INTERRUPTS | 7);
@@ -96,7 +97,7 @@ static void a_page_is_reachable_until_its_invalidation_is_done(void **)
 	assert_int_equal(unit.machine.read32(PAGE), 2);
 }
 
-static void a_descriptor_that_is_not_written_back_is_not_seen(void **)
+static void the_queue_needs_no_write_back(void **)
 {
 	WholeUnit unit(false);
 
@@ -104,12 +105,21 @@ static void a_descriptor_that_is_not_written_back_is_not_seen(void **)
 	unit.put_wait(WAIT_SW, 9);
 	unit.post();
 	unit.machine.advance(1000);
-	assert_true(unit.read4(FSTS_REG) & FSTS_IQE);
-	assert_int_equal(unit.read8(IQERCD_REG) & 0xf, 3);
-	unit.vtd.written_back(RING, 32);
-	unit.write4(FSTS_REG, FSTS_IQE);
-	unit.machine.advance(1000);
+	assert_int_equal(unit.read4(FSTS_REG) & FSTS_IQE, 0);
 	assert_int_equal(unit.status(), 9);
+}
+
+static void a_table_that_is_not_written_back_is_not_seen(void **)
+{
+	WholeUnit unit(false);
+
+	unit.machine.write64(unit.leaf(), 0);
+	unit.vtd.written_back(unit.leaf(), 8);
+	assert_false(unit.write_page(1));
+	unit.machine.write64(unit.leaf(), PAGE | 3);
+	assert_false(unit.write_page(2));
+	unit.vtd.written_back(unit.leaf(), 8);
+	assert_true(unit.write_page(3));
 }
 
 static void messages_are_remapped_and_old_ones_blocked(void **)
@@ -145,7 +155,8 @@ int main()
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dma_goes_through_the_tables),
 		cmocka_unit_test(a_page_is_reachable_until_its_invalidation_is_done),
-		cmocka_unit_test(a_descriptor_that_is_not_written_back_is_not_seen),
+		cmocka_unit_test(the_queue_needs_no_write_back),
+		cmocka_unit_test(a_table_that_is_not_written_back_is_not_seen),
 		cmocka_unit_test(messages_are_remapped_and_old_ones_blocked),
 		cmocka_unit_test(a_second_power_on_begins_anew),
 	};

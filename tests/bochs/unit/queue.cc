@@ -144,7 +144,8 @@ void Queue::fetch_next()
 		return;
 	}
 	uint64_t base = core.registers.get(IQA_REG) & ~UINT64_C(0xfff);
-	core.translator.fetch(base + head, words, sizeof(words));
+	/* Not by the translator: the queue is always coherent, whatever ECAP.C says (11.4.3). */
+	core.machine.read(base + head, words, sizeof(words));
 	if (!decode(words[0], words[1], core.features, what, error)) {
 		refuse(error);
 		return;
