@@ -76,15 +76,6 @@ PLANTS = {
         "the unit does not see an interrupt entry", INTERRUPTS + "test_forged_messages_are_stopped",
         {"iommu/intremap.c": ("\tunit_write_back(b->unit, b->entries, IOMMU_IRTES * sizeof(struct irte));\n"
                               "\tb->next |= entries;\n", "\tb->next |= entries;\n")}),
-    "descriptors-not-written-back": Plant(
-        "the unit takes what was in the ring before", REMAP + "[late]",
-        {"iommu/queue.c": ("\t\tunit_write_back_ends(u, &q->ring[from], (const char *)&q->ring[q->tail] - 1);\n",
-                           "\t\t(void)from;\n")}),
-    "descriptors-at-the-end-not-written-back": Plant(
-        "the unit takes what was in the ring before, where a request reaches across its end",
-        "test_bochs_late.py::test_the_ring_wraps",
-        {"iommu/queue.c": ("\t\tunit_write_back(u, &q->ring[from], (RING_ENTRIES - from) * sizeof(struct qi_desc));\n",
-                           "")}),
 
     # --- what is flushed ------------------------------------------------------
     "half-the-range": Plant(

@@ -112,8 +112,8 @@ def idle(lines):
 
 
 def test_the_ring_wraps(bochs):
-    """More requests than the ring has entries, some across its end: if what lies before its end were not written back,
-    the unit would take descriptors of the round before."""
+    """More requests than the ring has entries, some across its end: an entry that is taken twice, or never, would be an
+    error of the queue, or hold pages for ever."""
     weir, guest = started(bochs, knobs={"vtd0.delay": 1000})
     for _ in range(8):
         result = guest.json("/release?mb=4")
