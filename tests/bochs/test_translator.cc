@@ -383,6 +383,23 @@ static void a_translation_request_without_a_page_is_no_fault(void **)
 	assert_int_equal(f.translator.translation_request(disk, 0, true).reason, 2);
 }
 
+static void where_messages_go_a_device_may_only_write(void **)
+{
+	TranslatorFixture f;
+	uint64_t table = f.frame();
+
+	f.context(nic, 1, table, 4, P | TT_DEVICE_TLB);
+	f.context(disk, 1, table);
+	f.map(table, 0xfee00000, 0x600000 | RW | PS, 2);
+	Verdict verdict = f.translator.translation_request(nic, 0xfee01000, false);
+	assert_int_equal(verdict.reason, 0);
+	assert_false(verdict.read);
+	assert_true(verdict.write);
+	assert_int_equal(verdict.address, 0xfee01000);
+	assert_int_equal(verdict.bytes, 4096);
+	assert_int_equal(f.translator.translation_request(disk, 0xfee01000, false).reason, 0xd);
+}
+
 static void a_translated_request_is_not_walked(void **)
 {
 	TranslatorFixture f;
@@ -458,6 +475,7 @@ int main()
 		cmocka_unit_test(requests_of_ats_need_the_type),
 		cmocka_unit_test(a_translation_request_is_answered),
 		cmocka_unit_test(a_translation_request_without_a_page_is_no_fault),
+		cmocka_unit_test(where_messages_go_a_device_may_only_write),
 		cmocka_unit_test(a_translated_request_is_not_walked),
 		cmocka_unit_test(without_translation_ats_is_refused_in_silence),
 		cmocka_unit_test(protected_ranges_are_blocked_in_silence),

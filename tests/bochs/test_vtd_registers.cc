@@ -384,6 +384,8 @@ static void a_translation_has_a_power_of_two_bytes(void **)
 	assert_true(answer.read && !answer.write);
 	assert_int_equal(answer.address, 0x40000000);
 	assert_int_equal(answer.bytes, 0x200000);
+	assert_false(answer.untranslated_only);
+	assert_true(unit.vtd.translate(1, 0xfee01000, true).untranslated_only);
 	fake.answer.read = false;
 	answer = unit.vtd.translate(1, 0x600000, false);
 	assert_int_equal(answer.bytes, 0);

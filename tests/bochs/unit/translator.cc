@@ -193,6 +193,12 @@ Verdict Translator::Inside::answer_request(SourceId source, uint64_t address)
 		return verdict;
 	}
 	verdict.bytes = rest_of(address, 12);
+	/* Messages go there, whatever the tables say: a device can only write (VT-d, 3.14). */
+	if (in_interrupt_range(address)) {
+		verdict.address = address;
+		verdict.write = true;
+		return verdict;
+	}
 	/* Beyond the width there are no rights; that is no fault of the device. */
 	if (beyond_width(context, address))
 		return verdict;

@@ -290,6 +290,8 @@ Translation Vtd::translate(SourceId source, uint64_t address, bool write)
 	answer.write = verdict.write;
 	answer.bytes = size;
 	answer.address = verdict.address & ~(size - 1);
+	/* A message cannot be sent as translated (3.14). */
+	answer.untranslated_only = is_message(address);
 	return answer;
 }
 
