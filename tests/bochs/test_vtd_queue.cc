@@ -167,6 +167,60 @@ static void whims_reorder_between_waits_and_never_across_them(void **)
 	assert_true(early && reordered);
 }
 
+/* A wait after these orders them, and so do these among each other (6.5.2.11). */
+static void contexts_are_dropped_before_what_was_filled_from_them(void **)
+{
+	for (uint64_t seed = 1; seed < 40; seed++) {
+		UnitFixture unit;
+		unit.set("whims", std::to_string(seed));
+		unit.start_queue();
+		unit.put(CONTEXT_GLOBAL);
+		unit.put(IOTLB_GLOBAL);
+		unit.put_wait(WAIT_SW, 1);
+		unit.post();
+		unit.machine.advance(0);
+		assert_int_equal(unit.status(), 1);
+		assert_int_equal(fake.invalidated.size(), 2);
+		assert_string_equal(fake.invalidated[0].substr(0, 7).c_str(), "context");
+	}
+}
+
+static void a_device_is_asked_after_the_unit_has_dropped_its_own(void **)
+{
+	for (uint64_t seed = 1; seed < 40; seed++) {
+		UnitFixture unit;
+		size_t before = 0;
+		unit.set("whims", std::to_string(seed));
+		unit.vtd.device_tlb = [&before](const DeviceTlbInvalidation &) {
+			before = fake.invalidated.size();
+			return true;
+		};
+		unit.start_queue();
+		unit.put(CONTEXT_GLOBAL);
+		unit.put(IOTLB_GLOBAL);
+		unit.put(INTERRUPTS_GLOBAL);
+		unit.put(device_request(0x28));
+		unit.post();
+		unit.machine.advance(0);
+		assert_int_equal(before, 3);
+	}
+}
+
+static void what_was_fetched_is_done_when_the_queue_is_off(void **)
+{
+	for (uint64_t seed = 1; seed < 10; seed++) {
+		UnitFixture unit;
+		unit.set("whims", std::to_string(seed));
+		unit.start_queue();
+		unit.put(IOTLB_GLOBAL);
+		unit.post();
+		unit.machine.advance(0);
+		unit.write4(GCMD_REG, 0);
+		assert_int_equal(unit.read4(GSTS_REG) & GCMD_QIE, 0);
+		assert_int_equal(fake.invalidated.size(), 1);
+	}
+}
+
 static void a_wait_writes_its_status_and_interrupts(void **)
 {
 	UnitFixture unit;
@@ -497,6 +551,20 @@ static void a_silent_device_times_out(void **)
 	assert_int_equal(unit.read8(IQERCD_REG) >> 48, 0x28);
 }
 
+static void the_longest_time_out_does_not_come(void **)
+{
+	UnitFixture unit;
+
+	unit.set("timeout", std::to_string(UINT64_MAX));
+	unit.start_queue();
+	unit.machine.advance(1000);
+	unit.put(device_request(0x28));
+	unit.post();
+	unit.machine.advance(1000000);
+	assert_int_equal(unit.requests.size(), 1);
+	assert_int_equal(unit.read4(FSTS_REG), 0);
+}
+
 static void time_outs_are_reported_one_by_one(void **)
 {
 	UnitFixture unit;
@@ -581,6 +649,9 @@ int main()
 		cmocka_unit_test(random_delays_stay_below_their_limit),
 		cmocka_unit_test(descriptors_are_decoded),
 		cmocka_unit_test(whims_reorder_between_waits_and_never_across_them),
+		cmocka_unit_test(contexts_are_dropped_before_what_was_filled_from_them),
+		cmocka_unit_test(a_device_is_asked_after_the_unit_has_dropped_its_own),
+		cmocka_unit_test(what_was_fetched_is_done_when_the_queue_is_off),
 		cmocka_unit_test(a_wait_writes_its_status_and_interrupts),
 		cmocka_unit_test(a_masked_completion_stays_pending),
 		cmocka_unit_test(the_ring_wraps_at_its_size),
@@ -596,6 +667,7 @@ int main()
 		cmocka_unit_test(a_fence_holds_what_comes_behind_it),
 		cmocka_unit_test(a_device_gets_no_more_than_it_can_take),
 		cmocka_unit_test(a_silent_device_times_out),
+		cmocka_unit_test(the_longest_time_out_does_not_come),
 		cmocka_unit_test(time_outs_are_reported_one_by_one),
 		cmocka_unit_test(a_device_may_answer_at_once),
 		cmocka_unit_test(errors_come_on_demand),

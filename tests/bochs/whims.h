@@ -24,7 +24,11 @@ class Whims
 	/* lowest <= choice <= highest */
 	uint64_t choose(uint64_t lowest, uint64_t highest)
 	{
-		return seed ? lowest + next() % (highest - lowest + 1) : lowest;
+		uint64_t choices = highest - lowest + 1; /* 0: all numbers */
+
+		if (!seed)
+			return lowest;
+		return choices ? lowest + next() % choices : next();
 	}
 
       private:

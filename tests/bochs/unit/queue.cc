@@ -82,10 +82,10 @@ void Queue::enable(bool on)
 {
 	if (on == enabled)
 		return;
-	if (!on && queued()) {
+	if (!on && queued())
 		core.misuse("the queue is disabled before it is empty");
-		apply_late(UINT64_MAX);
-	}
+	/* What was fetched is executed before GSTS.QIES is clear (6.5.2). */
+	execute_late(UINT64_MAX);
 	reset();
 	enabled = on;
 	core.registers.set(IQH_REG, 0);
@@ -172,7 +172,7 @@ void Queue::started()
 		return;
 	if (core.whims.chance(3)) {
 		current->done = true;
-		apply(current->what);
+		execute(*current);
 	}
 }
 
@@ -225,7 +225,7 @@ void Queue::time_over()
 	else if (!now.done && core.whims.chance(2))
 		late.push_back(now);
 	else if (!now.done)
-		apply(now.what);
+		execute(now);
 
 	if (times_out)
 		time_out(now.what.source);
@@ -255,20 +255,30 @@ void Queue::apply(const Descriptor &what)
 	}
 }
 
+/* 6.5.2.11: an IOTLB invalidation is executed after all of the context cache that were fetched
+ * before it. Else the IOTLB could be filled again from a stale context entry. */
+void Queue::execute(const Fetched &request)
+{
+	if (request.what.type == DescriptorType::iotlb)
+		execute_late(request.order, true);
+	apply(request.what);
+}
+
 /* What was fetched before this, in an order that chance chooses. */
-void Queue::apply_late(uint64_t before)
+void Queue::execute_late(uint64_t before, bool contexts_only)
 {
 	for (;;) {
 		std::vector<size_t> ready;
 		for (size_t i = 0; i < late.size(); i++)
-			if (late[i].order < before)
+			if (late[i].order < before &&
+			    (!contexts_only || late[i].what.type == DescriptorType::context))
 				ready.push_back(i);
 		if (ready.empty())
 			return;
 		size_t chosen = ready[core.whims.choose(0, ready.size() - 1)];
-		Descriptor what = late[chosen].what;
+		Fetched request = late[chosen];
 		late.erase(late.begin() + chosen);
-		apply(what);
+		execute(request);
 	}
 }
 
@@ -285,7 +295,7 @@ void Queue::complete_waits()
 				return;
 		Descriptor what = waiting.front().what;
 		waiting.pop_front();
-		apply_late(order);
+		execute_late(order);
 		complete(what);
 	}
 }

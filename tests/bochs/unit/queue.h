@@ -58,7 +58,8 @@ class Queue
 	uint64_t duration(const Descriptor &what);
 	void refuse(QueueError why);
 	void apply(const Descriptor &what);
-	void apply_late(uint64_t before);
+	void execute(const Fetched &request);
+	void execute_late(uint64_t before, bool contexts_only = false);
 
 	void complete_waits();
 	void complete(const Descriptor &wait);

@@ -35,8 +35,11 @@ bool Queue::plan_error()
 	return true;
 }
 
+/* 6.5.2.11: it is sent after all invalidations that were fetched before it are executed. Else the
+ * device could fill its TLB again from a stale entry of the unit. */
 void Queue::send(const Fetched &request)
 {
+	execute_late(request.order);
 	if (!held.empty() || !send_now(request))
 		held.push_back(request);
 }
@@ -58,8 +61,9 @@ bool Queue::send_now(const Fetched &request)
 		tag++;
 
 	/* Before it is sent: the answer may come at once. */
+	uint64_t now = core.machine.now();
 	outstanding.push_back({ request.order, what.source, uint16_t(tag),
-				core.machine.now() + core.settings.timeout });
+				now + std::min(core.settings.timeout, UINT64_MAX - now) });
 	watch_time();
 	DeviceTlbInvalidation message = { what.source, what.address, what.bytes, false,
 					  uint16_t(tag) };
