@@ -1,29 +1,17 @@
-/* What a PCI function may do by itself: bus mastering (PCI Express Base 5.0, 7.5.1.1.3), requests
- * to its peers (6.12) and address translation services (10.5.1). */
+/* What a PCI function may do by itself: bus mastering (PCI Express Base 5.0, 7.5.1.1.3) and address
+ * translation services (10.5.1). */
 #include <drivers/pcidma.h>
 
 #include <drivers/pci.h>
 
 #define ATS_MAX_DEPTH 32 /* encoded as 0 */
 
-void pci_redirect_peers(const struct pci_device *d)
-{
-	const u16 wanted = PCI_ACS_SOURCE_VALIDATION | PCI_ACS_REQUEST_REDIRECT |
-			   PCI_ACS_COMPLETION_REDIRECT | PCI_ACS_UPSTREAM_FORWARDING;
-
-	/* The other bits, direct translated requests among them, are cleared. */
-	if (d->acs)
-		pci_write16(d, d->acs + PCI_ACS_CTRL, pci_read16(d, d->acs + PCI_ACS_CAP) & wanted);
-}
-
 void pci_set_bus_master(const struct pci_device *d, bool on)
 {
 	u16 before = pci_read16(d, PCI_COMMAND), command = before & (u16)~PCI_COMMAND_BUS_MASTER;
 
-	if (on) {
-		pci_redirect_peers(d);
+	if (on)
 		command |= PCI_COMMAND_BUS_MASTER;
-	}
 	if (command != before)
 		pci_write16(d, PCI_COMMAND, command);
 }

@@ -6,10 +6,7 @@
 
 struct pci_device;
 
-/* Have what the function, or a port, sends to its peers go up to the root complex, where the
- * remapping unit sees it (ACS), as far as it can do so. A reset undoes that. */
-void pci_redirect_peers(const struct pci_device *d);
-/* Enable or disable DMA, and MSI with it. What is enabled does not reach peers by itself. */
+/* Enable or disable DMA, and MSI with it. */
 void pci_set_bus_master(const struct pci_device *d, bool on);
 /* Disable DMA, MSI and the function's own TLB. An unknown function is left alone. */
 void pci_stop(struct pci_id id);

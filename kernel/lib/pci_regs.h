@@ -83,7 +83,6 @@
 #define PCI_CAP_PCIE 0x10
 #define PCI_CAP_MSIX 0x11
 #define PCI_CAP_AF 0x13
-#define PCI_EXT_CAP_ACS 0x000d
 #define PCI_EXT_CAP_ARI 0x000e
 #define PCI_EXT_CAP_ATS 0x000f
 #define PCI_EXT_CAP_SRIOV 0x0010
@@ -156,14 +155,6 @@ _Static_assert(sizeof(struct pci_msix_entry) == 16, "PCI Express Base 5.0, 7.7.2
 #define PCI_SRIOV_PAGE_SIZE 0x20
 #define PCI_SRIOV_PAGE_SIZE_4K 1
 #define PCI_SRIOV_BAR0 0x24
-
-/* Access control services, 7.7.8: the same bits in both registers. */
-#define PCI_ACS_CAP 4
-#define PCI_ACS_CTRL 6
-#define PCI_ACS_SOURCE_VALIDATION BIT(0)
-#define PCI_ACS_REQUEST_REDIRECT BIT(2)
-#define PCI_ACS_COMPLETION_REDIRECT BIT(3)
-#define PCI_ACS_UPSTREAM_FORWARDING BIT(4)
 
 /* Address translation services, 10.5.1. */
 #define PCI_ATS_CAP 4

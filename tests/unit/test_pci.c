@@ -12,7 +12,6 @@
 
 #include <drivers/acpi.h>
 #include <drivers/pci.h>
-#include <drivers/pcidma.h>
 #include <drivers/pcipresence.h>
 #include <drivers/pcireset.h>
 #include <kernel/core/log.h>
@@ -325,44 +324,6 @@ static void bars_that_do_not_tell_the_truth(void **state)
 			fail_msg("a BAR at 0x%lx is considered %s", said[i].bar,
 				 d->bars_ok ? "good" : "bad");
 	}
-}
-
-#define PEER PCI_BDF(41, 0, 0)
-#define PEERS_PORT PCI_BDF(0, 12, 0)
-
-static void add_acs(u8 *c, u8 capability)
-{
-	add_pcie(c, 0);
-	c[0x100] = PCI_EXT_CAP_ACS, c[0x102] = 1;
-	c[0x100 + PCI_ACS_CAP] = capability;
-	c[0x100 + PCI_ACS_CTRL] = 0x40; /* direct translated requests: firmware has left it on */
-}
-
-static void peers(void)
-{
-	bridge(PEERS_PORT, 4, 41);
-	add_acs(config_of(PEERS_PORT), 0x5f);
-	config_of(PEERS_PORT)[CAPABILITY_AT + 2] = 4 << 4;
-	add_acs(function(PEER), 0x4c);
-}
-
-/* What a port forwards goes up from the start; a function's own requests when it may send any. */
-static void peers_are_redirected(void **state)
-{
-	const struct pci_device *d = pci_find((struct pci_id){ 0, PEER });
-
-	(void)state;
-	assert_non_null(d);
-	assert_int_equal(d->acs, 0x100);
-	assert_int_equal(config_of(PEERS_PORT)[0x100 + PCI_ACS_CTRL], 0x1d);
-	pci_set_bus_master(d, true);
-	assert_int_equal(config_of(PEER)[0x100 + PCI_ACS_CTRL], 0x0c);
-	config_of(PEER)[0x100 + PCI_ACS_CTRL] = 0; /* a reset */
-	pci_set_bus_master(d, false);
-	assert_int_equal(config_of(PEER)[0x100 + PCI_ACS_CTRL], 0);
-	pci_set_bus_master(d, true);
-	assert_int_equal(config_of(PEER)[0x100 + PCI_ACS_CTRL], 0x0c);
-	pci_set_bus_master(d, false);
 }
 
 #define PHYSICAL PCI_BDF(40, 0, 0)
@@ -792,7 +753,6 @@ static int setup(void **state)
 	loops();
 	vendor_capabilities();
 	write_bars();
-	peers();
 	physical();
 	resets();
 	other_roots();
@@ -808,7 +768,6 @@ int main(void)
 		cmocka_unit_test(lists_without_end),
 		cmocka_unit_test(too_many_vendor_capabilities),
 		cmocka_unit_test(bars_that_do_not_tell_the_truth),
-		cmocka_unit_test(peers_are_redirected),
 		cmocka_unit_test(virtual_functions),
 		cmocka_unit_test(ways_to_reset),
 		cmocka_unit_test(slow_to_come_back),
