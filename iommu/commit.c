@@ -58,13 +58,17 @@ void iommu_gather_commit(struct iommu_gather *g, u64 frames_held)
 {
 	struct iommu_domain *d = g->domain;
 	struct iommu_batch *b = g->batch;
+	bool wanted;
 
 	g->batch = NULL;
 	spin_lock(&d->lock);
 	if (!b->changed && !b->user.step && read_once(&b->pending) == 1) {
-		b->state = BATCH_FREE;
+		/* It releases nothing that a vCPU may wait for, which has perhaps just begun this
+		 * gather and found another batch's tombstone: woken by itself, it would never
+		 * sleep. */
+		wanted = domain_free_batch(b);
 		spin_unlock(&d->lock);
-		domain_batch_done(d);
+		domain_batch_done(d, wanted);
 		return;
 	}
 	trace(WEIR_TRACE_COMMIT, d->owner, (u16)b->number, g->first, g->last);

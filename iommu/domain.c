@@ -146,10 +146,22 @@ enum iommu_entry iommu_entry_kind(u64 entry, u32 *perm)
 
 /* --- destruction ---------------------------------------------------------- */
 
-void domain_batch_done(struct iommu_domain *d)
+bool domain_free_batch(struct iommu_batch *b)
+{
+	struct iommu_domain *d = b->domain;
+	bool wanted = d->batch_wanted;
+
+	assert_locked(&d->lock);
+	b->state = BATCH_FREE;
+	d->batch_wanted = false;
+	return wanted;
+}
+
+void domain_batch_done(struct iommu_domain *d, bool wake)
 {
 	/* The batch still counts while the owner is called: so d cannot go away. */
-	d->wake(d->wake_arg);
+	if (wake)
+		d->wake(d->wake_arg);
 	spin_lock(&d->lock);
 	/* All of them: those that find no batch wait again. */
 	while (!list_empty(&d->batch_waiters)) {

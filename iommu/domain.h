@@ -77,6 +77,7 @@ struct iommu_domain {
 	struct list device_tlbs; /* of the devices that have one */
 	u8 reserved_users[DMAR_MAX_RESERVED]; /* by region: see iommu/reserved.c */
 	u32 nr_batches; /* not free */
+	bool batch_wanted; /* none was free for somebody, who has not been woken since */
 	struct list batch_waiters;
 	struct iommu_batch *batch[BATCHES_PER_DOMAIN];
 
@@ -122,8 +123,10 @@ void domain_held_up(struct iommu_domain *d);
 /* If d shall be destroyed, and no batch of it is in flight, and no device counts (one that could
  * not be attached may, until its reserved memory is unmapped): begin. d's lock is held. */
 void domain_destroy_if_idle(struct iommu_domain *d);
-/* A batch is free again: wake what waits for it. No lock held. */
-void domain_batch_done(struct iommu_domain *d);
+/* Free a batch. True if somebody has found none. d's lock is held; domain_batch_done() follows. */
+bool domain_free_batch(struct iommu_batch *b);
+/* A batch is free again: wake what waits for one, and the domain if `wake`. No lock held. */
+void domain_batch_done(struct iommu_domain *d, bool wake);
 /* Begin a gather without tables for splits: for what unmaps only ranges as they were mapped, by
  * leaves that nothing has joined (iommu/map.c, collapse()). Never allocates. False: no batch is
  * free, and w's work is queued when one is. No lock held. */

@@ -32,6 +32,7 @@ static struct iommu_batch *take_free_batch(struct iommu_domain *d)
 			return b;
 		}
 	}
+	d->batch_wanted = true;
 	domain_held_up(d);
 	return NULL;
 }

@@ -50,8 +50,8 @@ typedef enum step (*iommu_batch_step)(struct iommu_batch *b);
 
 /* Create the I/O address space of domain `owner` (the id that owns the frames). Without any unit it
  * has no tables, but batches still complete when all CPUs have answered. `wake` is called when a
- * batch of the pool is free again, or a tombstone that a vCPU may wait for is gone (any context, no
- * lock held). `name` is for messages and must live as long. -ENOMEM, -ENOSPC (domain ids). */
+ * tombstone that a vCPU may wait for is gone, or a batch is free again after none was (any context,
+ * no lock held). `name` is for messages and must live as long. -ENOMEM, -ENOSPC (domain ids). */
 int __must_check iommu_domain_create(struct iommu_domain **out, u16 owner, const char *name,
 				     void (*wake)(void *arg), void *arg);
 /* Unmap everything and free d; all its devices have been detached. `done(arg)` is called when every

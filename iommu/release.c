@@ -31,9 +31,9 @@ static void recycle(struct iommu_batch *b)
 	d->splits -= b->split;
 	d->frames_held -= b->frames_held;
 	d->counters.batches_completed++;
-	b->state = BATCH_FREE;
+	(void)domain_free_batch(b);
 	spin_unlock(&d->lock);
-	domain_batch_done(d);
+	domain_batch_done(d, true);
 }
 
 static enum step release_step(struct work *w)

@@ -642,6 +642,31 @@ static void batches_run_out(void **state)
 	finish(false);
 }
 
+/* A gather that changes nothing wakes its domain only if its batch was the one that was missing. */
+static void an_unused_batch_wakes_who_wants_it(void **state)
+{
+	IOMMU_GATHER(unused);
+	IOMMU_GATHER(g);
+
+	(void)state;
+	start(&plain, false);
+	assert_int_equal(map(0, VTD_RAM_FIRST, 64), 0);
+	assert_int_equal(iommu_gather_begin(&unused, d), 0);
+	iommu_gather_commit(&unused, 0);
+	assert_int_equal(wakes, 0);
+	assert_int_equal(iommu_gather_begin(&unused, d), 0);
+	for (dfn_t i = 0; i < BATCHES_PER_DOMAIN - 1; i++)
+		unmap(i, 1);
+	assert_int_equal(iommu_gather_begin(&g, d), -EAGAIN);
+	iommu_gather_commit(&unused, 0);
+	assert_int_equal(wakes, 1);
+	/* Who wanted it is awake, so the next one wakes nobody. */
+	assert_int_equal(iommu_gather_begin(&g, d), 0);
+	iommu_gather_commit(&g, 0);
+	assert_int_equal(wakes, 1);
+	finish(false);
+}
+
 static void set_again(struct iommu_request *r)
 {
 	r->nr = 0;
@@ -891,6 +916,7 @@ int main(void)
 		cmocka_unit_test(two_units_and_a_cpu),
 		cmocka_unit_test(an_answer_before_the_commit),
 		cmocka_unit_test(batches_run_out),
+		cmocka_unit_test(an_unused_batch_wakes_who_wants_it),
 		cmocka_unit_test(the_ring_is_full),
 		cmocka_unit_test(nothing_is_lost_while_iwc_is_set),
 		cmocka_unit_test(nothing_is_lost_while_iwc_is_cleared),
