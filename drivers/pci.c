@@ -118,11 +118,11 @@ static void log_function(const struct pci_device *d)
 {
 	char name[16];
 
-	log_debug("pci: %s %04x:%04x class %04x%s%s%s%s%s%s", pci_name(d->id, name), d->vendor,
+	log_debug("pci: %s %04x:%04x class %04x%s%s%s%s%s%s%s", pci_name(d->id, name), d->vendor,
 		  d->device, d->class,
 		  d->header && d->class != PCI_CLASS_PCI_BRIDGE ? " (a bridge by its header)" : "",
 		  d->msi ? ", MSI" : "", d->msix ? ", MSI-X" : "", d->pcie ? ", PCIe" : "",
-		  d->ats ? ", ATS" : "", d->sriov ? ", SR-IOV" : "");
+		  d->acs ? ", ACS" : "", d->ats ? ", ATS" : "", d->sriov ? ", SR-IOV" : "");
 }
 
 /* The uncore functions of Intel's servers have other registers where BARs should be (Haswell-EP and

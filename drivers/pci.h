@@ -35,7 +35,7 @@ struct pci_device {
 	u8 header; /* its type, without the multi-function bit */
 	u8 pm, msi, msix, pcie, af; /* offsets of capabilities; 0: absent */
 	u8 vendor_cap[PCI_VENDOR_CAPS]; /* offsets of the vendor-specific ones; 0: no more */
-	u16 ats, ari, sriov; /* offsets of extended capabilities; 0: absent */
+	u16 acs, ats, ari, sriov; /* offsets of extended capabilities; 0: absent */
 	u16 device_control; /* of PCI Express, as it was before the reset */
 	struct pci_reset reset; /* see drivers/pcireset.h */
 	u8 presence; /* atomic; see drivers/pcipresence.h */

@@ -68,6 +68,8 @@ static void find_in_header_space(struct pci_device *d)
 static u16 *extended_field(struct pci_device *d, u16 id)
 {
 	switch (id) {
+	case PCI_EXT_CAP_ACS:
+		return &d->acs;
 	case PCI_EXT_CAP_ATS:
 		return &d->ats;
 	case PCI_EXT_CAP_ARI:

@@ -9,6 +9,7 @@
 #include <drivers/pcireset.h>
 
 #include <drivers/pci.h>
+#include <drivers/pciacs.h>
 #include <drivers/pcipresence.h>
 #include <kernel/core/log.h>
 
@@ -170,6 +171,7 @@ static void restore(struct pci_device *d)
 		if (d->bar[i].is64)
 			pci_write32(d, PCI_BAR0 + 4 * i + 4, (u32)(d->bar[i].base >> 32));
 	}
+	pci_acs_isolate(d);
 }
 
 static enum pci_reset_result wait(struct pci_device *d, u32 ms, u64 *ns)

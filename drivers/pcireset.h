@@ -22,8 +22,8 @@ const char *pci_reset_method(const struct pci_device *d);
  * pci_reset_step() after PCI_RESET_NS in any case. */
 bool pci_reset_start(struct pci_device *d);
 /* Go on with it. WAIT: call this again after *ns. DONE: the function answers, and its BARs are as
- * the firmware had set them up; decoding and bus mastering stay off. LOST: it has not answered for
- * PCI_RESET_READY_MS. */
+ * the firmware had set them up; decoding and bus mastering stay off; ACS is on (drivers/pciacs.h),
+ * also if there is no method. LOST: it has not answered for PCI_RESET_READY_MS. */
 enum pci_reset_result __must_check pci_reset_step(struct pci_device *d, u64 *ns);
 /* True if the function has not answered for PCI_RESET_SLOW_MS, and is still asked. */
 bool pci_reset_is_slow(const struct pci_device *d);

@@ -83,6 +83,7 @@
 #define PCI_CAP_PCIE 0x10
 #define PCI_CAP_MSIX 0x11
 #define PCI_CAP_AF 0x13
+#define PCI_EXT_CAP_ACS 0x000d
 #define PCI_EXT_CAP_ARI 0x000e
 #define PCI_EXT_CAP_ATS 0x000f
 #define PCI_EXT_CAP_SRIOV 0x0010
@@ -141,6 +142,15 @@ _Static_assert(sizeof(struct pci_msix_entry) == 16, "PCI Express Base 5.0, 7.7.2
 #define PCI_AF_CTRL_FLR BIT(0)
 #define PCI_AF_STATUS 5
 #define PCI_AF_STATUS_PENDING BIT(0)
+
+/* Access control services, 7.7.11. The bits are those of both registers. */
+#define PCI_ACS_CAP 4
+#define PCI_ACS_CTRL 6
+#define PCI_ACS_SOURCE_VALIDATION BIT(0)
+#define PCI_ACS_REQUEST_REDIRECT BIT(2)
+#define PCI_ACS_COMPLETION_REDIRECT BIT(3)
+#define PCI_ACS_UPSTREAM_FORWARDING BIT(4)
+#define PCI_ACS_DIRECT_TRANSLATED BIT(6)
 
 /* SR-IOV, 9.3.3. */
 #define PCI_SRIOV_CTRL 0x08

@@ -1,7 +1,8 @@
 /* The list of PCI functions, against a simulated configuration space that may contain anything.
  *
  * sources: drivers/pci.c drivers/pciconfig.c drivers/pcicap.c drivers/pcidma.c drivers/pcibar.c
- * sources: drivers/pcireset.c drivers/pcipresence.c kernel/lib/rangeset.c kernel/lib/pci_id.c
+ * sources: drivers/pcireset.c drivers/pciacs.c drivers/pcipresence.c kernel/lib/rangeset.c
+ * sources: kernel/lib/pci_id.c
  * libs: -Wl,--wrap=pci_config_read8,--wrap=pci_config_read16,--wrap=pci_config_read32
  * libs: -Wl,--wrap=pci_config_write8,--wrap=pci_config_write16,--wrap=pci_config_write32
  */
