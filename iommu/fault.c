@@ -16,6 +16,7 @@
  * With their walks they are a tenth of what a serial line carries. The others are in the
  * counters, and the last ones in the trace. */
 #define RECORDS_PER_MINUTE 60
+#define OVERFLOWS_PER_MINUTE 6 /* the same, per unit: each line says the same */
 #define OWNERS 128 /* domains' ids are below, and OWNER_NONE shares no slot with any of them */
 
 /* What each fault reason means, in words and for the counters. */
@@ -115,6 +116,21 @@ static void report_fault(struct iommu_unit *u, u64 lo, u64 hi)
 		log_walk(owner, lo & FRCD_LO_ADDRESS);
 }
 
+/* The records were full when a fault came. How often, the unit does not say: once until PFO is
+ * cleared. */
+static void report_overflow(struct iommu_unit *u)
+{
+	static struct log_limit limits[DMAR_MAX_UNITS] = {
+		[0 ... DMAR_MAX_UNITS - 1] = { .burst = OVERFLOWS_PER_MINUTE, .seconds = 60 },
+	};
+
+	u->fault_overflows++;
+	if (log_allowed(&limits[u->index]))
+		log_warn("iommu: unit %u has lost faults, since they came faster than Weir reads "
+			 "its %lu fault record%s: they are blocked, but in no counter",
+			 u->index, FIELD_GET(CAP_NFR, u->cap) + 1, u->cap & CAP_NFR ? "s" : "");
+}
+
 /* Where the first record is; *nr: how many there are. */
 static u32 fault_records(const struct iommu_unit *u, u32 *nr)
 {
@@ -150,8 +166,10 @@ static enum step fault_step(struct work *w)
 		clear_record(u, reg);
 	}
 	quarantine_gone(u);
-	if (status & FSTS_PFO)
+	if (status & FSTS_PFO) {
+		report_overflow(u);
 		hw_write32(u->regs, FSTS_REG, FSTS_PFO);
+	}
 	if (status & (FSTS_IQE | FSTS_ICE | FSTS_ITE))
 		queue_error(u, status);
 	status = hw_read32(u->regs, FSTS_REG) & FSTS_CAUSES & ~(u->queue.stuck ? FSTS_IQE : 0);

@@ -404,6 +404,7 @@ bool iommu_unit_stats(u32 unit, struct weir_unit_stats *s)
 		.queue_errors = read_once(&u->queue.errors),
 		.faults = read_once(&u->faults),
 		.interrupt_entries = read_once(&u->nr_irtes),
+		.fault_overflows = read_once(&u->fault_overflows),
 	};
 	return true;
 }

@@ -34,7 +34,7 @@ struct iommu_unit {
 	u32 nr_irtes; /* set */
 
 	u32 devices; /* attached; under iommu/device.c's lock */
-	u64 faults;
+	u64 faults, fault_overflows;
 	struct work fault_work; /* reads what the unit reports */
 };
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEIR_ABI_VERSION 4
+#define WEIR_ABI_VERSION 5
 #define WEIR_CPUID_BASE 0x40000000u
 #define WEIR_CPUID_EBX 0x72696557u /* "Weir" */
 /* The usual timing leaf of hypervisors: EAX is the frequency of the TSC in kHz, EBX that of the

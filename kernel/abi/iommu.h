@@ -43,5 +43,6 @@ struct weir_unit_stats {
 	uint64_t queue_errors; /* IQE, ICE and ITE */
 	uint64_t faults;
 	uint64_t interrupt_entries; /* in use in the interrupt-remapping table */
+	uint64_t fault_overflows; /* how often its fault records were full, and faults lost */
 };
-_Static_assert(sizeof(struct weir_unit_stats) == 96, "a change needs a new version");
+_Static_assert(sizeof(struct weir_unit_stats) == 104, "a change needs a new version");

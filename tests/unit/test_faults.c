@@ -7,6 +7,7 @@
 
 #include <tests/unit/iommu_fixture.h>
 
+#include <kernel/abi/iommu.h>
 #include <kernel/core/log.h>
 
 static char told[4096];
@@ -20,6 +21,13 @@ void log_print(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(told + used, sizeof(told) - used, fmt, ap);
 	va_end(ap);
+}
+
+static bool silent;
+
+bool log_allowed(struct log_limit *limit)
+{
+	return limit->burst && !silent;
 }
 
 static struct pci_id heard;
@@ -205,6 +213,40 @@ static void nobodys_device_and_a_full_record(void **state)
 	finish(false);
 }
 
+static u64 overflows(u32 unit)
+{
+	struct weir_unit_stats s;
+
+	assert_true(iommu_unit_stats(unit, &s));
+	return s.fault_overflows;
+}
+
+/* A unit has a single record here, and says only that something was lost, not what. */
+static void lost_faults_are_told(void **state)
+{
+	(void)state;
+	start(&plain, true);
+	fault(VTD_DEVICE_0.bdf, 0x1000, false, 6);
+	assert_null(strstr(told, "lost"));
+	assert_int_equal(overflows(0), 0);
+	for (u32 i = 1; i <= 3; i++) {
+		told[0] = 0;
+		silent = i == 2; /* its lines are limited */
+		for (u32 k = 0; k < 5; k++)
+			vtd_record_fault(&vtd_units[1], VTD_DEVICE_1.bdf, k, false, 6);
+		serve();
+		assert_int_equal(overflows(1), i);
+		assert_int_equal(strstr(told, "unit 1 has lost faults") != NULL, !silent);
+		assert_null(strstr(told, "unit 0 has lost faults"));
+		assert_false(vtd_reg32(&vtd_units[1], FSTS_REG) & (FSTS_PFO | FSTS_PPF));
+	}
+	silent = false;
+	assert_int_equal(overflows(0), 0);
+	/* The first fault of each round was recorded, and so counted. */
+	assert_int_equal(counted(WEIR_FAULT_READ), 1 + 3);
+	finish(true);
+}
+
 /* CAP may name records beyond the registers that the DMAR table tells of. */
 static void records_far_from_the_other_registers(void **state)
 {
@@ -251,6 +293,7 @@ int main(void)
 		cmocka_unit_test(forged_messages_end_in_quarantine),
 		cmocka_unit_test(the_walk_is_told),
 		cmocka_unit_test(nobodys_device_and_a_full_record),
+		cmocka_unit_test(lost_faults_are_told),
 		cmocka_unit_test(an_error_while_faults_are_read),
 		cmocka_unit_test(records_far_from_the_other_registers),
 	};

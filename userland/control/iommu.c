@@ -89,7 +89,8 @@ void iommu_unit_command(int argc, char **argv)
 	print("  queue: %lu requests posted, %lu completed, %lu waiting for room; %lu completion "
 	      "interrupts\n",
 	      s.requests_posted, s.requests_completed, s.requests_waiting, s.completion_interrupts);
-	print("  queue errors %lu, faults %lu\n", s.queue_errors, s.faults);
+	print("  queue errors %lu, faults %lu; faults were lost %lu times\n", s.queue_errors,
+	      s.faults, s.fault_overflows);
 }
 
 static void print_latency(const u64 *bucket)
