@@ -152,7 +152,7 @@ PLANTS = {
     "peers-not-redirected": Plant(
         "what a function sends to its peers goes around the unit although it has ACS",
         ERRORS + "test_peers_around_the_unit[acs]",
-        {"drivers/pcidma.c": ("\tif (d->acs)\n", "\tif (d->acs && !wanted)\n")}),
+        {"drivers/pcireset.c": ("\tpci_acs_isolate(d);\n", "")}),
 
     # --- interrupts -----------------------------------------------------------
     "old-format-passes": Plant(
