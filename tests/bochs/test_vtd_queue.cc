@@ -355,7 +355,7 @@ static void every_reserved_bit_is_looked_at(void **)
 	} kinds[] = {
 		{ CONTEXT_GLOBAL, 0xfffc00000000f1c0, UINT64_MAX },
 		{ IOTLB_GLOBAL, 0xffffffff0000f100, 0xf80 },
-		{ device_request(1), 0x000f0000ffe001f0, 0xffe },
+		{ device_request(1), 0xffff0000ffe0f1f0, 0xffe },
 		{ INTERRUPTS_GLOBAL, 0xffff000007fff1e0, UINT64_MAX },
 		{ 5 | WAIT_SW, 0x00000000fffff180, 3 },
 	};
@@ -397,6 +397,12 @@ static void what_the_unit_does_not_offer_is_refused(void **)
 	unit.put(device_request(1));
 	unit.post();
 	assert_int_equal(unit.read8(IQERCD_REG) & 0xf, 3);
+	UnitFixture other;
+	other.vtd.features.page_selective = false;
+	other.start_queue();
+	other.put(2 | 3 << 4, 0x1000);
+	other.post();
+	assert_int_equal(other.read8(IQERCD_REG) & 0xf, 4);
 }
 
 static void a_tail_beyond_the_end_is_an_error(void **)
@@ -448,7 +454,7 @@ static void sizes_of_device_requests_are_decoded(void **)
 	UnitFixture unit;
 	unit.start_queue();
 	for (const auto &one : cases)
-		unit.put(device_request(0x28) | UINT64_C(0x2) << 12, one.high);
+		unit.put(device_request(0x28), one.high);
 	unit.post();
 	unit.machine.advance(0);
 	assert_int_equal(unit.requests.size(), 5);

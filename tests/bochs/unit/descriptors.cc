@@ -53,23 +53,19 @@ bool iotlb(uint64_t low, uint64_t high, const Features &features, Descriptor &ou
 		return false;
 	if (out.granularity != Granularity::selective)
 		return true;
-	if (!features.page_selective) {
-		/* A unit without page-selective invalidation does the next wider one. */
-		out.granularity = Granularity::domain;
-		return true;
-	}
-	return out.mask <= features.mask;
+	return features.page_selective && out.mask <= features.mask;
 }
 
-/* 6.5.2.5: with S, the lowest clear bit of the address from bit 12 on says the size. */
+/* 6.5.2.5: with S, the lowest clear bit of the address from bit 12 on says the size. PFSID is
+ * reserved: the unit does not offer ECAP.DIT. */
 bool device_tlb(uint64_t low, uint64_t high, Descriptor &out)
 {
-	constexpr uint64_t reserved = mask_of(8, 4) | mask_of(31, 21) | mask_of(51, 48);
+	constexpr uint64_t reserved = mask_of(8, 4) | mask_of(15, 12) | mask_of(31, 21) |
+				      mask_of(63, 48);
 	constexpr uint64_t reserved_high = mask_of(11, 1);
 	uint64_t mip = bits(low, 20, 16);
 
 	out.source = bits(low, 47, 32);
-	out.physical_function = bits(low, 15, 12) | bits(low, 63, 52) << 4;
 	out.max_pending = mip ? mip : 32;
 	out.address = high & ~UINT64_C(0xfff);
 	out.bytes = 4096;

@@ -38,7 +38,6 @@ struct Descriptor {
 	/* device_tlb: */
 	uint64_t bytes = 0; /* all ones: everything */
 	unsigned max_pending = 32; /* MIP */
-	SourceId physical_function = 0; /* PFSID */
 	/* interrupt_entries: */
 	bool global = false;
 	uint16_t index = 0;
