@@ -290,6 +290,27 @@ static void a_context_invalidation_leaves_pages(void **)
 	assert_int_equal(f.translate(nic, 0x1000), 0x7000);
 }
 
+/* The IOTLB is looked up by source id, and invalidated by domain id. */
+static void a_source_may_use_its_old_pages_until_their_domain_is_dropped(void **)
+{
+	unsigned old = 0;
+
+	for (uint64_t seed = 1; seed <= 8; seed++) {
+		TwoDomains f;
+		f.whims.start(seed);
+		for (unsigned i = 0; i < 4; i++)
+			f.translate(nic, 0x1000);
+		f.context(nic, 5, f.disk_table);
+		f.translator.invalidate_context(Granularity::selective, 1, nic, 0);
+		for (unsigned i = 0; i < 64; i++)
+			old += f.translate(nic, 0x1000) == 0x7000;
+		f.invalidate(Granularity::domain, 1);
+		for (unsigned i = 0; i < 64; i++)
+			assert_int_equal(f.translate(nic, 0x1000), 0x8000);
+	}
+	assert_true(old > 0);
+}
+
 static void a_new_root_table_drops_nothing(void **)
 {
 	TwoDomains f;
@@ -454,6 +475,7 @@ int main()
 		cmocka_unit_test(a_domain_selective_invalidation_drops_its_contexts),
 		cmocka_unit_test(the_old_domain_id_names_a_changed_context),
 		cmocka_unit_test(a_context_invalidation_leaves_pages),
+		cmocka_unit_test(a_source_may_use_its_old_pages_until_their_domain_is_dropped),
 		cmocka_unit_test(a_new_root_table_drops_nothing),
 		cmocka_unit_test(what_is_missing_is_not_cached),
 		cmocka_unit_test(caching_mode_caches_missing_pages),

@@ -398,6 +398,10 @@ static void where_messages_go_a_device_may_only_write(void **)
 	assert_int_equal(verdict.address, 0xfee01000);
 	assert_int_equal(verdict.bytes, 4096);
 	assert_int_equal(f.translator.translation_request(disk, 0xfee01000, false).reason, 0xd);
+	/* What is no message is a fault. */
+	assert_int_equal(f.read_reason(disk, 0xfee01000), 0xe);
+	assert_int_equal(f.write_reason(disk, 0xfee01000), 0xe);
+	assert_int_equal(f.translator.translated(nic, 0xfee01000, true).reason, 0xe);
 }
 
 static void a_translated_request_is_not_walked(void **)

@@ -366,10 +366,15 @@ static void the_interrupt_range_takes_messages_only(void **)
 	assert_int_equal(back, UINT32_MAX);
 	assert_true(unit.vtd.write(1, 0xfef00000, &data, 4));
 	assert_int_equal(unit.machine.interrupts.size(), 1);
+	assert_string_equal(unit.knob("faults").c_str(), "0");
+	fake.answer.reason = 0xe;
+	assert_false(unit.vtd.write(1, 0xfee00000, &data, 2));
+	assert_false(unit.vtd.read(1, 0xfee00000, &back, 4));
+	assert_string_equal(unit.knob("faults").c_str(), "2");
 	fake.answer.reason = 0x22;
 	unit.vtd.message(1, 0xfee00000, 0x42);
 	assert_int_equal(unit.machine.interrupts.size(), 1);
-	assert_string_equal(unit.knob("faults").c_str(), "1");
+	assert_string_equal(unit.knob("faults").c_str(), "3");
 }
 
 static void a_translation_has_a_power_of_two_bytes(void **)

@@ -7,6 +7,7 @@ namespace bochs
 void Iotlb::reset()
 {
 	entries.clear();
+	used.clear();
 	paging.reset();
 }
 
@@ -56,13 +57,52 @@ void Iotlb::prefetch(const ContextEntry &context, uint64_t address, unsigned shi
 	keep(context.domain, neighbour, found);
 }
 
-PageTranslation Iotlb::look_up(const ContextEntry &context, uint64_t address)
+/* Pages of 4 KiB only, since a unit may cache a superpage in parts. */
+bool Iotlb::find_by_source(SourceId source, uint64_t address, PageTranslation &translation) const
+{
+	auto found = used.find({ source, address & ~page_mask });
+
+	if (found == used.end())
+		return false;
+	environment.counts.iotlb_hits++;
+	translation = found->second.translation;
+	return true;
+}
+
+void Iotlb::keep_for_source(SourceId source, uint16_t domain, uint64_t address,
+			    PageTranslation translation)
+{
+	constexpr size_t capacity = 256;
+
+	/* It is looked at by whim only. */
+	if (!environment.whims.seed || !translation.works())
+		return;
+	translation.frame |= address & ((uint64_t(1) << translation.shift) - 1) & ~page_mask;
+	translation.shift = 12;
+	if (used.size() >= capacity)
+		used.erase(used.begin());
+	used[{ source, address & ~page_mask }] = { domain, translation };
+}
+
+void Iotlb::drop_for_sources(uint16_t domain, uint64_t first, uint64_t last)
+{
+	for (auto entry = used.begin(); entry != used.end();) {
+		uint64_t address = entry->first.second;
+		bool match = entry->second.domain == domain && address >= first && address <= last;
+		entry = match ? used.erase(entry) : std::next(entry);
+	}
+}
+
+PageTranslation Iotlb::look_up(SourceId source, const ContextEntry &context, uint64_t address)
 {
 	PageTranslation translation;
 
-	if (find(context.domain, address, translation))
+	if (find(context.domain, address, translation)) {
+		keep_for_source(source, context.domain, address, translation);
 		return translation;
+	}
 	translation = walk_pages(environment, paging, context, address);
+	keep_for_source(source, context.domain, address, translation);
 	keep(context.domain, address, translation);
 	if (translation.works() && environment.whims.chance(8))
 		prefetch(context, address, translation.shift);
@@ -79,6 +119,7 @@ void Iotlb::invalidate_pages(uint16_t domain, uint64_t address, unsigned mask, b
 	if (address & (bytes - 1) & ~page_mask)
 		environment.misuse("an invalidation's address is not aligned to its mask");
 	uint64_t first = address & ~(bytes - 1), last = first + bytes - 1;
+	drop_for_sources(domain, first, last);
 	for (unsigned s = 12; s <= largest_shift; s += 9) {
 		auto entry = entries.lower_bound({ domain, s, first >> s });
 		auto end = entries.upper_bound({ domain, s, last >> s });
@@ -102,11 +143,13 @@ void Iotlb::invalidate(Granularity granularity, uint16_t domain, uint64_t addres
 	switch (granularity) {
 	case Granularity::global:
 		entries.clear();
+		used.clear();
 		paging.invalidate_all();
 		break;
 	case Granularity::domain:
 		entries.erase(entries.lower_bound({ domain, 0, 0 }),
 			      entries.upper_bound({ domain, ~0u, ~uint64_t(0) }));
+		drop_for_sources(domain, 0, UINT64_MAX);
 		paging.invalidate_domain(domain);
 		break;
 	case Granularity::selective:

@@ -31,6 +31,7 @@ struct Translator::Inside {
 	bool find_context(SourceId source, uint64_t address, ContextEntry &context,
 			  Verdict &verdict);
 	Verdict remap(SourceId source, uint64_t address, bool write, bool zero_length);
+	Verdict use(const PageTranslation &page, uint64_t address, bool write, bool zero_length);
 	Verdict answer_request(SourceId source, uint64_t address);
 };
 
@@ -121,25 +122,12 @@ static uint64_t translated_address(const PageTranslation &page, uint64_t address
 	return page.frame + (address & ((uint64_t(1) << page.shift) - 1));
 }
 
-Verdict Translator::Inside::remap(SourceId source, uint64_t address, bool write, bool zero_length)
+Verdict Translator::Inside::use(const PageTranslation &page, uint64_t address, bool write,
+				bool zero_length)
 {
 	Verdict verdict;
-	ContextEntry context;
 
-	if (!environment.tables.translating)
-		return untranslated(address, write);
-	if (!find_context(source, address, context, verdict))
-		return verdict;
-	if (beyond_width(context, address)) {
-		verdict.reason = reason_beyond_width;
-		return verdict;
-	}
-	if (context.type == TranslationType::pass_through) {
-		verdict = untranslated(address, write);
-		verdict.pass_through = true;
-		return verdict;
-	}
-	PageTranslation page = iotlb.look_up(context, address);
+	verdict.info = address & ~page_mask;
 	verdict.reason = page.reason;
 	if (page.reason != reason_none)
 		return verdict;
@@ -156,6 +144,43 @@ Verdict Translator::Inside::remap(SourceId source, uint64_t address, bool write,
 		if (protects_remapped && is_protected(verdict.address))
 			block(verdict, write);
 	}
+	return verdict;
+}
+
+Verdict Translator::Inside::remap(SourceId source, uint64_t address, bool write, bool zero_length)
+{
+	Verdict verdict;
+	ContextEntry context;
+	PageTranslation page;
+
+	if (!environment.tables.translating)
+		return untranslated(address, write);
+	/* The context entry may have changed since: then the page is stale, but it is there. */
+	if (environment.whims.chance(2) && !in_interrupt_range(address) &&
+	    iotlb.find_by_source(source, address, page)) {
+		verdict = use(page, address, write, zero_length);
+		if (verdict.reason == reason_none)
+			return verdict;
+	}
+	if (!find_context(source, address, context, verdict))
+		return verdict;
+	/* Only messages may go there, and they do not come here (3.14). */
+	if (in_interrupt_range(address)) {
+		verdict.reason = reason_interrupt_range;
+		return verdict;
+	}
+	if (beyond_width(context, address)) {
+		verdict.reason = reason_beyond_width;
+		return verdict;
+	}
+	if (context.type == TranslationType::pass_through) {
+		verdict = untranslated(address, write);
+		verdict.pass_through = true;
+		return verdict;
+	}
+	bool silent = verdict.silent;
+	verdict = use(iotlb.look_up(source, context, address), address, write, zero_length);
+	verdict.silent |= silent;
 	return verdict;
 }
 
@@ -202,7 +227,7 @@ Verdict Translator::Inside::answer_request(SourceId source, uint64_t address)
 	/* Beyond the width there are no rights; that is no fault of the device. */
 	if (beyond_width(context, address))
 		return verdict;
-	PageTranslation page = iotlb.look_up(context, address);
+	PageTranslation page = iotlb.look_up(source, context, address);
 	verdict.reason = page.reason;
 	if (page.reason != reason_none || !page.works())
 		return verdict;
@@ -231,6 +256,10 @@ Verdict Translator::translated(SourceId source, uint64_t address, bool write)
 		return verdict;
 	if (context.type != TranslationType::device_tlb) {
 		verdict.reason = reason_translation_type;
+		return verdict;
+	}
+	if (in_interrupt_range(address)) {
+		verdict.reason = reason_interrupt_range;
 		return verdict;
 	}
 	return inside->untranslated(address, write);

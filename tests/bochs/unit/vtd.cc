@@ -197,14 +197,10 @@ bool Vtd::Inside::read(SourceId source, uint64_t address, void *to, unsigned byt
 	auto *out = static_cast<uint8_t *>(to);
 
 	while (bytes) {
-		/* Nobody answers a read of the processors' interrupt range. */
-		bool blocked = is_message(address);
-		Verdict verdict;
-		if (!blocked) {
-			verdict = judge(source, address, false, type);
-			blocked = !usable(source, verdict, false, type);
-		}
-		if (blocked) {
+		Verdict verdict = judge(source, address, false, type);
+		/* Nobody answers a read of the processors' interrupt range; it is a fault while
+		 * requests are translated (3.14). */
+		if (!usable(source, verdict, false, type) || is_message(address)) {
 			memset(out, 0xff, bytes);
 			return false;
 		}
@@ -226,11 +222,13 @@ bool Vtd::Inside::write(SourceId source, uint64_t address, const void *from, uns
 	auto *in = static_cast<const uint8_t *>(from);
 
 	/* Any write to this range is a message; one that has another size, or says that it is
-	 * translated, is none that exists. */
+	 * translated, is blocked as a read is. */
 	if (is_message(address)) {
 		uint32_t data;
-		if (bytes != 4 || address % 4 || type != AddressType::untranslated)
+		if (bytes != 4 || address % 4 || type != AddressType::untranslated) {
+			usable(source, judge(source, address, true, type), true, type);
 			return false;
+		}
 		memcpy(&data, in, 4);
 		vtd.message(source, address, data);
 		return true;
