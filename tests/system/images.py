@@ -146,7 +146,7 @@ PLANTS = {
                            ("return status ? STEP_MORE : STEP_DONE;", "(void)status;\n\treturn STEP_DONE;")]}),
     "overflow-stays": Plant(
         "that faults were lost is not cleared, so that no further ones are told", ERRORS + "test_a_flood_of_faults",
-        {"iommu/fault.c": [("\tif (status & FSTS_PFO)\n\t\thw_write32(u->regs, FSTS_REG, FSTS_PFO);\n", ""),
+        {"iommu/fault.c": [("\t\thw_write32(u->regs, FSTS_REG, FSTS_PFO);\n", ""),
                            ("~(u->queue.stuck ? FSTS_IQE : 0);", "~(FSTS_PFO | (u->queue.stuck ? FSTS_IQE : 0));")]}),
 
     "peers-not-redirected": Plant(
