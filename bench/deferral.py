@@ -73,11 +73,10 @@ def run(directory, modules, delay=0, elf=None):
         weir.count(r"FAIL|iommu: fault|quarantine", 0)
         found = {name: numbers(weir, name + r"\| deferral: computed (\d+) rounds")[0] // SECONDS
                  for name in ("beside", "other")}
-        found["gap"] = numbers(weir, r"ticks\| deferral: took (\d+) ticks, at most (\d+) us apart")[1]
+        found["late"] = numbers(weir, r"ticks\| deferral: took (\d+) ticks, at most (\d+) us late")[1]
         if any("name=giver" in module for module in modules):
             for what in ("released", "populated"):
-                found[what], found[f"{what} longest"] = numbers(
-                    weir, rf"giver\| deferral: {what} (\d+), at most (\d+) us")
+                found[what], found[f"{what} us"] = numbers(weir, rf"giver\| deferral: {what} (\d+), (\d+) us each")
                 found[what] /= SECONDS
     return found
 
@@ -92,14 +91,15 @@ def rows():
 
 
 HEAD = """\
-                       rounds a second on        ticks                   a second   longest
-answers   commit     this CPU  another CPU   late (us)   released  populated   release (us)"""
+                      rounds a second on    ticks late         times a second   us of a call
+answers   commit      the CPU    another       (us)      releases   populates   release  populate"""
 
 
 def show(when, commit, found):
-    print(f"{when:10}{commit:9}{found['beside']:>10,}{found['other']:>13,}{found['gap']:>12,}"
-          + (f"{found['released']:>11,.1f}{found['populated']:>11,.1f}{found['released longest']:>15,}"
-             if "released" in found else ""), flush=True)
+    calls = ("" if "released" not in found else
+             f"{found['released']:>14,.1f}{found['populated']:>12,.1f}{found['released us']:>10,}"
+             f"{found['populated us']:>10,}")
+    print(f"{when:10}{commit:9}{found['beside']:>10,}{found['other']:>11,}{found['late']:>11,}{calls}", flush=True)
 
 
 def main():
