@@ -557,6 +557,34 @@ static void a_silent_device_times_out(void **)
 	assert_int_equal(unit.read8(IQERCD_REG) >> 48, 0x28);
 }
 
+/* Software has to post again what was behind the request. */
+static void a_time_out_may_lose_what_was_behind_it(void **)
+{
+	unsigned lost = 0, seeds = 40;
+
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
+		UnitFixture unit;
+		unit.set("whims", std::to_string(seed));
+		unit.set("timeout", "1000");
+		unit.start_queue();
+		unit.put(CONTEXT_GLOBAL);
+		unit.put(device_request(0x28));
+		unit.put(INTERRUPTS_GLOBAL);
+		unit.put_wait(WAIT_SW, 1);
+		unit.post();
+		unit.machine.advance(2000);
+		assert_int_equal(unit.read4(FSTS_REG), FSTS_ITE);
+		unit.write4(FSTS_REG, FSTS_ITE);
+		unit.put_wait(WAIT_SW, 2);
+		unit.post();
+		unit.machine.advance(0);
+		assert_int_equal(unit.status(), 2);
+		assert_string_equal(fake.invalidated[0].substr(0, 7).c_str(), "context");
+		lost += fake.invalidated.size() < 2;
+	}
+	assert_in_range(lost, 1, seeds - 1);
+}
+
 static void the_longest_time_out_does_not_come(void **)
 {
 	UnitFixture unit;
@@ -673,6 +701,7 @@ int main()
 		cmocka_unit_test(a_fence_holds_what_comes_behind_it),
 		cmocka_unit_test(a_device_gets_no_more_than_it_can_take),
 		cmocka_unit_test(a_silent_device_times_out),
+		cmocka_unit_test(a_time_out_may_lose_what_was_behind_it),
 		cmocka_unit_test(the_longest_time_out_does_not_come),
 		cmocka_unit_test(time_outs_are_reported_one_by_one),
 		cmocka_unit_test(a_device_may_answer_at_once),

@@ -71,6 +71,7 @@ class Queue
 	void watch_time();
 	void deadline_over();
 	void time_out(SourceId device);
+	void lose_late();
 	void unexpected(SourceId device);
 
 	Core &core;

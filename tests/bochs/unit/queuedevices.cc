@@ -126,6 +126,21 @@ void Queue::deadline_over()
 	watch_time();
 }
 
+/* After a time-out, nothing is sure of what was fetched behind the oldest request that a device has
+ * not answered (6.5.2.10). */
+void Queue::lose_late()
+{
+	uint64_t oldest = UINT64_MAX;
+
+	for (const Outstanding &request : outstanding)
+		oldest = std::min(oldest, request.order);
+	if (!core.whims.chance(2))
+		return;
+	late.erase(std::remove_if(late.begin(), late.end(),
+				  [=](const Fetched &one) { return one.order > oldest; }),
+		   late.end());
+}
+
 /* The device's requests are dropped; an answer that comes later is unexpected. All waits that are
  * pending are aborted: software submits them again after it has cleared FSTS.ITE. */
 void Queue::time_out(SourceId device)
@@ -133,6 +148,7 @@ void Queue::time_out(SourceId device)
 	auto of_device = [=](const Outstanding &request) { return request.device == device; };
 	auto held_for = [=](const Fetched &request) { return request.what.source == device; };
 
+	lose_late();
 	outstanding.erase(std::remove_if(outstanding.begin(), outstanding.end(), of_device),
 			  outstanding.end());
 	held.erase(std::remove_if(held.begin(), held.end(), held_for), held.end());
