@@ -206,6 +206,10 @@ static void a_foreign_source_is_reason_26(void **)
 	assert_true(f.verdict.info == uint64_t(1) << 48);
 	f.interrupt_entry(2, P, source_check(0, 0, nic));
 	assert_int_equal(f.reason(remappable(2), 0, disk), 0);
+	/* Its source is checked before its reserved bits. */
+	f.interrupt_entry(4, P | 1 << 12, source_check(1, 0, nic));
+	assert_int_equal(f.reason(remappable(4), 0, disk), 0x26);
+	assert_int_equal(f.reason(remappable(4), 0, nic), 0x24);
 	f.interrupt_entry(3, P | FPD, source_check(1, 0, nic));
 	assert_int_equal(f.reason(remappable(3), 0, disk), 0x26);
 	assert_true(f.verdict.silent);

@@ -26,6 +26,7 @@ enum FaultReason : uint8_t {
 	reason_compatibility = 0x25,
 	reason_source = 0x26,
 	reason_descriptor_reserved = 0x28,
+	reason_no_message = 0x29,
 };
 
 } // namespace bochs

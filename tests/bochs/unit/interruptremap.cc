@@ -129,10 +129,10 @@ bool remap_message(Environment &environment, InterruptCache &cache, const Messag
 	verdict.silent = entry.low & fault_processing_disable;
 	if (!(entry.low & present))
 		verdict.reason = reason_entry_not_present;
+	else if (!source_allowed(entry, message.source)) /* before the rest is looked at (5.1.4) */
+		verdict.reason = reason_source;
 	else if (interrupt_entry_reserved(environment, entry))
 		verdict.reason = reason_entry_reserved;
-	else if (!source_allowed(entry, message.source))
-		verdict.reason = reason_source;
 	else if (entry.low & posted_mode)
 		return post(environment, entry, interrupt, verdict);
 	else

@@ -155,25 +155,26 @@ Verdict Translator::Inside::remap(SourceId source, uint64_t address, bool write,
 
 	if (!environment.tables.translating)
 		return untranslated(address, write);
+	/* Only messages may go there, and they do not come here (3.14). */
+	if (in_interrupt_range(address)) {
+		verdict.reason = reason_no_message;
+		return verdict;
+	}
 	/* The context entry may have changed since: then the page is stale, but it is there. */
-	if (environment.whims.chance(2) && !in_interrupt_range(address) &&
-	    iotlb.find_by_source(source, address, page)) {
+	if (environment.whims.chance(2) && iotlb.find_by_source(source, address, page)) {
 		verdict = use(page, address, write, zero_length);
 		if (verdict.reason == reason_none)
 			return verdict;
 	}
 	if (!find_context(source, address, context, verdict))
 		return verdict;
-	/* Only messages may go there, and they do not come here (3.14). */
-	if (in_interrupt_range(address)) {
-		verdict.reason = reason_interrupt_range;
-		return verdict;
-	}
-	if (beyond_width(context, address)) {
+	bool pass_through = context.type == TranslationType::pass_through;
+	/* What passes through is limited by the host's width, not by that of tables (3.9). */
+	if (pass_through ? address >> host_address_width != 0 : beyond_width(context, address)) {
 		verdict.reason = reason_beyond_width;
 		return verdict;
 	}
-	if (context.type == TranslationType::pass_through) {
+	if (pass_through) {
 		verdict = untranslated(address, write);
 		verdict.pass_through = true;
 		return verdict;
