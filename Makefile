@@ -310,8 +310,8 @@ endif
 
 # --- system tests -------------------------------------------------------------
 
-# A machine of the tests has two CPUs, mostly: on more CPUs, as many machines run side by side as fit.
-MACHINES ?= $(shell echo $$(($$(nproc) / 2)))
+# At most as many machines run side by side. Each waits until the host has room for its CPUs (tests/system/cpus.py).
+MACHINES ?= $(shell nproc)
 system: ## boot Weir under QEMU and test it (K=EXPRESSION, MARK=MARK: only these; logs: build/tests/system)
 system: $(BUILD)/boot/weir.elf debug-image $(GUESTS) $(TEST_GUESTS) $(LINUX_PROGRAMS) third_party/linux/fetched
 system: bochs-try

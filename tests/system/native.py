@@ -4,7 +4,7 @@ import subprocess
 import threading
 
 from machineclock import MachineClock
-from weir import Weir
+from weir import CPUS, Weir
 
 QEMU = os.environ.get("QEMU") or "qemu-system-x86_64"
 
@@ -13,10 +13,11 @@ class Native(Weir):
     """The guest's ELF file on QEMU's machine, without Weir."""
 
     def __init__(self, directory, elf, append="", qemu=(), nics=(), smp=1):
-        super().__init__(directory, qemu=qemu, nics=nics)
+        super().__init__(directory, qemu=qemu, nics=nics, smp=smp)
         self.elf, self.append, self.smp = elf, append, smp
 
     def __enter__(self):
+        CPUS.take(self.cpus)
         self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
             [QEMU, "-nodefaults", "-no-user-config", "-M", "q35",

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 
+import cpus
 from machineclock import MachineClock
 from monitor import Monitor, where_cpus_are
 
@@ -36,6 +37,8 @@ SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[@-~]")
 CUT_OFF = re.compile(r"\r(\x1b\[?)?\Z")
 PROMPT = "weir> "
 LOGGED = re.compile(r"\[ *\d+\.\d{6}\] ")
+
+CPUS = cpus.of_host(BUILD / "tests/cpus")
 
 DEFECT = re.compile(r"panic on CPU|error: assertion|Weir has stopped")
 
@@ -166,11 +169,14 @@ class Weir:
     program, program_log = "QEMU", "qemu.log"
     # A slower machine gets so many times as long.
     patience = 1
+    # The host's CPUs that it keeps busy: see cpus.py.
+    cpus = 1
 
     def __init__(self, directory, modules=(), cmdline="", files=(), smp=1, mem="512M", iommu=None, nics=(), qemu=(),
                  elf=None, head="set timeout=0\n", counted=None, slow_serial=0):
         self.prepare(directory, modules, cmdline, files, elf, head)
         self.slow_serial = slow_serial
+        self.cpus = smp if counted is None else 1  # QEMU runs all CPUs of a counted machine on one of the host
         self.environment = dict(os.environ, SMP=str(smp), MEM=mem, NIC="none", SERIAL="stdio", QEMU_ARGS="")
         self.environment.pop("IOMMU", None)
         if iommu is not None:
@@ -235,6 +241,7 @@ class Weir:
 
     def __enter__(self):
         image = self.image()
+        CPUS.take(self.cpus)
         self.stderr = open(self.directory / self.program_log, "wb")
         self.process = self.start(image)
         self.clock = MachineClock(self.process.pid)
@@ -247,6 +254,7 @@ class Weir:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()
+        CPUS.give(self.cpus)
         self.reader.join()
         self.close()
         self.stderr.close()
