@@ -157,14 +157,17 @@ void Queue::time_out(SourceId device)
 		current.reset();
 		work->cancel();
 	}
-	put_source(core.registers, IQERCD_ITESID_SHIFT, device);
+	if (!(faults.status() & FSTS_ITE))
+		put_source(core.registers, IQERCD_ITESID_SHIFT, device);
 	faults.error(FSTS_ITE);
 	watch_time();
 }
 
 void Queue::unexpected(SourceId device)
 {
-	put_source(core.registers, IQERCD_ICESID_SHIFT, device);
+	/* The first one stays until software has cleared ICE (11.4.9.9). */
+	if (!(faults.status() & FSTS_ICE))
+		put_source(core.registers, IQERCD_ICESID_SHIFT, device);
 	faults.error(FSTS_ICE);
 }
 
