@@ -1,5 +1,5 @@
 /* sources: tests/bochs/knobs.cc tests/bochs/testmachine.cc tests/bochs/glue/control.cc
- * sources: tests/bochs/glue/configuration.cc */
+ * sources: tests/bochs/glue/configuration.cc tests/bochs/glue/memoryview.cc */
 /* The control socket, by a client's eyes; and the words of the configuration. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -79,6 +79,26 @@ void requests_are_answered(void **)
 	f.machine.advance(1234);
 	expect(f.exchange(client, "time\n"), "ok 1234\n");
 	expect(f.exchange(client, "get vtd0.name\n"), "ok two lines\n");
+	close(client);
+}
+
+void memory_is_read_written_and_found(void **)
+{
+	Fixture f;
+	int client = f.connect();
+
+	expect(f.exchange(client, "poke 0x1ffe 01020304ff\n"), "ok\n");
+	expect(f.exchange(client, "memory 0x1ffd 7\n"), "ok 0001020304ff00\n");
+	/* Across the end of a page that was searched, and of the range. */
+	expect(f.exchange(client, "find 020304 0x1000 0x2000\n"), "ok 8191\n");
+	expect(f.exchange(client, "find 020304 0x1000 0x1001\n"), "ok none\n");
+	expect(f.exchange(client, "find 020304 0x1ffe 4\n"), "ok 8191\n");
+	expect(f.exchange(client, "find ff 0x1001 0x5000\n"), "ok 8194\n");
+	for (const char *wrong :
+	     { "memory\n", "memory 0 0\n", "memory 0 4097\n", "memory x 1\n", "poke 0 123\n",
+	       "poke 0 zz\n", "poke 0\n", "find 01 0\n", "find 1 0 5\n" })
+		assert_int_equal(f.exchange(client, wrong).rfind("error: ", 0), 0);
+	assert_int_equal(f.exchange(client, "memory 0 4096\n").size(), 2 * 4096 + 4);
 	close(client);
 }
 
@@ -204,9 +224,10 @@ void words_of_the_configuration(void **)
 {
 	Configuration c;
 
-	for (const char *word : { "units=2", "edu=4", "edu3.acs=1", "edu0.ats=1", "net=1",
-				  "net.hostfwd=tcp:1:80", "net.hostfwd=udp:2:7", "scope1=00:06.0",
-				  "scope1=00:07.1", "blk=/a=b", "control=/c", "vtd0.delay=5" })
+	for (const char *word :
+	     { "units=2", "edu=4", "edu3.acs=1", "edu0.ats=1", "net=1", "net.hostfwd=tcp:1:80",
+	       "net.hostfwd=udp:2:7", "net.socket=/n", "scope1=00:06.0", "scope1=00:07.1",
+	       "blk=/a=b", "control=/c", "vtd0.delay=5" })
 		expect(c.take(word), "");
 	assert_int_equal(c.units, 2);
 	assert_int_equal(c.edu, 4);
@@ -215,6 +236,7 @@ void words_of_the_configuration(void **)
 	assert_int_equal(c.below_unit_1.size(), 2);
 	assert_int_equal(c.below_unit_1[1], 7 << 3 | 1);
 	expect(c.blk, "/a=b");
+	expect(c.net_socket, "/n");
 	expect(c.control, "/c");
 	assert_int_equal(c.knobs.size(), 1);
 	expect(c.knobs[0].first, "vtd0.delay");
@@ -237,6 +259,7 @@ int main()
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_are_answered),
+		cmocka_unit_test(memory_is_read_written_and_found),
 		cmocka_unit_test(mistakes_are_said),
 		cmocka_unit_test(lines_come_in_parts_and_together),
 		cmocka_unit_test(a_long_line_is_refused_once),

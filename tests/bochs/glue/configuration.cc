@@ -71,6 +71,8 @@ std::string Configuration::take_text(const std::string &name, const std::string 
 		below_unit_1.push_back(source);
 	} else if (name == "net.hostfwd") {
 		forwards.push_back(value);
+	} else if (name == "net.socket") {
+		net_socket = value;
 	} else if (name == "blk") {
 		blk = value;
 	} else if (name == "control") {

@@ -9,6 +9,7 @@
  *   net=1              a virtio network device at 00:03.0: net0
  *   net.ats=1          ... with ATS
  *   net.hostfwd=tcp:PORT:GUESTPORT    127.0.0.1:PORT of the host leads to the guest's
+ *   net.socket=PATH    ... its network is this socket (devices/socketnet.h)
  *   blk=FILE           a virtio disk at 00:04.0 on this file: blk0; blk.readonly=1, blk.ats=1
  *   control=PATH       the control socket
  *   report=PATH        where the values of all knobs are written when the machine ends
@@ -31,7 +32,7 @@ struct Configuration {
 	bool edu_ats[most_edus] = {}, edu_acs[most_edus] = {};
 	bool net = false, net_ats = false;
 	bool blk_read_only = false, blk_ats = false;
-	std::string blk, control, report;
+	std::string net_socket, blk, control, report;
 	std::vector<std::string> forwards;
 	std::vector<SourceId> below_unit_1;
 	std::vector<std::pair<std::string, std::string>> knobs;

@@ -29,7 +29,7 @@ static uint64_t host_time()
 }
 
 Control::Control(Machine &its_machine, Knobs &its_knobs, std::function<void()> its_quit)
-	: machine(its_machine), knobs(its_knobs), quit(std::move(its_quit))
+	: machine(its_machine), knobs(its_knobs), memory(its_machine), quit(std::move(its_quit))
 {
 	timer = machine.timer("control socket", [this] { look(); });
 }
@@ -212,7 +212,10 @@ std::string Control::answer(const std::string &line)
 		ending = true;
 		return "ok";
 	}
-	return "error: \"" + word + "\" is not set, get, names, time or quit";
+	std::string answer = memory.answer(word, rest);
+	if (!answer.empty())
+		return answer;
+	return "error: \"" + word + "\" is not a request";
 }
 
 } // namespace bochs

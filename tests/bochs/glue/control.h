@@ -1,8 +1,9 @@
 /* The socket by which a test sets and reads knobs while the machine runs. A line is a request:
  *   set NAME VALUE    get NAME    names    time (in nanoseconds)    quit
- * and its answer is a line, too: "ok", with what was asked for, or "error: " and why. */
+ * or one of memoryview.h, and its answer is a line, too: "ok", with what was asked for, or "error: " and why. */
 #pragma once
 
+#include <bochs/glue/memoryview.h>
 #include <bochs/knobs.h>
 #include <bochs/machine.h>
 
@@ -41,6 +42,7 @@ class Control
 
 	Machine &machine;
 	Knobs &knobs;
+	MemoryView memory;
 	const std::function<void()> quit;
 	std::unique_ptr<Timer> timer;
 	std::vector<Client> clients;

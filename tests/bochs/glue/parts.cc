@@ -48,10 +48,18 @@ std::string Parts::add_net(const Configuration &configuration)
 	auto net = std::make_unique<VirtioNet>(machine, knobs, fabric, "net0", net_source, net_mac,
 					       0, configuration.net_ats);
 
-	slirp = std::make_unique<Slirp>(*net, net_mac);
-	net->set_backend(slirp.get());
+	if (configuration.net_socket.empty()) {
+		slirp = std::make_unique<Slirp>(*net, net_mac);
+		net->set_backend(slirp.get());
+	} else {
+		socket_net = std::make_unique<SocketNet>(machine, knobs, "net0", *net);
+		net->set_backend(socket_net.get());
+	}
 	std::string wrong = add_function(std::move(net), "Weir's virtio network");
-	return wrong.empty() ? slirp->connect(configuration.forwards) : wrong;
+	if (!wrong.empty())
+		return wrong;
+	return slirp ? slirp->connect(configuration.forwards) :
+		       socket_net->open(configuration.net_socket);
 }
 
 std::string Parts::add_blk(const Configuration &configuration)

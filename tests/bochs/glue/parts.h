@@ -4,6 +4,7 @@
 #include <bochs/devices/edu.h>
 #include <bochs/devices/fabric.h>
 #include <bochs/devices/fileblock.h>
+#include <bochs/devices/socketnet.h>
 #include <bochs/devices/virtioblk.h>
 #include <bochs/devices/virtionet.h>
 #include <bochs/glue/bochsmachine.h>
@@ -41,6 +42,7 @@ class Parts
 	std::vector<std::unique_ptr<Function>> functions;
 	std::vector<std::unique_ptr<PciFunction>> pci_functions;
 	std::unique_ptr<Slirp> slirp;
+	std::unique_ptr<SocketNet> socket_net;
 	Control control;
 
 	void add_units(const Configuration &configuration);
