@@ -122,6 +122,44 @@ static void a_table_that_is_not_written_back_is_not_seen(void **)
 	assert_true(unit.write_page(3));
 }
 
+/* Moves the device to another domain and back, as 6.5.3.3 says. */
+static void a_moved_device_does_not_reach_its_old_domain(void **)
+{
+	constexpr uint64_t tables[] = { 0x110000, 0x111000, 0x112000, 0x113000 };
+	constexpr uint64_t pages[] = { PAGE, 0x8000 };
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		WholeUnit unit(true);
+		uint64_t now = 0;
+		for (unsigned i = 0; i < 3; i++)
+			unit.machine.write64(tables[i], tables[i + 1] | 3);
+		unit.machine.write64(tables[3] + 8, pages[1] | 3);
+		unit.set("whims", std::to_string(seed));
+		unit.set("delay.random", "50");
+		for (uint32_t round = 1; round <= 30; round++) {
+			assert_true(unit.write_page(0));
+			uint64_t old = now + 1, other = (now ^= 1) + 1;
+			unit.machine.write64(CONTEXT + NIC * 16 + 8, other << 8 | 2);
+			unit.machine.write64(CONTEXT + NIC * 16, (now ? tables : TABLES)[0] | 1);
+			unit.put(1 | 3 << 4 | old << 16 | uint64_t(NIC) << 32);
+			unit.put(2 | 2 << 4 | 3 << 6 | old << 16);
+			unit.put_wait(WAIT_SW, round);
+			unit.post();
+			while (unit.status() != round) {
+				unit.machine.advance(7);
+				assert_true(unit.write_page(0));
+			}
+			for (uint32_t i = 1; i <= 4; i++) {
+				assert_true(unit.write_page(i));
+				assert_int_equal(unit.machine.read32(pages[now]), i);
+				assert_int_equal(unit.machine.read32(pages[now ^ 1]), 0);
+			}
+			unit.machine.write32(pages[now], 0);
+		}
+		assert_string_equal(unit.knob("misuses").c_str(), "0");
+	}
+}
+
 static void messages_are_remapped_and_old_ones_blocked(void **)
 {
 	WholeUnit unit(true);
@@ -157,6 +195,7 @@ int main()
 		cmocka_unit_test(a_page_is_reachable_until_its_invalidation_is_done),
 		cmocka_unit_test(the_queue_needs_no_write_back),
 		cmocka_unit_test(a_table_that_is_not_written_back_is_not_seen),
+		cmocka_unit_test(a_moved_device_does_not_reach_its_old_domain),
 		cmocka_unit_test(messages_are_remapped_and_old_ones_blocked),
 		cmocka_unit_test(a_second_power_on_begins_anew),
 	};
