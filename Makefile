@@ -23,8 +23,9 @@ submake := $(MAKE) --no-print-directory
 comma := ,
 
 .DELETE_ON_ERROR:
-.PHONY: all bench bench-deferral bench-exits bench-host bench-iommu bench-irqoff bench-linux check check-long check-quick clean \
-	coverage debug-image deps format fuzz help iso lint model mutants run run-linux soak system unit FORCE
+.PHONY: all bench bench-deferral bench-exits bench-host bench-iommu bench-irqoff bench-linux check check-long \
+	check-quick clean coverage debug-image deps format fuzz help iso lint model mutants run run-linux soak system \
+	unit FORCE
 
 all: $(BUILD)/weir.elf ## build the hypervisor and the guests (CC=clang; DEBUG=1: with checks; V=1: show commands)
 
@@ -105,7 +106,8 @@ compile_commands.json: FORCE ## for editors and clang-tidy
 
 # lwIP's sources must exist before make can list them: make builds this file first and then restarts. LWIP=DIR uses
 # another source tree.
-ifneq ($(filter all bench-deferral bench-exits bench-irqoff iso mutants run-native system $(BUILD)/%,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter all bench-deferral bench-exits bench-irqoff iso mutants run-native system $(BUILD)/%, \
+	$(or $(MAKECMDGOALS),all)),)
 $(if $(LWIP),$(shell tools/fetch-lwip >&2))
 include third_party/fetched.mk
 endif

@@ -43,8 +43,13 @@ IN_PLACE = {"iommu/commit.c": [
 }
 
 void iommu_gather_commit("""),
-    ("	spin_unlock(&d->lock);\n	iommu_batch_answer(b);\n",
-     "	spin_unlock(&d->lock);\n	if (b->changed)\n		wait_in_place(d);\n	iommu_batch_answer(b);\n")]}
+    ("	iommu_batch_answer(b);\n}\n\n/* --- answers",
+     """	if (b->changed)
+		wait_in_place(d);
+	iommu_batch_answer(b);
+}
+
+/* --- answers""")]}
 
 # Who runs where: CPU 0 has the guest with the devices, one that computes, and one of a higher priority that takes the
 # ticks of its timer; CPU 1 has another one that computes.
