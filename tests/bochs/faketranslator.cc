@@ -1,3 +1,4 @@
+/* The translator of those tests that have none. */
 #include <bochs/faketranslator.h>
 
 namespace bochs

@@ -1,3 +1,4 @@
+/* Knobs by their names, and numbers as people write them. */
 #include <bochs/knobs.h>
 
 #include <cassert>

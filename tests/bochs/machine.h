@@ -1,5 +1,6 @@
 /* What the parts of the test machine need of the machine around them: physical memory, time, the
- * processors' interrupt bus. Bochs provides it (glue/), or a host test. Nothing here knows Bochs. */
+ * processors' interrupt bus. Bochs provides it (glue/), or a host test.
+ * Nothing here knows Bochs. */
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-/* A function for host tests: what devices may do is public, and what it is asked is written down. */
+/* A function for host tests: what devices may do is public, and what it is asked is noted. */
 #pragma once
 
 #include <bochs/devices/function.h>

@@ -1,3 +1,4 @@
+/* The memory, the clock and the timers of host tests. */
 #include <bochs/testmachine.h>
 
 #include <algorithm>

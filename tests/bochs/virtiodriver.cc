@@ -1,3 +1,4 @@
+/* The driver's half of virtio for host tests. */
 #include <bochs/virtiodriver.h>
 
 namespace bochs

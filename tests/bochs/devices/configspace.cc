@@ -1,3 +1,4 @@
+/* Configuration space: what a read finds there, and which bits a write changes. */
 #include <bochs/devices/configspace.h>
 
 #include <cassert>

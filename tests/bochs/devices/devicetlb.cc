@@ -1,3 +1,4 @@
+/* The device's side of ATS: when it asks, what it keeps, how it answers an invalidation. */
 #include <bochs/devices/devicetlb.h>
 
 #include <algorithm>

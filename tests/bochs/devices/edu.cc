@@ -1,3 +1,4 @@
+/* The registers of the edu device, its transfers, and its interrupt. */
 #include <bochs/devices/edu.h>
 
 #include <cstring>

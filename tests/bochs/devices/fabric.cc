@@ -1,3 +1,4 @@
+/* Routes of requests and messages, and of invalidations with their answers. */
 #include <bochs/devices/fabric.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+/* Reads and writes the file, by pread() and pwrite(). */
 #include <bochs/devices/fileblock.h>
 
 #include <cerrno>

@@ -1,3 +1,4 @@
+/* A function as software sees it: its capabilities, BARs, resets, and its DMA. */
 #include <bochs/devices/function.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+/* MSI, and MSI-X with its table: what is masked stays pending. */
 #include <bochs/devices/msi.h>
 
 #include <cassert>

@@ -1,3 +1,4 @@
+/* The socket: looked at by a timer, so that the machine's time decides. */
 #include <bochs/devices/socketnet.h>
 
 #include <cerrno>

@@ -1,3 +1,4 @@
+/* The registers of a virtio device on PCI (VIRTIO 1.2, 4.1.4), and its life from reset to reset. */
 #include <bochs/devices/virtio.h>
 
 #include <algorithm>

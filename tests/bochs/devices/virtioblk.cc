@@ -1,3 +1,4 @@
+/* Executes the requests of a virtio disk. */
 #include <bochs/devices/virtioblk.h>
 
 #include <algorithm>

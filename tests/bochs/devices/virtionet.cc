@@ -1,3 +1,4 @@
+/* Moves frames between the two queues and the backend. */
 #include <bochs/devices/virtionet.h>
 
 #include <cstring>

@@ -1,3 +1,4 @@
+/* Follows the chains of a split ring and gives the buffers back. */
 #include <bochs/devices/virtqueue.h>
 
 #include <algorithm>
