@@ -2,10 +2,9 @@
  * invalidate, and its answer to requests is what the test has set. */
 #pragma once
 
-#include <bochs/unit/translator.h>
-
 #include <string>
 #include <vector>
+#include <bochs/unit/translator.h>
 
 namespace bochs
 {

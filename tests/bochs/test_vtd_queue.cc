@@ -7,10 +7,9 @@
  * sources: tests/bochs/unit/invalidationregisters.cc tests/bochs/unit/protectedmemory.cc
  * sources: tests/bochs/unit/queue.cc tests/bochs/unit/queuedevices.cc
  * sources: tests/bochs/unit/registers.cc tests/bochs/unit/settings.cc tests/bochs/unit/vtd.cc */
+#include <algorithm>
 #include <bochs/faketranslator.h>
 #include <bochs/unitfixture.h>
-
-#include <algorithm>
 
 extern "C" {
 #include <setjmp.h>

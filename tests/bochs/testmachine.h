@@ -3,9 +3,9 @@
 #pragma once
 
 #include <array>
-#include <bochs/machine.h>
 #include <map>
 #include <vector>
+#include <bochs/machine.h>
 
 namespace bochs
 {

@@ -2,9 +2,9 @@
  * wants, and translates by a map of pages. */
 #pragma once
 
-#include <bochs/upstream.h>
 #include <map>
 #include <vector>
+#include <bochs/upstream.h>
 
 namespace bochs
 {

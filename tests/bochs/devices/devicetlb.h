@@ -3,13 +3,13 @@
  * real one may answer late, never, or without having done it. */
 #pragma once
 
-#include <bochs/knobs.h>
-#include <bochs/machine.h>
-#include <bochs/upstream.h>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
+#include <bochs/knobs.h>
+#include <bochs/machine.h>
+#include <bochs/upstream.h>
 
 namespace bochs
 {

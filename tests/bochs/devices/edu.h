@@ -2,8 +2,8 @@
  * interrupt. Unlike QEMU's it is a PCI Express function with FLR, and, if asked, ATS and ACS. */
 #pragma once
 
-#include <bochs/devices/function.h>
 #include <memory>
+#include <bochs/devices/function.h>
 
 namespace bochs
 {

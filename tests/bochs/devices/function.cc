@@ -2,11 +2,11 @@
 #include <bochs/devices/function.h>
 
 #include <algorithm>
+#include <cassert>
+#include <cstring>
 #include <bochs/devices/configspace.h>
 #include <bochs/devices/devicetlb.h>
 #include <bochs/devices/msi.h>
-#include <cassert>
-#include <cstring>
 
 namespace bochs
 {

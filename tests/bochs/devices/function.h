@@ -3,10 +3,10 @@
 #pragma once
 
 #include <array>
+#include <vector>
 #include <bochs/knobs.h>
 #include <bochs/machine.h>
 #include <bochs/upstream.h>
-#include <vector>
 
 namespace bochs
 {
@@ -60,7 +60,7 @@ class Function
 	std::function<void(SourceId device, uint16_t tag)> invalidated;
 
       protected:
-	/* --- for devices, in their constructor: */
+	/* --- for devices, in their constructor: --------------------------- */
 	void add_bar(unsigned index, unsigned bytes);
 	/* `body` follows id and next pointer, `writable` is its mask. The offset of it. */
 	unsigned add_capability(uint8_t id, const std::vector<uint8_t> &body,
@@ -71,14 +71,14 @@ class Function
 	void add_ats();
 	void add_acs(); /* P2P request redirect, P2P completion redirect, direct translated P2P */
 
-	/* --- for devices, while the machine runs: */
+	/* --- for devices, while the machine runs: ------------------------- */
 	/* DMA, through the function's TLB if ATS is on; false: blocked, or no bus master. */
 	bool dma_read(uint64_t address, void *to, unsigned bytes);
 	bool dma_write(uint64_t address, const void *from, unsigned bytes);
 	/* MSI or MSI-X; masked: stays pending. Nothing is sent if neither is enabled. */
 	void raise(unsigned vector);
 
-	/* --- what a device does: */
+	/* --- what a device does: ------------------------------------------ */
 	virtual uint64_t device_read(unsigned bar, unsigned offset, unsigned bytes) = 0;
 	virtual void device_write(unsigned bar, unsigned offset, unsigned bytes,
 				  uint64_t value) = 0;

@@ -2,8 +2,8 @@
  * vector, a 64-bit address and no masks, as QEMU's edu has it. */
 #pragma once
 
-#include <bochs/devices/configspace.h>
 #include <functional>
+#include <bochs/devices/configspace.h>
 
 namespace bochs
 {

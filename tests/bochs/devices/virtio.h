@@ -27,7 +27,7 @@ class Virtio : public Function, private VirtqueueMemory
 	       const VirtioIdentity &identity);
 
       protected:
-	/* --- for devices: */
+	/* --- for devices: ------------------------------------------------- */
 	/* The device configuration (2.5): only the device writes it. */
 	std::vector<uint8_t> config;
 	/* Count what the driver did wrong: NAME.bad. */
@@ -48,7 +48,7 @@ class Virtio : public Function, private VirtqueueMemory
 	void needs_reset(const std::string &why);
 	Virtqueue &queue(unsigned index);
 
-	/* --- what a device does: */
+	/* --- what a device does: ------------------------------------------ */
 	/* The driver has notified the queue a while ago. */
 	virtual void notified(unsigned queue) = 0;
 	/* The device was reset: what it holds of its queues is void. */

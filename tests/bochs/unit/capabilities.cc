@@ -1,3 +1,4 @@
+/* The bits of CAP and ECAP. */
 #include <bochs/unit/capabilities.h>
 
 namespace bochs

@@ -1,3 +1,4 @@
+/* GCMD, GSTS, RTADDR and IRTA: each command is shown in the status when it is done. */
 #include <bochs/unit/commands.h>
 
 namespace bochs

@@ -1,3 +1,4 @@
+/* Decodes descriptors; a reserved bit that is set makes one invalid. */
 #include <bochs/unit/descriptors.h>
 
 namespace bochs

@@ -1,3 +1,4 @@
+/* Masks, the pending bit, and the message of an event. */
 #include <bochs/unit/event.h>
 
 namespace bochs

@@ -1,3 +1,4 @@
+/* Records faults in a ring of registers, and tells software. */
 #include <bochs/unit/faults.h>
 
 #include <bochs/unit/capabilities.h>

@@ -1,3 +1,4 @@
+/* Invalidation without the queue: a command takes its time, then its bit is clear. */
 #include <bochs/unit/invalidationregisters.h>
 
 #include <bochs/unit/capabilities.h>

@@ -1,3 +1,4 @@
+/* PMEN and the limits of the two regions. */
 #include <bochs/unit/protectedmemory.h>
 
 namespace bochs

@@ -1,3 +1,4 @@
+/* Fetches descriptors, takes the time for them, and completes waits in their order. */
 #include <bochs/unit/queue.h>
 
 namespace bochs

@@ -3,12 +3,11 @@
  * TLB answers when it likes. */
 #pragma once
 
+#include <deque>
+#include <vector>
 #include <bochs/unit/descriptors.h>
 #include <bochs/unit/faults.h>
 #include <bochs/upstream.h>
-
-#include <deque>
-#include <vector>
 
 namespace bochs
 {

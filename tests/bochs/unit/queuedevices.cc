@@ -1,7 +1,6 @@
 /* The queue's requests to device TLBs: their tags, their time, and their errors. */
-#include <bochs/unit/queue.h>
-
 #include <algorithm>
+#include <bochs/unit/queue.h>
 
 namespace bochs
 {

@@ -1,3 +1,4 @@
+/* Reads and writes of 4 and 8 bytes by the masks of each register. */
 #include <bochs/unit/registers.h>
 
 #include <cassert>

@@ -1,3 +1,4 @@
+/* The settings as knobs, and what each of them accepts. */
 #include <bochs/unit/settings.h>
 
 namespace bochs

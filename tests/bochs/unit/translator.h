@@ -17,7 +17,7 @@ struct Tables {
 	bool extended = false; /* IRTA.EIME */
 	bool compatibility = false; /* GSTS.CFIS */
 	bool translating = false, remapping = false; /* GSTS.TES, IRES */
-	/* PMEN.PRS, with the ranges in it: first and last address of each; empty if last < first. */
+	/* PMEN.PRS, with its ranges: first and last address of each; empty if last < first. */
 	bool protecting = false;
 	struct {
 		uint64_t first = 1, last = 0;

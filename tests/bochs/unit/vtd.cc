@@ -1,12 +1,12 @@
+/* Puts the unit together, and passes requests of devices through it. */
 #include <bochs/unit/vtd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <bochs/unit/capabilities.h>
 #include <bochs/unit/commands.h>
 #include <bochs/unit/invalidationregisters.h>
 #include <bochs/unit/protectedmemory.h>
-
-#include <algorithm>
-#include <cstring>
 
 namespace bochs
 {
