@@ -15,7 +15,7 @@ BOCHS_CXXFLAGS := $(BOCHS_WARN) -O2 -g -fPIC -D_FILE_OFFSET_BITS=64 -D_LARGE_FIL
 in_bochs = $$(cat $(BUILD)/bochs/where)/$(1)
 BOCHS_HEADERS = $(foreach d,. iodev iodev/network instrument/stubs,-isystem $(call in_bochs,tree/$(d)))
 
-bochs: $(BUILD)/bochs/where $(BUILD)/bochs/libbx_weir.so ## our plugin for Bochs, and Bochs unless cached (WEIR_CACHE=DIR)
+bochs: $(BUILD)/bochs/where $(BUILD)/bochs/libbx_weir.so ## build Bochs (once: WEIR_CACHE=DIR) and our plugin
 
 # Bochs' directory in the cache: another one whenever its edits, options or compilers change. What is compiled with its
 # headers is then compiled again.
