@@ -211,30 +211,47 @@ void test_remap_ats(void)
 	test_remap();
 }
 
-/* One line per round. A device that was quarantined reaches nothing any more, and devices may come
- * and go. */
+#define LINE_MS 50 /* how often the rounds print what they have seen */
+#define PAUSE_US 2000 /* between rounds, so that their faults are no flood */
+
+/* What the rounds since the last line have seen. */
+struct seen {
+	u64 not_reached, not_blocked;
+	bool released, settled, populated;
+};
+
+static void one_round(const struct part *p, struct seen *s)
+{
+	(void)find_devices();
+	s->not_reached += not_reached(p->inside);
+	s->released &= call_for_all(WEIR_HC_MEM_RELEASE, p->first, p->nr);
+	s->settled &= is_settled(60);
+	if (!stats.devices_quarantined)
+		s->not_blocked += not_blocked(p->inside);
+	s->populated &= call_for_all(WEIR_HC_MEM_POPULATE, p->first, p->nr);
+}
+
+/* A device that was quarantined reaches nothing any more, and devices may come and go. */
 void test_remap_rounds(void)
 {
-	const struct part *p = &parts[0];
+	struct seen s = { 0, 0, true, true, true };
+	u64 due = 0;
 
 	if (!under_weir || !find_devices()) {
 		lacks("remap-rounds: needs an edu device (pci=)");
 		return;
 	}
 	for (u32 round = 1;; round++) {
-		u64 not_there, not_kept;
-		bool released, settled;
-
-		(void)find_devices();
-		not_there = not_reached(p->inside);
-		released = call_for_all(WEIR_HC_MEM_RELEASE, p->first, p->nr);
-		settled = is_settled(60);
-		not_kept = stats.devices_quarantined ? 0 : not_blocked(p->inside);
+		one_round(&parts[0], &s);
+		spin_us(PAUSE_US);
+		if (rdtsc_ordered() < due)
+			continue;
 		print("remap: round %u of %u devices: released %u, free %u, populated %u; "
 		      "%lu not reached, %lu not blocked, %lu quarantined\n",
-		      round, devices, released, settled,
-		      call_for_all(WEIR_HC_MEM_POPULATE, p->first, p->nr), not_there, not_kept,
-		      stats.devices_quarantined);
+		      round, devices, s.released, s.settled, s.populated, s.not_reached,
+		      s.not_blocked, stats.devices_quarantined);
+		s = (struct seen){ 0, 0, true, true, true };
+		due = rdtsc_ordered() + LINE_MS * tsc_khz;
 	}
 }
 

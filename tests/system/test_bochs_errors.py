@@ -45,6 +45,17 @@ def two_guests(bochs, lines=(SILENT, INNOCENT), **settings):
     return weir, guests
 
 
+def test_the_ring_wraps(bochs):
+    """More requests than the ring has entries, some across its end: an entry that is taken twice, or never, would be an
+    error of the queue, or hold pages for ever."""
+    weir, (guest,) = two_guests(bochs, (INNOCENT.replace("name=e1", "name=e0"),), vtd0_delay=1000)
+    weir.wait_until(lambda: guest.all()[-1][0] > 250, "the guest does not go on", 60)
+    assert not guest.more()
+    lines = " ".join(weir.command("iommu unit 0"))
+    assert int(re.search(r"(\d+) requests posted", lines)[1]) > 200, lines
+    assert "queue errors 0" in lines
+
+
 def test_a_silent_device_is_quarantined_alone(bochs):
     """A device does not answer the invalidation of its TLB, with requests of an innocent guest behind it in the queue:
     if those were lost, its pages would be held for ever; if another device were blamed, it would lose its own."""
