@@ -7,6 +7,9 @@ import socket
 import subprocess
 
 import acpitables
+from bochscontrol import CommonClock, Control, Memory
+from machine import View
+from machineclock import MachineClock
 from weir import BUILD, Failure, Nic, Weir
 
 NIC, DISK = "00:03.0", "00:04.0"
@@ -59,42 +62,6 @@ class Net(Nic):
             yield "net.hostfwd", f"{kind}:{host}:{guest}"
 
 
-class Control:
-    """The control socket (tests/bochs/glue/control.h). Once the machine has ended, its last report answers."""
-
-    def __init__(self, path, report):
-        self.path, self.report, self.socket, self.pending = path, pathlib.Path(report), None, b""
-
-    def ask(self, line):
-        """OSError: the machine has ended."""
-        if not self.socket:
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(60)
-            self.socket.connect(self.path)
-        self.socket.sendall(line.encode() + b"\n")
-        while b"\n" not in self.pending:
-            more = self.socket.recv(65536)
-            if not more:
-                raise ConnectionError("the machine has ended")
-            self.pending += more
-        answer, self.pending = self.pending.split(b"\n", 1)
-        kind, _, rest = answer.decode(errors="replace").partition(" ")
-        if kind != "ok":
-            raise Failure(f"the test machine refuses {line!r}: {rest}")
-        return rest
-
-    def last(self):
-        """The knobs and their values when the machine ended by itself; empty: it did not."""
-        if not self.report.exists():
-            return {}
-        return dict(line.split(" ", 1) for line in self.report.read_text().splitlines() if " " in line)
-
-    def close(self):
-        if self.socket:
-            self.socket.close()
-            self.socket = None
-
-
 class Bochs(Weir):
     """One machine, Bochs. `model`: of its processors. `knobs`: words of tests/bochs/glue/configuration.h, or knobs.
     `edu`: how many of these functions there are. `disk`: the file of the virtio disk. `rmrr`: (first, last, address of
@@ -102,8 +69,6 @@ class Bochs(Weir):
     units choose by a seed, WHIMS or a random one, what the specification leaves to them."""
 
     program, program_log = "Bochs", "bochs.log"
-    # Three times as slow as QEMU, and more when its processors are busy.
-    patience = 4
 
     def __init__(self, directory, modules=(), cmdline="", files=(), smp=2, mem="512M", nics=(), elf=None,
                  head="set timeout=0\n", knobs=None, edu=4, model=AMD, disk=None, rmrr=(), misuses=False):
@@ -180,6 +145,10 @@ class Bochs(Weir):
         return subprocess.Popen([self.place / "bochs", "-q", "-f", self.configuration(image)], env=environment,
                                 cwd=self.directory, stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr)
 
+    def make_clock(self):
+        self.control.clock = MachineClock(self.process.pid).time
+        return CommonClock(self.control.clock, lambda: int(self.control.ask("time")) / 1e9)
+
     def receive(self, most):
         while not self.serial:
             try:
@@ -209,6 +178,8 @@ class Bochs(Weir):
     def where(self):
         status = self.process.poll() if self.process else None
         ended = "" if status is None else f"Bochs has ended (status {status}). "
+        if self.control.stands_still:
+            ended = f"The machine's time stands still: no answer in {self.control.patience} s of Bochs. "
         return f"{ended}The units' choices: WHIMS={self.seed} repeats them."
 
     # --- knobs ----------------------------------------------------------------
@@ -217,10 +188,10 @@ class Bochs(Weir):
         """A knob's value, or what it was when the machine ended."""
         try:
             return self.control.ask(f"get {name}")
-        except OSError:
+        except OSError as error:
             last = self.control.last()
             if name not in last:
-                self.fail(f"the machine has ended and cannot say what {name} is")
+                self.fail(f"{error!r}: {name} is not known any more")
             return last[name]
 
     def number(self, name):
@@ -259,3 +230,22 @@ class Bochs(Weir):
                 lines = [line for line in (self.directory / "machine.log").read_text(errors="replace").splitlines()
                          if "misuse" in line]
                 self.fail("\n".join([f"{name} is {number}, not 0:", *lines[:20]]))
+
+
+class BochsView(View):
+    """Weir's machine by its control socket, as machine.Machine shows QEMU's. `bochs()`: the machine, once it runs."""
+
+    ecam = ECAM
+
+    def __init__(self, megabytes, bochs):
+        super().__init__(Memory(lambda line: bochs().control.ask(line), megabytes << 20))
+
+    def options(self, edu=False):
+        return {"edu": int(edu)}
+
+    @staticmethod
+    def nic():
+        return Net()
+
+    def register(self, address):
+        return self.number(address)

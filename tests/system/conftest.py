@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from bochs import Bochs
+from bochs import Bochs, BochsView
 from machine import Machine
 from weir import BUILD, ROOT, TAIL, Failure, Weir
 
@@ -60,7 +60,7 @@ def machines(request, kind):
         started.append(machine)
         return machine.__enter__()
 
-    start.machines = started
+    start.machines, start.kind = started, kind
     yield start
     try:
         for machine in started:
@@ -86,8 +86,11 @@ def bochs(request):
 
 
 @pytest.fixture
-def machine(tmp_path):
-    """A machine with 512 MiB whose RAM and monitor the test can access: boot(..., qemu=[..., *machine.options])."""
+def machine(boot, tmp_path):
+    """What `boot` boots, with 512 MiB: the test can access its RAM and its registers: boot(..., **machine.options())."""
+    if boot.kind is Bochs:
+        yield BochsView(512, lambda: boot.machines[-1])
+        return
     m = Machine(tmp_path, 512)
     yield m
     m.close()

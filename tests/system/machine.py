@@ -1,5 +1,5 @@
-"""The machine under test as the hardware sees it: its RAM, shared with the test through a file, and QEMU's monitor.
-Weir is not involved, so it cannot hide changes that it did not notice."""
+"""The machine under test as the hardware sees it: its RAM, shared with the test through a file, and QEMU's monitor;
+bochs.py shows the other machine. Weir is not involved, so it cannot hide changes that it did not notice."""
 import functools
 import hashlib
 import mmap
@@ -7,7 +7,7 @@ import re
 import socket
 
 from monitor import Monitor, symbols_of
-from weir import BUILD
+from weir import BUILD, Nic
 
 PAGE = 4096
 IMAGE_BASE = 0xFFFFFFFF80000000
@@ -59,6 +59,27 @@ class Ram:
         return self.pointer("frame_records")
 
 
+class View(Ram):
+    """The RAM and the registers of a machine, the same for each kind of machine. `ecam`: where it has its ECAM."""
+
+    ecam = None
+
+    def options(self, edu=False):
+        """Words for boot(), with a device at 00:05.0 that is a DMA engine, or without."""
+        raise NotImplementedError
+
+    def register(self, address):
+        """Reads a 64-bit register, or a word of memory."""
+        raise NotImplementedError
+
+    def bar(self, slot):
+        """The address of the first memory BAR that the function 00:`slot`.0 has."""
+        header = b"".join(self.register(self.ecam + (slot << 15) + at).to_bytes(8, "little") for at in (16, 24, 32))
+        bars = [int.from_bytes(header[at:at + 4], "little") for at in range(0, len(header), 4)]
+        # Bit 0: of I/O ports. 2:1: 64 bits wide, all of them below 4 GiB.
+        return next(bar & ~15 for bar in bars if bar & ~15 and not bar & 1)
+
+
 class Bus:
     """QEMU's qtest: accesses on the machine's bus without a CPU. Create it before the machine boots, and pass it
     `options`."""
@@ -90,8 +111,10 @@ class Bus:
         self.ask(f"writel 0x{address:x} 0x{value:x}")
 
 
-class Machine(Ram):
-    """Create it before the machine boots, and pass that `options`."""
+class Machine(View):
+    """Create it before the machine boots, and pass that its `qemu`, or options()."""
+
+    ecam = 0xB0000000
 
     def __init__(self, directory, megabytes):
         assert megabytes <= 2048
@@ -99,16 +122,22 @@ class Machine(Ram):
         with open(self.ram_file, "w+b") as file:
             file.truncate(megabytes << 20)
             super().__init__(mmap.mmap(file.fileno(), 0))
-        self.options = ["-object", f"memory-backend-file,id=ram,size={megabytes}M,share=on,mem-path={self.ram_file}",
-                        "-machine", "memory-backend=ram", *monitor.options]
+        self.qemu = ["-object", f"memory-backend-file,id=ram,size={megabytes}M,share=on,mem-path={self.ram_file}",
+                     "-machine", "memory-backend=ram", *monitor.options]
         self.monitor = monitor.ask
 
     def close(self):
         self.ram.close()
         self.ram_file.unlink()
 
+    def options(self, edu=False):
+        return {"qemu": self.qemu + (["-device", "edu,addr=5,dma_mask=0xffffffffffffffff"] if edu else [])}
+
+    @staticmethod
+    def nic():
+        return Nic()
+
     def register(self, address):
-        """Reads a 64-bit register, or a word of memory."""
         return int(re.search(rf"{address:016x}: 0x([0-9a-f]+)", self.monitor(f"xp /1gx 0x{address:x}"))[1], 16)
 
     def bars(self, name):

@@ -4,9 +4,10 @@ machine, and each read would reveal others' data. Here nothing changes, each att
 DMA continues."""
 import re
 
+from both import both_machines
 from machine import PAGE
 from test_network import Guest
-from weir import BUILD, Nic
+from weir import BUILD
 
 CONTROL = "/boot/control.elf kernel name=control mem=16M control"
 BYSTANDER = "/boot/net.elf kernel name=by mem=64M pci=00:03.0"
@@ -33,10 +34,11 @@ def reach(weir, machine, targets):
     machine.ram[at + 16:at + 24] = len(targets).to_bytes(8, "little")
 
 
+@both_machines
 def test_forbidden_dma_is_blocked_and_told(boot, machine):
-    nic = Nic()
+    nic = machine.nic()
     weir = boot([CONTROL, BYSTANDER, ATTACKER], files=[BUILD / "tests/guests/cpu.elf"], smp=2, nics=[nic],
-                qemu=["-device", "edu,addr=5,dma_mask=0xffffffffffffffff", *machine.options])
+                **machine.options(edu=True))
     weir.wait_for(r"by\| net: serving http")
     spare = int(weir.wait_for(r"by\| runtime: .* spare \d+ KiB at ([0-9a-f]+);").group(1), 16)
     weir.wait_for(r"e\| dma: where to reach\?")
@@ -61,8 +63,8 @@ def test_forbidden_dma_is_blocked_and_told(boot, machine):
         "the invalidation queue": queue,
         "the page behind the guest's last": 64 << 20,
         "the last page of RAM": (512 << 20) - PAGE,
-        "ECAM": 0xB0000000,
-        "the bystander's NIC": machine.bars("PCI device 8086:10d3")[0][0],
+        "ECAM": machine.ecam,
+        "the bystander's NIC": machine.bar(3),
         "an I/O APIC": 0xFEC00000,
         "the HPET": 0xFED00000,
         "the remapping unit": VTD,

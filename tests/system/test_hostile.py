@@ -81,7 +81,7 @@ def test_forged_interrupt_messages(boot, machine):
     nic = Nic()
     weir = boot([CONTROL, "/boot/net.elf kernel name=by mem=64M pci=00:03.0",
                  "/boot/cpu.elf kernel name=e mem=64M pci=00:05.0 -- msi"], files=FILES, smp=2, nics=[nic],
-                qemu=EDU + machine.options)
+                qemu=EDU + machine.qemu)
     weir.wait_for(r"e\| msi: handles")
     owners = remapping_entries(machine)
     assert set(owners) == {3 << 3, 5 << 3} and len(owners[5 << 3]) == 1, owners
@@ -141,7 +141,7 @@ def test_config_space_games(boot, machine):
     weir = boot([CONTROL, "/boot/net.elf kernel name=by mem=64M pci=00:03.0",
                  "/boot/cpu.elf kernel name=e mem=64M vcpus=2 pci=00:04.0 -- config"], files=FILES, smp=2,
                 nics=[nic, own],
-                qemu=machine.options)
+                qemu=machine.qemu)
     weir.wait_for(r"by\| net: serving http")
     with Load(weir, nic) as load:
         weir.wait_for(r"e\| group config")
@@ -188,7 +188,7 @@ def test_nobodys_device_floods(boot, machine):
     with contextlib.closing(Bus(machine.ram_file.parent)) as bus:
         weir = boot([CONTROL, "/boot/fuzz.elf kernel name=e mem=32M -- only=cpuid"],
                     files=[BUILD / "tests/guests/fuzz.elf"], smp=1, nics=[device],
-                    qemu=machine.options + bus.options, counted=1)
+                    qemu=machine.qemu + bus.options, counted=1)
         weir.wait_ready(120)
         base = machine.bars("PCI device 8086:10d3")[0][0]
 

@@ -98,7 +98,7 @@ def booted(boot, machine, tmp_path, elf):
     machine.elf, nic = elf, Nic()
     weir = boot([CONTROL, "/boot/net.elf kernel name=net0 mem=64M cpu=0 pci=00:03.0", HUNGRY,
                  "/boot/bystander.bin kernel name=bystander mem=2M cpu=1"],
-                smp=2, nics=[nic], elf=elf, files=[FUZZ, image], qemu=machine.options,
+                smp=2, nics=[nic], elf=elf, files=[FUZZ, image], qemu=machine.qemu,
                 cmdline=f"late-answers={LATE}000")
     weir.wait_for(r"net0\| net: serving http", 40)
     return weir, Guest(weir, nic)

@@ -239,12 +239,16 @@ class Weir:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
 
+    def make_clock(self):
+        """The clock by which the test gives up."""
+        return MachineClock(self.process.pid)
+
     def __enter__(self):
         image = self.image()
         CPUS.take(self.cpus)
         self.stderr = open(self.directory / self.program_log, "wb")
         self.process = self.start(image)
-        self.clock = MachineClock(self.process.pid)
+        self.clock = self.make_clock()
         self.last_output = self.time()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

@@ -1,6 +1,7 @@
 /* The socket by which a test sets and reads knobs while the machine runs. A line is a request:
  *   set NAME VALUE    get NAME    names    time (in nanoseconds)    quit
- * or one of memoryview.h, and its answer is a line, too: "ok", with what was asked for, or "error: " and why. */
+ * or one of memoryview.h. Its answer is a line, too: "ok", with what was asked for, or "error: "
+ * and why. */
 #pragma once
 
 #include <bochs/glue/memoryview.h>
