@@ -211,7 +211,7 @@ void test_remap_ats(void)
 	test_remap();
 }
 
-#define LINE_MS 50 /* how often the rounds print what they have seen */
+#define LINE_MS 100 /* how often the rounds print what they have seen */
 #define PAUSE_US 2000 /* between rounds, so that their faults are no flood */
 
 /* What the rounds since the last line have seen. */

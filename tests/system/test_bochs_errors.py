@@ -88,7 +88,7 @@ def test_detached_while_its_tlb_is_silent(bochs):
     assert table(weir, "devices")[EDU[0]][4:6] == ["-", "free"]
     assert not innocent.more()
     # Its guest goes on without it, and gets its pages.
-    weir.wait_until(lambda: silent.all() and silent.all()[-1][1] == 0, "the guest without a device does not go on", 60)
+    assert silent.more()[-1][2]
     # It has been reset, so it answers its next owner.
     weir.set("edu0.tlb", "honest")
     assert weir.command(f"attach {EDU[0]} e1")[-1] == f"{EDU[0]}: attached to e1"
