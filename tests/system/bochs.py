@@ -54,10 +54,17 @@ debug: action=ignore
 
 
 class Net(Nic):
-    """The virtio network device at 00:03.0, with ports of the host that are forwarded to the guest."""
+    """The virtio network device at 00:03.0, with ports of the host that are forwarded to the guest. `wire`: instead,
+    the path of a socket at which each datagram is a frame (tests/bochs/devices/socketnet.h)."""
+
+    def __init__(self, wire=None, **ports):
+        super().__init__(**(ports if wire is None else {"tcp": ()}))
+        self.wire = wire
 
     def words(self):
         yield "net", 1
+        if self.wire:
+            yield "net.socket", self.wire
         for (kind, guest), host in self.ports.items():
             yield "net.hostfwd", f"{kind}:{host}:{guest}"
 

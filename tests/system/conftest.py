@@ -87,7 +87,7 @@ def bochs(request):
 
 @pytest.fixture
 def machine(boot, tmp_path):
-    """What `boot` boots, with 512 MiB: the test can access its RAM and its registers: boot(..., **machine.options())."""
+    """What `boot` boots, with 512 MiB; the test can access RAM and registers of it: boot(..., **machine.options())."""
     if boot.kind is Bochs:
         yield BochsView(512, lambda: boot.machines[-1])
         return

@@ -1,8 +1,11 @@
 """The second test machine itself (bochs.py): Weir finds its units and uses them, its devices work in a guest's hands,
 and the control socket reaches what it should."""
+import socket
+
 import pytest
 
-from bochs import EDU, NIC, Net
+from bochs import DISK, EDU, NIC, Net
+from patience import PAUSE, patiently
 from test_network import Guest
 from weir import BUILD, IDLE
 
@@ -11,14 +14,19 @@ CPU = [BUILD / "tests/guests/cpu.elf"]
 
 
 @pytest.mark.quick
-def test_weir_boots(bochs):
+def test_weir_boots(bochs, tmp_path):
     """With everything that the machine has: a unit that was not started would let every device reach all memory."""
-    nic = Net()
-    weir = bochs([CONTROL, f"/boot/net.elf kernel name=net0 mem=64M pci={NIC}"], nics=[nic])
+    nic, disk = Net(), tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    weir = bochs([CONTROL, f"/boot/net.elf kernel name=net0 mem=64M pci={NIC}",
+                  f"/boot/cpu.elf kernel name=d mem=64M pci={DISK} -- cpuid"], files=CPU, nics=[nic], disk=disk)
     weir.wait_ready()
     weir.wait_for(r"net0\| net: serving http")
+    # No guest of ours drives the disk; test_bochs_linux.py does.
+    weir.wait_for(rf"domain d: device {DISK} \(1af4:1042\) at {DISK}, \d+ MSI-X vectors")
+    weir.wait_for(r"d\| \d+ passed, 0 failed")
     weir.count(r"error: ", 0)
-    for address in (NIC, *EDU):
+    for address in (NIC, DISK, *EDU):
         assert any(address in line for line in weir.command("devices")), address
     # The guest's requests went through the unit.
     assert weir.number("vtd0.walks") > 0
@@ -44,6 +52,24 @@ def test_a_guest_has_a_dma_engine(bochs):
     assert weir.wait_exit(120) == IDLE
     weir.wait_for(r"e\| \d+ passed, 0 failed")
     assert weir.number("edu0.transfers") > 0
+
+
+def test_a_wire(bochs, tmp_path):
+    """The test itself is at the other end of the network device's wire, with frames of its own."""
+    nic = Net(wire=tmp_path / "net")
+    weir = bochs([f"/boot/net.elf kernel name=net0 mem=64M pci={NIC} -- ip=10.0.2.15"], nics=[nic], edu=0)
+    weir.wait_for(r"net0\| net: serving http")
+    mine, guests = (bytes.fromhex(mac) for mac in ("020000000001", "525400123403"))
+    ask, answer = (bytes.fromhex("0806 0001 0800 06 04") + bytes([0, kind]) for kind in (1, 2))
+    my_address, address = bytes([10, 0, 2, 2]), bytes([10, 0, 2, 15])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        peer.bind(str(tmp_path / "peer"))
+        peer.settimeout(PAUSE)
+        peer.sendto(b"\xff" * 6 + mine + ask + mine + my_address + bytes(6) + address, str(nic.wire))
+        seen = b""
+        while not seen.startswith(mine + guests + answer + guests + address + mine + my_address):
+            seen = patiently(weir, 30, peer.recv, 2048)
+    assert weir.number("net0.socket.lost") == 0
 
 
 def test_knobs(bochs):
