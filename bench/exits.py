@@ -56,8 +56,9 @@ def on_bochs(directory):
 
 
 def cells(count, target):
-    verdict = "" if count is None or target is None else "  met" if count <= target else f"  {count / target:.2f} of it"
-    return f"{'-' if count is None else format(count, ','):>9}{format(target, ',') if target else '-':>9}{verdict:14}"
+    missed = count and target and count > target
+    verdict = f"  missed, {count / target:.2f}x" if missed else "  met" if count and target else ""
+    return f"{'-' if count is None else format(count, ','):>9}{format(target, ',') if target else '-':>9}{verdict:16}"
 
 
 def main():
@@ -69,7 +70,7 @@ def main():
     else:
         with tempfile.TemporaryDirectory(dir=BUILD) as directory:
             bochs = on_bochs(directory)
-    print(f"{'instructions of an exit':42}{'QEMU':>9}{'target':>9}{'':14}{'next RIP':>9}{'target':>9}")
+    print(f"{'instructions of an exit':42}{'QEMU':>9}{'target':>9}{'':16}{'next RIP':>9}{'target':>9}")
     for name, target, target_next in ROWS:
         print(f"{name:42}{cells(qemu[name], target)}{cells(bochs.get(name), target_next)}".rstrip())
 
