@@ -16,7 +16,7 @@ static u8 page[2][SIZE] __aligned(PAGE_SIZE);
 
 static volatile struct {
 	u64 magic[2];
-	u64 nr; /* written last, by the test outside */
+	u64 nr; /* written last, by the test outside; and 0 once it has looked */
 	u64 address[MAX_TARGETS];
 } mailbox __aligned(PAGE_SIZE);
 
@@ -84,6 +84,8 @@ static void forbidden_addresses(void)
 	for (u64 i = 0; i < mailbox.nr && i < MAX_TARGETS; i++)
 		reach_for(mailbox.address[i]);
 	print("dma: reached for %lu addresses\n", mailbox.nr);
+	for (u32 ms = 0; mailbox.nr && ms < 60000; ms++)
+		spin_us(1000);
 }
 
 /* A transfer that starts in the last page of the guest's memory and ends beyond it. */
