@@ -5,6 +5,7 @@ import pathlib
 import random
 import socket
 import subprocess
+import zlib
 
 import acpitables
 from bochscontrol import CommonClock, Control, Memory
@@ -69,11 +70,18 @@ class Net(Nic):
             yield "net.hostfwd", f"{kind}:{host}:{guest}"
 
 
+def choose_seed(name):
+    """Of the units' whims: one of its own for each test, so that a run repeats the last one. WHIMS=N is another, and
+    WHIMS=random one that nobody knows."""
+    wanted = os.environ.get("WHIMS") or zlib.crc32(name.encode())
+    return random.randrange(1, 1 << 31) if wanted == "random" else int(wanted) % (1 << 31) or 1
+
+
 class Bochs(Weir):
     """One machine, Bochs. `model`: of its processors. `knobs`: words of tests/bochs/glue/configuration.h, or knobs.
     `edu`: how many of these functions there are. `disk`: the file of the virtio disk. `rmrr`: (first, last, address of
     a function). `misuses`: Weir may break rules of the specification in this test. Unless the test sets vtdN.whims, the
-    units choose by a seed, WHIMS or a random one, what the specification leaves to them."""
+    units choose by a seed (choose_seed()) what the specification leaves to them."""
 
     program, program_log = "Bochs", "bochs.log"
 
@@ -87,7 +95,7 @@ class Bochs(Weir):
         self.place = pathlib.Path((BUILD / "bochs/where").read_text().strip())
         settings = dict(knobs or {})
         self.units = int(settings.get("units", 1))
-        self.seed = int(os.environ.get("WHIMS", 0)) or random.randrange(1, 1 << 31)
+        self.seed = choose_seed(self.directory.name)
         for unit in range(self.units):
             settings.setdefault(f"vtd{unit}.whims", self.seed + unit)
         self.words = [("edu", edu), *((f"edu{i}.ats", 1) for i in range(edu)), *self.unit_words(edu),
