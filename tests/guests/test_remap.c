@@ -290,6 +290,7 @@ void test_remap_flood(void)
 #define BARS 0xc0000000UL
 #define BARS_END 0xd0000000UL
 #define BAR_BYTES 0x100000UL
+#define PEER_US 300000
 
 /* Read where the firmware may have put the registers of another function of the device. */
 void test_remap_peer(void)
@@ -301,6 +302,8 @@ void test_remap_peer(void)
 		return;
 	}
 	(void)edu_use(0);
+	/* Only a device whose guest has begun answers. */
+	spin_us(PEER_US);
 	for (u64 at = BARS; at < BARS_END; at += BAR_BYTES) {
 		source[0] = 0;
 		if (!edu_read(at, 4) || !edu_write((u64)source, 4))
