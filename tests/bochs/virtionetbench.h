@@ -1,9 +1,17 @@
 /* For host tests of the virtio transport and its network device: the device with its driver on the
- * fake machine, and a wire that keeps what is sent. Included behind cmocka. */
+ * fake machine, and a wire that keeps what is sent. */
 #pragma once
 
 #include <bochs/devices/virtionet.h>
 #include <bochs/virtiodriver.h>
+
+extern "C" {
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+}
 
 namespace bochs
 {

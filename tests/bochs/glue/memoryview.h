@@ -15,7 +15,7 @@ class MemoryView
 	/* The answer to one of these requests; empty: it is none of them.
 	 *   memory ADDRESS BYTES       the bytes, up to a page, in hexadecimal
 	 *   poke ADDRESS BYTES         writes bytes, given in hexadecimal
-	 *   find BYTES FIRST COUNT     the address at which these bytes are within RAM, or "none" */
+	 *   find BYTES FIRST COUNT     the address of these bytes within RAM, or "none" */
 	std::string answer(const std::string &word, const std::string &rest);
 
       private:
