@@ -60,7 +60,6 @@ static u64 test_rdmsr(u32 msr)
 #define svm_enter NULL
 #define svm_mode NULL
 #define svm_segment_base NULL
-#define svm_next_rip NULL
 #define svm_set_rip NULL
 #define svm_has_breakpoints NULL
 #define svm_accessed NULL

@@ -4,9 +4,7 @@
 #include <kernel/core/log.h>
 #include <kernel/guest/domain/domain.h>
 #include <kernel/guest/emulate/mmio.h>
-#include <kernel/guest/exit/hypercall.h>
 #include <kernel/guest/memory/guestcopy.h>
-#include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/cpuid.h>
 #include <kernel/guest/vcpu/exitring.h>
@@ -23,15 +21,6 @@
 
 #define EXITS_SHOWN 8 /* in the log, when a vCPU ends its domain */
 
-void skip_instruction(struct vcpu *v, unsigned int opcode_length)
-{
-	u64 next = vcpu_backend->next_rip(v);
-
-	if (!next)
-		next = noassists_next_rip(v, opcode_length);
-	vcpu_backend->set_rip(v, next);
-}
-
 void exit_cpuid(struct vcpu *v)
 {
 	struct cpuid r;
@@ -42,7 +31,6 @@ void exit_cpuid(struct vcpu *v)
 	v->reg[RBX] = r.ebx;
 	v->reg[RCX] = r.ecx;
 	v->reg[RDX] = r.edx;
-	skip_instruction(v, 2);
 }
 
 /* How an access to this MSR is counted. */
@@ -68,66 +56,66 @@ static void count_msr_exit(struct vcpu *v)
 	v->msr_exits[msr_exit((u32)v->reg[RCX])]++;
 }
 
-void exit_rdmsr(struct vcpu *v)
+bool exit_rdmsr(struct vcpu *v)
 {
 	u64 value;
 
 	count_msr_exit(v);
 	if (policy_rdmsr(v, (u32)v->reg[RCX], &value)) {
 		inject_gp(v);
-		return;
+		return false;
 	}
 	v->reg[RAX] = (u32)value;
 	v->reg[RDX] = value >> 32;
-	skip_instruction(v, 2);
+	return true;
 }
 
-void exit_wrmsr(struct vcpu *v)
+bool exit_wrmsr(struct vcpu *v)
 {
 	count_msr_exit(v);
 	if (policy_wrmsr(v, (u32)v->reg[RCX], v->reg[RDX] << 32 | (u32)v->reg[RAX])) {
 		inject_gp(v);
-		return;
+		return false;
 	}
-	skip_instruction(v, 2);
+	return true;
 }
 
-void exit_write_cr4(struct vcpu *v, int source)
+bool exit_write_cr4(struct vcpu *v, int source)
 {
 	struct vcpu_mode m;
 	u64 value;
 
 	v->exits[WEIR_EXIT_OTHER]++;
 	if (source < 0)
-		return;
+		return false;
 	vcpu_backend->mode(v, &m);
 	value = mode_is_64bit(&m) ? v->reg[source] : (u32)v->reg[source];
 	if (!policy_cr4_is_valid(v, &m, value)) {
 		inject_gp(v);
-		return;
+		return false;
 	}
 	vcpu_backend->write_cr4(v, value);
-	skip_instruction(v, 3);
+	return true;
 }
 
-void exit_write_cr8(struct vcpu *v, int source)
+bool exit_write_cr8(struct vcpu *v, int source)
 {
 	u64 value;
 
 	v->exits[WEIR_EXIT_OTHER]++;
 	/* Another vCPU has changed the code meanwhile. The guest executes what is there now. */
 	if (source < 0)
-		return;
+		return false;
 	value = v->reg[source];
 	if (value > 0xf) {
 		inject_gp(v);
-		return;
+		return false;
 	}
 	vlapic_set_cr8(v, (u8)value);
-	skip_instruction(v, 3);
+	return true;
 }
 
-void exit_xsetbv(struct vcpu *v)
+bool exit_xsetbv(struct vcpu *v)
 {
 	u64 value = v->reg[RDX] << 32 | (u32)v->reg[RAX];
 	struct vcpu_mode m;
@@ -136,23 +124,22 @@ void exit_xsetbv(struct vcpu *v)
 	vcpu_backend->mode(v, &m);
 	if (!(m.cr4 & CR4_OSXSAVE)) {
 		inject_ud(v);
-		return;
+		return false;
 	}
 	/* SDM vol. 1, 13.3: x87 always, AVX only with SSE, and only what CPUID offers. */
 	if (m.cpl || (u32)v->reg[RCX] || !(value & XCR0_X87) || (value & ~policy_xcr0()) ||
 	    (value & (XCR0_AVX | XCR0_SSE)) == XCR0_AVX) {
 		inject_gp(v);
-		return;
+		return false;
 	}
 	v->xcr0 = value;
 	write_xcr0(value);
-	skip_instruction(v, 3);
+	return true;
 }
 
 void exit_hlt(struct vcpu *v)
 {
 	v->exits[WEIR_EXIT_HLT]++;
-	skip_instruction(v, 1);
 	/* The #DB of a single step ends the halt. */
 	if (v->rflags & RFLAGS_TF)
 		return;
@@ -161,14 +148,7 @@ void exit_hlt(struct vcpu *v)
 		domain_look_if_halted(vcpu_domain(v));
 }
 
-void exit_hypercall(struct vcpu *v)
-{
-	v->exits[WEIR_EXIT_HYPERCALL]++;
-	if (hypercall(v) != -EAGAIN)
-		skip_instruction(v, 3);
-}
-
-void exit_cache_flush(struct vcpu *v)
+bool exit_cache_flush(struct vcpu *v)
 {
 	struct vcpu_mode m;
 
@@ -176,9 +156,9 @@ void exit_cache_flush(struct vcpu *v)
 	vcpu_backend->mode(v, &m);
 	if (m.cpl) {
 		inject_gp(v);
-		return;
+		return false;
 	}
-	skip_instruction(v, 2);
+	return true;
 }
 
 void exit_log_state(struct vcpu *v)

@@ -11,7 +11,6 @@
 #include <kernel/guest/memory/memory.h>
 #include <kernel/guest/memory/memrelease.h>
 #include <kernel/guest/memory/populate.h>
-#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpu.h>
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/lib/errno.h>
@@ -57,16 +56,15 @@ static s64 shutdown_call(struct domain *d, u64 how, u64 status)
 	return 0;
 }
 
-int hypercall(struct vcpu *v)
+bool exit_hypercall(struct vcpu *v, u8 cpl)
 {
 	struct domain *d = vcpu_domain(v);
-	struct vcpu_mode mode;
 	s64 ret;
 
-	vcpu_backend->mode(v, &mode);
-	if (mode.cpl) {
+	v->exits[WEIR_EXIT_HYPERCALL]++;
+	if (cpl) {
 		v->reg[RAX] = (u64)-EPERM;
-		return 0;
+		return true;
 	}
 
 	switch (v->reg[RAX]) {
@@ -99,7 +97,7 @@ int hypercall(struct vcpu *v)
 	}
 
 	if (ret == -EAGAIN)
-		return -EAGAIN;
+		return false;
 	v->reg[RAX] = (u64)ret;
-	return 0;
+	return true;
 }

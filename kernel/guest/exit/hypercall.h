@@ -6,9 +6,9 @@
 struct domain;
 struct vcpu;
 
-/* Decode and perform the hypercall in v's registers. 0: done, the result is in RAX; -EAGAIN: v is
- * parked and will execute it again. */
-int hypercall(struct vcpu *v);
+/* Decode and perform the hypercall in v's registers, which code of privilege level cpl has made.
+ * True: done, the result is in RAX. False: v is parked and will execute it again. */
+bool exit_hypercall(struct vcpu *v, u8 cpl);
 /* Copy the first `size` bytes of a structure of `known` bytes, or all of it, to the caller's
  * memory. Returns `ret`, or -EINVAL if the address is not aligned to 8 or the size is more than a
  * page, or

@@ -7,6 +7,7 @@
 #include <kernel/guest/exit/exit.h>
 #include <kernel/guest/exit/exitio.h>
 #include <kernel/guest/exit/exitmcheck.h>
+#include <kernel/guest/exit/hypercall.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/quirks/noassists.h>
 #include <kernel/guest/vcpu/backend.h>
@@ -15,6 +16,20 @@
 #include <kernel/guest/vcpu/svm/svm.h>
 #include <kernel/guest/vcpu/svm/vmruncheck.h>
 #include <kernel/x86/exceptions.h>
+
+static __noinline void advance_otherwise(struct vcpu *v, unsigned int opcode_length)
+{
+	svm_set_rip(v, svm_features.next_rip ? svm_vmcb(v)->nrip :
+					       noassists_next_rip(v, opcode_length));
+}
+
+/* Advance over the instruction, which has been executed. Its opcode, without prefixes, has this
+ * many bytes. */
+static __always_inline void advance(struct vcpu *v, unsigned int opcode_length)
+{
+	if (unlikely(!svm_features.next_rip || !svm_set_rip_without_traps(v, svm_vmcb(v)->nrip)))
+		advance_otherwise(v, opcode_length);
+}
 
 static enum guest_segment string_segment(struct vcpu *v, const struct vmcb *c)
 {
@@ -62,12 +77,40 @@ static void handle_io(struct vcpu *v)
 		handle_answered_io(v, c);
 }
 
+static void handle_cpuid(struct vcpu *v)
+{
+	exit_cpuid(v);
+	advance(v, 2);
+}
+
 static void handle_msr(struct vcpu *v)
 {
-	if (svm_vmcb(v)->exitinfo1)
-		exit_wrmsr(v);
-	else
-		exit_rdmsr(v);
+	if (svm_vmcb(v)->exitinfo1 ? exit_wrmsr(v) : exit_rdmsr(v))
+		advance(v, 2);
+}
+
+static void handle_hypercall(struct vcpu *v)
+{
+	if (exit_hypercall(v, svm_vmcb(v)->cpl))
+		advance(v, 3);
+}
+
+static void handle_hlt(struct vcpu *v)
+{
+	advance(v, 1);
+	exit_hlt(v);
+}
+
+static void handle_xsetbv(struct vcpu *v)
+{
+	if (exit_xsetbv(v))
+		advance(v, 3);
+}
+
+static void handle_cache_flush(struct vcpu *v)
+{
+	if (exit_cache_flush(v))
+		advance(v, 2);
 }
 
 static int cr_source(struct vcpu *v, unsigned int cr)
@@ -79,12 +122,14 @@ static int cr_source(struct vcpu *v, unsigned int cr)
 
 static void handle_cr4_write(struct vcpu *v)
 {
-	exit_write_cr4(v, cr_source(v, 4));
+	if (exit_write_cr4(v, cr_source(v, 4)))
+		advance(v, 3);
 }
 
 static void handle_cr8_write(struct vcpu *v)
 {
-	exit_write_cr8(v, cr_source(v, 8));
+	if (exit_write_cr8(v, cr_source(v, 8)))
+		advance(v, 3);
 }
 
 static void handle_nested_fault(struct vcpu *v)
@@ -166,58 +211,6 @@ static void handle_unexpected(struct vcpu *v)
 		     c->exitcode, c->exitinfo1, c->exitinfo2, v->rip);
 }
 
-#define LAST_IN_TABLE VMEXIT_RDPRU
-
-static void (*const handlers[LAST_IN_TABLE + 1])(struct vcpu *v) = {
-	[VMEXIT_CR4_WRITE] = handle_cr4_write,
-	[VMEXIT_CR8_WRITE] = handle_cr8_write,
-	[VMEXIT_EXCP_DB] = handle_debug_exception,
-	[VMEXIT_EXCP_AC] = handle_alignment_check,
-	[VMEXIT_EXCP_MC] = exit_machine_check,
-	[VMEXIT_INTR] = handle_interrupt,
-	[VMEXIT_NMI] = handle_interrupt,
-	[VMEXIT_SMI] = handle_interrupt,
-	[VMEXIT_INIT] = handle_interrupt,
-	[VMEXIT_RDPMC] = handle_rdpmc,
-	[VMEXIT_CPUID] = exit_cpuid,
-	[VMEXIT_IRET] = handle_iret,
-	[VMEXIT_INVD] = exit_cache_flush,
-	[VMEXIT_HLT] = exit_hlt,
-	[VMEXIT_INVLPGA] = handle_undefined,
-	[VMEXIT_IOIO] = handle_io,
-	[VMEXIT_MSR] = handle_msr,
-	[VMEXIT_SHUTDOWN] = handle_shutdown,
-	[VMEXIT_VMRUN] = handle_undefined,
-	[VMEXIT_VMMCALL] = exit_hypercall,
-	[VMEXIT_VMLOAD] = handle_undefined,
-	[VMEXIT_VMSAVE] = handle_undefined,
-	[VMEXIT_STGI] = handle_undefined,
-	[VMEXIT_CLGI] = handle_undefined,
-	[VMEXIT_SKINIT] = handle_undefined,
-	[VMEXIT_WBINVD] = exit_cache_flush,
-	[VMEXIT_MONITOR] = handle_undefined,
-	[VMEXIT_MWAIT] = handle_undefined,
-	[VMEXIT_MWAIT_CONDITIONAL] = handle_undefined,
-	[VMEXIT_XSETBV] = exit_xsetbv,
-	[VMEXIT_RDPRU] = handle_undefined,
-};
-
-/* The few codes beyond the table. */
-static __noinline void handle_other(struct vcpu *v)
-{
-	switch (svm_vmcb(v)->exitcode) {
-	case VMEXIT_NPF:
-		handle_nested_fault(v);
-		return;
-	case VMEXIT_INVALID:
-	case (u32)VMEXIT_INVALID: /* QEMU 10.0 */
-		handle_refusal(v);
-		return;
-	default:
-		handle_unexpected(v);
-	}
-}
-
 static __noinline void handle_step(struct vcpu *v)
 {
 	if (svm_nmi_after_exit(v))
@@ -226,15 +219,76 @@ static __noinline void handle_step(struct vcpu *v)
 		svm_handle_exit(v);
 }
 
+/* What a guest seldom causes, and what costs much more than a few instructions. */
+static __noinline void handle_other(struct vcpu *v)
+{
+	switch (svm_vmcb(v)->exitcode) {
+	case VMEXIT_NPF:
+		return handle_nested_fault(v);
+	case VMEXIT_CR4_WRITE:
+		return handle_cr4_write(v);
+	case VMEXIT_CR8_WRITE:
+		return handle_cr8_write(v);
+	case VMEXIT_EXCP_DB:
+		return handle_debug_exception(v);
+	case VMEXIT_EXCP_AC:
+		return handle_alignment_check(v);
+	case VMEXIT_EXCP_MC:
+		return exit_machine_check(v);
+	case VMEXIT_RDPMC:
+		return handle_rdpmc(v);
+	case VMEXIT_IRET:
+		return handle_iret(v);
+	case VMEXIT_INVD:
+	case VMEXIT_WBINVD:
+		return handle_cache_flush(v);
+	case VMEXIT_SHUTDOWN:
+		return handle_shutdown(v);
+	case VMEXIT_INVLPGA:
+	case VMEXIT_VMRUN:
+	case VMEXIT_VMLOAD:
+	case VMEXIT_VMSAVE:
+	case VMEXIT_STGI:
+	case VMEXIT_CLGI:
+	case VMEXIT_SKINIT:
+	case VMEXIT_MONITOR:
+	case VMEXIT_MWAIT:
+	case VMEXIT_MWAIT_CONDITIONAL:
+	case VMEXIT_RDPRU:
+		return handle_undefined(v);
+	case VMEXIT_XSETBV:
+		return handle_xsetbv(v);
+	case VMEXIT_INVALID:
+	case (u32)VMEXIT_INVALID: /* QEMU 10.0 */
+		return handle_refusal(v);
+	default:
+		return handle_unexpected(v);
+	}
+}
+
 void svm_handle_exit(struct vcpu *v)
 {
 	const struct svm_vcpu *s = v->arch;
-	u64 code = s->vmcb->exitcode;
 
 	if (unlikely(s->step.active))
-		handle_step(v);
-	else if (likely(code <= LAST_IN_TABLE && handlers[code]))
-		handlers[code](v);
-	else
-		handle_other(v);
+		return handle_step(v);
+	switch (s->vmcb->exitcode) {
+	case VMEXIT_CPUID:
+		return handle_cpuid(v);
+	case VMEXIT_VMMCALL:
+		return handle_hypercall(v);
+	case VMEXIT_MSR:
+		return handle_msr(v);
+	case VMEXIT_IOIO:
+		return handle_io(v);
+	case VMEXIT_HLT:
+		return handle_hlt(v);
+	case VMEXIT_INTR:
+	case VMEXIT_NMI:
+	case VMEXIT_SMI:
+	case VMEXIT_INIT:
+		return handle_interrupt(v);
+	default:
+		return handle_other(v);
+	}
 }

@@ -50,8 +50,6 @@ struct vcpu_backend {
 	/* For the common exit handling. On the vCPU's own CPU, between exit and entry. */
 	void (*mode)(const struct vcpu *v, struct vcpu_mode *mode);
 	u64 (*segment_base)(const struct vcpu *v, enum guest_segment s);
-	/* The address after the instruction that caused the exit. 0: the processor did not say. */
-	u64 (*next_rip)(const struct vcpu *v);
 	/* The instruction has been executed, or one repetition if rip is where it is: continue at
 	 * rip. Ends an interrupt shadow; raises the #DB of a single step. True: the guest has
 	 * breakpoints, so accessed() must be told of memory and ports. */

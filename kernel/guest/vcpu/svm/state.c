@@ -200,11 +200,6 @@ static __noinline bool set_rip_with_traps(struct vcpu *v, u64 rip)
 	return svm_has_breakpoints(v);
 }
 
-u64 svm_next_rip(const struct vcpu *v)
-{
-	return svm_features.next_rip ? svm_vmcb(v)->nrip : 0;
-}
-
 bool svm_set_rip(struct vcpu *v, u64 rip)
 {
 	return !svm_set_rip_without_traps(v, rip) && set_rip_with_traps(v, rip);

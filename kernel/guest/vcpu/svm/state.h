@@ -13,7 +13,6 @@ void svm_set_sipi(struct vcpu *v, u8 vector);
 
 void svm_mode(const struct vcpu *v, struct vcpu_mode *m);
 u64 svm_segment_base(const struct vcpu *v, enum guest_segment seg);
-u64 svm_next_rip(const struct vcpu *v);
 bool svm_set_rip(struct vcpu *v, u64 rip);
 /* The rest of svm_set_rip_after_port(), if there may be traps. */
 void svm_finish_port(struct vcpu *v, u64 rip, u32 port, u32 size);

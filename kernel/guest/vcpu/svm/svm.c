@@ -86,7 +86,6 @@ const struct vcpu_backend svm_backend = {
 	.enter = svm_enter,
 	.mode = svm_mode,
 	.segment_base = svm_segment_base,
-	.next_rip = svm_next_rip,
 	.set_rip = svm_set_rip,
 	.has_breakpoints = svm_has_breakpoints,
 	.accessed = svm_accessed,
