@@ -21,16 +21,31 @@
 
 #define EXITS_SHOWN 8 /* in the log, when a vCPU ends its domain */
 
+static void set_answer(struct vcpu *v, const struct cpuid *r)
+{
+	v->reg[RAX] = r->eax;
+	v->reg[RBX] = r->ebx;
+	v->reg[RCX] = r->ecx;
+	v->reg[RDX] = r->edx;
+}
+
+static __noinline void answer_varying_leaf(struct vcpu *v)
+{
+	struct cpuid r = policy_cpuid(v, (u32)v->reg[RAX], (u32)v->reg[RCX]);
+
+	set_answer(v, &r);
+}
+
 void exit_cpuid(struct vcpu *v)
 {
-	struct cpuid r;
+	const struct cpuid *fixed;
 
 	v->exits[WEIR_EXIT_CPUID]++;
-	r = policy_cpuid(v, (u32)v->reg[RAX], (u32)v->reg[RCX]);
-	v->reg[RAX] = r.eax;
-	v->reg[RBX] = r.ebx;
-	v->reg[RCX] = r.ecx;
-	v->reg[RDX] = r.edx;
+	fixed = policy_cpuid_fixed((u32)v->reg[RAX]);
+	if (fixed)
+		set_answer(v, fixed);
+	else
+		answer_varying_leaf(v);
 }
 
 /* How an access to this MSR is counted. */

@@ -1,6 +1,7 @@
 /* The CPUID policy. A leaf that is not in the table reads as zero. The others return what all CPUs
- * answer (cpuidcommon.c), reduced to the bits that a guest may see; then the fields that depend on
- * the vCPU are filled in. CPUID itself is executed only when a CPU starts. */
+ * answer (cpuidcommon.c), reduced to the bits that a guest may see; that is computed when a CPU
+ * starts, the only time that CPUID itself is executed. Then the fields that depend on the vCPU are
+ * filled in. */
 #include <kernel/guest/vcpu/cpuid.h>
 
 #include <kernel/core/clock.h>
@@ -45,17 +46,37 @@ static const struct leaf_policy leaves[] = {
 	{ 0x80000008, 0xffff, 0, 0, 0 },
 };
 
-#define LAST_STANDARD 0xd
-#define LAST_EXTENDED 0x80000008u
 #define LAST_HYPERVISOR WEIR_CPUID_TIMING
+
+struct cpuid_answers cpuid_answers;
 
 /* Asked for at each switch of vCPUs. */
 static u64 xcr0_offered;
 static bool has_tsc_aux;
 
+static struct cpuid *answer_to(u32 leaf)
+{
+	return leaf & CPUID_EXTENDED ? &cpuid_answers.extended[leaf - CPUID_EXTENDED] :
+				       &cpuid_answers.standard[leaf];
+}
+
+static void fill_answers(void)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++) {
+		const struct leaf_policy *p = &leaves[i];
+		struct cpuid r = cpuid_common(p->leaf, 0);
+
+		*answer_to(p->leaf) = (struct cpuid){ r.eax & p->eax, r.ebx & p->ebx,
+						      r.ecx & p->ecx, r.edx & p->edx };
+	}
+	cpuid_answers.standard[0].eax = CPUID_LAST_STANDARD;
+	cpuid_answers.extended[0].eax = CPUID_LAST_EXTENDED;
+}
+
 void policy_cpu_init(void)
 {
 	cpuid_common_add();
+	fill_answers();
 	xcr0_offered = 0;
 	if (cpuid_common(1, 0).ecx & CPUID1_ECX_XSAVE)
 		xcr0_offered = cpuid_common(0xd, 0).eax & XCR0_ALLOWED;
@@ -70,26 +91,6 @@ u64 policy_xcr0(void)
 bool policy_has_tsc_aux(void)
 {
 	return has_tsc_aux;
-}
-
-/* A leaf without subleaves: ECX may be anything. */
-static struct cpuid masked(u32 leaf)
-{
-	struct cpuid r = { 0, 0, 0, 0 };
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++) {
-		const struct leaf_policy *p = &leaves[i];
-
-		if (p->leaf != leaf)
-			continue;
-		r = cpuid_common(leaf, 0);
-		r.eax &= p->eax;
-		r.ebx &= p->ebx;
-		r.ecx &= p->ecx;
-		r.edx &= p->edx;
-		break;
-	}
-	return r;
 }
 
 /* Which feature makes each bit of CR4 valid (SDM vol. 3, 2.5). The others are never offered: VME,
@@ -114,7 +115,7 @@ u64 policy_cr4(void)
 	u64 allowed = CR4_PCE; /* no feature; RDPMC raises #GP all the same */
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cr4_features); i++) {
-		struct cpuid r = masked(cr4_features[i].leaf);
+		struct cpuid r = cpuid_answers.standard[cr4_features[i].leaf];
 		const u32 value[] = { r.eax, r.ebx, r.ecx, r.edx };
 
 		if (value[cr4_features[i].reg] & cr4_features[i].feature)
@@ -125,7 +126,7 @@ u64 policy_cr4(void)
 
 u64 policy_efer(void)
 {
-	u32 has = masked(0x80000001).edx;
+	u32 has = answer_to(0x80000001)->edx;
 
 	return (has & CPUID80000001_EDX_SYSCALL ? EFER_SCE : 0) |
 	       (has & CPUID80000001_EDX_NX ? EFER_NXE : 0) |
@@ -138,19 +139,21 @@ bool policy_cr4_is_valid(const struct vcpu *v, const struct vcpu_mode *mode, u64
 	return !(value & ~v->cr4_allowed) && (!(mode->efer & EFER_LMA) || (value & CR4_PAE));
 }
 
-static void features(struct vcpu *v, struct cpuid *r)
+static struct cpuid features(struct vcpu *v)
 {
+	struct cpuid r = *answer_to(1);
 	struct vcpu_mode m;
 
 	vcpu_backend->mode(v, &m);
-	r->ebx |= v->id << 24 | v->vm->nr_vcpus << 16;
-	r->ecx |= (u32)(CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE | CPUID1_ECX_HYPERVISOR);
-	if ((r->ecx & CPUID1_ECX_XSAVE) && (m.cr4 & CR4_OSXSAVE))
-		r->ecx |= CPUID1_ECX_OSXSAVE;
+	r.ebx |= v->id << 24 | v->vm->nr_vcpus << 16;
+	r.ecx |= (u32)(CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE | CPUID1_ECX_HYPERVISOR);
+	if ((r.ecx & CPUID1_ECX_XSAVE) && (m.cr4 & CR4_OSXSAVE))
+		r.ecx |= CPUID1_ECX_OSXSAVE;
 	if (!(v->lapic.apic_base & APIC_BASE_ENABLE))
-		r->edx &= ~(u32)CPUID1_EDX_APIC;
+		r.edx &= ~(u32)CPUID1_EDX_APIC;
 	if (v->vm->nr_vcpus > 1)
-		r->edx |= CPUID1_EDX_HTT;
+		r.edx |= CPUID1_EDX_HTT;
+	return r;
 }
 
 /* SDM vol. 2, CPUID leaf 0BH: one thread per core, all cores in one package. */
@@ -227,34 +230,29 @@ static struct cpuid hypervisor(u32 leaf)
 
 struct cpuid policy_cpuid(struct vcpu *v, u32 leaf, u32 subleaf)
 {
-	struct cpuid r;
+	const struct cpuid *fixed = policy_cpuid_fixed(leaf);
+	struct cpuid none = { 0, 0, 0, 0 }, r;
 
+	if (fixed)
+		return *fixed;
 	if (leaf >= WEIR_CPUID_BASE && leaf <= LAST_HYPERVISOR)
 		return hypervisor(leaf);
 	if (leaf >= KVM_CPUID_BASE && leaf <= KVM_CPUID_LAST)
 		return kvmclock_cpuid(leaf);
-	if (leaf == 7 && subleaf)
-		return (struct cpuid){ 0, 0, 0, 0 };
-	r = masked(leaf);
 	switch (leaf) {
-	case 0:
-		r.eax = LAST_STANDARD;
-		break;
 	case 1:
-		features(v, &r);
-		break;
+		return features(v);
+	case 7:
+		return subleaf ? none : *answer_to(7);
 	case 0xb:
-		r = topology(v, subleaf);
-		break;
+		return topology(v, subleaf);
 	case 0xd:
-		r = xsave(v, subleaf);
-		break;
-	case 0x80000000:
-		r.eax = LAST_EXTENDED;
-		break;
-	case 0x80000008:
+		return xsave(v, subleaf);
+	case CPUID_LAST_EXTENDED:
+		r = *answer_to(CPUID_LAST_EXTENDED);
 		r.ecx = v->vm->nr_vcpus - 1;
-		break;
+		return r;
+	default:
+		return none;
 	}
-	return r;
 }
