@@ -101,7 +101,7 @@ static bool is_undisturbed(const struct sched *s, const struct vcpu *v)
 
 /* True: v continues to run. Otherwise v is back in the queue if it can run, behind those of equal
  * priority if its quantum is over. */
-static bool keep_running(struct sched *s, struct vcpu *v)
+static __noinline bool keep_running(struct sched *s, struct vcpu *v)
 {
 	bool go_on = false;
 
@@ -138,19 +138,28 @@ void sched_charge(struct vcpu *v, u64 ns)
 	v->owed_ns += ns + INTERRUPT_NS;
 }
 
-static void run_vcpu(struct sched *s, struct vcpu *v, void (*handle_exit)(struct vcpu *v))
+static void begin_quantum(struct vcpu *v)
 {
 	u64 pays = MIN(v->owed_ns, QUANTUM_NS / 2);
-	struct cpu *cpu = this_cpu();
 
 	v->owed_ns -= pays;
 	v->quantum_end_ns = clock_ns() + QUANTUM_NS - pays;
+}
+
+/* A function of its own, so that what the loop needs is in registers. */
+static __noinline void run_vcpu(struct sched *s, struct vcpu *v,
+				void (*handle_exit)(struct vcpu *v))
+{
+	void (*const enter)(struct vcpu *v) = vcpu_backend->enter;
+	const struct cpu *cpu = this_cpu();
+
+	begin_quantum(v);
 	vcpu_load(v);
-	while (is_undisturbed(s, v) || keep_running(s, v)) {
-		vcpu_backend->enter(v);
+	while (likely(is_undisturbed(s, v)) || keep_running(s, v)) {
+		enter(v);
 		handle_exit(v);
 		irqoff_part((const void *)handle_exit);
-		if (read_once(&cpu->work_pending))
+		if (unlikely(read_once(&cpu->work_pending)))
 			work_run();
 	}
 }

@@ -77,9 +77,10 @@ static __noinline void settle_offer(struct vcpu *v)
 
 /* If the exit interrupted the delivery of an event, deliver it again (15.7.2), unless its
  * instruction is executed again. An interrupt that is still in V_IRQ is delivered from there. */
-static __noinline void keep_interrupted_event(struct vcpu *v, u64 event)
+static __noinline void keep_interrupted_event(struct vcpu *v)
 {
 	struct svm_vcpu *s = v->arch;
+	u64 event = s->vmcb->exitintinfo;
 
 	if (event_is_of_instruction(event) || (int)FIELD_GET(EVENT_VECTOR, event) == s->offered)
 		return;
@@ -173,6 +174,6 @@ void svm_enter(struct vcpu *v)
 	if (unlikely(read_once(&v->attention)))
 		settle_offer(v);
 	if (unlikely(c->exitintinfo & EVENT_VALID))
-		keep_interrupted_event(v, c->exitintinfo);
+		keep_interrupted_event(v);
 	exit_ring_record(v->exit_ring_vcpu, c->exitcode, rip, c->exitinfo1, c->exitinfo2);
 }

@@ -48,33 +48,30 @@ svm_world_switch:
 	mov	rdi, [rdi + 8 * 7]
 	vmrun
 
-	push	rdi
-	mov	rdi, [rsp + 16]
-	mov	[rdi + 8 * 1], rcx
-	mov	[rdi + 8 * 2], rdx
-	mov	[rdi + 8 * 3], rbx
-	mov	[rdi + 8 * 5], rbp
-	mov	[rdi + 8 * 6], rsi
-	pop	qword [rdi + 8 * 7]
-	mov	[rdi + 8 * 8], r8
-	mov	[rdi + 8 * 9], r9
-	mov	[rdi + 8 * 10], r10
-	mov	[rdi + 8 * 11], r11
-	mov	[rdi + 8 * 12], r12
-	mov	[rdi + 8 * 13], r13
-	mov	[rdi + 8 * 14], r14
-	mov	[rdi + 8 * 15], r15
-
 	; #VMEXIT has restored RAX, the guest VMCB (15.6).
 	vmsave
 	pop	rax			; host VMCB
 	vmload
+	pop	rax			; registers
+	mov	[rax + 8 * 1], rcx
+	mov	[rax + 8 * 2], rdx
+	mov	[rax + 8 * 3], rbx
+	mov	[rax + 8 * 5], rbp
+	mov	[rax + 8 * 6], rsi
+	mov	[rax + 8 * 7], rdi
+	mov	[rax + 8 * 8], r8
+	mov	[rax + 8 * 9], r9
+	mov	[rax + 8 * 10], r10
+	mov	[rax + 8 * 11], r11
+	mov	[rax + 8 * 12], r12
+	mov	[rax + 8 * 13], r13
+	mov	[rax + 8 * 14], r14
+	mov	[rax + 8 * 15], r15
 	cli
 	stgi
 
 	; Fill the return stack buffer, so that no RET below is predicted by what the guest has
 	; left there. The LFENCE ends a wrong prediction of the branch.
-	add	rsp, 8			; the registers
 	test	byte [speculation_fill_rsb], 1
 	jz	.filled
 %rep RSB_ENTRIES
