@@ -57,12 +57,17 @@ static const struct msr_policy msrs[] = {
 	{ MSR_ERRATA_FIRST, MSR_ERRATA_LAST, FIXED, 0 },
 };
 
+/* Most accesses are to these. */
+static bool is_apic_register(u32 msr)
+{
+	return msr - MSR_X2APIC <= MSR_X2APIC_LAST - MSR_X2APIC || msr == MSR_TSC_DEADLINE;
+}
+
 static const struct msr_policy *find(u32 msr)
 {
-	/* Most accesses are to the local APIC. */
 	static const struct msr_policy apic = { MSR_X2APIC, MSR_X2APIC_LAST, APIC, 0 };
 
-	if (msr - MSR_X2APIC <= MSR_X2APIC_LAST - MSR_X2APIC || msr == MSR_TSC_DEADLINE)
+	if (is_apic_register(msr))
 		return &apic;
 	for (unsigned int i = 0; i < ARRAY_SIZE(msrs); i++)
 		if (msr >= msrs[i].first && msr <= msrs[i].last)
@@ -137,7 +142,7 @@ static int write_own(struct vcpu *v, u32 msr, u64 value)
 	}
 }
 
-int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
+static __noinline int read_other(struct vcpu *v, u32 msr, u64 *value)
 {
 	const struct msr_policy *p = find(msr);
 
@@ -160,7 +165,13 @@ int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
 	}
 }
 
-int policy_wrmsr(struct vcpu *v, u32 msr, u64 value)
+int policy_rdmsr(struct vcpu *v, u32 msr, u64 *value)
+{
+	return likely(is_apic_register(msr)) ? vlapic_read_msr(v, msr, value) :
+					       read_other(v, msr, value);
+}
+
+static __noinline int write_other(struct vcpu *v, u32 msr, u64 value)
 {
 	const struct msr_policy *p = find(msr);
 
@@ -178,4 +189,10 @@ int policy_wrmsr(struct vcpu *v, u32 msr, u64 value)
 	default:
 		return refuse(v, msr);
 	}
+}
+
+int policy_wrmsr(struct vcpu *v, u32 msr, u64 value)
+{
+	return likely(is_apic_register(msr)) ? vlapic_write_msr(v, msr, value) :
+					       write_other(v, msr, value);
 }

@@ -171,20 +171,22 @@ int vlapic_read_register(struct vcpu *v, u32 reg, u64 *value)
 	return -EINVAL;
 }
 
+static u64 read_other_msr(const struct vlapic *a, u32 msr)
+{
+	if (msr == MSR_APIC_BASE)
+		return a->apic_base;
+	return vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE ? a->tsc_deadline : 0;
+}
+
 int vlapic_read_msr(struct vcpu *v, u32 msr, u64 *value)
 {
-	const struct vlapic *a = &v->lapic;
-
-	if (msr == MSR_APIC_BASE) {
-		*value = a->apic_base;
+	if (unlikely(msr < MSR_X2APIC)) {
+		*value = read_other_msr(&v->lapic, msr);
 		return 0;
 	}
-	if (msr == MSR_TSC_DEADLINE) {
-		*value = vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE ? a->tsc_deadline : 0;
-		return 0;
-	}
-	return a->apic_base & APIC_BASE_EXTD ? vlapic_read_register(v, msr - MSR_X2APIC, value) :
-					       -EINVAL;
+	if (!(v->lapic.apic_base & APIC_BASE_EXTD))
+		return -EINVAL;
+	return vlapic_read_register(v, msr - MSR_X2APIC, value);
 }
 
 static int write_lvt(struct vlapic *a, u32 reg, u32 *entry, u32 writable, u64 value)
@@ -236,24 +238,27 @@ u32 vlapic_writable(struct vlapic *a, u32 reg)
 					  ~0u;
 }
 
-int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
+static __noinline int write_other_msr(struct vcpu *v, u32 msr, u64 value)
 {
-	struct vlapic *a = &v->lapic;
-	u32 reg = msr - MSR_X2APIC;
-
 	if (msr == MSR_APIC_BASE)
 		return write_apic_base(v, value);
-	if (msr == MSR_TSC_DEADLINE) {
-		if (vlapic_timer_mode(a) == VLAPIC_TSC_DEADLINE)
-			vlapic_timer_set_deadline(v, value);
-		return 0;
-	}
-	if (!(a->apic_base & APIC_BASE_EXTD) || (reg != APIC_ICR && value >> 32))
+	if (vlapic_timer_mode(&v->lapic) == VLAPIC_TSC_DEADLINE)
+		vlapic_timer_set_deadline(v, value);
+	return 0;
+}
+
+int vlapic_write_msr(struct vcpu *v, u32 msr, u64 value)
+{
+	u32 reg = msr - MSR_X2APIC;
+
+	if (unlikely(msr < MSR_X2APIC))
+		return write_other_msr(v, msr, value);
+	if (!(v->lapic.apic_base & APIC_BASE_EXTD) || (value >> 32 && reg != APIC_ICR))
 		return -EINVAL;
 	return vlapic_write_register(v, reg, value);
 }
 
-int vlapic_write_register(struct vcpu *v, u32 reg, u64 value)
+static __noinline int write_other_register(struct vcpu *v, u32 reg, u64 value)
 {
 	struct vlapic *a = &v->lapic;
 	u32 writable, *entry;
@@ -262,16 +267,6 @@ int vlapic_write_register(struct vcpu *v, u32 reg, u64 value)
 	if (entry)
 		return write_lvt(a, reg, entry, writable, value);
 	switch (reg) {
-	case APIC_TPR:
-		if (value > 0xff)
-			return -EINVAL;
-		a->tpr = (u32)value;
-		return 0;
-	case APIC_EOI:
-		if (value)
-			return -EINVAL;
-		vlapic_end_of_interrupt(v);
-		return 0;
 	case APIC_SVR:
 		if (value & ~(u64)SVR_MASK)
 			return -EINVAL;
@@ -300,4 +295,22 @@ int vlapic_write_register(struct vcpu *v, u32 reg, u64 value)
 		return vlapic_write_self_ipi(v, value);
 	}
 	return -EINVAL;
+}
+
+/* What is written most often comes first. */
+int vlapic_write_register(struct vcpu *v, u32 reg, u64 value)
+{
+	if (reg == APIC_EOI) {
+		if (value)
+			return -EINVAL;
+		vlapic_end_of_interrupt(v);
+		return 0;
+	}
+	if (reg == APIC_TPR) {
+		if (value > 0xff)
+			return -EINVAL;
+		v->lapic.tpr = (u32)value;
+		return 0;
+	}
+	return write_other_register(v, reg, value);
 }
