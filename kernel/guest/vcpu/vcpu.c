@@ -80,6 +80,8 @@ void vcpu_load(struct vcpu *v)
 	/* After vcpu_unload(), the last domain is not known. */
 	if (!cpu->current || cpu->current->vm != v->vm)
 		speculation_change_domain();
+	/* Others may have run here meanwhile, and used up the CPU's ASIDs. */
+	write_once(&v->attention, true);
 	fpu_switch(cpu->current, v);
 	switch_breakpoints(cpu->current, v);
 	if (policy_has_tsc_aux())

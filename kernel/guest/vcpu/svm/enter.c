@@ -3,6 +3,7 @@
 
 #include <kernel/core/cpu.h>
 #include <kernel/core/irqoff.h>
+#include <kernel/core/panic.h>
 #include <kernel/core/paging.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/exitring.h>
@@ -112,13 +113,11 @@ static bool is_unsettled(const struct vcpu *v)
 }
 
 /* With one branch, since mostly nothing does. */
-static bool needs_attention(const struct vcpu *v, const struct svm_vcpu *s,
-			    const struct svm_cpu *cpu)
+static bool needs_attention(const struct vcpu *v)
 {
 	const struct vm *vm = v->vm;
 	u64 flush = v->tlb.generation ^ read_once(&vm->memory.nested.generation);
 
-	flush |= svm_asid_change(s, cpu);
 	return flush | read_once(&v->attention) | read_once(&vm->extint.attention);
 }
 
@@ -140,11 +139,19 @@ static __noinline void prepare(struct vcpu *v, struct svm_cpu *cpu)
 		write_once(&v->attention, true);
 }
 
+/* An ASID can become invalid only by svm_flush_asid() or by the entry of another vCPU. Both make
+ * the next entry look. */
+static void assert_asid(const struct svm_vcpu *s __unused, const struct svm_cpu *cpu __unused)
+{
+#ifdef WEIR_DEBUG
+	BUG_ON(svm_asid_change(s, cpu));
+#endif
+}
+
 void svm_enter(struct vcpu *v)
 {
 	struct svm_cpu *cpu = this_cpu()->arch;
-	struct svm_vcpu *s = v->arch;
-	struct vmcb *c = s->vmcb;
+	struct vmcb *c = svm_vmcb(v);
 	u64 rip;
 
 	/* A shoot-down sees this CPU in guest mode, or this entry flushes: see
@@ -152,7 +159,7 @@ void svm_enter(struct vcpu *v)
 	 * has checked sees in_guest set too, and sends an IPI, which ends guest mode at once. */
 	write_once(&v->tlb.in_guest, true);
 	smp_mb();
-	if (unlikely(needs_attention(v, s, cpu)))
+	if (unlikely(needs_attention(v)))
 		prepare(v, cpu);
 	c->vintr = (c->vintr & ~(u32)VINTR_V_TPR) | vlapic_cr8(v);
 	c->rax = v->reg[RAX];
@@ -160,6 +167,7 @@ void svm_enter(struct vcpu *v)
 	c->rip = v->rip;
 	c->rflags = v->rflags;
 
+	assert_asid(v->arch, cpu);
 	irqoff_end();
 	svm_world_switch(v->reg, direct_map_phys(c), cpu->host);
 	irqoff_begin();

@@ -30,6 +30,12 @@ static void set_data_segments(struct vmcb *c, u16 selector, u16 attrib, u32 limi
 	set_segment(&c->gs, selector, attrib, limit, 0);
 }
 
+static void flush_asid(struct vcpu *v)
+{
+	write_once(&v->attention, true);
+	svm_flush_asid(v->arch);
+}
+
 /* The state after INIT (APM volume 2, table 14-1), but with caches enabled. */
 static void reset_state(struct vcpu *v)
 {
@@ -52,9 +58,8 @@ static void reset_state(struct vcpu *v)
 	set_segment(&c->ldtr, 0, 0x82, 0xffff, 0);
 	set_segment(&c->tr, 0, 0x8b, 0xffff, 0);
 	s->event = 0;
-	v->attention = true;
 	svm_nmi_reset(v);
-	svm_flush_asid(s);
+	flush_asid(v);
 }
 
 void svm_set_entry(struct vcpu *v, const struct guest_entry *entry)
@@ -224,7 +229,7 @@ void svm_write_cr4(struct vcpu *v, u64 cr4)
 	s->vmcb->cr4 = cr4;
 	/* SDM vol. 3, 4.10.4.1. Guests toggle PGE to flush global pages too. */
 	if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP))
-		svm_flush_asid(s);
+		flush_asid(v);
 }
 
 u64 svm_read_msr(const struct vcpu *v, u32 msr)
@@ -250,7 +255,7 @@ void svm_write_msr(struct vcpu *v, u32 msr, u64 value)
 	case MSR_EFER:
 		s->vmcb->efer = value | EFER_SVME;
 		/* NXE and LMA change the meaning of the guest's own tables, so flush. */
-		svm_flush_asid(s);
+		flush_asid(v);
 		return;
 	case MSR_PAT:
 		s->vmcb->g_pat = value;
