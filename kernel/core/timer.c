@@ -92,13 +92,18 @@ bool timer_stop(struct timer *t)
 
 void timer_set(struct timer *t, u64 deadline_ns)
 {
-	struct timer_queue *q = &queues[this_cpu()->id];
+	u32 cpu = this_cpu()->id;
+	struct timer_queue *q = &queues[cpu], *old = lock_queue_of(t);
 	struct list *at;
 
-	timer_cancel(t);
-	spin_lock(&q->lock);
+	list_del(&t->link);
+	t->armed = false;
+	if (unlikely(old != q)) {
+		spin_unlock(&old->lock);
+		spin_lock(&q->lock);
+		write_once(&t->cpu, cpu);
+	}
 	t->deadline_ns = deadline_ns;
-	write_once(&t->cpu, this_cpu()->id);
 	for (at = q->timers.next; at != &q->timers; at = at->next)
 		if (list_entry(at, struct timer, link)->deadline_ns > deadline_ns)
 			break;
