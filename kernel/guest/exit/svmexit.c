@@ -219,12 +219,10 @@ static __noinline void handle_step(struct vcpu *v)
 		svm_handle_exit(v);
 }
 
-/* What a guest seldom causes, and what costs much more than a few instructions. */
-static __noinline void handle_other(struct vcpu *v)
+/* What a guest seldom causes. */
+static __noinline void handle_rare(struct vcpu *v)
 {
 	switch (svm_vmcb(v)->exitcode) {
-	case VMEXIT_NPF:
-		return handle_nested_fault(v);
 	case VMEXIT_CR4_WRITE:
 		return handle_cr4_write(v);
 	case VMEXIT_CR8_WRITE:
@@ -264,6 +262,14 @@ static __noinline void handle_other(struct vcpu *v)
 	default:
 		return handle_unexpected(v);
 	}
+}
+
+static __noinline void handle_other(struct vcpu *v)
+{
+	if (likely(svm_vmcb(v)->exitcode == VMEXIT_NPF))
+		handle_nested_fault(v);
+	else
+		handle_rare(v);
 }
 
 void svm_handle_exit(struct vcpu *v)

@@ -3,8 +3,8 @@
 
 #include <kernel/core/cpu.h>
 #include <kernel/core/irqoff.h>
-#include <kernel/core/panic.h>
 #include <kernel/core/paging.h>
+#include <kernel/core/panic.h>
 #include <kernel/guest/quirks/emulator.h>
 #include <kernel/guest/vcpu/exitring.h>
 #include <kernel/guest/vcpu/extint.h>
