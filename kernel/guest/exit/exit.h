@@ -1,7 +1,7 @@
 /* Exit handling that is the same for every back end: each function does what the instruction would
  * do, or raises the exception it would raise. True: it has been executed, and the back end advances
- * over it. False: an exception is raised, or the guest executes it again. The exit counters are kept
- * here. */
+ * over it. False: an exception is raised, or the guest executes it again. The exit counters are
+ * kept here. */
 #pragma once
 
 #include <kernel/guest/vcpu/inject.h>

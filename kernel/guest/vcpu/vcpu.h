@@ -58,8 +58,9 @@ struct vcpu {
 	struct list run_link;
 
 	/* The next entry must look at what is pending: at interrupts, NMIs, an exception, the
-	 * timer, a flush of the TLB. Whoever makes something pending sets it afterwards, on any CPU; an entry leaves it
-	 * set while something stays pending. 0 or 1; a bool would be compared once more. */
+	 * timer, a flush of the TLB. Whoever makes something pending sets it afterwards, on any
+	 * CPU; an entry leaves it set while something stays pending. 0 or 1; a bool would be
+	 * compared once more. */
 	u8 attention;
 	struct nested_tlb tlb; /* which CPU it belongs to, and what that CPU may have cached */
 	/* NMIs that others have sent, one bit for each: 0, 1 or 3. */

@@ -18,7 +18,8 @@ static inline u64 svm_asid_change(const struct svm_vcpu *s, const struct svm_cpu
 
 /* Before an entry: give the vCPU an ASID of this CPU, the one it had if that is valid. */
 void svm_assign_asid(struct svm_vcpu *s, struct svm_cpu *cpu);
-/* Before the next entry, which must look (vcpu.attention), the TLB entries of the vCPU's ASID go. */
+/* Before the next entry, the TLB entries of the vCPU's ASID must go. The caller sets the vCPU's
+ * `attention`, so that the entry looks. */
 static inline void svm_flush_asid(struct svm_vcpu *s)
 {
 	s->asid_generation = 0;
