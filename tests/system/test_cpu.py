@@ -16,8 +16,9 @@ def test_each_check_of_the_processor_passes(boot, smp):
     weir.count(r"c\| PASS ports: OUTS$", 1)
     weir.count(r"c\| rtc: text by port 0xe9$", 1)
     passed = int(weir.wait_for(r"c\| (\d+) passed, 0 failed", 1)[1])
-    # The README states the number of checks.
-    assert [str(passed)] == re.findall(r"(\d+) checks", (ROOT / "README.md").read_text())
+    # The README states the number of checks on QEMU. Bochs' processor has XSAVEC, one check more.
+    stated = int(re.findall(r"(\d+) checks", (ROOT / "README.md").read_text())[0])
+    assert passed - len(weir.find(r"c\| PASS contract: nor does XSAVEC$")) == stated
 
 
 @both_machines
