@@ -43,4 +43,6 @@ def test_pages_given_back(bochs, kind):
     attempts, faults = map(int, weir.wait_for(r"e\| remap: (\d+) attempts, (\d+) faults").groups())
     # A translation that the unit refuses is no fault, but the device knows.
     blocked = sum(weir.number(f"edu{i}.blocked") for i in range(len(devices)))
-    assert blocked == attempts > 0 and faults == (0 if words else attempts), (blocked, attempts, faults)
+    assert attempts > 0 and faults == (0 if words else blocked), (blocked, attempts, faults)
+    # In caching mode, a device may use a page too early once it is mapped again: see CAVEATS.md.
+    assert blocked >= attempts if "caching" in kind else blocked == attempts, (blocked, attempts)
