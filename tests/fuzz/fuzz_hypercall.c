@@ -45,7 +45,6 @@
 #include <kernel/core/paging.h>
 #include <kernel/guest/memory/pool.h>
 #include <kernel/guest/memory/shootdown.h>
-#include <kernel/guest/vcpu/backend.h>
 #include <kernel/guest/vcpu/vcpustate.h>
 #include <kernel/guest/vcpu/vlapicpending.h>
 #include <kernel/guest/vcpu/vcpu.h>
@@ -63,17 +62,8 @@ static struct pci_device devices[VTD_DEVICES];
 
 /* --- what the hypercalls call --------------------------------------------- */
 
-static unsigned int cpl;
+static u8 cpl;
 static bool parked, prepared, privileged_done;
-
-static void mode(const struct vcpu *v, struct vcpu_mode *m)
-{
-	(void)v;
-	*m = (struct vcpu_mode){ .cpl = cpl };
-}
-
-static const struct vcpu_backend backend = { .mode = mode };
-const struct vcpu_backend *vcpu_backend = &backend;
 
 void vcpu_prepare_park(struct vcpu *v)
 {
@@ -587,7 +577,6 @@ static void ask(struct input *in, unsigned int who)
 	struct vcpu before;
 	bool could_write;
 	s64 ret;
-	int err;
 
 	for (unsigned int r = 0; r < 16; r++)
 		v->reg[r] = 0x1111111111111111UL * r;
@@ -601,9 +590,7 @@ static void ask(struct input *in, unsigned int who)
 		held[gfn] = holds(vcpu_domain(v), gfn);
 	parked = prepared = privileged_done = false;
 
-	err = hypercall(v);
-	assert_true(err == 0 || err == -EAGAIN);
-	assert_int_equal(err == -EAGAIN, parked);
+	assert_int_equal(!exit_hypercall(v, cpl), parked);
 	ret = parked ? -EAGAIN : (s64)v->reg[RAX];
 	before.reg[RAX] = v->reg[RAX];
 	assert_memory_equal(v->reg, before.reg, sizeof(v->reg));
