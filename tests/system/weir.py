@@ -176,7 +176,8 @@ class Weir:
                  elf=None, head="set timeout=0\n", counted=None, slow_serial=0):
         self.prepare(directory, modules, cmdline, files, elf, head)
         self.slow_serial = slow_serial
-        self.cpus = smp if counted is None else 1  # QEMU runs all CPUs of a counted machine on one of the host
+        # "4,cores=2" are four. QEMU runs all CPUs of a counted machine on one of the host.
+        self.cpus = int(str(smp).split(",", maxsplit=1)[0]) if counted is None else 1
         self.environment = dict(os.environ, SMP=str(smp), MEM=mem, NIC="none", SERIAL="stdio", QEMU_ARGS="")
         self.environment.pop("IOMMU", None)
         if iommu is not None:
@@ -293,8 +294,9 @@ class Weir:
         return self.time() + timeout * self.patience
 
     def said(self):
-        """The program's own output."""
-        return (self.directory / self.program_log).read_text(encoding="utf-8", errors="replace").strip()
+        """The program's own output; nothing if it has not started."""
+        log = self.directory / self.program_log
+        return log.read_text(encoding="utf-8", errors="replace").strip() if log.exists() else ""
 
     def where(self):
         """Where its CPUs are, or that it has ended."""
