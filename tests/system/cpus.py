@@ -34,6 +34,7 @@ class Cpus:
                 time.sleep(PAUSE)
 
     def give(self, cpus):
+        assert cpus <= self.wanted, "more CPUs are given back than were taken"
         self.wanted -= cpus
         self._keep(min(self.wanted, self.count))
 

@@ -4,7 +4,7 @@ import subprocess
 import threading
 
 from machineclock import MachineClock
-from weir import CPUS, Weir
+from weir import Weir
 
 QEMU = os.environ.get("QEMU") or "qemu-system-x86_64"
 
@@ -17,7 +17,7 @@ class Native(Weir):
         self.elf, self.append, self.smp = elf, append, smp
 
     def __enter__(self):
-        CPUS.take(self.cpus)
+        self.take_cpus()
         self.stderr = open(self.directory / "qemu.log", "w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
             [QEMU, "-nodefaults", "-no-user-config", "-M", "q35",

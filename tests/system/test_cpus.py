@@ -49,6 +49,17 @@ def test_a_machine_that_is_too_large_has_them_all(process):
     assert not cpus.held
 
 
+def test_what_was_not_taken_is_not_given(process):
+    """The count would stay wrong for all later machines of this process."""
+    cpus = process()
+    cpus.take(1)
+    cpus.give(1)
+    with pytest.raises(AssertionError):
+        cpus.give(1)
+    cpus.take(2)
+    assert len(cpus.held) == 2
+
+
 def test_two_processes_that_want_more_do_not_wait_for_each_other(process):
     processes, done = [process(), process()], queue.Queue()
     for cpus in processes:

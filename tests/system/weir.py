@@ -198,6 +198,7 @@ class Weir:
         self.cmdline, self.head, self.slow_serial = cmdline, head, 0
         self.changed = threading.Condition()
         self.process, self.clock, self.ended, self.last_output = None, None, False, 0.0
+        self.taken = 0
         # The path of a socket must be short.
         self.sockets = tempfile.TemporaryDirectory(prefix="weir-")  # pylint: disable=consider-using-with
 
@@ -240,13 +241,17 @@ class Weir:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
 
+    def take_cpus(self):
+        CPUS.take(self.cpus)
+        self.taken = self.cpus
+
     def make_clock(self):
         """The clock by which the test gives up."""
         return MachineClock(self.process.pid)
 
     def __enter__(self):
         image = self.image()
-        CPUS.take(self.cpus)
+        self.take_cpus()
         self.stderr = open(self.directory / self.program_log, "wb")
         self.process = self.start(image)
         self.clock = self.make_clock()
@@ -259,7 +264,8 @@ class Weir:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()
-        CPUS.give(self.cpus)
+        CPUS.give(self.taken)
+        self.taken = 0  # some tests end a machine themselves, before the fixture does
         self.reader.join()
         self.close()
         self.stderr.close()
