@@ -8,6 +8,8 @@
  */
 #include "test.h"
 
+#include "pci_ecam.h"
+
 #include <sys/mman.h>
 
 #include <drivers/acpi.h>
@@ -19,8 +21,6 @@
 #include <kernel/lib/rangeset.h>
 #include <kernel/mm/bootmem.h>
 
-#define ECAM_BASE 0xb0000000UL
-#define ECAM_SIZE (256UL << 20)
 #define PCIE_AT 0x40
 #define DEVCAP_FLR_BYTE (PCIE_AT + 7)
 #define ATS_AT 0x100
@@ -52,42 +52,6 @@ enum { ENDPOINT = 0, ROOT_PORT = 4, UPSTREAM = 5, DOWNSTREAM = 6 };
 #define INTEGRATED PCI_BDF(0, 5, 0)
 #define LOOP PCI_BDF(9, 0, 0)
 #define IN_LOOP PCI_BDF(9, 1, 0)
-
-static u8 *ecam;
-
-const struct acpi_header *acpi_find(const char signature[4])
-{
-	static const u64 something[8];
-
-	return memcmp(signature, "MCFG", 4) ? NULL : (const void *)something;
-}
-
-u32 acpi_parse_mcfg(const struct acpi_header *table, struct acpi_ecam *out, u32 max)
-{
-	(void)table;
-	assert_true(max >= 1);
-	out[0] = (struct acpi_ecam){ .address = ECAM_BASE, .last_bus = 255 };
-	return 1;
-}
-
-volatile void *mmio_map(paddr_t pa, size_t size)
-{
-	assert_true(pa >= ECAM_BASE && pa + size <= ECAM_BASE + ECAM_SIZE);
-	return ecam + (pa - ECAM_BASE);
-}
-
-void *kzalloc(size_t size)
-{
-	return calloc(1, size);
-}
-
-const struct rangeset *bootmem_ram(void)
-{
-	static struct range range[1] = { { 0, 0x7ffff } };
-	static struct rangeset ram = { .range = range, .nr = 1, .max = 1 };
-
-	return &ram;
-}
 
 static u8 *config_of(u16 bdf)
 {
@@ -196,12 +160,10 @@ static int start(void **state)
 	return 0;
 }
 
-static int map_ecam(void **state)
+static int setup(void **state)
 {
 	(void)state;
-	ecam = mmap(NULL, ECAM_SIZE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return ecam == MAP_FAILED ? -1 : 0;
+	return map_ecam() ? 0 : -1;
 }
 
 /* --- tests ---------------------------------------------------------------- */
@@ -305,5 +267,5 @@ int main(void)
 		cmocka_unit_test_setup(without_ports_or_without_acs, start),
 	};
 
-	return cmocka_run_group_tests(tests, map_ecam, NULL);
+	return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -23,12 +23,10 @@
 
 #include <cmocka.h>
 
-#define ECAM_BASE 0xb0000000UL
-#define ECAM_SIZE (256UL << 20)
-#define CAPABILITY_AT 0x40
-#define RAM_FRAMES 0x80000UL
+#include "pci_ecam.h"
 
-static u8 *ecam;
+#define CAPABILITY_AT 0x40
+
 static u32 vendor_warnings, list_warnings, pending_warnings;
 
 void log_print(enum log_level level, const char *fmt, ...)
@@ -36,40 +34,6 @@ void log_print(enum log_level level, const char *fmt, ...)
 	list_warnings += level == LOG_WARN && strstr(fmt, "PCI_MAX_DEVICES") != NULL;
 	pending_warnings += level == LOG_WARN && strstr(fmt, "requests are pending") != NULL;
 	vendor_warnings += level == LOG_WARN && strstr(fmt, "PCI_VENDOR_CAPS") != NULL;
-}
-
-const struct acpi_header *acpi_find(const char signature[4])
-{
-	static const u64 something[8];
-
-	return memcmp(signature, "MCFG", 4) ? NULL : (const void *)something;
-}
-
-u32 acpi_parse_mcfg(const struct acpi_header *table, struct acpi_ecam *out, u32 max)
-{
-	(void)table;
-	assert_true(max >= 1);
-	out[0] = (struct acpi_ecam){ .address = ECAM_BASE, .last_bus = 255 };
-	return 1;
-}
-
-volatile void *mmio_map(paddr_t pa, size_t size)
-{
-	assert_true(pa >= ECAM_BASE && pa + size <= ECAM_BASE + ECAM_SIZE);
-	return ecam + (pa - ECAM_BASE);
-}
-
-void *kzalloc(size_t size)
-{
-	return calloc(1, size);
-}
-
-const struct rangeset *bootmem_ram(void)
-{
-	static struct range range[1] = { { 0, RAM_FRAMES - 1 } };
-	static struct rangeset ram = { .range = range, .nr = 1, .max = 1 };
-
-	return &ram;
 }
 
 /* --- accesses ------------------------------------------------------------- */
@@ -746,9 +710,7 @@ static void more_than_the_list_holds(void **state)
 static int setup(void **state)
 {
 	(void)state;
-	ecam = mmap(NULL, ECAM_SIZE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (ecam == MAP_FAILED)
+	if (!map_ecam())
 		return -1;
 	bridges();
 	loops();
